@@ -1,0 +1,1 @@
+"""Service-side SDK of the dcm-processor platform."""

@@ -1,0 +1,232 @@
+"""Every error of this package, in one tree.
+
+::
+
+    DcmProcessorError
+    ├ ConfigurationError (ValueError)
+    ├ CallbackError
+    │ ├ CallbackNotFoundError (ImportError)
+    │ ├ CallbackSignatureError (TypeError)
+    │ └ CallbackFailedError
+    ├ InvalidNameError (ValueError)
+    ├ UnsupportedValueError (TypeError)
+    ├ StoreError
+    │ ├ StoreUnavailableError (ConnectionError)      retryable
+    │ ├ StoredValueError (ValueError)
+    │ └ NotFoundError (LookupError)
+    │   ├ DataNotFoundError (KeyError)
+    │   ├ StoredFileNotFoundError (FileNotFoundError)
+    │   ├ SessionNotFoundError
+    │   ├ JobNotFoundError
+    │   │ └ AmbiguousJobError
+    │   ├ UpstreamFailedError
+    │   ├ PeerNotFoundError
+    │   └ SeriesNotFoundError
+    │     └ AmbiguousSeriesError
+    └ DicomError
+      ├ InvalidSeriesError (ValueError)
+      ├ NiftiConversionError
+      ├ UnsupportedTransferSyntaxError
+      └ SendError
+        ├ PeerUnreachableError (ConnectionError)     retryable
+        └ SendRejectedError
+
+One root to catch; each leaf is also the builtin that a Python reader would catch. A message says what happened, where,
+and what to do. No message carries a patient attribute, a secret or a connection string.
+
+``exit_code`` is what a process that ends with the error exits with: 1 the callback failed, 2 the configuration is wrong,
+3 trying again later may help (``retryable``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models import SendReport, SeriesReport
+
+__all__ = [
+    "AmbiguousJobError",
+    "AmbiguousSeriesError",
+    "CallbackError",
+    "CallbackFailedError",
+    "CallbackNotFoundError",
+    "CallbackSignatureError",
+    "ConfigurationError",
+    "DataNotFoundError",
+    "DcmProcessorError",
+    "DicomError",
+    "InvalidNameError",
+    "InvalidSeriesError",
+    "JobNotFoundError",
+    "NiftiConversionError",
+    "NotFoundError",
+    "PeerNotFoundError",
+    "PeerUnreachableError",
+    "SendError",
+    "SendRejectedError",
+    "SeriesNotFoundError",
+    "SessionNotFoundError",
+    "StoreError",
+    "StoreUnavailableError",
+    "StoredFileNotFoundError",
+    "StoredValueError",
+    "UnsupportedTransferSyntaxError",
+    "UnsupportedValueError",
+    "UpstreamFailedError",
+]
+
+
+class DcmProcessorError(Exception):
+    """The root of every error that this package raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of the message, OSError its errno: the sentence is what a reader needs
+        return self.message
+
+
+class ConfigurationError(DcmProcessorError, ValueError):
+    """The environment or an option is missing, malformed or contradicts itself; lists every fault at once."""
+
+    exit_code = 2
+
+
+class CallbackError(DcmProcessorError):
+    """Something is wrong with the user's callback."""
+
+    exit_code = 2
+
+
+class CallbackNotFoundError(CallbackError, ImportError):
+    """The module or function that should be run cannot be imported."""
+
+
+class CallbackSignatureError(CallbackError, TypeError):
+    """The callback asks for something that cannot be injected, or mixes blocking and asynchronous."""
+
+
+class CallbackFailedError(CallbackError):
+    """The callback raised; the original exception is ``__cause__``."""
+
+    exit_code = 1
+
+
+class InvalidNameError(DcmProcessorError, ValueError):
+    """A name of data or of a file is not allowed."""
+
+
+class UnsupportedValueError(DcmProcessorError, TypeError):
+    """A value cannot be stored as session data; the message names the path inside the value and the remedy."""
+
+
+class StoreError(DcmProcessorError):
+    """The store did not give what was asked of it."""
+
+
+class StoreUnavailableError(StoreError, ConnectionError):
+    """The store cannot be reached or did not answer in time; trying again later may help."""
+
+    exit_code = 3
+    retryable = True
+
+
+class StoredValueError(StoreError, ValueError):
+    """What is stored is not what was asked for: another type, another checksum, an unreadable document."""
+
+
+class NotFoundError(StoreError, LookupError):
+    """Something that was asked for by name or id does not exist."""
+
+
+class DataNotFoundError(NotFoundError, KeyError):
+    """No session data of that name."""
+
+
+class StoredFileNotFoundError(NotFoundError, FileNotFoundError):
+    """No session file of that name."""
+
+
+class SessionNotFoundError(NotFoundError):
+    """The session of this process does not exist in the store."""
+
+    exit_code = 2
+
+
+class JobNotFoundError(NotFoundError):
+    """No job of that id or name in this session."""
+
+    exit_code = 2
+
+
+class AmbiguousJobError(JobNotFoundError):
+    """A job name stands for several jobs and nothing tells which one is meant; ``job_ids`` are the candidates."""
+
+    def __init__(self, message: str, job_ids: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.job_ids = job_ids
+
+
+class UpstreamFailedError(NotFoundError):
+    """The job whose output was asked for failed; ``job_id`` is that job."""
+
+    def __init__(self, message: str, job_id: str = "") -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class PeerNotFoundError(NotFoundError):
+    """No DICOM node of that name or id."""
+
+
+class SeriesNotFoundError(NotFoundError):
+    """No patient, study or series of that id or UID."""
+
+
+class AmbiguousSeriesError(SeriesNotFoundError):
+    """The job's subject has several series and none was named."""
+
+
+class DicomError(DcmProcessorError):
+    """DICOM content or a DICOM peer is at fault."""
+
+
+class InvalidSeriesError(DicomError, ValueError):
+    """The series is not what the operation needs; ``report`` says what it is, when it was inspected."""
+
+    def __init__(self, message: str, report: SeriesReport | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class NiftiConversionError(DicomError):
+    """A converter ran and gave no usable result."""
+
+
+class UnsupportedTransferSyntaxError(DicomError):
+    """The pixel data is compressed in a way that this installation cannot decode; the message names the remedy."""
+
+
+class SendError(DicomError):
+    """Instances did not reach the peer."""
+
+
+class PeerUnreachableError(SendError, ConnectionError):
+    """No association with the peer: nobody listens, a rejection, a failed TLS handshake or a time-out."""
+
+    exit_code = 3
+    retryable = True
+
+
+class SendRejectedError(SendError):
+    """The peer did not store everything; ``report`` has one record an instance."""
+
+    def __init__(self, message: str, report: SendReport | None = None) -> None:
+        super().__init__(message)
+        self.report = report

@@ -1,0 +1,68 @@
+"""Jobs: what the scheduler made, what it depends on and how it ended."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dcm_processor_service.models.subjects import Subject
+
+__all__ = ["Job", "JobEvent", "JobOutput", "JobState"]
+
+
+class JobEvent(str, Enum):
+    """What made the scheduler create a job: a series, study or patient of which nothing new arrives any more."""
+
+    STABLE_SERIES = "stable-series"
+    STABLE_STUDY = "stable-study"
+    STABLE_PATIENT = "stable-patient"
+
+
+class JobState(str, Enum):
+    """How far a job is.
+
+    The platform's queue records a job that raised as done, with the error in its result; here that is ``FAILED``.
+    """
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Job(BaseModel):
+    """One job of a session, read from its document.
+
+    A job name is not unique in a session: a study with two series has two jobs of one name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    session_id: str
+    name: str = ""
+    event: JobEvent | None = None
+    service_name: str = ""
+    state: JobState = JobState.WAITING
+    error_message: str = Field(default="", repr=False, description="Why the job failed, as the queue recorded it")
+    progress_percent: int = 0
+    depends_on: tuple[str, ...] = Field(default=(), description="Ids of the jobs that ran before this one")
+    subject: Subject | None = Field(default=None, description="The patient, study or series, as at scheduling time")
+    params: dict[str, Any] = Field(default_factory=dict, repr=False, description="From the service's manifest")
+    added_params: dict[str, Any] = Field(
+        default_factory=dict, repr=False, description="By job name: what the registry functions returned"
+    )
+    created_at: datetime | None = None
+
+
+class JobOutput(BaseModel):
+    """One job's value under a name, as ``data.collect`` reads it."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    job: Job
+    found: bool = Field(description="Whether the job has stored anything under the name")
+    value: Any = Field(default=None, repr=False)

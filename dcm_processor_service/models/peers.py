@@ -1,0 +1,54 @@
+"""DICOM nodes that images come from and results go to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+__all__ = ["AETitle", "Peer"]
+
+_MAX_AE_TITLE_CHARACTERS = 16
+
+
+def _check_ae_title(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or "\\" in value:
+        raise ValueError("an AE title has printable ASCII characters without backslash (PS3.5, section 6.2)")
+    return value
+
+
+AETitle = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=_MAX_AE_TITLE_CHARACTERS),
+    AfterValidator(_check_ae_title),
+]
+"""An application entity title: 1 to 16 printable ASCII characters, not only spaces, no backslash (PS3.5, 6.2)."""
+
+
+class Peer(BaseModel):
+    """One DICOM node.
+
+    Example:
+        >>> Peer(name="PACS", ae_title="ORTHANC", host="127.0.0.1", port=4242).address
+        'ORTHANC@127.0.0.1:4242'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str = Field(min_length=1)
+    ae_title: AETitle = Field(description="Called AE title: the peer's own")
+    host: str = Field(min_length=1)
+    port: int = Field(ge=1, le=65535)
+    calling_ae_title: AETitle | None = Field(default=None, description="Ours, where this peer wants its own spelling")
+    tls: bool = False
+    cert_file: str | None = Field(default=None, repr=False, description="Our certificate, PEM")
+    key_file: str | None = Field(default=None, repr=False, description="Our private key, PEM")
+    ca_file: str | None = Field(default=None, repr=False, description="The authority that signed the peer's certificate")
+    url: str | None = Field(default=None, repr=False, description="DICOMweb root; sent to by STOW-RS when set")
+    id: str = Field(default="", description="The platform's id of the document")
+
+    @property
+    def address(self) -> str:
+        """The node as ``AET@HOST:PORT``, with an IPv6 host in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.ae_title}@{host}:{self.port}"

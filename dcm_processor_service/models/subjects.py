@@ -1,0 +1,80 @@
+"""Patient, study, series and instance, as the platform files them.
+
+``…_id`` is the platform's id (24 hexadecimal digits), ``…_uid`` is DICOM's. ``metadata`` holds header values under DICOM
+keywords; it is patient data, so it never enters a ``repr``.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Instance", "Patient", "Series", "Study", "Subject", "SubjectLevel"]
+
+
+class SubjectLevel(str, Enum):
+    """The levels of DICOM's patient hierarchy at which the platform makes jobs (PS3.3, section 7)."""
+
+    PATIENT = "patient"
+    STUDY = "study"
+    SERIES = "series"
+
+
+class _Subject(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str = Field(description="The platform's id of this object")
+    metadata: dict[str, Any] = Field(default_factory=dict, repr=False, description="Header values by DICOM keyword")
+
+
+class Patient(_Subject):
+    """One patient of the platform's database.
+
+    Example:
+        >>> Patient(id="0" * 24, patient_uid="9f86d08", study_ids=("1" * 24,))
+        Patient(id='000000000000000000000000', level='patient', study_ids=('111111111111111111111111',))
+    """
+
+    level: Literal["patient"] = "patient"
+    patient_uid: str = Field(default="", repr=False, description="The platform's hash of the patient's identity")
+    study_ids: tuple[str, ...] = ()
+
+
+class Study(_Subject):
+    """One study: what was acquired for one request."""
+
+    level: Literal["study"] = "study"
+    patient_uid: str = Field(default="", repr=False, description="The platform's hash of the patient's identity")
+    study_instance_uid: str = Field(default="", description="StudyInstanceUID (0020,000D)")
+    series_ids: tuple[str, ...] = ()
+
+
+class Series(_Subject):
+    """One series: instances that belong together, such as the slices of a volume."""
+
+    level: Literal["series"] = "series"
+    patient_uid: str = Field(default="", repr=False, description="The platform's hash of the patient's identity")
+    study_instance_uid: str = Field(default="", description="StudyInstanceUID (0020,000D)")
+    series_instance_uid: str = Field(default="", description="SeriesInstanceUID (0020,000E)")
+    instance_ids: tuple[str, ...] = Field(default=(), repr=False, description="In order of arrival")
+
+    @property
+    def modality(self) -> str:
+        """Modality (0008,0060), such as ``CT`` or ``MR``; empty when the header did not say."""
+        return str(self.metadata.get("Modality") or "")
+
+
+Subject: TypeAlias = Annotated[Patient | Study | Series, Field(discriminator="level")]
+"""What a job is about, told apart by ``level``."""
+
+
+class Instance(BaseModel):
+    """One stored DICOM file of a series."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(description="The platform's id of the file")
+    sop_instance_uid: str = Field(default="", description="SOPInstanceUID (0008,0018)")
+    size_bytes: int = 0
