@@ -31,11 +31,11 @@
         ├ PeerUnreachableError (ConnectionError)     retryable
         └ SendRejectedError
 
-One root to catch; each leaf is also the builtin that a Python reader would catch. A message says what happened, where,
-and what to do. No message carries a patient attribute, a secret or a connection string.
+One root to catch; each leaf is also the builtin that a Python reader would catch. A message says what happened,
+where, and what to do. No message carries a patient attribute, a secret or a connection string.
 
-``exit_code`` is what a process that ends with the error exits with: 1 the callback failed, 2 the configuration is wrong,
-3 trying again later may help (``retryable``).
+``exit_code`` is what a process that ends with the error exits with: 1 the callback failed, 2 the configuration is
+wrong, 3 trying again later may help (``retryable``).
 """
 
 from __future__ import annotations

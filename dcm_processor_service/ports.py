@@ -1,12 +1,12 @@
 """What stands between the facades and the world: one small Protocol for each kind of store or tool.
 
-Repositories store, fetch and list; they decide nothing. Absence is ``None`` or ``False``, never an exception. Methods of
-repositories are ``async def``: in the blocking world they never suspend, in the asynchronous world they await a driver or
-a thread (see :data:`Offload`). Tools that compute (reader, converter) are ordinary functions, and the facade offloads
-them.
+Repositories store, fetch and list; they decide nothing. Absence is ``None`` or ``False``, never an exception. Methods
+of repositories are ``async def``: in the blocking world they never suspend, in the asynchronous world they await a
+driver or a thread (see :class:`Offload`). Tools that compute (reader, converter) are ordinary functions, and the facade
+offloads them.
 
-Write an own backend by implementing the six repositories and returning a :class:`Backend` from a context manager; name
-it in the entry-point group ``dcm_processor_service.backends``.
+Write an own backend by implementing the repositories and returning a :class:`Backend` from a context manager; name it
+in the entry-point group ``dcm_processor_service.backends``.
 """
 
 from __future__ import annotations
@@ -169,11 +169,11 @@ class JobRepository(Protocol):
     async def find(self, job_id: str) -> Job | None:
         """Gives one job."""
 
-    async def list(self, session_id: str) -> list[Job]:
-        """Lists all jobs of a session, oldest first."""
-
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
         """Gives every job of the name with its value under ``data_name``, in one round trip."""
+
+    async def list(self, session_id: str) -> list[Job]:
+        """Lists all jobs of a session, oldest first."""
 
 
 class PeerRepository(Protocol):
@@ -209,7 +209,7 @@ class DicomRepository(Protocol):
 
 
 class WorkspaceRepository(Protocol):
-    """What the platform does for its own store, for stores without a platform: a laptop's workspace, a test's memory."""
+    """What the platform does for its own store, for stores without one: a laptop's workspace, a test's memory."""
 
     async def add_subject(self, subject: Patient | Study | Series, peer_id: str = "") -> None:
         """Files a patient, study or series, in place of the one with its id."""

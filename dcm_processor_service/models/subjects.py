@@ -1,7 +1,7 @@
 """Patient, study, series and instance, as the platform files them.
 
-``…_id`` is the platform's id (24 hexadecimal digits), ``…_uid`` is DICOM's. ``metadata`` holds header values under DICOM
-keywords; it is patient data, so it never enters a ``repr``.
+``…_id`` is the platform's id (24 hexadecimal digits), ``…_uid`` is DICOM's. ``metadata`` holds header values under
+DICOM keywords; it is patient data, so it never enters a ``repr``.
 """
 
 from __future__ import annotations

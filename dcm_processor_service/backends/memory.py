@@ -1,0 +1,260 @@
+"""A store in memory: the fakes of unit tests, held to the same contract as the real stores."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.codec import equal
+from dcm_processor_service.models import JobOutput, Patient, Series, StoredFile, Study, SubjectLevel
+from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from dcm_processor_service.models import Instance, Job, Peer
+    from dcm_processor_service.ports import JobKey, NewFile, NormalValue, Offload, StoreLocation
+
+__all__ = [
+    "MemoryDataRepository",
+    "MemoryDicomRepository",
+    "MemoryFileRepository",
+    "MemoryJobRepository",
+    "MemoryPeerRepository",
+    "MemoryStore",
+    "open_memory",
+]
+
+
+@dataclass
+class MemoryStore:
+    """Everything that the repositories of one memory backend share."""
+
+    values: dict[tuple[JobKey, str], NormalValue] = field(default_factory=dict)
+    files: dict[tuple[JobKey, str], tuple[StoredFile, bytes]] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    peers: dict[str, Peer] = field(default_factory=dict)
+    subjects: dict[str, Patient | Study | Series] = field(default_factory=dict)
+    instances: dict[str, tuple[Instance, Path | bytes]] = field(default_factory=dict)
+    series_instances: dict[str, list[str]] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def backend(self) -> Backend:
+        """Gives repositories over this store."""
+        return Backend(
+            data=MemoryDataRepository(self),
+            files=MemoryFileRepository(self),
+            jobs=MemoryJobRepository(self),
+            peers=MemoryPeerRepository(self),
+            dicom=MemoryDicomRepository(self),
+            workspace=MemoryWorkspaceRepository(self),
+        )
+
+
+@contextmanager
+def open_memory(_location: StoreLocation, _offload: Offload) -> Iterator[Backend]:
+    """Opens an empty store that ends with the process."""
+    yield MemoryStore().backend()
+
+
+class MemoryDataRepository:
+    """Named values in a dictionary."""
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self._store = store or MemoryStore()
+
+    async def find(self, key: JobKey, name: str) -> Found | None:
+        """Gives a copy of the value."""
+        with self._store.lock:
+            if (key, name) not in self._store.values:
+                return None
+            return Found(copy.deepcopy(self._store.values[key, name]))
+
+    async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
+        """Stores a copy of the value, when what is stored equals ``expected``."""
+        with self._store.lock:
+            stored = self._store.values.get((key, name), ABSENT)
+            if expected is not ANY and not equal(stored, expected):
+                return False
+            self._store.values[key, name] = copy.deepcopy(value)
+            return True
+
+    async def increment(self, key: JobKey, name: str, by: float) -> NormalValue | None:
+        """Adds to a number."""
+        with self._store.lock:
+            stored = self._store.values.get((key, name), 0)
+            if isinstance(stored, bool) or not isinstance(stored, (int, float)):
+                return None
+            self._store.values[key, name] = stored + by
+            return stored + by
+
+    async def delete(self, key: JobKey, name: str) -> bool:
+        """Removes the value."""
+        with self._store.lock:
+            return self._store.values.pop((key, name), ABSENT) is not ABSENT
+
+    async def scan(self, key: JobKey, *, values: bool) -> list[tuple[str, NormalValue]]:
+        """Lists names in order."""
+        with self._store.lock:
+            rows = [(name, value) for (owner, name), value in self._store.values.items() if owner == key]
+        return sorted(((name, copy.deepcopy(value) if values else None) for name, value in rows), key=lambda row: row[0])
+
+
+class MemoryFileRepository:
+    """Named files as bytes."""
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self._store = store or MemoryStore()
+        self._versions = 0
+
+    async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
+        """Reads all that is left of ``source``, then replaces."""
+        content = source.read()
+        with self._store.lock:
+            self._versions += 1
+            stored = StoredFile(
+                id=f"{self._versions:024x}",
+                job_id=key.job_id,
+                name=name,
+                size_bytes=len(content),
+                content_type=new.content_type,
+                sha256=hashlib.sha256(content).hexdigest(),
+                metadata=dict(copy.deepcopy(new.metadata)),
+                uploaded_at=datetime.now(timezone.utc),
+            )
+            self._store.files[key, name] = (stored, content)
+        return stored
+
+    async def find(self, key: JobKey, name: str) -> StoredFile | None:
+        """Gives what is known of the file."""
+        entry = self._store.files.get((key, name))
+        return entry[0] if entry else None
+
+    async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
+        """Writes the content to ``sink``."""
+        entry = self._store.files.get((key, name))
+        if entry is None:
+            return None
+        sink.write(entry[1])
+        return entry[0]
+
+    async def delete(self, key: JobKey, name: str) -> bool:
+        """Removes the file."""
+        return self._store.files.pop((key, name), None) is not None
+
+    async def list(self, key: JobKey) -> list[StoredFile]:
+        """Lists the files by name."""
+        rows = [stored for (owner, _name), (stored, _content) in list(self._store.files.items()) if owner == key]
+        return sorted(rows, key=lambda stored: stored.name)
+
+
+class MemoryJobRepository:
+    """Jobs in a dictionary."""
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self._store = store or MemoryStore()
+
+    async def find(self, job_id: str) -> Job | None:
+        """Gives one job."""
+        return self._store.jobs.get(job_id)
+
+    async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
+        """Gives every job of the name with its value."""
+        outputs = []
+        for job in await self.list(session_id):
+            if job.name == job_name:
+                rows = [
+                    copy.deepcopy(value)
+                    for (key, name), value in self._store.values.items()
+                    if (key.session_id, key.job_id, name) == (session_id, job.id, data_name)
+                ]
+                outputs.append(JobOutput(job=job, found=bool(rows), value=rows[0] if rows else None))
+        return outputs
+
+    async def list(self, session_id: str) -> list[Job]:
+        """Lists all jobs of a session, in the order in which they were added."""
+        return [job for job in self._store.jobs.values() if job.session_id == session_id]
+
+
+class MemoryPeerRepository:
+    """DICOM nodes in a dictionary."""
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self._store = store or MemoryStore()
+
+    async def get(self, peer_id: str) -> Peer | None:
+        """Gives a node by id."""
+        return next((peer for peer in self._store.peers.values() if peer.id == peer_id), None)
+
+    async def find(self, name: str) -> Peer | None:
+        """Gives a node by name."""
+        return self._store.peers.get(name)
+
+    async def list(self) -> list[Peer]:
+        """Lists all nodes by name."""
+        return [peer for _name, peer in sorted(self._store.peers.items())]
+
+
+class MemoryDicomRepository:
+    """Patients, studies, series and their files in dictionaries."""
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self._store = store or MemoryStore()
+
+    async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
+        """Gives one object by id or instance UID."""
+        for subject in self._store.subjects.values():
+            uid = getattr(subject, f"{level.value}_instance_uid", None)
+            if subject.level == level.value and id_or_uid in {subject.id, uid}:
+                return subject
+        return None
+
+    async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
+        """Lists what lies below a patient or study."""
+        subjects = self._store.subjects
+        if isinstance(parent, Patient):
+            return [study for child in parent.study_ids if isinstance(study := subjects.get(child), Study)]
+        return [series for child in parent.series_ids if isinstance(series := subjects.get(child), Series)]
+
+    async def instances(self, series: Series) -> list[Instance]:
+        """Lists the files of a series."""
+        return [self._store.instances[instance_id][0] for instance_id in self._store.series_instances.get(series.id, [])]
+
+    async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
+        """Gives each file's content, or the path where it lies."""
+        for instance in instances:
+            yield instance, self._store.instances[instance.id][1]
+
+
+class MemoryWorkspaceRepository:
+    """Fills a memory store."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def add_subject(self, subject: Patient | Study | Series, peer_id: str = "") -> None:
+        """Files a patient, study or series."""
+        del peer_id  # nothing asks a memory store who sent what
+        self._store.subjects[subject.id] = subject
+
+    async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
+        """Files one DICOM file."""
+        self._store.instances[instance.id] = (instance, content)
+        members = self._store.series_instances.setdefault(series_id, [])
+        if instance.id not in members:
+            members.append(instance.id)
+
+    async def add_job(self, job: Job) -> None:
+        """Files a job."""
+        self._store.jobs[job.id] = job
+
+    async def add_peer(self, peer: Peer) -> None:
+        """Files a node."""
+        self._store.peers[peer.name] = peer

@@ -1,0 +1,67 @@
+"""Normal-form values as JSON text, so that a workspace can be read with any SQLite browser.
+
+JSON has no bytes, no moments and no NaN: those become one-key objects whose key starts with ``$``, which no normal form
+has.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dcm_processor_service.ports import NormalValue
+
+__all__ = ["decode", "encode"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def encode(value: NormalValue) -> str:
+    """Gives a value's JSON text.
+
+    Example:
+        >>> encode({"mask": b"\\x01", "mean": float("nan")})
+        '{"mask":{"$bytes":"AQ=="},"mean":{"$float":"nan"}}'
+    """
+    return json.dumps(_tag(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def decode(text: str) -> NormalValue:
+    """Gives the value back.
+
+    Example:
+        >>> decode('{"mask":{"$bytes":"AQ=="}}')
+        {'mask': b'\\x01'}
+    """
+    return json.loads(text, object_hook=_untag)
+
+
+def _tag(value: NormalValue) -> Any:
+    if isinstance(value, dict):
+        return {key: _tag(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_tag(item) for item in value]
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, datetime):
+        return {"$date_ms": (value - _EPOCH) // _MILLISECOND}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"$float": repr(value)}
+    return value
+
+
+def _untag(item: dict[str, Any]) -> Any:
+    if len(item) == 1:
+        key, value = next(iter(item.items()))
+        if key == "$bytes":
+            return base64.b64decode(value)
+        if key == "$date_ms":
+            return _EPOCH + value * _MILLISECOND
+        if key == "$float":
+            return float(value)
+    return item

@@ -1,0 +1,278 @@
+"""The repositories of the embedded store."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, TypeAdapter
+
+from dcm_processor_service.backends.sqlite.encoding import decode, encode
+from dcm_processor_service.backends.sqlite.files import SqliteFileRepository
+from dcm_processor_service.backends.sqlite.store import SqliteStore, folder_of
+from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal, to_normal
+from dcm_processor_service.errors import StoredFileNotFoundError, UnsupportedValueError
+from dcm_processor_service.models import Instance, Job, JobOutput, Patient, Peer, Series, Study, Subject, SubjectLevel
+from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from pathlib import Path
+
+    from dcm_processor_service.ports import JobKey, NormalValue, Offload, StoreLocation
+
+__all__ = ["open_sqlite"]
+
+M = TypeVar("M", bound=BaseModel)
+
+_SUBJECT: TypeAdapter[Patient | Study | Series] = TypeAdapter(Subject)
+_UPSERT_DATA = (
+    "INSERT INTO data VALUES (?, ?, ?, ?) ON CONFLICT (session_id, job_id, name) DO UPDATE SET value = excluded.value"
+)
+_FIND_DATA = "SELECT value FROM data WHERE session_id = ? AND job_id = ? AND name = ?"
+
+
+@contextmanager
+def open_sqlite(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
+    """Opens the workspace folder that ``location.url`` names; it is made at the first use."""
+    store = SqliteStore(folder_of(location.url), location.timeout_s, offload)
+    try:
+        yield Backend(
+            data=SqliteDataRepository(store),
+            files=SqliteFileRepository(store),
+            jobs=SqliteJobRepository(store),
+            peers=SqlitePeerRepository(store),
+            dicom=SqliteDicomRepository(store),
+            workspace=SqliteWorkspaceRepository(store),
+        )
+    finally:
+        store.close()
+
+
+def _dump(model: BaseModel) -> str:
+    return encode(to_normal(model))
+
+
+def _load(model: type[M], text: str) -> M:
+    return model.model_validate(decode(text))
+
+
+class SqliteDataRepository:
+    """Named values in a table."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def find(self, key: JobKey, name: str) -> Found | None:
+        """Gives the value."""
+        rows = await self._store.read(_FIND_DATA, key.session_id, key.job_id, name)
+        return Found(decode(rows[0][0])) if rows else None
+
+    async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
+        """Stores the value, when what is stored equals ``expected``."""
+        row = (key.session_id, key.job_id, name)
+        text = encode(value)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if expected is not ANY:
+                stored = connection.execute(_FIND_DATA, row).fetchone()
+                if not equal(decode(stored[0]) if stored else ABSENT, expected):
+                    return False
+            connection.execute(_UPSERT_DATA, (*row, text))
+            return True
+
+        return await self._store.run(work)
+
+    async def increment(self, key: JobKey, name: str, by: float) -> NormalValue | None:
+        """Adds to a number."""
+        row = (key.session_id, key.job_id, name)
+
+        def work(connection: sqlite3.Connection) -> NormalValue | None:
+            found = connection.execute(_FIND_DATA, row).fetchone()
+            stored = decode(found[0]) if found else 0
+            if isinstance(stored, bool) or not isinstance(stored, (int, float)):
+                return None
+            total = stored + by
+            if isinstance(total, int) and not INT64_MIN <= total <= INT64_MAX:
+                raise UnsupportedValueError(f"adding to the data {name!r} goes beyond 64 bits")
+            connection.execute(_UPSERT_DATA, (*row, encode(total)))
+            return total
+
+        return await self._store.run(work)
+
+    async def delete(self, key: JobKey, name: str) -> bool:
+        """Removes the value."""
+        row = (key.session_id, key.job_id, name)
+        statement = "DELETE FROM data WHERE session_id = ? AND job_id = ? AND name = ?"
+        return await self._store.run(lambda connection: connection.execute(statement, row).rowcount > 0)
+
+    async def scan(self, key: JobKey, *, values: bool) -> list[tuple[str, NormalValue]]:
+        """Lists names in order."""
+        column = "value" if values else "'null'"
+        statement = f"SELECT name, {column} FROM data WHERE session_id = ? AND job_id = ? ORDER BY name"  # noqa: S608  no input
+        rows = await self._store.read(statement, key.session_id, key.job_id)
+        return [(name, decode(text)) for name, text in rows]
+
+
+class SqliteJobRepository:
+    """Jobs in a table."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def find(self, job_id: str) -> Job | None:
+        """Gives one job."""
+        rows = await self._store.read("SELECT document FROM jobs WHERE id = ?", job_id)
+        return _load(Job, rows[0][0]) if rows else None
+
+    async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
+        """Gives every job of the name with its value."""
+        rows = await self._store.read(
+            "SELECT jobs.document, data.value FROM jobs LEFT JOIN data ON data.session_id = jobs.session_id AND "
+            "data.job_id = jobs.id AND data.name = ? WHERE jobs.session_id = ? AND jobs.name = ? ORDER BY position",
+            data_name,
+            session_id,
+            job_name,
+        )
+        return [
+            JobOutput(job=_load(Job, job), found=text is not None, value=None if text is None else decode(text))
+            for job, text in rows
+        ]
+
+    async def list(self, session_id: str) -> list[Job]:
+        """Lists all jobs of a session, in the order in which they were added."""
+        rows = await self._store.read("SELECT document FROM jobs WHERE session_id = ? ORDER BY position", session_id)
+        return [_load(Job, text) for (text,) in rows]
+
+
+class SqlitePeerRepository:
+    """DICOM nodes in a table."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def get(self, peer_id: str) -> Peer | None:
+        """Gives a node by id."""
+        rows = await self._store.read("SELECT document FROM peers WHERE id = ?", peer_id)
+        return _load(Peer, rows[0][0]) if rows else None
+
+    async def find(self, name: str) -> Peer | None:
+        """Gives a node by name."""
+        rows = await self._store.read("SELECT document FROM peers WHERE name = ?", name)
+        return _load(Peer, rows[0][0]) if rows else None
+
+    async def list(self) -> list[Peer]:
+        """Lists all nodes by name."""
+        return [_load(Peer, text) for (text,) in await self._store.read("SELECT document FROM peers ORDER BY name")]
+
+
+class SqliteDicomRepository:
+    """Patients, studies, series; their files stay where they were found."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
+        """Gives one object by id or instance UID."""
+        rows = await self._store.read(
+            "SELECT document FROM subjects WHERE level = ? AND (id = ? OR (uid = ? AND uid <> '')) ORDER BY id = ? DESC",
+            level.value,
+            id_or_uid,
+            id_or_uid,
+            id_or_uid,
+        )
+        return _SUBJECT.validate_python(decode(rows[0][0])) if rows else None
+
+    async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
+        """Lists what lies below a patient or study."""
+        if isinstance(parent, Patient):
+            return await self._subjects(Study, parent.study_ids)
+        return await self._subjects(Series, parent.series_ids)
+
+    async def _subjects(self, model: type[M], ids: Sequence[str]) -> list[M]:
+        # one JSON parameter holds all ids, so the number of them is not bounded by SQLite's parameters
+        rows = await self._store.read(
+            "SELECT document FROM json_each(?) AS wanted JOIN subjects ON subjects.id = wanted.value ORDER BY wanted.key",
+            encode(list(ids)),
+        )
+        return [_load(model, text) for (text,) in rows]
+
+    async def instances(self, series: Series) -> list[Instance]:
+        """Lists the files of a series."""
+        rows = await self._store.read(
+            "SELECT document FROM instances WHERE series_id = ? ORDER BY position", series.id
+        )
+        return [_load(Instance, text) for (text,) in rows]
+
+    async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
+        """Gives the path where each file lies."""
+        rows = await self._store.read(
+            "SELECT instances.id, path FROM json_each(?) AS wanted JOIN instances ON instances.id = wanted.value",
+            encode([instance.id for instance in instances]),
+        )
+        paths = {instance_id: self._store.folder.joinpath(path) for instance_id, path in rows}
+        for instance in instances:
+            path = paths.get(instance.id)
+            if path is None or not await self._store.compute(path.is_file):
+                raise StoredFileNotFoundError(
+                    f"the file of the instance {instance.sop_instance_uid} is no longer where it was found; run again "
+                    "over the folder where it is now"
+                )
+            yield instance, path
+
+
+class SqliteWorkspaceRepository:
+    """Fills a workspace."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def _insert(self, statement: str, *values: str) -> None:
+        await self._store.run(lambda connection: connection.execute(statement, values))
+
+    async def add_subject(self, subject: Patient | Study | Series, peer_id: str = "") -> None:
+        """Files a patient, study or series."""
+        del peer_id  # a workspace has one sender: its owner
+        uid = getattr(subject, f"{subject.level}_instance_uid", "")
+        await self._insert(
+            "INSERT INTO subjects VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document",
+            subject.id,
+            subject.level,
+            uid,
+            _dump(subject),
+        )
+
+    async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
+        """Files one DICOM file, by the path where it lies."""
+        if isinstance(content, bytes):
+            raise UnsupportedValueError("a workspace refers to DICOM files by path; write the bytes to a file first")
+        await self._insert(
+            "INSERT INTO instances (id, series_id, document, path) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+            "series_id = excluded.series_id, document = excluded.document, path = excluded.path",
+            instance.id,
+            series_id,
+            _dump(instance),
+            str(content.absolute()),
+        )
+
+    async def add_job(self, job: Job) -> None:
+        """Files a job."""
+        await self._insert(
+            "INSERT INTO jobs (id, session_id, name, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+            "session_id = excluded.session_id, name = excluded.name, document = excluded.document",
+            job.id,
+            job.session_id,
+            job.name,
+            _dump(job),
+        )
+
+    async def add_peer(self, peer: Peer) -> None:
+        """Files a node."""
+        await self._insert(
+            "INSERT INTO peers VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET id = excluded.id, "
+            "document = excluded.document",
+            peer.name,
+            peer.id,
+            _dump(peer),
+        )

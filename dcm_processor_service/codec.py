@@ -1,0 +1,222 @@
+"""Which values session data can hold, and their normal form.
+
+The strictest backend sets the rules for all, so what passes against the memory backend passes against MongoDB:
+``None``, ``bool``, integers of 64 bits, ``float``, ``str``, ``bytes``, aware ``datetime`` (kept in UTC, to the
+millisecond), lists, and dictionaries with string keys. On the way in also pydantic models, dataclasses, enums,
+named tuples and tuples, paths, numpy scalars and small numpy arrays. Typed reads turn the normal form back.
+
+A refusal names the path inside the value and the remedy. Pure: no store, no driver, no numpy import.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
+from enum import Enum
+from pathlib import PurePath
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from dcm_processor_service.errors import InvalidNameError, StoredValueError, UnsupportedValueError
+
+__all__ = ["MAX_ARRAY_ITEMS", "MAX_VALUE_BYTES", "check_name", "equal", "from_normal", "to_normal"]
+
+T = TypeVar("T")
+
+MAX_VALUE_BYTES = 16 * 1024 * 1024 - 64 * 1024
+"""The largest normal form, in BSON's count: a MongoDB document holds 16 MiB, some of it is the document's own."""
+
+MAX_ARRAY_ITEMS = 10_000
+"""Larger numpy arrays belong in a file: as a list each number costs a dozen bytes and its dtype is lost."""
+
+MAX_DEPTH = 80
+"""MongoDB nests 100 levels deep; the document's own and the drivers' take some."""
+
+MAX_NAME_CHARACTERS = 200
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+_FILE_REMEDY = "store it as a file: session.files.save(name, value)"
+
+
+def check_name(name: str, what: str) -> str:
+    """Gives ``name`` back when it can name ``what`` (data or a file).
+
+    A name is 1 to 200 printable characters; ``/`` may separate parts, none of which is empty, ``.`` or ``..``, so that
+    a name joined to a folder never leaves it, on any system.
+
+    Raises:
+        InvalidNameError: The name is not allowed; the message says why.
+
+    Example:
+        >>> check_name("masks/liver.nii.gz", "file")
+        'masks/liver.nii.gz'
+    """
+    reason = _name_fault(name)
+    if reason:
+        raise InvalidNameError(f"{what} name {str(name)[:40]!r} is not allowed: {reason}")
+    return name
+
+
+def _name_fault(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        return "a name is a text of at least one character"
+    if len(name) > MAX_NAME_CHARACTERS:
+        return f"it has {len(name)} characters, at most {MAX_NAME_CHARACTERS} fit"
+    if not name.isprintable() or any(character in name for character in '\\:*?"<>|'):
+        return 'use printable characters without \\ : * ? " < > |'
+    if any(part in {"", ".", ".."} or part != part.strip() or part.endswith(".") for part in name.split("/")):
+        return "it must be a relative name whose parts are neither empty nor '.' nor '..', nor end in a dot or space"
+    return ""
+
+
+def to_normal(value: object) -> Any:
+    """Gives the normal form of a value, a copy that shares nothing with it.
+
+    Raises:
+        UnsupportedValueError: The value, or something in it, cannot be stored.
+
+    Example:
+        >>> from pathlib import Path
+        >>> to_normal({"mask": Path("out/liver.nii"), "size": (3, 4)})
+        {'mask': 'out/liver.nii', 'size': [3, 4]}
+    """
+    walk = _Walk()
+    normal = walk.normalise(value, "value", 0)
+    if walk.size_bytes > MAX_VALUE_BYTES:
+        raise UnsupportedValueError(
+            f"the value takes about {walk.size_bytes} bytes, at most {MAX_VALUE_BYTES} fit into one document; "
+            f"{_FILE_REMEDY}"
+        )
+    return normal
+
+
+class _Walk:
+    """One normalisation, with the running size in BSON's count (type byte, key, payload)."""
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+
+    def normalise(self, value: object, path: str, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            raise UnsupportedValueError(f"{path[:60]}… is nested deeper than {MAX_DEPTH} levels; flatten the value")
+        self.size_bytes += 12  # type byte, a short key and an eight-byte payload
+        if value is None or isinstance(value, (bool, float)) and type(value) in {bool, float}:
+            return value
+        if isinstance(value, Enum):
+            return self.normalise(value.value, path, depth)
+        if isinstance(value, int):
+            return self._integer(int(value), path)
+        if isinstance(value, (str, PurePath)):
+            return self._text(str(value), path)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            self.size_bytes += memoryview(value).nbytes
+            return bytes(value)
+        if isinstance(value, datetime):
+            return self._moment(value, path)
+        return self._composite(value, path, depth)
+
+    def _composite(self, value: object, path: str, depth: int) -> Any:
+        if isinstance(value, BaseModel):
+            return self.normalise(value.model_dump(mode="python"), path, depth)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            return self.normalise(fields, path, depth)
+        if isinstance(value, Mapping):
+            return {self._key(key, path): self.normalise(item, f"{path}[{key!r}]", depth + 1) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.normalise(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+        if type(value).__module__.partition(".")[0] == "numpy":
+            return self._numpy(value, path, depth)
+        if isinstance(value, float):
+            return float(value)
+        raise UnsupportedValueError(f"{path} is a {_type_name(value)}, which session data cannot hold; {_remedy(value)}")
+
+    def _integer(self, value: int, path: str) -> int:
+        if not INT64_MIN <= value <= INT64_MAX:
+            raise UnsupportedValueError(f"{path} is an integer beyond 64 bits; store str(value)")
+        return value
+
+    def _text(self, value: str, path: str) -> str:
+        try:
+            self.size_bytes += len(value.encode())
+        except UnicodeEncodeError as error:
+            raise UnsupportedValueError(f"{path} is a text with lone surrogates; decode it properly") from error
+        return value
+
+    def _key(self, key: object, path: str) -> str:
+        if isinstance(key, Enum):
+            key = key.value
+        if not isinstance(key, str):
+            raise UnsupportedValueError(f"{path} has the key {key!r} of type {_type_name(key)}; use str(key)")
+        if "\0" in key or key.startswith("$"):
+            raise UnsupportedValueError(f"{path} has a key that starts with $ or holds a NUL character; rename it")
+        self._text(key, path)
+        return str(key)
+
+    def _moment(self, value: datetime, path: str) -> datetime:
+        if value.utcoffset() is None:
+            raise UnsupportedValueError(
+                f"{path} is a datetime without a time zone; use datetime.now(timezone.utc) or .replace(tzinfo=…)"
+            )
+        moment = value.astimezone(timezone.utc)
+        return moment - timedelta(microseconds=moment.microsecond % 1000)
+
+    def _numpy(self, value: object, path: str, depth: int) -> Any:
+        array = cast("Any", value)  # duck-typed, so that numpy is not imported for those who never use it
+        kind = getattr(getattr(array, "dtype", None), "kind", "?")
+        if kind not in "biufU":
+            raise UnsupportedValueError(f"{path} is a numpy value of kind {kind!r}; {_FILE_REMEDY}")
+        if array.ndim and array.size > MAX_ARRAY_ITEMS:
+            raise UnsupportedValueError(
+                f"{path} is an array of {array.size} numbers, at most {MAX_ARRAY_ITEMS} fit; {_FILE_REMEDY}"
+            )
+        return self.normalise(array.tolist(), path, depth)
+
+
+def _type_name(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+
+
+def _remedy(value: object) -> str:
+    if isinstance(value, (set, frozenset)):
+        return "store sorted(value)"
+    if isinstance(value, date):
+        return "store value.isoformat()"
+    return "store a dict, a list, text, numbers or a pydantic model, or " + _FILE_REMEDY
+
+
+def from_normal(value: Any, as_type: type[T], name: str) -> T:
+    """Reads a normal form as ``as_type``: a model, a dataclass, an enum, a path, a builtin or a generic of those.
+
+    Raises:
+        StoredValueError: What is stored is no such thing; the message names the fields, never their values.
+
+    Example:
+        >>> from_normal([3, 4], tuple[int, int], "size")
+        (3, 4)
+    """
+    try:
+        return TypeAdapter(as_type).validate_python(value)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'value'}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+        wanted = getattr(as_type, "__name__", str(as_type))
+        # the cause would show the stored value, which may be a patient's
+        raise StoredValueError(f"the data {name!r} cannot be read as {wanted}: {faults}") from None
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Whether two normal forms are the same to a compare-and-set, as MongoDB compares.
+
+    Numbers compare by value (1 equals 1.0), NaN equals NaN, a bool equals no number, and the order of keys counts.
+    """
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return list(left) == list(right) and all(equal(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(equal, left, right))
+    return bool(left == right) or (left != left and right != right)  # noqa: PLR0124  NaN alone differs from itself
