@@ -1,0 +1,150 @@
+"""NIfTI files: written whole or not at all, plain or gzipped as their name says.
+
+Gzip comes from ISA-L, which is many times as fast as zlib at nearly its size. A file appears under its name only when
+all of it is written, so a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from isal import igzip, igzip_threaded
+
+from dcm_processor_service.errors import InvalidNameError, NiftiConversionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import BinaryIO
+
+    import nibabel as nib
+    from numpy.typing import NDArray
+
+__all__ = ["atomic_write", "nifti_stem", "sidecar_path", "smallest_exact", "write_json", "write_nifti"]
+
+_COMPRESSION_LEVEL = 1
+_THREADED_FROM_BYTES = 16 << 20
+_SUFFIXES = (".nii.gz", ".nii")
+
+
+def nifti_stem(path: Path) -> str:
+    """Gives the name of a NIfTI file without ``.nii`` or ``.nii.gz``.
+
+    Raises:
+        InvalidNameError: The name ends in neither.
+
+    Example:
+        >>> nifti_stem(Path("out.nii/t1.v2.nii.gz"))
+        't1.v2'
+    """
+    for suffix in _SUFFIXES:
+        if path.name.lower().endswith(suffix) and len(path.name) > len(suffix):
+            return path.name[: -len(suffix)]
+    raise InvalidNameError(f"a NIfTI file name ends in .nii or .nii.gz, {path.name!r} does not: rename it")
+
+
+def sidecar_path(path: Path, suffix: str = ".json") -> Path:
+    """Gives the name of a file that lies beside a NIfTI file.
+
+    Example:
+        >>> str(sidecar_path(Path("a.nii/t1.nii.gz")))
+        'a.nii/t1.json'
+    """
+    return path.with_name(nifti_stem(path) + suffix)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Opens a temporary file in the same folder that takes the name ``path`` when the block ends without an error."""
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with temporary.open("xb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes JSON whole or not at all: UTF-8, indented, keys in the order given."""
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def write_nifti(image: nib.nifti1.Nifti1Image, path: Path) -> None:
+    """Writes an image whole or not at all; gzipped when the name ends in ``.nii.gz``, plain when in ``.nii``.
+
+    The array goes out as it is in memory, with no scaling factor.
+
+    Raises:
+        InvalidNameError: The name ends in neither.
+        NiftiConversionError: The folder cannot be written, or the array does not fit NIfTI.
+    """
+    nifti_stem(path)
+    array = np.asanyarray(image.dataobj)
+    header = image.header.copy()
+    try:
+        header.set_data_dtype(array.dtype)
+        header.set_data_shape(array.shape)
+    except Exception as error:
+        raise NiftiConversionError(
+            f"an array of {array.dtype} and shape {array.shape} does not fit NIfTI: use a type of 8 to 32 bits"
+        ) from error
+    header.set_slope_inter(1, 0)
+    header["vox_offset"] = 352
+    if header.endianness != ("<" if array.dtype.newbyteorder("=").byteorder != ">" else ">"):
+        header = header.as_byteswapped()
+    head = header.binaryblock + b"\0\0\0\0"
+    try:
+        with atomic_write(path) as file:
+            if path.name.lower().endswith(".gz"):
+                _write_gzipped(file, head, array)
+            else:
+                _write_parts(file, head, array)
+    except OSError as error:
+        raise NiftiConversionError(f"{path.name} cannot be written: {os.strerror(error.errno or 0)}") from error
+
+
+def _write_parts(file: BinaryIO | igzip.IGzipFile, head: bytes, array: NDArray[Any]) -> None:
+    file.write(head)
+    # NIfTI stores the first axis fastest: for an array in that order the transpose is one contiguous block, no copy
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if native.flags.f_contiguous:
+        file.write(native.T.data.cast("B"))
+        return
+    for last in range(native.shape[-1]):
+        file.write(native[..., last].tobytes(order="F"))
+
+
+def _write_gzipped(file: BinaryIO, head: bytes, array: NDArray[Any]) -> None:
+    if array.nbytes >= _THREADED_FROM_BYTES:
+        with igzip_threaded.open(file, "wb", compresslevel=_COMPRESSION_LEVEL, threads=-1) as packed:
+            _write_parts(packed, head, array)
+    else:
+        with igzip.IGzipFile(filename="", mode="wb", compresslevel=_COMPRESSION_LEVEL, fileobj=file, mtime=0) as packed:
+            _write_parts(packed, head, array)
+
+
+def smallest_exact(array: NDArray[Any], stored: np.dtype[Any]) -> NDArray[Any]:
+    """Gives a float array in the stored integer type, or the next that holds it exactly; in float32 when none does.
+
+    Example:
+        >>> smallest_exact(np.array([-1024.0, 3071.0]), np.dtype(np.uint16)).dtype
+        dtype('int16')
+    """
+    if array.dtype.kind != "f":
+        return array
+    if array.size and not np.isfinite(array).all():
+        return array.astype(np.float32)
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+    for candidate in (stored, np.dtype(np.int16), np.dtype(np.uint16), np.dtype(np.int32)):
+        if candidate.kind in "iu" and np.iinfo(candidate).min <= low and high <= np.iinfo(candidate).max:
+            as_integers = array.astype(candidate)
+            return as_integers if np.array_equal(as_integers, array) else array.astype(np.float32)
+    return array.astype(np.float32)

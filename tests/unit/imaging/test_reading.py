@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import logging
+import random
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.data import get_testdata_file
+from pydicom.dataelem import RawDataElement
+
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.reading import PydicomReader, contained, read_instance
+from tests.unit.imaging.synthetic import Recipe, multi_frame, rotated, single_frame
+
+
+def packaged(name: str) -> Path:
+    found = get_testdata_file(name, download=False)
+    assert isinstance(found, str)
+    return Path(found)
+
+
+def boundaries(path: Path) -> set[int]:
+    header = read_instance(path).header
+    raw: list[Any] = [header.get_item(tag) for tag in header.keys()]  # noqa: SIM118 iterating parses the elements
+    return {element.value_tell + element.length for element in raw if isinstance(element, RawDataElement)}
+
+
+def positions(paths: list[Path]) -> list[float]:
+    return [float(dcmread(path).ImagePositionPatient[2]) for path in paths]
+
+
+def test_a_header_has_no_pixels_and_knows_where_they_are() -> None:
+    instance = read_instance(packaged("CT_small.dcm"))
+    assert "PixelData" not in instance.header
+    assert instance.pixels is not None
+    assert instance.pixels.size_bytes == 128 * 128 * 2
+    whole = dcmread(instance.path)
+    raw = instance.path.read_bytes()[instance.pixels.offset_bytes :][: instance.pixels.size_bytes]
+    assert raw == whole.PixelData
+
+
+@pytest.mark.parametrize("name", ["ExplVR_BigEndNoMeta.dcm", "ExplVR_LitEndNoMeta.dcm", "meta_missing_tsyntax.dcm"])
+def test_files_without_meta_information_are_read(name: str) -> None:
+    header = PydicomReader().header(packaged(name))
+    assert header.file_meta.TransferSyntaxUID
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\0" * 4000, b"PK\x03\x04" * 99, b"\0" * 128 + b"DICM"])
+def test_what_is_no_dicom_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(InvalidSeriesError, match=r"notes\.txt"):
+        PydicomReader().header(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.dcm", tmp_path):
+        with pytest.raises(InvalidSeriesError, match="cannot be read"):
+            PydicomReader().header(path)
+
+
+def test_a_file_cut_off_anywhere_is_refused_and_names_no_patient(tmp_path: Path) -> None:
+    path = single_frame(Recipe(slices=2), tmp_path)[0]
+    whole = path.read_bytes()
+    end_of_header = read_instance(path).pixels
+    assert end_of_header is not None
+    between = boundaries(path)
+    random.seed(5)
+    for length in [140, end_of_header.offset_bytes - 30, len(whole) - 1, *random.sample(range(400, len(whole)), 20)]:
+        if length in between:
+            continue  # where one element ends and the next begins a file looks whole, unless it is an image
+        path.write_bytes(whole[:length])
+        with pytest.raises(InvalidSeriesError, match=r"cut off|damaged|no DICOM") as caught:
+            list(PydicomReader().datasets([path]))
+        assert "SECRET" not in str(caught.value).upper()
+
+
+def test_compressed_pixels_that_end_early_are_seen() -> None:
+    instance = read_instance(packaged("JPEG2000.dcm"))
+    assert instance.pixels is not None
+    assert instance.pixels.size_bytes is None
+    assert not instance.is_cut_off
+
+
+def test_pydicoms_truncated_scan_has_a_header_but_is_cut_off() -> None:
+    path = packaged("MR_truncated.dcm")
+    assert PydicomReader().header(path).Modality == "MR"
+    with pytest.raises(InvalidSeriesError, match="inside its pixel data"):
+        list(PydicomReader().datasets([path]))
+
+
+def test_no_warning_and_no_log_line_leaves_a_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "bad.dcm"
+    dataset = dcmread(packaged("CT_small.dcm"))
+    dataset["PatientBirthDate"]._value = "not-a-date-of-Mr-Secret"
+    dataset.save_as(path)
+    with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        PydicomReader().header(path)
+        list(PydicomReader().datasets([path]))
+    assert not caught
+    assert "Secret" not in caplog.text
+
+
+def test_containment_ends_with_its_block() -> None:
+    with contained(), contained():
+        warnings.warn("inside", UserWarning, stacklevel=1)
+    with pytest.warns(UserWarning, match="outside"):
+        warnings.warn("outside", UserWarning, stacklevel=1)
+
+
+@pytest.mark.parametrize("reversed_numbers", [False, True])
+def test_order_is_along_the_normal_whatever_the_numbers_say(tmp_path: Path, *, reversed_numbers: bool) -> None:
+    paths = single_frame(Recipe(reversed_numbers=reversed_numbers, slices=8), tmp_path)
+    ordered = PydicomReader().order(paths)
+    assert sorted(ordered) == sorted(paths)
+    assert positions(ordered) == sorted(positions(paths))
+
+
+def test_order_in_an_oblique_stack_with_several_times(tmp_path: Path) -> None:
+    recipe = Recipe(orientation=rotated((1, 0, 0, 0, 1, 0), (31, -20, 8)), volumes=3, slices=4)
+    ordered = [dcmread(path) for path in PydicomReader().order(single_frame(recipe, tmp_path))]
+    times = [int(ds.TemporalPositionIdentifier) for ds in ordered]
+    assert times == [1, 2, 3] * 4
+    origins = [list(map(float, ds.ImagePositionPatient)) for ds in ordered[::3]]
+    assert origins == recipe.positions.tolist()
+
+
+def test_rounding_of_positions_does_not_decide_about_time(tmp_path: Path) -> None:
+    paths = single_frame(Recipe(volumes=2, slices=3), tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        if ds.TemporalPositionIdentifier == 1:
+            ds.ImagePositionPatient[2] += 0.00002
+            ds.save_as(path)
+    times = [int(dcmread(path).TemporalPositionIdentifier) for path in PydicomReader().order(paths)]
+    assert times == [1, 2] * 3
+
+
+def test_order_without_geometry_is_by_instance_number_then_uid(tmp_path: Path) -> None:
+    paths = single_frame(Recipe(slices=4), tmp_path)
+    numbered: list[Dataset] = []
+    for path in paths:
+        ds = dcmread(path)
+        del ds.ImagePositionPatient
+        ds.save_as(path)
+        numbered.append(ds)
+    ordered = [int(dcmread(path).InstanceNumber) for path in PydicomReader().order(paths)]
+    assert ordered == sorted(int(ds.InstanceNumber) for ds in numbered)
+
+
+def test_order_keeps_both_of_two_equal_files(tmp_path: Path) -> None:
+    first = single_frame(Recipe(slices=2), tmp_path)[0]
+    copy = tmp_path / "copy.dcm"
+    shutil.copy(first, copy)
+    assert sorted(PydicomReader().order([copy, first])) == sorted([first, copy])
+
+
+def test_datasets_come_whole_in_the_order_asked_for(tmp_path: Path) -> None:
+    paths = multi_frame(Recipe(volumes=2), tmp_path) + single_frame(Recipe(), tmp_path)
+    uids = [ds.SOPInstanceUID for ds in PydicomReader().datasets(paths)]
+    assert uids == [dcmread(path).SOPInstanceUID for path in paths]
