@@ -25,6 +25,7 @@
     │     └ AmbiguousSeriesError
     └ DicomError
       ├ InvalidSeriesError (ValueError)
+      ├ DerivedObjectError (ValueError)
       ├ NiftiConversionError
       ├ UnsupportedTransferSyntaxError
       └ SendError
@@ -55,6 +56,7 @@ __all__ = [
     "ConfigurationError",
     "DataNotFoundError",
     "DcmProcessorError",
+    "DerivedObjectError",
     "DicomError",
     "InvalidNameError",
     "InvalidSeriesError",
@@ -203,6 +205,10 @@ class InvalidSeriesError(DicomError, ValueError):
     def __init__(self, message: str, report: SeriesReport | None = None) -> None:
         super().__init__(message)
         self.report = report
+
+
+class DerivedObjectError(DicomError, ValueError):
+    """A DICOM object cannot be made from what was given: a shape, a geometry, a value or a missing identity."""
 
 
 class NiftiConversionError(DicomError):

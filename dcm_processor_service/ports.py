@@ -38,12 +38,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSENT",
     "ANY",
+    "MISSING",
     "Backend",
     "BackendOpener",
     "Colour",
     "DataRepository",
     "DicomReader",
     "DicomRepository",
+    "FileFormats",
     "FileRepository",
     "Found",
     "JobKey",
@@ -54,6 +56,7 @@ __all__ = [
     "NormalValue",
     "Offload",
     "PeerRepository",
+    "Sentinel",
     "StoreLocation",
     "WorkspaceRepository",
     "in_thread",
@@ -83,6 +86,9 @@ ANY = Sentinel("ANY")
 
 ABSENT = Sentinel("ABSENT")
 """As an expected value: nothing is stored."""
+
+MISSING = Sentinel("MISSING")
+"""As a default: there is none."""
 
 
 class Offload(Protocol):
@@ -222,6 +228,25 @@ class WorkspaceRepository(Protocol):
 
     async def add_peer(self, peer: Peer) -> None:
         """Files a node, in place of the one with its name."""
+
+
+class FileFormats(Protocol):
+    """Turns values into files and back, by the extension of the name; ordinary functions, which the facade offloads."""
+
+    def write(self, value: object, path: Path) -> None:
+        """Writes a value.
+
+        Raises:
+            UnsupportedValueError: The extension is none of those known, or the value does not fit it.
+        """
+
+    def read(self, path: Path) -> Any:
+        """Reads a value that does not depend on the file afterwards.
+
+        Raises:
+            UnsupportedValueError: The extension is none of those known.
+            StoredValueError: The content is not what the extension says.
+        """
 
 
 class DicomReader(Protocol):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.codec import equal
+from dcm_processor_service.codec import equal, to_normal
 from dcm_processor_service.models import JobOutput, Patient, Series, StoredFile, Study, SubjectLevel
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
 
@@ -127,7 +127,7 @@ class MemoryFileRepository:
                 content_type=new.content_type,
                 sha256=hashlib.sha256(content).hexdigest(),
                 metadata=dict(copy.deepcopy(new.metadata)),
-                uploaded_at=datetime.now(timezone.utc),
+                uploaded_at=to_normal(datetime.now(timezone.utc)),
             )
             self._store.files[key, name] = (stored, content)
         return stored

@@ -49,7 +49,7 @@ class SqliteFileRepository:
             content_type=new.content_type,
             sha256=sha256,
             metadata=dict(new.metadata),
-            uploaded_at=datetime.now(timezone.utc),
+            uploaded_at=to_normal(datetime.now(timezone.utc)),
         )
         row = (key.session_id, key.job_id, name)
         document = encode(to_normal(stored))

@@ -1,0 +1,207 @@
+"""The composition root: the only place that knows which adapter stands behind a port.
+
+A worker makes a container, a test overrides its providers with fakes::
+
+    with opened(Container()) as container:
+        container.peer_repository.override(MyFakePeers())
+        run(container.context())
+
+Making a container reads no environment and opens nothing; the first use of a provider does. Leaving :func:`opened`
+closes what was opened, the latest first. Adapters, and the libraries below them, are imported inside provider functions:
+that is the seam of laziness.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from dependency_injector import containers, providers
+
+from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
+from dcm_processor_service.data import AsyncData
+from dcm_processor_service.dicom import AsyncDicom
+from dcm_processor_service.env_vars import RuntimeSettings
+from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.files import AsyncFiles
+from dcm_processor_service.jobs import AsyncCurrentJob, AsyncJobs
+from dcm_processor_service.peers import AsyncPeers
+from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
+from dcm_processor_service.scratch import Scratch, open_scratch
+from dcm_processor_service.series import SeriesTools
+from dcm_processor_service.session import AsyncSession, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dcm_processor_service.ports import (
+        BackendOpener,
+        Colour,
+        DicomReader,
+        FileFormats,
+        JobRepository,
+        NiftiConverter,
+        Offload,
+    )
+
+__all__ = ["AsyncContainer", "Container", "backend_names", "opened"]
+
+C = TypeVar("C", bound=containers.Container)
+
+BACKEND_GROUP = "dcm_processor_service.backends"
+
+
+def _mongodb(colour: Colour) -> BackendOpener:
+    if colour == "async":
+        from dcm_processor_service.backends.mongo.asynchronous import open_async
+
+        return open_async
+    from dcm_processor_service.backends.mongo.blocking import open_blocking
+
+    return open_blocking
+
+
+def _sqlite(_colour: Colour) -> BackendOpener:
+    from dcm_processor_service.backends.sqlite import open_sqlite
+
+    return open_sqlite
+
+
+def _memory(_colour: Colour) -> BackendOpener:
+    from dcm_processor_service.backends.memory import open_memory
+
+    return open_memory
+
+
+_BUILT_IN = {"memory": _memory, "mongodb": _mongodb, "sqlite": _sqlite}
+
+
+def backend_names() -> list[str]:
+    """Lists the stores that this installation knows: the built-in ones and those of other packages."""
+    return sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=BACKEND_GROUP))})
+
+
+def _opener(name: str, colour: Colour) -> BackendOpener:
+    if name in _BUILT_IN:
+        return _BUILT_IN[name](colour)
+    for entry in entry_points(group=BACKEND_GROUP, name=name):
+        return cast("BackendOpener", entry.load())
+    raise ConfigurationError(
+        f"DCM-PROCESSOR-SERVICE-DB-PROVIDER names the store {name!r}, which this installation does not know; known: "
+        f"{', '.join(backend_names())}"
+    )
+
+
+def _offload(colour: Colour) -> Offload:
+    return in_thread if colour == "async" else inline
+
+
+def _backend(settings: RuntimeSettings, colour: Colour, offload: Offload) -> Iterator[Backend]:
+    location = StoreLocation(
+        url=settings.db_url.get_secret_value(),
+        database=settings.db_name,
+        timeout_s=settings.store_timeout_s,
+        colour=colour,
+    )
+    with _opener(settings.backend_name, colour)(location, offload) as backend:
+        yield backend
+
+
+def _scratch(settings: RuntimeSettings) -> Iterator[Scratch]:
+    with open_scratch(settings.scratch) as scratch:
+        yield scratch
+
+
+def _reader() -> DicomReader:
+    from dcm_processor_service.imaging.reading import PydicomReader
+
+    return PydicomReader()
+
+
+def _converter() -> NiftiConverter:
+    from dcm_processor_service.imaging.nifti import Dicom2NiftiConverter
+
+    return Dicom2NiftiConverter()
+
+
+def _formats() -> FileFormats:
+    from dcm_processor_service.imaging.formats import ExtensionFormats
+
+    return ExtensionFormats()
+
+
+def _current_job(settings: RuntimeSettings, key: JobKey, repository: JobRepository) -> AsyncCurrentJob:
+    return AsyncCurrentJob(
+        key, repository, name=settings.job_name, event=settings.job_event, service_name=settings.service_name
+    )
+
+
+class Container(containers.DeclarativeContainer):
+    """Everything that a blocking callback needs, each part a provider that can be overridden in one line.
+
+    Example:
+        >>> container = Container(settings=RuntimeSettings.without_environment(
+        ...     db_provider="memory", session_id="a" * 24, job_id="b" * 24))
+        >>> with opened(container):
+        ...     container.context().session.data["answer"] = 42
+        ...     container.session().data["answer"]
+        42
+    """
+
+    settings: providers.Provider[RuntimeSettings] = providers.Singleton(RuntimeSettings)
+    colour: providers.Provider[Colour] = providers.Object("blocking")
+    offload = providers.Singleton(_offload, colour)
+    scratch = providers.Resource(_scratch, settings)
+
+    backend: providers.Provider[Backend] = providers.Resource(_backend, settings, colour, offload)
+    data_repository = providers.Callable(attrgetter("data"), backend)
+    file_repository = providers.Callable(attrgetter("files"), backend)
+    job_repository = providers.Callable(attrgetter("jobs"), backend)
+    peer_repository = providers.Callable(attrgetter("peers"), backend)
+    dicom_repository = providers.Callable(attrgetter("dicom"), backend)
+    workspace_repository = providers.Callable(attrgetter("workspace"), backend)
+
+    # given to facades as ``.provider``, a function that makes the tool: who converts nothing imports no converter
+    reader = providers.Singleton(_reader)
+    converter = providers.Singleton(_converter)
+    formats = providers.Singleton(_formats)
+
+    job_key = providers.Singleton(JobKey, settings.provided.session_id, settings.provided.job_id)
+    jobs = providers.Singleton(AsyncJobs, job_key, job_repository)
+    current_job = providers.Singleton(_current_job, settings, job_key, job_repository)
+    series_tools = providers.Singleton(
+        SeriesTools, reader=reader.provider, converter=converter.provider, scratch=scratch, offload=offload
+    )
+    async_session = providers.Singleton(
+        AsyncSession,
+        job=current_job,
+        jobs=jobs,
+        data=providers.Singleton(AsyncData, jobs, data_repository),
+        files=providers.Singleton(AsyncFiles, jobs, file_repository, formats.provider, offload),
+        peers=providers.Singleton(AsyncPeers, peer_repository, settings.provided.peer_id),
+        dicom=providers.Singleton(AsyncDicom, current_job, dicom_repository, series_tools),
+    )
+    session: providers.Provider[Any] = providers.Singleton(Session, async_session)
+    context: providers.Provider[Any] = providers.Singleton(RuntimeContext.bind, settings, session)
+
+
+@containers.copy(Container)
+class AsyncContainer(Container):
+    """The same for an asynchronous callback: motor in place of PyMongo, other blocking work in threads."""
+
+    colour: providers.Provider[Colour] = providers.Object("async")
+    session: providers.Provider[Any] = providers.Singleton(lambda session: session, Container.async_session)
+    context: providers.Provider[Any] = providers.Singleton(
+        AsyncRuntimeContext.bind, Container.settings, Container.async_session
+    )
+
+
+@contextmanager
+def opened(container: C) -> Iterator[C]:
+    """Gives the container; at the end closes what it opened."""
+    try:
+        yield container
+    finally:
+        container.shutdown_resources()

@@ -1,0 +1,140 @@
+"""``session.dicom``: the patient, studies and series that the job is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from dcm_processor_service._blocking import run_inline
+from dcm_processor_service.errors import AmbiguousSeriesError, SeriesNotFoundError
+from dcm_processor_service.models import Patient, Series, Study, SubjectLevel
+from dcm_processor_service.series import AsyncDicomSeries, DicomSeries
+
+if TYPE_CHECKING:
+    from dcm_processor_service.jobs import AsyncCurrentJob
+    from dcm_processor_service.ports import DicomRepository
+    from dcm_processor_service.series import SeriesTools
+
+__all__ = ["AsyncDicom", "Dicom"]
+
+
+class AsyncDicom:
+    """The job's images, for asynchronous callbacks; :class:`Dicom` explains them."""
+
+    def __init__(self, job: AsyncCurrentJob, repository: DicomRepository, tools: SeriesTools) -> None:
+        self._job = job
+        self._repository = repository
+        self._tools = tools
+
+    async def subject(self) -> Patient | Study | Series:
+        """Gives what the job is about; see :meth:`Dicom.subject`."""
+        subject = (await self._job.read()).subject
+        if subject is None:
+            raise SeriesNotFoundError(f"the job {self._job.id} is about no patient, study or series")
+        return subject
+
+    async def patient(self) -> Patient:
+        """Gives the patient; see :meth:`Dicom.patient`."""
+        subject = await self.subject()
+        found = await self._repository.find(SubjectLevel.PATIENT, _patient_key(subject))
+        if isinstance(found, Patient):
+            return found
+        raise SeriesNotFoundError("the patient of this job is no longer stored; was the session cleaned up?")
+
+    async def studies(self) -> list[Study]:
+        """Lists the studies; see :meth:`Dicom.studies`."""
+        subject = await self.subject()
+        if isinstance(subject, Patient):
+            current = await self._repository.find(SubjectLevel.PATIENT, subject.id)
+            parent = current if isinstance(current, Patient) else subject
+            return cast("list[Study]", await self._repository.children(parent))
+        key = subject.id if isinstance(subject, Study) else subject.study_instance_uid
+        found = await self._repository.find(SubjectLevel.STUDY, key)
+        if isinstance(found, Study):
+            return [found]
+        raise SeriesNotFoundError(f"the study {subject.study_instance_uid} of this job is no longer stored")
+
+    async def series(self) -> list[AsyncDicomSeries]:
+        """Lists the series below the job's subject; see :meth:`Dicom.series`."""
+        subject = await self.subject()
+        if isinstance(subject, Series):
+            return [await self.get_series(subject.id)]
+        return [
+            self._bound(series)
+            for study in await self.studies()
+            for series in cast("list[Series]", await self._repository.children(study))
+        ]
+
+    async def get_series(self, which: str | None = None) -> AsyncDicomSeries:
+        """Gives one series; see :meth:`Dicom.get_series`."""
+        if which is None:
+            found = await self.series()
+            if len(found) == 1:
+                return found[0]
+            if not found:
+                raise SeriesNotFoundError("the subject of this job has no series")
+            listed = ", ".join(f"{series.series_instance_uid} ({series.info.modality})" for series in found)
+            raise AmbiguousSeriesError(
+                f"the subject of this job has {len(found)} series; name one: session.dicom.get_series(uid), of {listed}"
+            )
+        series = await self._repository.find(SubjectLevel.SERIES, which)
+        if isinstance(series, Series):
+            return self._bound(series)
+        raise SeriesNotFoundError(f"no series {which} is stored; give a platform id or a SeriesInstanceUID")
+
+    def _bound(self, series: Series) -> AsyncDicomSeries:
+        return AsyncDicomSeries(series, self._repository, self._tools)
+
+
+def _patient_key(subject: Patient | Study | Series) -> str:
+    return subject.id if isinstance(subject, Patient) else subject.patient_uid
+
+
+class Dicom:
+    """The patient, studies and series that the job is about.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> ctx = fake_context(series=synthetic_series(slices=5))
+        >>> ctx.session.dicom.get_series().instance_count()
+        5
+    """
+
+    def __init__(self, dicom: AsyncDicom) -> None:
+        self._async = dicom
+
+    def subject(self) -> Patient | Study | Series:
+        """Gives what the job is about, as at scheduling time.
+
+        Raises:
+            SeriesNotFoundError: The job is about none, as pre- and post-services of an empty session.
+        """
+        return run_inline(self._async.subject())
+
+    def patient(self) -> Patient:
+        """Gives the patient of the job's subject, as stored now.
+
+        Raises:
+            SeriesNotFoundError: It is no longer stored.
+        """
+        return run_inline(self._async.patient())
+
+    def studies(self) -> list[Study]:
+        """Lists the studies of a patient; for a study or series, the one that it is or belongs to.
+
+        Raises:
+            SeriesNotFoundError: It is no longer stored.
+        """
+        return run_inline(self._async.studies())
+
+    def series(self) -> list[DicomSeries]:
+        """Lists the series of the job's subject, in the order in which they arrived; for a series, itself."""
+        return [DicomSeries(series) for series in run_inline(self._async.series())]
+
+    def get_series(self, which: str | None = None) -> DicomSeries:
+        """Gives one series: by the platform's id, by SeriesInstanceUID (0020,000E), or the only one of the subject.
+
+        Raises:
+            SeriesNotFoundError: No such series; also when none is named and there are several (AmbiguousSeriesError).
+        """
+        return DicomSeries(run_inline(self._async.get_series(which)))

@@ -1,0 +1,84 @@
+"""``session.peers``: the DICOM nodes that the platform knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dcm_processor_service._blocking import run_inline
+from dcm_processor_service.errors import PeerNotFoundError
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models import Peer
+    from dcm_processor_service.ports import PeerRepository
+
+__all__ = ["AsyncPeers", "Peers"]
+
+
+class AsyncPeers:
+    """DICOM nodes, for asynchronous callbacks; :class:`Peers` explains them."""
+
+    def __init__(self, repository: PeerRepository, current_id: str | None) -> None:
+        self._repository = repository
+        self._current_id = current_id
+
+    async def current(self) -> Peer:
+        """Gives the node that sent this session's images; see :meth:`Peers.current`."""
+        if self._current_id is None:
+            raise PeerNotFoundError(
+                "this job was not told who sent its images (DCM-PROCESSOR-SERVICE-PEER-ID is not set); name a node: "
+                "session.peers.get(name)"
+            )
+        peer = await self._repository.get(self._current_id)
+        if peer is None:
+            raise PeerNotFoundError(
+                f"the node {self._current_id} that sent this session's images is no longer known; add it to the "
+                "platform again or name another: session.peers.get(name)"
+            )
+        return peer
+
+    async def get(self, name: str) -> Peer:
+        """Gives a node by name; see :meth:`Peers.get`."""
+        peer = await self._repository.find(name)
+        if peer is None:
+            known = ", ".join(sorted(peer.name for peer in await self._repository.list()))
+            raise PeerNotFoundError(f"no DICOM node is named {name!r}; known nodes: {known or 'none'}")
+        return peer
+
+    async def list(self) -> list[Peer]:
+        """Lists all nodes by name."""
+        return await self._repository.list()
+
+
+class Peers:
+    """The DICOM nodes that the platform knows: those that send images and those that results go to.
+
+    Example:
+        >>> from dcm_processor_service.models import Peer
+        >>> from dcm_processor_service.testing import fake_context
+        >>> ctx = fake_context(peers=[Peer(name="PACS", ae_title="ORTHANC", host="127.0.0.1", port=4242)])
+        >>> ctx.session.peers.get("PACS").address
+        'ORTHANC@127.0.0.1:4242'
+    """
+
+    def __init__(self, peers: AsyncPeers) -> None:
+        self._async = peers
+
+    def current(self) -> Peer:
+        """Gives the node that sent this session's images.
+
+        Raises:
+            PeerNotFoundError: The job was not told, or the node is no longer known.
+        """
+        return run_inline(self._async.current())
+
+    def get(self, name: str) -> Peer:
+        """Gives a node by name: of those that results go to first, then of those that send.
+
+        Raises:
+            PeerNotFoundError: No node of that name; the message lists those there are.
+        """
+        return run_inline(self._async.get(name))
+
+    def list(self) -> list[Peer]:
+        """Lists all nodes by name."""
+        return run_inline(self._async.list())

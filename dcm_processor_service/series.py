@@ -1,0 +1,218 @@
+"""One series of the job: its headers, its datasets, its files, its volume."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dcm_processor_service._blocking import iterate_inline, run_inline
+from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from pydicom import Dataset
+
+    from dcm_processor_service.models import Instance, Series
+    from dcm_processor_service.ports import DicomReader, DicomRepository, NiftiConverter, NiftiFiles, Offload
+    from dcm_processor_service.scratch import Scratch
+
+__all__ = ["AsyncDicomSeries", "DicomSeries", "SeriesTools"]
+
+
+@dataclass(frozen=True)
+class SeriesTools:
+    """What a series needs besides its store; reader and converter are made at their first use."""
+
+    reader: Callable[[], DicomReader]
+    converter: Callable[[], NiftiConverter]
+    scratch: Scratch
+    offload: Offload
+
+
+class AsyncDicomSeries:
+    """One series, for asynchronous callbacks; :class:`DicomSeries` explains it."""
+
+    def __init__(self, info: Series, repository: DicomRepository, tools: SeriesTools) -> None:
+        self.info = info
+        self._repository = repository
+        self._tools = tools
+        self._paths: list[Path] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.series_instance_uid})"
+
+    @property
+    def id(self) -> str:
+        """The platform's id of the series."""
+        return self.info.id
+
+    @property
+    def series_instance_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E)."""
+        return self.info.series_instance_uid
+
+    async def instances(self) -> list[Instance]:
+        """Lists the stored files; see :meth:`DicomSeries.instances`."""
+        return await self._repository.instances(self.info)
+
+    async def instance_count(self) -> int:
+        """Counts the stored files; see :meth:`DicomSeries.instance_count`."""
+        return len(await self.instances())
+
+    async def headers(self) -> list[Dataset]:
+        """Reads everything but pixels; see :meth:`DicomSeries.headers`."""
+        paths = await self.paths()
+        return await self._tools.offload(lambda: [self._tools.reader().header(path) for path in paths])
+
+    async def datasets(self) -> AsyncIterator[Dataset]:
+        """Reads one dataset after the other; see :meth:`DicomSeries.datasets`."""
+        datasets = self._tools.reader().datasets(await self.paths())
+        while (dataset := await self._tools.offload(lambda: next(datasets, None))) is not None:
+            yield dataset
+
+    async def paths(self) -> list[Path]:
+        """Gives the series as files in slice order; see :meth:`DicomSeries.paths`."""
+        if self._paths is None:
+            unordered = await self._materialise()
+            self._paths = await self._tools.offload(lambda: self._tools.reader().order(unordered))
+        return self._paths
+
+    async def _materialise(self) -> list[Path]:
+        """Brings every file of the series to this machine's disk, when it is not there already."""
+        instances = await self.instances()
+        if not instances:
+            raise SeriesNotFoundError(f"the series {self.series_instance_uid} has no stored instances")
+        need_bytes = sum(instance.size_bytes for instance in instances)
+        folder: Path | None = None
+        paths = []
+        async for instance, content in self._repository.fetch(instances):
+            if isinstance(content, Path):
+                paths.append(content)
+                continue
+            if folder is None:
+                folder = self._tools.scratch.folder(self.id, need_bytes)
+            path = folder / f"{instance.id}.dcm"
+            await self._tools.offload(partial(path.write_bytes, content))
+            paths.append(path)
+        if len(paths) != len(instances):
+            raise InvalidSeriesError(
+                f"the store gave {len(paths)} of {len(instances)} instances of the series {self.series_instance_uid}; "
+                "is the session being cleaned up?"
+            )
+        return paths
+
+    async def export(self, directory: str | os.PathLike[str]) -> list[Path]:
+        """Copies the series into a folder; see :meth:`DicomSeries.export`."""
+        target = Path(directory)
+        paths = await self.paths()
+        width = max(4, len(str(len(paths))))
+        names = [f"{position:0{width}}.dcm" for position in range(1, len(paths) + 1)]
+
+        def copy() -> list[Path]:
+            target.mkdir(parents=True, exist_ok=True)
+            return [_copy_complete(source, target / name) for source, name in zip(paths, names, strict=True)]
+
+        return await self._tools.offload(copy)
+
+    async def to_nifti(self, path: str | os.PathLike[str]) -> NiftiFiles:
+        """Writes the series as NIfTI; see :meth:`DicomSeries.to_nifti`."""
+        target = Path(path)
+        paths = await self.paths()
+        return await self._tools.offload(lambda: self._tools.converter().convert(paths, target))
+
+
+def _copy_complete(source: Path, target: Path) -> Path:
+    """Copies unless the same content is there already; the name appears when the copy is complete."""
+    if target.is_file() and target.read_bytes() == source.read_bytes():
+        return target
+    part = target.with_name(f".{target.name}.part")
+    shutil.copyfile(source, part)
+    part.replace(target)
+    return target
+
+
+class DicomSeries:
+    """One series of the job.
+
+    Its files are brought to this machine once, in bulk, when they are first needed.
+
+    Example:
+        >>> import tempfile
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> series = fake_context(series=synthetic_series(slices=3)).session.dicom.get_series()
+        >>> [header.InstanceNumber for header in series.headers()]
+        [1, 2, 3]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [path.name for path in series.export(folder)]
+        ['0001.dcm', '0002.dcm', '0003.dcm']
+    """
+
+    def __init__(self, series: AsyncDicomSeries) -> None:
+        self._async = series
+
+    def __repr__(self) -> str:
+        return f"DicomSeries({self.series_instance_uid})"
+
+    @property
+    def info(self) -> Series:
+        """What the platform knows of the series."""
+        return self._async.info
+
+    @property
+    def id(self) -> str:
+        """The platform's id of the series."""
+        return self._async.id
+
+    @property
+    def series_instance_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E)."""
+        return self._async.series_instance_uid
+
+    def instances(self) -> list[Instance]:
+        """Lists the stored files in the order in which they arrived."""
+        return run_inline(self._async.instances())
+
+    def instance_count(self) -> int:
+        """Counts the stored files."""
+        return run_inline(self._async.instance_count())
+
+    def headers(self) -> list[Dataset]:
+        """Reads every instance up to its pixel data, in slice order.
+
+        Raises:
+            InvalidSeriesError: A file is no DICOM file or is cut off; the message names the instance.
+        """
+        return run_inline(self._async.headers())
+
+    def datasets(self) -> Iterator[Dataset]:
+        """Reads one whole dataset after the other, in slice order; one is in memory at a time."""
+        return iterate_inline(self._async.datasets())
+
+    def paths(self) -> list[Path]:
+        """Gives the series as files in slice order, to be read and not changed; they go when the job ends.
+
+        Slice order is along the normal of the image plane (PS3.3, section C.7.6.2.1.1), then by time, then by
+        InstanceNumber.
+        """
+        return run_inline(self._async.paths())
+
+    def export(self, directory: str | os.PathLike[str]) -> list[Path]:
+        """Copies the series into a folder, as ``0001.dcm``, ``0002.dcm``… in slice order; gives the paths.
+
+        Files that are there already with the same content are kept, so an interrupted export goes on where it was.
+        """
+        return run_inline(self._async.export(directory))
+
+    def to_nifti(self, path: str | os.PathLike[str]) -> NiftiFiles:
+        """Writes the series as ``.nii`` or ``.nii.gz``, in RAS as NIfTI has it; tells which engine did.
+
+        Raises:
+            InvalidSeriesError: The series is not one volume.
+            NiftiConversionError: The converter gave no usable result.
+        """
+        return run_inline(self._async.to_nifti(path))
