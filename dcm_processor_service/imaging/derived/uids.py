@@ -1,0 +1,68 @@
+"""UIDs that are the same on every run: keyed by session, sources, role and version of the service.
+
+A job that is run again makes objects with the UIDs of the first run, so an archive keeps one result instead of two. The
+content may differ then, on purpose: a retry is a correction of itself. Objects that must live side by side need
+different roles, or a new version of the service.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models.derived import Recipe
+
+__all__ = ["UidPlan", "keyed_uid"]
+
+_NAMESPACE = uuid.UUID("5c0c7a2e-3f0b-4f4a-9d53-7f2f6c1f6a11")
+
+
+def keyed_uid(*key: str) -> str:
+    """Gives the UID of a key: ``2.25.`` and a name-based UUID as a decimal number (PS3.5, section B.2).
+
+    The parts of the key are kept apart, so ``("ab", "c")`` and ``("a", "bc")`` give different UIDs.
+
+    Example:
+        >>> keyed_uid("ab", "c") == keyed_uid("ab", "c"), keyed_uid("ab", "c") == keyed_uid("a", "bc")
+        (True, False)
+        >>> keyed_uid("ab", "c").startswith("2.25.") and len(keyed_uid("ab", "c")) <= 64
+        True
+    """
+    return f"2.25.{uuid.uuid5(_NAMESPACE, json.dumps(key)).int}"
+
+
+@dataclass(frozen=True)
+class UidPlan:
+    """The UIDs of one derived series."""
+
+    key: tuple[str, ...]
+
+    @classmethod
+    def of(cls, recipe: Recipe, source_uids: tuple[str, ...]) -> UidPlan:
+        """Gives the plan for one role; the order of the sources has no say.
+
+        Args:
+            recipe: Session, role, name and version of the service.
+            source_uids: SOPInstanceUIDs of the sources, or the StudyInstanceUID where there are none.
+        """
+        producer = recipe.producer
+        return cls((producer.session_id, producer.service_name, producer.version, recipe.role, *sorted(source_uids)))
+
+    def series(self) -> str:
+        """Gives SeriesInstanceUID."""
+        return keyed_uid("series", *self.key)
+
+    def instance(self, number: int) -> str:
+        """Gives the SOPInstanceUID of the instance with this InstanceNumber."""
+        return keyed_uid("instance", str(number), *self.key)
+
+    def frame_of_reference(self) -> str:
+        """Gives a FrameOfReferenceUID, for a geometry that is not the source's."""
+        return keyed_uid("frame of reference", *self.key)
+
+    def other(self, what: str) -> str:
+        """Gives a UID for anything else within the object, such as a dimension organization."""
+        return keyed_uid("other", what, *self.key)

@@ -1,0 +1,137 @@
+"""What a caller says about an object that is to be made, and what is said about it afterwards.
+
+Plain values without DICOM objects, so that importing them costs nothing. Names, ids and dates of a patient never enter
+a ``repr``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+__all__ = ["Code", "Problem", "Producer", "Recipe", "StudyIdentity", "ValueMapping"]
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@dataclass(frozen=True)
+class Code:
+    """A coded concept (PS3.16, section 5; PS3.3, section 8).
+
+    Example:
+        >>> Code("10200004", "SCT", "Liver").meaning
+        'Liver'
+    """
+
+    value: str
+    """CodeValue (0008,0100), such as ``10200004``."""
+
+    scheme: str
+    """CodingSchemeDesignator (0008,0102), such as ``SCT``, ``DCM``, ``LN``, ``UCUM``, or ``99…`` for a private one."""
+
+    meaning: str
+    """CodeMeaning (0008,0104): what a person reads."""
+
+
+@dataclass(frozen=True)
+class Producer:
+    """The service that makes the object; goes into the equipment and algorithm identification of every object."""
+
+    service_name: str
+    version: str
+    session_id: str = ""
+    """The platform's session; part of the key of every UID, so that two sessions never write over each other."""
+
+    manufacturer: str = "dcm-processor"
+    device_serial_number: str = "0"
+    """SEG, parametric maps and structured reports must have one (PS3.3, section C.7.5.2)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What every derived object says about its own making.
+
+    Example:
+        >>> recipe = Recipe(Producer("liver-volume", "1.4.0"), role="smoothed", series_description="Smoothed")
+        >>> recipe.role
+        'smoothed'
+    """
+
+    producer: Producer
+    role: str
+    """What the object is within the job, such as ``smoothed`` or ``report``. UIDs are keyed by it: one source, one
+    role, one version of the service give the same UIDs on every run, so a retry overwrites its own result."""
+
+    series_description: str = ""
+    """SeriesDescription (0008,103E), at most 64 characters; the role when empty."""
+
+    series_number: int | None = None
+    """SeriesNumber (0020,0011); chosen from the source's number and the role when None."""
+
+    derivation: str = ""
+    """DerivationDescription (0008,2111), at most 1024 characters; the service, its version and the role when empty."""
+
+    derivation_code: Code | str | None = None
+    """DerivationCodeSequence (0008,9215): a concept of CID 7203 by name, such as ``"Smoothing"``, or any code."""
+
+    created: datetime = field(default_factory=_now)
+    """When the object was made; must have a time zone."""
+
+
+@dataclass(frozen=True)
+class StudyIdentity:
+    """Whose object it is, for objects without a DICOM source. An empty value is written as empty, as type 2 allows."""
+
+    patient_id: str = field(repr=False)
+    study_instance_uid: str
+    """StudyInstanceUID (0020,000D) of the study that the object joins, or a new one."""
+
+    patient_name: str = field(default="", repr=False)
+    """``family^given^middle^prefix^suffix`` (PS3.5, section 6.2.1)."""
+
+    patient_birth_date: str = field(default="", repr=False)
+    """``YYYYMMDD``."""
+
+    patient_sex: str = field(default="", repr=False)
+    """``M``, ``F``, ``O`` or empty."""
+
+    study_date: str = field(default="", repr=False)
+    study_time: str = field(default="", repr=False)
+    study_id: str = field(default="", repr=False)
+    accession_number: str = field(default="", repr=False)
+    referring_physician_name: str = field(default="", repr=False)
+    study_description: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class ValueMapping:
+    """How stored integers stand for the values that were given: value = stored * slope + intercept."""
+
+    slope: float
+    intercept: float
+    error_bound: float
+    """No value differs from the one given by more than this, in the given unit; 0 when every value is exact."""
+
+    stored_type: str
+    """``int16``, ``uint16`` or ``uint8``."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every value comes back as it was given."""
+        return self.error_bound == 0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that keeps an object from being what the standard asks for."""
+
+    tag: str
+    """Such as ``(0010,0020)``; inside sequences the path, such as ``(0040,A043)[0].(0008,0100)``."""
+
+    keyword: str
+    rule: str
+    """What the standard asks, with its part and section; holds no value of the object."""
+
+    remedy: str
