@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Patient,
         Peer,
         Series,
+        SeriesReport,
         StoredFile,
         Study,
         SubjectLevel,
@@ -53,6 +54,7 @@ __all__ = [
     "NewFile",
     "NiftiConverter",
     "NiftiFiles",
+    "NiftiVolume",
     "NormalValue",
     "Offload",
     "PeerRepository",
@@ -267,12 +269,34 @@ class DicomReader(Protocol):
 
 
 @dataclass(frozen=True)
+class NiftiVolume:
+    """One image that a conversion wrote."""
+
+    path: Path
+    name: str
+    """What tells it apart from the others, such as ``echo-2``; empty when it is the only one."""
+
+    shape: tuple[int, ...]
+    """(i, j, k) or (i, j, k, t)."""
+
+    affine_ras: tuple[tuple[float, ...], ...]
+    """Four rows of four: (i, j, k, 1) to mm in RAS."""
+
+
+@dataclass(frozen=True)
 class NiftiFiles:
     """What a conversion wrote."""
 
     paths: tuple[Path, ...]
+    """The images, in stable order; the first is, or stands for, the destination that was asked for."""
+
     engine: str
     reason: str
+    sidecars: tuple[Path, ...] = ()
+    """What lies beside them: ``.json``, and for diffusion ``.bval`` and ``.bvec``."""
+
+    volumes: tuple[NiftiVolume, ...] = ()
+    report: SeriesReport | None = None
 
 
 class NiftiConverter(Protocol):

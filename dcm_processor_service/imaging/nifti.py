@@ -23,7 +23,7 @@ from dicom2nifti.exceptions import ConversionValidationError
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError, UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.nifti_file import nifti_stem, sidecar_path, smallest_exact, write_nifti
 from dcm_processor_service.imaging.reading import PydicomReader, contained
-from dcm_processor_service.ports import NiftiFiles
+from dcm_processor_service.ports import NiftiFiles, NiftiVolume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +94,8 @@ class Dicom2NiftiConverter:
             image = result["NII"]
             write_nifti(_with_stored_type(image, stored), destination)
             extra = _keep_gradients(result, destination)
-        return NiftiFiles((destination, *extra), "dicom2nifti", "asked for")
+        volume = NiftiVolume(destination, "", tuple(image.shape), tuple(map(tuple, image.affine.tolist())))
+        return NiftiFiles((destination,), "dicom2nifti", "asked for", tuple(extra), (volume,))
 
 
 def _run(datasets: list[Dataset], output: Path, uid: str) -> dict[str, Any]:
