@@ -1,0 +1,196 @@
+"""Finds a callback and tells from its annotations what it wants.
+
+A callback is any function whose parameters are annotated with what should be given to it:
+:class:`~dcm_processor_service.RuntimeContext`, :class:`~dcm_processor_service.Session`, a pydantic model of its own (the
+job's params, validated), or, where the function is ``async def``, ``AsyncRuntimeContext`` and ``AsyncSession``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_type_hints
+
+from pydantic import BaseModel, ValidationError
+
+from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
+from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError, ConfigurationError
+from dcm_processor_service.session import AsyncSession, Session
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from dcm_processor_service.ports import Colour
+
+__all__ = ["Callback", "CallbackFunction", "find_callback", "inspect_callback", "validated_params"]
+
+CallbackFunction: TypeAlias = Callable[..., Any]
+Want: TypeAlias = "Literal['context', 'session'] | type[BaseModel]"
+
+DEFAULT_FUNCTION = "run"
+_EXAMPLE = "def run(ctx: RuntimeContext)"
+
+
+@dataclass(frozen=True)
+class Callback:
+    """A function with what each of its parameters wants."""
+
+    function: CallbackFunction
+    colour: Colour
+    wants: tuple[tuple[str, Want], ...]
+
+    @property
+    def name(self) -> str:
+        """The function's name with its module."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+
+def find_callback(reference: str) -> CallbackFunction:
+    """Gives the function that ``MODULE:FUNCTION`` or ``path/to/file.py:FUNCTION`` names; FUNCTION is ``run`` if left out.
+
+    Raises:
+        CallbackNotFoundError: There is no such module or function, or importing it fails (the cause is kept).
+    """
+    place, _, function_name = reference.rpartition(":") if _has_function(reference) else (reference, "", "")
+    function_name = function_name or DEFAULT_FUNCTION
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    function: Any = module
+    for part in function_name.split("."):
+        function = getattr(function, part, None)
+    if not callable(function):
+        names = [name for name, item in vars(module).items() if inspect.isfunction(item) and not name.startswith("_")]
+        raise CallbackNotFoundError(
+            f"{place} has no function {function_name!r}; its functions are: {', '.join(names) or 'none'}"
+        )
+    found: CallbackFunction = function
+    return found
+
+
+def _has_function(reference: str) -> bool:
+    _place, colon, tail = reference.rpartition(":")
+    return bool(colon) and all(part.isidentifier() for part in tail.split("."))
+
+
+def _import_module(name: str) -> ModuleType:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise CallbackNotFoundError(
+            f"the module {name!r} cannot be imported: {type(error).__name__}: {error}; is it installed, or in the "
+            "working directory?"
+        ) from error
+    finally:
+        sys.path.remove(str(Path.cwd()))
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise CallbackNotFoundError(f"there is no file {str(path)!r}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise CallbackNotFoundError(f"{str(path)!r} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses and pydantic look their module up
+    sys.path.insert(0, str(path.parent.resolve()))  # as Python does for a script
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise CallbackNotFoundError(f"{str(path)!r} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def inspect_callback(function: CallbackFunction) -> Callback:
+    """Tells what a function wants.
+
+    Raises:
+        CallbackSignatureError: A parameter has no annotation, or one that nothing can be injected for, or blocking and
+            asynchronous are mixed; the message has the correction.
+
+    Example:
+        >>> def run(ctx: RuntimeContext) -> None: ...
+        >>> inspect_callback(run).wants
+        (('ctx', 'context'),)
+    """
+    name = getattr(function, "__qualname__", repr(function))
+    try:
+        hints = get_type_hints(function)
+        parameters = inspect.signature(function).parameters.values()
+    except (NameError, TypeError, ValueError) as error:
+        raise CallbackSignatureError(
+            f"the annotations of {name} cannot be read: {error}; import the annotated types at the top of the module, "
+            f"not under TYPE_CHECKING, as in {_EXAMPLE}"
+        ) from error
+    colour: Colour = "async" if inspect.iscoroutinefunction(function) else "blocking"
+    wants = []
+    for parameter in parameters:
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
+            continue
+        want = _want(name, parameter, hints.get(parameter.name), colour)
+        if want is not None:
+            wants.append((parameter.name, want))
+    return Callback(function, colour, tuple(wants))
+
+
+def _want(name: str, parameter: inspect.Parameter, hint: Any, colour: Colour) -> Want | None:
+    optional = parameter.default is not parameter.empty
+    if hint is None and not optional:
+        raise CallbackSignatureError(
+            f"the parameter {parameter.name!r} of {name} has no annotation; write {_EXAMPLE}, and import "
+            "RuntimeContext from dcm_processor_service"
+        )
+    injectable: dict[Any, tuple[Literal["context", "session"], Colour]] = {
+        RuntimeContext: ("context", "blocking"),
+        Session: ("session", "blocking"),
+        AsyncRuntimeContext: ("context", "async"),
+        AsyncSession: ("session", "async"),
+    }
+    if hint in injectable:
+        want, wanted_colour = injectable[hint]
+        if wanted_colour != colour:
+            raise CallbackSignatureError(_mixed(name, parameter.name, hint, colour))
+        return want
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        return hint
+    if optional:
+        return None
+    raise CallbackSignatureError(
+        f"the parameter {parameter.name!r} of {name} is annotated {getattr(hint, '__name__', hint)}, which cannot be "
+        f"injected; a callback takes RuntimeContext, Session or a pydantic model of its params, as in {_EXAMPLE}"
+    )
+
+
+def _mixed(name: str, parameter: str, hint: type, colour: Colour) -> str:
+    if colour == "blocking":
+        return (
+            f"{name} is a blocking function but its parameter {parameter!r} is {hint.__name__}; write async def "
+            f"{name}, or annotate it {hint.__name__.removeprefix('Async')}"
+        )
+    return (
+        f"{name} is async def but its parameter {parameter!r} is {hint.__name__}; annotate it Async{hint.__name__}, or "
+        f"write def {name}"
+    )
+
+
+def validated_params(model: type[BaseModel], params: dict[str, Any], job_name: str) -> BaseModel:
+    """Reads the job's params as the callback's own model.
+
+    Raises:
+        ConfigurationError: A field is missing or wrong; the message names it.
+    """
+    try:
+        return model.model_validate(params)
+    except ValidationError as error:
+        faults = "".join(
+            f"\n  {'.'.join(str(part) for part in fault['loc']) or 'params'}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+        raise ConfigurationError(
+            f"the params of the job {job_name or '(unnamed)'!r} do not fit {model.__name__}; correct them in the "
+            f"service's manifest, or with --param NAME=VALUE:{faults}"
+        ) from None  # pydantic's own error shows the values

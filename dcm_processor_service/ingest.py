@@ -1,0 +1,226 @@
+"""Files DICOM files into a workspace, under the patient, study and series that their headers name.
+
+This is what the platform's own server does for its database; here it serves a laptop's workspace and the fakes of tests.
+Files are grouped as the platform groups them: a patient by PatientID and IssuerOfPatientID, else by name, birth date and
+sex, else by study.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.models import Instance, Patient, Series, Study, SubjectLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+    from dcm_processor_service.ports import Backend, DicomReader
+
+__all__ = ["Catalogue", "Filed", "catalogue_files", "files_below", "platform_id"]
+
+S = TypeVar("S", Patient, Study, Series)
+
+_PATIENT_KEYWORDS = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+)
+_STUDY_KEYWORDS = (
+    "StudyInstanceUID",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "StudyDescription",
+    "ReferringPhysicianName",
+)
+_SERIES_KEYWORDS = (
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "Modality",
+    "SeriesDescription",
+    "BodyPartExamined",
+    "Laterality",
+    "ProtocolName",
+    "SeriesDate",
+    "SeriesTime",
+    "PatientPosition",
+)
+_IGNORED_NAMES = frozenset({"DICOMDIR", "LICENSE", "README", "Thumbs.db", ".DS_Store"})
+
+
+def platform_id(*parts: str) -> str:
+    """Gives an id in the platform's form, 24 hexadecimal digits, the same for the same parts.
+
+    Example:
+        >>> platform_id("series", "1.2.3") == platform_id("series", "1.2.3")
+        True
+    """
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Filed:
+    """What was filed."""
+
+    patients: tuple[Patient, ...]
+    studies: tuple[Study, ...]
+    series: tuple[Series, ...]
+    instance_count: int
+
+
+@dataclass
+class Catalogue:
+    """Headers sorted into patients, studies and series; filed at once when all are in."""
+
+    findings: Counter[str] = field(default_factory=Counter)
+    faulty: list[tuple[str, Path]] = field(default_factory=list)
+    _patients: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _studies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _series: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _instances: dict[str, tuple[str, Instance, Path | bytes]] = field(default_factory=dict)
+
+    def reject(self, finding: str, path: Path) -> None:
+        """Notes a file that is left out, and why."""
+        self.findings[finding] += 1
+        self.faulty.append((finding, path))
+
+    def add(self, header: Dataset, content: Path | bytes, size_bytes: int) -> str | None:
+        """Sorts one file in; gives the reason where it cannot be filed."""
+        uids = [_text(header, keyword) for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+        study_uid, series_uid, sop_uid = uids
+        if not all(uids):
+            return "lack a StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID"
+        patient_uid = _patient_uid(header)
+        patient_id = platform_id("patient", patient_uid)
+        study_id = platform_id("study", patient_uid, study_uid)
+        series_id = platform_id("series", patient_uid, study_uid, series_uid)
+        instance_id = platform_id("instance", series_id, sop_uid)
+        if instance_id in self._instances:
+            return "hold an instance that another file holds already"
+        of_patient = _values(header, _PATIENT_KEYWORDS)
+        of_study = of_patient | _values(header, _STUDY_KEYWORDS)
+        patient = self._patients.setdefault(
+            patient_id, {"id": patient_id, "patient_uid": patient_uid, "metadata": of_patient, "study_ids": {}}
+        )
+        patient["study_ids"][study_id] = None
+        study = self._studies.setdefault(
+            study_id,
+            {
+                "id": study_id,
+                "patient_uid": patient_uid,
+                "study_instance_uid": study_uid,
+                "metadata": of_study,
+                "series_ids": {},
+            },
+        )
+        study["series_ids"][series_id] = None
+        series = self._series.setdefault(
+            series_id,
+            {
+                "id": series_id,
+                "patient_uid": patient_uid,
+                "study_instance_uid": study_uid,
+                "series_instance_uid": series_uid,
+                "metadata": of_study | _values(header, _SERIES_KEYWORDS),
+                "instance_ids": {},
+            },
+        )
+        series["instance_ids"][instance_id] = None
+        instance = Instance(id=instance_id, sop_instance_uid=sop_uid, size_bytes=size_bytes)
+        self._instances[instance_id] = (series_id, instance, content)
+        return None
+
+    async def file_into(self, backend: Backend) -> Filed:
+        """Files everything; what the store holds already is kept and added to."""
+        workspace = backend.workspace
+        if workspace is None:
+            raise TypeError("this store is filled by the platform; DICOM files are filed into a workspace or a fake only")
+        patients = [await _merged(backend, Patient(**_joined(row))) for row in self._patients.values()]
+        studies = [await _merged(backend, Study(**_joined(row))) for row in self._studies.values()]
+        series = [await _merged(backend, Series(**_joined(row))) for row in self._series.values()]
+        for subject in (*patients, *studies, *series):
+            await workspace.add_subject(subject)
+        for series_id, instance, content in self._instances.values():
+            await workspace.add_instance(series_id, instance, content)
+        return Filed(tuple(patients), tuple(studies), tuple(series), len(self._instances))
+
+
+_MEMBERS = {"patient": "study_ids", "study": "series_ids", "series": "instance_ids"}
+
+
+def _joined(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if key.endswith("_ids") else value for key, value in row.items()}
+
+
+async def _merged(backend: Backend, subject: S) -> S:
+    known = await backend.dicom.find(SubjectLevel(subject.level), subject.id)
+    if not isinstance(known, type(subject)):
+        return subject
+    members = _MEMBERS[subject.level]
+    union = dict.fromkeys((*getattr(known, members), *getattr(subject, members)))
+    return subject.model_copy(update={members: tuple(union)})
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    return str(header.get(keyword) or "").strip()
+
+
+def _values(header: Dataset, keywords: Iterable[str]) -> dict[str, str]:
+    found = {keyword: _text(header, keyword) for keyword in keywords}
+    return {keyword: value for keyword, value in found.items() if value}
+
+
+def _patient_uid(header: Dataset) -> str:
+    patient_id, issuer = _text(header, "PatientID"), _text(header, "IssuerOfPatientID")
+    name = _text(header, "PatientName")
+    if patient_id:
+        identity = "::".join(filter(None, (patient_id, issuer)))
+    elif name:
+        identity = "::".join(filter(None, (name, _text(header, "PatientBirthDate"), _text(header, "PatientSex"))))
+    else:
+        identity = _text(header, "StudyInstanceUID")
+    return hashlib.sha256(identity.encode()).hexdigest()
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Lists the files below a folder at any depth, in order; hidden ones and those that are never DICOM are left out."""
+    if folder.is_file():
+        return [folder]
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".") and path.name not in _IGNORED_NAMES
+    )
+
+
+def catalogue_files(
+    paths: Iterable[Path], reader: DicomReader, advance: Callable[[], None] = lambda: None
+) -> Catalogue:
+    """Reads the headers of files and sorts them; what is left out is noted, never lost in silence."""
+    catalogue = Catalogue()
+    for path in paths:
+        try:
+            header = reader.header(path)
+        except InvalidSeriesError:
+            catalogue.reject("are not readable as DICOM", path)
+        except OSError:
+            catalogue.reject("cannot be opened", path)
+        else:
+            reason = catalogue.add(header, path, path.stat().st_size)
+            if reason:
+                catalogue.reject(reason, path)
+        advance()
+    return catalogue
