@@ -151,7 +151,8 @@ class Catalogue:
         patients = [await _merged(backend, Patient(**_joined(row))) for row in self._patients.values()]
         studies = [await _merged(backend, Study(**_joined(row))) for row in self._studies.values()]
         series = [await _merged(backend, Series(**_joined(row))) for row in self._series.values()]
-        for subject in (*patients, *studies, *series):
+        subjects: tuple[Patient | Study | Series, ...] = (*patients, *studies, *series)
+        for subject in subjects:
             await workspace.add_subject(subject)
         for series_id, instance, content in self._instances.values():
             await workspace.add_instance(series_id, instance, content)
@@ -166,11 +167,10 @@ def _joined(row: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _merged(backend: Backend, subject: S) -> S:
+    """Adds to a subject the members that the store knows of already."""
     known = await backend.dicom.find(SubjectLevel(subject.level), subject.id)
-    if not isinstance(known, type(subject)):
-        return subject
     members = _MEMBERS[subject.level]
-    union = dict.fromkeys((*getattr(known, members), *getattr(subject, members)))
+    union = dict.fromkeys((*getattr(known, members, ()), *getattr(subject, members)))
     return subject.model_copy(update={members: tuple(union)})
 
 

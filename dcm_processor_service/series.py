@@ -145,7 +145,7 @@ class DicomSeries:
         >>> import tempfile
         >>> from dcm_processor_service.testing import fake_context, synthetic_series
         >>> series = fake_context(series=synthetic_series(slices=3)).session.dicom.get_series()
-        >>> [header.InstanceNumber for header in series.headers()]
+        >>> [int(header.InstanceNumber) for header in series.headers()]
         [1, 2, 3]
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     [path.name for path in series.export(folder)]

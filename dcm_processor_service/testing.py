@@ -154,7 +154,7 @@ def synthetic_series(*, slices: int = 4, rows: int = 16, columns: int = 16, moda
     Rescale slope is 1 and intercept −1024 for CT, as scanners write it.
 
     Example:
-        >>> [dataset.InstanceNumber for dataset in synthetic_series(slices=3)]
+        >>> [int(dataset.InstanceNumber) for dataset in synthetic_series(slices=3)]
         [1, 2, 3]
     """
     import numpy as np

@@ -193,7 +193,7 @@ class SqliteDicomRepository:
     async def _subjects(self, model: type[M], ids: Sequence[str]) -> list[M]:
         # one JSON parameter holds all ids, so the number of them is not bounded by SQLite's parameters
         rows = await self._store.read(
-            "SELECT document FROM json_each(?) AS wanted JOIN subjects ON subjects.id = wanted.value ORDER BY wanted.key",
+            "SELECT subjects.document FROM json_each(?) AS wanted JOIN subjects ON subjects.id = wanted.value ORDER BY wanted.key",
             encode(list(ids)),
         )
         return [_load(model, text) for (text,) in rows]
@@ -208,7 +208,7 @@ class SqliteDicomRepository:
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
         """Gives the path where each file lies."""
         rows = await self._store.read(
-            "SELECT instances.id, path FROM json_each(?) AS wanted JOIN instances ON instances.id = wanted.value",
+            "SELECT instances.id, instances.path FROM json_each(?) AS wanted JOIN instances ON instances.id = wanted.value",
             encode([instance.id for instance in instances]),
         )
         paths = {instance_id: self._store.folder.joinpath(path) for instance_id, path in rows}
