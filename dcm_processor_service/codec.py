@@ -123,14 +123,18 @@ class _Walk:
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             return self.normalise(fields, path, depth)
         if isinstance(value, Mapping):
-            return {self._key(key, path): self.normalise(item, f"{path}[{key!r}]", depth + 1) for key, item in value.items()}
+            return {
+                self._key(key, path): self.normalise(item, f"{path}[{key!r}]", depth + 1) for key, item in value.items()
+            }
         if isinstance(value, (list, tuple)):
             return [self.normalise(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
         if type(value).__module__.partition(".")[0] == "numpy":
             return self._numpy(value, path, depth)
         if isinstance(value, float):
             return float(value)
-        raise UnsupportedValueError(f"{path} is a {_type_name(value)}, which session data cannot hold; {_remedy(value)}")
+        raise UnsupportedValueError(
+            f"{path} is a {_type_name(value)}, which session data cannot hold; {_remedy(value)}"
+        )
 
     def _integer(self, value: int, path: str) -> int:
         if not INT64_MIN <= value <= INT64_MAX:

@@ -36,6 +36,7 @@ from dcm_processor_service.session import AsyncSession, Session
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dcm_processor_service.imaging.capabilities import Capability
     from dcm_processor_service.ports import (
         BackendOpener,
         Colour,
@@ -132,6 +133,18 @@ def _formats() -> FileFormats:
     return ExtensionFormats()
 
 
+def _converter_capabilities() -> list[Capability]:
+    from dcm_processor_service.imaging.capabilities import converter_capabilities
+
+    return converter_capabilities()
+
+
+def _decoder_capabilities() -> list[Capability]:
+    from dcm_processor_service.imaging.capabilities import decoder_capabilities
+
+    return decoder_capabilities()
+
+
 def _current_job(settings: RuntimeSettings, key: JobKey, repository: JobRepository) -> AsyncCurrentJob:
     return AsyncCurrentJob(
         key, repository, name=settings.job_name, event=settings.job_event, service_name=settings.service_name
@@ -167,6 +180,8 @@ class Container(containers.DeclarativeContainer):
     reader = providers.Singleton(_reader)
     converter = providers.Singleton(_converter)
     formats = providers.Singleton(_formats)
+    converter_capabilities = providers.Callable(_converter_capabilities)
+    decoder_capabilities = providers.Callable(_decoder_capabilities)
 
     job_key = providers.Singleton(JobKey, settings.provided.session_id, settings.provided.job_id)
     jobs = providers.Singleton(AsyncJobs, job_key, job_repository)

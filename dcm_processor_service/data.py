@@ -37,9 +37,7 @@ class AsyncData:
     async def get(self, name: str, as_type: type[T], *, job: str | Job | None = None) -> T: ...
     @overload
     async def get(self, name: str, as_type: type[T], *, default: D, job: str | Job | None = None) -> T | D: ...
-    async def get(
-        self, name: str, as_type: Any = None, *, default: Any = MISSING, job: str | Job | None = None
-    ) -> Any:
+    async def get(self, name: str, as_type: Any = None, *, default: Any = MISSING, job: str | Job | None = None) -> Any:
         """Gives a value; see :meth:`Data.get`."""
         check_name(name, "data")
         found = await self._repository.find(await self._jobs.output_key(job), name)
@@ -95,7 +93,9 @@ class AsyncData:
         outputs = await self._jobs.repository.collect(self._jobs.key.session_id, job, name)
         if as_type is not None:
             outputs = [
-                output.model_copy(update={"value": from_normal(output.value, as_type, name)}) if output.found else output
+                output.model_copy(update={"value": from_normal(output.value, as_type, name)})
+                if output.found
+                else output
                 for output in outputs
             ]
         return {output.job.id: output for output in outputs}

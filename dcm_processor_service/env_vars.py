@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import Self, override
@@ -109,7 +117,9 @@ class RuntimeSettings(BaseSettings):
         examples=["mongodb://localhost:27017"],
     )
     db_name: str = Field(default="", description="Name of the database (mongodb)", examples=["dcm-processor"])
-    session_id: PlatformId = Field(description="24 hexadecimal digits: the session", examples=["65f0c0ffee65f0c0ffee65f0"])
+    session_id: PlatformId = Field(
+        description="24 hexadecimal digits: the session", examples=["65f0c0ffee65f0c0ffee65f0"]
+    )
     job_id: PlatformId = Field(description="24 hexadecimal digits: the job", examples=["65f0c0ffee65f0c0ffee65f1"])
     job_name: str = Field(default="", description="Name of the job in the service's manifest", examples=["segment"])
     job_event: JobEvent | None = Field(
@@ -124,7 +134,9 @@ class RuntimeSettings(BaseSettings):
         examples=["65f0c0ffee65f0c0ffee65f2"],
     )
 
-    ae_title: AETitle = Field(default="DCMPROCESSOR", description="Our own AE title, 1 to 16 characters", examples=["LIVERAI"])
+    ae_title: AETitle = Field(
+        default="DCMPROCESSOR", description="Our own AE title, 1 to 16 characters", examples=["LIVERAI"]
+    )
     store_timeout_s: float = Field(
         default=5.0, gt=0, le=600, description="Seconds until an unreachable store is given up", examples=["5"]
     )
@@ -137,9 +149,9 @@ class RuntimeSettings(BaseSettings):
     scratch: Path | None = Field(
         default=None, description="Folder for temporary files; the system's when not set", examples=["/scratch"]
     )
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_check_log_level)
-    ] = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR", examples=["INFO"])
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_check_log_level)] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR", examples=["INFO"]
+    )
 
     _dotenv: ClassVar[str] = ".env"
 
@@ -260,7 +272,9 @@ def _content_of(path: str | _Fault | None, name: str) -> str | _Fault | None:
     if path is None or isinstance(path, _Fault):
         return path
     try:
-        return Path(path).read_text(encoding="utf-8").strip() or _Fault(f"cannot be read: the file that {name} names is empty")
+        return Path(path).read_text(encoding="utf-8").strip() or _Fault(
+            f"cannot be read: the file that {name} names is empty"
+        )
     except (OSError, UnicodeDecodeError):
         return _Fault(f"cannot be read: the file that {name} names is missing or not text")
 

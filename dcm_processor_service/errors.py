@@ -224,10 +224,17 @@ class SendError(DicomError):
 
 
 class PeerUnreachableError(SendError, ConnectionError):
-    """No association with the peer: nobody listens, a rejection, a failed TLS handshake or a time-out."""
+    """No association with the peer: nobody listens, a rejection, a failed TLS handshake or a time-out.
+
+    ``report`` has one record an instance when a sending got that far.
+    """
 
     exit_code = 3
     retryable = True
+
+    def __init__(self, message: str, report: SendReport | None = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class SendRejectedError(SendError):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalogue", "Filed", "catalogue_files", "files_below", "platform_id"]
 
-S = TypeVar("S", Patient, Study, Series)
+S = TypeVar("S", bound="Patient | Study | Series")
 
 _PATIENT_KEYWORDS = (
     "PatientName",
@@ -102,14 +102,14 @@ class Catalogue:
         uids = [_text(header, keyword) for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
         study_uid, series_uid, sop_uid = uids
         if not all(uids):
-            return "lack a StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID"
+            return "no StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID"
         patient_uid = _patient_uid(header)
         patient_id = platform_id("patient", patient_uid)
         study_id = platform_id("study", patient_uid, study_uid)
         series_id = platform_id("series", patient_uid, study_uid, series_uid)
         instance_id = platform_id("instance", series_id, sop_uid)
         if instance_id in self._instances:
-            return "hold an instance that another file holds already"
+            return "the same instance as another file"
         of_patient = _values(header, _PATIENT_KEYWORDS)
         of_study = of_patient | _values(header, _STUDY_KEYWORDS)
         patient = self._patients.setdefault(
@@ -147,7 +147,9 @@ class Catalogue:
         """Files everything; what the store holds already is kept and added to."""
         workspace = backend.workspace
         if workspace is None:
-            raise TypeError("this store is filled by the platform; DICOM files are filed into a workspace or a fake only")
+            raise TypeError(
+                "this store is filled by the platform; DICOM files are filed into a workspace or a fake only"
+            )
         patients = [await _merged(backend, Patient(**_joined(row))) for row in self._patients.values()]
         studies = [await _merged(backend, Study(**_joined(row))) for row in self._studies.values()]
         series = [await _merged(backend, Series(**_joined(row))) for row in self._series.values()]
@@ -171,7 +173,8 @@ async def _merged(backend: Backend, subject: S) -> S:
     known = await backend.dicom.find(SubjectLevel(subject.level), subject.id)
     members = _MEMBERS[subject.level]
     union = dict.fromkeys((*getattr(known, members, ()), *getattr(subject, members)))
-    return subject.model_copy(update={members: tuple(union)})
+    merged: S = subject.model_copy(update={members: tuple(union)})
+    return merged
 
 
 def _text(header: Dataset, keyword: str) -> str:
@@ -215,7 +218,7 @@ def catalogue_files(
         try:
             header = reader.header(path)
         except InvalidSeriesError:
-            catalogue.reject("are not readable as DICOM", path)
+            catalogue.reject("not readable as DICOM", path)
         except OSError:
             catalogue.reject("cannot be opened", path)
         else:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.callbacks import CallbackFunction
     from dcm_processor_service.runner import Outcome
 
-__all__ = ["LocalRun", "Workspace", "parse_peer", "sample_folder"]
+__all__ = ["LocalRun", "Workspace", "counted", "describe", "parse_peer", "sample_folder"]
 
 _NO_JOB = "0" * 24
 _PEER = re.compile(r"(?P<name>[^=]+)=(?P<aet>[^@]+)@(?P<host>\[[^\]]+\]|[^:]+):(?P<port>\d+)")
@@ -60,7 +60,9 @@ def parse_peer(text: str) -> Peer:
     """
     match = _PEER.fullmatch(text.strip())
     if match is None:
-        raise ConfigurationError(f"{text!r} is no peer; give NAME=AET@HOST:PORT, for example PACS=ORTHANC@127.0.0.1:4242")
+        raise ConfigurationError(
+            f"{text!r} is no peer; give NAME=AET@HOST:PORT, for example PACS=ORTHANC@127.0.0.1:4242"
+        )
     try:
         return Peer(
             id=platform_id("peer", match["name"]),
@@ -94,15 +96,16 @@ class LocalRun:
 def describe(subject: Patient | Study | Series | None) -> str:
     """Names a subject without a patient attribute."""
     if isinstance(subject, Series):
-        return f"series {subject.modality or '?'}, {_count(len(subject.instance_ids), 'instance')}"
+        return f"series {subject.modality or '?'}, {counted(len(subject.instance_ids), 'instance')}"
     if isinstance(subject, Study):
         return f"study, {len(subject.series_ids)} series"
     if isinstance(subject, Patient):
-        return f"patient, {_count(len(subject.study_ids), 'study', 'studies')}"
+        return f"patient, {counted(len(subject.study_ids), 'study', 'studies')}"
     return "no subject"
 
 
-def _count(number: int, one: str, many: str | None = None) -> str:
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Gives a number with its noun, such as ``2 studies``."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
@@ -118,7 +121,9 @@ class Workspace:
             db_provider="sqlite", db_url=str(self.folder), workspace=self.folder, **(defaults | values)
         )
 
-    def ingest(self, sources: Sequence[Path], advance: Callable[[int], None] = lambda _total: None) -> tuple[Filed, Catalogue]:
+    def ingest(
+        self, sources: Sequence[Path], advance: Callable[[int], None] = lambda _total: None
+    ) -> tuple[Filed, Catalogue]:
         """Files the DICOM files below some folders, which stay where they are; tells what was filed and what was not.
 
         ``advance`` is called with the number of files, once for each.

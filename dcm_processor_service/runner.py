@@ -128,9 +128,7 @@ def _run(
         return callback.function(**arguments)
 
 
-async def _run_async(
-    callback: Callback, container: Container, job: Job | None, entering: Callable[[], None]
-) -> Any:
+async def _run_async(callback: Callback, container: Container, job: Job | None, entering: Callable[[], None]) -> Any:
     with opened(container):
         current = container.current_job()
         if job is not None:

@@ -106,7 +106,9 @@ def _fill(
         filed = run_inline(_catalogue(series).file_into(backend))
         several = len(filed.series) > 1
         subject = subject or (filed.studies[0] if several else filed.series[0])
-    known = [peer if peer.id else peer.model_copy(update={"id": f"{number:024x}"}) for number, peer in enumerate(peers, 1)]
+    known = [
+        peer if peer.id else peer.model_copy(update={"id": f"{number:024x}"}) for number, peer in enumerate(peers, 1)
+    ]
     store.peers.update({peer.name: peer for peer in known})
     values: dict[str, Any] = {
         "db_provider": "memory",
@@ -143,7 +145,7 @@ def _catalogue(datasets: Iterable[Dataset]) -> Catalogue:
         dataset.save_as(content, enforce_file_format=True)
         fault = catalogue.add(dataset, content.getvalue(), len(content.getvalue()))
         if fault:
-            raise ValueError(f"the datasets given to the fake {fault}")
+            raise ValueError(f"one of the datasets given to the fake cannot be filed: {fault}")
     return catalogue
 
 

@@ -1,0 +1,22 @@
+"""The commands, one module each."""
+
+from __future__ import annotations
+
+import typer
+
+from dcm_processor_service.cli.doctor import doctor
+from dcm_processor_service.cli.execute import execute
+from dcm_processor_service.cli.run import run
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, which hold patient data
+    help="Runs code that processes medical images: on a laptop over a folder of scans, or as a job of the platform.",
+    epilog="Exit codes: 0 done, 1 the callback failed, 2 configuration, 3 try again later.",
+)
+app.command("run")(run)
+app.command("exec")(execute)
+app.command("doctor")(doctor)

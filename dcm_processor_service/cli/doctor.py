@@ -1,0 +1,84 @@
+"""``doctor``: what this installation can do, and how to get the rest."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from dcm_processor_service._blocking import run_inline
+from dcm_processor_service.cli.console import output_console, print_json_line
+from dcm_processor_service.container import Container, backend_names, opened
+from dcm_processor_service.env_vars import RuntimeSettings
+from dcm_processor_service.errors import DcmProcessorError
+
+if TYPE_CHECKING:
+    from dcm_processor_service.imaging.capabilities import Capability
+
+__all__ = ["doctor"]
+
+Row = tuple[str, str, bool, str]
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each finding")] = False,
+) -> None:
+    """Say what this installation can do, and how to get the rest."""
+    rows = [*_installation(), *_stores(), *_environment(), *_imaging()]
+    if as_json:
+        for area, name, available, detail in rows:
+            print_json_line({"area": area, "name": name, "available": available, "detail": detail})
+        return
+    table = Table(show_header=True, header_style="bold")
+    for heading in ("area", "what", "", "detail"):
+        table.add_column(heading, overflow="fold")
+    for area, name, available, detail in rows:
+        table.add_row(area, name, "[green]yes[/]" if available else "[red]no[/]", detail.replace("[", r"\["))
+    output_console().print(table)
+
+
+def _installation() -> list[Row]:
+    return [
+        ("installation", "dcm-processor-service", True, version("dcm-processor-service")),
+        ("installation", "Python", True, platform.python_version()),
+    ]
+
+
+def _stores() -> list[Row]:
+    drivers = {"mongodb": "pymongo"}
+    rows: list[Row] = []
+    for name in backend_names():
+        there = find_spec(drivers.get(name, "sqlite3")) is not None
+        rows.append(("store", name, there, "ready" if there else f"pip install {drivers[name]}"))
+    return rows
+
+
+def _environment() -> list[Row]:
+    """Tries the store that the environment names, when it names one."""
+    if not any(name.replace("-", "_").startswith("DCM_PROCESSOR_SERVICE_DB_") for name in os.environ):
+        return [("environment", "job", False, "no job's environment is set; a worker sets it, a laptop needs none")]
+    try:
+        settings = RuntimeSettings()
+        with opened(Container(settings=settings)) as container:
+            job = run_inline(container.job_repository().find(settings.job_id))
+    except DcmProcessorError as error:
+        return [("environment", "store", False, str(error))]
+    found = "the job is there" if job else "reachable, but it has no job of this id"
+    return [("environment", f"store {settings.backend_name}", job is not None, found)]
+
+
+def _imaging() -> list[Row]:
+    container = Container()
+    rows: list[Row] = []
+    for area, provider in (
+        ("converter", container.converter_capabilities),
+        ("decoder", container.decoder_capabilities),
+    ):
+        found: list[Capability] = provider()
+        rows.extend((area, item.name, item.available, item.detail) for item in found)
+    return rows

@@ -1,0 +1,212 @@
+"""``run``: a callback over a folder of scans, on this machine, without a server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from dcm_processor_service.callbacks import find_callback, inspect_callback
+from dcm_processor_service.cli.console import error_console, output_console, print_json_line, sentences
+from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.local import LocalRun, Workspace, counted, describe, parse_peer, sample_folder
+from dcm_processor_service.models import JobEvent
+from dcm_processor_service.results import json_safe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from dcm_processor_service.callbacks import CallbackFunction
+    from dcm_processor_service.ingest import Catalogue, Filed
+    from dcm_processor_service.models import Patient, Peer, Series, Study
+
+__all__ = ["run"]
+
+_SHOWN_CHARACTERS = 60
+
+
+def run(
+    callback: Annotated[
+        str, typer.Argument(help="path/to/file.py:FUNCTION or MODULE:FUNCTION; FUNCTION is run if left out")
+    ],
+    dicom: Annotated[
+        list[Path] | None, typer.Option(help="Folder of DICOM files, at any depth; may be repeated")
+    ] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="Use a real CT series that comes with pydicom")] = False,
+    event: Annotated[
+        JobEvent, typer.Option(help="Run once for each series, study or patient")
+    ] = JobEvent.STABLE_SERIES,
+    param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the job's params; VALUE may be JSON")] = None,
+    peer: Annotated[
+        list[str] | None, typer.Option(help="NAME=AET@HOST:PORT: a DICOM node; the first one is the sender")
+    ] = None,
+    workspace: Annotated[Path, typer.Option(help="Folder for the store and the results")] = Path("dcm-workspace"),
+    job_name: Annotated[str, typer.Option(help="Name of the job, by which later jobs read its output")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each job")] = False,
+    show_files: Annotated[bool, typer.Option("--show-files", help="Name the files that were left out")] = False,
+) -> None:
+    """Run a callback over a folder of scans, on this machine, without a server."""
+    with sentences():
+        function = find_callback(callback)
+        inspect_callback(function)  # refuse before anything is read
+        params = parse_params(param or [])
+        peers = [parse_peer(text) for text in peer or []]
+        place = Workspace(workspace)
+        for known in peers:
+            place.add_peer(known)
+        filed = _ingest(place, _sources(dicom, sample=sample), show_files=show_files)
+        name = job_name or Path(callback.rpartition(":")[0] or callback).stem
+        runs = _run_all(place, function, _subjects(filed, event), filed, name, params, peers)
+    for one in runs:
+        if as_json:
+            print_json_line(_as_json(one))
+        else:
+            _print_run(one, output_console())
+    raise typer.Exit(max((one.outcome.exit_code for one in runs), default=0))
+
+
+def parse_params(texts: Sequence[str]) -> dict[str, Any]:
+    """Reads ``NAME=VALUE`` pairs; a value that is JSON is read as JSON, any other is text.
+
+    Example:
+        >>> parse_params(["threshold=0.5", "label=liver"])
+        {'threshold': 0.5, 'label': 'liver'}
+    """
+    params: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ConfigurationError(f"{text!r} is no param; give NAME=VALUE, for example threshold=0.5")
+        try:
+            params[name] = json.loads(value)
+        except json.JSONDecodeError:
+            params[name] = value
+    return params
+
+
+def _sources(dicom: list[Path] | None, *, sample: bool) -> list[Path]:
+    sources = [*(dicom or []), *([sample_folder()] if sample else [])]
+    if not sources:
+        raise ConfigurationError("no scans were given; give a folder, --dicom DIR, or try --sample")
+    for source in sources:
+        if not source.exists():
+            raise ConfigurationError(f"there is no folder {str(source)!r}; give one that holds DICOM files")
+    return sources
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _ingest(place: Workspace, sources: list[Path], *, show_files: bool) -> Filed:
+    console = error_console()
+    with _progress(console) as progress:
+        task = progress.add_task("reading headers", total=None)
+        filed, catalogue = place.ingest(sources, lambda total: progress.update(task, total=total, advance=1))
+    _print_findings(filed, catalogue, console, show_files=show_files)
+    if not filed.instance_count:
+        raise ConfigurationError("no DICOM file was found; give a folder that holds some, or try --sample")
+    return filed
+
+
+def _print_findings(filed: Filed, catalogue: Catalogue, console: Console, *, show_files: bool) -> None:
+    console.print(
+        f"{counted(filed.instance_count, 'instance')}: {len(filed.series)} series, "
+        f"{counted(len(filed.studies), 'study', 'studies')}, {counted(len(filed.patients), 'patient')}"
+    )
+    if len(filed.patients) > 1:
+        console.print("Several patients: each one has a session of its own.")
+    for finding, count in catalogue.findings.items():
+        hint = "" if show_files else " (--show-files names them)"
+        console.print(f"{counted(count, 'file')} left out: {finding}{hint}.")
+    if show_files:
+        for finding, path in catalogue.faulty:
+            console.print(f"  {path}: {finding}", markup=False, soft_wrap=True)
+
+
+def _subjects(filed: Filed, event: JobEvent) -> Sequence[Patient | Study | Series]:
+    if event is JobEvent.STABLE_SERIES:
+        return filed.series
+    return filed.studies if event is JobEvent.STABLE_STUDY else filed.patients
+
+
+def _run_all(
+    place: Workspace,
+    function: CallbackFunction,
+    subjects: Sequence[Patient | Study | Series],
+    filed: Filed,
+    job_name: str,
+    params: dict[str, Any],
+    peers: list[Peer],
+) -> list[LocalRun]:
+    runs = []
+    with _progress(error_console()) as progress:
+        task = progress.add_task("running", total=len(subjects))
+        for subject in subjects:
+            progress.update(task, description=f"running {job_name} on {describe(subject)}")
+            sender = peers[0] if peers else None
+            runs.append(place.run(function, subject, filed=filed, job_name=job_name, params=params, peer=sender))
+            progress.advance(task)
+    return runs
+
+
+def _print_run(one: LocalRun, console: Console) -> None:
+    state = "[green]done[/]" if one.outcome.ok else "[bold red]failed[/]"
+    table = Table(title=f"{one.job.name}: {one.subject_label}", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("status", f"{state}, exit code {one.outcome.exit_code}, {one.outcome.duration_s:.2f} s")
+    table.add_row("subject", f"{one.subject_label} ({one.job.subject.id if one.job.subject else ''})")
+    for name, value in one.data:
+        table.add_row(f"data  {name}", _shown(value))
+    for stored in one.files:
+        table.add_row(f"file  {stored.name}", f"{stored.size_bytes:,} bytes, {stored.content_type}")
+    if one.files:
+        table.add_row("files in", str(one.folder))
+    if one.outcome.result is not None:
+        table.add_row("returned", _shown(one.outcome.result))
+    console.print(table)
+    if one.outcome.error is not None:
+        error_console().print(one.outcome.as_json()["error"]["traceback"].rstrip(), markup=False, soft_wrap=True)
+        error_console().print(f"error: {one.outcome.error}", markup=False, style="bold red", soft_wrap=True)
+
+
+def _shown(value: Any) -> str:
+    from rich.markup import escape
+
+    text = json.dumps(json_safe(value), ensure_ascii=False)
+    return escape(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)")
+
+
+def _as_json(one: LocalRun) -> dict[str, Any]:
+    subject = one.job.subject
+    return {
+        "job": {"id": one.job.id, "name": one.job.name, "session_id": one.job.session_id},
+        "subject": {"level": subject.level, "id": subject.id} if subject else None,
+        "exit_code": one.outcome.exit_code,
+        "duration_s": round(one.outcome.duration_s, 3),
+        "data": json_safe(dict(one.data)),
+        "files": [
+            {
+                "name": stored.name,
+                "size_bytes": stored.size_bytes,
+                "content_type": stored.content_type,
+                "path": str(one.folder / stored.name),
+            }
+            for stored in one.files
+        ],
+        **one.outcome.as_json(),
+    }

@@ -1,0 +1,87 @@
+"""What this installation can decode and convert with."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    UID,
+    HTJ2KLossless,
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+__all__ = ["Capability", "converter_capabilities", "decoder_capabilities"]
+
+_VERSION_TIMEOUT_S = 10
+_SYNTAXES: tuple[UID, ...] = (
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    JPEG2000Lossless,
+    JPEG2000,
+    HTJ2KLossless,
+    HTJ2K,
+    RLELossless,
+)
+
+
+@dataclass(frozen=True)
+class Capability:
+    """One thing that an installation can or cannot do, and the remedy."""
+
+    name: str
+    available: bool
+    detail: str
+
+
+def decoder_capabilities() -> list[Capability]:
+    """Tells for each compressed transfer syntax (PS3.5, section 10) whether its pixel data can be decoded here."""
+    found = []
+    for syntax in _SYNTAXES:
+        available = get_decoder(syntax).is_available
+        remedy = "" if available else '; pip install "dcm-processor-service[codecs]"'
+        found.append(Capability(syntax.keyword, available, f"{syntax}{remedy}"))
+    return found
+
+
+def converter_capabilities() -> list[Capability]:
+    """Tells which engines can turn DICOM into NIfTI here."""
+    return [_package("dicom2nifti"), _dcm2niix()]
+
+
+def _package(name: str) -> Capability:
+    try:
+        return Capability(name, available=True, detail=version(name))
+    except PackageNotFoundError:
+        return Capability(name, available=False, detail=f"pip install {name}")
+
+
+def _dcm2niix() -> Capability:
+    package = _package("dcm2niix")
+    if not package.available:
+        return package
+    import dcm2niix
+
+    try:
+        ran = subprocess.run(  # noqa: S603  the wheel's own binary
+            [dcm2niix.bin, "--version"], capture_output=True, text=True, timeout=_VERSION_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return Capability("dcm2niix", available=False, detail="its binary does not run here; pip install dcm2niix")
+    lines = [line for line in ran.stdout.splitlines() if line.strip()]
+    return Capability("dcm2niix", available=True, detail=lines[-1].strip() if lines else package.detail)
