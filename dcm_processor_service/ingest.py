@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.models import Instance, Patient, Series, Study, SubjectLevel
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalogue", "Filed", "catalogue_files", "files_below", "platform_id"]
 
-S = TypeVar("S", bound="Patient | Study | Series")
 
 _PATIENT_KEYWORDS = (
     "PatientName",
@@ -150,9 +149,9 @@ class Catalogue:
             raise TypeError(
                 "this store is filled by the platform; DICOM files are filed into a workspace or a fake only"
             )
-        patients = [await _merged(backend, Patient(**_joined(row))) for row in self._patients.values()]
-        studies = [await _merged(backend, Study(**_joined(row))) for row in self._studies.values()]
-        series = [await _merged(backend, Series(**_joined(row))) for row in self._series.values()]
+        patients = [Patient(**await _merged(backend, SubjectLevel.PATIENT, row)) for row in self._patients.values()]
+        studies = [Study(**await _merged(backend, SubjectLevel.STUDY, row)) for row in self._studies.values()]
+        series = [Series(**await _merged(backend, SubjectLevel.SERIES, row)) for row in self._series.values()]
         subjects: tuple[Patient | Study | Series, ...] = (*patients, *studies, *series)
         for subject in subjects:
             await workspace.add_subject(subject)
@@ -161,20 +160,11 @@ class Catalogue:
         return Filed(tuple(patients), tuple(studies), tuple(series), len(self._instances))
 
 
-_MEMBERS = {"patient": "study_ids", "study": "series_ids", "series": "instance_ids"}
-
-
-def _joined(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if key.endswith("_ids") else value for key, value in row.items()}
-
-
-async def _merged(backend: Backend, subject: S) -> S:
-    """Adds to a subject the members that the store knows of already."""
-    known = await backend.dicom.find(SubjectLevel(subject.level), subject.id)
-    members = _MEMBERS[subject.level]
-    union = dict.fromkeys((*getattr(known, members, ()), *getattr(subject, members)))
-    merged: S = subject.model_copy(update={members: tuple(union)})
-    return merged
+async def _merged(backend: Backend, level: SubjectLevel, row: dict[str, Any]) -> dict[str, Any]:
+    """Adds to a subject's values the members that the store knows of already."""
+    known = await backend.dicom.find(level, row["id"])
+    members = next(key for key in row if key.endswith("_ids"))
+    return row | {members: tuple(dict.fromkeys((*getattr(known, members, ()), *row[members])))}
 
 
 def _text(header: Dataset, keyword: str) -> str:
