@@ -104,7 +104,9 @@ class MemoryDataRepository:
         """Lists names in order."""
         with self._store.lock:
             rows = [(name, value) for (owner, name), value in self._store.values.items() if owner == key]
-        return sorted(((name, copy.deepcopy(value) if values else None) for name, value in rows), key=lambda row: row[0])
+        return sorted(
+            ((name, copy.deepcopy(value) if values else None) for name, value in rows), key=lambda row: row[0]
+        )
 
 
 class MemoryFileRepository:
@@ -211,8 +213,7 @@ class MemoryDicomRepository:
     async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
         """Gives one object by id or instance UID."""
         for subject in self._store.subjects.values():
-            uid = getattr(subject, f"{level.value}_instance_uid", None)
-            if subject.level == level.value and id_or_uid in {subject.id, uid}:
+            if subject.level == level.value and id_or_uid in {subject.id, subject.uid}:
                 return subject
         return None
 
@@ -225,7 +226,9 @@ class MemoryDicomRepository:
 
     async def instances(self, series: Series) -> list[Instance]:
         """Lists the files of a series."""
-        return [self._store.instances[instance_id][0] for instance_id in self._store.series_instances.get(series.id, [])]
+        return [
+            self._store.instances[instance_id][0] for instance_id in self._store.series_instances.get(series.id, [])
+        ]
 
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
         """Gives each file's content, or the path where it lies."""

@@ -41,6 +41,11 @@ class Patient(_Subject):
     patient_uid: str = Field(default="", repr=False, description="The platform's hash of the patient's identity")
     study_ids: tuple[str, ...] = ()
 
+    @property
+    def uid(self) -> str:
+        """What a patient is found by besides its id: the platform's hash."""
+        return self.patient_uid
+
 
 class Study(_Subject):
     """One study: what was acquired for one request."""
@@ -49,6 +54,11 @@ class Study(_Subject):
     patient_uid: str = Field(default="", repr=False, description="The platform's hash of the patient's identity")
     study_instance_uid: str = Field(default="", description="StudyInstanceUID (0020,000D)")
     series_ids: tuple[str, ...] = ()
+
+    @property
+    def uid(self) -> str:
+        """What a study is found by besides its id: StudyInstanceUID."""
+        return self.study_instance_uid
 
 
 class Series(_Subject):
@@ -59,6 +69,11 @@ class Series(_Subject):
     study_instance_uid: str = Field(default="", description="StudyInstanceUID (0020,000D)")
     series_instance_uid: str = Field(default="", description="SeriesInstanceUID (0020,000E)")
     instance_ids: tuple[str, ...] = Field(default=(), repr=False, description="In order of arrival")
+
+    @property
+    def uid(self) -> str:
+        """What a series is found by besides its id: SeriesInstanceUID."""
+        return self.series_instance_uid
 
     @property
     def modality(self) -> str:

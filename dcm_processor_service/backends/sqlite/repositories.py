@@ -200,9 +200,7 @@ class SqliteDicomRepository:
 
     async def instances(self, series: Series) -> list[Instance]:
         """Lists the files of a series."""
-        rows = await self._store.read(
-            "SELECT document FROM instances WHERE series_id = ? ORDER BY position", series.id
-        )
+        rows = await self._store.read("SELECT document FROM instances WHERE series_id = ? ORDER BY position", series.id)
         return [_load(Instance, text) for (text,) in rows]
 
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
@@ -234,12 +232,11 @@ class SqliteWorkspaceRepository:
     async def add_subject(self, subject: Patient | Study | Series, peer_id: str = "") -> None:
         """Files a patient, study or series."""
         del peer_id  # a workspace has one sender: its owner
-        uid = getattr(subject, f"{subject.level}_instance_uid", "")
         await self._insert(
             "INSERT INTO subjects VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document",
             subject.id,
             subject.level,
-            uid,
+            subject.uid,
             _dump(subject),
         )
 

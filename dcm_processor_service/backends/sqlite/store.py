@@ -124,6 +124,7 @@ class SqliteStore:
                 f"the workspace folder {self.folder.name!r} cannot be made: {error.strerror}; choose a folder that you "
                 "may write to"
             ) from error
+
     def _sweep(self, connection: sqlite3.Connection) -> None:
         """Removes content that a killed process left: no row points to it, and it is too old to be in the making."""
         oldest = time.time() - ORPHAN_AGE_S

@@ -1,0 +1,237 @@
+"""Named values keep their rules in every store."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from dcm_processor_service import ABSENT
+from dcm_processor_service.errors import (
+    DataNotFoundError,
+    InvalidNameError,
+    StoredValueError,
+    UnsupportedValueError,
+)
+
+if TYPE_CHECKING:
+    from tests.contract.worlds import World
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Finding(BaseModel):
+    label: str
+    volume_ml: float
+
+
+@dataclass
+class Box:
+    low: tuple[int, int]
+    high: tuple[int, int]
+
+
+MOMENT = datetime(2024, 2, 29, 12, 30, 15, 123_000, tzinfo=timezone.utc)
+
+SAME: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    2**63 - 1,
+    -(2**63),
+    0.1,
+    1e300,
+    -0.0,
+    math.inf,
+    "",
+    "Grüße, 山田",
+    "line\nbreak\0nul",
+    b"",
+    bytes(range(256)),
+    MOMENT,
+    datetime(1890, 1, 1, tzinfo=timezone.utc),
+    [],
+    {},
+    [1, [2, [3]], {"a": {"b": [None]}}],
+    {"1.2.840.10008": 1, "a.b": {"c.d": 2}, "": 3, "ключ": 4},
+]
+
+
+@pytest.mark.parametrize("value", SAME, ids=repr)
+async def test_a_value_comes_back_as_it_was(world: World, value: object) -> None:
+    data = world.session().data
+    await data.set("name", value)
+    found = await data.get("name")
+    assert found == value
+    assert type(found) is type(value)
+
+
+NORMALISED: list[tuple[Any, Any]] = [
+    ((1, 2), [1, 2]),
+    (PurePosixPath("a/b"), "a/b"),
+    (Colour.RED, "red"),
+    (Finding(label="cyst", volume_ml=2.5), {"label": "cyst", "volume_ml": 2.5}),
+    (Box((0, 0), (2, 3)), {"low": [0, 0], "high": [2, 3]}),
+    (np.float32(0.5), 0.5),
+    (np.int64(7), 7),
+    (np.bool_(True), True),
+    (np.array([[1, 2], [3, 4]], dtype=np.int16), [[1, 2], [3, 4]]),
+    (bytearray(b"ab"), b"ab"),
+    (MOMENT.replace(microsecond=123_999), MOMENT),
+    (MOMENT.astimezone(timezone(timedelta(hours=5))), MOMENT),
+]
+
+
+@pytest.mark.parametrize(("value", "normal"), NORMALISED, ids=lambda value: type(value).__name__)
+async def test_a_richer_value_comes_back_in_its_normal_form(world: World, value: object, normal: object) -> None:
+    data = world.session().data
+    await data.set("name", value)
+    found = await data.get("name")
+    assert found == normal
+    assert type(found) is type(normal)
+
+
+async def test_nan_comes_back_as_nan(world: World) -> None:
+    data = world.session().data
+    await data.set("name", [math.nan, -math.inf])
+    nan, infinity = await data.get("name")
+    assert math.isnan(nan)
+    assert infinity == -math.inf
+
+
+async def test_a_typed_read_gives_the_type_or_says_what_is_wrong(world: World) -> None:
+    data = world.session().data
+    await data.set("finding", Finding(label="cyst", volume_ml=2.5))
+    assert await data.get("finding", Finding) == Finding(label="cyst", volume_ml=2.5)
+    assert (await data.get("finding", dict[str, Any]))["label"] == "cyst"
+    await data.set("finding", {"label": "SECRET-VALUE"})
+    with pytest.raises(StoredValueError, match="volume_ml: Field required") as caught:
+        await data.get("finding", Finding)
+    assert "SECRET-VALUE" not in str(caught.value)
+
+
+async def test_what_is_absent_raises_unless_a_default_is_given(world: World) -> None:
+    data = world.session().data
+    with pytest.raises(DataNotFoundError, match="no data named 'missing'"):
+        await data.get("missing")
+    with pytest.raises(KeyError):
+        await data.get("missing")
+    assert await data.get("missing", default=None) is None
+    assert await data.get("missing", int, default=3) == 3
+    assert not await data.has("missing")
+    assert not await data.delete("missing")
+
+
+async def test_none_is_a_value(world: World) -> None:
+    data = world.session().data
+    await data.set("name", None)
+    assert await data.has("name")
+    assert await data.get("name", default=1) is None
+
+
+async def test_setting_replaces_and_deleting_removes(world: World) -> None:
+    data = world.session().data
+    await data.set("name", [1, 2, 3])
+    await data.set("name", "new")
+    assert await data.get("name") == "new"
+    assert await data.delete("name")
+    assert not await data.has("name")
+
+
+async def test_names_and_values_are_listed_in_order(world: World) -> None:
+    data = world.session().data
+    for name in ("b", "a", "c/d"):
+        await data.set(name, name.upper())
+    assert await data.keys() == ["a", "b", "c/d"]
+    assert await data.items() == [("a", "A"), ("b", "B"), ("c/d", "C/D")]
+
+
+async def test_jobs_and_sessions_do_not_see_each_others_values(world: World) -> None:
+    await world.session().data.set("name", 1)
+    assert not await world.session("b" * 24).data.has("name")
+    assert not await world.session(session_id="c" * 24).data.has("name")
+
+
+@pytest.mark.parametrize("name", ["", "../up", "/root", "a//b", "a/./b", "a\\b", "a\0b", " a", "a.", "x" * 201, "c:x"])
+async def test_a_bad_name_is_refused_everywhere(world: World, name: str) -> None:
+    data = world.session().data
+    for attempt in (data.get(name), data.set(name, 1), data.has(name), data.delete(name), data.increment(name)):
+        with pytest.raises(InvalidNameError, match="not allowed"):
+            await attempt
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({1, 2}, "sorted"),
+        (2**63, "64 bits"),
+        ({"a": [object()]}, r"value\['a'\]\[0\]"),
+        ({1: "x"}, "key 1"),
+        ({"$set": 1}, r"starts with \$"),
+        (datetime(2024, 1, 1), "time zone"),  # noqa: DTZ001  that is the point
+        (np.zeros(10_001), "files.save"),
+        ("x" * (16 * 1024 * 1024), "files.save"),
+    ],
+    ids=["set", "int", "object", "key", "dollar", "naive", "array", "large"],
+)
+async def test_what_no_store_can_hold_is_refused_with_the_remedy(world: World, value: object, reason: str) -> None:
+    data = world.session().data
+    with pytest.raises(UnsupportedValueError, match=reason):
+        await data.set("name", value)
+    assert not await data.has("name")
+
+
+async def test_the_largest_value_that_is_let_through_is_stored(world: World) -> None:
+    data = world.session().data
+    largest = b"x" * (16 * 1024 * 1024 - 64 * 1024 - 100)
+    await data.set("name", largest)
+    assert await data.get("name") == largest
+
+
+async def test_numbers_are_incremented_from_zero(world: World) -> None:
+    data = world.session().data
+    assert await data.increment("count") == 1
+    assert await data.increment("count", 2) == 3
+    assert await data.increment("count", 0.5) == 3.5
+    assert await data.get("count") == 3.5
+    await data.set("text", "x")
+    with pytest.raises(StoredValueError, match="no number"):
+        await data.increment("text")
+    await data.set("flag", value=True)
+    with pytest.raises(StoredValueError, match="no number"):
+        await data.increment("flag")
+
+
+async def test_compare_and_set_takes_only_what_was_expected(world: World) -> None:
+    data = world.session().data
+    assert not await data.compare_and_set("owner", "nobody", "a")
+    assert await data.compare_and_set("owner", ABSENT, "a")
+    assert not await data.compare_and_set("owner", ABSENT, "b")
+    assert not await data.compare_and_set("owner", "b", "c")
+    assert await data.compare_and_set("owner", "a", {"x": 1, "y": [1.5, None]})
+    assert await data.compare_and_set("owner", {"x": 1, "y": [1.5, None]}, None)
+    assert await data.compare_and_set("owner", None, 1)
+    assert not await data.compare_and_set("owner", True, 2)  # noqa: FBT003  a bool is no number
+    assert await data.compare_and_set("owner", 1.0, 2)
+    assert await data.get("owner") == 2
+
+
+async def test_a_stored_value_is_a_copy(world: World) -> None:
+    data = world.session().data
+    value: dict[str, list[int]] = {"items": [1]}
+    await data.set("name", value)
+    value["items"].append(2)
+    first = await data.get("name")
+    first["items"].append(3)
+    assert await data.get("name") == {"items": [1]}

@@ -1,0 +1,135 @@
+"""Patients, studies and series in every store."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import nibabel
+import numpy as np
+import pytest
+
+from dcm_processor_service.errors import AmbiguousSeriesError, JobNotFoundError, SeriesNotFoundError
+from dcm_processor_service.models import Instance, Job, Patient, Series, Study
+from dcm_processor_service.testing import synthetic_series
+from tests.contract.worlds import SESSION_ID
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.contract.worlds import World
+
+    from dcm_processor_service.models import Subject
+
+STUDY_UID, SERIES_UID = "1.2.826.0.1.3680043.8.498.1", "1.2.826.0.1.3680043.8.498.1.1"
+INSTANCES = tuple(Instance(id=f"{number:024x}", sop_instance_uid=f"{SERIES_UID}.{number}") for number in (3, 1, 2))
+SERIES = Series(
+    id="51" * 12,
+    patient_uid="hash",
+    study_instance_uid=STUDY_UID,
+    series_instance_uid=SERIES_UID,
+    instance_ids=tuple(instance.id for instance in INSTANCES),
+    metadata={"Modality": "CT"},
+)
+EMPTY = Series(id="52" * 12, patient_uid="hash", study_instance_uid=STUDY_UID, series_instance_uid="1.9")
+STUDY = Study(id="57" * 12, patient_uid="hash", study_instance_uid=STUDY_UID, series_ids=(SERIES.id, EMPTY.id))
+PATIENT = Patient(id="9a" * 12, patient_uid="hash", study_ids=(STUDY.id,))
+
+
+def seed(world: World) -> None:
+    for subject in (PATIENT, STUDY, SERIES, EMPTY):
+        world.seed.subject(subject)
+    datasets = {dataset.SOPInstanceUID: dataset for dataset in synthetic_series(slices=3)}
+    for instance in INSTANCES:
+        content = io.BytesIO()
+        datasets[instance.sop_instance_uid].save_as(content, enforce_file_format=True)
+        world.seed.instance(SERIES.id, instance, content.getvalue())
+
+
+def job_about(world: World, subject: Subject | None) -> str:
+    job = Job(id="10" * 12, session_id=SESSION_ID, name="j", subject=subject)
+    world.seed.job(job)
+    return job.id
+
+
+async def test_a_series_job_sees_its_series_in_slice_order(world: World, tmp_path: Path) -> None:
+    seed(world)
+    dicom = world.session(job_about(world, SERIES)).dicom
+    series = await dicom.get_series()
+    assert series.series_instance_uid == SERIES_UID
+    assert series.info.modality == "CT"
+    assert await series.instance_count() == 3
+    assert [instance.id for instance in await series.instances()] == [instance.id for instance in INSTANCES]
+    assert [int(header.InstanceNumber) for header in await series.headers()] == [1, 2, 3]
+    assert all("PixelData" not in header for header in await series.headers())
+    assert [int(dataset.pixel_array[0, 0]) async for dataset in series.datasets()] == [1000, 2000, 3000]
+    paths = await series.export(tmp_path / "out")
+    assert [path.name for path in paths] == ["0001.dcm", "0002.dcm", "0003.dcm"]
+    assert await series.export(tmp_path / "out") == paths
+    assert sorted(tmp_path.glob("out/*")) == paths
+
+
+async def test_the_hierarchy_is_seen_from_every_level(world: World) -> None:
+    seed(world)
+    subject = job_about(world, SERIES)
+    dicom = world.session(subject).dicom
+    assert (await dicom.subject()).id == SERIES.id
+    assert [study.id for study in await dicom.studies()] == [STUDY.id]
+    assert [series.id for series in await dicom.series()] == [SERIES.id]
+
+
+@pytest.mark.parametrize("subject", [STUDY, PATIENT], ids=["study", "patient"])
+async def test_a_wider_job_sees_all_series_below(world: World, subject: Study | Patient) -> None:
+    seed(world)
+    dicom = world.session(job_about(world, subject)).dicom
+    assert [series.id for series in await dicom.series()] == [SERIES.id, EMPTY.id]
+    assert [study.id for study in await dicom.studies()] == [STUDY.id]
+    with pytest.raises(AmbiguousSeriesError, match="2 series"):
+        await dicom.get_series()
+    for which in (SERIES.id, SERIES_UID):
+        assert (await dicom.get_series(which)).id == SERIES.id
+
+
+async def test_the_patient_is_found_from_every_level(world: World) -> None:
+    seed(world)
+    for number, subject in enumerate((PATIENT, STUDY, SERIES)):
+        job = Job(id=f"{number + 16:024x}", session_id=SESSION_ID, name="j", subject=subject)
+        world.seed.job(job)
+        assert (await world.session(job.id).dicom.patient()).study_ids == (STUDY.id,)
+
+
+async def test_what_is_absent_is_told(world: World) -> None:
+    seed(world)
+    session = world.session(job_about(world, STUDY))
+    with pytest.raises(SeriesNotFoundError, match=r"no series 1\.2\.3"):
+        await session.dicom.get_series("1.2.3")
+    empty = await session.dicom.get_series(EMPTY.id)
+    assert await empty.instance_count() == 0
+    with pytest.raises(SeriesNotFoundError, match="no stored instances"):
+        await empty.headers()
+    with pytest.raises(JobNotFoundError):
+        await world.session("e" * 24).dicom.subject()
+
+
+async def test_a_job_about_nothing_says_so(world: World) -> None:
+    with pytest.raises(SeriesNotFoundError, match="about no patient"):
+        await world.session(job_about(world, None)).dicom.subject()
+
+
+async def test_a_series_becomes_nifti(world: World, tmp_path: Path) -> None:
+    datasets = synthetic_series(slices=6, rows=8, columns=10)
+    instances = [Instance(id=f"{number:024x}", sop_instance_uid=ds.SOPInstanceUID) for number, ds in enumerate(datasets)]
+    series = SERIES.model_copy(update={"instance_ids": tuple(instance.id for instance in instances)})
+    world.seed.subject(series)
+    for instance, dataset in zip(instances, datasets, strict=True):
+        content = io.BytesIO()
+        dataset.save_as(content, enforce_file_format=True)
+        world.seed.instance(series.id, instance, content.getvalue())
+    handle = await world.session(job_about(world, series)).dicom.get_series()
+    target = tmp_path / "volume.nii"
+    assert (await handle.to_nifti(target)).paths == (target,)
+    image = nibabel.Nifti1Image.from_bytes(target.read_bytes())
+    assert sorted(image.shape) == [6, 8, 10]
+    assert sorted(image.header.get_zooms()) == [1, 1, 2]
+    values = np.asarray(image.dataobj)
+    assert (values.min(), values.max()) == (1000 - 1024, 6079 - 1024)

@@ -1,0 +1,42 @@
+"""DICOM nodes in every store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dcm_processor_service.errors import PeerNotFoundError
+from dcm_processor_service.models import Peer
+
+if TYPE_CHECKING:
+    from tests.contract.worlds import World
+
+PACS = Peer(id="b" * 24, name="PACS", ae_title="ORTHANC", host="pacs.local", port=104)
+SCANNER = Peer(id="a" * 24, name="CT1", ae_title="CT", host="10.0.0.2", port=11112, tls=True)
+
+
+async def test_nodes_are_found_and_listed(world: World) -> None:
+    world.seed.peer(PACS)
+    world.seed.peer(SCANNER)
+    peers = world.session(peer_id=SCANNER.id).peers
+    current, named = await peers.current(), await peers.get("PACS")
+    assert (current.name, current.ae_title, current.host, current.port, current.tls) == (
+        "CT1",
+        "CT",
+        "10.0.0.2",
+        11112,
+        True,
+    )
+    assert named.address == "ORTHANC@pacs.local:104"
+    assert [peer.name for peer in await peers.list()] == ["CT1", "PACS"]
+
+
+async def test_what_is_absent_is_told(world: World) -> None:
+    world.seed.peer(PACS)
+    with pytest.raises(PeerNotFoundError, match="'PAC'; known nodes: PACS"):
+        await world.session().peers.get("PAC")
+    with pytest.raises(PeerNotFoundError, match="PEER-ID is not set"):
+        await world.session().peers.current()
+    with pytest.raises(PeerNotFoundError, match="no longer known"):
+        await world.session(peer_id="c" * 24).peers.current()
