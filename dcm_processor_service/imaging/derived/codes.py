@@ -1,0 +1,109 @@
+"""Coded concepts by name, from the tables that pydicom carries (PS3.16)."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.models.derived import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["code_item", "find_code"]
+
+_SCHEMES = ("SCT", "DCM", "UCUM", "LN", "FMA", "RADLEX", "NCIt", "UMLS", "BARI", "IBSI", "MA", "NEU")
+
+
+def code_item(code: Code) -> Dataset:
+    """Gives the item of a code sequence (PS3.3, section 8.8); long and URN values go where the standard wants them.
+
+    Example:
+        >>> code_item(Code("10200004", "SCT", "Liver")).CodeMeaning
+        'Liver'
+    """
+    item = Dataset()
+    if code.value.startswith(("urn:", "http:", "https:")):
+        item.URNCodeValue = code.value
+    elif len(code.value) > 16:  # noqa: PLR2004 SH
+        item.LongCodeValue = code.value
+    else:
+        item.CodeValue = code.value
+    if "URNCodeValue" not in item:
+        item.CodingSchemeDesignator = code.scheme
+    item.CodeMeaning = code.meaning
+    return item
+
+
+def find_code(name: Code | str, contexts: Sequence[int] = ()) -> Code:
+    """Gives the coded concept of a name, whatever its case, spaces and punctuation; a code is given back as it is.
+
+    Args:
+        name: Such as ``"liver"`` or ``"Left kidney"``, the meaning of the code or its keyword.
+        contexts: Numbers of context groups (CID) that are searched first, so that a name with several codes gets the
+            fitting one.
+
+    Raises:
+        DerivedObjectError: No concept has the name; the message lists similar names.
+
+    Example:
+        >>> find_code("liver")
+        Code(value='10200004', scheme='SCT', meaning='Liver')
+    """
+    if isinstance(name, Code):
+        return name
+    wanted = _normal(name)
+    for context in contexts:
+        found = _of_context(context).get(wanted)
+        if found is not None:
+            return found
+    found = _of_everything().get(wanted)
+    if found is not None:
+        return found
+    near = difflib.get_close_matches(wanted, {**_of_everything(), **_contexts(tuple(contexts))}, n=5, cutoff=0.6)
+    names = ", ".join(repr(_of_everything()[each].meaning) for each in near if each in _of_everything())
+    raise DerivedObjectError(
+        f"no coded concept is called {name!r}"
+        + (f"; similar ones: {names}" if names else "")
+        + "; or give a code of your own: Code(value, scheme, meaning), with a scheme such as '99MYLAB'"
+    )
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _scheme_order(scheme: str) -> int:
+    return _SCHEMES.index(scheme) if scheme in _SCHEMES else len(_SCHEMES)
+
+
+def _add(table: dict[str, Code], members: Mapping[str, Any]) -> None:
+    for keyword, known in members.items():
+        code = Code(str(known.value), str(known.scheme_designator), str(known.meaning))
+        table.setdefault(_normal(keyword), code)
+        table.setdefault(_normal(code.meaning), code)
+
+
+@lru_cache(maxsize=1)
+def _of_everything() -> dict[str, Code]:
+    table: dict[str, Code] = {}
+    for scheme in sorted(codes.schemes(), key=_scheme_order):
+        _add(table, getattr(codes, scheme).concepts)
+    return table
+
+
+@lru_cache(maxsize=64)
+def _of_context(context: int) -> dict[str, Code]:
+    table: dict[str, Code] = {}
+    _add(table, getattr(codes, f"cid{context}").concepts)
+    return table
+
+
+def _contexts(contexts: tuple[int, ...]) -> dict[str, Code]:
+    return {name: code for context in contexts for name, code in _of_context(context).items()}

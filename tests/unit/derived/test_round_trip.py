@@ -1,0 +1,136 @@
+"""What goes in comes out at the same place in the patient, in every orientation."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from dcm_processor_service.imaging.derived.image import ImageOptions, derive_image
+from dcm_processor_service.models.derived import StudyIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from dcm_processor_service.imaging.derived.source import SourceSeries
+    from dcm_processor_service.models.derived import Recipe
+
+ORIENTATIONS = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]  # all 48
+WHO = StudyIdentity(patient_id="P-1", study_instance_uid="1.2.3")
+QUICK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def turned(array: NDArray[Any], affine: NDArray[np.float64], order: tuple[int, ...], signs: tuple[int, ...]) -> Any:
+    """The same volume with its axes in another order and direction."""
+    other = array.transpose(*order, *range(3, array.ndim))
+    change = np.zeros((4, 4))
+    change[3, 3] = 1
+    for axis, own in enumerate(order):
+        change[own, axis] = signs[axis]
+        if signs[axis] < 0:
+            other = np.flip(other, axis)
+            change[own, 3] = array.shape[own] - 1
+    return np.ascontiguousarray(other), affine @ change
+
+
+def rotation(angles: tuple[float, float, float]) -> NDArray[np.float64]:
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        one = np.eye(3)
+        a, b = [other for other in range(3) if other != axis]
+        one[a, a] = one[b, b] = np.cos(angle)
+        one[a, b], one[b, a] = -np.sin(angle), np.sin(angle)
+        matrix = matrix @ one
+    return matrix
+
+
+def same_place(
+    array: NDArray[Any], affine: NDArray[np.float64], other: NDArray[Any], other_affine: NDArray[np.float64]
+) -> float:
+    """Asserts that both hold the same values at the same places; gives the largest distance in mm."""
+    to_other = np.linalg.inv(other_affine) @ affine
+    corners = np.array([(*corner, 1) for corner in product(*((0, size - 1) for size in array.shape[:3]))]).T
+    lands = np.rint(to_other @ corners)
+    distance = float(np.abs(other_affine @ lands - affine @ corners).max())
+    indices = np.indices(array.shape[:3]).reshape(3, -1)
+    found = np.rint((to_other @ np.vstack([indices, np.ones(indices.shape[1])]))[:3]).astype(int)
+    values = array.reshape(*array.shape[:3], -1)
+    others = other.reshape(*other.shape[:3], -1)
+    assert np.array_equal(values[tuple(indices)], others[tuple(found)])
+    return distance
+
+
+@st.composite
+def affines(draw: Any) -> NDArray[np.float64]:
+    angle = st.floats(-3.2, 3.2)
+    spacing = [draw(st.floats(0.2, 8.0)) for _ in range(3)]
+    affine = np.eye(4)
+    affine[:3, :3] = rotation((draw(angle), draw(angle), draw(angle))) * spacing
+    affine[:3, 3] = [draw(st.floats(-500, 500)) for _ in range(3)]
+    return affine
+
+
+volumes = hnp.arrays(
+    st.sampled_from([np.int16, np.uint16, np.uint8, np.int8]), hnp.array_shapes(min_dims=3, max_dims=4, max_side=4)
+)
+
+
+@pytest.mark.parametrize(("order", "signs"), ORIENTATIONS)
+def test_every_orientation_keeps_voxels_and_places(
+    order: tuple[int, ...], signs: tuple[int, ...], make_recipe: Callable[..., Recipe], assemble: Callable[..., Any]
+) -> None:
+    plain = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4) - 7
+    array, affine = turned(plain, np.diag([0.7, 1.5, 3.0, 1.0]), order, signs)
+    made = derive_image(array, WHO, make_recipe(), affine, ImageOptions(kind="ct"))
+    assert made.mapping.is_exact
+    assert same_place(array, affine, *assemble(made.datasets)) < 1e-4
+
+
+@QUICK
+@given(array=volumes, affine=affines(), orientation=st.sampled_from(ORIENTATIONS))
+def test_oblique_volumes_keep_voxels_and_places(
+    array: NDArray[Any],
+    affine: NDArray[np.float64],
+    orientation: Any,
+    make_recipe: Callable[..., Recipe],
+    assemble: Callable[..., Any],
+) -> None:
+    array, affine = turned(array, affine, *orientation)
+    made = derive_image(array, WHO, make_recipe(), affine, ImageOptions(kind="mr"))
+    assert same_place(array, affine, *assemble(made.datasets)) < 1e-4
+
+
+@QUICK
+@given(affine=affines(), case=st.tuples(st.sampled_from(ORIENTATIONS), hnp.arrays(np.int16, (4, 3, 2))))
+def test_on_the_sources_grid_the_sources_axes_return(
+    affine: NDArray[np.float64],
+    case: tuple[Any, NDArray[np.int16]],
+    make_source: Callable[..., SourceSeries],
+    make_recipe: Callable[..., Recipe],
+    assemble: Callable[..., Any],
+) -> None:
+    if np.linalg.det(affine[:3, :3]) < 0:
+        affine[:3, 2] *= -1
+    orientation, original = case
+    source = make_source(affine, original.shape)
+    array, own_affine = turned(original, affine, *orientation)
+    made = derive_image(array, source, make_recipe(), own_affine)
+    again, again_affine = assemble(made.datasets)
+    assert made.on_source_grid
+    assert np.array_equal(again[..., 0], original)
+    assert np.abs(again_affine - affine).max() < 1e-4
+
+
+def test_instance_numbers_ascend_along_the_normal(make_recipe: Callable[..., Recipe]) -> None:
+    affine = np.diag([1.0, 1.0, -2.0, 1.0])
+    made = derive_image(np.zeros((2, 2, 4), np.int16), WHO, make_recipe(), affine, ImageOptions(kind="ct"))
+    heights = [float(dataset.ImagePositionPatient[2]) for dataset in made.datasets]
+    assert heights == [-6.0, -4.0, -2.0, 0.0]
+    assert [int(dataset.InstanceNumber) for dataset in made.datasets] == [1, 2, 3, 4]
