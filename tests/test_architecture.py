@@ -1,0 +1,169 @@
+"""Who may import whom, and what an import may load: the house as a test."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dcm_processor_service
+
+PACKAGE = Path(dcm_processor_service.__file__).parent
+HEAVY = (
+    "dcm2niix dicom2nifti highdicom isal motor nibabel numpy pydicom pymongo pynetdicom scipy bson gridfs PIL".split()
+)
+
+LAYERS: dict[str, str] = {
+    "errors models": "errors models",
+    "codec ports env_vars _blocking": "errors models codec ports env_vars",
+    "results scratch": "errors codec",
+    "jobs series": "errors models codec ports _blocking scratch",
+    "data files peers dicom": "errors models codec ports _blocking jobs series",
+    "session": "errors models ports _blocking jobs series data files peers dicom",
+    "context": "errors models env_vars jobs session",
+    "backends": "errors models codec ports backends",
+    "imaging": "errors models codec ports imaging",
+    "dicom_network": "errors models codec ports dicom_network",
+}
+"""For each room, the rooms that it may import; rooms that are not listed stand above the container and may import all."""
+
+ADAPTERS = ("backends", "imaging", "dicom_network")
+MAY_IMPORT_ADAPTERS = ("container", *ADAPTERS)
+
+LIBRARIES: dict[str, set[str]] = {
+    "backends.mongo.asynchronous": {"motor", "pymongo", "bson", "gridfs"},
+    "backends.mongo": {"pymongo", "bson", "gridfs"},
+    "imaging": {*HEAVY} - {"motor", "pymongo", "bson", "gridfs", "pynetdicom"},
+    "dicom_network": {"pydicom", "pynetdicom", "numpy", "PIL"},
+    "fake_pacs": {"pydicom", "pynetdicom", "numpy", "PIL"},
+}
+"""The heavy libraries that importing a module may load; every other module loads none."""
+
+
+def modules() -> list[str]:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    names = [".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in paths]
+    return [name.removesuffix(".__init__").removesuffix("__init__") for name in names if name != "__main__"]
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def runtime_imports(path: Path) -> set[str]:
+    """The rooms of this package that a module imports when it runs: not those that only annotations need."""
+
+    class Visitor(ast.NodeVisitor):
+        def __init__(self) -> None:
+            self.found: set[str] = set()
+
+        def visit_If(self, node: ast.If) -> None:
+            if "TYPE_CHECKING" not in ast.dump(node.test):
+                self.generic_visit(node)
+
+        def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+            name = node.module or ""
+            if name == "dcm_processor_service":
+                self.found.update(alias.name for alias in node.names)
+            elif name.startswith("dcm_processor_service."):
+                self.found.add(room(name.removeprefix("dcm_processor_service.")))
+
+    visitor = Visitor()
+    visitor.visit(ast.parse(path.read_text(encoding="utf-8")))
+    return visitor.found
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name])
+def test_a_room_imports_only_what_stands_below_it(module: str) -> None:
+    path = PACKAGE.joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    own = room(module)
+    allowed = next((set(value.split()) for key, value in LAYERS.items() if own in key.split()), None)
+    imported = runtime_imports(path)
+    if allowed is not None:
+        assert imported <= allowed, f"{module} imports {sorted(imported - allowed)}"
+    elif own not in MAY_IMPORT_ADAPTERS:
+        assert not imported & set(ADAPTERS) or module in EXCEPTIONS, f"{module} imports an adapter"
+
+
+EXCEPTIONS = {
+    "testing": "its fakes are the memory backend, which loads no library",
+}
+
+
+def test_importing_a_module_loads_no_heavy_library_but_its_own() -> None:
+    """Each module in a child of one process that has loaded nothing but what all may load."""
+    names = [f"dcm_processor_service.{name}".rstrip(".") for name in modules()]
+    script = f"""
+import importlib, json, os, sys
+import pydantic, pydantic_settings, dependency_injector.providers, typer, rich.table, pytest
+def heavy():
+    return sorted(name for name in {HEAVY!r} if name in sys.modules)
+assert not heavy(), heavy()
+loaded = {{}}
+for name in {names!r}:
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        importlib.import_module(name)
+        os.write(writing, json.dumps(heavy()).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as stream:
+        loaded[name] = json.loads(stream.read() or '["the import failed"]')
+    os.wait()
+print(json.dumps(loaded))
+"""
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    surprises = {}
+    for name, loaded in json.loads(ran.stdout).items():
+        short = name.removeprefix("dcm_processor_service").lstrip(".")
+        key = next((key for key in sorted(LIBRARIES, key=len, reverse=True) if f"{short}.".startswith(f"{key}.")), "")
+        extra = set(loaded) - LIBRARIES.get(key, set())
+        if extra:
+            surprises[name] = sorted(extra)
+    assert not surprises
+
+
+@pytest.mark.parametrize("library", HEAVY)
+def test_importing_the_package_in_a_fresh_interpreter_does_not_load(library: str, bare_import: set[str]) -> None:
+    assert library not in bare_import
+
+
+@pytest.fixture(scope="module")
+def bare_import() -> set[str]:
+    script = "import sys, dcm_processor_service; print('\\n'.join(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())
+
+
+def test_only_the_environment_module_reads_the_environment() -> None:
+    readers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
+    }
+    assert readers <= {"env_vars.py", "cli/doctor.py"}
+
+
+def test_dependency_injector_stays_in_the_container() -> None:
+    users = {
+        path.name for path in PACKAGE.rglob("*.py") if "dependency_injector" in path.read_text(encoding="utf-8")
+    }
+    assert users == {"container.py"}
+
+
+def test_motor_stays_in_its_file() -> None:
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("motor"))
+        or (isinstance(node, ast.Import) and any(alias.name.startswith("motor") for alias in node.names))
+    }
+    assert users <= {"backends/mongo/asynchronous.py"}

@@ -1,0 +1,52 @@
+"""Every example runs over a real scan, by the command that its docstring names."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_command_in_the_docstring_works(path: Path, tmp_path: Path) -> None:
+    commands = re.findall(r"^    (dcm-processor-service .*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert commands, f"{path.name} does not say how to run it"
+    for command in commands:
+        arguments = shlex.split(command)[1:]
+        ran = subprocess.run(
+            [sys.executable, "-m", "dcm_processor_service", *arguments, "--workspace", str(tmp_path), "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert all(json.loads(line)["exit_code"] == 0 for line in ran.stdout.splitlines())
+
+
+def test_the_series_report_says_what_is_in_the_series(tmp_path: Path) -> None:
+    command = "run examples/series_report.py --sample --json --workspace".split()
+    ran = subprocess.run(
+        [sys.executable, "-m", "dcm_processor_service", *command, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    (report,) = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert report["result"] == {"slice_count": 5}
+    assert report["data"]["modality"] == "CT"
+    numbers = [entry["instance_number"] for entry in report["data"]["slices"]]
+    assert numbers in (sorted(numbers), sorted(numbers, reverse=True))
+    assert len(set(numbers)) == 5
+    files = {entry["name"]: Path(entry["path"]) for entry in report["files"]}
+    assert set(files) == {"slices.json", "volume.nii.gz"}
+    assert files["volume.nii.gz"].read_bytes()[:2] == b"\x1f\x8b"
