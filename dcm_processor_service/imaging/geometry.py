@@ -102,8 +102,11 @@ class StackGeometry:
     step_vector: tuple[float, float, float]
     """From one slice's origin to the next, LPS mm; holds the shear of a tilted stack."""
 
-    largest_deviation_mm: float
-    """How far the origin of a slice is, at most, from where the affine puts it."""
+    along_deviation_mm: float
+    """How far a slice is, at most, from where even steps put it, along the normal."""
+
+    lateral_deviation_mm: float
+    """How far the origin of a slice is, at most, from the line through the first and last, across the normal."""
 
 
 def stack_geometry(
@@ -123,7 +126,7 @@ def stack_geometry(
     normal = slice_normal(orientation)
     count = len(origins)
     if count < 2:  # noqa: PLR2004 a single slice has no neighbour
-        return StackGeometry(0.0, (), (), 0.0, (0.0, 0.0, 0.0), 0.0)
+        return StackGeometry(0.0, (), (), 0.0, (0.0, 0.0, 0.0), 0.0, 0.0)
     along = origins @ normal
     gaps = np.diff(along)
     step = float(np.median(gaps))
@@ -135,12 +138,15 @@ def stack_geometry(
         if round(gaps[index] / step) > 1 and abs(gaps[index] / step - round(gaps[index] / step)) < 0.05  # noqa: PLR2004 a twentieth of a step
     )
     vector = (origins[-1] - origins[0]) / (count - 1)
-    predicted = origins[0] + np.arange(count)[:, np.newaxis] * vector
-    deviation = float(np.linalg.norm(origins - predicted, axis=1).max())
+    even = along[0] + np.arange(count) * (along[-1] - along[0]) / (count - 1)
+    fraction = (along - along[0]) / (along[-1] - along[0])
+    on_line = origins[0] + fraction[:, np.newaxis] * (origins[-1] - origins[0])
+    along_deviation = float(np.abs(along - even).max())
+    lateral_deviation = float(np.linalg.norm(origins - on_line, axis=1).max())
     cosine = float(vector @ normal) / float(np.linalg.norm(vector))
     tilt = float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
     step_vector = (float(vector[0]), float(vector[1]), float(vector[2]))
-    return StackGeometry(step, outliers, missing, tilt, step_vector, deviation)
+    return StackGeometry(step, outliers, missing, tilt, step_vector, along_deviation, lateral_deviation)
 
 
 def stack_affine(

@@ -117,7 +117,7 @@ class InstanceFile:
         """Whether the file ends before its pixel data does."""
         where = self.pixels
         if where is None:
-            return "Rows" in self.header  # an image without pixels: cut off between two elements
+            return "BitsAllocated" in self.header  # an image without pixels: cut off between two elements
         if self.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
             return False
         if where.size_bytes is None:

@@ -89,6 +89,9 @@ class Volume:
     slice_axis: int = 2
     """The array axis along which ``sources`` counts; not 2 only after :meth:`reorient`."""
 
+    name: str = ""
+    """What tells it apart from the series' other volumes, such as ``echo-2``; empty for the only one."""
+
     series_instance_uid: str = ""
     study_instance_uid: str = ""
     frame_of_reference_uid: str = ""

@@ -4,13 +4,22 @@ One module a subject. A ``repr`` never shows a patient attribute: header values 
 """
 
 from dcm_processor_service.models.files import StoredFile
-from dcm_processor_service.models.imaging import Finding, SeriesReport
+from dcm_processor_service.models.imaging import Finding, SeriesKind, SeriesPart, SeriesReport, TransferSyntax
 from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
 from dcm_processor_service.models.peers import Peer
-from dcm_processor_service.models.sending import InstanceRecord, SendReport
+from dcm_processor_service.models.sending import (
+    AcceptedContext,
+    EchoResult,
+    InstanceRecord,
+    Outcome,
+    SendOptions,
+    SendReport,
+)
 from dcm_processor_service.models.subjects import Instance, Patient, Series, Study, Subject, SubjectLevel
 
 __all__ = [
+    "AcceptedContext",
+    "EchoResult",
     "Finding",
     "Instance",
     "InstanceRecord",
@@ -18,13 +27,18 @@ __all__ = [
     "JobEvent",
     "JobOutput",
     "JobState",
+    "Outcome",
     "Patient",
     "Peer",
+    "SendOptions",
     "SendReport",
     "Series",
+    "SeriesKind",
+    "SeriesPart",
     "SeriesReport",
     "StoredFile",
     "Study",
     "Subject",
     "SubjectLevel",
+    "TransferSyntax",
 ]

@@ -1,0 +1,144 @@
+"""From stored values to real ones: which number type holds the result exactly, and the arithmetic.
+
+Stored values are integers (PS3.3, section C.7.6.3.1). A rescale (C.11.1, and C.7.6.16.2.9 for frames) with whole slope
+and intercept gives integers again, and they stay integers; any other gives float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dcm_processor_service.imaging.frames import PIXEL_KEYWORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from dcm_processor_service.imaging.frames import FrameInfo
+
+__all__ = ["PixelFormat", "in_place_rescaled", "pixel_format", "predicted_type"]
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """How one frame's pixels are stored (PS3.5, section 8.1.1)."""
+
+    rows: int
+    columns: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    is_signed: bool
+    samples: int
+    is_float: bool = False
+
+    @property
+    def stored_type(self) -> np.dtype[Any]:
+        """The number type that holds a stored value, in the machine's byte order."""
+        kind = "f" if self.is_float else "i" if self.is_signed else "u"
+        return np.dtype(f"{kind}{self.bits_allocated // 8}")
+
+    @property
+    def frame_bytes(self) -> int:
+        """Of one uncompressed frame."""
+        return self.rows * self.columns * self.samples * self.bits_allocated // 8
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether a volume can be made of such pixels: one sample of 8, 16 or 32 bits."""
+        widths = {32, 64} if self.is_float else {8, 16, 32}
+        return (
+            self.samples == 1
+            and self.bits_allocated in widths
+            and 0 < self.bits_stored <= self.bits_allocated
+            and self.bits_stored - 1 <= self.high_bit < self.bits_allocated
+            and self.rows > 0
+            and self.columns > 0
+        )
+
+
+_FLOAT_PIXELS = frozenset({0x7FE00008, 0x7FE00009})
+
+
+def pixel_format(frame: FrameInfo) -> PixelFormat:
+    """Gives the format of a frame, with the standard's defaults for what the header leaves out."""
+    found = dict(zip(PIXEL_KEYWORDS, frame.pixel_format, strict=True))
+    allocated = found["BitsAllocated"] or 0
+    stored = found["BitsStored"] or allocated
+    high_bit = found["HighBit"]
+    pixels = frame.instance.pixels
+    return PixelFormat(
+        found["Rows"] or 0,
+        found["Columns"] or 0,
+        allocated,
+        stored,
+        stored - 1 if high_bit is None else high_bit,
+        found["PixelRepresentation"] == 1,
+        found["SamplesPerPixel"] or 1,
+        is_float=pixels is not None and pixels.tag in _FLOAT_PIXELS,
+    )
+
+
+def is_whole(slope: float, intercept: float) -> bool:
+    """Whether integers stay integers."""
+    return slope == int(slope) and intercept == int(intercept)
+
+
+def predicted_type(pixels: PixelFormat, rescales: Iterable[tuple[float, float]]) -> np.dtype[Any]:
+    """Gives the array's type before any pixel is read; extreme values may still need a wider one."""
+    distinct = set(rescales)
+    if pixels.is_float or distinct <= {(1.0, 0.0)}:
+        return np.dtype(np.float32) if pixels.is_float else pixels.stored_type
+    if not all(is_whole(*one) for one in distinct):
+        return np.dtype(np.float32)
+    least, most = _stored_range(pixels)
+    ends = [value * slope + intercept for slope, intercept in distinct for value in (least, most)]
+    if pixels.bits_stored == pixels.bits_allocated == 16 and all(slope == 1 for slope, _ in distinct):  # noqa: PLR2004 bits
+        return np.dtype(np.int16)  # a CT: its values need far less than the 16 bits that it declares
+    return narrowest(min(ends), max(ends), pixels.stored_type)
+
+
+def _stored_range(pixels: PixelFormat) -> tuple[int, int]:
+    if pixels.is_signed:
+        return -(2 ** (pixels.bits_stored - 1)), 2 ** (pixels.bits_stored - 1) - 1
+    return 0, 2**pixels.bits_stored - 1
+
+
+def narrowest(low: float, high: float, stored: np.dtype[Any]) -> np.dtype[Any]:
+    """Gives the stored type when it holds the range, else int16, uint16 or int32, else float32."""
+    for candidate in (stored, np.dtype(np.int16), np.dtype(np.uint16), np.dtype(np.int32)):
+        limits = np.iinfo(candidate)
+        if limits.min <= low and high <= limits.max:
+            return candidate
+    return np.dtype(np.float32)
+
+
+def in_place_rescaled(array: NDArray[Any], slope: float, intercept: float, ends: tuple[int, int]) -> NDArray[Any]:
+    """Rescales integers by a whole slope and intercept, in the memory that they have wherever the result fits.
+
+    The type follows from the values that are there, so a CT of unsigned 16 bits becomes int16.
+
+    Args:
+        array: Stored values; changed.
+        slope: Whole.
+        intercept: Whole.
+        ends: The least and the greatest stored value.
+    """
+    rescaled = [value * int(slope) + int(intercept) for value in ends]
+    target = narrowest(min(rescaled), max(rescaled), array.dtype)
+    if target.kind == "f":
+        return (array.astype(np.float64) * slope + intercept).astype(np.float32)
+    if target.itemsize != array.dtype.itemsize:
+        array = array.astype(target)
+    # same width: arithmetic modulo 2**bits is exact for results that fit, whatever the sign of the type
+    unsigned = array.view(f"u{array.dtype.itemsize}")
+    modulus = 2 ** (8 * array.dtype.itemsize)
+    if slope != 1:
+        np.multiply(unsigned, unsigned.dtype.type(int(slope) % modulus), out=unsigned)
+    if intercept != 0:
+        np.add(unsigned, unsigned.dtype.type(int(intercept) % modulus), out=unsigned)
+    return unsigned.view(target)
