@@ -1,8 +1,8 @@
 """Finds a callback and tells from its annotations what it wants.
 
 A callback is any function whose parameters are annotated with what should be given to it:
-:class:`~dcm_processor_service.RuntimeContext`, :class:`~dcm_processor_service.Session`, a pydantic model of its own (the
-job's params, validated), or, where the function is ``async def``, ``AsyncRuntimeContext`` and ``AsyncSession``.
+:class:`~dcm_processor_service.RuntimeContext`, :class:`~dcm_processor_service.Session`, a pydantic model of its own
+(the job's params, validated), or, where the function is ``async def``, ``AsyncRuntimeContext`` and ``AsyncSession``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class Callback:
 
 
 def find_callback(reference: str) -> CallbackFunction:
-    """Gives the function that ``MODULE:FUNCTION`` or ``path/to/file.py:FUNCTION`` names; FUNCTION is ``run`` if left out.
+    """Gives the function that ``MODULE:FUNCTION`` or ``path/to/file.py:FUNCTION`` names.
+
+    Without FUNCTION it is ``run``.
 
     Raises:
         CallbackNotFoundError: There is no such module or function, or importing it fails (the cause is kept).

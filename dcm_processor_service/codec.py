@@ -101,7 +101,7 @@ class _Walk:
         if depth > MAX_DEPTH:
             raise UnsupportedValueError(f"{path[:60]}… is nested deeper than {MAX_DEPTH} levels; flatten the value")
         self.size_bytes += 12  # type byte, a short key and an eight-byte payload
-        if value is None or isinstance(value, (bool, float)) and type(value) in {bool, float}:
+        if value is None or type(value) in {bool, float}:  # exactly: numpy's float64 is a float too
             return value
         if isinstance(value, Enum):
             return self.normalise(value.value, path, depth)

@@ -7,8 +7,8 @@ A worker makes a container, a test overrides its providers with fakes::
         run(container.context())
 
 Making a container reads no environment and opens nothing; the first use of a provider does. Leaving :func:`opened`
-closes what was opened, the latest first. Adapters, and the libraries below them, are imported inside provider functions:
-that is the seam of laziness.
+closes what was opened, the latest first. Adapters, and the libraries below them, are imported inside provider
+functions: that is the seam of laziness.
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ from pydantic import PrivateAttr
 
 from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.session import AsyncSession, Session
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from dcm_processor_service.jobs import AsyncCurrentJob, CurrentJob
+    from dcm_processor_service.session import AsyncSession, Session
 
 __all__ = ["AsyncRuntimeContext", "RuntimeContext"]
 
@@ -45,7 +45,7 @@ class RuntimeContext(RuntimeSettings):
     def bind(cls, settings: RuntimeSettings, session: Session) -> Self:
         """Gives a context of these settings that is bound to a session."""
         context = cls(**_values(settings))
-        context._session = session  # noqa: SLF001  its own class
+        context._session = session
         return context
 
     @property
@@ -74,7 +74,7 @@ class AsyncRuntimeContext(RuntimeSettings):
     def bind(cls, settings: RuntimeSettings, session: AsyncSession) -> Self:
         """Gives a context of these settings that is bound to a session."""
         context = cls(**_values(settings))
-        context._session = session  # noqa: SLF001  its own class
+        context._session = session
         return context
 
     @property

@@ -1,8 +1,8 @@
 """Files DICOM files into a workspace, under the patient, study and series that their headers name.
 
-This is what the platform's own server does for its database; here it serves a laptop's workspace and the fakes of tests.
-Files are grouped as the platform groups them: a patient by PatientID and IssuerOfPatientID, else by name, birth date and
-sex, else by study.
+This is what the platform's own server does for its database; here it serves a laptop's workspace and the fakes of
+tests. Files are grouped as the platform groups them: a patient by PatientID and IssuerOfPatientID, else by name, birth
+date and sex, else by study.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _patient_uid(header: Dataset) -> str:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Lists the files below a folder at any depth, in order; hidden ones and those that are never DICOM are left out."""
+    """Lists the files below a folder at any depth, in order, without hidden ones and those that are never DICOM."""
     if folder.is_file():
         return [folder]
     return sorted(

@@ -48,8 +48,8 @@ def resolve_job(jobs: Iterable[Job], own_job_id: str, name: str) -> Job:
             return choice[0]
     listed = "; ".join(f"{job.id} ({_describe(job)})" for job in pool)
     raise AmbiguousJobError(
-        f"{len(pool)} jobs of this session are named {name!r}: {listed}; read all with session.data.collect(…), or give "
-        "the one that you mean: job=session.jobs(…)[0]",
+        f"{len(pool)} jobs of this session are named {name!r}: {listed}; read all with session.data.collect(…), or "
+        "give the one that you mean: job=session.jobs(…)[0]",
         tuple(job.id for job in pool),
     )
 

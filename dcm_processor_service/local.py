@@ -1,4 +1,4 @@
-"""A workspace on a laptop: a folder of DICOM becomes sessions and jobs, and a callback runs over them as in the platform.
+"""A workspace on a laptop: a folder of DICOM becomes sessions and jobs, over which a callback runs as in the platform.
 
 One folder holds everything. Ids follow from what they stand for, so running again finds the same session and job and
 replaces its output, and a callback of a later event reads what an earlier one stored, by job name.

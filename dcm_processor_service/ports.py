@@ -201,7 +201,7 @@ class DicomRepository(Protocol):
     """Patients, studies, series and their files."""
 
     async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
-        """Gives one object by the platform's id, or by its ``uid``: the instance UID, of a patient the platform's hash."""
+        """Gives one object by the platform's id, or by its ``uid``."""
 
     async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
         """Lists the studies of a patient or the series of a study, in the order in which they arrived."""

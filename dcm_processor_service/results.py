@@ -1,7 +1,7 @@
 """What a callback returns, as JSON that no reader chokes on.
 
-The platform's worker writes a job's result with plain ``json``: a numpy array, a moment or an id kills the job after its
-work is done, and an integer beyond 64 bits the queue itself.
+The platform's worker writes a job's result with plain ``json``: a numpy array, a moment or an id kills the job after
+its work is done, and an integer beyond 64 bits the queue itself.
 """
 
 from __future__ import annotations

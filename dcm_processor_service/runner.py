@@ -88,7 +88,7 @@ def run_callback(
     try:
         callback = inspect_callback(function)
         result = _run(callback, settings, job, customise, entering)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever a callback raises is an outcome, with its cause kept
         failure, exit_code = _classify(error, in_callback=in_callback)
         return Outcome(exit_code, time.perf_counter() - started, error=failure)
     return Outcome(EXIT_DONE, time.perf_counter() - started, result=json_safe(result))

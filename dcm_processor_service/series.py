@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ from dcm_processor_service._blocking import iterate_inline, run_inline
 from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from pydicom import Dataset

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.container import AsyncContainer, Container
-from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.ingest import Catalogue
 from dcm_processor_service.models import Job, JobEvent, Patient, Peer, Series, Study
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pydicom import Dataset
+
+    from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
 
 __all__ = ["fake_async_context", "fake_context", "synthetic_series"]
 

@@ -33,7 +33,7 @@ def test_the_command_in_the_docstring_works(path: Path, tmp_path: Path) -> None:
 
 
 def test_the_series_report_says_what_is_in_the_series(tmp_path: Path) -> None:
-    command = "run examples/series_report.py --sample --json --workspace".split()
+    command = ["run", "examples/series_report.py", "--sample", "--json", "--workspace"]
     ran = subprocess.run(
         [sys.executable, "-m", "dcm_processor_service", *command, str(tmp_path)],
         capture_output=True,

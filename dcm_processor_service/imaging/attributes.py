@@ -20,7 +20,7 @@ __all__ = ["integer", "item", "items", "number", "numbers", "text", "texts"]
 
 _TAGS: dict[str, int] = {}
 _TEXT_NUMBER_VRS = frozenset({"DS", "IS"})
-_TEXT_VRS = frozenset({"CS", "UI", "SH", "LO"})
+_TEXT_VRS = frozenset({"CS", "UI", "TM", "DT"})
 
 
 def _tag(keyword: str) -> int:
@@ -52,6 +52,14 @@ def _raw_text(dataset: Dataset, keyword: str, vrs: frozenset[str]) -> str | None
     return None
 
 
+def _raw_integer(dataset: Dataset, keyword: str) -> int | None:
+    """A single unsigned 16-bit number that pydicom has not parsed yet: rows, columns, bits."""
+    raw: object = dataset.get_item(_tag(keyword))
+    if isinstance(raw, RawDataElement) and raw.VR == "US" and isinstance(raw.value, bytes) and len(raw.value) == 2:  # noqa: PLR2004 bytes
+        return int.from_bytes(raw.value, "little" if raw.is_little_endian else "big")
+    return None
+
+
 def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
     """Gives the finite numbers of an element; None when absent, malformed, or not ``count`` of them.
 
@@ -62,6 +70,9 @@ def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[f
         >>> numbers(header, "PixelSpacing", count=2)
         (0.5, 0.7)
     """
+    plain = _raw_integer(dataset, keyword)
+    if plain is not None:
+        return (float(plain),) if count in {None, 1} else None
     raw = _raw_text(dataset, keyword, _TEXT_NUMBER_VRS)
     value = raw.split("\\") if raw is not None else _value(dataset, keyword)
     if value is None or value == "":
@@ -91,7 +102,7 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
 
 def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """Gives the text values of an element without padding; empty when absent."""
-    raw = _raw_text(dataset, keyword, _TEXT_VRS) if keyword.endswith(("UID", "Type", "Modality")) else None
+    raw = _raw_text(dataset, keyword, _TEXT_VRS)
     value = raw.split("\\") if raw is not None else _value(dataset, keyword)
     if value is None or value == "":
         return ()

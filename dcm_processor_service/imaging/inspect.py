@@ -18,8 +18,9 @@ from dcm_processor_service.imaging.findings import (
 from dcm_processor_service.imaging.frames import frames_of
 from dcm_processor_service.imaging.geometry import orientation_angles_deg, orientation_label
 from dcm_processor_service.imaging.grouping import arrange, group_frames, group_names
-from dcm_processor_service.imaging.reading import contained, read_instance
+from dcm_processor_service.imaging.reading import contained
 from dcm_processor_service.imaging.rescale import pixel_format, predicted_type
+from dcm_processor_service.imaging.scan import scan_instance
 from dcm_processor_service.imaging.vendor import b_values, with_vendor_rescale
 from dcm_processor_service.models import Finding, SeriesKind, SeriesPart, SeriesReport
 
@@ -103,8 +104,8 @@ def _read(paths: Sequence[Path]) -> tuple[list[InstanceFile], list[Finding]]:
     findings: list[Finding] = []
     for path in paths:
         try:
-            instances.append(read_instance(path))
-        except InvalidSeriesError as error:  # noqa: PERF203 each damaged file is one finding
+            instances.append(scan_instance(path))
+        except InvalidSeriesError as error:
             findings.append(Finding(code="UNREADABLE", message=str(error)))
     kept: dict[str, InstanceFile] = {}
     for instance in instances:
@@ -257,7 +258,7 @@ def _report(
     )
 
 
-def _kind(  # noqa: PLR0911 one line a kind
+def _kind(
     instances: Sequence[InstanceFile],
     frames: Sequence[FrameInfo],
     stacks: Sequence[Stack],

@@ -222,7 +222,7 @@ async def test_compare_and_set_takes_only_what_was_expected(world: World) -> Non
     assert await data.compare_and_set("owner", "a", {"x": 1, "y": [1.5, None]})
     assert await data.compare_and_set("owner", {"x": 1, "y": [1.5, None]}, None)
     assert await data.compare_and_set("owner", None, 1)
-    assert not await data.compare_and_set("owner", True, 2)  # noqa: FBT003  a bool is no number
+    assert not await data.compare_and_set("owner", True, 2)  # a bool is no number
     assert await data.compare_and_set("owner", 1.0, 2)
     assert await data.get("owner") == 2
 

@@ -17,9 +17,8 @@ from tests.contract.worlds import SESSION_ID
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.contract.worlds import World
-
     from dcm_processor_service.models import Subject
+    from tests.contract.worlds import World
 
 STUDY_UID, SERIES_UID = "1.2.826.0.1.3680043.8.498.1", "1.2.826.0.1.3680043.8.498.1.1"
 INSTANCES = tuple(Instance(id=f"{number:024x}", sop_instance_uid=f"{SERIES_UID}.{number}") for number in (3, 1, 2))
@@ -118,7 +117,9 @@ async def test_a_job_about_nothing_says_so(world: World) -> None:
 
 async def test_a_series_becomes_nifti(world: World, tmp_path: Path) -> None:
     datasets = synthetic_series(slices=6, rows=8, columns=10)
-    instances = [Instance(id=f"{number:024x}", sop_instance_uid=ds.SOPInstanceUID) for number, ds in enumerate(datasets)]
+    instances = [
+        Instance(id=f"{number:024x}", sop_instance_uid=ds.SOPInstanceUID) for number, ds in enumerate(datasets)
+    ]
     series = SERIES.model_copy(update={"instance_ids": tuple(instance.id for instance in instances)})
     world.seed.subject(series)
     for instance, dataset in zip(instances, datasets, strict=True):

@@ -16,13 +16,13 @@ from dcm_processor_service import AsyncContainer, Container, opened
 from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.models import Job, JobState, Patient, Peer, Series, Study
-from dcm_processor_service.ports import Backend
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
 
     from dcm_processor_service.models import Instance
+    from dcm_processor_service.ports import Backend
     from dcm_processor_service.session import AsyncSession
 
 SESSION_ID = "5e55" + "0" * 20

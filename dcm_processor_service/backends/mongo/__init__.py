@@ -1,0 +1,1 @@
+"""The platform's own database: MongoDB and GridFS, through PyMongo or motor."""

@@ -22,21 +22,21 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def encode(value: NormalValue) -> str:
-    """Gives a value's JSON text.
+    r"""Gives a value's JSON text.
 
     Example:
-        >>> encode({"mask": b"\\x01", "mean": float("nan")})
+        >>> encode({"mask": b"\x01", "mean": float("nan")})
         '{"mask":{"$bytes":"AQ=="},"mean":{"$float":"nan"}}'
     """
     return json.dumps(_tag(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def decode(text: str) -> NormalValue:
-    """Gives the value back.
+    r"""Gives the value back.
 
     Example:
         >>> decode('{"mask":{"$bytes":"AQ=="}}')
-        {'mask': b'\\x01'}
+        {'mask': b'\x01'}
     """
     return json.loads(text, object_hook=_untag)
 

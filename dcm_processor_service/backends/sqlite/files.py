@@ -1,14 +1,13 @@
 """Session files of the embedded store: content beside the database, replaced by switching a row.
 
-The content of a new version is written under a name of its own and reaches the disk before the row points to it; the old
-content goes after that. A process killed at any point leaves the row on the old or on the new content.
+The content of a new version is written under a name of its own and reaches the disk before the row points to it; the
+old content goes after that. A process killed at any point leaves the row on the old or on the new content.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 import uuid
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from dcm_processor_service.errors import StoredValueError, StoreUnavailableError
 from dcm_processor_service.models import StoredFile
 
 if TYPE_CHECKING:
+    import sqlite3
     from typing import BinaryIO
 
     from dcm_processor_service.ports import JobKey, NewFile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +17,7 @@ from dcm_processor_service.models import Instance, Job, JobOutput, Patient, Peer
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
@@ -176,7 +177,8 @@ class SqliteDicomRepository:
     async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
         """Gives one object by id or instance UID."""
         rows = await self._store.read(
-            "SELECT document FROM subjects WHERE level = ? AND (id = ? OR (uid = ? AND uid <> '')) ORDER BY id = ? DESC",
+            "SELECT document FROM subjects WHERE level = ? AND (id = ? OR (uid = ? AND uid <> '')) "
+            "ORDER BY id = ? DESC",
             level.value,
             id_or_uid,
             id_or_uid,
@@ -193,7 +195,8 @@ class SqliteDicomRepository:
     async def _subjects(self, model: type[M], ids: Sequence[str]) -> list[M]:
         # one JSON parameter holds all ids, so the number of them is not bounded by SQLite's parameters
         rows = await self._store.read(
-            "SELECT subjects.document FROM json_each(?) AS wanted JOIN subjects ON subjects.id = wanted.value ORDER BY wanted.key",
+            "SELECT subjects.document FROM json_each(?) AS wanted JOIN subjects ON subjects.id = wanted.value "
+            "ORDER BY wanted.key",
             encode(list(ids)),
         )
         return [_load(model, text) for (text,) in rows]
@@ -206,7 +209,8 @@ class SqliteDicomRepository:
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
         """Gives the path where each file lies."""
         rows = await self._store.read(
-            "SELECT instances.id, instances.path FROM json_each(?) AS wanted JOIN instances ON instances.id = wanted.value",
+            "SELECT instances.id, instances.path FROM json_each(?) AS wanted "
+            "JOIN instances ON instances.id = wanted.value",
             encode([instance.id for instance in instances]),
         )
         paths = {instance_id: self._store.folder.joinpath(path) for instance_id, path in rows}
@@ -250,7 +254,7 @@ class SqliteWorkspaceRepository:
             instance.id,
             series_id,
             _dump(instance),
-            str(content.absolute()),
+            os.path.abspath(content),  # noqa: PTH100  where it lies, links and all
         )
 
     async def add_job(self, job: Job) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dcm_processor_service import Container, RuntimeSettings, opened
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OLD, NEW = b"old" * 100_000, b"new" * 700_000
 JOB = {"session_id": "5" * 24, "job_id": "1" * 24}

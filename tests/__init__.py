@@ -1,0 +1,1 @@
+"""The tests: see each folder for what it proves."""
