@@ -1,0 +1,92 @@
+"""What both colours of driver share: the few operations that repositories use, and a client made when needed."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pymongo import ReadPreference
+
+from dcm_processor_service.backends.mongo.documents import CODEC
+from dcm_processor_service.backends.mongo.failures import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pymongo.results import UpdateResult
+
+    from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.ports import StoreLocation
+
+__all__ = ["Collection", "LazyClient", "Sort"]
+
+Sort = list[tuple[str, int]]
+
+
+class Collection(Protocol):
+    """One collection; each operation is one command, its errors are ours."""
+
+    async def find(
+        self, query: Document, *, projection: Any = None, sort: Sort | None = None, limit: int = 0
+    ) -> list[Document]:
+        """Gives all documents (or ``limit``) that the query finds."""
+
+    async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
+        """Gives all that comes out of a pipeline."""
+
+    async def insert_many(self, documents: Sequence[Document]) -> None:
+        """Adds documents."""
+
+    async def update_one(self, query: Document, change: Document, *, upsert: bool = False) -> UpdateResult:
+        """Changes the first document that the query finds, or makes one."""
+
+    async def find_one_and_update(self, query: Document, change: Document) -> Document:
+        """Changes the first document that the query finds, or makes one; gives it as it is then."""
+
+    async def find_one_and_delete(self, query: Document, *, sort: Sort) -> Document | None:
+        """Removes the first document; gives its ``_id`` alone, or None when there was none."""
+
+    async def delete_many(self, query: Document) -> int:
+        """Removes documents; gives their number."""
+
+    async def create_unique_index(self, keys: Sort) -> None:
+        """Makes an index unless it is there."""
+
+
+class LazyClient:
+    """A driver's client, made at the first use, so that opening a backend neither connects nor resolves names."""
+
+    def __init__(self, location: StoreLocation, make: Callable[..., Any], **options: Any) -> None:
+        self._location = location
+        self._make = make
+        self._options = options
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"LazyClient({self._location!r})"
+
+    def collection(self, name: str) -> Any:
+        """Gives the driver's collection."""
+        with self._lock:
+            if self._client is None:
+                with translated():
+                    self._client = self._make(self._location.url, **self._timeouts(), **self._options)
+            client = self._client
+        # a job reads what the job before it has just written: never from a secondary that lags behind
+        database = client.get_database(
+            self._location.database, codec_options=CODEC, read_preference=ReadPreference.PRIMARY
+        )
+        return database[name]
+
+    def _timeouts(self) -> dict[str, int | bool]:
+        milliseconds = max(1, int(self._location.timeout_s * 1000))
+        waits = ("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS", "waitQueueTimeoutMS")
+        return {"connect": False, **dict.fromkeys(waits, milliseconds)}
+
+    def close(self) -> None:
+        """Closes the client, if one was made."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None

@@ -1,0 +1,121 @@
+"""Patients, studies, series, and their files out of the GridFS bucket ``dicomfiles``, many at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from dcm_processor_service.backends.mongo.documents import (
+    by_id,
+    either,
+    id_text,
+    instance,
+    subject,
+    subject_query,
+    subjects_of,
+)
+from dcm_processor_service.errors import AmbiguousSeriesError, StoredFileNotFoundError, StoredValueError
+from dcm_processor_service.models import Patient, Series, Study, SubjectLevel
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from dcm_processor_service.backends.mongo.connection import Collection
+    from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.models import Instance
+
+__all__ = ["MongoDicomRepository"]
+
+GROUP_FILES = 25
+GROUP_BYTES = 64 * 1024 * 1024
+_COPIES_SHOWN = 5
+
+
+class MongoDicomRepository:
+    """What the platform's DICOM server filed."""
+
+    def __init__(self, collection: Callable[[str], Collection]) -> None:
+        self._subjects = {level: collection(subjects_of(level)) for level in SubjectLevel}
+        self._files = collection("dicomfiles.files")
+        self._chunks = collection("dicomfiles.chunks")
+
+    async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
+        """Gives one object by id, instance UID, or (a patient) the platform's hash.
+
+        The platform files what it receives from two peers twice, under one UID. None of them is picked then.
+
+        Raises:
+            AmbiguousSeriesError: The UID stands for several; the message has their ids, which are unique.
+        """
+        rows = await self._subjects[level].find(subject_query(level, id_or_uid), limit=_COPIES_SHOWN)
+        if len(rows) > 1:
+            uid = "that identity" if level is SubjectLevel.PATIENT else f"the UID {id_or_uid}"
+            raise AmbiguousSeriesError(
+                f"{len(rows)} documents of a {level.value} have {uid}, as several peers sent it; name one by its id: "
+                f"{', '.join(id_text(row['_id']) for row in rows)}"
+            )
+        return subject(level, rows[0]) if rows else None
+
+    async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
+        """Lists the studies of a patient or the series of a study that are stored now, in order of arrival."""
+        if isinstance(parent, Patient):
+            return cast("list[Study]", await self._listed(SubjectLevel.STUDY, parent.study_ids))
+        return cast("list[Series]", await self._listed(SubjectLevel.SERIES, parent.series_ids))
+
+    async def _listed(self, level: SubjectLevel, ids: Sequence[str]) -> list[Patient | Study | Series]:
+        rows = by_id(await self._subjects[level].find({"_id": either(*ids)}))
+        return [subject(level, rows[member]) for member in ids if member in rows]
+
+    async def instances(self, series: Series) -> list[Instance]:
+        """Lists the files of a series, in order of arrival.
+
+        An instance whose file is gone is listed too, with a size of 0 bytes, so that a count tells of it; reading it
+        says what is missing.
+        """
+        projection = {"length": 1, "metadata.SOPInstanceUID": 1}
+        rows = by_id(await self._files.find({"_id": either(*series.instance_ids)}, projection=projection))
+        return [instance(instance_id, rows.get(instance_id)) for instance_id in series.instance_ids]
+
+    async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
+        """Gives each file's content, a group of files in one query.
+
+        Raises:
+            StoredFileNotFoundError: A file is gone.
+            StoredValueError: A file is not complete.
+        """
+        for group in _groups(instances):
+            query = {"files_id": either(*(member.id for member in group))}
+            chunks: dict[str, list[Document]] = {}
+            for chunk in await self._chunks.find(query, sort=[("files_id", 1), ("n", 1)]):
+                chunks.setdefault(id_text(chunk["files_id"]), []).append(chunk)
+            for member in group:
+                yield member, _content(member, chunks.get(member.id, []))
+
+
+def _groups(instances: Sequence[Instance]) -> Iterator[list[Instance]]:
+    """Cuts a series into groups of so many files, and of so many bytes unless a single file has more."""
+    group: list[Instance] = []
+    size_bytes = 0
+    for member in instances:
+        if group and (len(group) == GROUP_FILES or size_bytes + member.size_bytes > GROUP_BYTES):
+            yield group
+            group, size_bytes = [], 0
+        group.append(member)
+        size_bytes += member.size_bytes
+    if group:
+        yield group
+
+
+def _content(member: Instance, chunks: list[Document]) -> bytes:
+    which = f"the instance {member.sop_instance_uid or member.id}"
+    if not chunks:
+        raise StoredFileNotFoundError(f"the file of {which} is no longer stored; was the session cleaned up?")
+    content = b"".join(chunk["data"] for chunk in chunks)
+    if [chunk["n"] for chunk in chunks] != list(range(len(chunks))) or len(content) != (
+        member.size_bytes or len(content)
+    ):
+        raise StoredValueError(
+            f"the file of {which} is not complete: {len(content)} bytes in {len(chunks)} chunks, of "
+            f"{member.size_bytes} bytes; send the series to the platform again"
+        )
+    return content

@@ -1,0 +1,326 @@
+"""The platform's documents: their shapes, their BSON types, and our models of them. Pure functions.
+
+What others wrote has ids as ObjectId or as text, and ``sessionId`` or ``session_id``: both are looked for. What is
+written here has the platform's own types.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from bson import Binary, CodecOptions, Decimal128, Int64, ObjectId, Timestamp
+from pydantic import BaseModel, ValidationError
+
+from dcm_processor_service.errors import StoredValueError, StoreError
+from dcm_processor_service.models import Instance, Patient, Peer, Series, StoredFile, Study, SubjectLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import TypeAlias
+
+    from dcm_processor_service.ports import JobKey, NewFile, NormalValue
+
+__all__ = [
+    "CODEC",
+    "Document",
+    "by_id",
+    "chunk_document",
+    "chunks_query",
+    "data_query",
+    "either",
+    "equals_literal",
+    "file_change",
+    "files_query",
+    "id_text",
+    "instance",
+    "modelled",
+    "new_data",
+    "new_id",
+    "peer",
+    "plain",
+    "replaced_query",
+    "stored_file",
+    "subject",
+    "subject_query",
+    "subjects_of",
+]
+
+Document: TypeAlias = "dict[str, Any]"
+M = TypeVar("M", bound=BaseModel)
+
+CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=timezone.utc)
+"""How documents are decoded: moments come back aware, in UTC."""
+
+_PLAIN_TYPES = frozenset({bool, bytes, datetime, float, int, str, type(None)})
+_ID_HEX_DIGITS = 24
+_FILE_NAME_HEX_DIGITS = 32
+
+
+def new_id() -> ObjectId:
+    """Gives an id that no document has yet; later ones of a process sort after earlier ones."""
+    return ObjectId()
+
+
+def either(*ids: str) -> Document:
+    """Gives the condition that an id is one of ``ids``, stored as ObjectId or as text."""
+    return {"$in": [*(ObjectId(text) for text in ids if ObjectId.is_valid(text)), *ids]}
+
+
+def id_text(value: object) -> str:
+    """Gives an id as the API speaks it: text, whether it came as ObjectId, text or Extended JSON.
+
+    Example:
+        >>> id_text({"$oid": "0123456789abcdef01234567"})
+        '0123456789abcdef01234567'
+    """
+    if isinstance(value, dict):
+        value = value.get("$oid", "")
+    return "" if value is None else str(value)
+
+
+def _owner(key: JobKey) -> Document:
+    """Gives the ids of a drawer in the platform's types."""
+    for what, text in (("session", key.session_id), ("job", key.job_id)):
+        if len(text) != _ID_HEX_DIGITS or not ObjectId.is_valid(text):
+            raise StoreError(
+                f"{text[:40]!r} is no id of a {what}, so nothing can be stored for it; ids have 24 hex digits"
+            )
+    return {"session_id": ObjectId(key.session_id), "job_id": ObjectId(key.job_id)}
+
+
+def plain(value: Any, what: str) -> NormalValue:
+    """Gives a stored value in plain Python types: no Int64, no ObjectId (its text), no Binary (its bytes).
+
+    Raises:
+        StoredValueError: It holds a BSON type that has no counterpart, such as a regular expression.
+    """
+    if type(value) in _PLAIN_TYPES:
+        return value
+    if isinstance(value, dict):
+        return {key: plain(item, what) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item, what) for item in value]
+    if isinstance(value, Int64):
+        return int(value)
+    if isinstance(value, ObjectId):
+        return str(value)
+    if isinstance(value, Binary):
+        return bytes(value)
+    if isinstance(value, Decimal128):
+        return float(value.to_decimal())
+    if isinstance(value, Timestamp):
+        return value.as_datetime()
+    raise StoredValueError(f"{what} holds a BSON {type(value).__name__}, which has no counterpart here; store it anew")
+
+
+def modelled(model: type[M], what: str, fields: Mapping[str, Any], spelled: Mapping[str, str] | None = None) -> M:
+    """Makes a model of a document's fields; ``spelled`` tells how the document calls a field.
+
+    Raises:
+        StoredValueError: A field is not what it must be; the message names it, never its value.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str((spelled or {}).get(str(part), part)) for part in fault['loc'])}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+        # the cause would show the document's values
+        raise StoredValueError(f"{what} is malformed in the database: {faults}; correct it there") from None
+
+
+# session data
+
+
+def data_query(key: JobKey, name: str | None = None) -> Document:
+    """Finds the values of a drawer, or the one of a name."""
+    query: Document = {"session_id": either(key.session_id), "job_id": either(key.job_id)}
+    return query if name is None else {**query, "name": name}
+
+
+def equals_literal(field: str, value: NormalValue) -> Document:
+    """Gives the condition that a field equals a value as a whole.
+
+    An ordinary condition would look into arrays and take a missing field for None; an expression does neither, tells
+    bools from numbers, and compares NaN as equal to itself.
+    """
+    return {"$expr": {"$eq": [f"${field}", {"$literal": value}]}}
+
+
+def new_data(key: JobKey, name: str) -> Document:
+    """Gives what a new document of session data has besides its name and value.
+
+    Its ``_id`` follows from session, job and name: of two writers at the same moment one meets the other's document,
+    and no index is needed for it.
+    """
+    owner = _owner(key)
+    digest = hashlib.sha256(owner["session_id"].binary + owner["job_id"].binary + name.encode()).digest()
+    return {"_id": ObjectId(digest[:12]), **owner}
+
+
+# session files (GridFS)
+
+
+def files_query(key: JobKey, name: str | None = None) -> Document:
+    """Finds the files of a drawer, or every version of the one of a name."""
+    return {f"metadata.{field}": condition for field, condition in data_query(key, name).items()}
+
+
+def replaced_query(key: JobKey, name: str, document: Document) -> Document:
+    """Finds the versions that ``document`` replaces: older ones, and any that another program stored.
+
+    Two writers at the same moment agree on which of their versions is older, so never remove each other's.
+    """
+    moment, file_id = document["uploadDate"], document["_id"]
+    return {
+        **files_query(key, name),
+        "_id": {"$ne": file_id},
+        "$or": [
+            {"uploadDate": {"$lt": moment}},
+            {"uploadDate": moment, "_id": {"$lt": file_id}},
+            {"metadata.sha256": {"$exists": False}},  # its moment is of another clock than the server's
+        ],
+    }
+
+
+def file_change(key: JobKey, name: str, new: NewFile, *, size_bytes: int, sha256: str, chunk_bytes: int) -> Document:
+    """Gives the upsert that makes a new version's document; the server's clock dates it, so that versions have order.
+
+    The file name begins with the checksum: the predecessor's upload over this document gives a name of its own and
+    keeps the rest, and so tells that the checksum no longer holds.
+    """
+    fields = {
+        "filename": sha256[:_FILE_NAME_HEX_DIGITS] + _extension(name),
+        "contentType": new.content_type,
+        "length": Int64(size_bytes),
+        "chunkSize": chunk_bytes,
+        "metadata": {**new.metadata, "name": name, **_owner(key), "sha256": sha256},
+    }
+    return {"$currentDate": {"uploadDate": True}, "$setOnInsert": fields}
+
+
+def _extension(name: str) -> str:
+    _stem, *suffixes = name.rpartition("/")[2].split(".")
+    return "".join(f".{suffix}" for suffix in suffixes[-2 if suffixes[-1] == "gz" else -1 :]) if suffixes else ""
+
+
+def chunk_document(file_id: ObjectId, number: int, content: bytes) -> Document:
+    """Gives one chunk of a file."""
+    return {"_id": new_id(), "files_id": file_id, "n": number, "data": content}
+
+
+def chunks_query(file_id: object, first: int, last: int) -> Document:
+    """Finds chunks by number, from ``first`` to before ``last``."""
+    return {"files_id": file_id, "n": {"$gte": first, "$lt": last}}
+
+
+def stored_file(document: Document) -> StoredFile:
+    """Reads a file's document."""
+    metadata = {**(document.get("metadata") or {})}
+    name, job_id = metadata.pop("name", ""), id_text(metadata.pop("job_id", None))
+    sha256 = metadata.pop("sha256", None)
+    metadata.pop("session_id", None)
+    if sha256 is not None and not str(document.get("filename")).startswith(str(sha256)[:_FILE_NAME_HEX_DIGITS]):
+        sha256 = None  # of the content that the predecessor has replaced
+    what = f"the file {name!r}"
+    fields = {
+        "id": id_text(document["_id"]),
+        "job_id": job_id,
+        "name": name,
+        "size_bytes": document.get("length"),
+        "content_type": document.get("contentType") or "application/octet-stream",
+        "sha256": sha256,
+        "metadata": plain(metadata, what),
+        "uploaded_at": document.get("uploadDate"),
+    }
+    return modelled(StoredFile, what, fields, {"size_bytes": "length"})
+
+
+# peers
+
+
+def peer(document: Document) -> Peer:
+    """Reads a node: of ``peers`` or of ``dicomnodes``."""
+    fields = {
+        "id": id_text(document["_id"]),
+        "name": document.get("name"),
+        "ae_title": document.get("aet"),
+        "calling_ae_title": document.get("calling_aet"),
+        "host": document.get("host"),
+        "port": document.get("port"),
+        "tls": bool(document.get("tls")),
+        **{name: document.get(name) or None for name in ("cert_file", "key_file", "ca_file", "url")},
+    }
+    what = f"the DICOM node {document.get('name') or id_text(document['_id'])!r}"
+    return modelled(Peer, what, fields, {"ae_title": "aet", "calling_ae_title": "calling_aet"})
+
+
+# patients, studies, series, instances
+
+
+class _Level(NamedTuple):
+    """How the platform stores one level of the hierarchy."""
+
+    collection: str
+    model: type[Patient | Study | Series]
+    key: str
+    """The field that names an object besides its ``_id``."""
+    uids: dict[str, str]
+    """The model's UIDs, each with the document's field."""
+    members: tuple[str, str]
+    """The ids of what lies below: the model's field and the document's."""
+
+
+_STUDY_UID = {"study_instance_uid": "StudyInstanceUID"}
+_SERIES_UIDS = {**_STUDY_UID, "series_instance_uid": "SeriesInstanceUID"}
+_LEVELS = {
+    SubjectLevel.PATIENT: _Level("patients", Patient, "PatientUID", {}, ("study_ids", "Studies")),
+    SubjectLevel.STUDY: _Level("studies", Study, "StudyInstanceUID", _STUDY_UID, ("series_ids", "Series")),
+    SubjectLevel.SERIES: _Level("series", Series, "SeriesInstanceUID", _SERIES_UIDS, ("instance_ids", "Instances")),
+}
+
+
+def subject(level: SubjectLevel, document: Mapping[str, Any]) -> Patient | Study | Series:
+    """Reads a patient, study or series; also the snapshot of one in a job's headers."""
+    shape = _LEVELS[level]
+    ids, array = shape.members
+    what = f"the {level.value} {id_text(document.get('_id'))}"
+    fields = {
+        "id": id_text(document.get("_id")),
+        "patient_uid": document.get("PatientUID") or "",
+        "metadata": plain(document.get("Metadata") or {}, what),
+        ids: tuple(id_text(member) for member in document.get(array) or ()),
+        **{field: document.get(uid) or "" for field, uid in shape.uids.items()},
+    }
+    return modelled(shape.model, what, fields, shape.uids)
+
+
+def subjects_of(level: SubjectLevel) -> str:
+    """Names the collection of a level."""
+    return _LEVELS[level].collection
+
+
+def subject_query(level: SubjectLevel, id_or_uid: str) -> Document:
+    """Finds one object by id (24 hexadecimal digits), else by its instance UID, or a patient by the platform's hash."""
+    if len(id_or_uid) == _ID_HEX_DIGITS and ObjectId.is_valid(id_or_uid):
+        return {"_id": either(id_or_uid)}
+    return {_LEVELS[level].key: id_or_uid}
+
+
+def instance(instance_id: str, document: Document | None) -> Instance:
+    """Reads a DICOM file's document; without one the instance is known by its id alone."""
+    metadata = (document or {}).get("metadata") or {}
+    fields = {
+        "id": instance_id,
+        "sop_instance_uid": str(metadata.get("SOPInstanceUID") or ""),
+        "size_bytes": (document or {}).get("length") or 0,
+    }
+    return modelled(Instance, f"the instance {instance_id}", fields, {"size_bytes": "length"})
+
+
+def by_id(documents: Iterable[Document]) -> dict[str, Document]:
+    """Arranges documents by the text of their ids."""
+    return {id_text(document["_id"]): document for document in documents}

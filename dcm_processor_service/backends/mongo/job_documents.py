@@ -1,0 +1,149 @@
+"""Job documents: what the scheduler and the queue write, and our model of it. Pure functions.
+
+The queue records a job whose callback raised as done, with the error inside its result; and a job whose process died as
+``error``, never done. Pre- and post-services have neither name nor event. Heartbeats of workers lie in the same
+collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.backends.mongo.documents import Document, either, id_text, modelled, plain, subject
+from dcm_processor_service.models import Job, JobEvent, JobOutput, JobState, SubjectLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dcm_processor_service.models import Patient, Series, Study
+
+__all__ = ["OLDEST_FIRST", "collect_pipeline", "job", "job_query", "jobs_query", "outputs"]
+
+OLDEST_FIRST = [("createdAt", 1), ("_id", 1)]
+
+PROJECTION = {"result.result": 0, "errorMessage.trace": 0}
+"""Leaves out what may be large and nobody asks for."""
+
+_NO_HEARTBEAT = {"is_worker": {"$ne": True}}
+_LEVEL_OF_EVENT = {
+    JobEvent.STABLE_SERIES: SubjectLevel.SERIES,
+    JobEvent.STABLE_STUDY: SubjectLevel.STUDY,
+    JobEvent.STABLE_PATIENT: SubjectLevel.PATIENT,
+}
+_LEVEL_OF_MEMBERS = {
+    "Instances": SubjectLevel.SERIES,
+    "Series": SubjectLevel.STUDY,
+    "Studies": SubjectLevel.PATIENT,
+}
+_FULL_PERCENT = 100
+
+
+def job_query(job_id: str) -> Document:
+    """Finds one job."""
+    return {"_id": either(job_id), **_NO_HEARTBEAT}
+
+
+def jobs_query(session_id: str) -> Document:
+    """Finds the jobs of a session."""
+    of_session = either(session_id)
+    return {"$or": [{"sessionId": of_session}, {"session_id": of_session}], **_NO_HEARTBEAT}
+
+
+def collect_pipeline(session_id: str, job_name: str, data_name: str) -> list[Document]:
+    """Gives each job of the name as a row, followed by a row with its value when it has one.
+
+    Two rows, since job and value together may be larger than one document can be.
+    """
+    same_job = [{"$eq": ["$job_id", "$$id"]}, {"$eq": [{"$toString": "$job_id"}, {"$toString": "$$id"}]}]
+    values = [
+        {"$match": {"session_id": either(session_id), "name": data_name, "$expr": {"$or": same_job}}},
+        {"$limit": 1},
+        {"$project": {"_id": 0, "found": {"value": "$value"}}},
+    ]
+    return [
+        {"$match": {**jobs_query(session_id), "job_name": job_name}},
+        {"$sort": dict(OLDEST_FIRST)},
+        {"$project": PROJECTION},
+        {"$project": {"job": "$$ROOT"}},
+        {"$lookup": {"from": "sessiondata", "let": {"id": "$_id"}, "pipeline": values, "as": "values"}},
+        {"$project": {"row": {"$concatArrays": [[{"job": "$job"}], "$values"]}}},
+        {"$unwind": "$row"},
+        {"$replaceRoot": {"newRoot": "$row"}},
+    ]
+
+
+def outputs(rows: Iterable[Document], data_name: str) -> list[JobOutput]:
+    """Reads the rows of :func:`collect_pipeline`."""
+    found: list[JobOutput] = []
+    for row in rows:
+        if "job" in row:
+            found.append(JobOutput(job=job(row["job"]), found=False))
+        else:
+            value = plain(row["found"]["value"], f"the data {data_name!r}")
+            found[-1] = found[-1].model_copy(update={"found": True, "value": value})
+    return found
+
+
+def job(document: Document) -> Job:
+    """Reads a job's document."""
+    what = f"the job {id_text(document['_id'])}"
+    kwargs = _mapping(_mapping(document.get("data")).get("kwargs"))
+    event = _event(document.get("job_event"))
+    state, error_message = _outcome(document)
+    fields = {
+        "id": id_text(document["_id"]),
+        "session_id": id_text(document.get("sessionId") or document.get("session_id") or kwargs.get("session_id")),
+        "name": document.get("job_name") or "",
+        "event": event,
+        "service_name": document.get("service_name") or "",
+        "state": state,
+        "error_message": error_message,
+        "progress_percent": _percent(document.get("progress")),
+        "depends_on": tuple(id_text(parent) for parent in document.get("depends_on") or ()),
+        "subject": _subject(_mapping(kwargs.get("headers")), event),
+        "params": plain(kwargs.get("params") or {}, what),
+        "added_params": plain(kwargs.get("added_params") or {}, what),
+        "created_at": document.get("createdAt"),
+    }
+    spelled = {"name": "job_name", "params": "data.kwargs.params", "added_params": "data.kwargs.added_params"}
+    return modelled(Job, what, fields, spelled)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _event(text: object) -> JobEvent | None:
+    return next((event for event in JobEvent if event.value == text), None)
+
+
+def _outcome(document: Document) -> tuple[JobState, str]:
+    if document.get("error"):
+        return JobState.FAILED, _message(document.get("errorMessage"))
+    result = _mapping(document.get("result"))
+    if "error" in result:
+        return JobState.FAILED, _message(result["error"])
+    if document.get("done"):
+        return JobState.DONE, ""
+    return (JobState.RUNNING if document.get("inProgress") else JobState.WAITING), ""
+
+
+def _message(fault: object) -> str:
+    return str(_mapping(fault).get("message") or "") if isinstance(fault, Mapping) else str(fault or "")
+
+
+def _percent(progress: object) -> int:
+    if isinstance(progress, (int, float)) and 0 <= progress <= _FULL_PERCENT:
+        return int(progress)
+    return 0
+
+
+def _subject(headers: Mapping[str, Any], event: JobEvent | None) -> Patient | Study | Series | None:
+    """Tells the level by what the document lists, since a series' has its study's UID as well; else by the event."""
+    if not headers.get("_id"):
+        return None
+    level = next((level for members, level in _LEVEL_OF_MEMBERS.items() if members in headers), None)
+    if level is None and event is not None:
+        level = _LEVEL_OF_EVENT[event]
+    return None if level is None else subject(level, headers)

@@ -1,0 +1,150 @@
+"""The repositories over the platform's collections, written once for both colours of driver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.backends.mongo import job_documents
+from dcm_processor_service.backends.mongo.dicom import MongoDicomRepository
+from dcm_processor_service.backends.mongo.documents import data_query, either, equals_literal, new_data, peer, plain
+from dcm_processor_service.backends.mongo.failures import DuplicateIdError, NoNumberError
+from dcm_processor_service.backends.mongo.files import MongoFileRepository
+from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dcm_processor_service.backends.mongo.connection import Collection
+    from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.models import Job, JobOutput, Peer
+    from dcm_processor_service.ports import JobKey, NormalValue, Offload
+
+__all__ = ["MongoDataRepository", "MongoJobRepository", "MongoPeerRepository", "bundle"]
+
+
+def bundle(collection: Callable[[str], Collection], offload: Offload) -> Backend:
+    """Gives the repositories of one database."""
+    return Backend(
+        data=MongoDataRepository(collection("sessiondata")),
+        files=MongoFileRepository(collection("sessionfiles.files"), collection("sessionfiles.chunks"), offload),
+        jobs=MongoJobRepository(collection("jobs")),
+        peers=MongoPeerRepository(collection("peers"), collection("dicomnodes")),
+        dicom=MongoDicomRepository(collection),
+    )
+
+
+class MongoDataRepository:
+    """Named values: one document each, found in one command.
+
+    Where the predecessor's concurrent writers left several documents of one name, every operation takes the same one,
+    and deleting removes all.
+    """
+
+    def __init__(self, values: Collection) -> None:
+        self._values = values
+
+    async def find(self, key: JobKey, name: str) -> Found | None:
+        """Gives the value."""
+        rows = await self._values.find(data_query(key, name), projection={"_id": 0, "value": 1}, limit=1)
+        return Found(plain(rows[0].get("value"), f"the data {name!r}")) if rows else None
+
+    async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
+        """Stores the value, when what is stored equals ``expected``."""
+        query, new = data_query(key, name), new_data(key, name)
+        if expected is ABSENT:
+            return await self._insert(query, {**new, "value": value})
+        if expected is not ANY:
+            query |= equals_literal("value", expected)
+            return (await self._values.update_one(query, {"$set": {"value": value}})).matched_count > 0
+        change = {"$set": {"value": value}, "$setOnInsert": new}
+        try:
+            await self._values.update_one(query, change, upsert=True)
+        except DuplicateIdError:  # another writer made the document meanwhile: now it is found
+            await self._values.update_one(query, change, upsert=True)
+        return True
+
+    async def _insert(self, query: Document, new: Document) -> bool:
+        try:
+            return (await self._values.update_one(query, {"$setOnInsert": new}, upsert=True)).upserted_id is not None
+        except DuplicateIdError:
+            return False
+
+    async def increment(self, key: JobKey, name: str, by: float) -> NormalValue | None:
+        """Adds to a number."""
+        query, change = data_query(key, name), {"$inc": {"value": by}, "$setOnInsert": new_data(key, name)}
+        try:
+            try:
+                changed = await self._values.find_one_and_update(query, change)
+            except DuplicateIdError:
+                changed = await self._values.find_one_and_update(query, change)
+        except NoNumberError:
+            return None
+        return plain(changed["value"], f"the data {name!r}")
+
+    async def delete(self, key: JobKey, name: str) -> bool:
+        """Removes the value."""
+        return await self._values.delete_many(data_query(key, name)) > 0
+
+    async def scan(self, key: JobKey, *, values: bool) -> list[tuple[str, NormalValue]]:
+        """Lists names in order."""
+        projection = {"_id": 0, "name": 1, **({"value": 1} if values else {})}
+        found: dict[str, NormalValue] = {}
+        for row in await self._values.find(data_query(key), projection=projection):
+            name = str(row["name"])
+            found.setdefault(name, plain(row.get("value"), f"the data {name!r}"))
+        return sorted(found.items())
+
+
+class MongoJobRepository:
+    """Jobs of the platform's queue."""
+
+    def __init__(self, jobs: Collection) -> None:
+        self._jobs = jobs
+
+    async def find(self, job_id: str) -> Job | None:
+        """Gives one job."""
+        rows = await self._jobs.find(job_documents.job_query(job_id), projection=job_documents.PROJECTION, limit=1)
+        return job_documents.job(rows[0]) if rows else None
+
+    async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
+        """Gives every job of the name with its value, in one command."""
+        rows = await self._jobs.aggregate(job_documents.collect_pipeline(session_id, job_name, data_name))
+        return job_documents.outputs(rows, data_name)
+
+    async def list(self, session_id: str) -> list[Job]:
+        """Lists all jobs of a session, oldest first."""
+        rows = await self._jobs.find(
+            job_documents.jobs_query(session_id),
+            projection=job_documents.PROJECTION,
+            sort=job_documents.OLDEST_FIRST,
+        )
+        return [job_documents.job(row) for row in rows]
+
+
+class MongoPeerRepository:
+    """DICOM nodes: those that send (``peers``) and those that results go to (``dicomnodes``)."""
+
+    def __init__(self, senders: Collection, nodes: Collection) -> None:
+        self._senders = senders
+        self._nodes = nodes
+
+    async def get(self, peer_id: str) -> Peer | None:
+        """Gives a node that sends, by id."""
+        rows = await self._senders.find({"_id": either(peer_id)}, limit=1)
+        return peer(rows[0]) if rows else None
+
+    async def find(self, name: str) -> Peer | None:
+        """Gives a node by name: of those that results go to first."""
+        for nodes in (self._nodes, self._senders):
+            if rows := await nodes.find({"name": name}, limit=1):
+                return peer(rows[0])
+        return None
+
+    async def list(self) -> list[Peer]:
+        """Lists all nodes by name; where both kinds have one of a name, the one that :meth:`find` gives."""
+        found: dict[str, Peer] = {}
+        for nodes in (self._nodes, self._senders):
+            for row in await nodes.find({}):
+                node = peer(row)
+                found.setdefault(node.name, node)
+        return [node for _name, node in sorted(found.items())]
