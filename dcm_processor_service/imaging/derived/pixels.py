@@ -117,9 +117,10 @@ def _store_scaled(array: NDArray[Any], low: float, high: float, *, allow_interce
     slope = _ds_above(wanted) if wanted > 0 else 1.0
     smallest, largest = _TYPES[name]
     stored = np.empty(array.shape, dtype=name)
-    for index in np.ndindex(array.shape[2:]):  # slice by slice: the intermediate in double precision stays small
-        values = (array[(..., *index)].astype(np.float64) - intercept) / slope
-        stored[(..., *index)] = np.clip(np.rint(values), smallest, largest).astype(name)
+    for rest in np.ndindex(array.shape[2:]):  # slice by slice: the intermediate in double precision stays small
+        one_slice: tuple[slice | int, ...] = (slice(None), slice(None), *rest)
+        values = (array[one_slice].astype(np.float64) - intercept) / slope
+        stored[one_slice] = np.clip(np.rint(values), smallest, largest).astype(name)
     noise = 4 * float(np.spacing(max(abs(low), abs(high), abs(intercept), slope)))
     return StoredPixels(stored, ValueMapping(slope, intercept, slope / 2 + noise, name), low, high)
 

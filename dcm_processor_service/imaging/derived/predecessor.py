@@ -131,7 +131,7 @@ def make_series_dicom(
     return datasets
 
 
-def nifti_to_dicom(  # noqa: PLR0913, PLR0917 the predecessor's parameters
+def nifti_to_dicom(
     img_nib: SpatialImage,
     modality: str,
     series_description: str = "",
