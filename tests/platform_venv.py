@@ -1,0 +1,190 @@
+"""Virtual environments with the platform's published packages, built once and kept by what they are made from.
+
+The platform pins its libraries exactly, so it cannot share an environment with the tests. Each environment here is a
+folder whose name carries a checksum of everything that goes into it: interpreter, requirements and, where our package
+is installed, every file of it. What is complete is reused; nothing is ever changed in place.
+
+Where they lie: the variable ``DCM_PROCESSOR_TEST_CACHE``, else the system's folder for temporary files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "JOB",
+    "PLATFORM",
+    "PREDECESSOR",
+    "EnvironmentUnavailableError",
+    "VirtualEnvironment",
+    "interpreter",
+]
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE_VARIABLE = "DCM_PROCESSOR_TEST_CACHE"
+STALE_AFTER_S = 24 * 3600
+BUILD_TIMEOUT_S = 900
+
+_PUBLISHED = (
+    "dcm-processor-worker==0.0.1",
+    "dcm-processor-db-provider==0.0.1",
+    "dcm-processor-job-scheduler==0.0.1",
+    "dcm-processor-dicom-server==0.0.1",
+    "dcm-processor-utils==0.0.1",
+    "mongo-qas==0.5.0",
+)
+
+
+@dataclass(frozen=True)
+class VirtualEnvironment:
+    """What is installed together."""
+
+    name: str
+    requirements: tuple[str, ...]
+    with_our_wheel: bool
+    check: str
+    """Python that must run there, such as an import that needs a library of the operating system."""
+
+
+PLATFORM = VirtualEnvironment(
+    "platform", _PUBLISHED, with_our_wheel=True, check="import dcm_processor_db_provider, dcm_processor_service"
+)
+"""The platform as its application has it, our package as its dcm-processor-service."""
+
+JOB = VirtualEnvironment("job", (), with_our_wheel=True, check="import dcm_processor_service")
+"""What the platform's virtual-environment worker installs for a service: our package and nothing of the platform."""
+
+PREDECESSOR = VirtualEnvironment(
+    "predecessor",
+    (*_PUBLISHED, "dcm-processor-service==0.0.1"),
+    with_our_wheel=False,
+    check="import dcm_processor_db_provider, dcm_processor_service",
+)
+"""The platform with the package whose place we take."""
+
+
+class EnvironmentUnavailableError(RuntimeError):
+    """An environment cannot be built here; the message says what is missing."""
+
+
+def interpreter(environment: VirtualEnvironment) -> Path:
+    """Gives the Python of an environment, which is built when it is not there yet.
+
+    Raises:
+        EnvironmentUnavailableError: It cannot be built, or a library of the operating system is missing.
+    """
+    folder = _cache() / f"{environment.name}-{_checksum(environment)}"
+    python = folder / "bin" / "python"
+    complete = folder / "complete"
+    with _locked(folder.with_suffix(".lock")):
+        if not (complete.exists() and python.exists()):  # an interpreter that was removed leaves a dead link
+            _remove_stale(environment.name)
+            shutil.rmtree(folder, ignore_errors=True)
+            _build(environment, folder)
+            _run([str(python), "-c", environment.check])
+        complete.touch()  # also tells when it was last used
+    return python
+
+
+def _cache() -> Path:
+    named = os.environ.get(CACHE_VARIABLE)
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    cache = Path(named) if named else Path(tempfile.gettempdir()) / f"dcm-processor-environments-{user}"
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return cache
+
+
+def _checksum(environment: VirtualEnvironment) -> str:
+    digest = hashlib.sha256()
+    for part in (str(base_python()), *environment.requirements):
+        digest.update(part.encode() + b"\0")
+    if environment.with_our_wheel:
+        package = sorted(path for path in (ROOT / "dcm_processor_service").rglob("*") if path.suffix != ".pyc")
+        for path in [ROOT / "pyproject.toml", *(path for path in package if path.is_file())]:
+            digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:20]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Two test sessions never build the same environment at once."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_stale(name: str) -> None:
+    """Makes room: earlier builds that no session has asked for since yesterday."""
+    now = time.time()
+    for complete in _cache().glob(f"{name}-*/complete"):
+        if now - complete.stat().st_mtime > STALE_AFTER_S:
+            shutil.rmtree(complete.parent, ignore_errors=True)
+            complete.parent.with_suffix(".lock").unlink(missing_ok=True)
+
+
+@functools.cache
+def base_python() -> Path:
+    """The Python that the platform's worker template asks for, 3.10, where one is present; else the running one."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    candidates = [*sorted(pyenv.glob("versions/3.10*/bin/python3.10")), Path(shutil.which("python3.10") or "")]
+    if sys.version_info[:2] == (3, 10):
+        candidates.insert(0, Path(sys.executable))
+    return next((path for path in candidates if _is_python_3_10(path)), Path(sys.executable))
+
+
+def _is_python_3_10(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    # a launcher of pyenv is there for every version and fails for those that are not selected
+    tell = [str(path), "-c", "import sys, venv; print(sys.version_info[:2])"]
+    answer = subprocess.run(tell, capture_output=True, text=True, check=False)
+    return answer.returncode == 0 and answer.stdout.strip() == "(3, 10)"
+
+
+def _build(environment: VirtualEnvironment, folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        requirements = list(environment.requirements)
+        if shutil.which("uv"):
+            _run(["uv", "venv", "--quiet", "--python", str(base_python()), str(folder)])
+            if environment.with_our_wheel:
+                _run(["uv", "build", "--quiet", "--wheel", "--out-dir", scratch, str(ROOT)])
+                requirements += map(str, Path(scratch).glob("*.whl"))
+            python = str(folder / "bin" / "python")
+            _run(["uv", "pip", "install", "--quiet", "--python", python, *requirements])
+            return
+        _run([str(base_python()), "-m", "venv", str(folder)])
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        if environment.with_our_wheel:
+            _run([*pip, "wheel", "--no-deps", "--wheel-dir", scratch, str(ROOT)])
+            requirements += map(str, Path(scratch).glob("*.whl"))
+        _run([*pip, "install", *requirements])
+
+
+def _run(command: list[str]) -> None:
+    """Runs one step of a build, apart from the environment of the tests themselves."""
+    apart = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
+    variables = {name: value for name, value in os.environ.items() if name not in apart}
+    try:
+        subprocess.run(
+            command, env=variables, cwd=ROOT, capture_output=True, text=True, check=True, timeout=BUILD_TIMEOUT_S
+        )
+    except subprocess.CalledProcessError as error:
+        hint = " (Debian: apt-get install libmagic1)" if "libmagic" in error.stderr else ""
+        raise EnvironmentUnavailableError(f"{command[:4]} failed{hint}: {error.stderr[-2000:]}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EnvironmentUnavailableError(f"{command[:4]} failed: {error}") from error
