@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.imaging.attributes import integer, item, items, number, numbers, text, texts
+from dcm_processor_service.imaging.attributes import Header, integer, item, items, number, numbers, text, texts
 from dcm_processor_service.imaging.geometry import slice_normal
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class FrameInfo:
     number: int
     """From 1."""
 
-    places: tuple[Dataset, ...]
+    places: tuple[Header, ...]
     """Where its attributes stand, nearest first: its functional groups, the shared ones, the header."""
 
     pixel_format: tuple[int | None, ...]
@@ -102,12 +102,12 @@ def _classic_frame(instance: InstanceFile, pixel_format: tuple[int | None, ...])
     )
 
 
-def _spacing(dataset: Dataset) -> tuple[float, ...] | None:
+def _spacing(dataset: Header) -> tuple[float, ...] | None:
     found = numbers(dataset, "PixelSpacing", count=2)
     return found if found is not None and min(found) > 0 else None
 
 
-def _dose_offsets(header: Dataset, count: int) -> tuple[float, ...] | None:
+def _dose_offsets(header: Header, count: int) -> tuple[float, ...] | None:
     offsets = numbers(header, "GridFrameOffsetVector", count=count)
     if offsets is None:
         return None
@@ -146,7 +146,7 @@ def _enhanced_frames(
 
 
 def _enhanced_frame(
-    instance: InstanceFile, pixel_format: tuple[int | None, ...], index: int, places: tuple[Dataset, ...]
+    instance: InstanceFile, pixel_format: tuple[int | None, ...], index: int, places: tuple[Header, ...]
 ) -> FrameInfo:
     slope = _in_groups(places, "PixelValueTransformationSequence", number, "RescaleSlope")
     intercept = _in_groups(places, "PixelValueTransformationSequence", number, "RescaleIntercept")
@@ -163,7 +163,7 @@ def _enhanced_frame(
     )
 
 
-def _in_groups(places: tuple[Dataset, ...], macro: str, read: Callable[[Dataset, str], Any], keyword: str) -> Any:
+def _in_groups(places: tuple[Header, ...], macro: str, read: Callable[[Header, str], Any], keyword: str) -> Any:
     """Reads an attribute from a functional group, nearest first, then from the top level."""
     for place in places[:-1]:
         group = item(place, macro)
@@ -174,7 +174,7 @@ def _in_groups(places: tuple[Dataset, ...], macro: str, read: Callable[[Dataset,
 
 
 # name: (functional group, keyword inside it, keyword at the top level, how to read)
-_MARKS: dict[str, tuple[str, str, str, Callable[[Dataset, str], Any]]] = {
+_MARKS: dict[str, tuple[str, str, str, Callable[[Header, str], Any]]] = {
     "TemporalPositionIdentifier": (
         "FrameContentSequence",
         "TemporalPositionIndex",
@@ -220,7 +220,7 @@ def mark(frame: FrameInfo, name: str) -> Any:
     return None if value == "" else value
 
 
-def _image_type(places: tuple[Dataset, ...]) -> tuple[str, ...]:
+def _image_type(places: tuple[Header, ...]) -> tuple[str, ...]:
     for place in places[:-1]:
         for macro in ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence"):
             group = item(place, macro)
@@ -230,7 +230,7 @@ def _image_type(places: tuple[Dataset, ...]) -> tuple[str, ...]:
     return texts(places[-1], "ImageType")
 
 
-def _dimension_indices(places: tuple[Dataset, ...]) -> tuple[float, ...] | None:
+def _dimension_indices(places: tuple[Header, ...]) -> tuple[float, ...] | None:
     content = item(places[0], "FrameContentSequence") if len(places) > 1 else None
     values = numbers(content, "DimensionIndexValues") if content is not None else None
     if values is None:
@@ -251,7 +251,7 @@ def integer_tag(dimension: Dataset) -> int | None:
     return None if pointer is None else int(pointer)
 
 
-def _gradient(places: tuple[Dataset, ...]) -> tuple[float, ...] | None:
+def _gradient(places: tuple[Header, ...]) -> tuple[float, ...] | None:
     for place in places[:-1]:
         diffusion = item(place, "MRDiffusionSequence")
         direction = item(diffusion, "DiffusionGradientDirectionSequence") if diffusion is not None else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pydicom.uid import UID
+
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.attributes import integer, text
 from dcm_processor_service.imaging.findings import (
@@ -169,8 +171,7 @@ def _content_findings(
 
 
 def _class_name(instance: InstanceFile) -> str:
-    value = instance.header.get("SOPClassUID")
-    return str(getattr(value, "name", "unknown class"))
+    return UID(text(instance.header, "SOPClassUID")).name or "unknown class"
 
 
 def _renamed(stack: Stack, group: str) -> Stack:

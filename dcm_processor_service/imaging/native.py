@@ -15,7 +15,7 @@ from dcm_processor_service.imaging.attributes import item, number, text
 from dcm_processor_service.imaging.inspect import examine
 from dcm_processor_service.imaging.pixels import read_pixels
 from dcm_processor_service.imaging.policies import chosen_stacks
-from dcm_processor_service.imaging.reading import contained, read_instance
+from dcm_processor_service.imaging.reading import contained, read_header
 from dcm_processor_service.imaging.rescale import in_place_rescaled, is_whole, narrowest, pixel_format
 from dcm_processor_service.imaging.volume import DisplayWindow, Rescale, SliceSource, Volume
 
@@ -92,7 +92,7 @@ def _volume(stack: Stack, report: SeriesReport) -> Volume:
     frames = [frame for line in stack.grid for frame in line]
     array = _assemble(frames, len(stack.grid), len(stack.grid[0]))
     first = stack.first
-    header = read_instance(first.instance.path).header
+    header = read_header(first.instance.path)
     sources = tuple(
         tuple(SliceSource(frame.instance.sop_instance_uid, frame.number) for frame in line) for line in stack.grid
     )

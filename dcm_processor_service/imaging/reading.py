@@ -13,6 +13,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -28,7 +29,7 @@ from pydicom.uid import (
 )
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.imaging.attributes import number, numbers, text
+from dcm_processor_service.imaging.attributes import Header, number, numbers, text
 from dcm_processor_service.imaging.geometry import FloatArray, cluster_positions, slice_normal
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "PydicomReader",
     "contained",
     "order_instances",
+    "read_header",
     "read_instance",
     "read_instances",
     "temporal_key",
@@ -93,19 +95,18 @@ class InstanceFile:
     """One DICOM file, read up to its pixel data."""
 
     path: Path
-    header: FileDataset
+    header: Header
+    """All elements, or those that an inspection needs."""
+
     file_size_bytes: int
     pixels: PixelLocation | None
+    transfer_syntax_uid: UID
+    """As stated in the file or as found by looking (PS3.5, section 10)."""
 
-    @property
+    @cached_property
     def sop_instance_uid(self) -> str:
         """SOPInstanceUID (0008,0018); empty where the header has none."""
         return text(self.header, "SOPInstanceUID")
-
-    @property
-    def transfer_syntax_uid(self) -> UID:
-        """Transfer syntax, as stated in the file or as found by looking (PS3.5, section 10)."""
-        return UID(str(self.header.file_meta.TransferSyntaxUID))
 
     @property
     def label(self) -> str:
@@ -146,6 +147,13 @@ def read_instance(path: Path) -> InstanceFile:
         raise InvalidSeriesError(f"the file {path.name} is no DICOM file, or is damaged: leave it out") from error
 
 
+def read_header(path: Path) -> FileDataset:
+    """Reads all elements of a file up to its pixel data; see :func:`read_instance`."""
+    header = read_instance(path).header
+    assert isinstance(header, FileDataset)
+    return header
+
+
 def read_instances(paths: Iterable[Path]) -> list[InstanceFile]:
     """Reads many files up to their pixel data, as :func:`read_instance` does."""
     with contained():
@@ -170,7 +178,7 @@ def _read_open_file(path: Path, file: BinaryIO) -> InstanceFile:
         element_header_bytes = 12 if vr in _LONG_HEADER_VRS else 8
         size = None if length == _UNDEFINED_LENGTH else length
         pixels = PixelLocation(tag, vr, file.tell() + element_header_bytes, size)
-    return InstanceFile(path, header, file_size, pixels)
+    return InstanceFile(path, header, file_size, pixels, UID(str(header.file_meta.TransferSyntaxUID)))
 
 
 def _check_header(path: Path, header: FileDataset, file_size: int, *, has_pixels: bool) -> None:
@@ -220,7 +228,7 @@ class PydicomReader:
             >>> header.Modality, "PixelData" in header
             ('CT', False)
         """
-        return read_instance(path).header
+        return read_header(path)
 
     def order(self, paths: Sequence[Path]) -> list[Path]:
         """Gives the files of one series in slice order.
@@ -264,7 +272,7 @@ def order_instances(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
     return [instances[index] for index in sorted(range(len(instances)), key=keys.__getitem__)]
 
 
-def _placement(header: Dataset, groups: list[FloatArray]) -> tuple[int, float]:
+def _placement(header: Header, groups: list[FloatArray]) -> tuple[int, float]:
     """Gives the number of the orientation, which ``groups`` collects, and the position along its normal in mm."""
     orientation = numbers(header, "ImageOrientationPatient", count=6)
     position = numbers(header, "ImagePositionPatient", count=3)
@@ -289,7 +297,7 @@ def _positions_as_steps(placed: Sequence[tuple[int, float]]) -> list[int]:
     return steps
 
 
-def temporal_key(header: Dataset) -> tuple[float, ...]:
+def temporal_key(header: Header) -> tuple[float, ...]:
     """What tells apart instances at one position, most telling attribute first; what is absent counts as first.
 
     TemporalPositionIdentifier (0020,0100), TriggerTime (0018,1060), EchoTime (0018,0081), AcquisitionNumber

@@ -6,8 +6,7 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydicom.dataelem import RawDataElement
-
+from dcm_processor_service.imaging.attributes import ScannedHeader, private_value
 from dcm_processor_service.imaging.frames import mark
 
 if TYPE_CHECKING:
@@ -15,9 +14,10 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
+    from dcm_processor_service.imaging.attributes import Header
     from dcm_processor_service.imaging.frames import FrameInfo
 
-__all__ = ["b_values", "philips_rescale", "with_vendor_rescale"]
+__all__ = ["PRIVATE_TAGS", "b_values", "philips_rescale", "with_vendor_rescale"]
 
 # Siemens (0019,100C) IS, GE (0043,1039) IS in the first of four values
 _PRIVATE_B_VALUES = (0x0019100C, 0x00431039)
@@ -26,6 +26,9 @@ _PHILIPS_INTERCEPT = 0x2005100D
 _PHILIPS_SLOPE = 0x2005100E
 _PHILIPS_FRAME_SEQUENCE = 0x2005140F
 _FLOAT_BYTES = 4
+
+PRIVATE_TAGS = (*_PRIVATE_B_VALUES, _PHILIPS_INTERCEPT, _PHILIPS_SLOPE)
+"""What is read of private elements."""
 
 
 def b_values(frames: Sequence[FrameInfo]) -> tuple[float, ...]:
@@ -42,12 +45,11 @@ def b_values(frames: Sequence[FrameInfo]) -> tuple[float, ...]:
     return tuple(sorted(found))
 
 
-def _private_b_value(header: Dataset) -> float | None:
+def _private_b_value(header: Header) -> float | None:
     for tag in _PRIVATE_B_VALUES:
-        if tag not in header:
+        value = private_value(header, tag)
+        if value is None:
             continue
-        raw: object = header.get_item(tag)
-        value = raw.value if isinstance(raw, RawDataElement) else getattr(raw, "value", None)
         if isinstance(value, bytes):
             value = value.decode("latin-1")
         first = str(value).replace("[", "").split("\\")[0].split(",")[0].strip(" \0'")
@@ -70,17 +72,15 @@ def philips_rescale(frame: FrameInfo) -> tuple[float, float] | None:
     return None
 
 
-def _items(dataset: Dataset) -> tuple[Dataset, ...]:
-    if _PHILIPS_FRAME_SEQUENCE not in dataset:
+def _items(header: Header) -> tuple[Dataset, ...]:
+    if isinstance(header, ScannedHeader) or _PHILIPS_FRAME_SEQUENCE not in header:
         return ()
-    value = dataset[_PHILIPS_FRAME_SEQUENCE].value
-    return tuple(value)[:1] if dataset[_PHILIPS_FRAME_SEQUENCE].VR == "SQ" else ()
+    element = header[_PHILIPS_FRAME_SEQUENCE]
+    return tuple(element.value)[:1] if element.VR == "SQ" else ()
 
 
-def _float(dataset: Dataset, tag: int) -> float | None:
-    if tag not in dataset:
-        return None
-    value = dataset[tag].value
+def _float(header: Header, tag: int) -> float | None:
+    value = private_value(header, tag)
     if isinstance(value, bytes):
         value = struct.unpack("<f", value)[0] if len(value) == _FLOAT_BYTES else None
     return float(value) if isinstance(value, int | float) else None

@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataelem import RawDataElement
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.imaging.reading import PydicomReader, contained, read_instance
+from dcm_processor_service.imaging.reading import PydicomReader, contained, read_header, read_instance
 from tests.unit.imaging.synthetic import Recipe, multi_frame, rotated, single_frame
 
 
@@ -24,7 +24,7 @@ def packaged(name: str) -> Path:
 
 
 def boundaries(path: Path) -> set[int]:
-    header = read_instance(path).header
+    header = read_header(path)
     raw: list[Any] = [header.get_item(tag) for tag in header.keys()]  # noqa: SIM118 iterating parses the elements
     return {element.value_tell + element.length for element in raw if isinstance(element, RawDataElement)}
 
