@@ -40,11 +40,16 @@ if TYPE_CHECKING:
     from dcm_processor_service.ports import (
         BackendOpener,
         Colour,
+        DataRepository,
         DicomReader,
+        DicomRepository,
         FileFormats,
+        FileRepository,
         JobRepository,
         NiftiConverter,
         Offload,
+        PeerRepository,
+        WorkspaceRepository,
     )
 
 __all__ = ["AsyncContainer", "Container", "backend_names", "opened"]
@@ -110,6 +115,12 @@ def _backend(settings: RuntimeSettings, colour: Colour, offload: Offload) -> Ite
         yield backend
 
 
+def _workspace(backend: Backend) -> WorkspaceRepository:
+    if backend.workspace is None:
+        raise ConfigurationError("this store is filled by the platform; a workspace is a store of sqlite or memory")
+    return backend.workspace
+
+
 def _scratch(settings: RuntimeSettings) -> Iterator[Scratch]:
     with open_scratch(settings.scratch) as scratch:
         yield scratch
@@ -165,31 +176,35 @@ class Container(containers.DeclarativeContainer):
 
     settings: providers.Provider[RuntimeSettings] = providers.Singleton(RuntimeSettings)
     colour: providers.Provider[Colour] = providers.Object("blocking")
-    offload = providers.Singleton(_offload, colour)
-    scratch = providers.Resource(_scratch, settings)
+    offload: providers.Provider[Offload] = providers.Singleton(_offload, colour)
+    scratch: providers.Provider[Scratch] = providers.Resource(_scratch, settings)
 
     backend: providers.Provider[Backend] = providers.Resource(_backend, settings, colour, offload)
-    data_repository = providers.Callable(attrgetter("data"), backend)
-    file_repository = providers.Callable(attrgetter("files"), backend)
-    job_repository = providers.Callable(attrgetter("jobs"), backend)
-    peer_repository = providers.Callable(attrgetter("peers"), backend)
-    dicom_repository = providers.Callable(attrgetter("dicom"), backend)
-    workspace_repository = providers.Callable(attrgetter("workspace"), backend)
+    data_repository: providers.Provider[DataRepository] = providers.Callable(attrgetter("data"), backend)
+    file_repository: providers.Provider[FileRepository] = providers.Callable(attrgetter("files"), backend)
+    job_repository: providers.Provider[JobRepository] = providers.Callable(attrgetter("jobs"), backend)
+    peer_repository: providers.Provider[PeerRepository] = providers.Callable(attrgetter("peers"), backend)
+    dicom_repository: providers.Provider[DicomRepository] = providers.Callable(attrgetter("dicom"), backend)
+    workspace_repository: providers.Provider[WorkspaceRepository] = providers.Callable(_workspace, backend)
 
     # given to facades as ``.provider``, a function that makes the tool: who converts nothing imports no converter
-    reader = providers.Singleton(_reader)
-    converter = providers.Singleton(_converter)
-    formats = providers.Singleton(_formats)
-    converter_capabilities = providers.Callable(_converter_capabilities)
-    decoder_capabilities = providers.Callable(_decoder_capabilities)
+    reader: providers.Provider[DicomReader] = providers.Singleton(_reader)
+    converter: providers.Provider[NiftiConverter] = providers.Singleton(_converter)
+    formats: providers.Provider[FileFormats] = providers.Singleton(_formats)
+    converter_capabilities: providers.Provider[list[Capability]] = providers.Callable(_converter_capabilities)
+    decoder_capabilities: providers.Provider[list[Capability]] = providers.Callable(_decoder_capabilities)
 
-    job_key = providers.Singleton(JobKey, settings.provided.session_id, settings.provided.job_id)
-    jobs = providers.Singleton(AsyncJobs, job_key, job_repository)
-    current_job = providers.Singleton(_current_job, settings, job_key, job_repository)
-    series_tools = providers.Singleton(
+    job_key: providers.Provider[JobKey] = providers.Singleton(
+        JobKey, settings.provided.session_id, settings.provided.job_id
+    )
+    jobs: providers.Provider[AsyncJobs] = providers.Singleton(AsyncJobs, job_key, job_repository)
+    current_job: providers.Provider[AsyncCurrentJob] = providers.Singleton(
+        _current_job, settings, job_key, job_repository
+    )
+    series_tools: providers.Provider[SeriesTools] = providers.Singleton(
         SeriesTools, reader=reader.provider, converter=converter.provider, scratch=scratch, offload=offload
     )
-    async_session = providers.Singleton(
+    async_session: providers.Provider[AsyncSession] = providers.Singleton(
         AsyncSession,
         job=current_job,
         jobs=jobs,
