@@ -16,7 +16,7 @@ from dcm_processor_service.models.derived import Code
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["code_item", "find_code"]
+__all__ = ["code_item", "find_code", "in_context"]
 
 _SCHEMES = ("SCT", "DCM", "UCUM", "LN", "FMA", "RADLEX", "NCIt", "UMLS", "BARI", "IBSI", "MA", "NEU")
 
@@ -107,3 +107,41 @@ def _of_context(context: int) -> dict[str, Code]:
 
 def _contexts(contexts: tuple[int, ...]) -> dict[str, Code]:
     return {name: code for context in contexts for name, code in _of_context(context).items()}
+
+
+def in_context(code: Code, context: int) -> bool:
+    """Says whether a context group (CID) has the code.
+
+    Example:
+        >>> in_context(find_code("Smoothing"), 7203)
+        True
+    """
+    return any((each.value, each.scheme) == (code.value, code.scheme) for each in _of_context(context).values())
+
+
+def find_unit(unit: Code | str) -> Code:
+    """Gives the code of a unit in UCUM, whose codes are the units as they are written (PS3.16, section 7.2.2).
+
+    Example:
+        >>> find_unit("ml").meaning, find_unit("HU").value, find_unit("1").meaning
+        ('milliliter', "[hnsf'U]", 'no units')
+    """
+    if isinstance(unit, Code):
+        return unit
+    return _UNITS.get(unit) or Code(unit, "UCUM", unit)
+
+
+_UNITS = {
+    "1": Code("1", "UCUM", "no units"),
+    "": Code("1", "UCUM", "no units"),
+    "%": Code("%", "UCUM", "Percent"),
+    "mm": Code("mm", "UCUM", "millimeter"),
+    "mm2": Code("mm2", "UCUM", "square millimeter"),
+    "mm3": Code("mm3", "UCUM", "cubic millimeter"),
+    "cm": Code("cm", "UCUM", "centimeter"),
+    "cm3": Code("cm3", "UCUM", "cubic centimeter"),
+    "ml": Code("ml", "UCUM", "milliliter"),
+    "HU": Code("[hnsf'U]", "UCUM", "Hounsfield unit"),
+    "deg": Code("deg", "UCUM", "degree"),
+    "SUVbw": Code("g/ml{SUVbw}", "UCUM", "Standardized Uptake Value body weight"),
+}

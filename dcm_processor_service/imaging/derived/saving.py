@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.errors import DerivedObjectError
@@ -14,16 +13,17 @@ from dcm_processor_service.imaging.reading import contained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
-    from pydicom import FileDataset
+    from pydicom import Dataset
 
 __all__ = ["save"]
 
 _SHOWN = 5
 
 
-def save(datasets: Iterable[FileDataset], directory: Path, *, check: bool = True) -> list[Path]:
-    """Writes each dataset as ``<modality>-<series>-<number>.dcm``; a file of an earlier run of the same job is replaced.
+def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True) -> list[Path]:
+    """Writes each dataset as ``<modality>-<series>-<number>.dcm``; replaces that of an earlier run.
 
     The series is named by the last digits of its UID, so that two series never meet in one name.
 
@@ -38,6 +38,7 @@ def save(datasets: Iterable[FileDataset], directory: Path, *, check: bool = True
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> from dcm_processor_service.imaging.derived import Producer, Recipe, StudyIdentity, encapsulated_pdf
         >>> who = StudyIdentity(patient_id="P1", study_instance_uid="2.25.1")
         >>> made = encapsulated_pdf(b"%PDF-1.4", who, Recipe(Producer("reporter", "1.0"), role="report"))
@@ -52,7 +53,7 @@ def save(datasets: Iterable[FileDataset], directory: Path, *, check: bool = True
         path = directory / _name(dataset)
         if path in written:
             raise DerivedObjectError(
-                f"two instances of series {text(dataset, 'SeriesInstanceUID')} have the same InstanceNumber: number them"
+                f"two instances of series {text(dataset, 'SeriesInstanceUID')} have one InstanceNumber: number them"
             )
         directory.mkdir(parents=True, exist_ok=True)
         temporary = directory / f".{secrets.token_hex(8)}.part"
@@ -66,13 +67,13 @@ def save(datasets: Iterable[FileDataset], directory: Path, *, check: bool = True
     return written
 
 
-def _name(dataset: FileDataset) -> str:
+def _name(dataset: Dataset) -> str:
     modality = re.sub(r"[^A-Z0-9]", "", text(dataset, "Modality").upper()) or "OT"
     series = re.sub(r"\D", "", text(dataset, "SeriesInstanceUID"))[-12:]
     return f"{modality}-{series}-{integer(dataset, 'InstanceNumber') or 0:05d}.dcm"
 
 
-def _refuse_problems(dataset: FileDataset) -> None:
+def _refuse_problems(dataset: Dataset) -> None:
     problems = validate(dataset)
     if problems:
         lines = [f"{each.tag} {each.keyword}: {each.rule}; {each.remedy}" for each in problems[:_SHOWN]]
