@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    import os
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import BinaryIO
@@ -24,11 +25,16 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.models import (
+        AcceptedContext,
+        EchoResult,
         Instance,
+        InstanceRecord,
         Job,
         JobOutput,
         Patient,
         Peer,
+        SendOptions,
+        SendReport,
         Series,
         SeriesReport,
         StoredFile,
@@ -46,6 +52,7 @@ __all__ = [
     "DataRepository",
     "DicomReader",
     "DicomRepository",
+    "DicomSender",
     "FileFormats",
     "FileRepository",
     "Found",
@@ -58,6 +65,7 @@ __all__ = [
     "NormalValue",
     "Offload",
     "PeerRepository",
+    "Sendable",
     "Sentinel",
     "StoreLocation",
     "WorkspaceRepository",
@@ -308,6 +316,48 @@ class NiftiConverter(Protocol):
         Raises:
             InvalidSeriesError: The series is not one volume.
             NiftiConversionError: The converter gave no usable result.
+        """
+
+
+Sendable: TypeAlias = "Dataset | str | os.PathLike[str]"
+"""Something to send: a dataset, a DICOM file, a DICOMDIR, or a folder with DICOM files somewhere below."""
+
+
+class DicomSender(Protocol):
+    """Sends instances to DICOM nodes; ordinary functions, which the facade offloads."""
+
+    def send(
+        self,
+        items: Sendable | Iterable[Sendable],
+        peer: Peer,
+        *,
+        options: SendOptions = ...,
+        acknowledged: Mapping[str, InstanceRecord] = ...,
+        on_record: Callable[[InstanceRecord], None] | None = None,
+        cancelled: Callable[[], bool] = ...,
+    ) -> SendReport:
+        """Sends what is not acknowledged yet; tells ``on_record`` of each instance, asks ``cancelled`` before each.
+
+        Raises:
+            SendRejectedError: Not everything was stored, and ``options.check`` is set.
+            PeerUnreachableError: No association, or none any more.
+            ConfigurationError: A certificate file of the peer is unusable.
+        """
+
+    def identify(self, items: Sendable | Iterable[Sendable]) -> list[str]:
+        """Gives the SOPInstanceUIDs of what would be sent."""
+
+    def echo(self, peer: Peer, *, options: SendOptions = ...) -> EchoResult:
+        """Asks a node whether it is there."""
+
+    def probe(self, peer: Peer, *, options: SendOptions = ...) -> list[AcceptedContext]:
+        """Asks a node which kinds of objects it takes."""
+
+    def check(self, peer: Peer) -> None:
+        """Reads the certificate files of a node.
+
+        Raises:
+            ConfigurationError: One of them is unusable.
         """
 
 

@@ -1,24 +1,214 @@
-"""What became of every instance that was sent."""
+"""What became of every instance that was sent, and what a node answered when it was asked."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from collections import Counter
+from datetime import datetime
+from enum import Enum
 
-__all__ = ["InstanceRecord", "SendReport"]
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["AcceptedContext", "EchoResult", "InstanceRecord", "Outcome", "SendOptions", "SendReport"]
+
+_UIDS_SHOWN = 3
+_STORED = "stored"
+
+
+class Outcome(str, Enum):
+    """How the sending of one instance ended."""
+
+    STORED = "stored"
+    STORED_WITH_WARNING = "stored_with_warning"
+    COMMITTED = "committed"
+    REFUSED = "refused"
+    FAILED = "failed"
+    NOT_ATTEMPTED = "not_attempted"
+
+    @property
+    def acknowledged(self) -> bool:
+        """The node said that it holds the instance: no need to send it again.
+
+        Example:
+            >>> Outcome.STORED_WITH_WARNING.acknowledged, Outcome.FAILED.acknowledged
+            (True, False)
+        """
+        return self in {Outcome.STORED, Outcome.STORED_WITH_WARNING, Outcome.COMMITTED}
 
 
 class InstanceRecord(BaseModel):
-    """What became of one instance."""
+    """What became of one instance.
+
+    ``refused`` means that the node said no and will say no again; ``failed`` that it did not acknowledge the instance,
+    or was out of resources to the last attempt, or that the instance could not be read here; sending again may help.
+
+    Example:
+        >>> record = InstanceRecord(sop_instance_uid="1.2.3", outcome="refused", status=0x0122)
+        >>> record.status_hex, record.outcome.acknowledged
+        ('0122', False)
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    sop_instance_uid: str = ""
-    outcome: str = "not_attempted"
+    sop_class_uid: str = ""
+    sop_instance_uid: str = Field(default="", description="Empty when the item could not be read")
+    outcome: Outcome = Outcome.NOT_ATTEMPTED
+    status: int | None = Field(
+        default=None, description="The node's status code (PS3.4, B.2.3); None without an answer"
+    )
+    meaning: str = Field(default="", description="What the status means, or why there is none, and what to do")
+    transfer_syntax_uid: str = Field(default="", description="What the instance was sent in")
+    transcoded_from: str = Field(default="", description="The instance's own transfer syntax, where it was converted")
+    attempts: int = 0
+    duration_s: float = 0.0
+    completed_at: datetime | None = Field(default=None, description="When the node answered, UTC")
+
+    @property
+    def status_hex(self) -> str:
+        """The status as the standard writes it: four hexadecimal digits; empty without a status."""
+        return "" if self.status is None else f"{self.status:04X}"
 
 
 class SendReport(BaseModel):
-    """One record an instance."""
+    """One record an instance, in the order in which they were given.
+
+    Example:
+        >>> stored = InstanceRecord(sop_instance_uid="1.2.3", outcome="stored")
+        >>> refused = InstanceRecord(sop_instance_uid="1.2.4", outcome="refused", status=0x0122, meaning="not supported")
+        >>> report = SendReport(peer="ORTHANC@127.0.0.1:4242", records=(stored, refused))
+        >>> report.ok, report.stored, report.count(Outcome.REFUSED)
+        (False, 1, 1)
+        >>> print(report)
+        1 of 2 instances stored at ORTHANC@127.0.0.1:4242
+          1 refused: 0122 not supported (1.2.4)
+    """
 
     model_config = ConfigDict(frozen=True)
 
+    peer: str = Field(default="", description="The node as AET@HOST:PORT")
     records: tuple[InstanceRecord, ...] = ()
+    duration_s: float = 0.0
+    transaction_uid: str = Field(default="", description="Of the storage commitment, where one was asked for")
+
+    @property
+    def ok(self) -> bool:
+        """Every instance is stored."""
+        return all(record.outcome.acknowledged for record in self.records)
+
+    @property
+    def stored(self) -> int:
+        """How many instances the node holds: stored, stored with a warning, or committed."""
+        return sum(record.outcome.acknowledged for record in self.records)
+
+    @property
+    def not_stored(self) -> tuple[InstanceRecord, ...]:
+        """The records of what the node does not hold."""
+        return tuple(record for record in self.records if not record.outcome.acknowledged)
+
+    @property
+    def transcoded(self) -> int:
+        """How many instances went in another transfer syntax than their own."""
+        return sum(bool(record.transcoded_from) for record in self.records)
+
+    def count(self, outcome: Outcome) -> int:
+        """Counts the records of one outcome."""
+        return sum(record.outcome is outcome for record in self.records)
+
+    def __str__(self) -> str:
+        total = len(self.records)
+        first = f"{self.stored} of {total} instance{'' if total == 1 else 's'} stored at {self.peer or 'the peer'}"
+        if self.duration_s:
+            first += f" in {self.duration_s:.1f} s"
+        if self.transcoded:
+            first += f", {self.transcoded} transcoded"
+        return "\n".join([first, *self._remarks()])
+
+    def _remarks(self) -> list[str]:
+        """One line for each outcome and meaning that there is something to say about, most frequent first."""
+        kinds: dict[tuple[str, str, str], list[str]] = {}
+        for record in self.records:
+            plain = record.outcome is Outcome.STORED and record.meaning in {"", _STORED}
+            if not plain and record.outcome is not Outcome.COMMITTED:
+                kind = (record.outcome.value.replace("_", " "), record.status_hex, record.meaning)
+                kinds.setdefault(kind, []).append(record.sop_instance_uid)
+        lines = []
+        for kind, count in Counter({kind: len(uids) for kind, uids in kinds.items()}).most_common():
+            outcome, status, meaning = kind
+            reason = " ".join(part for part in (status, meaning) if part)
+            known = [uid for uid in kinds[kind] if uid]
+            examples = ", ".join(known[:_UIDS_SHOWN]) + (", …" if len(known) > _UIDS_SHOWN else "")
+            lines.append(
+                f"  {count} {outcome}" + (f": {reason}" if reason else "") + (f" ({examples})" if known else "")
+            )
+        return lines
+
+
+class SendOptions(BaseModel):
+    """How patient and how bold a sending is. Every wait is bounded.
+
+    Example:
+        >>> SendOptions(associations=2).attempts
+        3
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    check: bool = Field(default=True, description="Raise when not everything was stored")
+    associations: int = Field(default=1, ge=1, le=32, description="How many associations send side by side")
+    attempts: int = Field(default=3, ge=1, description="How often an instance is tried that may yet succeed")
+    backoff_s: float = Field(default=0.5, ge=0, description="Pause before the second attempt; doubles each time")
+    backoff_limit_s: float = Field(default=30.0, ge=0, description="Longest pause between two attempts")
+    transcode: bool = Field(default=True, description="Convert without loss what the peer does not take as it is")
+    connection_timeout_s: float = Field(default=10.0, gt=0, description="For the TCP connection")
+    acse_timeout_s: float = Field(default=30.0, gt=0, description="For association, TLS handshake and release")
+    dimse_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to one request")
+    network_timeout_s: float = Field(default=60.0, gt=0, description="For the peer to take in what is sent")
+    commit: bool = Field(default=False, description="Ask for storage commitment after sending, and wait for the answer")
+    commitment_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to the storage commitment")
+    listen_host: str = Field(default="", description="Where we listen for the commitment; empty: all interfaces")
+    listen_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Ours, as the peer knows it; None: on the same association only"
+    )
+
+
+class EchoResult(BaseModel):
+    """What came of a C-ECHO.
+
+    Example:
+        >>> print(EchoResult(peer="PACS@127.0.0.1:104", ok=False, reason="nobody listens there"))
+        PACS@127.0.0.1:104 does not answer: nobody listens there
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    peer: str
+    ok: bool
+    status: int | None = None
+    reason: str = Field(default="", description="Why it failed, and what to do")
+    connect_s: float = Field(default=0.0, description="Until the association stood")
+    echo_s: float = Field(default=0.0, description="From the request to its answer")
+
+    def __str__(self) -> str:
+        if not self.ok:
+            return f"{self.peer} does not answer: {self.reason}"
+        return f"{self.peer} answers: association in {self.connect_s * 1e3:.1f} ms, echo in {self.echo_s * 1e3:.1f} ms"
+
+
+class AcceptedContext(BaseModel):
+    """What a peer said to one kind of object.
+
+    Example:
+        >>> AcceptedContext(sop_class_uid="1.2.840.10008.5.1.4.1.1.2", name="CT Image Storage").accepted
+        False
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sop_class_uid: str
+    name: str = ""
+    transfer_syntax_uids: tuple[str, ...] = ()
+    reason: str = Field(default="", description="Why nothing was accepted")
+
+    @property
+    def accepted(self) -> bool:
+        """The peer takes such objects in at least one transfer syntax."""
+        return bool(self.transfer_syntax_uids)

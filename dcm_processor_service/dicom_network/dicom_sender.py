@@ -1,0 +1,237 @@
+"""The sender of the package's first release, with its names and results; thin, over :mod:`.sender`.
+
+Code that was written for it goes on working. An empty list means nothing to send and no longer that nobody listened: no
+association is an error that tells why. New code uses ``ctx.session.dicom.send``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+from dcm_processor_service.dicom_network.sender import DEFAULT_AE_TITLE, PynetdicomSender
+from dcm_processor_service.dicom_network.sources import dicomdir_files
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.models import Outcome, Peer, SendOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from dcm_processor_service.models import InstanceRecord
+
+__all__ = ["DicomSender"]
+
+_LOG = logging.getLogger(__name__)
+
+_StrPath: TypeAlias = "str | os.PathLike[str]"
+_Filter: TypeAlias = "Callable[[Dataset], object] | None"
+
+_CONTEXT_NOT_ACCEPTED = 0xC001  # the first release's status for what the peer accepted no presentation context for
+_ANY_TITLE = "ANY-SCP"
+_OPTIONS = SendOptions(check=False)
+_OVERRIDES = {
+    "host": "host",
+    "port": "port",
+    "aet": "ae_title",
+    "ae_title": "ae_title",
+    "tls": "tls",
+    "enable_tls": "tls",
+    "cert_file": "cert_file",
+    "tls_cert_file": "cert_file",
+    "key_file": "key_file",
+    "tls_key_file": "key_file",
+    "ca_file": "ca_file",
+    "tls_ca_file": "ca_file",
+    "trusted_ca": "trusted_ca",
+    "tls_trusted_ca": "trusted_ca",
+}
+
+
+class DicomSender:
+    """Sends to one node.
+
+    Every method takes, by name, what should differ for that call: ``host``, ``port``, ``aet``, ``tls``, ``cert_file``,
+    ``key_file``, ``ca_file``, ``trusted_ca``.
+
+    Args:
+        ae_title: Our own AE title, the calling one.
+        server_host: The node's host name or address.
+        server_port: The node's port.
+        server_ae_title: The node's AE title, the called one.
+        enable_tls: Speak TLS.
+        tls_cert_file: Our certificate, PEM; only for nodes that want one.
+        tls_key_file: Its key, PEM.
+        tls_ca_file: The authority behind the node's certificate, PEM.
+        tls_trusted_ca: Trust the authorities of this machine instead.
+        additional_sops: Not needed any more: what to propose comes from the instances.
+        additional_syntaxes: Not needed any more.
+
+    Raises:
+        pydantic.ValidationError: A title, host or port is not valid.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> from dcm_processor_service.fake_pacs import FakePacs
+        >>> with FakePacs() as pacs:
+        ...     sender = DicomSender("OURS", pacs.peer.host, pacs.peer.port, server_ae_title=pacs.peer.ae_title)
+        ...     statuses = sender.send_dicom_from_filelist([get_testdata_file("CT_small.dcm")])
+        >>> [status.Status for status in statuses], pacs.titles
+        ([0], [('OURS', 'FAKEPACS')])
+    """
+
+    def __init__(
+        self,
+        ae_title: str | None,
+        server_host: str,
+        server_port: int | str,
+        server_ae_title: str | None = None,
+        enable_tls: bool = False,  # noqa: FBT001  the first release's signature
+        tls_cert_file: str | None = None,
+        tls_key_file: str | None = None,
+        tls_ca_file: str | None = None,
+        tls_trusted_ca: bool = False,  # noqa: FBT001  the first release's signature
+        additional_sops: Iterable[str] | None = None,  # noqa: ARG002  kept for callers
+        additional_syntaxes: Iterable[str] | None = None,  # noqa: ARG002  kept for callers
+    ) -> None:
+        self._settings: dict[str, Any] = {
+            "ae_title": server_ae_title or _ANY_TITLE,
+            "host": server_host,
+            "port": server_port,
+            "calling_ae_title": ae_title or DEFAULT_AE_TITLE,
+            "tls": enable_tls,
+            "cert_file": tls_cert_file,
+            "key_file": tls_key_file,
+            "ca_file": tls_ca_file,
+            "trusted_ca": tls_trusted_ca,
+        }
+        self._peer({})
+        self._sender = PynetdicomSender()
+
+    def send_dicom_from_path(
+        self, path: _StrPath, filter_callback: _Filter = None, **overrides: object
+    ) -> list[Dataset]:
+        """Sends the DICOM files of a folder, in the order of their names; not those of its subfolders.
+
+        Args:
+            path: The folder.
+            filter_callback: Gets each dataset; what it does not answer with truth is left out.
+            **overrides: What differs for this call, see :class:`DicomSender`.
+
+        Returns:
+            One status a file that was not left out; an empty one where no answer came.
+
+        Raises:
+            PeerUnreachableError: No association; tells why.
+            ConfigurationError: A certificate file is unusable.
+        """
+        files = sorted(entry for entry in Path(path).iterdir() if entry.is_file() and _is_dicom(entry))
+        return self._send(_loaded(files, filter_callback), overrides)
+
+    def send_dicom_from_filelist(
+        self, filelist: Iterable[_StrPath], filter_callback: _Filter = None, **overrides: object
+    ) -> list[Dataset]:
+        """Sends DICOM files; see :meth:`send_dicom_from_path`.
+
+        Raises:
+            PeerUnreachableError: No association; tells why.
+            ConfigurationError: A certificate file is unusable.
+            InvalidSeriesError: A file is missing or is no DICOM file.
+        """
+        return self._send(_loaded(map(Path, filelist), filter_callback), overrides)
+
+    def send_dicom_from_dataset(
+        self, datasets: Iterable[Dataset], filter_callback: _Filter = None, **overrides: object
+    ) -> list[Dataset]:
+        """Sends datasets, which stay as they are; see :meth:`send_dicom_from_path`.
+
+        Raises:
+            PeerUnreachableError: No association; tells why.
+            ConfigurationError: A certificate file is unusable.
+        """
+        chosen = (dataset for dataset in datasets if filter_callback is None or filter_callback(dataset))
+        return self._send(chosen, overrides)
+
+    def send_dicom_from_dicomdir(
+        self, filename: _StrPath, filter_callback: _Filter = None, **overrides: object
+    ) -> list[Dataset]:
+        """Sends the files that a DICOMDIR lists, in its order; see :meth:`send_dicom_from_path`.
+
+        Raises:
+            PeerUnreachableError: No association; tells why.
+            ConfigurationError: A certificate file is unusable.
+            InvalidSeriesError: It is no DICOMDIR, or a file that it lists is missing or no DICOM file.
+        """
+        try:
+            files = dicomdir_files(Path(filename))
+        except (OSError, InvalidDicomError) as error:
+            raise InvalidSeriesError(f"the DICOMDIR cannot be read ({type(error).__name__}); check its path") from error
+        return self._send(_loaded(files, filter_callback), overrides)
+
+    def send_echo(self, **overrides: object) -> Dataset | None:
+        """Asks the node whether it is there; None when it does not answer, and the log tells why.
+
+        Raises:
+            ConfigurationError: A certificate file is unusable.
+        """
+        result = self._sender.echo(self._peer(overrides))
+        if result.status is None:
+            _LOG.warning("%s", result)
+            return None
+        status = Dataset()
+        status.Status = result.status
+        return status
+
+    def _send(self, items: Iterable[Dataset | Path], overrides: dict[str, object]) -> list[Dataset]:
+        report = self._sender.send(items, self._peer(overrides), options=_OPTIONS)
+        return [_status(record) for record in report.records]
+
+    def _peer(self, overrides: dict[str, object]) -> Peer:
+        """The node, with what differs for one call."""
+        settings = dict(self._settings)
+        for name, value in overrides.items():
+            if name not in _OVERRIDES:
+                raise TypeError(f"{name!r} is nothing that a call can override; there are {', '.join(_OVERRIDES)}")
+            if value is not None:
+                settings[_OVERRIDES[name]] = value
+        if settings.pop("trusted_ca"):
+            settings["ca_file"] = None
+        for name in ("cert_file", "key_file", "ca_file"):
+            if settings[name] is not None:
+                settings[name] = os.fspath(settings[name])
+        return Peer(name=str(settings["ae_title"]), **settings)
+
+
+def _loaded(files: Iterable[Path | None], filter_callback: _Filter) -> Iterator[Dataset | Path]:
+    """Gives files; with a filter as the datasets that it saw, for some filters change what they let pass."""
+    for number, file in enumerate(files, start=1):
+        if file is None or not _is_dicom(file):
+            raise InvalidSeriesError(f"file {number} of those to send is missing or is no DICOM file")
+        if filter_callback is None:
+            yield file
+        else:
+            dataset = dcmread(file)
+            if filter_callback(dataset):
+                yield dataset
+
+
+def _is_dicom(file: Path) -> bool:
+    try:
+        with file.open("rb") as content:
+            content.seek(128)
+            return content.read(4) == b"DICM"
+    except OSError:
+        return False
+
+
+def _status(record: InstanceRecord) -> Dataset:
+    status = Dataset()
+    if record.status is not None:
+        status.Status = record.status
+    elif record.outcome is Outcome.REFUSED:
+        status.Status = _CONTEXT_NOT_ACCEPTED
+    return status

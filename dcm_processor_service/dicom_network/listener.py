@@ -1,0 +1,65 @@
+"""Listens with a pynetdicom application entity, and leaves nothing behind: no thread, no open socket."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pynetdicom.transport import ThreadedAssociationServer
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Iterator
+
+    from pynetdicom import AE
+
+__all__ = ["listening"]
+
+_POLL_S = 0.05  # how long stopping takes at most
+_LAST_WORDS_S = 0.1  # for an association that is just being released
+
+
+class _Server(ThreadedAssociationServer):
+    """Remembers what it accepts: pynetdicom leaves a socket open that the other side closed first."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.accepted: list[socket.socket] = []
+        super().__init__(*args, **kwargs)
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        request, address = super().get_request()
+        self.accepted.append(request)
+        return request, address
+
+    def shutdown(self) -> None:
+        socketserver.BaseServer.shutdown(self)
+        self.server_close()
+        for request in self.accepted:
+            request.close()
+
+
+@contextmanager
+def listening(
+    entity: AE, address: tuple[str, int], handlers: list[Any], ssl_context: ssl.SSLContext | None = None
+) -> Iterator[int]:
+    """Serves while the block runs; gives the port, chosen by the system when 0 was asked for.
+
+    Raises:
+        OSError: The port cannot be listened at.
+    """
+    server = entity.make_server(address, evt_handlers=handlers, ssl_context=ssl_context, server_class=_Server)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="dicom-listener")
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        for association in entity.active_associations:
+            association.join(_LAST_WORDS_S)
+            if association.is_alive():
+                association.abort()
+                association.join()
+        server.shutdown()
+        thread.join()

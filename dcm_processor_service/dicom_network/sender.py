@@ -1,0 +1,212 @@
+"""Sends instances to a peer: the port ``DicomSender`` over DIMSE, and over DICOMweb for a peer with a URL."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from dcm_processor_service.dicom_network import command_set, commitment, probing, tls
+from dcm_processor_service.dicom_network.association import AssociationLostError, open_association
+from dcm_processor_service.dicom_network.command_set import VERIFICATION
+from dcm_processor_service.dicom_network.delivery import Delivery
+from dcm_processor_service.dicom_network.lane import Ledger
+from dcm_processor_service.dicom_network.negotiation import ProposedContext
+from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, survey
+from dcm_processor_service.dicom_network.status import explain
+from dcm_processor_service.errors import PeerUnreachableError, SendRejectedError
+from dcm_processor_service.models import EchoResult, InstanceRecord, Outcome, SendOptions, SendReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from dcm_processor_service.models import AcceptedContext, Peer
+    from dcm_processor_service.ports import Sendable
+
+__all__ = ["DEFAULT_AE_TITLE", "PynetdicomSender"]
+
+DEFAULT_AE_TITLE = "DCM-PROCESSOR"
+"""Our AE title towards peers that do not ask for another one."""
+
+_DEFAULT_OPTIONS = SendOptions()
+_NOTHING: Mapping[str, InstanceRecord] = {}
+_ECHO_CONTEXT = ProposedContext(VERIFICATION, (str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian)))
+
+# how much is looked through before the next association: its contexts are planned from that
+_WINDOW_INSTANCES = 5_000
+_WINDOW_BYTES = 64 << 20
+
+
+class PynetdicomSender:
+    """Sends by C-STORE, or by STOW-RS to a peer that has a URL.
+
+    Args:
+        ae_title: Our AE title; a peer's own ``calling_ae_title`` goes first.
+        pause: Waits between two attempts, in seconds.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> from dcm_processor_service.fake_pacs import FakePacs
+        >>> with FakePacs() as pacs:
+        ...     report = PynetdicomSender().send(get_testdata_file("CT_small.dcm"), pacs.peer)
+        >>> report.ok, len(pacs.received)
+        (True, 1)
+    """
+
+    def __init__(self, ae_title: str = DEFAULT_AE_TITLE, *, pause: Callable[[float], None] = time.sleep) -> None:
+        self._ae_title = ae_title
+        self._pause = pause
+
+    def send(
+        self,
+        items: Sendable | Iterable[Sendable],
+        peer: Peer,
+        *,
+        options: SendOptions = _DEFAULT_OPTIONS,
+        acknowledged: Mapping[str, InstanceRecord] = _NOTHING,
+        on_record: Callable[[InstanceRecord], None] | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> SendReport:
+        """Sends datasets, files, folders and DICOMDIRs, any mix, lazily; nothing that is given is changed.
+
+        Args:
+            items: What to send.
+            peer: The node to send to.
+            options: Limits and manners.
+            acknowledged: Records of an earlier attempt by SOPInstanceUID; these instances are not sent again.
+            on_record: Called with each record as it is written, one at a time; with several associations from their
+                threads. An acknowledged instance is worth remembering: see :class:`.Outbox`.
+            cancelled: Asked between two instances; what is left then is ``not_attempted``.
+
+        Raises:
+            SendRejectedError: Not everything was stored; ``report`` tells (not with ``check=False``).
+            PeerUnreachableError: No association; or none any more, with the ``report`` so far (the latter not with
+                ``check=False``).
+            ConfigurationError: A certificate file of the peer is unusable.
+            InvalidSeriesError: A folder holds no DICOM file.
+        """
+        self.check(peer)
+        started = time.monotonic()
+        ledger = Ledger(on_record)
+        delivery = self._delivery(peer, options, ledger)
+        try:
+            for window in _windows(survey(items), ledger, acknowledged):
+                delivery.deliver(window, cancelled)
+        except BaseException:
+            delivery.abort()
+            raise
+        delivery.finish()
+        transaction_uid = self._commit(peer, options, ledger) if options.commit and delivery.failure is None else ""
+        report = SendReport(
+            peer=peer.address,
+            records=tuple(record for _, record in sorted(ledger.records.items())),
+            duration_s=time.monotonic() - started,
+            transaction_uid=transaction_uid,
+        )
+        return _judge(report, delivery.failure, check=options.check)
+
+    def echo(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> EchoResult:
+        """Asks a peer whether it is there (C-ECHO); a peer that is not gives the reason, not an error.
+
+        Raises:
+            ConfigurationError: A certificate file of the peer is unusable.
+        """
+        started = time.monotonic()
+        try:
+            with open_association(peer, (_ECHO_CONTEXT,), options, self._calling(peer)) as association:
+                connected = time.monotonic()
+                if not association.agreed[1].accepted:
+                    reason = f"it takes no C-ECHO: {association.agreed[1].reason}"
+                    return EchoResult(peer=peer.address, ok=False, reason=reason, connect_s=connected - started)
+                answer = association.request(1, command_set.c_echo_rq)
+                ended = time.monotonic()
+        except (PeerUnreachableError, AssociationLostError) as error:
+            return EchoResult(peer=peer.address, ok=False, reason=str(error).removeprefix(f"{peer.address}: "))
+        status = command_set.us(answer, command_set.STATUS)
+        return EchoResult(
+            peer=peer.address,
+            ok=status == 0,
+            status=status,
+            reason="" if status == 0 else "no status" if status is None else explain(status).meaning,
+            connect_s=connected - started,
+            echo_s=ended - connected,
+        )
+
+    def probe(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> list[AcceptedContext]:
+        """Asks a peer which kinds of objects it takes, and in which transfer syntaxes; sends none.
+
+        Raises:
+            PeerUnreachableError: No association.
+            ConfigurationError: A certificate file of the peer is unusable.
+        """
+        return probing.probe(peer, options, self._calling(peer))
+
+    @staticmethod
+    def check(peer: Peer) -> None:
+        """Reads the certificate files of a peer, so that a wrong one is told when the peer is read.
+
+        Raises:
+            ConfigurationError: A certificate file of the peer is unusable.
+        """
+        if peer.tls or peer.ca_file or peer.cert_file or peer.key_file:
+            tls.client_context(peer)
+
+    @staticmethod
+    def identify(items: Sendable | Iterable[Sendable]) -> list[str]:
+        """Gives the SOPInstanceUIDs of what is to be sent, in its order; reads no pixels.
+
+        Raises:
+            InvalidSeriesError: A folder holds no DICOM file.
+        """
+        return [one.sop_instance_uid for one in survey(items) if isinstance(one, Outgoing)]
+
+    def _calling(self, peer: Peer) -> str:
+        return peer.calling_ae_title or self._ae_title
+
+    def _delivery(self, peer: Peer, options: SendOptions, ledger: Ledger) -> Delivery:
+        return Delivery(peer, options, self._calling(peer), ledger, self._pause)
+
+    def _commit(self, peer: Peer, options: SendOptions, ledger: Ledger) -> str:
+        """Asks for storage commitment of all that is stored, and writes the answer into the records."""
+        stored = {
+            (record.sop_class_uid, record.sop_instance_uid): position
+            for position, record in ledger.records.items()
+            if record.outcome.acknowledged
+        }
+        if not stored:
+            return ""
+        result = commitment.request_commitment(peer, options, self._calling(peer), list(stored))
+        for (_, uid), position in stored.items():
+            ledger.put(position, result.applied_to(uid, ledger.records[position]))
+        return result.transaction_uid
+
+
+def _windows(
+    found: Iterable[Outgoing | Unreadable], ledger: Ledger, acknowledged: Mapping[str, InstanceRecord]
+) -> Iterator[list[tuple[int, Outgoing]]]:
+    """Gathers instances with their positions, as many as may be kept; what is not to be sent gets its record."""
+    window: list[tuple[int, Outgoing]] = []
+    memory_bytes = 0
+    for position, one in enumerate(found):
+        if isinstance(one, Unreadable):
+            ledger.put(position, InstanceRecord(outcome=Outcome.FAILED, meaning=one.reason))
+        elif one.sop_instance_uid in acknowledged:
+            ledger.put(position, acknowledged[one.sop_instance_uid])
+        else:
+            window.append((position, one))
+            memory_bytes += one.memory_bytes
+        if len(window) >= _WINDOW_INSTANCES or memory_bytes >= _WINDOW_BYTES:
+            yield window
+            window, memory_bytes = [], 0
+    if window:
+        yield window
+
+
+def _judge(report: SendReport, failure: PeerUnreachableError | None, *, check: bool) -> SendReport:
+    if failure is not None and (check or not report.stored):
+        failure.report = report
+        raise failure
+    if check and not report.ok:
+        raise SendRejectedError(str(report), report)
+    return report

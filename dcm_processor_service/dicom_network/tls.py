@@ -1,0 +1,113 @@
+"""TLS to a peer: our certificates, the check of theirs, and what went wrong (PS3.15, annex B).
+
+The certificate must be valid for the host that we connect to, must come from the peer's own authority (``ca_file``) or,
+without one, from one that this machine trusts. A certificate of ours is optional: many peers want theirs alone checked.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models import Peer
+
+__all__ = ["client_context", "explain_failure"]
+
+# X509_V_ERR_… of OpenSSL's x509_vfy.h: the ssl module hands these numbers out without names
+_NOT_YET_VALID, _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_IN_CHAIN, _NO_LOCAL_ISSUER, _UNVERIFIABLE = 9, 10, 18, 19, 20, 21
+_REVOKED, _HOST_MISMATCH, _ADDRESS_MISMATCH = 23, 62, 64
+
+_UNKNOWN_AUTHORITY = "authority check: its certificate's authority is not trusted here; set the peer's ca_file"
+_VERIFY = {
+    _NOT_YET_VALID: "validity check: its certificate is not valid yet; compare both clocks",
+    _EXPIRED: "validity check: its certificate has expired",
+    _SELF_SIGNED: _UNKNOWN_AUTHORITY,
+    _SELF_SIGNED_IN_CHAIN: _UNKNOWN_AUTHORITY,
+    _NO_LOCAL_ISSUER: _UNKNOWN_AUTHORITY,
+    _UNVERIFIABLE: _UNKNOWN_AUTHORITY,
+    _REVOKED: "revocation check: its certificate is revoked",
+    _HOST_MISMATCH: "host name check: its certificate is for another name; use the name that is in the certificate",
+    _ADDRESS_MISMATCH: "host name check: its certificate does not name this address; use a name that it has",
+}
+_REASONS = {
+    "WRONG_VERSION_NUMBER": "it does not speak TLS on this port",
+    "HTTP_REQUEST": "it does not speak TLS on this port",
+    "UNSUPPORTED_PROTOCOL": "protocol check: it offers nothing newer than TLS 1.1",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "protocol check: it does not accept TLS 1.2 or 1.3",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it found no common cipher, or wants a certificate of ours (cert_file, key_file)",
+    "NO_SHARED_CIPHER": "cipher check: no cipher in common",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a certificate of ours: set the peer's cert_file and key_file",
+    "TLSV1_ALERT_UNKNOWN_CA": "it does not trust the authority of our certificate",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "it refused our certificate",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it refused our certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it refused our certificate as expired",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "it refused the kind of our certificate",
+}
+
+
+def client_context(peer: Peer) -> ssl.SSLContext:
+    """Gives the TLS settings for a peer; reads its certificate files.
+
+    Raises:
+        ConfigurationError: A file is missing, unreadable, or not what its place wants; names the field.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and host name from the start
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if peer.ca_file:
+        _require_file(peer, "ca_file", peer.ca_file)
+        try:
+            context.load_verify_locations(cafile=peer.ca_file)
+        except (ssl.SSLError, OSError) as error:
+            raise _unusable(peer, "ca_file", "holds no certificate in PEM form that can be read") from error
+    else:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    _load_own_certificate(context, peer)
+    return context
+
+
+def _load_own_certificate(context: ssl.SSLContext, peer: Peer) -> None:
+    if not peer.cert_file:
+        if peer.key_file:
+            raise _unusable(peer, "key_file", "is set without cert_file; set both or neither")
+        return
+    _require_file(peer, "cert_file", peer.cert_file)
+    if peer.key_file:
+        _require_file(peer, "key_file", peer.key_file)
+    try:
+        # without an own password OpenSSL would ask the terminal for one, and wait
+        context.load_cert_chain(peer.cert_file, peer.key_file or None, password=b"")
+    except (ssl.SSLError, OSError) as error:
+        if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+            raise _unusable(peer, "key_file", "is not the key of cert_file") from error
+        raise _unusable(
+            peer, "cert_file or key_file", "cannot be loaded; both must be PEM, and the key not encrypted"
+        ) from error
+
+
+def explain_failure(error: OSError) -> str:
+    """Says which check of a TLS handshake failed.
+
+    Example:
+        >>> explain_failure(ConnectionResetError())
+        'it closed the connection during the handshake; it may want a certificate of ours, or no TLS at all'
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _VERIFY.get(error.verify_code, f"certificate check: OpenSSL's verification error {error.verify_code}")
+    if isinstance(error, TimeoutError):
+        return "no answer to the handshake in time; it may not speak TLS on this port"
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        return _REASONS.get(error.reason, f"OpenSSL says {error.reason}")
+    return "it closed the connection during the handshake; it may want a certificate of ours, or no TLS at all"
+
+
+def _require_file(peer: Peer, field: str, path: str) -> None:
+    if not Path(path).is_file():
+        raise _unusable(peer, field, "names no file on this machine")
+
+
+def _unusable(peer: Peer, field: str, reason: str) -> ConfigurationError:
+    return ConfigurationError(f"TLS for the node {peer.name!r}: {field} {reason}")

@@ -1,0 +1,85 @@
+"""A throw-away certificate authority, for tests of TLS on a laptop or in CI; never for real data.
+
+The certificates are made by the ``openssl`` program: it stands on nearly every machine that runs Python with TLS, so
+that a library for certificates would be one dependency more for tests alone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["Certificate", "FakeAuthority"]
+
+_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate and its key, both PEM files."""
+
+    cert_file: str
+    key_file: str
+
+
+class FakeAuthority:
+    """Signs certificates that nobody else trusts.
+
+    Args:
+        folder: Where its files go.
+        name: Tells authorities in one folder apart.
+
+    Raises:
+        ConfigurationError: There is no ``openssl`` program.
+    """
+
+    def __init__(self, folder: Path, name: str = "authority") -> None:
+        self._folder = folder
+        self._own = Certificate(str(folder / f"{name}.pem"), str(folder / f"{name}.key"))
+        subject = ("-subj", f"/CN=throw-away {name}", "-days", "2")
+        files = ("-keyout", self._own.key_file, "-out", self._own.cert_file)
+        _openssl("req", "-x509", *_NEW_KEY, *subject, *files)
+
+    @property
+    def ca_file(self) -> str:
+        """The certificate of the authority, PEM."""
+        return self._own.cert_file
+
+    def issue(
+        self, name: str, hosts: Sequence[str] = ("localhost", "127.0.0.1", "::1"), *, days: int = 1
+    ) -> Certificate:
+        """Signs a certificate for host names and addresses; with ``days=0`` it has expired at once."""
+        made = Certificate(str(self._folder / f"{name}.pem"), str(self._folder / f"{name}.key"))
+        request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
+        extensions.write_text(f"subjectAltName={','.join(map(_alternative_name, hosts))}\n", encoding="ascii")
+        _openssl("req", *_NEW_KEY, "-subj", f"/CN={name}", "-keyout", made.key_file, "-out", str(request))
+        authority = ("-CA", self._own.cert_file, "-CAkey", self._own.key_file, "-CAcreateserial")
+        target = ("-in", str(request), "-out", made.cert_file, "-days", str(days), "-extfile", str(extensions))
+        _openssl("x509", "-req", *authority, *target)
+        return made
+
+
+def _alternative_name(host: str) -> str:
+    try:
+        return f"IP:{ipaddress.ip_address(host)}"
+    except ValueError:
+        return f"DNS:{host}"
+
+
+def _openssl(*arguments: str) -> None:
+    program = shutil.which("openssl")
+    if program is None:
+        raise ConfigurationError("throw-away certificates need the openssl program; install it")
+    # fixed arguments, no shell
+    result = subprocess.run([program, *arguments], capture_output=True, check=False, text=True)  # noqa: S603
+    if result.returncode:
+        raise ConfigurationError(f"openssl {arguments[0]} failed: {result.stderr.strip()}")
