@@ -2,6 +2,18 @@
 
 Each maker takes the result, the source, and a :class:`~dcm_processor_service.models.derived.Recipe`, and gives pydicom
 datasets that :func:`save` writes and any sender sends. Names are loaded when they are used (PEP 562).
+
+==========================  ==========================================================================
+:func:`derive_image`        an array as CT, MR, PET or Secondary Capture images
+:func:`capture_pages`       pictures without a place in the patient
+:func:`segmentation`        masks as SEG                                   (extra ``highdicom``)
+:func:`parametric_map`      floating-point values as a parametric map      (extra ``highdicom``)
+:func:`measurement_report`  measurements as a TID 1500 structured report   (extra ``highdicom``)
+:func:`text_report`         words as a Basic Text structured report
+:func:`encapsulated_pdf`    a PDF
+:func:`validate`            what the standard asks for and an object lacks
+:func:`save`                files, each whole or absent
+==========================  ==========================================================================
 """
 
 from __future__ import annotations
@@ -12,27 +24,49 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dcm_processor_service.imaging.derived.document import DocumentOptions, encapsulated_pdf
     from dcm_processor_service.imaging.derived.image import DerivedImage, ImageOptions, derive_image
+    from dcm_processor_service.imaging.derived.maps import MapOptions, parametric_map
+    from dcm_processor_service.imaging.derived.measurements import Finding, measurement_report
+    from dcm_processor_service.imaging.derived.pages import Picture, capture_pages
     from dcm_processor_service.imaging.derived.predecessor import make_pdf_dicom, make_series_dicom, nifti_to_dicom
+    from dcm_processor_service.imaging.derived.report_text import text_report
+    from dcm_processor_service.imaging.derived.saving import save
+    from dcm_processor_service.imaging.derived.segments import Segment, SegmentationOptions, masks_of, segmentation
     from dcm_processor_service.imaging.derived.source import Source, SourceSeries
+    from dcm_processor_service.imaging.derived.uids import keyed_uid
+    from dcm_processor_service.imaging.derived.validation import validate
     from dcm_processor_service.models.derived import Code, Problem, Producer, Recipe, StudyIdentity, ValueMapping
 
 __all__ = [
     "Code",
     "DerivedImage",
     "DocumentOptions",
+    "Finding",
     "ImageOptions",
+    "MapOptions",
+    "Picture",
     "Problem",
     "Producer",
     "Recipe",
+    "Segment",
+    "SegmentationOptions",
     "Source",
     "SourceSeries",
     "StudyIdentity",
     "ValueMapping",
+    "capture_pages",
     "derive_image",
     "encapsulated_pdf",
+    "keyed_uid",
     "make_pdf_dicom",
     "make_series_dicom",
+    "masks_of",
+    "measurement_report",
     "nifti_to_dicom",
+    "parametric_map",
+    "save",
+    "segmentation",
+    "text_report",
+    "validate",
 ]
 
 _MODELS = "dcm_processor_service.models.derived"
@@ -40,28 +74,40 @@ _HOME = {
     "Code": _MODELS,
     "DerivedImage": f"{__name__}.image",
     "DocumentOptions": f"{__name__}.document",
+    "Finding": f"{__name__}.measurements",
     "ImageOptions": f"{__name__}.image",
+    "MapOptions": f"{__name__}.maps",
+    "Picture": f"{__name__}.pages",
     "Problem": _MODELS,
     "Producer": _MODELS,
     "Recipe": _MODELS,
+    "Segment": f"{__name__}.segments",
+    "SegmentationOptions": f"{__name__}.segments",
     "Source": f"{__name__}.source",
     "SourceSeries": f"{__name__}.source",
     "StudyIdentity": _MODELS,
     "ValueMapping": _MODELS,
+    "capture_pages": f"{__name__}.pages",
     "derive_image": f"{__name__}.image",
     "encapsulated_pdf": f"{__name__}.document",
+    "keyed_uid": f"{__name__}.uids",
     "make_pdf_dicom": f"{__name__}.predecessor",
     "make_series_dicom": f"{__name__}.predecessor",
+    "masks_of": f"{__name__}.segments",
+    "measurement_report": f"{__name__}.measurements",
     "nifti_to_dicom": f"{__name__}.predecessor",
+    "parametric_map": f"{__name__}.maps",
+    "save": f"{__name__}.saving",
+    "segmentation": f"{__name__}.segments",
+    "text_report": f"{__name__}.report_text",
+    "validate": f"{__name__}.validation",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+    return getattr(importlib.import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -17,7 +17,7 @@ from dcm_processor_service.imaging.derived.highdicom_bridge import (
     require_series,
     shells,
 )
-from dcm_processor_service.imaging.derived.text_report import write_report_header
+from dcm_processor_service.imaging.derived.report_text import write_report_header
 from dcm_processor_service.imaging.derived.uids import keyed_uid
 from dcm_processor_service.imaging.reading import contained
 from dcm_processor_service.models.derived import Code
