@@ -15,11 +15,15 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
 
 from dcm_processor_service.errors import InvalidNameError, StoredValueError, UnsupportedValueError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 __all__ = ["MAX_ARRAY_ITEMS", "MAX_VALUE_BYTES", "check_name", "equal", "from_normal", "to_normal"]
 
@@ -70,8 +74,12 @@ def _name_fault(name: object) -> str:
     return ""
 
 
-def to_normal(value: object) -> Any:
+def to_normal(value: object, *, limited: bool = True) -> Any:
     """Gives the normal form of a value, a copy that shares nothing with it.
+
+    Args:
+        value: The value.
+        limited: Whether it must fit into one document of a store; a file has no such limits.
 
     Raises:
         UnsupportedValueError: The value, or something in it, cannot be stored.
@@ -81,9 +89,9 @@ def to_normal(value: object) -> Any:
         >>> to_normal({"mask": Path("out/liver.nii"), "size": (3, 4)})
         {'mask': 'out/liver.nii', 'size': [3, 4]}
     """
-    walk = _Walk()
+    walk = _Walk(limited=limited)
     normal = walk.normalise(value, "value", 0)
-    if walk.size_bytes > MAX_VALUE_BYTES:
+    if limited and walk.size_bytes > MAX_VALUE_BYTES:
         raise UnsupportedValueError(
             f"the value takes about {walk.size_bytes} bytes, at most {MAX_VALUE_BYTES} fit into one document; "
             f"{_FILE_REMEDY}"
@@ -94,8 +102,9 @@ def to_normal(value: object) -> Any:
 class _Walk:
     """One normalisation, with the running size in BSON's count (type byte, key, payload)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, limited: bool) -> None:
         self.size_bytes = 0
+        self._limited = limited
 
     def normalise(self, value: object, path: str, depth: int) -> Any:
         if depth > MAX_DEPTH:
@@ -127,7 +136,7 @@ class _Walk:
                 self._key(key, path): self.normalise(item, f"{path}[{key!r}]", depth + 1) for key, item in value.items()
             }
         if isinstance(value, (list, tuple)):
-            return [self.normalise(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+            return [self._item(item, path, index, depth) for index, item in enumerate(value)]
         if type(value).__module__.partition(".")[0] == "numpy":
             return self._numpy(value, path, depth)
         if isinstance(value, float):
@@ -135,6 +144,10 @@ class _Walk:
         raise UnsupportedValueError(
             f"{path} is a {_type_name(value)}, which session data cannot hold; {_remedy(value)}"
         )
+
+    def _item(self, item: object, path: str, index: int, depth: int) -> Any:
+        self.size_bytes += len(str(index))  # BSON keeps a list as a document with the positions as keys
+        return self.normalise(item, f"{path}[{index}]", depth + 1)
 
     def _integer(self, value: int, path: str) -> int:
         if not INT64_MIN <= value <= INT64_MAX:
@@ -163,7 +176,10 @@ class _Walk:
             raise UnsupportedValueError(
                 f"{path} is a datetime without a time zone; use datetime.now(timezone.utc) or .replace(tzinfo=…)"
             )
-        moment = value.astimezone(timezone.utc)
+        try:
+            moment = value.astimezone(timezone.utc)
+        except OverflowError as error:
+            raise UnsupportedValueError(f"{path} is a datetime outside the years 1 to 9999 in UTC") from error
         return moment - timedelta(microseconds=moment.microsecond % 1000)
 
     def _numpy(self, value: object, path: str, depth: int) -> Any:
@@ -171,7 +187,7 @@ class _Walk:
         kind = getattr(getattr(array, "dtype", None), "kind", "?")
         if kind not in "biufU":
             raise UnsupportedValueError(f"{path} is a numpy value of kind {kind!r}; {_FILE_REMEDY}")
-        if array.ndim and array.size > MAX_ARRAY_ITEMS:
+        if self._limited and array.ndim and array.size > MAX_ARRAY_ITEMS:
             raise UnsupportedValueError(
                 f"{path} is an array of {array.size} numbers, at most {MAX_ARRAY_ITEMS} fit; {_FILE_REMEDY}"
             )
@@ -195,21 +211,32 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
 
     Raises:
         StoredValueError: What is stored is no such thing; the message names the fields, never their values.
+        UnsupportedValueError: Nothing can be read as ``as_type``.
 
     Example:
         >>> from_normal([3, 4], tuple[int, int], "size")
         (3, 4)
     """
+    wanted = getattr(as_type, "__name__", str(as_type))
     try:
         return TypeAdapter(as_type).validate_python(value)
+    except PydanticSchemaGenerationError as error:
+        raise UnsupportedValueError(
+            f"the data {name!r} cannot be read as {wanted}: that is no pydantic model, dataclass, enum, builtin or "
+            f"generic of those; read it without a type and build the {wanted} from it"
+        ) from error
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'value'}: {fault['msg']}"
+            f"{'.'.join(str(part) for part in fault['loc']) or 'value'}: {_fault_message(fault)}"
             for fault in error.errors(include_input=False, include_url=False, include_context=False)
         )
-        wanted = getattr(as_type, "__name__", str(as_type))
         # the cause would show the stored value, which may be a patient's
         raise StoredValueError(f"the data {name!r} cannot be read as {wanted}: {faults}") from None
+
+
+def _fault_message(fault: ErrorDetails) -> str:
+    # of pydantic's own messages this one alone quotes the value
+    return "its tag is none of those expected" if fault["type"] == "union_tag_invalid" else fault["msg"]
 
 
 def equal(left: Any, right: Any) -> bool:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.codec import equal, to_normal
+from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal, to_normal
+from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.models import JobOutput, Patient, Series, StoredFile, Study, SubjectLevel
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
 
@@ -92,8 +93,11 @@ class MemoryDataRepository:
             stored = self._store.values.get((key, name), 0)
             if isinstance(stored, bool) or not isinstance(stored, (int, float)):
                 return None
-            self._store.values[key, name] = stored + by
-            return stored + by
+            total = stored + by
+            if isinstance(total, int) and not INT64_MIN <= total <= INT64_MAX:
+                raise UnsupportedValueError(f"adding to the data {name!r} goes beyond 64 bits")
+            self._store.values[key, name] = total
+            return total
 
     async def delete(self, key: JobKey, name: str) -> bool:
         """Removes the value."""
