@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from dcm_processor_service.codec import INT64_MAX, INT64_MIN
 
-__all__ = ["json_safe"]
+__all__ = ["json_safe", "readable"]
 
 MAX_DEPTH = 60
 
@@ -37,49 +37,73 @@ def json_safe(value: object) -> Any:
         >>> json_safe({"out": Path("a/b"), 3: (2**70, float("nan"))})
         {'out': 'a/b', '3': ['1180591620717411303424', None]}
     """
-    return _safe(value, 0)
+    return _Walk().safe(value)
 
 
-def _safe(value: object, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        return f"<nested deeper than {MAX_DEPTH} levels>"
-    if value is None or isinstance(value, (bool, str)):
-        return str(value) if isinstance(value, str) and not isinstance(value, Enum) else _plain(value, depth)
-    if isinstance(value, Enum):
-        return _safe(value.value, depth)
-    if isinstance(value, int):
-        return int(value) if INT64_MIN <= value <= INT64_MAX else str(int(value))
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, BaseModel):
-        return _safe(value.model_dump(mode="python"), depth)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _safe(getattr(value, field.name), depth + 1) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {_key(key): _safe(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_safe(item, depth + 1) for item in value]
-    return _scalar(value, depth)
+def readable(text: str) -> str:
+    """Gives a text that UTF-8 can hold: lone surrogates, as of undecodable file names, become ``?``."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
-def _plain(value: object, depth: int) -> Any:
-    return _safe(value.value, depth) if isinstance(value, Enum) else value
+class _Walk:
+    """One conversion; knows the containers that it is inside of, since an object graph may lead back to itself."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+
+    def safe(self, value: object) -> Any:
+        if isinstance(value, Enum):
+            return self.safe(value.value)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return readable(value)
+        if isinstance(value, int):
+            return int(value) if INT64_MIN <= value <= INT64_MAX else str(int(value))
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else None
+        if id(value) in self._open:
+            return f"<{_type_name(value)} that holds itself>"
+        if len(self._open) >= MAX_DEPTH:
+            return f"<nested deeper than {MAX_DEPTH} levels>"
+        self._open.add(id(value))
+        try:
+            return self._container(value)
+        finally:
+            self._open.discard(id(value))
+
+    def _container(self, value: object) -> Any:
+        if isinstance(value, BaseModel):
+            try:
+                return self.safe(value.model_dump(mode="python"))
+            except (ValueError, TypeError):  # it refers to itself, or its own serializer fails
+                return f"<{_type_name(value)}>"
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {field.name: self.safe(getattr(value, field.name, None)) for field in dataclasses.fields(value)}
+        if isinstance(value, Mapping):
+            return {_key(key): self.safe(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [self.safe(item) for item in value]
+        if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
+            return self.safe(cast("Any", value).tolist())
+        return _scalar(value)
 
 
 def _key(key: object) -> str:
-    return str(key.value) if isinstance(key, Enum) else str(key)
+    return readable(str(key.value) if isinstance(key, Enum) else str(key))
 
 
-def _scalar(value: object, depth: int) -> Any:
+def _type_name(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _scalar(value: object) -> str:
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return base64.b64encode(value).decode("ascii")
+        return base64.b64encode(bytes(value)).decode("ascii")
     if isinstance(value, (PurePath, UUID, Decimal)):
+        return readable(str(value))
+    if type(value).__module__.partition(".")[0] == "bson":  # ObjectId and its kin; their text is the platform's own
         return str(value)
-    module = type(value).__module__.partition(".")[0]
-    if module == "numpy":
-        return _safe(cast("Any", value).tolist(), depth)
-    if module == "bson":  # ObjectId and its kin; their text is the platform's own spelling
-        return str(value)
-    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+    return f"<{_type_name(value)}>"
