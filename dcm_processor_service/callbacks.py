@@ -14,11 +14,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
 from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
+from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError, ConfigurationError
 from dcm_processor_service.session import AsyncSession, Session
 
@@ -79,7 +81,7 @@ def _has_function(reference: str) -> bool:
 
 
 def _import_module(name: str) -> ModuleType:
-    sys.path.insert(0, str(Path.cwd()))
+    _search(Path.cwd())
     try:
         return importlib.import_module(name)
     except Exception as error:
@@ -87,24 +89,38 @@ def _import_module(name: str) -> ModuleType:
             f"the module {name!r} cannot be imported: {type(error).__name__}: {error}; is it installed, or in the "
             "working directory?"
         ) from error
-    finally:
-        sys.path.remove(str(Path.cwd()))
+
+
+def _search(folder: Path) -> None:
+    """Lets imports find a callback's neighbours, also those in its functions, as Python does for a script."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise CallbackNotFoundError(f"there is no file {str(path)!r}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(_module_name(path), path)
     if spec is None or spec.loader is None:
         raise CallbackNotFoundError(f"{str(path)!r} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses and pydantic look their module up
-    sys.path.insert(0, str(path.parent.resolve()))  # as Python does for a script
+    sys.modules[spec.name] = module  # dataclasses and pydantic look their module up
+    _search(path.parent.resolve())
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[spec.name]
         raise CallbackNotFoundError(f"{str(path)!r} cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+def _module_name(path: Path) -> str:
+    """Gives the file's stem, unless a library has it: a callback in ``statistics.py`` replaces nothing."""
+    loaded = sys.modules.get(path.stem)
+    file = getattr(loaded, "__file__", None)
+    own = file is not None and Path(file).resolve() == path.resolve()
+    taken = path.stem in sys.stdlib_module_names or (loaded is not None and not own)
+    return f"callback_{path.stem}" if taken else path.stem
 
 
 def inspect_callback(function: CallbackFunction) -> Callback:
@@ -119,7 +135,13 @@ def inspect_callback(function: CallbackFunction) -> Callback:
         >>> inspect_callback(run).wants
         (('ctx', 'context'),)
     """
-    name = getattr(function, "__qualname__", repr(function))
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    if not inspect.isroutine(function):
+        raise CallbackSignatureError(f"{name} is no function; give a function, as in {_EXAMPLE}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise CallbackSignatureError(
+            f"{name} has a yield, so calling it would run nothing; return its results, or store them in the session"
+        )
     try:
         hints = get_type_hints(function)
         parameters = inspect.signature(function).parameters.values()
@@ -133,10 +155,16 @@ def inspect_callback(function: CallbackFunction) -> Callback:
     for parameter in parameters:
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
             continue
-        want = _want(name, parameter, hints.get(parameter.name), colour)
+        want = _want(name, parameter, _required(hints.get(parameter.name)), colour)
         if want is not None:
             wants.append((parameter.name, want))
     return Callback(function, colour, tuple(wants))
+
+
+def _required(hint: Any) -> Any:
+    """Gives ``X`` for ``X | None``: what can be injected always is."""
+    members = [member for member in get_args(hint) if member is not type(None)]
+    return members[0] if get_origin(hint) in {Union, UnionType} and len(members) == 1 else hint
 
 
 def _want(name: str, parameter: inspect.Parameter, hint: Any, colour: Colour) -> Want | None:
@@ -145,6 +173,10 @@ def _want(name: str, parameter: inspect.Parameter, hint: Any, colour: Colour) ->
         raise CallbackSignatureError(
             f"the parameter {parameter.name!r} of {name} has no annotation; write {_EXAMPLE}, and import "
             "RuntimeContext from dcm_processor_service"
+        )
+    if parameter.kind is parameter.POSITIONAL_ONLY and not optional:
+        raise CallbackSignatureError(
+            f"the parameter {parameter.name!r} of {name} is positional-only; arguments are given by name, so drop the /"
         )
     injectable: dict[Any, tuple[Literal["context", "session"], Colour]] = {
         RuntimeContext: ("context", "blocking"),
@@ -157,7 +189,7 @@ def _want(name: str, parameter: inspect.Parameter, hint: Any, colour: Colour) ->
         if wanted_colour != colour:
             raise CallbackSignatureError(_mixed(name, parameter.name, hint, colour))
         return want
-    if isinstance(hint, type) and issubclass(hint, BaseModel):
+    if inspect.isclass(hint) and issubclass(hint, BaseModel) and not _is_ours(hint):
         return hint
     if optional:
         return None
@@ -165,6 +197,11 @@ def _want(name: str, parameter: inspect.Parameter, hint: Any, colour: Colour) ->
         f"the parameter {parameter.name!r} of {name} is annotated {getattr(hint, '__name__', hint)}, which cannot be "
         f"injected; a callback takes RuntimeContext, Session or a pydantic model of its params, as in {_EXAMPLE}"
     )
+
+
+def _is_ours(model: type[BaseModel]) -> bool:
+    """Whether a model is of this package, so that the job's params are never meant by it."""
+    return issubclass(model, RuntimeSettings) or model.__module__.partition(".")[0] == __package__
 
 
 def _mixed(name: str, parameter: str, hint: type, colour: Colour) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 import traceback
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from pydantic import BaseModel
 
 from dcm_processor_service.callbacks import Callback, inspect_callback, validated_params
 from dcm_processor_service.container import AsyncContainer, Container, opened
-from dcm_processor_service.errors import CallbackFailedError, DcmProcessorError
-from dcm_processor_service.results import json_safe
+from dcm_processor_service.errors import CallbackFailedError, CallbackSignatureError, DcmProcessorError
+from dcm_processor_service.results import json_safe, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +53,8 @@ class Outcome:
         return {
             "error": {
                 "type": type(cause).__name__,
-                "message": str(self.error),
-                "traceback": "".join(traceback.format_exception(cause)) if cause else "",
+                "message": readable(str(self.error)),
+                "traceback": readable("".join(traceback.format_exception(cause))) if cause else "",
                 "retryable": self.exit_code == EXIT_RETRYABLE,
             }
         }
@@ -125,7 +126,13 @@ def _run(
         document = current.read() if _wants_params(callback) else None
         arguments = _arguments(callback, container, document)
         entering()
-        return callback.function(**arguments)
+        result = callback.function(**arguments)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise CallbackSignatureError(
+                f"{callback.name} gave a coroutine, so it has not run; write async def, also in a decorator around it"
+            )
+        return result
 
 
 async def _run_async(callback: Callback, container: Container, job: Job | None, entering: Callable[[], None]) -> Any:
