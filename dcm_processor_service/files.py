@@ -28,7 +28,6 @@ __all__ = ["AsyncFiles", "FileContent", "Files"]
 FileContent: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
 """What can be put: a path, bytes, or a file opened for reading bytes."""
 
-SPOOL_BYTES = 8 * 1024 * 1024
 RESERVED_METADATA = frozenset({"name", "session_id", "job_id", "sha256"})
 _SNIFF_BYTES = 4096
 _DICOM_PREAMBLE_BYTES = 128
@@ -90,11 +89,10 @@ class AsyncFiles:
     async def open(self, name: str, *, job: str | Job | None = None) -> AsyncIterator[BinaryIO]:
         """Gives the content as an open file; see :meth:`Files.open`."""
         check_name(name, "file")
-        with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as sink:
-            stream: BinaryIO = sink  # type: ignore[assignment]  # it is one, though typeshed does not say so
-            await self._fetch(name, stream, job)
-            stream.seek(0)
-            yield stream
+        with tempfile.TemporaryFile() as sink:  # not a spooled one: before Python 3.11 that is no complete file
+            await self._fetch(name, sink, job)
+            sink.seek(0)
+            yield sink
 
     async def _fetch(self, name: str, sink: BinaryIO, job: str | Job | None) -> StoredFile:
         stored = await self._repository.fetch(await self._jobs.output_key(job), name, sink)
@@ -150,6 +148,9 @@ def _umask() -> int:
 
 @contextmanager
 def _opened(content: FileContent) -> Iterator[BinaryIO]:
+    given: object = content
+    if isinstance(given, io.TextIOBase):
+        raise UnsupportedValueError("the file was opened as text, so its bytes are not known; open it with 'rb'")
     if isinstance(content, (bytes, bytearray, memoryview)):
         yield io.BytesIO(content)
     elif isinstance(content, (str, os.PathLike)):
@@ -169,7 +170,8 @@ def sniff_content_type(name: str, source: BinaryIO) -> str:
     import puremagic
 
     by_name = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    if not source.seekable():
+    seekable = getattr(source, "seekable", None)  # what has only read() cannot go back
+    if seekable is None or not seekable():
         return by_name
     start = source.tell()
     head = source.read(_SNIFF_BYTES)
@@ -179,9 +181,12 @@ def sniff_content_type(name: str, source: BinaryIO) -> str:
     if head[_DICOM_PREAMBLE_BYTES:].startswith(b"DICM"):  # PS3.10, section 7.1
         return "application/dicom"
     try:
-        return puremagic.from_string(head, mime=True, filename=name) or by_name
+        guesses = puremagic.magic_string(head, filename=name)
     except (puremagic.PureError, ValueError):  # nothing known matches, or the content is empty
         return by_name
+    best = {guess.mime_type for guess in guesses if guess.confidence == guesses[0].confidence}
+    # several are none: any archive might be one of a dozen office documents
+    return (best.pop() or by_name) if len(best) == 1 else by_name
 
 
 class Files:
@@ -244,7 +249,7 @@ class Files:
         return run_inline(self._async.read(name, job=job))
 
     def open(self, name: str, *, job: str | Job | None = None) -> AbstractContextManager[BinaryIO]:
-        """Gives the content as an open file, on disk when it is large; errors are those of :meth:`get`."""
+        """Gives the content as an open file on disk, which goes at the end; errors are those of :meth:`get`."""
         return self._open(name, job)
 
     @contextmanager

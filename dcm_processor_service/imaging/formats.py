@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
+import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import nibabel
@@ -11,6 +14,7 @@ import numpy as np
 import pydicom
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.wrapstruct import WrapStructError
 from pydicom.errors import InvalidDicomError
 
 from dcm_processor_service.codec import to_normal
@@ -23,6 +27,24 @@ if TYPE_CHECKING:
 __all__ = ["ExtensionFormats"]
 
 
+_DAMAGE = (
+    ValueError,
+    EOFError,
+    OSError,
+    KeyError,
+    AttributeError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    ImageFileError,
+    HeaderDataError,
+    WrapStructError,
+    InvalidDicomError,
+)
+"""What the libraries below raise over damaged content."""
+
+
 class ExtensionFormats:
     """Turns values into files and back, by the extension of the name."""
 
@@ -33,7 +55,15 @@ class ExtensionFormats:
             UnsupportedValueError: The extension is none of those known, or the value does not fit it.
         """
         writer, _reader = _format_of(path)
-        writer(value, path)
+        try:
+            writer(value, path)
+        except UnsupportedValueError:
+            raise
+        except (ValueError, TypeError, AttributeError, KeyError, HeaderDataError) as error:
+            raise UnsupportedValueError(
+                f"{path.name!r} takes no {type(value).__name__} like this one: writing it ended in a "
+                f"{type(error).__name__}, kept as the cause"
+            ) from error
 
     def read(self, path: Path) -> Any:
         """Reads a value that does not depend on the file afterwards.
@@ -45,7 +75,7 @@ class ExtensionFormats:
         _writer, reader = _format_of(path)
         try:
             return reader(path)
-        except (ValueError, EOFError, OSError, ImageFileError, HeaderDataError, InvalidDicomError) as error:
+        except _DAMAGE as error:
             raise StoredValueError(
                 f"the file {path.name!r} does not hold what its extension says; store it again with save, or read its "
                 "bytes"
@@ -64,28 +94,36 @@ def _write_nifti(value: object, path: Path) -> None:
 
 def _read_nifti(path: Path) -> Any:
     content = path.read_bytes()
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         content = gzip.decompress(content)
-    return nibabel.Nifti1Image.from_bytes(content)
+    image = nibabel.Nifti1Image.from_bytes(content)
+    image.dataobj[..., -1:]  # the last voxels: content that was cut off shows here, not when the callback computes
+    return image
 
 
 def _write_array(value: object, path: Path) -> None:
     array = np.asanyarray(value)
     if array.dtype.hasobject:
         raise _mismatch(path, "an array of numbers", value)
-    np.save(path, array, allow_pickle=False)
+    with path.open("wb") as sink:  # given a path, numpy would add an extension to VOLUME.NPY
+        np.save(sink, array, allow_pickle=False)
 
 
 def _write_arrays(value: object, path: Path) -> None:
-    if not isinstance(value, dict) or not all(isinstance(array, np.ndarray) for array in value.values()):
+    if not isinstance(value, dict) or not all(
+        isinstance(name, str) and isinstance(array, np.ndarray) for name, array in value.items()
+    ):
         raise _mismatch(path, "a dictionary of arrays", value)
     if any(array.dtype.hasobject for array in value.values()):
         raise _mismatch(path, "arrays of numbers", value)
-    np.savez_compressed(path, **value)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:  # numpy's own has names that it takes for itself
+        for name, array in value.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as sink:
+                np.save(sink, array, allow_pickle=False)
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as source, np.load(source, allow_pickle=False) as arrays:
         return dict(arrays)
 
 
@@ -96,8 +134,9 @@ def _write_dataset(value: object, path: Path) -> None:
 
 
 def _write_json(value: object, path: Path) -> None:
+    normal = to_normal(value, limited=False)  # its refusal names the place
     try:
-        text = json.dumps(to_normal(value), ensure_ascii=False, indent=2, allow_nan=False)
+        text = json.dumps(normal, ensure_ascii=False, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:  # bytes, moments and NaN are session data but not JSON
         raise UnsupportedValueError(
             f"{path.name!r} takes JSON: text, finite numbers, lists and dictionaries"
