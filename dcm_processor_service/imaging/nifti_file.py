@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import nibabel as nib
     from numpy.typing import NDArray
 
-__all__ = ["atomic_write", "nifti_stem", "sidecar_path", "smallest_exact", "write_json", "write_nifti"]
+__all__ = ["atomic_write", "copy_nifti", "nifti_stem", "sidecar_path", "smallest_exact", "write_json", "write_nifti"]
 
 _COMPRESSION_LEVEL = 1
 _THREADED_FROM_BYTES = 16 << 20
@@ -129,6 +130,25 @@ def _write_gzipped(file: BinaryIO, head: bytes, array: NDArray[Any]) -> None:
     else:
         with igzip.IGzipFile(filename="", mode="wb", compresslevel=_COMPRESSION_LEVEL, fileobj=file, mtime=0) as packed:
             _write_parts(packed, head, array)
+
+
+def copy_nifti(source: Path, destination: Path) -> None:
+    """Copies an uncompressed NIfTI file, whole or not at all, gzipping it when ``destination`` ends in ``.nii.gz``.
+
+    Raises:
+        InvalidNameError: The name ends in neither ``.nii`` nor ``.nii.gz``.
+        NiftiConversionError: The folder cannot be written.
+    """
+    nifti_stem(destination)
+    try:
+        with source.open("rb") as plain, atomic_write(destination) as file:
+            if destination.name.lower().endswith(".gz"):
+                with igzip_threaded.open(file, "wb", compresslevel=_COMPRESSION_LEVEL, threads=1) as packed:
+                    shutil.copyfileobj(plain, packed, 1 << 20)
+            else:
+                shutil.copyfileobj(plain, file, 1 << 20)
+    except OSError as error:
+        raise NiftiConversionError(f"{destination.name} cannot be written: {os.strerror(error.errno or 0)}") from error
 
 
 def smallest_exact(array: NDArray[Any], stored: np.dtype[Any]) -> NDArray[Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.stack import Stack
     from dcm_processor_service.models import Finding, SeriesReport
 
-__all__ = ["Policy", "chosen_stacks", "refusal"]
+__all__ = ["Policy", "check_policy", "chosen_stacks", "open_findings", "refusal"]
 
 Policy: TypeAlias = Literal["strict", "split", "largest", "resample"]
 
@@ -59,21 +59,35 @@ def chosen_stacks(inspection: Inspection, policy: Policy) -> list[Stack]:
         InvalidSeriesError: The policy refuses the series; carries the report.
         UnsupportedTransferSyntaxError: All that is wrong is a missing decoder.
     """
-    if policy not in POLICIES:
-        raise UnsupportedValueError(f"a policy is one of {', '.join(POLICIES)}, not {policy!r}")
     report, stacks = inspection.report, list(inspection.stacks)
-    open_findings = [
-        finding for finding in report.findings if finding.blocking and finding.code not in _RESOLVED[policy]
-    ]
-    if policy == "resample" and (len(stacks) > 1 or any(stack.incomplete for stack in stacks)):
-        open_findings = [finding for finding in report.findings if finding.blocking]
-    if open_findings or not stacks:
-        raise refusal(report, open_findings)
+    unresolved = open_findings(inspection, policy)
+    if unresolved or not stacks:
+        raise refusal(report, unresolved)
     if policy in {"split", "largest"}:
         stacks = [run for stack in stacks for run in uniform_runs(stack)]
     if policy == "largest":
         return [max(stacks, key=_voxels)]
     return stacks
+
+
+def check_policy(policy: str) -> None:
+    """Refuses what is no policy.
+
+    Raises:
+        UnsupportedValueError: It is not one of the four.
+    """
+    if policy not in POLICIES:
+        raise UnsupportedValueError(f"a policy is one of {', '.join(POLICIES)}, not {policy!r}")
+
+
+def open_findings(inspection: Inspection, policy: Policy) -> list[Finding]:
+    """Lists the findings for which a policy refuses a series."""
+    check_policy(policy)
+    blocking = [finding for finding in inspection.report.findings if finding.blocking]
+    stacks = inspection.stacks
+    if policy == "resample" and (len(stacks) > 1 or any(stack.incomplete for stack in stacks)):
+        return blocking  # interpolation fills gaps in one stack; it does not make volumes whole or stacks one
+    return [finding for finding in blocking if finding.code not in _RESOLVED[policy]]
 
 
 def _voxels(stack: Stack) -> int:
