@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydicom import Dataset, FileDataset
+from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
@@ -120,12 +120,13 @@ def _pixel_bytes(recipe: Recipe, frames: np.ndarray[Any, Any]) -> bytes:
     return content
 
 
-def new_instance(recipe: Recipe, series_uid: str, sop_class: str) -> FileDataset:
+def new_instance(recipe: Recipe, series_uid: str, sop_class: str) -> Dataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(sop_class)
     meta.MediaStorageSOPInstanceUID = generate_uid()
     meta.TransferSyntaxUID = UID(recipe.syntax)
-    ds = FileDataset("", {}, preamble=b"\0" * 128, file_meta=meta)
+    ds = Dataset()
+    ds.file_meta = meta
     ds.SOPClassUID, ds.SOPInstanceUID = sop_class, meta.MediaStorageSOPInstanceUID
     ds.StudyInstanceUID, ds.SeriesInstanceUID = series_uid[:60] + ".1", series_uid
     ds.FrameOfReferenceUID = series_uid[:60] + ".2"
@@ -138,7 +139,7 @@ def new_instance(recipe: Recipe, series_uid: str, sop_class: str) -> FileDataset
     return ds
 
 
-def _set_pixels(ds: FileDataset, recipe: Recipe, frames: np.ndarray[Any, Any]) -> None:
+def _set_pixels(ds: Dataset, recipe: Recipe, frames: np.ndarray[Any, Any]) -> None:
     content = _pixel_bytes(recipe, frames)
     ds.PixelData = content + b"\0" * (len(content) % 2)
     ds["PixelData"].VR = "OB" if recipe.bits_allocated == 8 else "OW"
