@@ -27,9 +27,11 @@ from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.files import AsyncFiles
 from dcm_processor_service.jobs import AsyncCurrentJob, AsyncJobs
+from dcm_processor_service.models import SendOptions
 from dcm_processor_service.peers import AsyncPeers
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
 from dcm_processor_service.scratch import Scratch, open_scratch
+from dcm_processor_service.sending import AsyncSending
 from dcm_processor_service.series import SeriesTools
 from dcm_processor_service.session import AsyncSession, Session
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
         DataRepository,
         DicomReader,
         DicomRepository,
+        DicomSender,
         FileFormats,
         FileRepository,
         JobRepository,
@@ -144,6 +147,17 @@ def _formats() -> FileFormats:
     return ExtensionFormats()
 
 
+def _sender(settings: RuntimeSettings) -> DicomSender:
+    from dcm_processor_service.dicom_network.sender import PynetdicomSender
+
+    return PynetdicomSender(settings.ae_title)
+
+
+def _send_options(settings: RuntimeSettings) -> SendOptions:
+    patience_s = settings.dicom_timeout_s
+    return SendOptions(acse_timeout_s=patience_s, dimse_timeout_s=patience_s, network_timeout_s=patience_s)
+
+
 def _converter_capabilities() -> list[Capability]:
     from dcm_processor_service.imaging.capabilities import converter_capabilities
 
@@ -191,6 +205,7 @@ class Container(containers.DeclarativeContainer):
     reader: providers.Provider[DicomReader] = providers.Singleton(_reader)
     converter: providers.Provider[NiftiConverter] = providers.Singleton(_converter)
     formats: providers.Provider[FileFormats] = providers.Singleton(_formats)
+    sender: providers.Provider[DicomSender] = providers.Singleton(_sender, settings)
     converter_capabilities: providers.Provider[list[Capability]] = providers.Callable(_converter_capabilities)
     decoder_capabilities: providers.Provider[list[Capability]] = providers.Callable(_decoder_capabilities)
 
@@ -204,14 +219,21 @@ class Container(containers.DeclarativeContainer):
     series_tools: providers.Provider[SeriesTools] = providers.Singleton(
         SeriesTools, reader=reader.provider, converter=converter.provider, scratch=scratch, offload=offload
     )
+    data: providers.Provider[AsyncData] = providers.Singleton(AsyncData, jobs, data_repository)
+    peers: providers.Provider[AsyncPeers] = providers.Singleton(
+        AsyncPeers, peer_repository, settings.provided.peer_id, sender.provider, offload
+    )
+    sending: providers.Provider[AsyncSending] = providers.Singleton(
+        AsyncSending, data, peers, sender.provider, offload, providers.Callable(_send_options, settings)
+    )
     async_session: providers.Provider[AsyncSession] = providers.Singleton(
         AsyncSession,
         job=current_job,
         jobs=jobs,
-        data=providers.Singleton(AsyncData, jobs, data_repository),
+        data=data,
         files=providers.Singleton(AsyncFiles, jobs, file_repository, formats.provider, offload),
-        peers=providers.Singleton(AsyncPeers, peer_repository, settings.provided.peer_id),
-        dicom=providers.Singleton(AsyncDicom, current_job, dicom_repository, series_tools),
+        peers=peers,
+        dicom=providers.Singleton(AsyncDicom, current_job, dicom_repository, series_tools, sending),
     )
     session: providers.Provider[Any] = providers.Singleton(Session, async_session)
     context: providers.Provider[Any] = providers.Singleton(RuntimeContext.bind, settings, session)

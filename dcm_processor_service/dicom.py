@@ -10,20 +10,31 @@ from dcm_processor_service.models import Patient, Series, Study, SubjectLevel
 from dcm_processor_service.series import AsyncDicomSeries, DicomSeries
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from dcm_processor_service.jobs import AsyncCurrentJob
+    from dcm_processor_service.models import Peer, SendOptions, SendReport
     from dcm_processor_service.ports import DicomRepository
+    from dcm_processor_service.sending import AsyncSending, Parcel
     from dcm_processor_service.series import SeriesTools
 
 __all__ = ["AsyncDicom", "Dicom"]
 
 
+def _ignore() -> None:
+    """Is told of each record where nobody wants to know."""
+
+
 class AsyncDicom:
     """The job's images, for asynchronous callbacks; :class:`Dicom` explains them."""
 
-    def __init__(self, job: AsyncCurrentJob, repository: DicomRepository, tools: SeriesTools) -> None:
+    def __init__(
+        self, job: AsyncCurrentJob, repository: DicomRepository, tools: SeriesTools, sending: AsyncSending
+    ) -> None:
         self._job = job
         self._repository = repository
         self._tools = tools
+        self._sending = sending
 
     async def subject(self) -> Patient | Study | Series:
         """Gives what the job is about; see :meth:`Dicom.subject`."""
@@ -81,6 +92,17 @@ class AsyncDicom:
             return self._bound(series)
         raise SeriesNotFoundError(f"no series {which} is stored; give a platform id or a SeriesInstanceUID")
 
+    async def send(
+        self,
+        what: Parcel | Iterable[Parcel],
+        to: Peer | str,
+        *,
+        options: SendOptions | None = None,
+        on_record: Callable[[], None] = _ignore,
+    ) -> SendReport:
+        """Sends instances to a node; see :meth:`Dicom.send`."""
+        return await self._sending.send(what, to, options, on_record)
+
     def _bound(self, series: Series) -> AsyncDicomSeries:
         return AsyncDicomSeries(series, self._repository, self._tools)
 
@@ -137,3 +159,36 @@ class Dicom:
             SeriesNotFoundError: No such series; also when none is named and there are several (AmbiguousSeriesError).
         """
         return DicomSeries(run_inline(self._async.get_series(which)))
+
+    def send(
+        self,
+        what: Parcel | Iterable[Parcel],
+        to: Peer | str,
+        *,
+        options: SendOptions | None = None,
+        on_record: Callable[[], None] = _ignore,
+    ) -> SendReport:
+        """Sends datasets, files, folders and series, any mix, to a node; gives one record for each instance.
+
+        What the node acknowledged is kept in the session while sending: the same sending after a crash sends the rest.
+
+        Args:
+            what: What to send; nothing of it is changed.
+            to: The node, or its name.
+            options: ``SendOptions(associations=2, commit=True, check=False, …)``.
+            on_record: Called when an instance's record is there; with several associations from their threads.
+
+        Raises:
+            SendRejectedError: Not everything was stored; its ``report`` tells (not with ``check=False``).
+            PeerUnreachableError: No association; the message tells why.
+            PeerNotFoundError: No node of that name.
+
+        Example:
+            >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=3))
+            >>> with FakePacs() as pacs:
+            ...     report = ctx.session.dicom.send(ctx.session.dicom.get_series(), to=pacs.peer)
+            >>> report.ok, report.stored
+            (True, 3)
+        """
+        return run_inline(self._async.send(what, to, options=options, on_record=on_record))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -135,7 +135,7 @@ class RuntimeSettings(BaseSettings):
     )
 
     ae_title: AETitle = Field(
-        default="DCMPROCESSOR", description="Our own AE title, 1 to 16 characters", examples=["LIVERAI"]
+        default="DCM-PROCESSOR", description="Our own AE title, 1 to 16 characters", examples=["LIVERAI"]
     )
     store_timeout_s: float = Field(
         default=5.0, gt=0, le=600, description="Seconds until an unreachable store is given up", examples=["5"]
@@ -153,14 +153,15 @@ class RuntimeSettings(BaseSettings):
         default="INFO", description="DEBUG, INFO, WARNING or ERROR", examples=["INFO"]
     )
 
-    _dotenv: ClassVar[str] = ".env"
-
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
-            # no cause: pydantic's error shows the values, one of which is a secret
-            raise ConfigurationError(_sentence(type(self), error.errors(include_url=False))) from None
+            faults = error.errors(include_url=False)
+        else:
+            return
+        # outside of the handler: pydantic's error shows the values, one of which is a secret, so it is no context
+        raise ConfigurationError(_sentence(type(self), faults))
 
     @classmethod
     @override
@@ -234,9 +235,7 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls)
-        dotenv = Path(".env")
-        fallback = dotenv_values(dotenv, interpolate=False) if dotenv.is_file() else {}
-        self._layers: tuple[Mapping[str, str | None], ...] = (os.environ, fallback)
+        self._layers: tuple[Mapping[str, str | None], ...] = ()
 
     @override
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
@@ -252,13 +251,28 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
 
     @override
     def __call__(self) -> dict[str, Any]:
-        """Gives what is set, by field."""
+        """Gives what is set, by field; reads nothing when every field was given."""
+        if self.current_state.keys() >= self.settings_cls.model_fields.keys():
+            return {}
+        self._layers = (os.environ, _dotenv_values(Path(".env")))
         found = {}
         for field_name, field in self.settings_cls.model_fields.items():
             value, key, _complex = self.get_field_value(field, field_name)
             if value is not None:
                 found[key] = value
         return found
+
+
+def _dotenv_values(path: Path) -> Mapping[str, str | None]:
+    if not path.is_file():
+        return {}
+    try:
+        return dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"the .env file in the working directory cannot be read: {type(error).__name__}; make it readable UTF-8 "
+            "text, or remove it"
+        ) from None  # the cause holds the file's content
 
 
 def _either_spelling(layer: Mapping[str, str | None], name: str) -> str | _Fault | None:

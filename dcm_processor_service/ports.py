@@ -15,9 +15,11 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
+from dcm_processor_service._blocking import run_inline
+
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import BinaryIO
@@ -107,15 +109,32 @@ class Offload(Protocol):
     async def __call__(self, work: Callable[[], T], /) -> T:
         """Runs ``work`` and gives its result."""
 
-
-async def inline(work: Callable[[], T], /) -> T:
-    """Runs blocking work where it is called; never suspends."""
-    return work()
+    def way_back(self) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+        """Gives a function by which offloaded work runs a coroutine of the session, and waits for it."""
 
 
-async def in_thread(work: Callable[[], T], /) -> T:
-    """Runs blocking work in a thread of the event loop's pool."""
-    return await asyncio.to_thread(work)
+class _Inline:
+    async def __call__(self, work: Callable[[], T], /) -> T:
+        return work()
+
+    def way_back(self) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+        return run_inline
+
+
+class _InThread:
+    async def __call__(self, work: Callable[[], T], /) -> T:
+        return await asyncio.to_thread(work)
+
+    def way_back(self) -> Callable[[Coroutine[Any, Any, Any]], Any]:
+        loop = asyncio.get_running_loop()
+        return lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+
+inline: Offload = _Inline()
+"""Runs blocking work where it is called; never suspends."""
+
+in_thread: Offload = _InThread()
+"""Runs blocking work in a thread of the event loop's pool."""
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,21 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
+    from dcm_processor_service.fake_pacs import FakePacs
 
-__all__ = ["fake_async_context", "fake_context", "synthetic_series"]
+__all__ = ["FakePacs", "fake_async_context", "fake_context", "synthetic_series"]
 
 SESSION_ID = "5" * 24
 JOB_ID = "1" * 24
 _EVENTS = {"series": JobEvent.STABLE_SERIES, "study": JobEvent.STABLE_STUDY, "patient": JobEvent.STABLE_PATIENT}
+
+
+def __getattr__(name: str) -> object:
+    if name != "FakePacs":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from dcm_processor_service.fake_pacs import FakePacs  # loads pynetdicom, which few tests need
+
+    return FakePacs
 
 
 def fake_context(
@@ -60,7 +69,7 @@ def fake_context(
         ('segment', 0.5, [])
     """
     container = Container()
-    job = _fill(container, params, added_params, series, subject, tuple(peers), jobs, settings)
+    job = _fill(container, params, added_params, series, subject, tuple(peers), tuple(jobs), settings)
     if customise is not None:
         customise(container)
     context: RuntimeContext = container.context()
@@ -82,7 +91,7 @@ def fake_async_context(
 ) -> AsyncRuntimeContext:
     """Gives an asynchronous context; the arguments are those of :func:`fake_context`."""
     container = AsyncContainer()
-    job = _fill(container, params, added_params, series, subject, tuple(peers), jobs, settings)
+    job = _fill(container, params, added_params, series, subject, tuple(peers), tuple(jobs), settings)
     if customise is not None:
         customise(container)
     context: AsyncRuntimeContext = container.context()
@@ -98,7 +107,7 @@ def _fill(
     series: Sequence[Dataset] | None,
     subject: Patient | Study | Series | None,
     peers: tuple[Peer, ...],
-    jobs: Iterable[Job],
+    jobs: tuple[Job, ...],
     settings: dict[str, Any],
 ) -> Job:
     store = MemoryStore()

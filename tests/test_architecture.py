@@ -19,14 +19,14 @@ HEAVY = [
 ]
 
 LAYERS: dict[str, str] = {
-    "errors models": "errors models",
-    "codec ports env_vars _blocking": "errors models codec ports env_vars",
+    "errors models _blocking": "errors models",
+    "codec ports env_vars": "errors models codec ports env_vars _blocking",
     "results scratch": "errors codec",
     "jobs series": "errors models codec ports _blocking scratch",
-    "data files peers dicom": "errors models codec ports _blocking jobs series",
-    "session": "errors models ports _blocking jobs series data files peers dicom",
+    "data files peers sending dicom": "errors models codec ports _blocking jobs series data peers sending",
+    "session": "errors models ports _blocking jobs series data files peers sending dicom",
     "context": "errors models env_vars jobs session",
-    "backends": "errors models codec ports backends",
+    "backends": "errors models codec ports _blocking backends",
     "imaging": "errors models codec ports imaging",
     "dicom_network": "errors models codec ports dicom_network",
 }
