@@ -29,7 +29,7 @@ from dcm_processor_service.errors import ConfigurationError, PeerUnreachableErro
 from dcm_processor_service.models import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from dcm_processor_service.models import InstanceRecord, Peer, SendOptions
 
@@ -56,8 +56,9 @@ class Commitment:
     failed: dict[str, int] = field(default_factory=dict)
     problem: str = ""
 
-    def applied_to(self, sop_instance_uid: str, record: InstanceRecord) -> InstanceRecord:
+    def applied_to(self, record: InstanceRecord) -> InstanceRecord:
         """The record of an instance with the answer in it; without one it stays as it is and says why."""
+        sop_instance_uid = record.sop_instance_uid
         if sop_instance_uid in self.committed:
             return record.model_copy(update={"outcome": Outcome.COMMITTED})
         if sop_instance_uid in self.failed:
@@ -72,9 +73,9 @@ class _NoAnswerError(Exception):
 
 
 def request_commitment(
-    peer: Peer, options: SendOptions, calling_ae_title: str, instances: list[tuple[str, str]]
+    peer: Peer, options: SendOptions, calling_ae_title: str, instances: Mapping[str, str]
 ) -> Commitment:
-    """Asks the peer to commit to instances, given as SOP class and SOP instance UID, and waits for its answer.
+    """Asks the peer to commit to instances, given as SOP classes by SOPInstanceUID, and waits for its answer.
 
     Raises:
         ConfigurationError: We cannot listen at the port.
@@ -102,11 +103,11 @@ def request_commitment(
     return result
 
 
-def _request(transaction_uid: str, instances: list[tuple[str, str]]) -> Dataset:
+def _request(transaction_uid: str, instances: Mapping[str, str]) -> Dataset:
     request = Dataset()
     request.TransactionUID = transaction_uid
     request.ReferencedSOPSequence = []
-    for sop_class_uid, sop_instance_uid in instances:
+    for sop_instance_uid, sop_class_uid in instances.items():
         item = Dataset()
         item.ReferencedSOPClassUID = sop_class_uid
         item.ReferencedSOPInstanceUID = sop_instance_uid

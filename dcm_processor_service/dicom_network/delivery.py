@@ -37,7 +37,7 @@ class Delivery:
         ledger: Ledger,
         pause: Callable[[float], None],
     ) -> None:
-        self._peer = peer
+        self.where = peer.address
         self._options = options
         self._ledger = ledger
         self._pause = pause
@@ -129,7 +129,7 @@ class Delivery:
         if not pending:
             return None  # the last one has used up its attempts: nothing to give up for
         problem = next((parcel.problem for parcel in reversed(pending) if parcel.problem), "no answer")
-        return PeerUnreachableError(f"{self._peer.address}: {self._options.attempts} times in a row, {problem}")
+        return PeerUnreachableError(f"{self.where}: {self._options.attempts} times in a row, {problem}")
 
     def _wait(self, fruitless: int) -> None:
         delay_s = self._options.backoff_s * 2.0 ** max(fruitless - 1, 0)

@@ -15,12 +15,13 @@ from dcm_processor_service.dicom_network.lane import Ledger
 from dcm_processor_service.dicom_network.negotiation import ProposedContext
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, survey
 from dcm_processor_service.dicom_network.status import explain
-from dcm_processor_service.errors import PeerUnreachableError, SendRejectedError
+from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError, SendRejectedError
 from dcm_processor_service.models import EchoResult, InstanceRecord, Outcome, SendOptions, SendReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from dcm_processor_service.dicom_network.web import WebDelivery
     from dcm_processor_service.models import AcceptedContext, Peer
     from dcm_processor_service.ports import Sendable
 
@@ -99,7 +100,7 @@ class PynetdicomSender:
         delivery.finish()
         transaction_uid = self._commit(peer, options, ledger) if options.commit and delivery.failure is None else ""
         report = SendReport(
-            peer=peer.address,
+            peer=delivery.where,
             records=tuple(record for _, record in sorted(ledger.records.items())),
             duration_s=time.monotonic() - started,
             transaction_uid=transaction_uid,
@@ -164,21 +165,26 @@ class PynetdicomSender:
     def _calling(self, peer: Peer) -> str:
         return peer.calling_ae_title or self._ae_title
 
-    def _delivery(self, peer: Peer, options: SendOptions, ledger: Ledger) -> Delivery:
-        return Delivery(peer, options, self._calling(peer), ledger, self._pause)
+    def _delivery(self, peer: Peer, options: SendOptions, ledger: Ledger) -> Delivery | WebDelivery:
+        if peer.url is None:
+            return Delivery(peer, options, self._calling(peer), ledger, self._pause)
+        try:
+            from dcm_processor_service.dicom_network.web import WebDelivery
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"the node {peer.name!r} has a URL, and DICOMweb needs: pip install dcm-processor-service[web]"
+            ) from error
+        return WebDelivery(peer, options, ledger, self._pause)
 
     def _commit(self, peer: Peer, options: SendOptions, ledger: Ledger) -> str:
         """Asks for storage commitment of all that is stored, and writes the answer into the records."""
-        stored = {
-            (record.sop_class_uid, record.sop_instance_uid): position
-            for position, record in ledger.records.items()
-            if record.outcome.acknowledged
-        }
+        stored = {position: record for position, record in ledger.records.items() if record.outcome.acknowledged}
         if not stored:
             return ""
-        result = commitment.request_commitment(peer, options, self._calling(peer), list(stored))
-        for (_, uid), position in stored.items():
-            ledger.put(position, result.applied_to(uid, ledger.records[position]))
+        instances = {record.sop_instance_uid: record.sop_class_uid for record in stored.values()}
+        result = commitment.request_commitment(peer, options, self._calling(peer), instances)
+        for position, record in stored.items():
+            ledger.put(position, result.applied_to(record))
         return result.transaction_uid
 
 

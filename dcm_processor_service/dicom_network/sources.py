@@ -109,7 +109,8 @@ class Outgoing:
             else:
                 file.seek(self.offset)
             while piece := file.read(piece_bytes):
-                yield piece
+                # a deflated data set may end on an odd byte: one more, for peers abort at it (PS3.5, A.5; PS3.8, E.1)
+                yield piece + b"\0" if len(piece) % 2 else piece
         except OSError as error:
             raise UnreadableInstanceError("the file cannot be read any more") from error
 

@@ -73,13 +73,13 @@ class SendReport(BaseModel):
 
     Example:
         >>> stored = InstanceRecord(sop_instance_uid="1.2.3", outcome="stored")
-        >>> refused = InstanceRecord(sop_instance_uid="1.2.4", outcome="refused", status=0x0122, meaning="not supported")
+        >>> refused = InstanceRecord(sop_instance_uid="1.2.4", outcome="refused", status=0x0122, meaning="no")
         >>> report = SendReport(peer="ORTHANC@127.0.0.1:4242", records=(stored, refused))
         >>> report.ok, report.stored, report.count(Outcome.REFUSED)
         (False, 1, 1)
         >>> print(report)
         1 of 2 instances stored at ORTHANC@127.0.0.1:4242
-          1 refused: 0122 not supported (1.2.4)
+          1 refused: 0122 no (1.2.4)
     """
 
     model_config = ConfigDict(frozen=True)

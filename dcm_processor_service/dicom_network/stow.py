@@ -1,0 +1,99 @@
+"""The words of STOW-RS: the body of a request and what its answer says of each instance (PS3.18, 10.5)."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import BinaryIO
+
+__all__ = ["Answer", "Part", "RequestBody", "read_answer"]
+
+_PIECE_BYTES = 1 << 18
+_REFERENCED_SOP, _FAILED_SOP = "00081199", "00081198"
+_SOP_INSTANCE_UID, _WARNING_REASON, _FAILURE_REASON = "00081155", "00081196", "00081197"
+_PROCESSING_FAILURE = 0x0110
+
+
+@dataclass(frozen=True)
+class Part:
+    """One DICOM file of a request."""
+
+    sop_instance_uid: str
+    size_bytes: int
+    open_file: Callable[[], BinaryIO]
+
+
+class RequestBody:
+    """A multipart body that is read while it is sent, and can be read again for another attempt."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+        self._boundary = uuid.uuid4().hex
+        self._head = f"--{self._boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        self._end = f"--{self._boundary}--\r\n".encode()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What goes with it; the length is told, for not every server takes chunks."""
+        length = sum(len(self._head) + part.size_bytes + 2 for part in self._parts) + len(self._end)
+        return {
+            "Content-Type": f'multipart/related; type="application/dicom"; boundary={self._boundary}',
+            "Content-Length": str(length),
+            "Accept": "application/dicom+json",
+        }
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._parts:
+            yield self._head
+            with part.open_file() as file:
+                while piece := file.read(_PIECE_BYTES):
+                    yield piece
+            yield b"\r\n"
+        yield self._end
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of the instances of one request: status codes as in DIMSE, by SOPInstanceUID."""
+
+    stored: dict[str, int]
+    failed: dict[str, int]
+
+
+def read_answer(content: bytes) -> Answer:
+    """Reads the answer's Store Instances Response Module, in JSON.
+
+    Raises:
+        ValueError: It is none: then nothing is acknowledged.
+
+    Example:
+        >>> body = b'{"00081199": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2.3"]}}]}}'
+        >>> read_answer(body).stored
+        {'1.2.3': 0}
+    """
+    decoded = json.loads(content)
+    module = decoded[0] if isinstance(decoded, list) and decoded else decoded
+    if not isinstance(module, dict):
+        raise TypeError("the answer is no DICOM JSON object")
+    return Answer(
+        stored={uid: reason or 0 for uid, reason in _items(module, _REFERENCED_SOP, _WARNING_REASON)},
+        failed={uid: reason or _PROCESSING_FAILURE for uid, reason in _items(module, _FAILED_SOP, _FAILURE_REASON)},
+    )
+
+
+def _items(module: dict[str, Any], sequence: str, reason: str) -> Iterator[tuple[str, int | None]]:
+    for item in _values(module, sequence):
+        uids, reasons = _values(item, _SOP_INSTANCE_UID), _values(item, reason)
+        if uids:
+            yield str(uids[0]), int(reasons[0]) if reasons else None
+
+
+def _values(container: Any, tag: str) -> list[Any]:
+    element = container.get(tag) if isinstance(container, dict) else None
+    values = element.get("Value") if isinstance(element, dict) else None
+    return values if isinstance(values, list) else []

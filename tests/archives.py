@@ -1,0 +1,172 @@
+"""Real archives of Debian's packages ``orthanc``, ``orthanc-dicomweb`` and ``dcmtk``, on free loopback ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydicom import dcmread
+
+from dcm_processor_service.models import Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydicom import FileDataset
+
+    from dcm_processor_service.fake_certificates import Certificate, FakeAuthority
+
+DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+_READY_S = 30.0
+
+
+def program(name: str) -> str:
+    """The path of a program of the packages; without it the test fails in CI and is skipped elsewhere."""
+    path = shutil.which(name)
+    if path is None:
+        reason = f"{name} is not installed: apt-get install orthanc orthanc-dicomweb dcmtk"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class StoreScp:
+    """DCMTK's ``storescp``."""
+
+    peer: Peer
+    folder: Path
+
+    def stored(self) -> dict[str, FileDataset]:
+        """What it wrote, by SOPInstanceUID."""
+        return {str(dataset.SOPInstanceUID): dataset for dataset in map(dcmread, self.folder.iterdir())}
+
+
+@contextmanager
+def running_storescp(
+    folder: Path, *options: str, authority: FakeAuthority | None = None, certificate: Certificate | None = None
+) -> Iterator[StoreScp]:
+    """Runs ``storescp``, which writes what it receives as it came."""
+    port = free_port()
+    received = folder / "received"
+    received.mkdir()
+    command = [program("storescp"), "-aet", "STORESCP", "-od", str(received), "--fork", "--bit-preserving", *options]
+    if authority is not None and certificate is not None:
+        command += ["+tls", certificate.key_file, certificate.cert_file, "+cf", authority.ca_file]
+    tls = certificate is not None
+    with _running([*command, str(port)], folder, port):
+        ca_file = authority.ca_file if authority else None
+        peer = Peer(name="STORESCP", ae_title="STORESCP", host="127.0.0.1", port=port, tls=tls, ca_file=ca_file)
+        yield StoreScp(peer, received)
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """Orthanc, read back through its own interface."""
+
+    peer: Peer
+    url: str
+
+    def stored(self) -> dict[str, FileDataset]:
+        """What it holds, by SOPInstanceUID."""
+        files = (self._get(f"/instances/{number}/file") for number in json.loads(self._get("/instances")))
+        return {str(dataset.SOPInstanceUID): dataset for dataset in (dcmread(BytesIO(file)) for file in files)}
+
+    def count(self) -> int:
+        """How many instances it holds."""
+        return int(json.loads(self._get("/statistics"))["CountInstances"])
+
+    def clear(self) -> None:
+        """Removes everything."""
+        for patient in json.loads(self._get("/patients")):
+            with urllib.request.urlopen(
+                urllib.request.Request(f"{self.url}/patients/{patient}", method="DELETE"), timeout=_READY_S
+            ):
+                pass
+
+    def _get(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.url + path, timeout=_READY_S) as answer:
+            content: bytes = answer.read()
+            return content
+
+
+@contextmanager
+def running_orthanc(
+    folder: Path, *, authority: FakeAuthority | None = None, certificate: Certificate | None = None, **settings: Any
+) -> Iterator[Orthanc]:
+    """Runs Orthanc with its DICOMweb plug-in; with a certificate over TLS, with clients checked by the authority."""
+    orthanc = program("Orthanc")
+    dicom_port, http_port = free_port(), free_port()
+    configuration: dict[str, Any] = {
+        "Name": "throw-away",
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "index"),
+        "Plugins": [str(DICOMWEB_PLUGIN)] if DICOMWEB_PLUGIN.exists() else [],
+        "HttpPort": http_port,
+        "DicomPort": dicom_port,
+        "DicomAet": "ORTHANC",
+        "DicomCheckCalledAet": True,
+        "AuthenticationEnabled": False,
+        "SaveJobs": False,
+        "OverwriteInstances": True,
+        **settings,
+    }
+    if authority is not None and certificate is not None:
+        configuration["DicomTlsEnabled"] = True
+        configuration["DicomTlsCertificate"] = certificate.cert_file
+        configuration["DicomTlsPrivateKey"] = certificate.key_file
+        configuration["DicomTlsTrustedCertificates"] = authority.ca_file
+    path = folder / "orthanc.json"
+    path.write_text(json.dumps(configuration), encoding="utf-8")
+    with _running([orthanc, str(path)], folder, dicom_port, http_port):
+        ca_file = authority.ca_file if authority else None
+        tls = certificate is not None
+        peer = Peer(name="ORTHANC", ae_title="ORTHANC", host="127.0.0.1", port=dicom_port, tls=tls, ca_file=ca_file)
+        yield Orthanc(peer, f"http://127.0.0.1:{http_port}")
+
+
+@contextmanager
+def _running(command: list[str], folder: Path, *ports: int) -> Iterator[None]:
+    """Runs a server until the block ends; begins when it listens at its ports."""
+    log = folder / f"{Path(command[0]).name}.log"
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=folder) as process:
+        try:
+            for port in ports:
+                _wait_for(port, process, log)
+            yield
+        finally:
+            process.terminate()
+            process.wait(_READY_S)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _READY_S
+    pause = threading.Event()
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
+                return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the server did not start:\n{log.read_text('utf-8', 'replace')}") from None
+            pause.wait(0.02)
