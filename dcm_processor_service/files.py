@@ -31,6 +31,7 @@ FileContent: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryvie
 RESERVED_METADATA = frozenset({"name", "session_id", "job_id", "sha256"})
 _SNIFF_BYTES = 4096
 _DICOM_PREAMBLE_BYTES = 128
+_ZIP_SIGNATURE = b"PK\x03\x04"
 
 
 class AsyncFiles:
@@ -184,9 +185,10 @@ def sniff_content_type(name: str, source: BinaryIO) -> str:
         guesses = puremagic.magic_string(head, filename=name)
     except (puremagic.PureError, ValueError):  # nothing known matches, or the content is empty
         return by_name
-    best = {guess.mime_type for guess in guesses if guess.confidence == guesses[0].confidence}
-    # several are none: any archive might be one of a dozen office documents
-    return (best.pop() or by_name) if len(best) == 1 else by_name
+    best = [guess.mime_type for guess in guesses if guess.confidence == guesses[0].confidence]
+    if head.startswith(_ZIP_SIGNATURE) and len(best) > 1:  # it might be any of a dozen office documents, so it is none
+        return by_name if mimetypes.guess_type(name)[0] else "application/zip"
+    return best[0] or by_name
 
 
 class Files:
