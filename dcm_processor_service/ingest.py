@@ -8,6 +8,7 @@ date and sex, else by study.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -168,7 +169,10 @@ async def _merged(backend: Backend, level: SubjectLevel, row: dict[str, Any]) ->
 
 
 def _text(header: Dataset, keyword: str) -> str:
-    return str(header.get(keyword) or "").strip()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values, which may be a patient's
+        value = header.get(keyword)
+    return "" if value is None else str(value).strip()
 
 
 def _values(header: Dataset, keywords: Iterable[str]) -> dict[str, str]:
@@ -189,13 +193,18 @@ def _patient_uid(header: Dataset) -> str:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Lists the files below a folder at any depth, in order, without hidden ones and those that are never DICOM."""
+    """Lists the files below a folder at any depth, in order, without hidden ones and those that are never DICOM.
+
+    A link that leads nowhere is listed, so that it is missed where it is read and not lost in silence.
+    """
     if folder.is_file():
         return [folder]
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".") and path.name not in _IGNORED_NAMES
+        if (path.is_file() or (path.is_symlink() and not path.exists()))
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.name not in _IGNORED_NAMES
     )
 
 

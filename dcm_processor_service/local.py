@@ -7,18 +7,19 @@ replaces its output, and a callback of a later event reads what an earlier one s
 from __future__ import annotations
 
 import importlib.util
-import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service._blocking import run_inline
+from dcm_processor_service.codec import check_name
 from dcm_processor_service.container import Container, opened
 from dcm_processor_service.env_vars import RuntimeSettings
-from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.errors import ConfigurationError, InvalidNameError
 from dcm_processor_service.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, Series, StoredFile, Study
+from dcm_processor_service.results import readable
 from dcm_processor_service.runner import run_callback
 
 if TYPE_CHECKING:
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
     from dcm_processor_service.callbacks import CallbackFunction
     from dcm_processor_service.runner import Outcome
 
-__all__ = ["LocalRun", "Workspace", "counted", "describe", "parse_peer", "sample_folder"]
+__all__ = ["LocalRun", "Workspace", "counted", "describe", "sample_folder"]
 
 _NO_JOB = "0" * 24
-_PEER = re.compile(r"(?P<name>[^=]+)=(?P<aet>[^@]+)@(?P<host>\[[^\]]+\]|[^:]+):(?P<port>\d+)")
 _SAMPLE = ("data", "test_files", "dicomdirtests", "98892001", "CT5N")
 _EVENT_OF_LEVEL = {
     "series": JobEvent.STABLE_SERIES,
@@ -46,35 +46,6 @@ def sample_folder() -> Path:
     if not folder.is_dir():
         raise ConfigurationError("this installation of pydicom has no sample scans; give a folder: --dicom DIR")
     return folder
-
-
-def parse_peer(text: str) -> Peer:
-    """Reads a node given as ``NAME=AET@HOST:PORT``.
-
-    Raises:
-        ConfigurationError: It is not of that form.
-
-    Example:
-        >>> parse_peer("PACS=ORTHANC@127.0.0.1:4242").name
-        'PACS'
-    """
-    match = _PEER.fullmatch(text.strip())
-    if match is None:
-        raise ConfigurationError(
-            f"{text!r} is no peer; give NAME=AET@HOST:PORT, for example PACS=ORTHANC@127.0.0.1:4242"
-        )
-    try:
-        return Peer(
-            id=platform_id("peer", match["name"]),
-            name=match["name"],
-            ae_title=match["aet"],
-            host=match["host"].strip("[]"),
-            port=int(match["port"]),
-        )
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{text!r} is no peer: an AE title has 1 to 16 ASCII characters, a port lies between 1 and 65535"
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -126,12 +97,18 @@ class Workspace:
     ) -> tuple[Filed, Catalogue]:
         """Files the DICOM files below some folders, which stay where they are; tells what was filed and what was not.
 
-        ``advance`` is called with the number of files, once for each.
+        What this workspace itself holds, such as results of an earlier run, is no scan, unless a folder inside of it is
+        named. ``advance`` is called with the number of files, once for each.
         """
-        paths = [path for source in sources for path in files_below(source)]
+        paths = [path for source in sources for path in self._scans_below(source)]
         with opened(Container(settings=self._settings())) as container:
             catalogue = catalogue_files(paths, container.reader(), lambda: advance(len(paths)))
             return run_inline(catalogue.file_into(container.backend())), catalogue
+
+    def _scans_below(self, source: Path) -> list[Path]:
+        own = self.folder.resolve()
+        inside = own in (source.resolve(), *source.resolve().parents)
+        return [path for path in files_below(source) if inside or own not in path.absolute().resolve().parents]
 
     def add_peer(self, peer: Peer) -> None:
         """Files a DICOM node that jobs may send to."""
@@ -148,7 +125,15 @@ class Workspace:
         params: dict[str, Any],
         peer: Peer | None = None,
     ) -> LocalRun:
-        """Runs a callback as the job of one subject, and puts the files it wrote into a folder of its own."""
+        """Runs a callback as the job of one subject, and puts the files it wrote into a folder of its own.
+
+        Raises:
+            ConfigurationError: The job's name cannot be the name of a folder.
+        """
+        try:
+            check_name(job_name, "job")
+        except InvalidNameError as error:
+            raise ConfigurationError(f"{error}; choose one with --job-name") from error
         job = self._make_job(subject, filed, job_name, params)
         settings = self._settings(
             session_id=job.session_id,
@@ -158,22 +143,33 @@ class Workspace:
             service_name=job.service_name,
             peer_id=peer.id if peer else None,
         )
+        folder = self.folder / "results" / job.name / f"{subject.level}-{subject.id[:8]}"
+        self._clear(settings, folder)
         outcome = run_callback(function, settings)
         finished = job.model_copy(
             update={
                 "state": JobState.DONE if outcome.ok else JobState.FAILED,
-                "error_message": "" if outcome.error is None else str(outcome.error),
+                "error_message": "" if outcome.error is None else readable(str(outcome.error)),
                 "progress_percent": 100 if outcome.ok else 0,
             }
         )
         with opened(Container(settings=settings)) as container:
             run_inline(container.workspace_repository().add_job(finished))
             session = container.session()
-            folder = self.folder / "results" / job.name / f"{subject.level}-{subject.id[:8]}"
             files = tuple(session.files.list())
             for stored in files:
                 session.files.get(stored.name, folder / stored.name)
             return LocalRun(finished, outcome, tuple(session.data.items()), files, folder)
+
+    def _clear(self, settings: RuntimeSettings, folder: Path) -> None:
+        """Removes what an earlier run of the job left, so that nothing stale passes for this run's output."""
+        with opened(Container(settings=settings)) as container:
+            session = container.session()
+            for name in session.data:
+                session.data.delete(name)
+            for stored in session.files.list():
+                (folder / stored.name).unlink(missing_ok=True)
+                session.files.delete(stored.name)
 
     def _make_job(self, subject: Patient | Study | Series, filed: Filed, job_name: str, params: dict[str, Any]) -> Job:
         session_id = platform_id("session", subject.patient_uid)
