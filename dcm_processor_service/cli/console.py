@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from dcm_processor_service.errors import DcmProcessorError
+from dcm_processor_service.results import json_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from typing import TextIO
 
-__all__ = ["error_console", "fail", "output_console", "print_json_line", "sentences"]
+__all__ = ["error_console", "fail", "output_console", "print_json_line", "result_channel", "sentences"]
 
 
 def output_console() -> Console:
@@ -28,10 +32,49 @@ def error_console() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def progress_bar(console: Console) -> Progress:
+    """Gives a bar that counts, and that goes when the work is done."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=console,
+        transient=True,
+    )
+
+
 def print_json_line(value: Any) -> None:
     """Prints one line of JSON to the standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
     sys.stdout.flush()
+
+
+def result_channel() -> Callable[[Any], None]:
+    """Keeps the standard output for results, to the end of the process, and gives what writes one as a line of JSON.
+
+    Whatever else is written there goes to the standard error: by a callback, its child processes, C libraries,
+    and by those that write last when the interpreter ends.
+    """
+    if not _is_standard_output(sys.stdout):  # a test or a notebook has its own in place; the process keeps its
+        return lambda value: print_json_line(json_safe(value))
+    sys.stdout.flush()
+    channel = os.dup(1)
+    os.dup2(2, 1)
+
+    def emit(value: Any) -> None:
+        line = json.dumps(json_safe(value), ensure_ascii=False, allow_nan=False) + "\n"
+        with os.fdopen(os.dup(channel), "wb") as output:
+            output.write(line.encode())
+
+    return emit
+
+
+def _is_standard_output(stream: TextIO) -> bool:
+    try:
+        return stream.fileno() == 1
+    except OSError:  # it is no file
+        return False
 
 
 def fail(error: DcmProcessorError) -> NoReturn:
