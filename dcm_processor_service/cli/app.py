@@ -6,6 +6,7 @@ import typer
 
 from dcm_processor_service.cli.doctor import doctor
 from dcm_processor_service.cli.execute import execute
+from dcm_processor_service.cli.network import echo, probe, send
 from dcm_processor_service.cli.run import run
 
 __all__ = ["app"]
@@ -19,4 +20,7 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("exec")(execute)
+app.command("send")(send)
+app.command("echo")(echo)
+app.command("probe")(probe)
 app.command("doctor")(doctor)

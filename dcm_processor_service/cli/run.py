@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from dcm_processor_service.callbacks import find_callback, inspect_callback
-from dcm_processor_service.cli.console import error_console, output_console, print_json_line, sentences
-from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.local import LocalRun, Workspace, counted, describe, parse_peer, sample_folder
+from dcm_processor_service.cli.console import error_console, output_console, progress_bar, result_channel, sentences
+from dcm_processor_service.cli.network import parse_peer
+from dcm_processor_service.errors import CallbackFailedError, ConfigurationError
+from dcm_processor_service.local import LocalRun, Workspace, counted, describe, sample_folder
 from dcm_processor_service.models import JobEvent
 from dcm_processor_service.results import json_safe
 
@@ -51,7 +51,11 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each job")] = False,
     show_files: Annotated[bool, typer.Option("--show-files", help="Name the files that were left out")] = False,
 ) -> None:
-    """Run a callback over a folder of scans, on this machine, without a server."""
+    """Run a callback over a folder of scans, on this machine, without a server.
+
+    With --json, what the callback itself prints goes to the standard error.
+    """
+    emit = result_channel() if as_json else None
     with sentences():
         function = find_callback(callback)
         inspect_callback(function)  # refuse before anything is read
@@ -61,14 +65,25 @@ def run(
         for known in peers:
             place.add_peer(known)
         filed = _ingest(place, _sources(dicom, sample=sample), show_files=show_files)
-        name = job_name or Path(callback.rpartition(":")[0] or callback).stem
+        name = job_name or default_job_name(callback)
         runs = _run_all(place, function, _subjects(filed, event), filed, name, params, peers)
     for one in runs:
-        if as_json:
-            print_json_line(_as_json(one))
+        if emit is not None:
+            emit(_as_json(one))
         else:
             _print_run(one, output_console())
     raise typer.Exit(max((one.outcome.exit_code for one in runs), default=0))
+
+
+def default_job_name(callback: str) -> str:
+    """Gives the job's name when none is given: the callback's file or module without its folders.
+
+    Example:
+        >>> default_job_name("services/segment.py:run"), default_job_name("services.segment:run")
+        ('segment', 'segment')
+    """
+    place = callback.rpartition(":")[0] or callback
+    return Path(place).stem if place.endswith(".py") else place.rpartition(".")[2]
 
 
 def parse_params(texts: Sequence[str]) -> dict[str, Any]:
@@ -100,20 +115,9 @@ def _sources(dicom: list[Path] | None, *, sample: bool) -> list[Path]:
     return sources
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=console,
-        transient=True,
-    )
-
-
 def _ingest(place: Workspace, sources: list[Path], *, show_files: bool) -> Filed:
     console = error_console()
-    with _progress(console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("reading headers", total=None)
         filed, catalogue = place.ingest(sources, lambda total: progress.update(task, total=total, advance=1))
     _print_findings(filed, catalogue, console, show_files=show_files)
@@ -153,7 +157,7 @@ def _run_all(
     peers: list[Peer],
 ) -> list[LocalRun]:
     runs = []
-    with _progress(error_console()) as progress:
+    with progress_bar(error_console()) as progress:
         task = progress.add_task("running", total=len(subjects))
         for subject in subjects:
             progress.update(task, description=f"running {job_name} on {describe(subject)}")
@@ -180,7 +184,8 @@ def _print_run(one: LocalRun, console: Console) -> None:
         table.add_row("returned", _shown(one.outcome.result))
     console.print(table)
     if one.outcome.error is not None:
-        error_console().print(one.outcome.as_json()["error"]["traceback"].rstrip(), markup=False, soft_wrap=True)
+        if isinstance(one.outcome.error, CallbackFailedError):  # any other is a sentence about what to set
+            error_console().print(one.outcome.as_json()["error"]["traceback"].rstrip(), markup=False, soft_wrap=True)
         error_console().print(f"error: {one.outcome.error}", markup=False, style="bold red", soft_wrap=True)
 
 

@@ -1,0 +1,179 @@
+"""``send``, ``echo`` and ``probe``: DICOM nodes from the shell, without a session."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.table import Table
+
+from dcm_processor_service.cli.console import (
+    error_console,
+    output_console,
+    print_json_line,
+    progress_bar,
+    sentences,
+)
+from dcm_processor_service.container import Container, opened
+from dcm_processor_service.env_vars import RuntimeSettings
+from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.ingest import files_below, platform_id
+from dcm_processor_service.models import Peer, SendOptions
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models import SendReport
+
+__all__ = ["echo", "parse_address", "parse_peer", "probe", "send"]
+
+_ADDRESS = re.compile(r"(?P<aet>[^@]+)@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>\d+)")
+_NO_ID = "0" * 24
+
+Address = Annotated[str, typer.Argument(help="AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242")]
+Tls = Annotated[bool, typer.Option("--tls", help="Speak TLS, and verify the node's certificate against its host name")]
+CaFile = Annotated[
+    Path | None, typer.Option(help="The authority that signed the node's certificate, PEM; implies --tls")
+]
+CertFile = Annotated[Path | None, typer.Option(help="Our certificate, PEM, where the node asks for one; implies --tls")]
+KeyFile = Annotated[Path | None, typer.Option(help="Our private key, PEM")]
+Calling = Annotated[str, typer.Option(help="Our AE title")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for each record")]
+
+DEFAULT_CALLING = "DCM-PROCESSOR"
+
+
+def send(
+    paths: Annotated[list[Path], typer.Argument(help="DICOM files, DICOMDIRs or folders at any depth")],
+    to: Annotated[str, typer.Option(help="AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242")],
+    calling: Calling = DEFAULT_CALLING,
+    associations: Annotated[int, typer.Option(min=1, max=32, help="How many associations send side by side")] = 1,
+    tls: Tls = False,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    key_file: KeyFile = None,
+    commit: Annotated[
+        bool, typer.Option("--commit", help="Ask for storage commitment, and wait for the answer")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send DICOM files to a node by C-STORE, and report on each."""
+    with sentences(), opened(_container(calling)) as container:
+        peer = parse_address(to, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
+        options = SendOptions(check=False, associations=associations, commit=commit)
+        with progress_bar(error_console()) as progress:
+            task = progress.add_task(f"sending to {peer.address}", total=sum(len(files_below(path)) for path in paths))
+            report = container.sender().send(
+                paths, peer, options=options, on_record=lambda _record: progress.advance(task)
+            )
+        if as_json:
+            _print_records(report)
+        else:
+            output_console().print(str(report), markup=False, soft_wrap=True)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+def echo(
+    address: Address,
+    calling: Calling = DEFAULT_CALLING,
+    tls: Tls = False,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a node whether it is there (C-ECHO)."""
+    with sentences(), opened(_container(calling)) as container:
+        peer = parse_address(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
+        result = container.sender().echo(peer)
+        if as_json:
+            print_json_line(result.model_dump(mode="json"))
+        else:
+            output_console().print(str(result), markup=False, soft_wrap=True)
+    raise typer.Exit(0 if result.ok else 3)
+
+
+def probe(
+    address: Address,
+    calling: Calling = DEFAULT_CALLING,
+    tls: Tls = False,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    key_file: KeyFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a node which kinds of objects it takes, in which transfer syntaxes; sends none."""
+    with sentences(), opened(_container(calling)) as container:
+        peer = parse_address(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
+        contexts = container.sender().probe(peer)
+        if as_json:
+            for context in contexts:
+                print_json_line(context.model_dump(mode="json"))
+            return
+        table = Table("object", "taken in")
+        for context in contexts:
+            if context.accepted:
+                table.add_row(context.name, ", ".join(context.transfer_syntax_uids))
+        output_console().print(table)
+
+
+def parse_address(text: str, **security: Any) -> Peer:
+    """Reads a node given as ``AET@HOST:PORT``.
+
+    Raises:
+        ConfigurationError: It is not of that form.
+
+    Example:
+        >>> parse_address("ORTHANC@[::1]:4242").host
+        '::1'
+    """
+    match = _ADDRESS.fullmatch(text.strip())
+    if match is None:
+        raise ConfigurationError(f"{text!r} is no node; give AET@HOST:PORT, for example ORTHANC@127.0.0.1:4242")
+    files = {name: str(path) for name, path in security.items() if isinstance(path, Path)}
+    try:
+        return Peer(
+            name=match["aet"],
+            ae_title=match["aet"],
+            host=match["host"].strip("[]"),
+            port=int(match["port"]),
+            tls=bool(security.get("tls")) or bool(files),
+            **files,
+        )
+    except ValidationError as error:
+        raise ConfigurationError(
+            f"{text!r} is no node: an AE title has 1 to 16 ASCII characters, a port lies between 1 and 65535"
+        ) from error
+
+
+def parse_peer(text: str) -> Peer:
+    """Reads a node given as ``NAME=AET@HOST:PORT``.
+
+    Raises:
+        ConfigurationError: It is not of that form.
+
+    Example:
+        >>> parse_peer("PACS=ORTHANC@127.0.0.1:4242").name
+        'PACS'
+    """
+    name, equals, address = text.strip().partition("=")
+    if not equals or not name:
+        raise ConfigurationError(
+            f"{text!r} is no peer; give NAME=AET@HOST:PORT, for example PACS=ORTHANC@127.0.0.1:4242"
+        )
+    return parse_address(address).model_copy(update={"name": name, "id": platform_id("peer", name)})
+
+
+def _container(calling: str) -> Container:
+    settings = RuntimeSettings.without_environment(
+        db_provider="memory", session_id=_NO_ID, job_id=_NO_ID, ae_title=calling
+    )
+    container = Container()
+    container.settings.override(settings)
+    return container
+
+
+def _print_records(report: SendReport) -> None:
+    for record in report.records:
+        print_json_line(record.model_dump(mode="json") | {"status_hex": record.status_hex})
