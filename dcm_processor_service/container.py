@@ -7,13 +7,13 @@ A worker makes a container, a test overrides its providers with fakes::
         run(container.context())
 
 Making a container reads no environment and opens nothing; the first use of a provider does. Leaving :func:`opened`
-closes what was opened, the latest first. Adapters, and the libraries below them, are imported inside provider
+closes what was opened, the store first. Adapters, and the libraries below them, are imported inside provider
 functions: that is the seam of laziness.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import entry_points
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -37,6 +37,7 @@ from dcm_processor_service.session import AsyncSession, Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from importlib.metadata import EntryPoint
 
     from dcm_processor_service.imaging.capabilities import Capability
     from dcm_processor_service.ports import (
@@ -95,12 +96,23 @@ def backend_names() -> list[str]:
 def _opener(name: str, colour: Colour) -> BackendOpener:
     if name in _BUILT_IN:
         return _BUILT_IN[name](colour)
-    for entry in entry_points(group=BACKEND_GROUP, name=name):
-        return cast("BackendOpener", entry.load())
+    for entry in entry_points(group=BACKEND_GROUP):
+        if entry.name.lower() == name:
+            return _loaded(entry)
     raise ConfigurationError(
         f"DCM-PROCESSOR-SERVICE-DB-PROVIDER names the store {name!r}, which this installation does not know; known: "
         f"{', '.join(backend_names())}"
     )
+
+
+def _loaded(entry: EntryPoint) -> BackendOpener:
+    try:
+        return cast("BackendOpener", entry.load())
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"the store {entry.name!r} comes from {entry.value}, which cannot be loaded: {type(error).__name__}: "
+            f"{error}; reinstall the package that adds it"
+        ) from error
 
 
 def _offload(colour: Colour) -> Offload:
@@ -252,8 +264,16 @@ class AsyncContainer(Container):
 
 @contextmanager
 def opened(container: C) -> Iterator[C]:
-    """Gives the container; at the end closes what it opened."""
+    """Gives the container; at the end closes what it opened: the store, then the temporary files.
+
+    Each part is closed whether or not another fails to close; the failure is raised after that.
+    """
     try:
         yield container
     finally:
-        container.shutdown_resources()
+        with ExitStack() as closing:  # unwinds from the end
+            closing.callback(container.shutdown_resources)  # what an overriding provider opened for itself
+            for provider in container.providers.values():
+                for part in (provider, *provider.overridden):
+                    if isinstance(part, providers.Resource):
+                        closing.callback(part.shutdown)
