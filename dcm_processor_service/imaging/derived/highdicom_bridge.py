@@ -46,14 +46,14 @@ _EMPTY = (
 )  # fmt: skip
 
 
-def load_highdicom() -> Any:
+def load_highdicom(name: str = "highdicom") -> Any:
     """Gives highdicom.
 
     Raises:
         ConfigurationError: It is not installed.
     """
     try:
-        return importlib.import_module("highdicom")
+        return importlib.import_module(name)
     except ImportError as error:
         raise ConfigurationError(
             "segmentations, parametric maps and measurement reports need highdicom, which is not installed: "

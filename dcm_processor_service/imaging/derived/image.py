@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydicom import Dataset, FileDataset
+from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 
 from dcm_processor_service.errors import DerivedObjectError
@@ -223,10 +224,10 @@ def _sibling(template: FileDataset, sop_instance_uid: str, number: int) -> FileD
 
     A deep copy of the references would grow with the square of the number of slices.
     """
+    meta = FileMetaDataset({element.tag: copy(element) for element in template.file_meta})  # a copy() shares elements
+    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
     elements = {element.tag: copy(element) for element in template}
-    dataset = FileDataset(None, elements, file_meta=copy(template.file_meta), preamble=b"\0" * 128)  # type: ignore[arg-type]  # no file yet
-    dataset.file_meta["MediaStorageSOPInstanceUID"] = copy(template.file_meta["MediaStorageSOPInstanceUID"])
-    dataset.file_meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
+    dataset = FileDataset(None, elements, file_meta=meta, preamble=b"\0" * 128)  # type: ignore[arg-type]  # no file yet
     dataset.SOPInstanceUID = UID(sop_instance_uid)
     dataset.InstanceNumber = number
     return dataset

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from dcm_processor_service.imaging.attributes import integer, number, text, texts
+from dcm_processor_service.imaging.attributes import integer, items, number, text, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -145,16 +145,17 @@ MODULES: Mapping[str, Module] = {
         ),
     ),
     "float pixels": ("C.7.6.24", _types("Rows Columns BitsAllocated SamplesPerPixel PhotometricInterpretation")),
+    "references": ("C.12.2", _types(one_c="ReferencedSeriesSequence")),
     "acquisition context": ("C.7.6.14", _types(two="AcquisitionContextSequence")),
     "instance": ("C.12.1", _types("SOPClassUID SOPInstanceUID", one_c="SpecificCharacterSet")),
 }
 
 _IMAGE = ("patient", "study", "series", "laterality", "image", "instance", "window")
 _CROSS = (*_IMAGE, "frame of reference", "equipment", "plane", "pixels")
-_SC_MULTI = (*_IMAGE, "pixels", "conversion", "multi-frame", "sc multi-frame")
+_SC_MULTI = (*_IMAGE, "equipment", "pixels", "conversion", "multi-frame", "sc multi-frame")
 _ENHANCED = (
     "patient", "study", "series", "frame of reference", "equipment", "enhanced equipment", "instance",
-    "multi-frame", "functional groups", "dimensions",
+    "multi-frame", "functional groups", "dimensions", "references",
 )  # fmt: skip
 _REPORT = ("patient", "study", "report series", "equipment", "report", "report content", "instance")
 
@@ -165,7 +166,7 @@ IODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "PET Image",
         (*_CROSS, "pet series", "pet isotope", "pet orientation", "pet image"),
     ),
-    "1.2.840.10008.5.1.4.1.1.7": ("Secondary Capture Image", (*_IMAGE, "pixels", "conversion", "rescale")),
+    "1.2.840.10008.5.1.4.1.1.7": ("Secondary Capture Image", (*_IMAGE, "equipment", "pixels", "conversion", "rescale")),
     "1.2.840.10008.5.1.4.1.1.7.2": ("Multi-frame Grayscale Byte SC Image", _SC_MULTI),
     "1.2.840.10008.5.1.4.1.1.7.3": ("Multi-frame Grayscale Word SC Image", _SC_MULTI),
     "1.2.840.10008.5.1.4.1.1.7.4": ("Multi-frame True Color SC Image", _SC_MULTI),
@@ -193,6 +194,8 @@ def _has_rescale(dataset: Dataset) -> bool:
     return "RescaleSlope" in dataset or "RescaleIntercept" in dataset
 
 
+_POSITIONED = frozenset({"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"})  # CT and MR
+_CROSS_SECTIONS = _POSITIONED | {"1.2.840.10008.5.1.4.1.1.128"}  # and PET
 _SC_PREFIX = "1.2.840.10008.5.1.4.1.1.7"
 
 
@@ -213,9 +216,11 @@ CONDITIONS: Mapping[str, Callable[[Dataset], bool]] = {
     "DeidentificationMethod": lambda dataset: (
         text(dataset, "PatientIdentityRemoved") == "YES" and "DeidentificationMethodCodeSequence" not in dataset
     ),
-    "PatientPosition": _never,  # cannot be told from the object alone
+    "PatientPosition": lambda dataset: (
+        text(dataset, "SOPClassUID") in _POSITIONED and "PatientOrientationCodeSequence" not in dataset
+    ),
     "Laterality": lambda dataset: "ImageLaterality" not in dataset,
-    "PatientOrientation": lambda dataset: "ImageOrientationPatient" not in dataset,
+    "PatientOrientation": lambda dataset: text(dataset, "SOPClassUID") not in _CROSS_SECTIONS,
     "ContentDate": lambda dataset: (number(dataset, "NumberOfTemporalPositions") or 0) > 1,
     "ContentTime": lambda dataset: (number(dataset, "NumberOfTemporalPositions") or 0) > 1,
     "PlanarConfiguration": lambda dataset: (integer(dataset, "SamplesPerPixel") or 1) > 1,
@@ -236,6 +241,9 @@ CONDITIONS: Mapping[str, Callable[[Dataset], bool]] = {
     "EncapsulatedDocumentLength": _always,  # optional by the standard; without it odd lengths are lost
     "VerifyingObserverSequence": lambda dataset: text(dataset, "VerificationFlag") == "VERIFIED",
     "CurrentRequestedProcedureEvidenceSequence": _never,  # cannot be told from the object alone
+    "ReferencedSeriesSequence": lambda dataset: any(
+        "DerivationImageSequence" in groups for groups in items(dataset, "PerFrameFunctionalGroupsSequence")
+    ),
     "SegmentationFractionalType": lambda dataset: text(dataset, "SegmentationType") == "FRACTIONAL",
     "MaximumFractionalValue": lambda dataset: text(dataset, "SegmentationType") == "FRACTIONAL",
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from pydicom import Dataset
 from pydicom.uid import (
     UID,
     CTImageStorage,
@@ -30,8 +31,6 @@ from dcm_processor_service.imaging.derived.pixels import ds
 from dcm_processor_service.imaging.derived.source import SourceSeries
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
-
     from dcm_processor_service.imaging.derived.source import Source
 
 __all__ = ["ImageClass", "ImageKind", "choose_class", "write_modality"]
@@ -61,7 +60,7 @@ _KINDS: dict[str, ImageClass] = {
 }
 _MODALITIES: dict[ImageClass, str] = {"ct": "CT", "mr": "MR", "pt": "PT"}
 _CONTRAST = ("ContrastBolusAgent", "ContrastBolusAgentSequence")
-_ALWAYS = ("PatientPosition", "ImageLaterality", "AnatomicRegionSequence", "BurnedInAnnotation")
+_ALWAYS = ("ImageLaterality", "AnatomicRegionSequence", "BurnedInAnnotation")
 _TAKEN: dict[ImageClass, tuple[str, ...]] = {
     "ct": ("KVP", *_CONTRAST),
     "mr": (
@@ -76,8 +75,8 @@ _TAKEN: dict[ImageClass, tuple[str, ...]] = {
     "sc": (),
 }  # fmt: skip
 _TYPE_2: dict[ImageClass, tuple[str, ...]] = {
-    "ct": ("KVP", "AcquisitionNumber"),
-    "mr": ("ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength"),
+    "ct": ("PatientPosition", "KVP", "AcquisitionNumber"),
+    "mr": ("PatientPosition", "ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength"),
     "pt": (
         "CorrectedImage", "CollimatorType", "PatientOrientationCodeSequence", "PatientGantryRelationshipCodeSequence",
         "RadiopharmaceuticalInformationSequence", "AcquisitionDate", "AcquisitionTime", "ActualFrameDuration",
@@ -118,6 +117,8 @@ def write_modality(dataset: Dataset, image_class: ImageClass, source: Source, un
             copy_attributes(like, dataset, _TAKEN[image_class])
         _write_lossy(dataset, like)
     write_laterality(dataset)
+    if image_class in {"ct", "mr"}:  # in PET its place is taken by two codes (PS3.3, section C.7.3.1.1.2)
+        copy_attributes(like or Dataset(), dataset, ("PatientPosition",))
     for keyword in _TYPE_2[image_class]:
         if keyword not in dataset:
             setattr(dataset, keyword, None)

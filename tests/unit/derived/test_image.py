@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,22 +12,14 @@ from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.derived.image import ImageOptions, derive_image
 from dcm_processor_service.imaging.derived.source import SourceSeries
 from dcm_processor_service.models.derived import Code, Producer, Recipe, StudyIdentity
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pydicom import Dataset
+from tests.unit.derived.sources import make_headers, make_recipe, make_source, stored
 
 SHAPE = (5, 4, 3)
 ZEROS = np.zeros(SHAPE, np.int16)
 WHO = StudyIdentity(patient_id="P-1", study_instance_uid="1.2.3", patient_name="Doe^Jane")
 
-Made = "Callable[..., Any]"
 
-
-def test_a_retry_gives_the_same_uids_and_another_role_or_version_others(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_a_retry_gives_the_same_uids_and_another_role_or_version_others() -> None:
     source = make_source()
 
     def uids(recipe: Recipe) -> set[str]:
@@ -43,9 +34,7 @@ def test_a_retry_gives_the_same_uids_and_another_role_or_version_others(
         assert not first & uids(other)
 
 
-def test_uids_do_not_depend_on_the_order_of_the_sources(
-    make_headers: Callable[..., list[Dataset]], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_uids_do_not_depend_on_the_order_of_the_sources() -> None:
     headers = make_headers()
     one, other = (
         derive_image(ZEROS, SourceSeries.from_headers(order), make_recipe()) for order in (headers, headers[::-1])
@@ -54,9 +43,7 @@ def test_uids_do_not_depend_on_the_order_of_the_sources(
     assert [each.SOPInstanceUID for each in one.datasets] == [each.SOPInstanceUID for each in other.datasets]
 
 
-def test_each_slice_refers_to_its_own_source(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_each_slice_refers_to_its_own_source() -> None:
     made = derive_image(np.zeros((*SHAPE, 2), np.int16), make_source(volumes=2), make_recipe())
     refers = [[each.ReferencedSOPInstanceUID for each in one.SourceImageSequence] for one in made.datasets]
     assert refers == [[f"1.2.3.{t}.{k}"] for t in (1, 2) for k in (1, 2, 3)]
@@ -64,17 +51,15 @@ def test_each_slice_refers_to_its_own_source(
     assert len(made.datasets[0].ReferencedSeriesSequence[0].ReferencedInstanceSequence) == 6
 
 
-def test_changing_one_instance_leaves_the_others(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_changing_one_instance_leaves_the_others() -> None:
     made = derive_image(ZEROS, make_source(), make_recipe())
     made.datasets[0].PatientID = "changed"
     assert {each.PatientID for each in made.datasets[1:]} == {"P-1"}
+    for each in made.datasets:
+        assert each.file_meta.MediaStorageSOPInstanceUID == each.SOPInstanceUID
 
 
-def test_the_frame_of_reference_is_the_sources_only_for_its_own_geometry(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_the_frame_of_reference_is_the_sources_only_for_its_own_geometry() -> None:
     source, recipe = make_source(), make_recipe()
     moved = np.diag([0.5, 0.75, 2.5, 1.0])
     moved[0, 3] = 0.2
@@ -88,9 +73,7 @@ def test_the_frame_of_reference_is_the_sources_only_for_its_own_geometry(
     assert frame(None, same_frame=False) == frame(moved) != "1.2.3.9"
 
 
-def test_a_crop_lies_on_the_sources_grid(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_a_crop_lies_on_the_sources_grid() -> None:
     affine = np.diag([0.5, 0.75, 2.5, 1.0])
     affine[:3, 3] = affine[:3, :3] @ (2, 1, 1)
     made = derive_image(np.zeros((3, 2, 2), np.int16), make_source(), make_recipe(), affine)
@@ -99,20 +82,16 @@ def test_a_crop_lies_on_the_sources_grid(
     assert made.datasets[0].SourceImageSequence[0].ReferencedSOPInstanceUID == "1.2.3.1.2"
 
 
-def test_a_tilted_source_may_be_derived_on_its_own_grid_and_no_other_shear(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_a_tilted_source_may_be_derived_on_its_own_grid_and_no_other_shear() -> None:
     tilted = np.diag([0.5, 0.75, 2.5, 1.0])
     tilted[1, 2] = 0.8
     made = derive_image(ZEROS, make_source(tilted), make_recipe(), tilted)
     assert [float(each.ImagePositionPatient[1]) for each in made.datasets] == [0.0, 0.8, 1.6]
-    with pytest.raises(DerivedObjectError, match="sheared by 17.74 degrees"):
+    with pytest.raises(DerivedObjectError, match=r"sheared by 17\.74 degrees"):
         derive_image(ZEROS, make_source(), make_recipe(), tilted)
 
 
-def test_the_window_covers_the_values_in_their_own_unit(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_the_window_covers_the_values_in_their_own_unit() -> None:
     ramp = np.linspace(0, 1, 60).reshape(SHAPE)
     first = derive_image(ramp, make_source(), make_recipe()).datasets[0]
     assert (float(first.WindowCenter), float(first.WindowWidth), first.VOILUTFunction) == (0.5, 1.0, "LINEAR_EXACT")
@@ -122,9 +101,7 @@ def test_the_window_covers_the_values_in_their_own_unit(
     assert (float(given.WindowCenter), float(given.WindowWidth)) == (40, 400)
 
 
-def test_what_is_no_longer_true_stays_behind(
-    make_headers: Callable[..., list[Dataset]], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_what_is_no_longer_true_stays_behind() -> None:
     headers = make_headers(
         GantryDetectorTilt=12, KVP=120, XRayTubeCurrent=200, BodyPartExamined="CHEST", PatientPosition="HFS",
         LossyImageCompression="01", LossyImageCompressionRatio=9, LossyImageCompressionMethod="ISO_10918_1",
@@ -140,9 +117,7 @@ def test_what_is_no_longer_true_stays_behind(
     assert (first.LossyImageCompression, first.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
 
 
-def test_equipment_and_derivation_name_the_service(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_equipment_and_derivation_name_the_service() -> None:
     recipe = make_recipe("smoothed", derivation_code="Smoothing", series_description="Smooth")
     first = derive_image(ZEROS, make_source(), recipe).datasets[0]
     scanner, service = first.ContributingEquipmentSequence
@@ -154,9 +129,7 @@ def test_equipment_and_derivation_name_the_service(
     assert derive_image(ZEROS, make_source(), own).datasets[0].DerivationCodeSequence[0].CodeMeaning == "Own"
 
 
-def test_dates_are_in_the_time_zone_of_the_study(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_dates_are_in_the_time_zone_of_the_study() -> None:
     recipe = make_recipe()
     first = derive_image(ZEROS, make_source(TimezoneOffsetFromUTC="-1130"), recipe).datasets[0]
     assert (first.TimezoneOffsetFromUTC, first.SeriesDate, first.SeriesTime) == ("-1130", "20250303", "225030.500000")
@@ -166,25 +139,21 @@ def test_dates_are_in_the_time_zone_of_the_study(
     assert local.SeriesTime == recipe.created.astimezone().strftime("%H%M%S.%f")
     with pytest.raises(DerivedObjectError, match="no time zone"):
         derive_image(ZEROS, make_source(), make_recipe(created=recipe.created.replace(tzinfo=None)))
-    assert (
-        timezone(timedelta(hours=-11, minutes=-30))
-        == recipe.created.astimezone(timezone(timedelta(hours=-11, minutes=-30))).tzinfo
-    )
 
 
-def test_without_a_source_geometry_and_class_are_asked_for(make_recipe: Callable[..., Recipe]) -> None:
+def test_without_a_source_geometry_and_class_are_asked_for() -> None:
     with pytest.raises(DerivedObjectError, match="say kind="):
         derive_image(ZEROS, WHO, make_recipe(), np.eye(4))
     with pytest.raises(DerivedObjectError, match="without an affine"):
         derive_image(ZEROS, WHO, make_recipe(), options=ImageOptions(kind="ct"))
     first = derive_image(ZEROS, WHO, make_recipe(), np.eye(4), ImageOptions(kind="ct")).datasets[0]
-    assert (first.SOPClassUID, first.PatientName, first.StudyDate) == (CTImageStorage, "Doe^Jane", "")
+    assert (first.SOPClassUID, first.PatientName) == (CTImageStorage, "Doe^Jane")
+    assert "StudyDate" in first
+    assert not first.StudyDate
     assert "SourceImageSequence" not in first
 
 
-def test_no_patient_shows_in_a_repr(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_no_patient_shows_in_a_repr() -> None:
     source = make_source()
     shown = repr(source) + repr(WHO) + repr(derive_image(ZEROS, source, make_recipe())) + repr(source.frames[0])
     assert not any(secret in shown for secret in ("P-1", "Doe", "Test"))
@@ -192,9 +161,6 @@ def test_no_patient_shows_in_a_repr(
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_multi_frame_holds_every_slice_of_every_volume(
-    make_source: Callable[..., SourceSeries],
-    make_recipe: Callable[..., Recipe],
-    stored: Callable[[Dataset], Dataset],
     dtype: type[np.generic],
 ) -> None:
     array = np.arange(120).reshape(*SHAPE, 2).astype(dtype)
@@ -202,22 +168,20 @@ def test_multi_frame_holds_every_slice_of_every_volume(
     made = stored(derive_image(array, make_source(), make_recipe(), options=options).datasets[0])
     assert made.NumberOfFrames == 6
     assert np.array_equal(made.pixel_array.reshape(2, 3, 4, 5), array.transpose(3, 2, 1, 0))
-    heights = [float(each.PlanePositionSequence[0].ImagePositionPatient[2]) for each in made[0x52009230]]
+    heights = [
+        float(each.PlanePositionSequence[0].ImagePositionPatient[2]) for each in made.PerFrameFunctionalGroupsSequence
+    ]
     assert heights == [0.0, 2.5, 5.0] * 2
 
 
-def test_multi_frame_refuses_what_it_cannot_hold(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_multi_frame_refuses_what_it_cannot_hold() -> None:
     with pytest.raises(DerivedObjectError, match="0 to 65535"):
         derive_image(ZEROS - 1, make_source(), make_recipe(), options=ImageOptions(kind="sc", multi_frame=True))
     with pytest.raises(DerivedObjectError, match="one instance a slice"):
         derive_image(ZEROS, make_source(), make_recipe(), options=ImageOptions(multi_frame=True))
 
 
-def test_another_class_becomes_secondary_capture_of_the_same_modality(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe]
-) -> None:
+def test_another_class_becomes_secondary_capture_of_the_same_modality() -> None:
     source = make_source(SOPClassUID="1.2.840.10008.5.1.4.1.1.1", Modality="CR")
     first = derive_image(ZEROS.astype(np.uint8), source, make_recipe()).datasets[0]
     assert (first.SOPClassUID, first.Modality, first.BitsAllocated) == (SecondaryCaptureImageStorage, "CR", 8)
@@ -233,14 +197,12 @@ def test_another_class_becomes_secondary_capture_of_the_same_modality(
         ({"derivation_code": "Smoothin"}, "'Smoothing'"),
     ],
 )
-def test_a_recipe_that_cannot_be_written_is_refused(
-    make_source: Callable[..., SourceSeries], make_recipe: Callable[..., Recipe], changes: dict[str, Any], words: str
-) -> None:
+def test_a_recipe_that_cannot_be_written_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(DerivedObjectError, match=words):
         derive_image(ZEROS, make_source(), make_recipe(**changes))
 
 
-def test_sources_of_two_series_are_refused(make_headers: Callable[..., list[Dataset]]) -> None:
+def test_sources_of_two_series_are_refused() -> None:
     mixed = [*make_headers(), *make_headers(SeriesInstanceUID="1.2.3.77")]
     with pytest.raises(DerivedObjectError, match="2 values of SeriesInstanceUID"):
         SourceSeries.from_headers(mixed)

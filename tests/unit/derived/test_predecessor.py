@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -14,9 +14,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, 
 
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.derived import make_pdf_dicom, make_series_dicom, nifti_to_dicom
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.unit.derived.sources import assemble, make_headers, stored
 
 PDF = b"%PDF-1.4 odd length"
 
@@ -38,11 +36,11 @@ def image(sop_class: str = SecondaryCaptureImageStorage, **values: Any) -> FileD
 
 
 @pytest.fixture
-def reference(make_headers: Callable[..., list[Dataset]]) -> Dataset:
+def reference() -> Dataset:
     return make_headers()[0]
 
 
-def test_the_true_length_of_an_odd_document_is_recorded(reference: Dataset, stored: Callable[..., Dataset]) -> None:
+def test_the_true_length_of_an_odd_document_is_recorded(reference: Dataset) -> None:
     made = stored(make_pdf_dicom(reference, encoded()))
     assert made.EncapsulatedDocumentLength == len(PDF) == 19
     assert made.EncapsulatedDocument[: made.EncapsulatedDocumentLength] == PDF
@@ -74,7 +72,7 @@ def test_an_age_in_months_stays_in_months(reference: Dataset) -> None:
 
 
 @pytest.mark.parametrize("name", ["Wałęsa^Łukasz", "Yamada^Tarou=山田^太郎=やまだ^たろう"])
-def test_names_of_every_script_survive(reference: Dataset, stored: Callable[..., Dataset], name: str) -> None:
+def test_names_of_every_script_survive(reference: Dataset, name: str) -> None:
     reference.PatientName = name
     reference.SpecificCharacterSet = "ISO_IR 192"
     assert stored(make_pdf_dicom(reference, encoded())).PatientName == name
@@ -87,7 +85,7 @@ def test_neither_age_nor_birth_date_is_fine(reference: Dataset) -> None:
     assert "PatientAge" not in make_series_dicom(reference, [image()])[0]
 
 
-def test_small_decimals_keep_their_exponent(reference: Dataset, stored: Callable[..., Dataset]) -> None:
+def test_small_decimals_keep_their_exponent(reference: Dataset) -> None:
     own = image(ImageOrientationPatient=[1, 6.123233995736766e-17, 0, 0, 1, -1.2345678901234567e-05])
     made = stored(make_series_dicom(reference, [own])[0])
     assert np.allclose(made.ImageOrientationPatient, [1, 6.123233995736766e-17, 0, 0, 1, -1.2345678901234567e-05], 1e-8)
@@ -124,7 +122,7 @@ def test_the_same_datasets_come_back_as_one_new_series(reference: Dataset) -> No
     assert [int(each.InstanceNumber) for each in made] == [5, 2]
 
 
-def test_the_affine_decides_where_slices_lie(assemble: Callable[..., Any]) -> None:
+def test_the_affine_decides_where_slices_lie() -> None:
     affine_ras = np.array([[0, 0, -3.0, 10], [0.5, 0, 0, -20], [0, -0.7, 0, 30], [0, 0, 0, 1]])
     array = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
     made = nifti_to_dicom(nib.nifti1.Nifti1Image(array, affine_ras), "CT", "Converted")
@@ -137,7 +135,7 @@ def test_the_affine_decides_where_slices_lie(assemble: Callable[..., Any]) -> No
 
 
 @pytest.mark.parametrize("largest", [58450.0, 1.0, 3e7])
-def test_values_come_back_within_one_step(assemble: Callable[..., Any], largest: float) -> None:
+def test_values_come_back_within_one_step(largest: float) -> None:
     array = (np.linspace(-0.3, 1, 60).reshape(3, 4, 5) * largest).astype(np.float32)
     made = nifti_to_dicom(nib.nifti1.Nifti1Image(array, np.diag([-1.0, -1.0, 1.0, 1.0])), "CT")
     again, _ = assemble(made)

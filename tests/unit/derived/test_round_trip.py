@@ -13,14 +13,11 @@ from hypothesis.extra import numpy as hnp
 
 from dcm_processor_service.imaging.derived.image import ImageOptions, derive_image
 from dcm_processor_service.models.derived import StudyIdentity
+from tests.unit.derived.sources import assemble, make_recipe, make_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
-    from dcm_processor_service.imaging.derived.source import SourceSeries
-    from dcm_processor_service.models.derived import Recipe
 
 ORIENTATIONS = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]  # all 48
 WHO = StudyIdentity(patient_id="P-1", study_instance_uid="1.2.3")
@@ -84,7 +81,8 @@ volumes = hnp.arrays(
 
 @pytest.mark.parametrize(("order", "signs"), ORIENTATIONS)
 def test_every_orientation_keeps_voxels_and_places(
-    order: tuple[int, ...], signs: tuple[int, ...], make_recipe: Callable[..., Recipe], assemble: Callable[..., Any]
+    order: tuple[int, ...],
+    signs: tuple[int, ...],
 ) -> None:
     plain = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4) - 7
     array, affine = turned(plain, np.diag([0.7, 1.5, 3.0, 1.0]), order, signs)
@@ -99,8 +97,6 @@ def test_oblique_volumes_keep_voxels_and_places(
     array: NDArray[Any],
     affine: NDArray[np.float64],
     orientation: Any,
-    make_recipe: Callable[..., Recipe],
-    assemble: Callable[..., Any],
 ) -> None:
     array, affine = turned(array, affine, *orientation)
     made = derive_image(array, WHO, make_recipe(), affine, ImageOptions(kind="mr"))
@@ -112,14 +108,11 @@ def test_oblique_volumes_keep_voxels_and_places(
 def test_on_the_sources_grid_the_sources_axes_return(
     affine: NDArray[np.float64],
     case: tuple[Any, NDArray[np.int16]],
-    make_source: Callable[..., SourceSeries],
-    make_recipe: Callable[..., Recipe],
-    assemble: Callable[..., Any],
 ) -> None:
     if np.linalg.det(affine[:3, :3]) < 0:
         affine[:3, 2] *= -1
     orientation, original = case
-    source = make_source(affine, original.shape)
+    source = make_source(affine, (4, 3, 2))
     array, own_affine = turned(original, affine, *orientation)
     made = derive_image(array, source, make_recipe(), own_affine)
     again, again_affine = assemble(made.datasets)
@@ -128,7 +121,7 @@ def test_on_the_sources_grid_the_sources_axes_return(
     assert np.abs(again_affine - affine).max() < 1e-4
 
 
-def test_instance_numbers_ascend_along_the_normal(make_recipe: Callable[..., Recipe]) -> None:
+def test_instance_numbers_ascend_along_the_normal() -> None:
     affine = np.diag([1.0, 1.0, -2.0, 1.0])
     made = derive_image(np.zeros((2, 2, 4), np.int16), WHO, make_recipe(), affine, ImageOptions(kind="ct"))
     heights = [float(dataset.ImagePositionPatient[2]) for dataset in made.datasets]

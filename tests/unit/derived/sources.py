@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage
 
@@ -16,33 +15,28 @@ from dcm_processor_service.imaging.derived.source import SourceSeries
 from dcm_processor_service.models.derived import Producer, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
 WHEN = datetime(2025, 3, 4, 10, 20, 30, 500000, tzinfo=timezone.utc)
+PLAIN = np.diag([0.5, 0.75, 2.5, 1.0])
 
 
-@pytest.fixture(scope="session")
-def make_recipe() -> Callable[..., Recipe]:
-    def make(role: str = "result", **changes: Any) -> Recipe:
-        return Recipe(Producer("liver-volume", "1.4.0", "a" * 24), role=role, **{"created": WHEN, **changes})
-
-    return make
+def make_recipe(role: str = "result", **changes: Any) -> Recipe:
+    return Recipe(Producer("liver-volume", "1.4.0", "a" * 24), role=role, **{"created": WHEN, **changes})
 
 
-@pytest.fixture(scope="session")
-def make_headers() -> Callable[..., list[Dataset]]:
-    def make(
-        affine: NDArray[np.float64] | None = None,
-        shape: tuple[int, int, int] = (5, 4, 3),
-        volumes: int = 1,
-        **more: Any,
-    ) -> list[Dataset]:
-        affine = np.diag([0.5, 0.75, 2.5, 1.0]) if affine is None else affine
-        return [_header(affine, shape, k, t, **more) for t in range(volumes) for k in range(shape[2])]
+def make_headers(
+    affine: NDArray[np.float64] = PLAIN, shape: tuple[int, int, int] = (5, 4, 3), volumes: int = 1, **more: Any
+) -> list[Dataset]:
+    return [_header(affine, shape, k, t, **more) for t in range(volumes) for k in range(shape[2])]
 
-    return make
+
+def make_source(
+    affine: NDArray[np.float64] = PLAIN, shape: tuple[int, int, int] = (5, 4, 3), volumes: int = 1, **more: Any
+) -> SourceSeries:
+    return SourceSeries.from_headers(make_headers(affine, shape, volumes, **more))
 
 
 def _header(affine: NDArray[np.float64], shape: tuple[int, int, int], k: int, t: int, **more: Any) -> Dataset:
@@ -66,42 +60,24 @@ def _header(affine: NDArray[np.float64], shape: tuple[int, int, int], k: int, t:
     return header
 
 
-@pytest.fixture(scope="session")
-def make_source(make_headers: Callable[..., list[Dataset]]) -> Callable[..., SourceSeries]:
-    def make(*args: Any, **kwargs: Any) -> SourceSeries:
-        return SourceSeries.from_headers(make_headers(*args, **kwargs))
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def stored() -> Callable[[Dataset], Dataset]:
+def stored(dataset: Dataset) -> Dataset:
     """What an archive gives back: written as a file, read again."""
-
-    def store(dataset: Dataset) -> Dataset:
-        file = io.BytesIO()
-        dataset.save_as(file, enforce_file_format=True)
-        file.seek(0)
-        return dcmread(file)
-
-    return store
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    file.seek(0)
+    return dcmread(file)
 
 
-@pytest.fixture(scope="session")
-def assemble(stored: Callable[[Dataset], Dataset]) -> Callable[..., tuple[NDArray[Any], NDArray[np.float64]]]:
+def assemble(datasets: Iterable[Dataset]) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Files to (columns, rows, slices, volumes) in their own unit, and the affine, LPS."""
-
-    def read(datasets: Iterable[Dataset]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        stacks: dict[float, list[Dataset]] = defaultdict(list)
-        for dataset in map(stored, datasets):
-            across = np.array(dataset.ImageOrientationPatient, float)
-            normal = np.cross(across[:3], across[3:])
-            stacks[round(float(normal @ np.array(dataset.ImagePositionPatient, float)), 3)].append(dataset)
-        ordered = [sorted(stacks[key], key=lambda each: int(each.InstanceNumber)) for key in sorted(stacks)]
-        array = np.stack([np.stack([_values(each) for each in stack], -1) for stack in ordered], 2)
-        return array, _affine([stack[0] for stack in ordered])
-
-    return read
+    stacks: dict[float, list[Dataset]] = defaultdict(list)
+    for dataset in map(stored, datasets):
+        across = np.array(dataset.ImageOrientationPatient, float)
+        normal = np.cross(across[:3], across[3:])
+        stacks[round(float(normal @ np.array(dataset.ImagePositionPatient, float)), 3)].append(dataset)
+    ordered = [sorted(stacks[key], key=lambda each: int(each.InstanceNumber)) for key in sorted(stacks)]
+    array = np.stack([np.stack([_values(each) for each in stack], -1) for stack in ordered], 2)
+    return array, _affine([stack[0] for stack in ordered])
 
 
 def _values(dataset: Dataset) -> NDArray[Any]:

@@ -1,0 +1,150 @@
+"""Every kind of object before ``dciodvfy``, a validator that shares nothing with this package (Debian: dicom3tools)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from dcm_processor_service.imaging.derived import (
+    Finding,
+    ImageOptions,
+    MapOptions,
+    SourceSeries,
+    StudyIdentity,
+    capture_pages,
+    derive_image,
+    encapsulated_pdf,
+    make_pdf_dicom,
+    make_series_dicom,
+    measurement_report,
+    parametric_map,
+    save,
+    segmentation,
+    text_report,
+    validate,
+)
+from tests.unit.derived.sources import make_headers, make_recipe, make_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+    from dcm_processor_service.imaging.derived.modality import ImageKind
+
+SHAPE = (16, 12, 5)
+WHOLE = np.arange(960, dtype=np.int16).reshape(SHAPE)
+MASK = WHOLE % 7 == 0
+WHO = StudyIdentity(patient_id="P-1", study_instance_uid="1.2.3", patient_birth_date="19800101", study_date="20250102")
+MISSING = re.compile(r"Error - .*</(\w+)\([0-9a-f,]+\)> - Missing attribute")
+
+
+def source() -> SourceSeries:
+    return make_source(shape=SHAPE, ImageType=["ORIGINAL", "PRIMARY", "AXIAL"], KVP=120, PatientPosition="HFS")
+
+
+def image(kind: ImageKind, *, multi_frame: bool = False) -> Dataset:
+    made = derive_image(
+        WHOLE,
+        source(),
+        make_recipe(kind, derivation_code="Smoothing"),
+        options=ImageOptions(kind=kind, multi_frame=multi_frame),
+    )
+    return made.datasets[-1]
+
+
+def without_source(kind: ImageKind) -> Dataset:
+    values = np.random.default_rng(0).random((*SHAPE, 2)) - 0.3
+    affine = np.diag([0.7, -0.8, 3.0, 1.0])
+    options = ImageOptions(kind=kind, window=(0.5, 2))
+    return derive_image(values, WHO, make_recipe(), affine, options).datasets[7]
+
+
+def turned(shape: tuple[int, int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    affine = np.diag([0.5, 0.75, 2.5, 1.0])
+    affine[:3, 3] = (0.25, 0.1 * shape[0], 1)
+    return affine
+
+
+def measured() -> Dataset:
+    masks = segmentation({"liver": MASK}, source(), make_recipe("mask"))
+    finding = Finding({"Volume": (12.5, "ml")}, {"Finding": "Normal"}, site="Liver", segment=(masks, 1))
+    return measurement_report({"liver": finding}, source(), make_recipe())
+
+
+def legacy_series() -> Dataset:
+    datasets = derive_image(WHOLE, source(), make_recipe(), options=ImageOptions(kind="sc")).datasets
+    return make_series_dicom(make_headers()[0], datasets, "Screens")[1]
+
+
+MAKERS: dict[str, Callable[[], Dataset]] = {
+    "CT": lambda: image("ct"),
+    "MR": lambda: image("mr"),
+    "PET": lambda: image("pt"),
+    "SC": lambda: image("sc"),
+    "SC, multi-frame word": lambda: image("sc", multi_frame=True),
+    "CT of fractions, no source": lambda: without_source("ct"),
+    "PET of fractions, no source": lambda: without_source("pt"),
+    "SC of fractions, no source": lambda: without_source("sc"),
+    "pages": lambda: capture_pages([np.zeros((9, 11, 3), np.uint8)], source(), make_recipe())[0],
+    "pages, multi-frame gray": lambda: capture_pages(
+        [np.zeros((9, 11), np.uint8)] * 3, source(), make_recipe(), multi_frame=True
+    )[0],
+    "pages, multi-frame colour": lambda: capture_pages(
+        [np.zeros((9, 11, 3), np.uint8)] * 3, source(), make_recipe(), multi_frame=True
+    )[0],
+    "PDF": lambda: encapsulated_pdf(b"%PDF-1.7 odd", source(), make_recipe()),
+    "PDF, predecessor": lambda: make_pdf_dicom(make_headers()[0], "JVBERi0xLjc="),
+    "series, predecessor": legacy_series,
+    "text": lambda: text_report({"findings": "Żółć\nand more", "impression": ""}, source(), make_recipe()),
+    "SEG": lambda: segmentation({"liver": MASK, "left kidney": ~MASK}, source(), make_recipe()),
+    "SEG, empty": lambda: segmentation({"liver": MASK & False}, source(), make_recipe()),
+    "SEG, fractional": lambda: segmentation({"Tumor": MASK * 0.4}, source(), make_recipe()),
+    "SEG, own grid": lambda: segmentation({"liver": MASK}, source(), make_recipe(), turned(SHAPE)),
+    "map": lambda: parametric_map(WHOLE / 7, source(), make_recipe(), options=MapOptions("mm2/s")),
+    "measurements": measured,
+    "measurements, none": lambda: measurement_report({}, source(), make_recipe()),
+}
+
+
+def complaints(path: Path) -> list[str]:
+    """The errors that dciodvfy finds."""
+    program = shutil.which("dciodvfy")
+    if program is None:
+        reason = "dciodvfy is not installed (Debian package dicom3tools)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    run = subprocess.run([program, "-new", str(path)], capture_output=True, encoding="latin-1", timeout=60, check=False)
+    return [line for line in run.stderr.splitlines() if line.startswith(("Error", "Abort"))]
+
+
+@pytest.mark.parametrize("name", list(MAKERS))
+def test_an_outside_validator_finds_no_error(name: str, tmp_path: Path) -> None:
+    dataset = MAKERS[name]()
+    assert validate(dataset) == ()
+    (path,) = save([dataset], tmp_path)
+    assert complaints(path) == []
+
+
+@pytest.mark.parametrize("name", ["CT", "MR", "PET", "SC", "PDF", "text", "SEG"])
+def test_whatever_the_outside_validator_misses_is_missed_here_too(name: str, tmp_path: Path) -> None:
+    complete = MAKERS[name]()
+    tried = 0
+    for element in [each for each in complete if each.keyword != "SOPClassUID" and each.VR not in {"OW", "OB"}]:
+        broken = complete.copy()
+        broken.file_meta = complete.file_meta
+        del broken[element.tag]
+        (path,) = save([broken], tmp_path, check=False)
+        missing = {match[1] for match in map(MISSING.search, complaints(path)) if match}
+        found = {problem.keyword for problem in validate(broken)}
+        assert element.keyword in found or element.keyword not in missing, element.keyword
+        tried += element.keyword in missing
+    assert tried >= 10

@@ -1,0 +1,84 @@
+"""Whose object it is: ages, names, character sets, groups, time."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.derived.identity import age_string, copy_attributes, write_identity
+from dcm_processor_service.imaging.derived.source import SourceSeries
+from dcm_processor_service.models.derived import StudyIdentity
+from tests.unit.derived.sources import make_headers, stored
+
+
+@pytest.mark.parametrize(
+    ("stated", "born", "studied", "age"),
+    [
+        ("045Y", "", "", "045Y"),
+        ("45Y", "", "", "045Y"),
+        ("6M", "", "", "006M"),
+        ("7", "", "", "007Y"),
+        ("", "19800229", "20250228", "044Y"),
+        ("", "19800229", "20250301", "045Y"),
+        ("", "20240115", "20250114", "011M"),
+        ("", "20241220", "20250102", "013D"),
+        ("", "", "", ""),
+        ("", "20250103", "20250102", ""),
+        ("", "", "20250102", ""),
+        ("about 40", "19800101", "20250102", "045Y"),
+    ],
+)
+def test_ages(stated: str, born: str, studied: str, age: str) -> None:
+    header = Dataset()
+    header.PatientBirthDate, header.StudyDate = born, studied
+    header.add_new("PatientAge", "LO", stated)  # as another VR, so that pydicom lets malformed ages in
+    assert age_string(header) == age
+
+
+def test_text_of_a_latin_source_is_utf_8_afterwards() -> None:
+    header = make_headers()[0]
+    header.SpecificCharacterSet = "ISO_IR 100"
+    header.PatientName, header.StudyDescription = "Müller^Jörg", "Schädel"
+    header.file_meta = _meta()
+    read = stored(header)
+    target = Dataset()
+    write_identity(target, SourceSeries((read,)))
+    target.SpecificCharacterSet = "ISO_IR 192"
+    target.SOPClassUID, target.SOPInstanceUID, target.file_meta = header.SOPClassUID, "1.2", _meta()
+    again = stored(target)
+    assert (str(again.PatientName), again.StudyDescription) == ("Müller^Jörg", "Schädel")
+    assert again.get_item("PatientName") is not None
+
+
+def _meta() -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return meta
+
+
+def test_private_elements_of_sequences_stay_behind() -> None:
+    header, target, item = Dataset(), Dataset(), Dataset()
+    item.PatientID = "other"
+    item.SpecificCharacterSet = "ISO_IR 100"
+    item.private_block(0x0011, "ACME", create=True).add_new(1, "LO", "secret")
+    header.OtherPatientIDsSequence = [item]
+    copy_attributes(header, target, ["OtherPatientIDsSequence"])
+    (copied,) = target.OtherPatientIDsSequence
+    assert [element.keyword for element in copied] == ["PatientID"]
+    assert copied is not item
+
+
+def test_type_2_attributes_are_there_even_when_the_source_lacks_them() -> None:
+    target = Dataset()
+    write_identity(target, StudyIdentity(patient_id="P-1", study_instance_uid="1.2.3"))
+    for keyword in ("PatientName", "PatientBirthDate", "StudyDate", "AccessionNumber", "ReferringPhysicianName"):
+        assert keyword in target
+        assert not target[keyword].value
+
+
+def test_an_object_belongs_to_a_study() -> None:
+    with pytest.raises(DerivedObjectError, match="names no study"):
+        write_identity(Dataset(), StudyIdentity(patient_id="P-1", study_instance_uid=""))
