@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pynetdicom import AE, AllStoragePresentationContexts, evt
-from pynetdicom.sop_class import Verification
+from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
 
 if TYPE_CHECKING:
     import ssl
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 __all__ = ["Archive", "listening_archive"]
+
+VERIFICATION = "1.2.840.10008.1.1"
 
 
 @dataclass
@@ -45,15 +47,18 @@ class Archive:
 def listening_archive(
     ae_title: str,
     *,
+    sop_classes: list[str] | None = None,
     transfer_syntaxes: list[str] | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[Archive]:
     """Starts a storage SCP on a free loopback port; only those who call it by its title get in."""
     entity = AE(ae_title)
     entity.require_called_aet = True
-    for context in AllStoragePresentationContexts:
-        entity.add_supported_context(str(context.abstract_syntax), transfer_syntaxes or context.transfer_syntax)
-    entity.add_supported_context(Verification)
+    # what comes first is what is chosen; explicit, since the predecessor cannot convert
+    accepted = transfer_syntaxes or [ExplicitVRLittleEndian, *ALL_TRANSFER_SYNTAXES]
+    for sop_class in sop_classes or [str(context.abstract_syntax) for context in AllStoragePresentationContexts]:
+        entity.add_supported_context(sop_class, accepted)
+    entity.add_supported_context(VERIFICATION)
     archive = Archive(ae_title, port=0)
     handlers: list[Any] = [(evt.EVT_C_STORE, archive.store), (evt.EVT_REQUESTED, archive.request)]
     server: Any = entity.start_server(("127.0.0.1", 0), block=False, ssl_context=tls, evt_handlers=handlers)
