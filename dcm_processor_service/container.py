@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         NiftiConverter,
         Offload,
         PeerRepository,
+        VolumeReader,
         WorkspaceRepository,
     )
 
@@ -148,9 +149,15 @@ def _reader() -> DicomReader:
 
 
 def _converter() -> NiftiConverter:
-    from dcm_processor_service.imaging.nifti import Dicom2NiftiConverter
+    from dcm_processor_service.imaging.adapters import EngineConverter
 
-    return Dicom2NiftiConverter()
+    return EngineConverter()
+
+
+def _volume_reader() -> VolumeReader:
+    from dcm_processor_service.imaging.adapters import NativeVolumeReader
+
+    return NativeVolumeReader()
 
 
 def _formats() -> FileFormats:
@@ -215,6 +222,7 @@ class Container(containers.DeclarativeContainer):
 
     # given to facades as ``.provider``, a function that makes the tool: who converts nothing imports no converter
     reader: providers.Provider[DicomReader] = providers.Singleton(_reader)
+    volume_reader: providers.Provider[VolumeReader] = providers.Singleton(_volume_reader)
     converter: providers.Provider[NiftiConverter] = providers.Singleton(_converter)
     formats: providers.Provider[FileFormats] = providers.Singleton(_formats)
     sender: providers.Provider[DicomSender] = providers.Singleton(_sender, settings)
@@ -229,7 +237,12 @@ class Container(containers.DeclarativeContainer):
         _current_job, settings, job_key, job_repository
     )
     series_tools: providers.Provider[SeriesTools] = providers.Singleton(
-        SeriesTools, reader=reader.provider, converter=converter.provider, scratch=scratch, offload=offload
+        SeriesTools,
+        reader=reader.provider,
+        volumes=volume_reader.provider,
+        converter=converter.provider,
+        scratch=scratch,
+        offload=offload,
     )
     data: providers.Provider[AsyncData] = providers.Singleton(AsyncData, jobs, data_repository)
     peers: providers.Provider[AsyncPeers] = providers.Singleton(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
+    from dcm_processor_service.imaging.volume import Volume
     from dcm_processor_service.models import (
         AcceptedContext,
         EchoResult,
@@ -55,6 +56,7 @@ __all__ = [
     "DicomReader",
     "DicomRepository",
     "DicomSender",
+    "Engine",
     "FileFormats",
     "FileRepository",
     "Found",
@@ -67,9 +69,12 @@ __all__ = [
     "NormalValue",
     "Offload",
     "PeerRepository",
+    "Policy",
     "Sendable",
     "Sentinel",
+    "Sidecar",
     "StoreLocation",
+    "VolumeReader",
     "WorkspaceRepository",
     "in_thread",
     "inline",
@@ -326,15 +331,48 @@ class NiftiFiles:
     report: SeriesReport | None = None
 
 
+Engine: TypeAlias = Literal["auto", "native", "dcm2niix", "dicom2nifti"]
+"""Who converts DICOM to NIfTI; ``auto`` chooses by what the series is, and says why."""
+
+Policy: TypeAlias = Literal["strict", "split", "largest", "resample"]
+"""What to do with a series that is not one clean volume: refuse it, give every part, the largest, or resample."""
+
+Sidecar: TypeAlias = Literal["bids", "simplified", "none"]
+"""The JSON beside a NIfTI file: BIDS names without patient attributes, the whole header, or nothing."""
+
+
 class NiftiConverter(Protocol):
     """Turns the files of one series into NIfTI; an ordinary function, which the facade offloads."""
 
-    def convert(self, paths: Sequence[Path], destination: Path) -> NiftiFiles:
+    def convert(
+        self,
+        paths: Sequence[Path],
+        destination: Path,
+        *,
+        engine: Engine = "auto",
+        policy: Policy = "strict",
+        sidecar: Sidecar = "bids",
+    ) -> NiftiFiles:
         """Writes ``destination`` (``.nii`` or ``.nii.gz``).
 
         Raises:
-            InvalidSeriesError: The series is not one volume.
+            InvalidSeriesError: The series is not one volume; carries the report.
             NiftiConversionError: The converter gave no usable result.
+        """
+
+
+class VolumeReader(Protocol):
+    """Says what a series is, and reads its voxels; ordinary functions, which the facade offloads."""
+
+    def inspect(self, paths: Sequence[Path]) -> SeriesReport:
+        """Says what the files of one series are, from their headers."""
+
+    def read(self, paths: Sequence[Path], policy: Policy) -> tuple[Volume, ...]:
+        """Reads the volumes that the policy finds, in stable order.
+
+        Raises:
+            InvalidSeriesError: The policy refuses the series; carries the report.
+            UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
         """
 
 

@@ -17,8 +17,19 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from dcm_processor_service.models import Instance, Series
-    from dcm_processor_service.ports import DicomReader, DicomRepository, NiftiConverter, NiftiFiles, Offload
+    from dcm_processor_service.imaging.volume import Volume
+    from dcm_processor_service.models import Instance, Series, SeriesReport
+    from dcm_processor_service.ports import (
+        DicomReader,
+        DicomRepository,
+        Engine,
+        NiftiConverter,
+        NiftiFiles,
+        Offload,
+        Policy,
+        Sidecar,
+        VolumeReader,
+    )
     from dcm_processor_service.scratch import Scratch
 
 __all__ = ["AsyncDicomSeries", "DicomSeries", "SeriesTools"]
@@ -26,9 +37,10 @@ __all__ = ["AsyncDicomSeries", "DicomSeries", "SeriesTools"]
 
 @dataclass(frozen=True)
 class SeriesTools:
-    """What a series needs besides its store; reader and converter are made at their first use."""
+    """What a series needs besides its store; reader, converter and volumes are made at their first use."""
 
     reader: Callable[[], DicomReader]
+    volumes: Callable[[], VolumeReader]
     converter: Callable[[], NiftiConverter]
     scratch: Scratch
     offload: Offload
@@ -119,11 +131,41 @@ class AsyncDicomSeries:
 
         return await self._tools.offload(copy)
 
-    async def to_nifti(self, path: str | os.PathLike[str]) -> NiftiFiles:
+    async def inspect(self) -> SeriesReport:
+        """Says what the series is; see :meth:`DicomSeries.inspect`."""
+        paths = await self.paths()
+        return await self._tools.offload(lambda: self._tools.volumes().inspect(paths))
+
+    async def volumes(self, policy: Policy = "split") -> tuple[Volume, ...]:
+        """Reads all volumes; see :meth:`DicomSeries.volumes`."""
+        paths = await self.paths()
+        return await self._tools.offload(lambda: self._tools.volumes().read(paths, policy))
+
+    async def volume(self, policy: Policy = "strict") -> Volume:
+        """Reads the volume; see :meth:`DicomSeries.volume`."""
+        volumes = await self.volumes(policy)
+        if len(volumes) == 1:
+            return volumes[0]
+        names = ", ".join(volume.name for volume in volumes)
+        raise InvalidSeriesError(
+            f"the series {self.series_instance_uid} holds {len(volumes)} volumes ({names}); read them with "
+            "series.volumes(), or take one with policy='largest'"
+        )
+
+    async def to_nifti(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        engine: Engine = "auto",
+        policy: Policy = "strict",
+        sidecar: Sidecar = "bids",
+    ) -> NiftiFiles:
         """Writes the series as NIfTI; see :meth:`DicomSeries.to_nifti`."""
         target = Path(path)
         paths = await self.paths()
-        return await self._tools.offload(lambda: self._tools.converter().convert(paths, target))
+        return await self._tools.offload(
+            lambda: self._tools.converter().convert(paths, target, engine=engine, policy=policy, sidecar=sidecar)
+        )
 
 
 def _copy_complete(source: Path, target: Path) -> Path:
@@ -208,11 +250,57 @@ class DicomSeries:
         """
         return run_inline(self._async.export(directory))
 
-    def to_nifti(self, path: str | os.PathLike[str]) -> NiftiFiles:
-        """Writes the series as ``.nii`` or ``.nii.gz``, in RAS as NIfTI has it; tells which engine did.
+    def inspect(self) -> SeriesReport:
+        """Says what the series is, before anything is converted: kind, shape, spacing, orientation, findings.
+
+        Readable as text (``print(report)``), as a pydantic model and as JSON (``report.model_dump_json()``).
+        """
+        return run_inline(self._async.inspect())
+
+    def volume(self, policy: Policy = "strict") -> Volume:
+        """Reads the series as one volume: its voxels, rescaled, with their place in the patient (LPS).
+
+        Args:
+            policy: What to do when it is not one uniform volume or clean 4D stack: ``strict`` refuses it,
+                ``largest`` takes the largest part, ``resample`` fills gaps and sets a tilted stack upright.
 
         Raises:
-            InvalidSeriesError: The series is not one volume.
-            NiftiConversionError: The converter gave no usable result.
+            InvalidSeriesError: The policy refuses the series; ``report`` says why.
+            UnsupportedTransferSyntaxError: Its pixels cannot be decoded here; the message names the remedy.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> volume = fake_context(series=synthetic_series(slices=3)).session.dicom.get_series().volume()
+            >>> volume.shape, volume.spacing_mm, str(volume.array.dtype)
+            ((16, 16, 3), (1.0, 1.0, 2.0), 'int16')
         """
-        return run_inline(self._async.to_nifti(path))
+        return run_inline(self._async.volume(policy))
+
+    def volumes(self, policy: Policy = "split") -> tuple[Volume, ...]:
+        """Reads all volumes of the series, named, in stable order; errors are those of :meth:`volume`."""
+        return run_inline(self._async.volumes(policy))
+
+    def to_nifti(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        engine: Engine = "auto",
+        policy: Policy = "strict",
+        sidecar: Sidecar = "bids",
+    ) -> NiftiFiles:
+        """Writes the series as ``.nii`` or ``.nii.gz``, in RAS as NIfTI has it, with a JSON sidecar.
+
+        The series is inspected first; the result says which engine ran and why.
+
+        Args:
+            path: The file; several volumes get names of their own beside it.
+            engine: ``auto``, or one by name.
+            policy: As in :meth:`volume`, and ``split``: every part in a file of its own.
+            sidecar: ``bids`` (no patient attributes), ``simplified`` (the whole header) or ``none``.
+
+        Raises:
+            InvalidSeriesError: The policy refuses the series; ``report`` says why.
+            NiftiConversionError: The engine gave no usable result.
+            UnsupportedTransferSyntaxError: No engine here can decode its pixels.
+        """
+        return run_inline(self._async.to_nifti(path, engine=engine, policy=policy, sidecar=sidecar))

@@ -1,0 +1,47 @@
+"""What the session's facades see of this room: the ports, over its functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.imaging.engines import AutoConverter
+from dcm_processor_service.imaging.inspect import inspect_series
+from dcm_processor_service.imaging.native import read_volumes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from dcm_processor_service.imaging.volume import Volume
+    from dcm_processor_service.models import SeriesReport
+    from dcm_processor_service.ports import Engine, NiftiFiles, Policy, Sidecar
+
+__all__ = ["EngineConverter", "NativeVolumeReader"]
+
+
+class NativeVolumeReader:
+    """Inspects series and reads volumes natively; a :class:`~dcm_processor_service.ports.VolumeReader`."""
+
+    def inspect(self, paths: Sequence[Path]) -> SeriesReport:
+        """Says what the files of one series are."""
+        return inspect_series(paths)
+
+    def read(self, paths: Sequence[Path], policy: Policy) -> tuple[Volume, ...]:
+        """Reads the volumes that the policy finds."""
+        return read_volumes(paths, policy)
+
+
+class EngineConverter:
+    """Converts with the engine that is asked for; a :class:`~dcm_processor_service.ports.NiftiConverter`."""
+
+    def convert(
+        self,
+        paths: Sequence[Path],
+        destination: Path,
+        *,
+        engine: Engine = "auto",
+        policy: Policy = "strict",
+        sidecar: Sidecar = "bids",
+    ) -> NiftiFiles:
+        """Writes the NIfTI files of one series."""
+        return AutoConverter(engine, policy, sidecar).convert(paths, destination)
