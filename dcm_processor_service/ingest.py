@@ -143,6 +143,14 @@ class Catalogue:
         self._instances[instance_id] = (series_id, instance, content)
         return None
 
+    def series_files(self) -> dict[str, list[Path]]:
+        """Gives the files of each series by SeriesInstanceUID, in the order in which they were found."""
+        found: dict[str, list[Path]] = {}
+        for series_id, _instance, content in self._instances.values():
+            if not isinstance(content, bytes):
+                found.setdefault(self._series[series_id]["series_instance_uid"], []).append(content)
+        return found
+
     async def file_into(self, backend: Backend) -> Filed:
         """Files everything; what the store holds already is kept and added to."""
         workspace = backend.workspace

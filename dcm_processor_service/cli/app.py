@@ -6,6 +6,7 @@ import typer
 
 from dcm_processor_service.cli.doctor import doctor
 from dcm_processor_service.cli.execute import execute
+from dcm_processor_service.cli.images import convert, inspect
 from dcm_processor_service.cli.network import echo, probe, send
 from dcm_processor_service.cli.run import run
 
@@ -20,6 +21,8 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("exec")(execute)
+app.command("inspect")(inspect)
+app.command("convert")(convert)
 app.command("send")(send)
 app.command("echo")(echo)
 app.command("probe")(probe)

@@ -1,0 +1,124 @@
+"""``inspect`` and ``convert``: every series found under a folder, said and turned into NIfTI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dcm_processor_service.cli.console import (
+    error_console,
+    output_console,
+    print_json_line,
+    progress_bar,
+    sentences,
+)
+from dcm_processor_service.container import Container, opened
+from dcm_processor_service.errors import ConfigurationError, DicomError, InvalidSeriesError
+from dcm_processor_service.ingest import catalogue_files, files_below
+from dcm_processor_service.ports import Engine, Policy, Sidecar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dcm_processor_service.ingest import Catalogue
+    from dcm_processor_service.ports import NiftiConverter, NiftiFiles
+
+__all__ = ["convert", "inspect"]
+
+Folder = Annotated[Path, typer.Argument(help="Folder with DICOM files at any depth")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each series")]
+
+
+def inspect(folder: Folder, as_json: AsJson = False) -> None:
+    """Say what every series under a folder is, and what keeps it from being one clean volume."""
+    with sentences(), opened(Container()) as container:
+        series = _series_below(folder, container)
+        reader = container.volume_reader()
+        for paths in series.values():
+            report = reader.inspect(paths)
+            if as_json:
+                print_json_line(report.model_dump(mode="json", exclude={"description"}))
+            else:
+                output_console().print(str(report), markup=False, soft_wrap=True)
+
+
+def convert(
+    folder: Folder,
+    out: Annotated[Path, typer.Argument(help="Folder for the NIfTI files, named by SeriesInstanceUID")],
+    engine: Annotated[Engine, typer.Option(help="Who converts; auto chooses by what the series is")] = "auto",
+    policy: Annotated[Policy, typer.Option(help="What to do with a series that is not one clean volume")] = "strict",
+    sidecar: Annotated[
+        Sidecar, typer.Option(help="The JSON beside each image; simplified holds patient data")
+    ] = "bids",
+    plain: Annotated[bool, typer.Option("--plain", help="Write .nii in place of .nii.gz")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Convert every series under a folder to NIfTI; exits with 1 when some were refused."""
+    console = error_console()
+    refused = 0
+    with sentences(), opened(Container()) as container:
+        series = _series_below(folder, container)
+        with progress_bar(console) as progress:
+            task = progress.add_task("converting", total=len(series))
+            for uid, paths in series.items():
+                target = out / f"{uid}{'.nii' if plain else '.nii.gz'}"
+                row = _convert_one(container.converter(), paths, target, engine=engine, policy=policy, sidecar=sidecar)
+                refused += "error" in row
+                row = {"series_instance_uid": uid, **row}
+                if as_json:
+                    print_json_line(row)
+                else:
+                    _print_row(row, output_console())
+                progress.advance(task)
+    raise typer.Exit(1 if refused else 0)
+
+
+def _series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
+    if not folder.exists():
+        raise ConfigurationError(f"there is no folder {str(folder)!r}; give one that holds DICOM files")
+    paths = files_below(folder)
+    with progress_bar(error_console()) as progress:
+        task = progress.add_task("reading headers", total=len(paths))
+        catalogue = catalogue_files(paths, container.reader(), lambda: progress.advance(task))
+    _print_left_out(catalogue, error_console())
+    series = catalogue.series_files()
+    if not series:
+        raise ConfigurationError("no DICOM file was found; give a folder that holds some")
+    return series
+
+
+def _print_left_out(catalogue: Catalogue, console: Console) -> None:
+    for finding, count in catalogue.findings.items():
+        console.print(f"{count} {'file' if count == 1 else 'files'} left out: {finding}.", markup=False)
+
+
+def _convert_one(converter: NiftiConverter, paths: list[Path], target: Path, **options: Any) -> dict[str, Any]:
+    try:
+        files: NiftiFiles = converter.convert(paths, target, **options)
+    except DicomError as error:
+        report = error.report if isinstance(error, InvalidSeriesError) else None
+        codes = sorted(report.codes) if report else []
+        return {"error": type(error).__name__, "message": str(error), "findings": codes}
+    return {
+        "engine": files.engine,
+        "why": files.reason,
+        "findings": sorted(files.report.codes) if files.report else [],
+        "files": [str(path) for path in (*files.paths, *files.sidecars)],
+        "volumes": [
+            {"name": volume.name, "shape": list(volume.shape), "affine_ras": [list(row) for row in volume.affine_ras]}
+            for volume in files.volumes
+        ],
+    }
+
+
+def _print_row(row: dict[str, Any], console: Console) -> None:
+    uid = row["series_instance_uid"]
+    if "error" in row:
+        console.print(f"[red]refused[/] {uid}", soft_wrap=True)
+        console.print(f"  {row['message']}", markup=False, soft_wrap=True)
+        return
+    console.print(f"[green]done[/] {uid}: {row['engine']}, because {row['why']}", soft_wrap=True)
+    for volume, path in zip(row["volumes"], row["files"], strict=False):
+        console.print(f"  {path}: {' x '.join(map(str, volume['shape']))}", markup=False, soft_wrap=True)
