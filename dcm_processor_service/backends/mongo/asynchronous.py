@@ -6,6 +6,7 @@ file alone.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorCollection
     from pymongo.results import UpdateResult
 
-    from dcm_processor_service.backends.mongo.connection import Sort
+    from dcm_processor_service.backends.mongo.connection import Ahead, Sort
     from dcm_processor_service.backends.mongo.documents import Document
     from dcm_processor_service.ports import Backend, Offload, StoreLocation
 
@@ -73,6 +74,10 @@ class AsyncCollection:
         """Gives all documents (or ``limit``) that the query finds."""
         with translated():
             return await self._driver.find(query, projection, sort=sort, limit=limit).to_list(None)
+
+    def find_ahead(self, query: Document, *, sort: Sort) -> Ahead:
+        """Begins to find, in another task."""
+        return asyncio.ensure_future(self.find(query, sort=sort))
 
     async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
         """Gives all that comes out of a pipeline."""

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from pymongo import MongoClient, ReturnDocument
 
-from dcm_processor_service.backends.mongo.connection import LazyClient
+from dcm_processor_service.backends.mongo.connection import LANES, LazyClient
 from dcm_processor_service.backends.mongo.failures import translated
 from dcm_processor_service.backends.mongo.repositories import bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
+    from concurrent.futures import Future
 
     from pymongo.collection import Collection as DriverCollection
     from pymongo.results import UpdateResult
 
-    from dcm_processor_service.backends.mongo.connection import Sort
+    from dcm_processor_service.backends.mongo.connection import Ahead, Sort
     from dcm_processor_service.backends.mongo.documents import Document
     from dcm_processor_service.ports import Backend, Offload, StoreLocation
 
@@ -43,17 +45,37 @@ def open_blocking(location: StoreLocation, offload: Offload) -> Iterator[Backend
 def open_with_options(location: StoreLocation, offload: Offload, **options: Any) -> Iterator[Backend]:
     """The same with more options of ``MongoClient``, such as ``event_listeners`` to count commands."""
     client = LazyClient(location, MongoClient, **options)
+    lanes = ThreadPoolExecutor(LANES, thread_name_prefix="mongo-read")  # starts no thread before the first bulk read
     try:
-        yield bundle(lambda name: BlockingCollection(client, name), offload)
+        yield bundle(lambda name: BlockingCollection(client, lanes, name), offload)
     finally:
+        lanes.shutdown(cancel_futures=True)
         client.close()
+
+
+class _ThreadAhead:
+    """Documents that a thread is fetching; awaiting waits for the thread and never suspends."""
+
+    def __init__(self, future: Future[list[Document]]) -> None:
+        self._future = future
+
+    def __await__(self) -> Generator[Any, Any, list[Document]]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> list[Document]:
+        return self._future.result()
+
+    def cancel(self) -> bool:
+        """Says that nobody will wait."""
+        return self._future.cancel()
 
 
 class BlockingCollection:
     """A collection of PyMongo's."""
 
-    def __init__(self, client: LazyClient, name: str) -> None:
+    def __init__(self, client: LazyClient, lanes: ThreadPoolExecutor, name: str) -> None:
         self._client = client
+        self._lanes = lanes
         self._name = name
 
     @property
@@ -65,8 +87,15 @@ class BlockingCollection:
         self, query: Document, *, projection: Any = None, sort: Sort | None = None, limit: int = 0
     ) -> list[Document]:
         """Gives all documents (or ``limit``) that the query finds."""
+        return self._find(query, projection, sort, limit)
+
+    def _find(self, query: Document, projection: Any, sort: Sort | None, limit: int) -> list[Document]:
         with translated():
             return list(self._driver.find(query, projection, sort=sort, limit=limit))
+
+    def find_ahead(self, query: Document, *, sort: Sort) -> Ahead:
+        """Begins to find, in another thread."""
+        return _ThreadAhead(self._lanes.submit(self._find, query, None, sort, 0))
 
     async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
         """Gives all that comes out of a pipeline."""

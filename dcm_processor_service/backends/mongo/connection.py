@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pymongo import ReadPreference
 
 from dcm_processor_service.backends.mongo.documents import CODEC
-from dcm_processor_service.backends.mongo.failures import translated
+from dcm_processor_service.backends.mongo.failures import translated_url
+from dcm_processor_service.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 
     from pymongo.results import UpdateResult
 
     from dcm_processor_service.backends.mongo.documents import Document
     from dcm_processor_service.ports import StoreLocation
 
-__all__ = ["Collection", "LazyClient", "Sort"]
+__all__ = ["Ahead", "Collection", "LazyClient", "Sort", "find_in_lanes"]
 
 Sort = list[tuple[str, int]]
+
+
+LANES = 2
+"""How many bulk reads are under way at once: one waits for the network while the other decodes."""
+
+
+class Ahead(Protocol):
+    """Documents that are on their way; awaiting gives them."""
+
+    def __await__(self) -> Generator[Any, Any, list[Document]]:
+        """Waits for the documents."""
+
+    def cancel(self) -> bool:
+        """Says that nobody will wait."""
 
 
 class Collection(Protocol):
@@ -30,6 +46,9 @@ class Collection(Protocol):
         self, query: Document, *, projection: Any = None, sort: Sort | None = None, limit: int = 0
     ) -> list[Document]:
         """Gives all documents (or ``limit``) that the query finds."""
+
+    def find_ahead(self, query: Document, *, sort: Sort) -> Ahead:
+        """Begins to find, in another thread or task."""
 
     async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
         """Gives all that comes out of a pipeline."""
@@ -53,6 +72,29 @@ class Collection(Protocol):
         """Makes an index unless it is there."""
 
 
+async def find_in_lanes(
+    collection: Collection, queries: Sequence[Document], sort: Sort
+) -> AsyncGenerator[list[Document], None]:
+    """Gives what each query finds, in the order of the queries, while later ones are under way."""
+    if len(queries) == 1:
+        yield await collection.find(queries[0], sort=sort)
+        return
+    waiting = iter(queries)
+    under_way: deque[Ahead] = deque()
+    try:
+        while True:
+            for query in waiting:
+                under_way.append(collection.find_ahead(query, sort=sort))
+                if len(under_way) == LANES:
+                    break
+            if not under_way:
+                return
+            yield await under_way.popleft()
+    finally:
+        for ahead in under_way:
+            ahead.cancel()
+
+
 class LazyClient:
     """A driver's client, made at the first use, so that opening a backend neither connects nor resolves names."""
 
@@ -61,6 +103,7 @@ class LazyClient:
         self._make = make
         self._options = options
         self._client: Any = None
+        self._closed = False
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -69,8 +112,10 @@ class LazyClient:
     def collection(self, name: str) -> Any:
         """Gives the driver's collection."""
         with self._lock:
+            if self._closed:
+                raise StoreError("the store is closed; use it inside the container or context manager that opened it")
             if self._client is None:
-                with translated():
+                with translated_url():
                     self._client = self._make(self._location.url, **self._timeouts(), **self._options)
             client = self._client
         # a job reads what the job before it has just written: never from a secondary that lags behind
@@ -87,6 +132,7 @@ class LazyClient:
     def close(self) -> None:
         """Closes the client, if one was made."""
         with self._lock:
+            self._closed = True
             if self._client is not None:
                 self._client.close()
                 self._client = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
 
+from dcm_processor_service.backends.mongo.connection import find_in_lanes
 from dcm_processor_service.backends.mongo.documents import (
     by_id,
     either,
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["MongoDicomRepository"]
 
 GROUP_FILES = 25
-GROUP_BYTES = 64 * 1024 * 1024
+GROUP_BYTES = 32 * 1024 * 1024
+"""Up to three groups are in memory: the one that is handed out, and two under way."""
+
 _COPIES_SHOWN = 5
 
 
@@ -83,13 +87,15 @@ class MongoDicomRepository:
             StoredFileNotFoundError: A file is gone.
             StoredValueError: A file is not complete.
         """
-        for group in _groups(instances):
-            query = {"files_id": either(*(member.id for member in group))}
-            chunks: dict[str, list[Document]] = {}
-            for chunk in await self._chunks.find(query, sort=[("files_id", 1), ("n", 1)]):
-                chunks.setdefault(id_text(chunk["files_id"]), []).append(chunk)
-            for member in group:
-                yield member, _content(member, chunks.get(member.id, []))
+        groups = list(_groups(instances))
+        queries = [{"files_id": either(*(member.id for member in group))} for group in groups]
+        async with aclosing(find_in_lanes(self._chunks, queries, [("files_id", 1), ("n", 1)])) as answers:
+            for group in groups:
+                chunks: dict[str, list[Document]] = {}
+                for chunk in await answers.__anext__():
+                    chunks.setdefault(id_text(chunk["files_id"]), []).append(chunk)
+                for member in group:
+                    yield member, _content(member, chunks.get(member.id, []))
 
 
 def _groups(instances: Sequence[Instance]) -> Iterator[list[Instance]]:

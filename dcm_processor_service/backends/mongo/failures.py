@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bson.errors import BSONError, InvalidDocument, InvalidStringData
+from bson.errors import BSONError, InvalidDocument
 from pymongo import errors as driver
 from pymongo.errors import (
     BulkWriteError,
@@ -36,7 +36,7 @@ from dcm_processor_service.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DuplicateIdError", "NoNumberError", "translated"]
+__all__ = ["DuplicateIdError", "NoNumberError", "translated", "translated_url"]
 
 _URL_VARIABLE = "DCM-PROCESSOR-SERVICE-DB-URL"
 _NO_ANSWER = (
@@ -77,19 +77,11 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except (driver.ConfigurationError, InvalidStringData) as error:
-        if isinstance(error, InvalidStringData):
-            raise UnsupportedValueError("the value holds a text that is no UTF-8; decode it properly") from error
-        # the driver's text quotes the URL, and with it perhaps a password
-        raise ConfigurationError(
-            f"{_URL_VARIABLE} is no usable MongoDB connection string ({type(error).__name__}); expected is such as "
-            "mongodb://user:password@host:27017, with user and password percent-encoded"
-        ) from None
+    except driver.ConfigurationError as error:
+        raise _bad_url(error) from None
     except (InvalidDocument, OverflowError, DocumentTooLarge) as error:
         raise UnsupportedValueError(
-            _TOO_LARGE
-            if isinstance(error, DocumentTooLarge)
-            else "the value holds something that BSON cannot; see .data"
+            _TOO_LARGE if isinstance(error, DocumentTooLarge) else "the value holds something that BSON cannot hold"
         ) from error
     except BSONError as error:
         raise StoredValueError(
@@ -97,6 +89,27 @@ def translated() -> Iterator[None]:
         ) from error
     except PyMongoError as error:
         raise _from_driver(error) from error
+
+
+@contextmanager
+def translated_url() -> Iterator[None]:
+    """Turns what the driver raises while it reads the URL into this package's errors.
+
+    Raises:
+        ConfigurationError: The URL is malformed.
+    """
+    try:
+        yield
+    except (driver.ConfigurationError, ValueError) as error:
+        raise _bad_url(error) from None
+
+
+def _bad_url(error: Exception) -> ConfigurationError:
+    """Tells the kind of error alone: the driver's text quotes the URL, and with it perhaps a password."""
+    return ConfigurationError(
+        f"{_URL_VARIABLE} is no usable MongoDB connection string ({type(error).__name__}); expected is such as "
+        "mongodb://user:password@host:27017, with user and password percent-encoded"
+    )
 
 
 def _from_driver(error: PyMongoError) -> StoreError | ConfigurationError | UnsupportedValueError:

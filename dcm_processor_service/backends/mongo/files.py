@@ -8,10 +8,11 @@ new version; readers take the newest, and begin again when it is replaced under 
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.backends.mongo.connection import find_in_lanes
 from dcm_processor_service.backends.mongo.documents import (
     chunk_document,
     chunks_query,
@@ -132,14 +133,16 @@ class MongoFileRepository:
         count = -(-stored.size_bytes // chunk_bytes)
         step = max(1, BATCH_BYTES // chunk_bytes)
         digest, size_bytes = hashlib.sha256(), 0
-        for first in range(0, count, step):
-            last = min(first + step, count)
-            rows = await self._chunks.find(chunks_query(document["_id"], first, last), sort=[("n", 1)])
-            if [row["n"] for row in rows] != list(range(first, last)):
-                return "chunks of it are missing"
-            blocks = [bytes(row["data"]) for row in rows]
-            size_bytes += sum(map(len, blocks))
-            await self._offload(partial(_write_blocks, blocks, sink, digest))
+        ranges = [(first, min(first + step, count)) for first in range(0, count, step)]
+        queries = [chunks_query(document["_id"], first, last) for first, last in ranges]
+        async with aclosing(find_in_lanes(self._chunks, queries, [("n", 1)])) as answers:
+            for first, last in ranges:
+                rows = await answers.__anext__()
+                if [row["n"] for row in rows] != list(range(first, last)):
+                    return "chunks of it are missing"
+                blocks = [row["data"] for row in rows]
+                size_bytes += sum(map(len, blocks))
+                await self._offload(partial(_write_blocks, blocks, sink, digest))
         if size_bytes != stored.size_bytes:
             return f"it has {size_bytes} bytes in place of {stored.size_bytes}"
         return "" if stored.sha256 in {None, digest.hexdigest()} else "its checksum differs"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
 
 from dcm_processor_service.backends.mongo import job_documents
 from dcm_processor_service.backends.mongo.dicom import MongoDicomRepository
@@ -12,7 +13,7 @@ from dcm_processor_service.backends.mongo.files import MongoFileRepository
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from dcm_processor_service.backends.mongo.connection import Collection
     from dcm_processor_service.backends.mongo.documents import Document
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from dcm_processor_service.ports import JobKey, NormalValue, Offload
 
 __all__ = ["MongoDataRepository", "MongoJobRepository", "MongoPeerRepository", "bundle"]
+
+T = TypeVar("T")
+
+UPSERT_ATTEMPTS = 5
 
 
 def bundle(collection: Callable[[str], Collection], offload: Offload) -> Backend:
@@ -57,10 +62,7 @@ class MongoDataRepository:
             query |= equals_literal("value", expected)
             return (await self._values.update_one(query, {"$set": {"value": value}})).matched_count > 0
         change = {"$set": {"value": value}, "$setOnInsert": new}
-        try:
-            await self._values.update_one(query, change, upsert=True)
-        except DuplicateIdError:  # another writer made the document meanwhile: now it is found
-            await self._values.update_one(query, change, upsert=True)
+        await _settled(lambda: self._values.update_one(query, change, upsert=True))
         return True
 
     async def _insert(self, query: Document, new: Document) -> bool:
@@ -73,10 +75,7 @@ class MongoDataRepository:
         """Adds to a number."""
         query, change = data_query(key, name), {"$inc": {"value": by}, "$setOnInsert": new_data(key, name)}
         try:
-            try:
-                changed = await self._values.find_one_and_update(query, change)
-            except DuplicateIdError:
-                changed = await self._values.find_one_and_update(query, change)
+            changed = await _settled(lambda: self._values.find_one_and_update(query, change))
         except NoNumberError:
             return None
         return plain(changed["value"], f"the data {name!r}")
@@ -93,6 +92,14 @@ class MongoDataRepository:
             name = str(row["name"])
             found.setdefault(name, plain(row.get("value"), f"the data {name!r}"))
         return sorted(found.items())
+
+
+async def _settled(upsert: Callable[[], Awaitable[T]]) -> T:
+    """Repeats an upsert when another writer made the document meanwhile: then it is found, unless removed again."""
+    for _attempt in range(UPSERT_ATTEMPTS - 1):
+        with suppress(DuplicateIdError):
+            return await upsert()
+    return await upsert()
 
 
 class MongoJobRepository:
