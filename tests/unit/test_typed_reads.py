@@ -1,0 +1,100 @@
+"""Session data read as a type: models, dataclasses, enums and generics of those."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from pydantic import BaseModel, Field
+
+from dcm_processor_service.codec import from_normal, to_normal
+from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Lesion(BaseModel):
+    label: Literal["liver", "kidney"]
+    size_mm: tuple[float, float] = (1, 2)
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+
+
+class Owner(BaseModel):
+    pet: Cat | Dog = Field(discriminator="kind")
+
+
+@dataclass
+class Box:
+    low: tuple[int, int]
+    lesion: Lesion | None = None
+
+
+UTC_MOMENT = datetime(2024, 2, 29, 12, 30, 15, 123_000, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("value", "as_type", "read"),
+    [
+        ({"label": "liver", "size_mm": [3, 4]}, Lesion, Lesion(label="liver", size_mm=(3, 4))),
+        ({"low": [1, 2], "lesion": None}, Box, Box((1, 2))),
+        ("red", Colour, Colour.RED),
+        (3, Level, Level.HIGH),
+        ("a/b", Path, Path("a/b")),
+        ([1, 2], tuple[int, int], (1, 2)),
+        ([1, 2], set[int], {1, 2}),
+        (1, float, 1.0),
+        (UTC_MOMENT, datetime, UTC_MOMENT),
+        (b"x", bytes, b"x"),
+        (None, type(None), None),
+        ({"a": 1}, dict[str, int], {"a": 1}),
+    ],
+    ids=repr,
+)
+def test_a_typed_read_turns_the_normal_form_back(value: object, as_type: Any, read: object) -> None:
+    found = from_normal(value, as_type, "name")
+    assert found == read
+    assert type(found) is type(read)
+    assert from_normal(to_normal(read) if not isinstance(read, set) else [1, 2], as_type, "name") == read
+
+
+@pytest.mark.parametrize(
+    ("value", "as_type", "fault"),
+    [
+        ({"label": "SECRET", "size_mm": ["SECRET", 1]}, Lesion, r"label: .*size_mm\.0: "),
+        ({"pet": {"kind": "SECRET"}}, Owner, "pet: its tag"),
+        ("SECRET", int, "value: Input should be a valid integer"),
+        ("SECRET", datetime, "value: "),
+        (["SECRET"], dict[str, int], "value: Input should be a valid dictionary"),
+    ],
+    ids=["model", "union", "int", "datetime", "dict"],
+)
+def test_a_failed_typed_read_names_the_fields_and_no_value(value: object, as_type: Any, fault: str) -> None:
+    with pytest.raises(StoredValueError, match=fault) as caught:
+        from_normal(value, as_type, "finding")
+    assert "'finding'" in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_a_type_that_nothing_is_read_as_is_refused_as_such() -> None:
+    with pytest.raises(UnsupportedValueError, match="cannot be read as ndarray"):
+        from_normal([1], np.ndarray, "mask")
