@@ -194,7 +194,10 @@ class RuntimeSettings(BaseSettings):
     @classmethod
     def without_environment(cls, **values: Any) -> Self:
         """Gives settings of these values and the defaults; the environment is not read."""
-        defaults = {name: field.default for name, field in cls.model_fields.items() if not field.is_required()}
+        defaults = {
+            name: _Fault("is not set") if field.is_required() else field.default
+            for name, field in cls.model_fields.items()
+        }
         return cls(**(defaults | values))
 
     @property
