@@ -51,7 +51,7 @@ class Dcm2niixImage:
 
 
 def run_dcm2niix(
-    paths: Sequence[Path], folder: Path, report: SeriesReport, timeout_s: float
+    paths: Sequence[Path], folder: Path, report: SeriesReport, timeout_s: float, program: str = ""
 ) -> tuple[Dcm2niixImage, ...]:
     """Converts files and gives the images, in stable order, once they hold as many slices as the headers.
 
@@ -60,6 +60,7 @@ def run_dcm2niix(
         folder: Takes the result; temporary, it is the caller's to remove.
         report: What the inspection found.
         timeout_s: After which dcm2niix is stopped.
+        program: Path of another dcm2niix than the installed one.
 
     Raises:
         NiftiConversionError: dcm2niix is not installed, failed, took too long, or wrote something else.
@@ -70,7 +71,7 @@ def run_dcm2niix(
             (Path(inputs) / f"{number:06}.dcm").symlink_to(path.resolve())
         out = folder / "out"
         out.mkdir()
-        _execute([_program(), *_ARGUMENTS, "-o", str(out), inputs], uid, timeout_s)
+        _execute([program or _program(), *_ARGUMENTS, "-o", str(out), inputs], uid, timeout_s)
     images = tuple(_images(out))
     if not images:
         raise NiftiConversionError(f"dcm2niix gave no image for series {uid}: try the engine native")

@@ -18,7 +18,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from dcm_processor_service.errors import (
     InvalidSeriesError,
@@ -41,12 +41,9 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.dcm2niix import Dcm2niixImage
     from dcm_processor_service.imaging.inspect import Inspection
-    from dcm_processor_service.imaging.policies import Policy
-    from dcm_processor_service.imaging.sidecar import SidecarKind
+    from dcm_processor_service.ports import Engine, Policy, Sidecar
 
-__all__ = ["AutoConverter", "Engine"]
-
-Engine: TypeAlias = Literal["auto", "native", "dcm2niix", "dicom2nifti"]
+__all__ = ["AutoConverter"]
 
 ENGINES = ("auto", "native", "dcm2niix", "dicom2nifti")
 
@@ -67,7 +64,7 @@ _DCM2NIIX_SPLITS = frozenset(
 
 @dataclass(frozen=True)
 class AutoConverter:
-    """Converts a series with the engine that suits it; a :class:`~dcm_processor_service.ports.NiftiConverter`.
+    """Converts a series with the engine that suits it.
 
     Args:
         engine: ``auto``, or one by name.
@@ -75,12 +72,14 @@ class AutoConverter:
             :mod:`dcm_processor_service.imaging.policies`.
         sidecar: The JSON beside each image: ``bids``, ``simplified`` or ``none``.
         timeout_s: After which dcm2niix is stopped.
+        dcm2niix_program: Path of another dcm2niix than the one that is installed with this package.
     """
 
     engine: Engine = "auto"
     policy: Policy = "strict"
-    sidecar: SidecarKind = "bids"
+    sidecar: Sidecar = "bids"
     timeout_s: float = 600.0
+    dcm2niix_program: str = ""
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -170,7 +169,7 @@ class AutoConverter:
             raise refusal(report, refused)
         destination.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".dcm2niix-") as folder:
-            images = run_dcm2niix(_image_paths(inspection), Path(folder), report, self.timeout_s)
+            images = run_dcm2niix(_image_paths(inspection), Path(folder), report, self.timeout_s, self.dcm2niix_program)
             if self.policy == "largest":
                 images = (max(images, key=lambda image: _voxels(image.shape)),)
             elif len(images) > 1 and self.policy != "split":

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.frames import FrameInfo
     from dcm_processor_service.imaging.inspect import Inspection
-    from dcm_processor_service.imaging.policies import Policy
     from dcm_processor_service.imaging.stack import Stack
     from dcm_processor_service.models import SeriesReport
+    from dcm_processor_service.ports import Policy
 
 __all__ = ["read_volume", "read_volumes", "volumes_of"]
 

@@ -63,7 +63,7 @@ _REFUSALS = {
 
 
 class Dicom2NiftiConverter:
-    """Converts one ordinary CT or MR series with dicom2nifti; a :class:`~dcm_processor_service.ports.NiftiConverter`.
+    """Converts one ordinary CT or MR series with dicom2nifti.
 
     The result is stored as acquired: voxel axes are column, row, slice, as the affine says.
     """

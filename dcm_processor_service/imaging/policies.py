@@ -12,7 +12,7 @@ No policy makes a volume of damaged files, colour, mosaics, or images that do no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError, UnsupportedValueError
 from dcm_processor_service.imaging.stack import uniform_runs
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.inspect import Inspection
     from dcm_processor_service.imaging.stack import Stack
     from dcm_processor_service.models import Finding, SeriesReport
+    from dcm_processor_service.ports import Policy
 
-__all__ = ["Policy", "check_policy", "chosen_stacks", "open_findings", "refusal"]
-
-Policy: TypeAlias = Literal["strict", "split", "largest", "resample"]
+__all__ = ["check_policy", "chosen_stacks", "open_findings", "refusal"]
 
 POLICIES = ("strict", "split", "largest", "resample")
 

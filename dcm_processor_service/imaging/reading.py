@@ -33,7 +33,7 @@ from dcm_processor_service.imaging.attributes import Header, number, numbers, te
 from dcm_processor_service.imaging.geometry import FloatArray, cluster_positions, slice_normal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pydicom import Dataset
@@ -47,7 +47,6 @@ __all__ = [
     "order_instances",
     "read_header",
     "read_instance",
-    "read_instances",
     "temporal_key",
 ]
 
@@ -154,12 +153,6 @@ def read_header(path: Path) -> FileDataset:
     return header
 
 
-def read_instances(paths: Iterable[Path]) -> list[InstanceFile]:
-    """Reads many files up to their pixel data, as :func:`read_instance` does."""
-    with contained():
-        return [read_instance(path) for path in paths]
-
-
 def _read_open_file(path: Path, file: BinaryIO) -> InstanceFile:
     found: list[tuple[int, str, int]] = []
 
@@ -239,7 +232,10 @@ class PydicomReader:
         Raises:
             InvalidSeriesError: A file is no DICOM file or ends inside its header.
         """
-        return [instance.path for instance in order_instances(read_instances(paths))]
+        from dcm_processor_service.imaging.scan import scan_instance
+
+        with contained():
+            return [instance.path for instance in order_instances([scan_instance(path) for path in paths])]
 
     def datasets(self, paths: Sequence[Path]) -> Iterator[Dataset]:
         """Reads whole files, pixel data included, one at a time and in the given order.

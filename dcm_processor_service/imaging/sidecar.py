@@ -6,7 +6,7 @@ import math
 import re
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from pydicom.datadict import keyword_for_tag
 
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
 
     from dcm_processor_service.imaging.volume import Volume
+    from dcm_processor_service.ports import Sidecar
 
-__all__ = ["SidecarKind", "bids_metadata", "get_simplified_json", "write_with_sidecar"]
-
-SidecarKind: TypeAlias = Literal["bids", "simplified", "none"]
+__all__ = ["bids_metadata", "get_simplified_json", "write_with_sidecar"]
 
 _MILLI = 1e-3
 
@@ -184,7 +183,7 @@ def _plain(element: DataElement) -> Any:
     return values[0] if len(values) == 1 and not isinstance(values[0], dict) else values
 
 
-def sidecar_content(volume: Volume, kind: SidecarKind) -> Mapping[str, Any]:
+def sidecar_content(volume: Volume, kind: Sidecar) -> Mapping[str, Any]:
     """Gives the JSON that lies beside a volume; for ``simplified`` with the number of slices, of one volume of a 4D."""
     if kind == "simplified":
         return get_simplified_json(volume.header, volume.shape[volume.slice_axis]) if volume.header is not None else {}
@@ -194,7 +193,7 @@ def sidecar_content(volume: Volume, kind: SidecarKind) -> Mapping[str, Any]:
 
 
 def write_with_sidecar(
-    volume: Volume, image: nib.nifti1.Nifti1Image, path: Path, kind: SidecarKind = "bids", name: str = ""
+    volume: Volume, image: nib.nifti1.Nifti1Image, path: Path, kind: Sidecar = "bids", name: str = ""
 ) -> NiftiFiles:
     """Writes an image and its JSON; see :meth:`Volume.to_nifti`.
 

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
     from dcm_processor_service.imaging.resampling import Interpolation
-    from dcm_processor_service.imaging.sidecar import SidecarKind
     from dcm_processor_service.models import SeriesReport
-    from dcm_processor_service.ports import NiftiFiles
+    from dcm_processor_service.ports import NiftiFiles, Sidecar
 
 __all__ = ["DisplayWindow", "Rescale", "SliceSource", "Volume"]
 
@@ -204,8 +203,8 @@ class Volume:
     @overload
     def to_nifti(self, path: None = None) -> nib.nifti1.Nifti1Image: ...
     @overload
-    def to_nifti(self, path: Path, sidecar: SidecarKind = "bids") -> NiftiFiles: ...
-    def to_nifti(self, path: Path | None = None, sidecar: SidecarKind = "bids") -> nib.nifti1.Nifti1Image | NiftiFiles:
+    def to_nifti(self, path: Path, sidecar: Sidecar = "bids") -> NiftiFiles: ...
+    def to_nifti(self, path: Path | None = None, sidecar: Sidecar = "bids") -> nib.nifti1.Nifti1Image | NiftiFiles:
         """Gives the volume as a NIfTI image in memory, or writes it to a file.
 
         In memory nothing is copied, compressed or written. On disk the file appears whole or not at all, gzipped when

@@ -1,0 +1,161 @@
+"""Real scans against results that are known: voxels identical and affine equal, or the right refusal."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.attributes import ScannedHeader
+from dcm_processor_service.imaging.engines import AutoConverter
+from dcm_processor_service.imaging.frames import frames_of
+from dcm_processor_service.imaging.inspect import inspect_series
+from dcm_processor_service.imaging.native import read_volumes
+from dcm_processor_service.imaging.reading import read_instance
+from dcm_processor_service.imaging.scan import scan_instance
+from dcm_processor_service.models import SeriesKind
+
+SETS = Path(__file__).parents[3].parent / "shared" / "data"
+
+pytestmark = pytest.mark.skipif(
+    not SETS.is_dir(), reason="the public reference sets are not beside the repository (../shared/data)"
+)
+
+NIH = "dcm_qa_nih/In/20180918GE/mr_000"
+MOSAIC = "dcm_qa_nih/In/20180918Si/mr_000"
+
+
+def files(folder: str, unpack_to: Path) -> list[Path]:
+    """The DICOM files of a folder; gzipped ones are unpacked."""
+    found = []
+    for path in sorted((SETS / folder).iterdir()):
+        if path.suffix == ".gz":
+            plain = unpack_to / path.stem
+            plain.write_bytes(gzip.decompress(path.read_bytes()))
+            found.append(plain)
+        elif path.suffix in {".dcm", ".img", ""} and path.is_file() and path.name != "LICENSE":
+            found.append(path)
+    return found
+
+
+def same(image: nib.nifti1.Nifti1Image, reference: Path, relative: float = 0.0) -> None:
+    known = nib.funcs.as_closest_canonical(nib.nifti1.Nifti1Image.from_filename(SETS / reference))
+    own = nib.funcs.as_closest_canonical(image)
+    assert own.shape == known.shape
+    np.testing.assert_allclose(own.affine, known.affine, atol=1e-3)
+    np.testing.assert_allclose(own.get_fdata(), known.get_fdata(), rtol=relative, atol=relative * 1000)
+
+
+@pytest.mark.parametrize("number", [4, 5, 6, 7])
+def test_ge_epi_through_the_native_engine(tmp_path: Path, number: int) -> None:
+    paths = files(f"{NIH}{number}", tmp_path)
+    result = AutoConverter().convert(paths, tmp_path / "x.nii.gz")
+    assert (result.engine, result.volumes[0].shape) == ("native", (64, 64, 15, 10))
+    image = nib.nifti1.Nifti1Image.from_filename(tmp_path / "x.nii.gz")
+    same(image, Path(f"dcm_qa_nih/Ref/DCM2NIIX_regression_test_{number}.nii"))
+    assert image.get_data_dtype() == np.int16
+
+
+@pytest.mark.parametrize("name", ["AP_3", "PA_4", "RL_5", "LR_6"])
+@pytest.mark.parametrize("engine", ["auto", "dicom2nifti"])
+def test_siemens_mosaics(tmp_path: Path, name: str, engine: Any) -> None:
+    paths = files(f"{MOSAIC}{name[-1]}", tmp_path)
+    assert inspect_series(paths).kind is SeriesKind.MOSAIC
+    result = AutoConverter(engine).convert(paths, tmp_path / "x.nii")
+    assert result.engine == ("dcm2niix" if engine == "auto" else engine)
+    same(nib.nifti1.Nifti1Image.from_filename(tmp_path / "x.nii"), Path(f"dcm_qa_nih/Ref/EPI_PE={name}.nii"))
+    with pytest.raises(InvalidSeriesError, match="MOSAIC"):
+        read_volumes(paths, "split")
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("12bitSigned_0x0F0F", 4), ("12bitUnsigned", 2), ("12bitUnsigned_0x0F0F", 3)]
+)
+def test_twelve_bits_with_overlays_in_the_rest(tmp_path: Path, name: str, number: int) -> None:
+    AutoConverter().convert([SETS / f"dcm_qa_12bit/In/{name}.dcm"], tmp_path / "x.nii.gz")
+    same(nib.nifti1.Nifti1Image.from_filename(tmp_path / "x.nii.gz"), Path(f"dcm_qa_12bit/Ref/{number}.nii"))
+
+
+def test_siemens_enhanced(tmp_path: Path) -> None:
+    paths = files("dcm_qa_enh/In/Siemens/XA10", tmp_path)
+    [volume] = read_volumes(paths)
+    same(volume.to_nifti(), Path("dcm_qa_enh/Ref/Siemens_REST1_w_SMS_PF7-8_6.nii"))
+    assert len({source.sop_instance_uid for line in volume.sources for source in line}) == 4
+
+
+def test_philips_enhanced_holds_two_kinds_of_image(tmp_path: Path) -> None:
+    paths = files("dcm_qa_enh/In/Philips", tmp_path)
+    with pytest.raises(InvalidSeriesError, match="MULTI_VOLUME"):
+        read_volumes(paths)
+    field_map, magnitude = read_volumes(paths, "split")
+    # the reference's scaling factors are float32 with an error of their own
+    same(magnitude.to_nifti(), Path("dcm_qa_enh/Ref/Philips_WIP_B0_NS_801_e1.nii"), relative=1e-6)
+    same(field_map.to_nifti(), Path("dcm_qa_enh/Ref/Philips_WIP_B0_NS_801_e2_fieldmaphz.nii"), relative=1e-5)
+    result = AutoConverter("dcm2niix", "split").convert(paths, tmp_path / "x.nii")
+    same(nib.nifti1.Nifti1Image.from_filename(result.paths[0]), Path("dcm_qa_enh/Ref/Philips_WIP_B0_NS_801_e1.nii"))
+
+
+def test_one_scan_through_two_archives_is_one_volume(tmp_path: Path) -> None:
+    for folder in ("Agfa", "Siemens"):
+        (tmp_path / folder).mkdir()
+    [agfa] = read_volumes(files("dcm_qa_agfa/Agfa", tmp_path / "Agfa"))
+    [siemens] = read_volumes(files("dcm_qa_agfa/Siemens", tmp_path / "Siemens"))
+    assert agfa.shape == (64, 64, 25, 4)
+    np.testing.assert_array_equal(agfa.array, siemens.array)
+    np.testing.assert_array_equal(agfa.affine_lps, siemens.affine_lps)
+
+
+def test_a_ct_with_variable_steps_and_tilt_gets_no_uniform_affine(tmp_path: Path) -> None:
+    paths = files("dcm_qa_ct/In/GE", tmp_path)
+    report = inspect_series(paths)
+    assert {"MIXED_SPACING", "GANTRY_TILT"} <= report.codes
+    assert report.parts[0].tilt_deg == pytest.approx(18.5, abs=0.1)
+    for engine in ("auto", "native", "dcm2niix", "dicom2nifti"):
+        with pytest.raises(InvalidSeriesError, match="MIXED_SPACING"):
+            AutoConverter(engine).convert(paths, tmp_path / "x.nii")
+    runs = read_volumes(paths, "split")
+    assert [run.shape[2] for run in runs] == [14, 14]
+    [upright] = read_volumes(paths, "resample")
+    assert not upright.is_sheared
+
+
+def test_philips_diffusion_comes_with_its_gradients(tmp_path: Path) -> None:
+    paths = [path for path in files("dcm_qa_philips_dwi/In/cl/DICOM", tmp_path) if frames_of(scan_instance(path))]
+    result = AutoConverter().convert(paths, tmp_path / "out" / "x.nii.gz")
+    assert result.engine == "dcm2niix"
+    assert result.volumes[0].shape == (112, 112, 32, 17)
+    known = (SETS / "dcm_qa_philips_dwi/Ref/701_DTI_Biobank_2mm_MB3S2_EPI_cl.bval").read_text().split()
+    assert sorted((tmp_path / "out" / "x.bval").read_text().split()) == sorted(known)
+    [native] = read_volumes(paths)
+    by_reference = nib.funcs.as_closest_canonical(nib.nifti1.Nifti1Image.from_filename(tmp_path / "out" / "x.nii.gz"))
+    np.testing.assert_allclose(nib.funcs.as_closest_canonical(native.to_nifti()).affine, by_reference.affine, atol=1e-3)
+
+
+def test_the_quick_scan_finds_what_pydicom_finds(tmp_path: Path) -> None:
+    """The same record for every file, whether scanned or read whole."""
+    folders = [f"{NIH}4", f"{MOSAIC}3", "dcm_qa_ct/In/GE", "dcm_qa_philips_dwi/In/cl/DICOM", "dcm_qa_12bit/In"]
+    scanned = 0
+    for folder in folders:
+        for path in files(folder, tmp_path)[:40]:
+            quick, whole = scan_instance(path), read_instance(path)
+            scanned += isinstance(quick.header, ScannedHeader)
+            assert quick.pixels == whole.pixels
+            assert quick.transfer_syntax_uid == whole.transfer_syntax_uid
+            assert quick.sop_instance_uid == whole.sop_instance_uid
+            for one, other in zip(frames_of(quick), frames_of(whole), strict=True):
+                assert (one.orientation, one.position, one.pixel_spacing) == (
+                    other.orientation,
+                    other.position,
+                    other.pixel_spacing,
+                )
+                assert (one.slope, one.intercept, one.pixel_format) == (
+                    other.slope,
+                    other.intercept,
+                    other.pixel_format,
+                )
+    assert scanned > 100

@@ -1,0 +1,215 @@
+"""Which engine runs, what it says of itself, and that nothing wrong of dcm2niix's is ever taken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.uid import UID
+
+from dcm_processor_service.errors import (
+    InvalidNameError,
+    InvalidSeriesError,
+    NiftiConversionError,
+    UnsupportedTransferSyntaxError,
+    UnsupportedValueError,
+)
+from dcm_processor_service.imaging.engines import AutoConverter
+from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
+
+RECIPE = Recipe(columns=12, rows=10, slices=6, signed=True, bits_stored=12, rescale=("1", "-1024"))
+
+
+def loaded(path: Path) -> nib.nifti1.Nifti1Image:
+    image: nib.nifti1.Nifti1Image = nib.funcs.as_closest_canonical(nib.nifti1.Nifti1Image.from_filename(path))
+    return image
+
+
+@pytest.fixture
+def ct(tmp_path: Path) -> list[Path]:
+    (tmp_path / "in").mkdir()
+    return single_frame(RECIPE, tmp_path / "in")
+
+
+@pytest.mark.parametrize("engine", ["auto", "native", "dcm2niix", "dicom2nifti"])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_all_engines_agree_on_a_plain_ct(tmp_path: Path, ct: list[Path], engine: Any, suffix: str) -> None:
+    converter = AutoConverter(engine)
+    target = tmp_path / "out" / f"ct{suffix}"
+    files = converter.convert(ct, target)
+    assert files.engine == ("native" if engine == "auto" else engine)
+    assert files.paths == (target,)
+    assert target.read_bytes()[:2] == (b"\x1f\x8b" if suffix.endswith("gz") else b"\x5c\x01")
+    native = tmp_path / "native.nii"
+    AutoConverter("native").convert(ct, native)
+    np.testing.assert_array_equal(loaded(target).get_fdata(), loaded(native).get_fdata())
+    np.testing.assert_allclose(loaded(target).affine, loaded(native).affine, atol=1e-4)
+    assert sorted(path.name for path in target.parent.iterdir()) == ["ct.json", target.name]
+    content = (tmp_path / "out" / "ct.json").read_text()
+    assert "SECRET" not in content.upper()
+    assert json.loads(content)["Modality"] == "CT"
+    [volume] = files.volumes
+    image = nib.nifti1.Nifti1Image.from_filename(target)
+    assert volume.shape == image.shape
+    np.testing.assert_allclose(np.array(volume.affine_ras), image.affine, atol=1e-4)
+
+
+def test_the_result_says_why(tmp_path: Path, ct: list[Path]) -> None:
+    assert AutoConverter().convert(ct, tmp_path / "a.nii").reason == "one uniform volume"
+    four_d = multi_frame(Recipe(volumes=2), tmp_path)
+    assert AutoConverter().convert(four_d, tmp_path / "b.nii").reason == "a clean 4D stack"
+    assert AutoConverter("dcm2niix").convert(ct, tmp_path / "c.nii").reason == "asked for"
+
+
+@pytest.mark.parametrize("engine", ["auto", "native", "dcm2niix", "dicom2nifti"])
+def test_the_check_comes_before_any_engine(tmp_path: Path, ct: list[Path], engine: Any) -> None:
+    ordered = sorted(ct, key=lambda path: float(dcmread(path).ImagePositionPatient[2]))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InvalidSeriesError, match="MISSING_SLICES") as caught:
+        AutoConverter(engine).convert([*ordered[:2], *ordered[3:]], tmp_path / "out" / "x.nii")
+    assert caught.value.report is not None
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_several_volumes_are_named_files_in_stable_order(tmp_path: Path) -> None:
+    recipe = Recipe(volumes=2, modality="MR")
+    paths = single_frame(recipe, tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        ds.EchoTime = str(int(ds.TemporalPositionIdentifier) * 4)
+        del ds.TemporalPositionIdentifier
+        ds.save_as(path)
+    files = AutoConverter(policy="split").convert(paths, tmp_path / "out" / "x.nii.gz")
+    assert [path.name for path in files.paths] == ["x_echo-1.nii.gz", "x_echo-2.nii.gz"]
+    assert [path.name for path in files.sidecars] == ["x_echo-1.json", "x_echo-2.json"]
+    assert [volume.name for volume in files.volumes] == ["echo-1", "echo-2"]
+    one = AutoConverter(policy="largest").convert(paths, tmp_path / "out" / "y.nii")
+    assert [path.name for path in one.paths] == ["y.nii"]
+
+
+def test_sidecars_of_all_kinds(tmp_path: Path, ct: list[Path]) -> None:
+    for engine in ("native", "dcm2niix", "dicom2nifti"):
+        simplified = AutoConverter(engine, sidecar="simplified").convert(ct, tmp_path / f"{engine}.nii")
+        content = json.loads(simplified.sidecars[0].read_text())
+        assert (content["Slices"], content["PatientID"]) == (6, "SECRET-ID")
+        none = AutoConverter(engine, sidecar="none").convert(ct, tmp_path / f"{engine}-2.nii")
+        assert none.sidecars == ()
+
+
+def test_a_converter_is_checked_when_it_is_made(tmp_path: Path, ct: list[Path]) -> None:
+    with pytest.raises(UnsupportedValueError, match="engine"):
+        AutoConverter("magic")  # type: ignore[arg-type]  # what the message is for
+    with pytest.raises(UnsupportedValueError, match="policy"):
+        AutoConverter(policy="hope")  # type: ignore[arg-type]  # what the message is for
+    with pytest.raises(InvalidNameError):
+        AutoConverter().convert(ct, tmp_path / "x.nrrd")
+
+
+def fake_dcm2niix(folder: Path, images: dict[str, tuple[int, ...]], ending: str = "exit 0") -> str:
+    """A program that takes dcm2niix's arguments and leaves images of the given names and shapes in the folder."""
+    made = folder / "made"
+    made.mkdir()
+    for name, shape in images.items():
+        nib.nifti1.Nifti1Image(np.zeros(shape, np.int16), np.eye(4)).to_filename(made / f"volume{name}.nii")
+    (made / "volume.bval").write_text("0 1000 1000")
+    (made / "volume.bvec").write_text("0 1 0")
+    program = folder / "fake-dcm2niix"
+    program.write_text(f'#!/bin/sh\nwhile [ "$1" != "-o" ]; do shift; done\ncp "{made}"/* "$2"\n{ending}\n')
+    program.chmod(0o700)
+    return str(program)
+
+
+CLEAN = (12, 10, 6)
+
+
+@pytest.mark.parametrize(
+    ("images", "ending", "message"),
+    [
+        ({"": CLEAN}, "exit 1", "exit code 1"),
+        ({}, "exit 0", "no image"),
+        ({"": (12, 10, 5)}, "exit 0", "wrote 5 slices"),
+        ({"": CLEAN, "_e2": CLEAN}, "exit 0", "wrote 12 slices"),
+        ({"_Eq": CLEAN, "_Tilt": CLEAN, "_ROI1": CLEAN}, "exit 0", "no image"),
+    ],
+)
+def test_what_dcm2niix_says_of_itself_is_not_trusted(
+    tmp_path: Path, ct: list[Path], images: dict[str, tuple[int, ...]], ending: str, message: str
+) -> None:
+    program = fake_dcm2niix(tmp_path, images, ending)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(NiftiConversionError, match=message):
+        AutoConverter("dcm2niix", dcm2niix_program=program).convert(ct, tmp_path / "out" / "x.nii")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_by_products_are_never_taken_for_the_series(tmp_path: Path, ct: list[Path]) -> None:
+    program = fake_dcm2niix(tmp_path, {"": CLEAN, "_Eq_1": (40, 40, 40), "_ROI2": (40, 40, 40)})
+    files = AutoConverter("dcm2niix", "largest", dcm2niix_program=program).convert(ct, tmp_path / "x.nii")
+    assert files.volumes[0].shape == CLEAN
+
+
+def test_dcm2niix_is_stopped_when_it_takes_too_long(tmp_path: Path, ct: list[Path]) -> None:
+    program = fake_dcm2niix(tmp_path, {}, "exec sleep 600")
+    with pytest.raises(NiftiConversionError, match=r"longer than 0\.2 s"):
+        AutoConverter("dcm2niix", timeout_s=0.2, dcm2niix_program=program).convert(ct, tmp_path / "x.nii")
+
+
+def test_a_missing_program_is_named(tmp_path: Path, ct: list[Path]) -> None:
+    with pytest.raises(NiftiConversionError, match="reinstall"):
+        AutoConverter("dcm2niix", dcm2niix_program=str(tmp_path / "absent")).convert(ct, tmp_path / "x.nii")
+
+
+def diffusion(folder: Path) -> list[Path]:
+    paths = single_frame(Recipe(columns=12, rows=10, volumes=3, slices=4, modality="MR"), folder)
+    for path in paths:
+        ds = dcmread(path)
+        ds.DiffusionBValue = 0.0 if ds.TemporalPositionIdentifier == 1 else 1000.0
+        ds.save_as(path)
+    return paths
+
+
+def test_diffusion_falls_back_to_native_and_says_so(tmp_path: Path) -> None:
+    paths = diffusion(tmp_path)
+    program = fake_dcm2niix(tmp_path, {}, "exit 3")
+    files = AutoConverter(dcm2niix_program=program).convert(paths, tmp_path / "out" / "x.nii")
+    assert files.engine == "native"
+    assert "without .bval" in files.reason
+    assert "exit code 3" in files.reason
+    assert files.volumes[0].shape == (12, 10, 4, 3)
+
+
+def test_b_values_and_gradients_are_kept(tmp_path: Path) -> None:
+    paths = diffusion(tmp_path)
+    program = fake_dcm2niix(tmp_path, {"": (12, 10, 4, 3)})
+    files = AutoConverter(dcm2niix_program=program).convert(paths, tmp_path / "out" / "x.nii.gz")
+    assert files.engine == "dcm2niix"
+    assert [path.name for path in files.sidecars] == ["x.json", "x.bval", "x.bvec"]
+    assert files.sidecars[1].read_text() == "0 1000 1000"
+
+
+def test_a_syntax_that_nothing_decodes_is_named(tmp_path: Path, ct: list[Path]) -> None:
+    for path in ct:
+        ds = dcmread(path)
+        ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.100")
+        ds.PixelData = b"\xfe\xff\x00\xe0\x00\x00\x00\x00\xfe\xff\x00\xe0\x08\x00\x00\x00" + b"\1" * 8
+        ds["PixelData"].VR = "OB"
+        ds["PixelData"].is_undefined_length = True
+        ds.save_as(path)
+    with pytest.raises(UnsupportedTransferSyntaxError, match="MPEG2"):
+        AutoConverter().convert(ct, tmp_path / "x.nii")
+
+
+def test_nothing_of_the_patient_in_any_message(tmp_path: Path) -> None:
+    found = get_testdata_file("MR_truncated.dcm", download=False)
+    assert isinstance(found, str)
+    ds = dcmread(found)
+    with pytest.raises(InvalidSeriesError) as caught:
+        AutoConverter().convert([Path(found)], tmp_path / "x.nii")
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate"):
+        assert str(ds.get(keyword, "absent") or "absent") not in str(caught.value)
