@@ -113,7 +113,7 @@ class Application:
         """Starts a part of the platform that runs until :meth:`stop`."""
         with self.log(part).open("ab") as log:
             self._processes[part] = subprocess.Popen(
-                [str(self.python), str(DRIVER), part.partition("-")[0], self.url, self.name, *arguments],
+                [str(self.python), str(DRIVER), self.url, self.name, part, *arguments],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -122,16 +122,16 @@ class Application:
                 start_new_session=True,  # so that a job that is running ends with the part that started it
             )
 
-    def run(self, part: str, *arguments: str) -> str:
-        """Runs a part of the platform to its end; gives what it printed."""
+    def run(self, part: str, *arguments: str, **variables: str) -> str:
+        """Runs a part of the platform to its end, or several with ``--`` between them; gives what it printed."""
         ended = subprocess.run(
-            [str(self.python), str(DRIVER), part, self.url, self.name, *arguments],
+            [str(self.python), str(DRIVER), self.url, self.name, part, *arguments],
             capture_output=True,
             text=True,
             check=False,
             timeout=COMMAND_S,
             stdin=subprocess.DEVNULL,
-            env=self.variables(),
+            env={**self.variables(), **variables},
             cwd=self.folder,
         )
         assert ended.returncode == 0, f"{part} ended with {ended.returncode}:\n{ended.stdout}\n{ended.stderr}"

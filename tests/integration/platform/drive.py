@@ -1,17 +1,20 @@
 """Runs one part of the platform, in the platform's own environment, with the classes that it publishes.
 
-The platform's application starts the same parts as threads of one process; here each is a process of its own::
+The platform's application starts the same parts as threads of one process; here each can be a process of its own::
 
-    python drive.py listener  URL DATABASE AE_TITLE PORT           # takes in images over C-STORE
-    python drive.py scheduler URL DATABASE DEVICE                  # makes sessions and jobs of complete patients
-    python drive.py worker    URL DATABASE DEVICE                  # works through the queue
-    python drive.py ingest    URL DATABASE PEER_ID FOLDER          # what the listener does with files, without DIMSE
-    python drive.py schedule  URL DATABASE DEVICE                  # what the scheduler does, once and without its wait
-    python drive.py run       URL DATABASE DEVICE JOB_ID…          # what the worker does, for these jobs in this order
+    python drive.py URL DATABASE listener AE_TITLE PORT      # takes in images over C-STORE
+    python drive.py URL DATABASE scheduler DEVICE            # makes sessions and jobs of complete patients
+    python drive.py URL DATABASE worker DEVICE               # works through the queue
+    python drive.py URL DATABASE ingest PEER_ID FOLDER       # what the listener does with files, without DIMSE
+    python drive.py URL DATABASE schedule DEVICE             # what the scheduler does, once and without its wait
+    python drive.py URL DATABASE run DEVICE [JOB_ID…]        # what the worker does, for these jobs or for all in turn
+
+Several parts, with ``--`` between them, run one after the other.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,10 +84,10 @@ def run(url: str, database: str, device: str, *job_ids: str) -> None:
     from mqas.worker import WorkerThread  # type: ignore[import-not-found]  # the platform's environment
 
     queue = Queue(url, channel=device, db_name=database, col_name="jobs", db_conn=url)
-    for job_id in job_ids:
+    for job_id in job_ids or itertools.repeat(None):
         job = queue.dequeue(job_id=job_id)
         if job is None:
-            sys.exit(f"the job {job_id} is not ready to run")
+            break
         thread = WorkerThread(
             job.payload["function_name"],
             args=job.payload["args"],
@@ -110,5 +113,12 @@ PARTS: dict[str, Callable[..., None]] = {
 }
 
 
+def main(url: str, database: str, *words: str) -> None:
+    text = "\0".join(words)
+    for part in text.split("\0--\0"):
+        name, *arguments = part.split("\0")
+        PARTS[name](url, database, *arguments)
+
+
 if __name__ == "__main__":
-    PARTS[sys.argv[1]](*sys.argv[2:])
+    main(*sys.argv[1:])

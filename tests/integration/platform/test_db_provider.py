@@ -80,8 +80,7 @@ def application(make_application: MakeApplication, platform_python: Path, scan_f
             {"jobName": "suite", "workerEntry": "suite", "dependsOn": ["producer"], **job},
         ],
     )
-    made.run("ingest", made.add_peer("scanner", "SCANNER", free_port()), str(flat))
-    made.run("schedule", DEVICE)
+    made.run("ingest", made.add_peer("scanner", "SCANNER", free_port()), str(flat), "--", "schedule", DEVICE)
     return made
 
 

@@ -118,8 +118,7 @@ def _outcomes(
             {"jobName": "suite", "workerEntry": "suite", "params": params, "dependsOn": ["producer"], **job},
         ]
         application.add_service("function-api", SERVICE, manifest)
-        application.run("ingest", peer_id, str(scans.both))
-        application.run("schedule", DEVICE)
+        application.run("ingest", peer_id, str(scans.both), "--", "schedule", DEVICE)
         jobs = application.jobs()
         suite = [one for one in jobs if one.get("job_name") == "suite"][-1]
         producers = [str(one["_id"]) for one in jobs if one.get("job_name") == "producer"]
