@@ -33,18 +33,18 @@ from pydicom.uid import (
     JPEGLSNearLossless,
     RLELossless,
 )
-from pynetdicom import AE, _config, build_role, evt
-from pynetdicom.presentation import AllStoragePresentationContexts
+from pynetdicom import AE, _config, build_context, build_role, evt
 
 from dcm_processor_service.dicom_network.listener import listening
 from dcm_processor_service.fake_certificates import Certificate, FakeAuthority
 from dcm_processor_service.models import Peer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from pynetdicom.association import Association
+    from pynetdicom.presentation import PresentationContext
     from typing_extensions import Self
 
 __all__ = ["FakePacs", "Faults"]
@@ -72,6 +72,7 @@ _SYNTAXES = tuple(
         RLELossless,
     )
 )
+_PATIENCE_S = 2.0  # with a client that connects and says nothing
 _VERIFICATION = "1.2.840.10008.1.1"
 _STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 _COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
@@ -97,6 +98,8 @@ class Faults:
     """How many instances arrive before the association is aborted, in place of an answer."""
     abort_times: int = 1
     """How often that happens; each time counts anew."""
+    abort_on: Collection[str] = ()
+    """SOPInstanceUIDs that make it abort whenever they arrive."""
     keep_aborted: bool = False
     """What is aborted is stored nevertheless: only its acknowledgement is lost."""
     delay_s: float = 0.0
@@ -172,7 +175,7 @@ class FakePacs:
 
     def __enter__(self) -> Self:
         context = self._tls_context() if self._tls else None
-        self._offer()
+        self._prepare()
         handlers = [
             (evt.EVT_REQUESTED, self._on_requested),
             (evt.EVT_C_STORE, self._on_store),
@@ -220,16 +223,24 @@ class FakePacs:
             context.load_verify_locations(self.authority.ca_file)
         return context
 
-    def _offer(self) -> None:
-        syntaxes = list(_SYNTAXES if self.faults.accept_syntaxes is None else self.faults.accept_syntaxes)
-        for context in AllStoragePresentationContexts:
-            if context.abstract_syntax not in self.faults.refuse_classes:
-                self._entity.add_supported_context(context.abstract_syntax or "", syntaxes)
+    def _prepare(self) -> None:
         self._entity.add_supported_context(_VERIFICATION)
-        if self.faults.commitment != "none":
-            self._entity.add_supported_context(_STORAGE_COMMITMENT, scu_role=True, scp_role=True)
+        self._entity.acse_timeout = _PATIENCE_S
         self._entity.require_called_aet = self.faults.check_titles
         self._entity.require_calling_aet = list(self.faults.calling_ae_titles)
+
+    def _supported(self, sop_class_uids: Iterable[str]) -> Iterator[PresentationContext]:
+        """Supports every class that is asked for, private ones too, but those that are to be refused."""
+        own = self.faults.accept_syntaxes
+        for uid in dict.fromkeys(sop_class_uids):
+            if uid == _STORAGE_COMMITMENT and self.faults.commitment != "none":
+                context = build_context(uid)
+                context.scu_role = context.scp_role = True
+                yield context
+            elif uid == _VERIFICATION:
+                yield build_context(uid)
+            elif uid != _STORAGE_COMMITMENT and uid not in self.faults.refuse_classes:
+                yield build_context(uid, list(_SYNTAXES if own is None else own))
 
     def _take_fault(self, name: str, times: int | None) -> bool:
         """Counts a fault that happens a number of times."""
@@ -240,6 +251,8 @@ class FakePacs:
     def _on_requested(self, event: evt.Event) -> None:
         request: Any = event.assoc.requestor.primitive  # one of many kinds to its types
         self.titles.append((str(request.calling_ae_title).strip(), str(request.called_ae_title).strip()))
+        asked = event.assoc.requestor.requested_contexts
+        event.assoc.acceptor.supported_contexts = list(self._supported(str(item.abstract_syntax) for item in asked))
         if self.faults.reject is not None and self._take_fault("reject", self.faults.reject_times):
             event.assoc.acse.send_reject(*self.faults.reject)
             event.assoc.is_rejected = True
@@ -253,7 +266,7 @@ class FakePacs:
         self._closing.wait(self.faults.delay_s)
         request: Any = event.request
         uid = str(request.AffectedSOPInstanceUID)
-        if self._aborts():
+        if uid in self.faults.abort_on or self._aborts():
             if self.faults.keep_aborted:
                 self._keep(uid, event.encoded_dataset())
             event.assoc.abort()

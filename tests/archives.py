@@ -155,8 +155,7 @@ def _running(command: list[str], folder: Path, *ports: int) -> Iterator[None]:
                 _wait_for(port, process, log)
             yield
         finally:
-            process.terminate()
-            process.wait(_READY_S)
+            process.kill()  # nothing of it is kept; Orthanc takes seconds to end by itself
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -11,6 +11,7 @@ import socket
 import ssl
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,15 +103,12 @@ class Association:
         """Requests the association and keeps what was agreed on."""
         deadline = time.monotonic() + self._options.acse_timeout_s
         try:
-            self._write(negotiation.request(self._peer, contexts, calling_ae_title))
+            with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+                # a peer that has closed already says why in what it sent: read it
+                self._write(negotiation.request(self._peer, contexts, calling_ae_title))
             kind, body = self._read_pdu(deadline)
-        except ssl.SSLError as error:
-            # TLS 1.3: a peer that wants our certificate says so only after the handshake
-            raise handshake_failed(self._peer, error) from error
         except (AssociationLostError, OSError) as error:
-            raise PeerUnreachableError(
-                f"{self._peer.address}: no answer to the association request; {error}"
-            ) from error
+            raise self._no_answer(error) from error
         if kind == _ASSOCIATE_RJ:
             raise self._rejection(negotiation.decode(A_ASSOCIATE_RJ(), kind, body), calling_ae_title)
         if kind != _ASSOCIATE_AC:
@@ -300,9 +298,15 @@ class Association:
         self._socket.settimeout(self._options.network_timeout_s)
         self._socket.sendall(content)
 
+    def _no_answer(self, error: AssociationLostError | OSError) -> PeerUnreachableError:
+        if self._peer.tls and not isinstance(error, TimeoutError):
+            # TLS 1.3: a peer that wants our certificate, or another one, says so only after the handshake
+            return handshake_failed(self._peer, error if isinstance(error, OSError) else ConnectionResetError())
+        return PeerUnreachableError(f"{self._peer.address}: no answer to the association request; {error}")
+
     def _rejection(self, rejected: A_ASSOCIATE_RJ, calling_ae_title: str) -> PeerUnreachableError:
         passing, reason = negotiation.rejection(rejected, called=self._peer.ae_title, calling=calling_ae_title)
-        message = f"{self._peer.address} rejected the association: {reason}"
+        message = f"{self._peer.address}: rejected the association: {reason}"
         return PeerUnreachableError(message) if passing else PeerRefusesError(message)
 
 

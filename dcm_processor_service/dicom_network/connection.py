@@ -31,7 +31,7 @@ def connect(peer: Peer, options: SendOptions) -> socket.socket:
         PeerRefusesError: The TLS handshake failed.
     """
     context = tls.client_context(peer) if peer.tls else None
-    host = peer.host.strip().strip("[]")
+    host = _host(peer)
     try:
         # tries every address of the name, IPv6 and IPv4
         connection = socket.create_connection((host, peer.port), timeout=options.connection_timeout_s)
@@ -53,10 +53,8 @@ def connect(peer: Peer, options: SendOptions) -> socket.socket:
 
 
 def _handshake(connection: socket.socket, context: ssl.SSLContext, peer: Peer) -> ssl.SSLSocket:
-    # a name may end with the dot of the DNS root; certificates never have it
-    host = peer.host.strip().strip("[]").rstrip(".")
     try:
-        return context.wrap_socket(connection, server_hostname=host)
+        return context.wrap_socket(connection, server_hostname=_host(peer))
     except OSError as error:
         connection.close()
         raise handshake_failed(peer, error) from error
@@ -68,3 +66,8 @@ def handshake_failed(peer: Peer, error: OSError) -> PeerUnreachableError:
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         return PeerRefusesError(message)
     return PeerUnreachableError(message)
+
+
+def _host(peer: Peer) -> str:
+    """The host without what stands around it in other places: brackets of IPv6, the dot of the DNS root."""
+    return peer.host.strip().strip("[]").rstrip(".")

@@ -93,7 +93,7 @@ def explain_failure(error: OSError) -> str:
 
     Example:
         >>> explain_failure(ConnectionResetError())
-        'it closed the connection during the handshake; it may want a certificate of ours, or no TLS at all'
+        'it closed the connection; it wants a certificate of ours, or no TLS at all'
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFY.get(error.verify_code, f"certificate check: OpenSSL's verification error {error.verify_code}")
@@ -101,7 +101,7 @@ def explain_failure(error: OSError) -> str:
         return "no answer to the handshake in time; it may not speak TLS on this port"
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         return _REASONS.get(error.reason, f"OpenSSL says {error.reason}")
-    return "it closed the connection during the handshake; it may want a certificate of ours, or no TLS at all"
+    return "it closed the connection; it wants a certificate of ours, or no TLS at all"
 
 
 def _require_file(peer: Peer, field: str, path: str) -> None:

@@ -38,7 +38,6 @@ UNCOMPRESSED = frozenset(map(str, (ImplicitVRLittleEndian, ExplicitVRLittleEndia
 
 _PLAIN = UNCOMPRESSED | {str(DeflatedExplicitVRLittleEndian)}
 _WORD_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
-_PIXELS = frozenset({"PixelData", "FloatPixelData", "DoubleFloatPixelData"})
 
 
 def lossless_encoders() -> tuple[str, ...]:
@@ -130,7 +129,7 @@ def _swap_bytes(dataset: Dataset) -> None:
 
 def _swap_element(dataset: Dataset, element: DataElement) -> None:
     word_bytes = _WORD_BYTES.get(element.VR, 1)
-    if element.keyword in _PIXELS and word_bytes > 1:
+    if element.keyword == "PixelData" and word_bytes > 1:
         # a sample of 32 bits is turned as a whole, as it is read
         word_bytes = max(int(dataset.get("BitsAllocated", 16)) // 8, 1)
     if word_bytes > 1 and isinstance(element.value, bytes):

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import shutil
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.data import get_testdata_file
+from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless
+
+from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, UnreadableInstanceError, survey
+from dcm_processor_service.errors import InvalidSeriesError
+from tests.unit.dicom_network.instances import make_ct, write_dicomdir, write_series
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def data_file(name: str) -> Path:
+    path = get_testdata_file(name)
+    assert isinstance(path, str)
+    return Path(path)
+
+
+def read_all(instance: Outgoing, syntax: str = "") -> bytes:
+    with instance.open_file(syntax or instance.transfer_syntax_uid) as file:
+        return b"".join(instance.read(file, 1000))
+
+
+def only(items: object) -> Outgoing:
+    (found,) = survey(items)  # type: ignore[arg-type]  # each test gives what it may
+    assert isinstance(found, Outgoing)
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", ["CT_small.dcm", "rtplan.dcm", "JPEG2000.dcm", "MR_small_bigendian.dcm", "image_dfl.dcm"]
+)
+def test_a_file_is_read_up_to_its_uids_and_sent_as_it_lies(name: str) -> None:
+    path = data_file(name)
+    dataset = dcmread(path)
+    instance = only(path)
+    assert instance.sop_class_uid == dataset.SOPClassUID
+    assert instance.sop_instance_uid == dataset.SOPInstanceUID
+    assert instance.transfer_syntax_uid == dataset.file_meta.TransferSyntaxUID
+    sent = read_all(instance)
+    own = path.read_bytes()[instance.offset :]
+    assert sent == own + b"\0" * (len(own) % 2)
+
+
+def test_uids_come_from_the_data_set_not_from_the_stale_copies(tmp_path: Path) -> None:
+    dataset = make_ct()
+    path = tmp_path / "stale.dcm"
+    dataset.save_as(path, enforce_file_format=True)
+    content = path.read_bytes()
+    uid = str(dataset.SOPInstanceUID).encode()
+    path.write_bytes(content.replace(uid, uid[:-1] + b"0", 1))
+    assert dcmread(path).file_meta.MediaStorageSOPInstanceUID != dataset.SOPInstanceUID
+    assert only(path).sop_instance_uid == dataset.SOPInstanceUID
+
+
+def test_a_dataset_is_encoded_and_stays_as_it_is() -> None:
+    dataset = make_ct()
+    before = deepcopy(dataset)
+    instance = only(dataset)
+    for syntax in (instance.transfer_syntax_uid, str(ImplicitVRLittleEndian), str(JPEG2000Lossless)):
+        assert read_all(instance, syntax)
+    assert dataset == before
+    assert dataset.file_meta == before.file_meta
+    assert not hasattr(dataset, "preamble")
+
+
+def test_a_dataset_from_a_file_goes_out_byte_by_byte() -> None:
+    path = data_file("CT_small.dcm")
+    assert read_all(only(dcmread(path))) == read_all(only(path))
+
+
+def test_values_that_warn_do_not(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.dcm"
+    make_ct().save_as(path, enforce_file_format=True)
+    path.write_bytes(path.read_bytes().replace(b"Modality".ljust(2), b"").replace(b"CS\x02\x00CT", b"CS\x02\x00c?"))
+    assert b"c?" in read_all(only(dcmread(path)))
+
+
+def test_folders_are_walked_by_name_and_other_files_passed_over(tmp_path: Path) -> None:
+    write_series(tmp_path / "b", 2)
+    shutil.copy(data_file("MR_small.dcm"), tmp_path / "a.dcm")
+    (tmp_path / "b" / "notes.txt").write_text("no DICOM")
+    (tmp_path / "empty").write_bytes(b"")
+    found = list(survey(tmp_path))
+    names = [one.source.name for one in found if isinstance(one, Outgoing) and isinstance(one.source, Path)]
+    assert names == ["a.dcm", "0000.dcm", "0001.dcm"]
+
+
+def test_a_folder_without_dicom_is_an_error_that_does_not_name_it(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSeriesError, match="item 1 holds no DICOM file") as caught:
+        list(survey([tmp_path]))
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_what_cannot_be_sent_is_told_without_its_name(tmp_path: Path) -> None:
+    text = tmp_path / "Mueller^Anna.txt"
+    text.write_text("no DICOM")
+    broken = tmp_path / "Mueller^Anna.dcm"
+    broken.write_bytes(b"\0" * 128 + b"DICM")
+    found = list(survey([text, tmp_path / "absent", broken, Dataset()]))
+    assert all(isinstance(one, Unreadable) for one in found)
+    assert [one.reason.partition(" is ")[0] for one in found[:1] if isinstance(one, Unreadable)] == ["item 1"]
+    assert not any("Mueller" in one.reason for one in found if isinstance(one, Unreadable))
+
+
+def test_a_compressed_dataset_must_say_how() -> None:
+    dataset = dcmread(data_file("JPEG2000.dcm"))
+    del dataset.file_meta
+    (found,) = survey(dataset)
+    assert isinstance(found, Unreadable)
+    assert "TransferSyntaxUID" in found.reason
+
+
+def test_a_dataset_without_file_meta_goes_in_what_it_was_read_in() -> None:
+    dataset = dcmread(data_file("rtplan.dcm"))
+    del dataset.file_meta
+    assert only(dataset).transfer_syntax_uid == ImplicitVRLittleEndian
+
+
+def test_a_dicomdir_stands_for_the_files_that_it_lists(tmp_path: Path) -> None:
+    for number in range(3):
+        folder = tmp_path / "ST1"
+        folder.mkdir(exist_ok=True)
+        make_ct(number).save_as(folder / f"IM{number}", enforce_file_format=True)
+    dicomdir = write_dicomdir(tmp_path, ("ST1", "IM2"), ("ST1", "IM0"), ("ST1", "IM1"))
+    listed = [one.sop_instance_uid for one in survey(dicomdir) if isinstance(one, Outgoing)]
+    assert listed == [make_ct(number).SOPInstanceUID for number in (2, 0, 1)]
+    assert len(list(survey(tmp_path))) == 3
+
+
+@pytest.mark.parametrize("name", ["..", ".", ""])
+def test_a_dicomdir_does_not_lead_out_of_its_folder(tmp_path: Path, name: str) -> None:
+    make_ct(7).save_as(tmp_path / "SECRET", enforce_file_format=True)
+    inside = tmp_path / "INSIDE"
+    inside.mkdir()
+    make_ct(7).save_as(inside / "SECRET", enforce_file_format=True)
+    dicomdir = write_dicomdir(inside, ("AA", "SECRET"))
+    dicomdir.write_bytes(dicomdir.read_bytes().replace(b"AA\\SECRET", name.encode().ljust(2) + b"\\SECRET"))
+    (found,) = survey(dicomdir)
+    assert isinstance(found, Unreadable)
+
+
+def test_nothing_is_read_before_it_is_asked_for() -> None:
+    taken: list[int] = []
+
+    def series() -> Iterator[Dataset]:
+        for number in range(3):
+            taken.append(number)
+            yield make_ct(number)
+
+    found = survey(series())
+    next(found)
+    assert taken == [0]
+
+
+def test_a_file_that_went_away_is_an_error_of_its_own(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path, 1)
+    instance = only(path)
+    path.unlink()
+    with pytest.raises(UnreadableInstanceError, match="cannot be read any more"):
+        read_all(instance)
+
+
+def test_a_value_that_cannot_be_encoded_is_not_told() -> None:
+    dataset = make_ct()
+    dataset.add_new("StudyDate", "DA", "20200101")
+    dataset["StudyDate"]._value = object()
+    with pytest.raises(UnreadableInstanceError, match="cannot be encoded") as caught:
+        read_all(only(dataset))
+    assert "object" not in str(caught.value)

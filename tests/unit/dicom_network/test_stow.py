@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from email import message_from_bytes
+from io import BytesIO
+
+import pytest
+
+from dcm_processor_service.dicom_network.stow import Part, RequestBody, read_answer
+
+
+def test_the_body_is_multipart_of_the_length_that_it_says_and_can_be_read_again() -> None:
+    contents = [b"first", b"\r\n--second", b""]
+    parts = [Part(str(number), len(content), lambda c=content: BytesIO(c)) for number, content in enumerate(contents)]  # type: ignore[misc]  # a default binds the loop's value
+    body = RequestBody(parts)
+    encoded = b"".join(body)
+    assert len(encoded) == int(body.headers["Content-Length"])
+    assert b"".join(body) == encoded
+    message = message_from_bytes(f"Content-Type: {body.headers['Content-Type']}\r\n\r\n".encode() + encoded)
+    assert [part.get_payload(decode=True) for part in message.walk() if not part.is_multipart()] == contents
+    assert {part.get_content_type() for part in message.walk() if not part.is_multipart()} == {"application/dicom"}
+
+
+def test_each_body_has_its_own_boundary() -> None:
+    assert RequestBody([]).headers["Content-Type"] != RequestBody([]).headers["Content-Type"]
+
+
+def item(uid: str, **reasons: int) -> dict[str, object]:
+    tags = {"warning": "00081196", "failure": "00081197"}
+    told = {tags[name]: {"vr": "US", "Value": [code]} for name, code in reasons.items()}
+    return {"00081155": {"vr": "UI", "Value": [uid]}, **told}
+
+
+def test_an_answer_is_read_instance_by_instance() -> None:
+    module = {
+        "00081199": {"vr": "SQ", "Value": [item("1"), item("2", warning=0xB007)]},
+        "00081198": {"vr": "SQ", "Value": [item("3", failure=0xA900), item("4")]},
+    }
+    for content in (module, [module]):
+        answer = read_answer(json.dumps(content).encode())
+        assert answer.stored == {"1": 0, "2": 0xB007}
+        assert answer.failed == {"3": 0xA900, "4": 0x0110}
+
+
+@pytest.mark.parametrize("content", [b"", b"<xml/>", b"[]", b"null", b"3"])
+def test_what_is_no_answer_acknowledges_nothing(content: bytes) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        read_answer(content)
+
+
+@pytest.mark.parametrize(
+    "content", [b"{}", b'{"00081199": {}}', b'{"00081199": 1}', b'{"00081199": {"Value": [1, {}]}}']
+)
+def test_an_answer_without_instances_acknowledges_none(content: bytes) -> None:
+    answer = read_answer(content)
+    assert not answer.stored
+    assert not answer.failed
