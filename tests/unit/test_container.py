@@ -250,7 +250,8 @@ from dcm_processor_service.ports import inline
 
 @contextmanager
 def open_store(location, offload):
-    print("open", location.url, location.database, location.timeout_s, location.colour, "inline" if offload is inline else "in_thread")
+    where = "inline" if offload is inline else "in_thread"
+    print("open", location.url, location.database, location.timeout_s, location.colour, where)
     yield MemoryStore().backend()
     print("close")
 """
