@@ -23,14 +23,16 @@ from dcm_processor_service.imaging.derived.modality import (
 from dcm_processor_service.imaging.derived.multi_frame import make_multi_frame
 from dcm_processor_service.imaging.derived.pixels import StoredPixels, ds, store_values, write_pixels, write_values
 from dcm_processor_service.imaging.derived.placement import Placement, place
-from dcm_processor_service.imaging.derived.references import source_images, write_instance_reference
+from dcm_processor_service.imaging.derived.references import frames_crossed, write_sources
 from dcm_processor_service.imaging.derived.source import SourceSeries
 from dcm_processor_service.imaging.reading import contained
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from dcm_processor_service.imaging.derived.source import Source
+    from dcm_processor_service.imaging.derived.source import Source, SourceFrame
     from dcm_processor_service.models.derived import Recipe, ValueMapping
 
 __all__ = ["DerivedImage", "ImageOptions", "derive_image"]
@@ -152,7 +154,6 @@ class _Job:
         template = self.composite.new(sop_class_uid, modality, 1)
         self._write_series(template)
         slices, volumes = self.placement.array.shape[2:]
-        every_source = self._every_source()
         made = []
         for volume in range(volumes):
             for index in range(slices):
@@ -160,9 +161,7 @@ class _Job:
                 dataset = _sibling(template, self.composite.uids.instance(number), number)
                 self._write_plane(dataset, index)
                 self._write_volume(dataset, volume, number)
-                dataset.SourceImageSequence = self._sources_of(index, volume, every_source)
-                if not dataset.SourceImageSequence:
-                    del dataset.SourceImageSequence
+                write_sources(dataset, self.source, self._sources_of(index, volume))
                 write_pixels(dataset, self.pixels.array[:, :, index, volume].T)
                 made.append(dataset)
         return made
@@ -170,7 +169,6 @@ class _Job:
     def _write_series(self, template: FileDataset) -> None:
         self.composite.write_derivation(template)
         write_modality(template, self.image_class, self.source, self.options.units)
-        write_instance_reference(template, self.source)
         template.FrameOfReferenceUID = self.frame_of_reference_uid
         template.PositionReferenceIndicator = None
         template.PatientOrientation = None
@@ -207,16 +205,14 @@ class _Job:
             dataset.ImageIndex = number
             dataset.FrameReferenceTime = ds(volume)
 
-    def _every_source(self) -> list[Dataset]:
-        return source_images(self.source.frames, self.source.further) if isinstance(self.source, SourceSeries) else []
-
-    def _sources_of(self, index: int, volume: int, every_source: list[Dataset]) -> list[Dataset]:
+    def _sources_of(self, index: int, volume: int) -> Sequence[SourceFrame] | None:
         """The source's frames of the same plane, and of the same volume where there are as many volumes."""
-        if self.placement.slices is None or not isinstance(self.source, SourceSeries):
-            return every_source
-        frames = self.placement.slices[index]
-        same_count = len(frames) == self.placement.array.shape[3]
-        return source_images([frames[volume]] if same_count else frames, self.source.further)
+        if self.placement.slices is not None:
+            frames = self.placement.slices[index]
+            return [frames[volume]] if len(frames) == self.placement.array.shape[3] else frames
+        if isinstance(self.source, SourceSeries) and self.options.same_frame is not False:
+            return frames_crossed(self.source, self.placement.corners(index))
+        return None
 
 
 def _sibling(template: FileDataset, sop_instance_uid: str, number: int) -> FileDataset:

@@ -58,7 +58,7 @@ MODULES: Mapping[str, Module] = {
             one_c="PlanarConfiguration",
         ),
     ),
-    "window": ("C.11.2", _types(one_c="WindowWidth")),
+    "window": ("C.11.2", _types(one_c="WindowCenter WindowWidth")),
     "rescale": ("C.11.1", _types(one_c="RescaleIntercept RescaleSlope RescaleType")),
     "ct": ("C.8.2.1", _types("ImageType RescaleIntercept RescaleSlope", "KVP AcquisitionNumber")),
     "mr": (
@@ -224,6 +224,7 @@ CONDITIONS: Mapping[str, Callable[[Dataset], bool]] = {
     "ContentDate": lambda dataset: (number(dataset, "NumberOfTemporalPositions") or 0) > 1,
     "ContentTime": lambda dataset: (number(dataset, "NumberOfTemporalPositions") or 0) > 1,
     "PlanarConfiguration": lambda dataset: (integer(dataset, "SamplesPerPixel") or 1) > 1,
+    "WindowCenter": lambda dataset: "WindowWidth" in dataset,
     "WindowWidth": lambda dataset: "WindowCenter" in dataset,
     "RescaleIntercept": lambda dataset: _has_rescale(dataset) or _is_multi_frame_sc(dataset),
     "RescaleSlope": lambda dataset: _has_rescale(dataset) or _is_multi_frame_sc(dataset),

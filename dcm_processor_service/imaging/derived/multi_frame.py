@@ -17,7 +17,7 @@ from pydicom.uid import MultiFrameGrayscaleWordSecondaryCaptureImageStorage as G
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.derived.modality import write_laterality
 from dcm_processor_service.imaging.derived.pixels import ds, write_pixels
-from dcm_processor_service.imaging.derived.references import source_images, write_instance_reference
+from dcm_processor_service.imaging.derived.references import source_images, write_sources
 from dcm_processor_service.imaging.derived.source import SourceSeries
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def make_multi_frame(
     modality = composite.source.modality if isinstance(composite.source, SourceSeries) else "OT"
     dataset = composite.new(GrayscaleByte if stored.dtype == np.uint8 else GrayscaleWord, modality or "OT", 1)
     composite.write_derivation(dataset)
-    write_instance_reference(dataset, composite.source)
+    write_sources(dataset, composite.source)
     _write_image(dataset, pixels)
     write_laterality(dataset)
     dataset.FrameOfReferenceUID = frame_of_reference

@@ -22,7 +22,7 @@ from dcm_processor_service.errors import ConfigurationError, DerivedObjectError
 from dcm_processor_service.imaging.derived.composite import Composite
 from dcm_processor_service.imaging.derived.modality import write_laterality
 from dcm_processor_service.imaging.derived.pixels import write_pixels
-from dcm_processor_service.imaging.derived.references import source_images, write_instance_reference
+from dcm_processor_service.imaging.derived.references import write_sources
 from dcm_processor_service.imaging.derived.source import SourceSeries
 from dcm_processor_service.imaging.reading import contained
 
@@ -97,11 +97,7 @@ def _start(composite: Composite, sop_class_uid: str, number: int, *, shows_ident
     dataset.BurnedInAnnotation = "YES" if shows_identity else "NO"
     write_laterality(dataset)
     composite.write_derivation(dataset)
-    write_instance_reference(dataset, source)
-    if isinstance(source, SourceSeries):
-        references = source_images(source.frames, source.further)
-        if references:
-            dataset.SourceImageSequence = references
+    write_sources(dataset, source)
     return dataset
 
 

@@ -52,6 +52,13 @@ class Placement:
     slices: tuple[tuple[SourceFrame, ...], ...] | None
     """For each slice the frames of the source that show the same plane; None when the array is not on its grid."""
 
+    def corners(self, index: int) -> NDArray[np.float64]:
+        """Shape (4, 3): the corners of a slice, LPS mm."""
+        columns, rows = (size - 1 for size in self.array.shape[:2])
+        along_row, along_column = self.affine_lps[:3, 0] * columns, self.affine_lps[:3, 1] * rows
+        steps = (0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
+        return np.array([self.origins[index] + i * along_row + j * along_column for i, j in steps])
+
     @property
     def on_source_grid(self) -> bool:
         """Whether every voxel is a voxel of the source."""

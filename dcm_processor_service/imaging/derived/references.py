@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 from pydicom import Dataset
 
 from dcm_processor_service.imaging.attributes import text
@@ -14,9 +15,24 @@ from dcm_processor_service.models.derived import Code
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
     from dcm_processor_service.imaging.derived.source import Source, SourceFrame
 
-__all__ = ["SOURCE_IMAGE", "instance_references", "referenced_series", "source_images", "write_instance_reference"]
+__all__ = [
+    "MOST_REFERENCES",
+    "SOURCE_IMAGE",
+    "frames_crossed",
+    "instance_references",
+    "referenced_series",
+    "source_images",
+    "spread",
+    "write_sources",
+]
+
+T = TypeVar("T")
+
+MOST_REFERENCES = 16
 
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
 
@@ -70,27 +86,66 @@ def referenced_series(headers: Iterable[Dataset]) -> list[Dataset]:
     return found
 
 
-def write_instance_reference(dataset: Dataset, source: Source) -> None:
-    """Writes the common instance reference module: what is of the same study, and what is of others."""
+def spread(things: Sequence[T], most: int = MOST_REFERENCES) -> list[T]:
+    """Gives at most that many of them, evenly spread, first and last included.
+
+    Example:
+        >>> spread(range(100), most=4)
+        [0, 33, 66, 99]
+    """
+    if len(things) <= most:
+        return list(things)
+    return [things[round(step * (len(things) - 1) / (most - 1))] for step in range(most)]
+
+
+def write_sources(dataset: Dataset, source: Source, frames: Sequence[SourceFrame] | None = None) -> None:
+    """Writes which images an image comes from: SourceImageSequence, and the series and studies that these belong to.
+
+    Args:
+        dataset: Must have its StudyInstanceUID.
+        source: Nothing is written for an identity alone.
+        frames: Those used; all of the source's when None. More than :data:`MOST_REFERENCES` are thinned out evenly:
+            to list hundreds in each of hundreds of slices takes minutes to write, and tells a viewer nothing more.
+    """
     if not isinstance(source, SourceSeries):
         return
-    own_study = text(source.first, "StudyInstanceUID")
-    same: list[Dataset] = []
-    others: dict[str, list[Dataset]] = {}
-    for header in (*source.headers, *source.further):
-        study = text(header, "StudyInstanceUID")
-        if study in {own_study, ""}:
-            same.append(header)
-        else:
-            others.setdefault(study, []).append(header)
-    own = referenced_series(same)
+    used = spread(source.frames if frames is None else frames)
+    further = spread(source.further)
+    references = source_images(used, further)
+    if references:
+        dataset.SourceImageSequence = references
+    headers = {text(header, "SOPInstanceUID"): header for header in (*(frame.header for frame in used), *further)}
+    own_study = text(dataset, "StudyInstanceUID")
+    by_study: dict[str, list[Dataset]] = {}
+    for header in headers.values():
+        by_study.setdefault(text(header, "StudyInstanceUID") or own_study, []).append(header)
+    own = referenced_series(by_study.pop(own_study, ()))
     if own:
         dataset.ReferencedSeriesSequence = own
+    others = []
+    for study, members in by_study.items():
+        item = Dataset()
+        item.StudyInstanceUID = study
+        item.ReferencedSeriesSequence = referenced_series(members)
+        others.append(item)
     if others:
-        found = []
-        for study, members in others.items():
-            item = Dataset()
-            item.StudyInstanceUID = study
-            item.ReferencedSeriesSequence = referenced_series(members)
-            found.append(item)
-        dataset.StudiesContainingOtherReferencedInstancesSequence = found
+        dataset.StudiesContainingOtherReferencedInstancesSequence = others
+
+
+def frames_crossed(source: SourceSeries, corners: NDArray[np.float64]) -> tuple[SourceFrame, ...]:
+    """Gives the frames of the source whose planes a slice touches, or lies next to.
+
+    Args:
+        source: All its frames count when they are not one stack.
+        corners: Shape (4, 3): corners of the slice, LPS mm, in the frame of the source.
+    """
+    grid = source.grid
+    if grid is None:
+        return source.frames
+    normal = np.cross(grid.affine_lps[:3, 0], grid.affine_lps[:3, 1])
+    normal /= np.linalg.norm(normal)
+    step = abs(float(grid.affine_lps[:3, 2] @ normal))
+    along = corners @ normal
+    places = (grid.affine_lps[:3, 3] + np.arange(grid.shape[2])[:, np.newaxis] * grid.affine_lps[:3, 2]) @ normal
+    near = np.flatnonzero((places > along.min() - step) & (places < along.max() + step))
+    return tuple(frame for index in near for frame in grid.slices[index]) or source.frames

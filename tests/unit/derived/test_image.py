@@ -12,7 +12,7 @@ from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.derived.image import ImageOptions, derive_image
 from dcm_processor_service.imaging.derived.source import SourceSeries
 from dcm_processor_service.models.derived import Code, Producer, Recipe, StudyIdentity
-from tests.unit.derived.sources import make_headers, make_recipe, make_source, stored
+from tests.unit.derived.sources import PLAIN, make_headers, make_recipe, make_source, stored
 
 SHAPE = (5, 4, 3)
 ZEROS = np.zeros(SHAPE, np.int16)
@@ -48,7 +48,21 @@ def test_each_slice_refers_to_its_own_source() -> None:
     refers = [[each.ReferencedSOPInstanceUID for each in one.SourceImageSequence] for one in made.datasets]
     assert refers == [[f"1.2.3.{t}.{k}"] for t in (1, 2) for k in (1, 2, 3)]
     assert made.datasets[0].SourceImageSequence[0].PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
-    assert len(made.datasets[0].ReferencedSeriesSequence[0].ReferencedInstanceSequence) == 6
+    (series,) = made.datasets[3].ReferencedSeriesSequence
+    assert [each.ReferencedSOPInstanceUID for each in series.ReferencedInstanceSequence] == ["1.2.3.2.1"]
+
+
+def test_a_resampled_slice_refers_to_the_slices_that_it_crosses() -> None:
+    source = make_source(shape=(5, 4, 40))
+    between = PLAIN.copy()
+    between[2, 3] = 26.0
+    axial = derive_image(np.zeros((5, 4, 1), np.int16), source, make_recipe(), between).datasets[0]
+    refers = [each.ReferencedSOPInstanceUID for each in axial.SourceImageSequence]
+    assert refers == ["1.2.3.1.11", "1.2.3.1.12"]
+    coronal = np.array([[0.5, 0, 0, 0], [0, 0, 0.75, 0.3], [0, 2.5, 0, 0], [0, 0, 0, 1]])
+    crossing = derive_image(np.zeros((5, 40, 2), np.int16), source, make_recipe(), coronal).datasets[0]
+    refers = [each.ReferencedSOPInstanceUID for each in crossing.SourceImageSequence]
+    assert (len(refers), refers[0], refers[-1]) == (16, "1.2.3.1.1", "1.2.3.1.40")
 
 
 def test_changing_one_instance_leaves_the_others() -> None:
