@@ -64,10 +64,10 @@ def test_a_peer_that_does_not_offer_it_stored_and_the_record_says_so() -> None:
     assert "no storage commitment" in str(report)
 
 
-@pytest.mark.parametrize("listens", [False, True])
-def test_a_peer_that_never_answers_is_waited_for_so_long(listens: bool) -> None:
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_a_peer_that_never_answers_is_waited_for_so_long(where: str) -> None:
     options = SendOptions(commit=True, commitment_timeout_s=0.3)
-    if listens:
+    if where == "there":
         options = options.model_copy(update={"listen_host": "127.0.0.1", "listen_port": free_port()})
     with FakePacs(Faults(commitment="silent")) as pacs:
         report = PynetdicomSender().send(make_ct(), pacs.peer, options=options)

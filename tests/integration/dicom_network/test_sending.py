@@ -8,11 +8,11 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import (
+    JPEG2000,
     CTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEG2000,
     JPEG2000Lossless,
     MRImageStorage,
     RLELossless,
@@ -27,6 +27,8 @@ from tests.unit.dicom_network.instances import make_ct, write_series
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from dcm_processor_service.ports import Sendable
 
 EXPLICIT, IMPLICIT, RLE = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(RLELossless)
 J2K = str(JPEG2000)
@@ -70,7 +72,13 @@ def outcomes(report: SendReport) -> list[str]:
 def test_files_folders_and_datasets_arrive_bit_by_bit(sender: PynetdicomSender, tmp_path: Path) -> None:
     write_series(tmp_path, 3)
     own = make_ct(9)
-    items = [tmp_path, data_file("JPEG2000.dcm"), own, data_file("rtplan.dcm"), data_file("MR_small_RLE.dcm")]
+    items: list[Sendable] = [
+        tmp_path,
+        data_file("JPEG2000.dcm"),
+        own,
+        data_file("rtplan.dcm"),
+        data_file("MR_small_RLE.dcm"),
+    ]
     with FakePacs() as pacs:
         report = sender.send(iter(items), pacs.peer)
     assert outcomes(report) == ["stored"] * 7
@@ -129,9 +137,9 @@ def test_warnings_are_stored(sender: PynetdicomSender) -> None:
 
 
 def test_what_is_refused_for_good_is_not_sent_again(sender: PynetdicomSender, pauses: Pauses) -> None:
-    with FakePacs(Faults(status=0xA900, status_after=1, status_times=1)) as pacs:
-        with pytest.raises(SendRejectedError, match="2 of 3 instances stored") as caught:
-            sender.send([make_ct(number) for number in range(3)], pacs.peer)
+    faults = Faults(status=0xA900, status_after=1, status_times=1)
+    with FakePacs(faults) as pacs, pytest.raises(SendRejectedError, match="2 of 3 instances stored") as caught:
+        sender.send([make_ct(number) for number in range(3)], pacs.peer)
     assert caught.value.report is not None
     assert outcomes(caught.value.report) == ["stored", "refused", "stored"]
     assert caught.value.report.records[1].attempts == 1
@@ -187,9 +195,9 @@ def test_an_instance_that_makes_the_peer_abort_does_not_stand_in_the_way(sender:
 
 def test_a_peer_that_never_answers_ends_the_sending(sender: PynetdicomSender, pauses: Pauses) -> None:
     options = SendOptions(dimse_timeout_s=0.1)
-    with FakePacs(Faults(delay_s=60)) as pacs:
-        with pytest.raises(PeerUnreachableError, match="3 times in a row, the peer did not answer in time") as caught:
-            sender.send([make_ct(number) for number in range(20)], pacs.peer, options=options)
+    told = "3 times in a row, the peer did not answer in time"
+    with FakePacs(Faults(delay_s=60)) as pacs, pytest.raises(PeerUnreachableError, match=told) as caught:
+        sender.send([make_ct(number) for number in range(20)], pacs.peer, options=options)
     assert caught.value.report is not None
     assert outcomes(caught.value.report) == ["failed"] * 3 + ["not_attempted"] * 17
     assert pauses == [0.5, 1.0]

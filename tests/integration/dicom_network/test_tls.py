@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,7 @@ from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 ONCE = SendOptions(attempts=1, acse_timeout_s=2)
 
@@ -139,7 +139,7 @@ def test_an_unusable_file_is_told_when_the_peer_is_read(
     encrypt = ["openssl", "ec", "-in", certificate.key_file, "-aes128", "-passout", "pass:x", "-out", "encrypted.key"]
     subprocess.run(encrypt, cwd=folder, check=True, capture_output=True)
     changes = {name: str(folder / file) for name, file in changes.items()}
-    peer = Peer(name="PACS", ae_title="PACS", host="127.0.0.1", port=104, tls=True, **changes)  # type: ignore[arg-type]  # files alone
+    peer = Peer(name="PACS", ae_title="PACS", host="127.0.0.1", port=104, tls=True, **changes)
     with pytest.raises(ConfigurationError, match=f"'PACS': .*{reason}") as caught:
         PynetdicomSender().check(peer)
     assert str(folder) not in str(caught.value)

@@ -100,10 +100,10 @@ def test_nothing_uncompressed_leads_to_a_lossless_compression() -> None:
     assert choose(again, agreed((CT, (RLE,), ""))) == Refusal("no", recompress=False)
 
 
-@pytest.mark.parametrize("recompress", [False, True])
-def test_a_refused_class_is_not_tried_in_another_syntax(recompress: bool) -> None:
+@pytest.mark.parametrize("kind", [Kind(CT, EXPLICIT), Kind(CT, EXPLICIT, recompress=True)])
+def test_a_refused_class_is_not_tried_in_another_syntax(kind: Kind) -> None:
     answer = Agreement(
         ProposedContext(CT, (EXPLICIT,)), "", "the peer does not take this SOP class", class_refused=True
     )
-    refusal = choose(Kind(CT, EXPLICIT, recompress), {1: answer})
+    refusal = choose(kind, {1: answer})
     assert refusal == Refusal("the peer does not take this SOP class", recompress=False)
