@@ -32,7 +32,7 @@ __all__ = ["open_async"]
 
 @contextmanager
 def open_async(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
-    """Opens the platform's database through motor; connects at the first use, which ties it to that event loop.
+    """Opens the platform's database through motor; connects at the first use.
 
     Example:
         >>> import asyncio
@@ -49,7 +49,7 @@ def open_async(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
 @contextmanager
 def open_with_options(location: StoreLocation, offload: Offload, **options: Any) -> Iterator[Backend]:
     """The same with more options of the client, such as ``event_listeners`` to count commands."""
-    client = LazyClient(location, AsyncIOMotorClient, **options)
+    client = LazyClient(location, AsyncIOMotorClient, asyncio.get_running_loop, options)
     try:
         yield bundle(lambda name: AsyncCollection(client, name), offload)
     finally:

@@ -44,7 +44,7 @@ def open_blocking(location: StoreLocation, offload: Offload) -> Iterator[Backend
 @contextmanager
 def open_with_options(location: StoreLocation, offload: Offload, **options: Any) -> Iterator[Backend]:
     """The same with more options of ``MongoClient``, such as ``event_listeners`` to count commands."""
-    client = LazyClient(location, MongoClient, **options)
+    client = LazyClient(location, MongoClient, lambda: None, options)
     lanes = ThreadPoolExecutor(LANES, thread_name_prefix="mongo-read")  # starts no thread before the first bulk read
     try:
         yield bundle(lambda name: BlockingCollection(client, lanes, name), offload)

@@ -96,13 +96,19 @@ async def find_in_lanes(
 
 
 class LazyClient:
-    """A driver's client, made at the first use, so that opening a backend neither connects nor resolves names."""
+    """A driver's clients, made at the first use: opening a backend neither connects nor resolves names.
 
-    def __init__(self, location: StoreLocation, make: Callable[..., Any], **options: Any) -> None:
+    A client of motor's belongs to one event loop, so each ``scope`` (such as a loop) has its own.
+    """
+
+    def __init__(
+        self, location: StoreLocation, make: Callable[..., Any], scope: Callable[[], object], options: dict[str, Any]
+    ) -> None:
         self._location = location
         self._make = make
+        self._scope = scope
         self._options = options
-        self._client: Any = None
+        self._clients: dict[object, Any] = {}
         self._closed = False
         self._lock = threading.Lock()
 
@@ -111,13 +117,14 @@ class LazyClient:
 
     def collection(self, name: str) -> Any:
         """Gives the driver's collection."""
+        scope = self._scope()
         with self._lock:
             if self._closed:
                 raise StoreError("the store is closed; use it inside the container or context manager that opened it")
-            if self._client is None:
+            if scope not in self._clients:
                 with translated_url():
-                    self._client = self._make(self._location.url, **self._timeouts(), **self._options)
-            client = self._client
+                    self._clients[scope] = self._make(self._location.url, **self._timeouts(), **self._options)
+            client = self._clients[scope]
         # a job reads what the job before it has just written: never from a secondary that lags behind
         database = client.get_database(
             self._location.database, codec_options=CODEC, read_preference=ReadPreference.PRIMARY
@@ -125,14 +132,15 @@ class LazyClient:
         return database[name]
 
     def _timeouts(self) -> dict[str, int | bool]:
+        """``timeoutMS`` bounds an operation as a whole, with its retries; the others bound the steps before it."""
         milliseconds = max(1, int(self._location.timeout_s * 1000))
-        waits = ("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS", "waitQueueTimeoutMS")
+        waits = ("timeoutMS", "serverSelectionTimeoutMS", "connectTimeoutMS", "waitQueueTimeoutMS")
         return {"connect": False, **dict.fromkeys(waits, milliseconds)}
 
     def close(self) -> None:
-        """Closes the client, if one was made."""
+        """Closes what was made."""
         with self._lock:
             self._closed = True
-            if self._client is not None:
-                self._client.close()
-                self._client = None
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()

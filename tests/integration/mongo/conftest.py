@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pymongo.database import Database
     from pymongo.monitoring import CommandFailedEvent, CommandStartedEvent, CommandSucceededEvent
 
+    from dcm_processor_service.ports import Colour
+
 COLOURS = ["pymongo", "motor"]
 
 
@@ -60,9 +62,10 @@ class Store:
     def owner(self) -> dict[str, ObjectId]:
         return {"session_id": ObjectId(self.key.session_id), "job_id": ObjectId(self.key.job_id)}
 
-    def another(self, *listeners: CommandListener) -> Backend:
+    def another(self, *listeners: CommandListener, timeout_s: float = 30.0) -> Backend:
         """A backend with a client of its own."""
-        location = StoreLocation(self.url, self.database.name, 5.0, "async" if self.colour == "motor" else "blocking")
+        colour: Colour = "async" if self.colour == "motor" else "blocking"
+        location = StoreLocation(self.url, self.database.name, timeout_s, colour)
         opened = (
             asynchronous.open_with_options(location, in_thread, event_listeners=listeners)
             if self.colour == "motor"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import re
+import signal
 import socket
 import threading
-import time
 import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,8 @@ from dcm_processor_service.ports import Backend, JobKey, NewFile, StoreLocation,
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+
+    from pymongo import MongoClient
 
     from tests.integration.mongo.conftest import Store
 
@@ -80,15 +84,20 @@ def closed_port() -> int:
         return port
 
 
+def waited_s(error: BaseException) -> float:
+    """How long the driver says that it has waited for a server."""
+    found = re.search(r"Timeout: ([\d.]+)s", str(error.__cause__))
+    assert found
+    return float(found[1])
+
+
 @pytest.mark.parametrize("colour", ["pymongo", "motor"])
 @pytest.mark.parametrize("name", CALLS)
 def test_nobody_listening_is_told_within_the_time_out_without_the_url(colour: str, name: str) -> None:
     url = f"mongodb://{CREDENTIALS}@127.0.0.1:{closed_port()}/"
-    begun = time.monotonic()
     with pytest.raises(StoreUnavailableError, match="did not answer in time") as caught:
         call(colour, url, CALLS[name], timeout_s=0.3)
-    assert time.monotonic() - begun < 5  # the default, which a time-out of 0.3 s must not come near
-    assert caught.value.__cause__ is not None
+    assert waited_s(caught.value) <= 0.3
     told = "".join(traceback.format_exception(caught.value))
     assert "pa55word" not in told
     assert url not in told
@@ -96,11 +105,45 @@ def test_nobody_listening_is_told_within_the_time_out_without_the_url(colour: st
 
 @pytest.mark.parametrize("colour", ["pymongo", "motor"])
 def test_a_server_that_says_nothing_is_told_within_the_time_out(colour: str) -> None:
-    with silent_server() as port:
-        begun = time.monotonic()
-        with pytest.raises(StoreUnavailableError):
-            call(colour, f"mongodb://127.0.0.1:{port}/", CALLS["data.find"], timeout_s=0.3)
-        assert time.monotonic() - begun < 5
+    with silent_server() as port, pytest.raises(StoreUnavailableError) as caught:
+        call(colour, f"mongodb://127.0.0.1:{port}/", CALLS["data.find"], timeout_s=0.3)
+    assert waited_s(caught.value) <= 0.3
+
+
+@pytest.fixture
+def stopping(client: MongoClient[dict[str, Any]]) -> Iterator[Callable[[], None]]:
+    """Stops the server's process where it is, as a machine that hangs; it goes on at the end, at the latest in 30 s."""
+    pid = client.admin.command("serverStatus")["pid"]
+    resume = threading.Timer(30, os.kill, (pid, signal.SIGCONT))
+    resume.start()
+
+    def stop() -> None:
+        os.kill(pid, signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)  # until every thread of it stands
+
+    yield stop
+    resume.cancel()
+    os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_server_that_hangs_in_mid_run_is_told(store: Store, stopping: Callable[[], None]) -> None:
+    impatient = store.another(timeout_s=0.5)
+    await impatient.data.put(store.key, "name", 1)
+    stopping()
+    with pytest.raises(StoreUnavailableError):
+        await impatient.data.find(store.key, "name")
+    with pytest.raises(StoreUnavailableError):
+        await impatient.data.put(store.key, "name", 2)
+
+
+@pytest.mark.parametrize("store", ["motor"], indirect=True)
+def test_a_second_event_loop_is_served_too(store: Store) -> None:
+    async def count() -> int:
+        total = await store.backend.data.increment(store.key, "n", 1)
+        assert isinstance(total, int)
+        return total
+
+    assert [asyncio.run(count()) for _loop in range(3)] == [1, 2, 3]
 
 
 MALFORMED = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
@@ -12,15 +13,20 @@ import pytest
 from bson import Binary, Decimal128, Int64, ObjectId, Regex
 
 from dcm_processor_service._blocking import run_inline
-from dcm_processor_service.backends.mongo.blocking import open_blocking
 from dcm_processor_service.codec import equal
 from dcm_processor_service.errors import StoredValueError, StoreError, UnsupportedValueError
-from dcm_processor_service.ports import ABSENT, Found, JobKey, StoreLocation, inline
+from dcm_processor_service.ports import ABSENT, Found, JobKey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pymongo import MongoClient
+
+    from dcm_processor_service.ports import DataRepository
     from tests.integration.mongo.conftest import Store
 
 WRITERS = 8
+MOST_QUESTIONS = 20_000
 
 
 async def test_each_call_is_one_command(store: Store) -> None:
@@ -226,16 +232,36 @@ async def test_an_id_that_is_none_is_refused_for_writing_and_finds_nothing(store
     assert await store.backend.data.find(key, "name") is None
 
 
-def in_threads(store: Store, work: Any) -> list[Any]:
-    """Runs ``work(data, number)`` in threads that start together, each with a client of its own."""
+@contextmanager
+def meeting(client: MongoClient[dict[str, Any]], writers: int) -> Iterator[None]:
+    """Holds upserts that have found nothing, until so many of them stand there; then all insert."""
+    point = "hangBeforeUpsertPerformsInsert"
+    client.admin.command("configureFailPoint", point, mode="alwaysOn")
+
+    def standing() -> int:
+        return len(list(client.admin.aggregate([{"$currentOp": {}}, {"$match": {"failpointMsg": point}}])))
+
+    def release() -> None:
+        try:
+            assert any(standing() == writers for _question in range(MOST_QUESTIONS)), "the writers did not meet"
+        finally:
+            client.admin.command("configureFailPoint", point, mode="off")
+
+    with ThreadPoolExecutor(1) as pool:
+        released = pool.submit(release)
+        yield
+        released.result()
+
+
+def in_threads(store: Store, work: Callable[[DataRepository, int], Any]) -> list[Any]:
+    """Runs ``work`` in threads that start together, each with a client of its own."""
     start = Barrier(WRITERS)
-    location = StoreLocation(store.url, store.database.name, 30.0, "blocking")
 
     def run(number: int) -> Any:
-        with open_blocking(location, inline) as backend:
-            run_inline(backend.data.find(store.key, "connect"))
-            start.wait()
-            return work(backend.data, number)
+        data = store.another().data
+        run_inline(data.find(store.key, "connect"))
+        start.wait()
+        return work(data, number)
 
     with ThreadPoolExecutor(WRITERS) as pool:
         return list(pool.map(run, range(WRITERS)))
@@ -243,27 +269,30 @@ def in_threads(store: Store, work: Any) -> list[Any]:
 
 @pytest.mark.parametrize("store", ["pymongo"], indirect=True)
 class TestConcurrentWriters:
-    def test_never_make_two_documents(self, store: Store) -> None:
-        names = [f"name {number}" for number in range(30)]
-        in_threads(store, lambda data, number: [run_inline(data.put(store.key, name, number)) for name in names])
-        assert store.database.sessiondata.count_documents({}) == len(names)
+    def test_never_make_two_documents(self, store: Store, client: MongoClient[dict[str, Any]]) -> None:
+        with meeting(client, WRITERS):
+            assert all(in_threads(store, lambda data, number: run_inline(data.put(store.key, "name", number))))
+        assert store.database.sessiondata.count_documents({}) == 1
+
+    def test_find_one_winner_of_an_insertion(self, store: Store, client: MongoClient[dict[str, Any]]) -> None:
+        with meeting(client, WRITERS):
+            won = in_threads(store, lambda data, number: run_inline(data.put(store.key, "owner", number, ABSENT)))
+        assert won.count(True) == 1
+        assert [row["value"] for row in store.database.sessiondata.find()] == [won.index(True)]
+
+    def test_lose_no_increment(self, store: Store, client: MongoClient[dict[str, Any]]) -> None:
+        with meeting(client, WRITERS):
+            sums = in_threads(store, lambda data, _number: run_inline(data.increment(store.key, "n", 1)))
+        assert sorted(sums) == list(range(1, WRITERS + 1))
+        assert [row["value"] for row in store.database.sessiondata.find()] == [WRITERS]
 
     def test_never_make_two_documents_while_another_deletes(self, store: Store) -> None:
-        def work(data: Any, number: int) -> None:
+        def work(data: DataRepository, number: int) -> None:
             for _round in range(20):
                 run_inline(data.delete(store.key, "name") if number == 0 else data.put(store.key, "name", number))
 
         in_threads(store, work)
         assert store.database.sessiondata.count_documents({}) <= 1
-
-    def test_lose_no_increment(self, store: Store) -> None:
-        in_threads(store, lambda data, _n: [run_inline(data.increment(store.key, "n", 1)) for _round in range(20)])
-        assert run_inline(store.backend.data.find(store.key, "n")) == Found(WRITERS * 20)
-
-    def test_find_one_winner_of_an_insertion(self, store: Store) -> None:
-        won = in_threads(store, lambda data, number: run_inline(data.put(store.key, "owner", number, ABSENT)))
-        assert won.count(True) == 1
-        assert run_inline(store.backend.data.find(store.key, "owner")) == Found(won.index(True))
 
     def test_find_one_winner_of_a_compare_and_set(self, store: Store) -> None:
         run_inline(store.backend.data.put(store.key, "turn", "free"))
