@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dcm_processor_service.imaging.derived.document import DocumentOptions, encapsulated_pdf
     from dcm_processor_service.imaging.derived.image import DerivedImage, ImageOptions, derive_image
+    from dcm_processor_service.imaging.derived.inputs import Voxels, source_of, voxels_of
     from dcm_processor_service.imaging.derived.maps import MapOptions, parametric_map
     from dcm_processor_service.imaging.derived.measurements import Finding, measurement_report
     from dcm_processor_service.imaging.derived.pages import Picture, capture_pages
@@ -53,6 +54,7 @@ __all__ = [
     "SourceSeries",
     "StudyIdentity",
     "ValueMapping",
+    "Voxels",
     "capture_pages",
     "derive_image",
     "encapsulated_pdf",
@@ -65,8 +67,10 @@ __all__ = [
     "parametric_map",
     "save",
     "segmentation",
+    "source_of",
     "text_report",
     "validate",
+    "voxels_of",
 ]
 
 _MODELS = "dcm_processor_service.models.derived"
@@ -87,6 +91,7 @@ _HOME = {
     "SourceSeries": f"{__name__}.source",
     "StudyIdentity": _MODELS,
     "ValueMapping": _MODELS,
+    "Voxels": f"{__name__}.inputs",
     "capture_pages": f"{__name__}.pages",
     "derive_image": f"{__name__}.image",
     "encapsulated_pdf": f"{__name__}.document",
@@ -100,7 +105,9 @@ _HOME = {
     "save": f"{__name__}.saving",
     "segmentation": f"{__name__}.segments",
     "text_report": f"{__name__}.report_text",
+    "source_of": f"{__name__}.inputs",
     "validate": f"{__name__}.validation",
+    "voxels_of": f"{__name__}.inputs",
 }
 
 

@@ -122,6 +122,17 @@ def test_an_enhanced_source_is_segmented_frame_by_frame() -> None:
     assert referred == {(0.0, 3), (2.5, 2)}
 
 
+def test_a_4d_source_is_segmented_at_its_positions() -> None:
+    made = segmentation({"liver": MASK}, make_source(volumes=2), make_recipe())
+    assert validate(made) == ()
+    assert len(made.ReferencedSeriesSequence[0].ReferencedInstanceSequence) == 6
+    heights = {
+        float(groups.PlanePositionSequence[0].ImagePositionPatient[2])
+        for groups in made.PerFrameFunctionalGroupsSequence
+    }
+    assert heights == {0.0, 2.5}
+
+
 @pytest.mark.parametrize(
     ("segments", "words"),
     [

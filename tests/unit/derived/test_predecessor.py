@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, FileDataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, SecondaryCaptureImageStorage
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, SecondaryCaptureImageStorage
 
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.derived import make_pdf_dicom, make_series_dicom, nifti_to_dicom
@@ -79,6 +79,14 @@ def test_names_of_every_script_survive(reference: Dataset, name: str) -> None:
     own = image(ImageComments="zażółć", PatientOrientation=["L", "P"])
     assert stored(make_series_dicom(reference, [own])[0]).ImageComments == "zażółć"
     assert stored(own).PatientName == name
+
+
+def test_text_of_a_latin_dataset_survives(reference: Dataset) -> None:
+    own = image(SOPInstanceUID="1.2.9", SpecificCharacterSet="ISO_IR 100", ImageComments="Schädel", PatientName="a")
+    own.OperatorsName = ["Müller^Jörg", "Weiß"]
+    own.file_meta.MediaStorageSOPInstanceUID = UID("1.2.9")
+    made = stored(make_series_dicom(reference, [stored(own)])[0])  # type: ignore[list-item]  # read from a file
+    assert (made.ImageComments, [str(name) for name in made.OperatorsName]) == ("Schädel", ["Müller^Jörg", "Weiß"])
 
 
 def test_neither_age_nor_birth_date_is_fine(reference: Dataset) -> None:
