@@ -22,12 +22,14 @@ from dependency_injector import containers, providers
 
 from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.data import AsyncData
+from dcm_processor_service.derive import AsyncDerive
 from dcm_processor_service.dicom import AsyncDicom
 from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.files import AsyncFiles
 from dcm_processor_service.jobs import AsyncCurrentJob, AsyncJobs
 from dcm_processor_service.models import SendOptions
+from dcm_processor_service.models.derived import Producer
 from dcm_processor_service.peers import AsyncPeers
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
 from dcm_processor_service.scratch import Scratch, open_scratch
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
         FileRepository,
         JobRepository,
         NiftiConverter,
+        ObjectMaker,
         Offload,
         PeerRepository,
         VolumeReader,
@@ -172,6 +175,17 @@ def _sender(settings: RuntimeSettings) -> DicomSender:
     return PynetdicomSender(settings.ae_title)
 
 
+def _object_maker() -> ObjectMaker:
+    from dcm_processor_service.imaging.object_maker import DerivedObjectMaker
+
+    return DerivedObjectMaker()
+
+
+def _producer(settings: RuntimeSettings) -> Producer:
+    name = settings.service_name or "dcm-processor-service"
+    return Producer(name, settings.service_version, session_id=settings.session_id)
+
+
 def _send_options(settings: RuntimeSettings) -> SendOptions:
     patience_s = settings.dicom_timeout_s
     return SendOptions(acse_timeout_s=patience_s, dimse_timeout_s=patience_s, network_timeout_s=patience_s)
@@ -225,6 +239,7 @@ class Container(containers.DeclarativeContainer):
     volume_reader: providers.Provider[VolumeReader] = providers.Singleton(_volume_reader)
     converter: providers.Provider[NiftiConverter] = providers.Singleton(_converter)
     formats: providers.Provider[FileFormats] = providers.Singleton(_formats)
+    object_maker: providers.Provider[ObjectMaker] = providers.Singleton(_object_maker)
     sender: providers.Provider[DicomSender] = providers.Singleton(_sender, settings)
     converter_capabilities: providers.Provider[list[Capability]] = providers.Callable(_converter_capabilities)
     decoder_capabilities: providers.Provider[list[Capability]] = providers.Callable(_decoder_capabilities)
@@ -251,6 +266,9 @@ class Container(containers.DeclarativeContainer):
     sending: providers.Provider[AsyncSending] = providers.Singleton(
         AsyncSending, data, peers, sender.provider, offload, providers.Callable(_send_options, settings)
     )
+    derive: providers.Provider[AsyncDerive] = providers.Singleton(
+        AsyncDerive, providers.Singleton(_producer, settings), object_maker.provider, offload
+    )
     async_session: providers.Provider[AsyncSession] = providers.Singleton(
         AsyncSession,
         job=current_job,
@@ -258,7 +276,7 @@ class Container(containers.DeclarativeContainer):
         data=data,
         files=providers.Singleton(AsyncFiles, jobs, file_repository, formats.provider, offload),
         peers=peers,
-        dicom=providers.Singleton(AsyncDicom, current_job, dicom_repository, series_tools, sending),
+        dicom=providers.Singleton(AsyncDicom, current_job, dicom_repository, series_tools, sending, derive),
     )
     session: providers.Provider[Any] = providers.Singleton(Session, async_session)
     context: providers.Provider[Any] = providers.Singleton(RuntimeContext.bind, settings, session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from dcm_processor_service._blocking import run_inline
+from dcm_processor_service.derive import Derive
 from dcm_processor_service.errors import AmbiguousSeriesError, SeriesNotFoundError
 from dcm_processor_service.models import Patient, Series, Study, SubjectLevel
 from dcm_processor_service.series import AsyncDicomSeries, DicomSeries
@@ -12,6 +13,7 @@ from dcm_processor_service.series import AsyncDicomSeries, DicomSeries
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from dcm_processor_service.derive import AsyncDerive
     from dcm_processor_service.jobs import AsyncCurrentJob
     from dcm_processor_service.models import Peer, SendOptions, SendReport
     from dcm_processor_service.ports import DicomRepository
@@ -29,8 +31,14 @@ class AsyncDicom:
     """The job's images, for asynchronous callbacks; :class:`Dicom` explains them."""
 
     def __init__(
-        self, job: AsyncCurrentJob, repository: DicomRepository, tools: SeriesTools, sending: AsyncSending
+        self,
+        job: AsyncCurrentJob,
+        repository: DicomRepository,
+        tools: SeriesTools,
+        sending: AsyncSending,
+        derive: AsyncDerive,
     ) -> None:
+        self.derive = derive
         self._job = job
         self._repository = repository
         self._tools = tools
@@ -123,6 +131,7 @@ class Dicom:
 
     def __init__(self, dicom: AsyncDicom) -> None:
         self._async = dicom
+        self.derive = Derive(dicom.derive)
 
     def subject(self) -> Patient | Study | Series:
         """Gives what the job is about, as at scheduling time.

@@ -137,6 +137,11 @@ class RuntimeSettings(BaseSettings):
     ae_title: AETitle = Field(
         default="DCM-PROCESSOR", description="Our own AE title, 1 to 16 characters", examples=["LIVERAI"]
     )
+    service_version: str = Field(
+        default="0",
+        description="Version of the service, which derived DICOM objects name and their UIDs are keyed by",
+        examples=["1.4.0"],
+    )
     store_timeout_s: float = Field(
         default=5.0, gt=0, le=600, description="Seconds until an unreachable store is given up", examples=["5"]
     )

@@ -18,15 +18,19 @@ HEAVY = [
     *("pydicom", "pymongo", "pynetdicom", "scipy"),
 ]
 
+VALUES = "errors models codec ports _blocking"
+FACADES = "jobs series data files peers sending derive dicom"
+
 LAYERS: dict[str, str] = {
     "errors models _blocking": "errors models",
-    "codec ports env_vars": "errors models codec ports env_vars _blocking",
+    "codec": "errors models",
+    "ports": f"{VALUES}",
+    "env_vars": f"{VALUES} env_vars",
     "results scratch": "errors codec",
-    "jobs series": "errors models codec ports _blocking scratch",
-    "data files peers sending dicom": "errors models codec ports _blocking jobs series data peers sending",
-    "session": "errors models ports _blocking jobs series data files peers sending dicom",
+    FACADES: f"{VALUES} {FACADES} scratch",
+    "session": f"{VALUES} {FACADES}",
     "context": "errors models env_vars jobs session",
-    "backends": "errors models codec ports _blocking backends",
+    "backends": f"{VALUES} backends",
     "imaging": "errors models codec ports imaging",
     "dicom_network": "errors models codec ports dicom_network",
 }

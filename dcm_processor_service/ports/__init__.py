@@ -1,0 +1,80 @@
+"""What stands between the facades and the world: one small Protocol for each kind of store or tool.
+
+Repositories store, fetch and list; they decide nothing. Absence is ``None`` or ``False``, never an exception. Methods
+of repositories are ``async def``: in the blocking world they never suspend, in the asynchronous world they await a
+driver or a thread (see :class:`Offload`). Tools that compute (reader, converter) are ordinary functions, and the facade
+offloads them.
+
+Write an own backend by implementing the repositories and returning a :class:`Backend` from a context manager; name it
+in the entry-point group ``dcm_processor_service.backends``.
+"""
+
+from dcm_processor_service.ports.imaging import (
+    DicomReader,
+    Engine,
+    FileFormats,
+    NiftiConverter,
+    NiftiFiles,
+    NiftiVolume,
+    ObjectMaker,
+    Policy,
+    Sidecar,
+    VolumeReader,
+)
+from dcm_processor_service.ports.network import DicomSender, Sendable
+from dcm_processor_service.ports.stores import (
+    ABSENT,
+    ANY,
+    MISSING,
+    Backend,
+    BackendOpener,
+    DataRepository,
+    DicomRepository,
+    FileRepository,
+    Found,
+    JobKey,
+    JobRepository,
+    NewFile,
+    NormalValue,
+    PeerRepository,
+    Sentinel,
+    StoreLocation,
+    WorkspaceRepository,
+)
+from dcm_processor_service.ports.worlds import Colour, Offload, in_thread, inline
+
+__all__ = [
+    "ABSENT",
+    "ANY",
+    "MISSING",
+    "Backend",
+    "BackendOpener",
+    "Colour",
+    "DataRepository",
+    "DicomReader",
+    "DicomRepository",
+    "DicomSender",
+    "Engine",
+    "FileFormats",
+    "FileRepository",
+    "Found",
+    "JobKey",
+    "JobRepository",
+    "NewFile",
+    "NiftiConverter",
+    "NiftiFiles",
+    "NiftiVolume",
+    "NormalValue",
+    "ObjectMaker",
+    "Offload",
+    "PeerRepository",
+    "Policy",
+    "Sendable",
+    "Sentinel",
+    "Sidecar",
+    "StoreLocation",
+    "VolumeReader",
+    "WorkspaceRepository",
+    "in_thread",
+    "inline",
+]

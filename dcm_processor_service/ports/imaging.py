@@ -1,0 +1,186 @@
+"""Tools that compute on images: reading, inspecting, converting, making objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+    from dcm_processor_service.imaging.volume import Volume
+    from dcm_processor_service.models import SeriesReport
+    from dcm_processor_service.models.derived import Code, Problem, Recipe, StudyIdentity
+
+__all__ = [
+    "DicomReader",
+    "Engine",
+    "FileFormats",
+    "NiftiConverter",
+    "NiftiFiles",
+    "NiftiVolume",
+    "ObjectMaker",
+    "Policy",
+    "Sidecar",
+    "VolumeReader",
+]
+
+
+class FileFormats(Protocol):
+    """Turns values into files and back, by the extension of the name; ordinary functions, which the facade offloads."""
+
+    def write(self, value: object, path: Path) -> None:
+        """Writes a value.
+
+        Raises:
+            UnsupportedValueError: The extension is none of those known, or the value does not fit it.
+        """
+
+    def read(self, path: Path) -> Any:
+        """Reads a value that does not depend on the file afterwards.
+
+        Raises:
+            UnsupportedValueError: The extension is none of those known.
+            StoredValueError: The content is not what the extension says.
+        """
+
+
+class DicomReader(Protocol):
+    """Reads DICOM files; ordinary functions, which the facade offloads."""
+
+    def header(self, path: Path) -> Dataset:
+        """Reads a file up to its pixel data.
+
+        Raises:
+            InvalidSeriesError: The file is no DICOM file or is cut off.
+        """
+
+    def order(self, paths: Sequence[Path]) -> list[Path]:
+        """Gives the files of one series in slice order: along the normal, then by time, then by InstanceNumber."""
+
+    def datasets(self, paths: Sequence[Path]) -> Iterator[Dataset]:
+        """Reads whole files, one at a time."""
+
+
+@dataclass(frozen=True)
+class NiftiVolume:
+    """One image that a conversion wrote."""
+
+    path: Path
+    name: str
+    """What tells it apart from the others, such as ``echo-2``; empty when it is the only one."""
+
+    shape: tuple[int, ...]
+    """(i, j, k) or (i, j, k, t)."""
+
+    affine_ras: tuple[tuple[float, ...], ...]
+    """Four rows of four: (i, j, k, 1) to mm in RAS."""
+
+
+@dataclass(frozen=True)
+class NiftiFiles:
+    """What a conversion wrote."""
+
+    paths: tuple[Path, ...]
+    """The images, in stable order; the first is, or stands for, the destination that was asked for."""
+
+    engine: str
+    reason: str
+    sidecars: tuple[Path, ...] = ()
+    """What lies beside them: ``.json``, and for diffusion ``.bval`` and ``.bvec``."""
+
+    volumes: tuple[NiftiVolume, ...] = ()
+    report: SeriesReport | None = None
+
+
+Engine: TypeAlias = Literal["auto", "native", "dcm2niix", "dicom2nifti"]
+"""Who converts DICOM to NIfTI; ``auto`` chooses by what the series is, and says why."""
+
+Policy: TypeAlias = Literal["strict", "split", "largest", "resample"]
+"""What to do with a series that is not one clean volume: refuse it, give every part, the largest, or resample."""
+
+Sidecar: TypeAlias = Literal["bids", "simplified", "none"]
+"""The JSON beside a NIfTI file: BIDS names without patient attributes, the whole header, or nothing."""
+
+
+class NiftiConverter(Protocol):
+    """Turns the files of one series into NIfTI; an ordinary function, which the facade offloads."""
+
+    def convert(
+        self,
+        paths: Sequence[Path],
+        destination: Path,
+        *,
+        engine: Engine = "auto",
+        policy: Policy = "strict",
+        sidecar: Sidecar = "bids",
+    ) -> NiftiFiles:
+        """Writes ``destination`` (``.nii`` or ``.nii.gz``).
+
+        Raises:
+            InvalidSeriesError: The series is not one volume; carries the report.
+            NiftiConversionError: The converter gave no usable result.
+        """
+
+
+class VolumeReader(Protocol):
+    """Says what a series is, and reads its voxels; ordinary functions, which the facade offloads."""
+
+    def inspect(self, paths: Sequence[Path]) -> SeriesReport:
+        """Says what the files of one series are, from their headers."""
+
+    def read(self, paths: Sequence[Path], policy: Policy) -> tuple[Volume, ...]:
+        """Reads the volumes that the policy finds, in stable order.
+
+        Raises:
+            InvalidSeriesError: The policy refuses the series; carries the report.
+            UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
+        """
+
+
+class ObjectMaker(Protocol):
+    """Makes DICOM objects from results; ordinary functions, which the facade offloads.
+
+    ``source`` is the headers of the source series, or an identity where there is none; ``options`` are those of the
+    maker, by name. Each raises DerivedObjectError when result and source do not make such an object.
+    """
+
+    def image(
+        self, result: Any, source: Sequence[Dataset] | StudyIdentity, recipe: Recipe, options: Mapping[str, Any]
+    ) -> list[Dataset]:
+        """Makes an image series, or pages of pictures."""
+
+    def segmentation(
+        self, segments: Mapping[str, Any], source: Sequence[Dataset], recipe: Recipe, options: Mapping[str, Any]
+    ) -> Dataset:
+        """Makes a SEG."""
+
+    def parametric_map(
+        self, result: Any, source: Sequence[Dataset], recipe: Recipe, options: Mapping[str, Any]
+    ) -> Dataset:
+        """Makes a parametric map."""
+
+    def measurement_report(
+        self, findings: Mapping[str, Any], source: Sequence[Dataset], recipe: Recipe, options: Mapping[str, Any]
+    ) -> Dataset:
+        """Makes a TID 1500 report."""
+
+    def text_report(
+        self,
+        sections: Mapping[str, str] | str,
+        source: Sequence[Dataset] | StudyIdentity,
+        recipe: Recipe,
+        options: Mapping[str, Code | str],
+    ) -> Dataset:
+        """Makes a Basic Text SR."""
+
+    def pdf(
+        self, content: bytes, source: Sequence[Dataset] | StudyIdentity, recipe: Recipe, options: Mapping[str, Any]
+    ) -> Dataset:
+        """Wraps a PDF."""
+
+    def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
+        """Lists what the standard asks for and an object lacks."""

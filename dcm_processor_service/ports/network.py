@@ -1,0 +1,63 @@
+"""Sending to DICOM nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pydicom import Dataset
+
+    from dcm_processor_service.models import (
+        AcceptedContext,
+        EchoResult,
+        InstanceRecord,
+        Peer,
+        SendOptions,
+        SendReport,
+    )
+
+__all__ = ["DicomSender", "Sendable"]
+
+Sendable: TypeAlias = "Dataset | str | os.PathLike[str]"
+"""Something to send: a dataset, a DICOM file, a DICOMDIR, or a folder with DICOM files somewhere below."""
+
+
+class DicomSender(Protocol):
+    """Sends instances to DICOM nodes; ordinary functions, which the facade offloads."""
+
+    def send(
+        self,
+        items: Sendable | Iterable[Sendable],
+        peer: Peer,
+        *,
+        options: SendOptions = ...,
+        acknowledged: Mapping[str, InstanceRecord] = ...,
+        on_record: Callable[[InstanceRecord], None] | None = None,
+        cancelled: Callable[[], bool] = ...,
+    ) -> SendReport:
+        """Sends what is not acknowledged yet; tells ``on_record`` of each instance, asks ``cancelled`` before each.
+
+        Raises:
+            SendRejectedError: Not everything was stored, and ``options.check`` is set.
+            PeerUnreachableError: No association, or none any more.
+            ConfigurationError: A certificate file of the peer is unusable.
+        """
+
+    def identify(self, items: Sendable | Iterable[Sendable]) -> list[str]:
+        """Gives the SOPInstanceUIDs of what would be sent."""
+
+    def echo(self, peer: Peer, *, options: SendOptions = ...) -> EchoResult:
+        """Asks a node whether it is there."""
+
+    def probe(self, peer: Peer, *, options: SendOptions = ...) -> list[AcceptedContext]:
+        """Asks a node which kinds of objects it takes."""
+
+    def check(self, peer: Peer) -> None:
+        """Reads the certificate files of a node.
+
+        Raises:
+            ConfigurationError: One of them is unusable.
+        """

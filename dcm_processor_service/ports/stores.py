@@ -1,0 +1,219 @@
+"""Repositories: named values, files, jobs, nodes and images of one store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from dcm_processor_service.models import (
+        Instance,
+        Job,
+        JobOutput,
+        Patient,
+        Peer,
+        Series,
+        StoredFile,
+        Study,
+        SubjectLevel,
+    )
+    from dcm_processor_service.ports.worlds import Colour, Offload
+
+__all__ = [
+    "ABSENT",
+    "ANY",
+    "MISSING",
+    "Backend",
+    "BackendOpener",
+    "DataRepository",
+    "DicomRepository",
+    "FileRepository",
+    "Found",
+    "JobKey",
+    "JobRepository",
+    "NewFile",
+    "NormalValue",
+    "PeerRepository",
+    "Sentinel",
+    "StoreLocation",
+    "WorkspaceRepository",
+]
+
+NormalValue: TypeAlias = Any
+"""A value in the normal form of :mod:`dcm_processor_service.codec`."""
+
+
+class Sentinel:
+    """A value that stands for itself alone."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+ANY = Sentinel("ANY")
+"""As an expected value: whatever is stored, or nothing."""
+
+ABSENT = Sentinel("ABSENT")
+"""As an expected value: nothing is stored."""
+
+MISSING = Sentinel("MISSING")
+"""As a default: there is none."""
+
+
+@dataclass(frozen=True)
+class JobKey:
+    """The drawer that data and files of one job lie in."""
+
+    session_id: str
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """A stored value; told apart from nothing stored, since None is a value too."""
+
+    value: NormalValue
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """What accompanies the content of a file that is put."""
+
+    content_type: str
+    metadata: Mapping[str, NormalValue]
+
+
+class DataRepository(Protocol):
+    """Named values of a job."""
+
+    async def find(self, key: JobKey, name: str) -> Found | None:
+        """Gives the value, in one round trip."""
+
+    async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
+        """Stores the value atomically, when what is stored equals ``expected``; says whether it did."""
+
+    async def increment(self, key: JobKey, name: str, by: float) -> NormalValue | None:
+        """Adds to a stored number, starting from 0, atomically; gives the sum, or None when no number is stored."""
+
+    async def delete(self, key: JobKey, name: str) -> bool:
+        """Removes the value; says whether there was one."""
+
+    async def scan(self, key: JobKey, *, values: bool) -> list[tuple[str, NormalValue]]:
+        """Lists names in order; with their values, or with None for each."""
+
+
+class FileRepository(Protocol):
+    """Named files of a job. Replacing is atomic: a reader sees the old content or the new."""
+
+    async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
+        """Stores all that is left in ``source`` under the name."""
+
+    async def find(self, key: JobKey, name: str) -> StoredFile | None:
+        """Gives what is known of the file."""
+
+    async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
+        """Writes the content to ``sink`` (seekable, at its start), following a replacement that happens meanwhile."""
+
+    async def delete(self, key: JobKey, name: str) -> bool:
+        """Removes the file; says whether there was one."""
+
+    async def list(self, key: JobKey) -> list[StoredFile]:
+        """Lists the files by name."""
+
+
+class JobRepository(Protocol):
+    """Jobs of the queue."""
+
+    async def find(self, job_id: str) -> Job | None:
+        """Gives one job."""
+
+    async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
+        """Gives every job of the name with its value under ``data_name``, in one round trip."""
+
+    async def list(self, session_id: str) -> list[Job]:
+        """Lists all jobs of a session, oldest first."""
+
+
+class PeerRepository(Protocol):
+    """DICOM nodes."""
+
+    async def get(self, peer_id: str) -> Peer | None:
+        """Gives the node that sent images, by the platform's id."""
+
+    async def find(self, name: str) -> Peer | None:
+        """Gives a node by name: of those that results are sent to first, then of those that send."""
+
+    async def list(self) -> list[Peer]:
+        """Lists all nodes by name."""
+
+
+class DicomRepository(Protocol):
+    """Patients, studies, series and their files."""
+
+    async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
+        """Gives one object by the platform's id, or by its ``uid``."""
+
+    async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
+        """Lists the studies of a patient or the series of a study, in the order in which they arrived."""
+
+    async def instances(self, series: Series) -> list[Instance]:
+        """Lists the files of a series, in the order in which they arrived."""
+
+    def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
+        """Gives each file in the order asked for: its content, or the path where it lies and must not be changed.
+
+        Reads many at a time, in few round trips, with bounded memory.
+        """
+
+
+class WorkspaceRepository(Protocol):
+    """What the platform does for its own store, for stores without one: a laptop's workspace, a test's memory."""
+
+    async def add_subject(self, subject: Patient | Study | Series, peer_id: str = "") -> None:
+        """Files a patient, study or series, in place of the one with its id."""
+
+    async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
+        """Files one DICOM file of a series that was added."""
+
+    async def add_job(self, job: Job) -> None:
+        """Files a job, in place of the one with its id."""
+
+    async def add_peer(self, peer: Peer) -> None:
+        """Files a node, in place of the one with its name."""
+
+
+@dataclass(frozen=True)
+class StoreLocation:
+    """Where a backend finds its store, and how patient it is."""
+
+    url: str
+    database: str
+    timeout_s: float
+    colour: Colour
+
+    def __repr__(self) -> str:
+        return f"StoreLocation(database={self.database!r}, colour={self.colour!r})"  # the URL may hold a password
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The repositories of one store."""
+
+    data: DataRepository
+    files: FileRepository
+    jobs: JobRepository
+    peers: PeerRepository
+    dicom: DicomRepository
+    workspace: WorkspaceRepository | None = None
+
+
+BackendOpener: TypeAlias = "Callable[[StoreLocation, Offload], AbstractContextManager[Backend]]"
+"""Opens a store; leaving the context manager closes it. Must not connect before the first use."""
