@@ -29,6 +29,7 @@ __all__ = ["FakePacs", "fake_async_context", "fake_context", "synthetic_series"]
 
 SESSION_ID = "5" * 24
 JOB_ID = "1" * 24
+_MOST_SLICES = 31
 _EVENTS = {"series": JobEvent.STABLE_SERIES, "study": JobEvent.STABLE_STUDY, "patient": JobEvent.STABLE_PATIENT}
 
 
@@ -112,7 +113,7 @@ def _fill(
 ) -> Job:
     store = MemoryStore()
     backend = store.backend()
-    if series is not None:
+    if series:
         filed = run_inline(_catalogue(series).file_into(backend))
         several = len(filed.series) > 1
         subject = subject or (filed.studies[0] if several else filed.series[0])
@@ -165,6 +166,9 @@ def synthetic_series(*, slices: int = 4, rows: int = 16, columns: int = 16, moda
     The value of each pixel is its slice's number times 1000 plus its place in the slice, so that a wrong order shows.
     Rescale slope is 1 and intercept −1024 for CT, as scanners write it.
 
+    Raises:
+        ValueError: More than 31 slices, whose values 16 bits do not hold.
+
     Example:
         >>> [int(dataset.InstanceNumber) for dataset in synthetic_series(slices=3)]
         [1, 2, 3]
@@ -174,6 +178,10 @@ def synthetic_series(*, slices: int = 4, rows: int = 16, columns: int = 16, moda
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
+    if slices > _MOST_SLICES:
+        raise ValueError(
+            f"a synthetic series has at most {_MOST_SLICES} slices, not {slices}: its values tell them apart"
+        )
     made = []
     for number in range(1, slices + 1):
         dataset = Dataset()
