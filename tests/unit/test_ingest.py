@@ -1,0 +1,237 @@
+"""Filing a folder: every file is filed or named with a reason, whatever is in it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dcm_processor_service._blocking import run_inline
+from dcm_processor_service.backends.memory import MemoryStore
+from dcm_processor_service.imaging.reading import PydicomReader
+from dcm_processor_service.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
+from dcm_processor_service.ports import Backend
+from dcm_processor_service.testing import synthetic_series
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+NOT_DICOM = "not readable as DICOM"
+NO_UID = "no StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID"
+DUPLICATE = "the same instance as another file"
+
+
+def make_series(number: int = 1, *, slices: int = 2, **attributes: Any) -> list[Dataset]:
+    """A series with a UID of its own; a study of its own too, when one is given."""
+    made = synthetic_series(slices=slices)
+    for position, dataset in enumerate(made):
+        dataset.SeriesInstanceUID = f"1.2.3.{number}"
+        dataset.SOPInstanceUID = f"1.2.3.{number}.{position}"
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        for keyword, value in attributes.items():
+            setattr(dataset, keyword, value)
+    return made
+
+
+def save(datasets: Iterable[Dataset], folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for dataset in datasets:
+        path = folder / f"{dataset.get('SOPInstanceUID') or 'none'}.dcm"
+        dataset.save_as(path, enforce_file_format=True)
+        paths.append(path)
+    return paths
+
+
+def ingest(folder: Path) -> Catalogue:
+    return catalogue_files(files_below(folder), PydicomReader())
+
+
+def filed(catalogue: Catalogue, store: MemoryStore | None = None) -> Filed:
+    return run_inline(catalogue.file_into((store or MemoryStore()).backend()))
+
+
+def test_files_are_filed_under_patient_study_and_series(tmp_path: Path) -> None:
+    save(make_series(1, slices=3, SeriesDescription="thin", StudyDate="20240102"), tmp_path / "a" / "deep" / "er")
+    save(make_series(2, Modality="MR"), tmp_path / "b")
+    save(make_series(3, StudyInstanceUID="1.9"), tmp_path)
+    result = filed(ingest(tmp_path))
+    assert result.instance_count == 7
+    (patient,) = result.patients
+    by_uid = {study.study_instance_uid: study for study in result.studies}
+    assert set(patient.study_ids) == {study.id for study in result.studies}
+    assert len(by_uid["1.2.826.0.1.3680043.8.498.1"].series_ids) == 2
+    series = {one.series_instance_uid: one for one in result.series}
+    assert len(series["1.2.3.1"].instance_ids) == 3
+    assert series["1.2.3.2"].modality == "MR"
+    assert series["1.2.3.1"].metadata["SeriesDescription"] == "thin"
+    assert series["1.2.3.1"].metadata["StudyDate"] == "20240102"
+    assert by_uid["1.9"].metadata.keys() & {"SeriesDescription", "Modality"} == set()
+    assert patient.metadata == {"PatientName": "Synthetic^Series", "PatientID": "SYNTHETIC"}
+
+
+def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
+    good = save(make_series(1), tmp_path / "good")
+    duplicate = tmp_path / "zz" / "copy.dcm"
+    duplicate.parent.mkdir()
+    duplicate.write_bytes(good[0].read_bytes())
+    save(make_series(2, slices=1, StudyInstanceUID=""), tmp_path / "bad")
+    (tmp_path / "notes.txt").write_text("no scan", encoding="utf-8")
+    (tmp_path / "empty.dcm").touch()
+    (tmp_path / "cut.dcm").write_bytes(good[0].read_bytes()[:400])
+    (tmp_path / "preamble.dcm").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "gone.dcm").symlink_to(tmp_path / "nowhere")
+    catalogue = ingest(tmp_path)
+    reasons = {path.name: finding for finding, path in catalogue.faulty}
+    assert reasons.pop("gone.dcm") in {"cannot be opened", NOT_DICOM}
+    assert reasons.pop("preamble.dcm") in {NO_UID, NOT_DICOM}
+    assert reasons == {
+        "copy.dcm": DUPLICATE,
+        "1.2.3.2.0.dcm": NO_UID,
+        "notes.txt": NOT_DICOM,
+        "empty.dcm": NOT_DICOM,
+        "cut.dcm": NOT_DICOM,
+    }
+    assert sum(catalogue.findings.values()) == len(catalogue.faulty) == 7
+    result = filed(catalogue)
+    assert result.instance_count == 2
+    assert result.instance_count + len(catalogue.faulty) == len(files_below(tmp_path))
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+def test_a_file_without_its_identity_is_not_filed(keyword: str) -> None:
+    (dataset,) = make_series(slices=1)
+    catalogue = Catalogue()
+    for value in ("", None):
+        setattr(dataset, keyword, value)
+        assert catalogue.add(dataset, b"", 0) == NO_UID
+    delattr(dataset, keyword)
+    assert catalogue.add(dataset, b"", 0) == NO_UID
+    assert filed(catalogue) == Filed((), (), (), 0)
+
+
+def test_nothing_at_all_is_no_error(tmp_path: Path) -> None:
+    assert files_below(tmp_path) == []
+    assert filed(ingest(tmp_path)) == Filed((), (), (), 0)
+    assert files_below(tmp_path / "missing") == []
+
+
+def test_hidden_files_and_those_that_are_never_scans_are_not_looked_at(tmp_path: Path) -> None:
+    for name in (".DS_Store", ".hidden.dcm", ".git/objects/ab", "DICOMDIR", "README", "Thumbs.db", "a/scan", "b.dcm"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert [path.relative_to(tmp_path).as_posix() for path in files_below(tmp_path)] == ["a/scan", "b.dcm"]
+    assert files_below(tmp_path / ".hidden.dcm") == [tmp_path / ".hidden.dcm"]  # named itself
+
+
+def test_a_folder_below_a_hidden_one_can_be_named(tmp_path: Path) -> None:
+    path = tmp_path / ".cache" / "scans" / "a.dcm"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert files_below(path.parent) == [path]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"PatientID": "1"}, {"PatientID": "1", "PatientName": "Other"}, True),
+        ({"PatientID": "1"}, {"PatientID": "2"}, False),
+        ({"PatientID": "1", "IssuerOfPatientID": "A"}, {"PatientID": "1", "IssuerOfPatientID": "B"}, False),
+        (
+            {"PatientID": "", "PatientName": "A^B"},
+            {"PatientID": "", "PatientName": "A^B", "StudyInstanceUID": "1.5"},
+            True,
+        ),
+        (
+            {"PatientID": "", "PatientName": "A^B", "PatientBirthDate": "19700101"},
+            {"PatientID": "", "PatientName": "A^B", "PatientBirthDate": "19710101"},
+            False,
+        ),
+        ({"PatientID": "", "PatientName": ""}, {"PatientID": "", "PatientName": ""}, True),
+        ({"PatientID": "", "PatientName": ""}, {"PatientID": "", "PatientName": "", "StudyInstanceUID": "1.5"}, False),
+    ],
+)
+def test_patients_are_told_apart_as_the_platform_does(
+    one: dict[str, str], other: dict[str, str], *, same: bool
+) -> None:
+    catalogue = Catalogue()
+    for number, attributes in enumerate((one, other)):
+        (dataset,) = make_series(number, slices=1, **attributes)
+        assert catalogue.add(dataset, b"", 0) is None
+    result = filed(catalogue)
+    assert len(result.patients) == (1 if same else 2)
+    assert len(result.series) == 2
+
+
+def test_one_study_uid_of_two_patients_is_two_studies() -> None:
+    catalogue = Catalogue()
+    for number, patient in enumerate("AB"):
+        for dataset in make_series(1, PatientID=patient):
+            dataset.SOPInstanceUID += f".{number}"
+            assert catalogue.add(dataset, b"", 0) is None
+    result = filed(catalogue)
+    assert [len(items) for items in (result.patients, result.studies, result.series)] == [2, 2, 2]
+    assert result.instance_count == 4
+
+
+def test_filing_again_adds_and_loses_nothing(tmp_path: Path) -> None:
+    store = MemoryStore()
+    save(make_series(1), tmp_path)
+    first = filed(ingest(tmp_path), store)
+    assert filed(ingest(tmp_path), store) == first
+    other = tmp_path / "other"
+    save(make_series(2), other)
+    only_new = filed(ingest(other), store)
+    assert only_new.instance_count == 2
+    assert only_new.patients[0].id == first.patients[0].id
+    assert len(only_new.studies[0].series_ids) == 2  # those that the store knows, too
+    assert len(store.instances) == 4
+
+
+def test_values_that_are_malformed_are_filed_quietly(tmp_path: Path) -> None:
+    (path,) = save(make_series(1, slices=1, PatientWeight="70.5", SeriesNumber="7"), tmp_path)
+    content = path.read_bytes()
+    assert b"70.5" in content
+    path.write_bytes(content.replace(b"70.5", b"70kg").replace(b"IS\x02\x007 ", b"IS\x02\x00x "))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # pydicom's would quote the value
+        result = filed(ingest(tmp_path))
+    assert result.instance_count == 1
+
+
+def test_zero_is_a_value() -> None:
+    catalogue = Catalogue()
+    catalogue.add(make_series(1, slices=1, SeriesNumber=0)[0], b"", 0)
+    assert filed(catalogue).series[0].metadata["SeriesNumber"] == "0"
+
+
+def test_no_patient_attribute_is_in_a_repr() -> None:
+    catalogue = Catalogue()
+    catalogue.add(make_series(1, slices=1, PatientName="SECRET^NAME", PatientID="SECRET-ID")[0], b"", 0)
+    assert "SECRET" not in repr(filed(catalogue))
+
+
+def test_progress_is_told_for_every_file(tmp_path: Path) -> None:
+    save(make_series(1), tmp_path)
+    (tmp_path / "x").touch()
+    told = []
+    catalogue_files(files_below(tmp_path), PydicomReader(), lambda: told.append(1))
+    assert len(told) == 3
+
+
+def test_a_store_of_the_platform_is_not_filled() -> None:
+    backend = MemoryStore().backend()
+    platform = Backend(backend.data, backend.files, backend.jobs, backend.peers, backend.dicom)
+    with pytest.raises(TypeError, match="filled by the platform"):
+        run_inline(Catalogue().file_into(platform))
+
+
+def test_ids_do_not_collide_where_parts_are_joined() -> None:
+    assert platform_id("a", "bc") != platform_id("ab", "c")
+    assert len(platform_id("x")) == 24
+    assert int(platform_id("x"), 16)

@@ -1,0 +1,232 @@
+"""A laptop's workspace: the same ids each time, each run's own output, later events read earlier ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dcm_processor_service import JobState, Peer, RuntimeContext, Series
+from dcm_processor_service.cli.network import parse_peer
+from dcm_processor_service.errors import ConfigurationError, UpstreamFailedError
+from dcm_processor_service.local import Workspace, counted, describe, sample_folder
+from tests.unit.test_ingest import make_series, save
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from dcm_processor_service.ingest import Filed
+    from dcm_processor_service.local import LocalRun
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans"
+    save(make_series(1), folder)
+    save(make_series(2, slices=3), folder)
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "work")
+
+
+def run(place: Workspace, function: Callable[..., Any], subject: Any, filed: Filed, name: str, **more: Any) -> LocalRun:
+    return place.run(function, subject, filed=filed, job_name=name, **({"params": {}} | more))
+
+
+def segment(ctx: RuntimeContext) -> int:
+    count = ctx.session.dicom.get_series().instance_count()
+    ctx.session.data["count"] = count
+    ctx.session.files.put("masks/mask.txt", f"{count}".encode())
+    return count
+
+
+def test_a_run_leaves_its_output_and_its_files_in_a_folder(place: Workspace, scans: Path) -> None:
+    filed, catalogue = place.ingest([scans])
+    assert catalogue.faulty == []
+    runs = [run(place, segment, series, filed, "segment") for series in filed.series]
+    assert sorted(one.outcome.result for one in runs) == [2, 3]
+    for one in runs:
+        assert one.data == (("count", one.outcome.result),)
+        assert [stored.name for stored in one.files] == ["masks/mask.txt"]
+        assert (one.folder / "masks" / "mask.txt").read_text() == str(one.outcome.result)
+        assert one.job.state is JobState.DONE
+        assert one.subject_label == f"series CT, {one.outcome.result} instances"
+    assert len({one.folder for one in runs}) == 2
+    assert len({one.job.session_id for one in runs}) == 1
+
+
+def test_running_again_gives_the_same_ids(place: Workspace, scans: Path, tmp_path: Path) -> None:
+    first, _ = place.ingest([scans])
+    again, _ = place.ingest([scans])
+    assert again == first
+    one = run(place, segment, first.series[0], first, "segment")
+    two = run(place, segment, again.series[0], again, "segment")
+    assert (one.job.id, one.job.session_id, one.folder) == (two.job.id, two.job.session_id, two.folder)
+    elsewhere, _ = Workspace(tmp_path / "other").ingest([scans])
+    assert elsewhere == first
+
+
+def test_nothing_of_an_earlier_run_passes_for_this_ones_output(place: Workspace, scans: Path) -> None:
+    def older(ctx: RuntimeContext) -> None:
+        ctx.session.data["stale"] = 1
+        ctx.session.files.put("stale.txt", b"1")
+        ctx.session.files.put("out", b"a file where the next version has a folder")
+
+    def newer(ctx: RuntimeContext) -> None:
+        assert ctx.session.data.keys() == []
+        ctx.session.files.put("out/x.txt", b"2")
+
+    filed, _ = place.ingest([scans])
+    subject = filed.series[0]
+    folder = run(place, older, subject, filed, "segment").folder
+    (folder / "note of the user.txt").touch()
+    again = run(place, newer, subject, filed, "segment")
+    assert again.data == ()
+    assert [stored.name for stored in again.files] == ["out/x.txt"]
+    assert (folder / "out" / "x.txt").read_bytes() == b"2"
+    assert sorted(path.name for path in folder.iterdir()) == ["note of the user.txt", "out"]
+
+
+def test_results_in_the_scanned_folder_are_no_scans(scans: Path) -> None:
+    place = Workspace(scans / "work")
+
+    def derive(ctx: RuntimeContext) -> None:
+        (dataset, *_rest) = ctx.session.dicom.get_series().datasets()
+        dataset.SOPInstanceUID += ".9"
+        ctx.session.files.save("derived.dcm", dataset)
+
+    filed, _ = place.ingest([scans])
+    for series in filed.series:
+        run(place, derive, series, filed, "derive")
+    again, catalogue = place.ingest([scans])
+    assert again == filed
+    assert catalogue.faulty == []
+    named, _ = place.ingest([place.folder / "results"])  # a folder inside is meant when it is named
+    assert named.instance_count == 2
+
+
+def report(ctx: RuntimeContext) -> list[int]:
+    outputs = ctx.session.data.collect("count", job="segment")
+    return sorted(output.value for output in outputs.values())
+
+
+def summary(ctx: RuntimeContext) -> Any:
+    return ctx.session.data.get("sum", job="report")
+
+
+def store_report(ctx: RuntimeContext) -> None:
+    ctx.session.data["sum"] = sum(report(ctx))
+
+
+def measure(ctx: RuntimeContext) -> str:
+    return ctx.session.files.read("masks/mask.txt", job="segment").decode()
+
+
+def test_a_later_event_reads_what_an_earlier_one_stored_by_name(place: Workspace, scans: Path) -> None:
+    filed, _ = place.ingest([scans])
+    for series in filed.series:
+        run(place, segment, series, filed, "segment")
+    for series in filed.series:
+        assert run(place, measure, series, filed, "measure").outcome.result == str(len(series.instance_ids))
+    study = run(place, report, filed.studies[0], filed, "overview")
+    assert study.outcome.result == [2, 3]
+    assert len(study.job.depends_on) == 4
+    assert run(place, store_report, filed.studies[0], filed, "report").outcome.ok
+    patient = run(place, summary, filed.patients[0], filed, "summary")
+    assert patient.outcome.result == 5
+    assert patient.subject_label == "patient, 1 study"
+
+
+def fail(ctx: RuntimeContext) -> None:
+    raise ValueError("no liver \udcff in the image")
+
+
+def test_a_failed_run_is_recorded_and_its_readers_are_told(place: Workspace, scans: Path) -> None:
+    filed, _ = place.ingest([scans])
+    failed = run(place, fail, filed.series[0], filed, "segment")
+    assert failed.job.state is JobState.FAILED
+    assert failed.outcome.exit_code == 1
+    after = run(place, measure, filed.series[0], filed, "measure")
+    assert after.outcome.error is not None
+    assert isinstance(after.outcome.error.__cause__, UpstreamFailedError)
+    assert "no liver ? in the image" in str(after.outcome.error)
+
+
+def test_params_and_sender_reach_the_callback(place: Workspace, scans: Path) -> None:
+    def tell(ctx: RuntimeContext) -> list[Any]:
+        return [ctx.job.params, ctx.session.peers.current().name, ctx.ae_title, ctx.job.event]
+
+    peer = parse_peer("PACS=ORTHANC@127.0.0.1:4242")
+    place.add_peer(peer)
+    filed, _ = place.ingest([scans])
+    one = run(place, tell, filed.series[0], filed, "tell", params={"t": 0.5}, peer=peer)
+    assert one.outcome.result[:2] == [{"t": 0.5}, "PACS"]
+    assert one.outcome.result[3] == "stable-series"
+
+
+@pytest.mark.parametrize("name", ["../out", "/abs", "", "a\\b", "."])
+def test_a_job_name_that_is_no_folder_name_is_refused(place: Workspace, scans: Path, name: str) -> None:
+    filed, _ = place.ingest([scans])
+    with pytest.raises(ConfigurationError, match=r"job name .* is not allowed.*--job-name"):
+        run(place, segment, filed.series[0], filed, name)
+    assert not (place.folder / "results").exists()
+
+
+def test_several_patients_have_a_session_each(place: Workspace, tmp_path: Path) -> None:
+    save(make_series(1, PatientID="A"), tmp_path / "scans")
+    save(make_series(2, PatientID="B"), tmp_path / "scans")
+    filed, _ = place.ingest([tmp_path / "scans"])
+    runs = [run(place, segment, series, filed, "segment") for series in filed.series]
+    assert len({one.job.session_id for one in runs}) == 2
+
+
+def test_a_folder_that_cannot_be_a_workspace_is_a_sentence(scans: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConnectionError, match="cannot be made"):
+        Workspace(tmp_path / "file").ingest([scans])
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("PACS=ORTHANC@127.0.0.1:4242", "ORTHANC@127.0.0.1:4242"),
+        (" PACS=ORTHANC@pacs.example.org:104 ", "ORTHANC@pacs.example.org:104"),
+        ("PACS=MY AE@host:1", "MY AE@host:1"),
+        ("PACS=A@[::1]:65535", "A@[::1]:65535"),
+    ],
+)
+def test_a_peer_is_read_from_the_command_line(text: str, address: str) -> None:
+    peer = parse_peer(text)
+    assert isinstance(peer, Peer)
+    assert (peer.name, peer.address) == ("PACS", address)
+    assert parse_peer(text).id == peer.id
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "PACS", "PACS=A@host", "=A@host:1", "PACS=@host:1", "PACS=A@:1", "PACS=A@host:0", "PACS=A@host:65536",
+     "PACS=A@host:x", "PACS=A@host:1:2", f"PACS={'A' * 17}@host:1", "PACS=Ä@host:1", "PACS=A\\B@host:1",
+     "PACS= @host:1", "PACS=A@::1:104"],
+)  # fmt: skip
+def test_what_is_no_peer_is_a_sentence(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"is no (peer|node)"):
+        parse_peer(text)
+
+
+def test_the_sample_is_a_real_series() -> None:
+    assert len(list(sample_folder().iterdir())) == 5
+
+
+def test_a_subject_is_described_without_a_person() -> None:
+    series = Series(id="1", metadata={"Modality": "CT", "PatientName": "SECRET"}, instance_ids=("1",))
+    assert describe(series) == "series CT, 1 instance"
+    assert describe(None) == "no subject"
+    assert (counted(0, "study", "studies"), counted(1, "file"), counted(2, "file")) == (
+        "0 studies",
+        "1 file",
+        "2 files",
+    )
