@@ -20,6 +20,7 @@ from pydicom.valuerep import PersonName
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.attributes import text
 from dcm_processor_service.imaging.derived.source import SourceSeries
+from dcm_processor_service.imaging.derived.values import value_problem
 from dcm_processor_service.imaging.reading import contained
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ _TYPE_2 = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
     "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
+_KEYS = frozenset({"PatientID", "PatientName", "IssuerOfPatientID", "StudyInstanceUID", "StudyID", "AccessionNumber"})
 _AGE = re.compile(r"\s*(\d{1,3})\s*([DWMY]?)\s*")
 
 
@@ -105,7 +107,8 @@ def _write_given_identity(target: Dataset, identity: StudyIdentity) -> None:
 def copy_attributes(origin: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
     """Copies attributes that are there, decoded, without private elements in their sequences.
 
-    What pydicom cannot parse is left out.
+    A value that its VR does not allow is left out, so that a flaw of the source does not become one of the result.
+    Those by which archives file an object are copied as they are.
     """
     with contained():
         for keyword in keywords:
@@ -115,7 +118,7 @@ def copy_attributes(origin: Dataset, target: Dataset, keywords: Iterable[str]) -
             if tag not in origin:
                 continue
             element = _copy(origin, tag)
-            if element is not None:
+            if element is not None and (keyword in _KEYS or value_problem(element) is None):
                 target[tag] = element
 
 

@@ -93,6 +93,15 @@ def test_dcm2niix_reads_fractions_within_the_bound(kind: ImageKind, tmp_path: Pa
     assert np.abs(again[tuple(found)] - array[tuple(indices)]).max() <= made.mapping.error_bound * 1.001
 
 
+@pytest.mark.parametrize("volumes", [1, 2])
+def test_multi_frame_is_a_volume_again(volumes: int, tmp_path: Path) -> None:
+    affine = made_perpendicular(OBLIQUE, (0.9, 1.1, 3.0))
+    array = np.arange(120 * volumes, dtype=np.uint16).reshape(6, 5, 4, volumes)
+    made = derive_image(array, WHO, make_recipe(), affine, ImageOptions(kind="sc", multi_frame=True))
+    volume = read_volume(save(made.datasets, tmp_path))
+    assert same_place(array, affine, volume.array, volume.affine_lps) < 1e-4
+
+
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     array=hnp.arrays(st.sampled_from([np.int16, np.uint16]), st.sampled_from([(4, 3, 5), (3, 4, 4, 2)])),

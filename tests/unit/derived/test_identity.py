@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dcm_processor_service.errors import DerivedObjectError
@@ -69,6 +71,21 @@ def test_private_elements_of_sequences_stay_behind() -> None:
     (copied,) = target.OtherPatientIDsSequence
     assert [element.keyword for element in copied] == ["PatientID"]
     assert copied is not item
+
+
+def test_malformed_values_of_the_source_stay_behind_but_not_its_keys() -> None:
+    header = make_headers()[0]
+    for keyword, vr, value in (
+        ("StudyDate", "DA", b"2025-1-2"), ("PatientSex", "CS", b"female"), ("PatientWeight", "DS", b"heavy"),
+        ("StudyID", "SH", b"seventeen letters"), ("StudyDescription", "LO", b"fine"),
+    ):  # fmt: skip
+        tag = Tag(keyword)
+        header[tag] = RawDataElement(tag, vr, len(value), value, 0, is_implicit_VR=False, is_little_endian=True)
+    target = Dataset()
+    write_identity(target, SourceSeries((header,)))
+    assert (target.StudyDate, target.PatientSex) == (None, None)
+    assert "PatientWeight" not in target
+    assert (target.StudyID, target.StudyDescription) == ("seventeen letters", "fine")
 
 
 def test_type_2_attributes_are_there_even_when_the_source_lacks_them() -> None:
