@@ -14,6 +14,9 @@ datasets that :func:`save` writes and any sender sends. Names are loaded when th
 :func:`validate`            what the standard asks for and an object lacks
 :func:`save`                files, each whole or absent
 ==========================  ==========================================================================
+
+RTSTRUCT is left out: it needs contours, and no library for them is kept well enough to lean on. SEG says the same
+voxel by voxel.
 """
 
 from __future__ import annotations

@@ -83,24 +83,14 @@ def parametric_map(
     values = _as_float(array)
     composite = Composite(recipe, series)
     planes = planes_of(values, series, composite, affine_lps)
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    low, high = _range(values)
     center, width = options.window or ((low + high) / 2, max(high - low, float(np.spacing(abs(high))), 1e-12))
-    mapping = highdicom.pm.RealWorldValueMapping(
-        lut_label=(options.label or recipe.role)[:16],
-        lut_explanation=composite.derivation[:64],
-        unit=code_of(find_unit(options.unit)),
-        value_range=(low, high),
-        slope=1,
-        intercept=0,
-        quantity_definition=None if options.quantity is None else code_of(find_code(options.quantity, _QUANTITIES)),
-    )
     with contained():
         dataset: Dataset = highdicom.pm.ParametricMap(
             source_images=planes.images,
             pixel_array=planes.frames(planes.placement.array[..., 0]),
             contains_recognizable_visual_features=options.recognizable_face,
-            real_world_value_mappings=[mapping],
+            real_world_value_mappings=[_meaning(highdicom, composite, options, (low, high))],
             window_center=center,
             window_width=width,
             content_label="MAP",
@@ -111,9 +101,7 @@ def parametric_map(
         dataset.ContentCreatorName = None  # a person's
         finish(dataset, composite)
         write_laterality(dataset)
-        for groups in (*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence):
-            for window in groups.get("FrameVOILUTSequence", ()):
-                window.VOILUTFunction = "LINEAR_EXACT"  # the only linear one that may be less than 1 wide
+        _let_windows_be_narrow(dataset)
     return dataset
 
 
@@ -124,3 +112,28 @@ def _as_float(array: NDArray[Any]) -> NDArray[Any]:
         return array
     small = array.dtype.itemsize <= 2 or array.dtype.kind == "b"  # noqa: PLR2004 float32 holds 24 bits
     return array.astype(np.float32 if small else np.float64)
+
+
+def _range(values: NDArray[Any]) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+
+
+def _meaning(highdicom: Any, composite: Composite, options: MapOptions, value_range: tuple[float, float]) -> Any:
+    """The real world value mapping: stored values are the values, in this unit (PS3.3, section C.7.6.16.2.11)."""
+    return highdicom.pm.RealWorldValueMapping(
+        lut_label=(options.label or composite.recipe.role)[:16],
+        lut_explanation=composite.derivation[:64],
+        unit=code_of(find_unit(options.unit)),
+        value_range=value_range,
+        slope=1,
+        intercept=0,
+        quantity_definition=None if options.quantity is None else code_of(find_code(options.quantity, _QUANTITIES)),
+    )
+
+
+def _let_windows_be_narrow(dataset: Dataset) -> None:
+    """Of the linear windows only LINEAR_EXACT may be less than 1 wide (PS3.3, section C.11.2.1.3)."""
+    for groups in (*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence):
+        for window in groups.get("FrameVOILUTSequence", ()):
+            window.VOILUTFunction = "LINEAR_EXACT"
