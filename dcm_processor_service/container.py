@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dependency_injector import containers, providers
 
+from dcm_processor_service.cancellation import Cancellation
 from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.data import AsyncData
 from dcm_processor_service.derive import AsyncDerive
@@ -28,11 +29,14 @@ from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.files import AsyncFiles
 from dcm_processor_service.jobs import AsyncCurrentJob, AsyncJobs
+from dcm_processor_service.logs import JobLog
 from dcm_processor_service.models import SendOptions
 from dcm_processor_service.models.derived import Producer
 from dcm_processor_service.peers import AsyncPeers
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
+from dcm_processor_service.progress import AsyncProgress, Progress
 from dcm_processor_service.scratch import Scratch, open_scratch
+from dcm_processor_service.scrubbing import Scrubber
 from dcm_processor_service.sending import AsyncSending
 from dcm_processor_service.series import SeriesTools
 from dcm_processor_service.session import AsyncSession, Session
@@ -203,10 +207,31 @@ def _decoder_capabilities() -> list[Capability]:
     return decoder_capabilities()
 
 
-def _current_job(settings: RuntimeSettings, key: JobKey, repository: JobRepository) -> AsyncCurrentJob:
+def _current_job(
+    settings: RuntimeSettings, key: JobKey, repository: JobRepository, scrubber: Scrubber
+) -> AsyncCurrentJob:
     return AsyncCurrentJob(
-        key, repository, name=settings.job_name, event=settings.job_event, service_name=settings.service_name
+        key,
+        repository,
+        name=settings.job_name,
+        event=settings.job_event,
+        service_name=settings.service_name,
+        on_document=scrubber.learn_job,
     )
+
+
+def _log(settings: RuntimeSettings, scrubber: Scrubber) -> JobLog:
+    return JobLog(log_fields(settings), scrubber)
+
+
+def log_fields(settings: RuntimeSettings) -> dict[str, str]:
+    """Gives what every line of a job's log tells."""
+    return {
+        "session": settings.session_id,
+        "job": settings.job_id,
+        "event": settings.job_event.value if settings.job_event else "",
+        "service": settings.service_name,
+    }
 
 
 class Container(containers.DeclarativeContainer):
@@ -248,8 +273,14 @@ class Container(containers.DeclarativeContainer):
         JobKey, settings.provided.session_id, settings.provided.job_id
     )
     jobs: providers.Provider[AsyncJobs] = providers.Singleton(AsyncJobs, job_key, job_repository)
+    scrubber: providers.Provider[Scrubber] = providers.Singleton(Scrubber)
+    cancellation: providers.Provider[Cancellation] = providers.Singleton(Cancellation)
+    log: providers.Provider[JobLog] = providers.Singleton(_log, settings, scrubber)
+    async_progress: providers.Provider[AsyncProgress] = providers.Singleton(
+        AsyncProgress, job_key, job_repository, scrubber
+    )
     current_job: providers.Provider[AsyncCurrentJob] = providers.Singleton(
-        _current_job, settings, job_key, job_repository
+        _current_job, settings, job_key, job_repository, scrubber
     )
     series_tools: providers.Provider[SeriesTools] = providers.Singleton(
         SeriesTools,
@@ -279,7 +310,9 @@ class Container(containers.DeclarativeContainer):
         dicom=providers.Singleton(AsyncDicom, current_job, dicom_repository, series_tools, sending, derive),
     )
     session: providers.Provider[Any] = providers.Singleton(Session, async_session)
-    context: providers.Provider[Any] = providers.Singleton(RuntimeContext.bind, settings, session)
+    context: providers.Provider[Any] = providers.Singleton(
+        RuntimeContext.bind, settings, session, providers.Singleton(Progress, async_progress), log, cancellation
+    )
 
 
 @containers.copy(Container)
@@ -289,7 +322,12 @@ class AsyncContainer(Container):
     colour: providers.Provider[Colour] = providers.Object("async")
     session: providers.Provider[Any] = providers.Singleton(lambda session: session, Container.async_session)
     context: providers.Provider[Any] = providers.Singleton(
-        AsyncRuntimeContext.bind, Container.settings, Container.async_session
+        AsyncRuntimeContext.bind,
+        Container.settings,
+        Container.async_session,
+        Container.async_progress,
+        Container.log,
+        Container.cancellation,
     )
 
 

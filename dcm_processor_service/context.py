@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import PrivateAttr
 
@@ -12,10 +12,15 @@ from dcm_processor_service.errors import ConfigurationError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from dcm_processor_service.cancellation import Cancellation
     from dcm_processor_service.jobs import AsyncCurrentJob, CurrentJob
+    from dcm_processor_service.logs import JobLog
+    from dcm_processor_service.progress import AsyncProgress, Progress
     from dcm_processor_service.session import AsyncSession, Session
 
 __all__ = ["AsyncRuntimeContext", "RuntimeContext"]
+
+T = TypeVar("T")
 
 _UNBOUND = (
     "this context has no session: it was made from the environment alone; in a service the runner gives you a bound "
@@ -27,7 +32,38 @@ def _values(settings: RuntimeSettings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in RuntimeSettings.model_fields}
 
 
-class RuntimeContext(RuntimeSettings):
+class _Context(RuntimeSettings):
+    """What contexts of both colours have."""
+
+    _log: JobLog | None = PrivateAttr(default=None)
+    _cancellation: Cancellation | None = PrivateAttr(default=None)
+
+    @property
+    def log(self) -> JobLog:
+        """The job's log: ``ctx.log.info("segmented", volume_ml=12.5)``; its lines know session, job and service.
+
+        Raises:
+            ConfigurationError: The context was made from the environment alone.
+        """
+        return _bound(self._log)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the process was asked to end (SIGTERM): finish the step, return, and it ends with exit code 143.
+
+        Raises:
+            ConfigurationError: The context was made from the environment alone.
+        """
+        return _bound(self._cancellation).requested
+
+
+def _bound(part: T | None) -> T:
+    if part is None:
+        raise ConfigurationError(_UNBOUND)
+    return part
+
+
+class RuntimeContext(_Context):
     """The frozen, validated environment of a job, with its session: the argument of a blocking callback.
 
     Example:
@@ -40,12 +76,16 @@ class RuntimeContext(RuntimeSettings):
     """
 
     _session: Session | None = PrivateAttr(default=None)
+    _progress: Progress | None = PrivateAttr(default=None)
 
     @classmethod
-    def bind(cls, settings: RuntimeSettings, session: Session) -> Self:
+    def bind(
+        cls, settings: RuntimeSettings, session: Session, progress: Progress, log: JobLog, cancellation: Cancellation
+    ) -> Self:
         """Gives a context of these settings that is bound to a session."""
         context = cls(**_values(settings))
-        context._session = session
+        context._session, context._progress = session, progress
+        context._log, context._cancellation = log, cancellation
         return context
 
     @property
@@ -55,26 +95,42 @@ class RuntimeContext(RuntimeSettings):
         Raises:
             ConfigurationError: The context was made from the environment alone.
         """
-        if self._session is None:
-            raise ConfigurationError(_UNBOUND)
-        return self._session
+        return _bound(self._session)
 
     @property
     def job(self) -> CurrentJob:
         """The job: id, name, event, service name, and from its document params, added_params and headers."""
         return self.session.job
 
+    @property
+    def progress(self) -> Progress:
+        """Tells the queue and its viewers how far the job is: ``ctx.progress(0.4, "segmenting")``.
 
-class AsyncRuntimeContext(RuntimeSettings):
+        Raises:
+            ConfigurationError: The context was made from the environment alone.
+        """
+        return _bound(self._progress)
+
+
+class AsyncRuntimeContext(_Context):
     """The argument of an asynchronous callback: ``async def run(ctx: AsyncRuntimeContext)``."""
 
     _session: AsyncSession | None = PrivateAttr(default=None)
+    _progress: AsyncProgress | None = PrivateAttr(default=None)
 
     @classmethod
-    def bind(cls, settings: RuntimeSettings, session: AsyncSession) -> Self:
+    def bind(
+        cls,
+        settings: RuntimeSettings,
+        session: AsyncSession,
+        progress: AsyncProgress,
+        log: JobLog,
+        cancellation: Cancellation,
+    ) -> Self:
         """Gives a context of these settings that is bound to a session."""
         context = cls(**_values(settings))
-        context._session = session
+        context._session, context._progress = session, progress
+        context._log, context._cancellation = log, cancellation
         return context
 
     @property
@@ -84,11 +140,18 @@ class AsyncRuntimeContext(RuntimeSettings):
         Raises:
             ConfigurationError: The context was made from the environment alone.
         """
-        if self._session is None:
-            raise ConfigurationError(_UNBOUND)
-        return self._session
+        return _bound(self._session)
 
     @property
     def job(self) -> AsyncCurrentJob:
         """The job: id, name, event, service name, and ``await job.read()`` for its document."""
         return self.session.job
+
+    @property
+    def progress(self) -> AsyncProgress:
+        """Tells the queue and its viewers how far the job is: ``await ctx.progress(0.4, "segmenting")``.
+
+        Raises:
+            ConfigurationError: The context was made from the environment alone.
+        """
+        return _bound(self._progress)

@@ -13,7 +13,7 @@ from dcm_processor_service.errors import AmbiguousJobError, JobNotFoundError, Up
 from dcm_processor_service.models import Job, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from dcm_processor_service.models import JobEvent, Patient, Series, Study
     from dcm_processor_service.ports import JobKey, JobRepository
@@ -106,15 +106,27 @@ class AsyncJobs:
         return type(self.key)(session_id=job.session_id, job_id=job.id)
 
 
+def _ignore(_document: Job) -> None:
+    """Is told of the document where nobody wants to know."""
+
+
 class AsyncCurrentJob:
     """The job of this process: what the environment says of it, and its document, read once on demand."""
 
     def __init__(
-        self, key: JobKey, repository: JobRepository, *, name: str, event: JobEvent | None, service_name: str
+        self,
+        key: JobKey,
+        repository: JobRepository,
+        *,
+        name: str,
+        event: JobEvent | None,
+        service_name: str,
+        on_document: Callable[[Job], None] = _ignore,
     ) -> None:
         self._key = key
         self._repository = repository
         self._document: Job | None = None
+        self._on_document = on_document
         self.name = name
         self.event = event
         self.service_name = service_name
@@ -135,6 +147,7 @@ class AsyncCurrentJob:
     def preset(self, document: Job) -> None:
         """Takes a document that is at hand already, such as the worker's arguments, in place of reading it."""
         self._document = document
+        self._on_document(document)
 
     async def read(self) -> Job:
         """Gives the job's document; read from the store at the first call.
@@ -149,7 +162,8 @@ class AsyncCurrentJob:
                     f"the store has no job {self.id} in the session {self.session_id}; check the variables "
                     "DCM-PROCESSOR-SERVICE-JOB-ID, -SESSION-ID and -DB-NAME, or whether the job was cleaned up"
                 )
-            self._document = document
+            self.preset(document)
+            return document
         return self._document
 
 

@@ -188,6 +188,14 @@ class MemoryJobRepository:
         """Lists all jobs of a session, in the order in which they were added."""
         return [job for job in self._store.jobs.values() if job.session_id == session_id]
 
+    async def set_progress(self, job_id: str, percent: int, message: str) -> None:
+        """Writes how far a job is."""
+        with self._store.lock:
+            job = self._store.jobs.get(job_id)
+            if job is not None:
+                update = {"progress_percent": percent, "progress_message": message}
+                self._store.jobs[job_id] = job.model_copy(update=update)
+
 
 class MemoryPeerRepository:
     """DICOM nodes in a dictionary."""

@@ -49,6 +49,7 @@ class Job(BaseModel):
     state: JobState = JobState.WAITING
     error_message: str = Field(default="", repr=False, description="Why the job failed, as the queue recorded it")
     progress_percent: int = 0
+    progress_message: str = Field(default="", repr=False, description="What the job was doing, as it said itself")
     depends_on: tuple[str, ...] = Field(default=(), description="Ids of the jobs that ran before this one")
     subject: Subject | None = Field(default=None, description="The patient, study or series, as at scheduling time")
     params: dict[str, Any] = Field(default_factory=dict, repr=False, description="From the service's manifest")

@@ -141,6 +141,9 @@ class JobRepository(Protocol):
     async def list(self, session_id: str) -> list[Job]:
         """Lists all jobs of a session, oldest first."""
 
+    async def set_progress(self, job_id: str, percent: int, message: str) -> None:
+        """Writes how far a job is, 0 to 100, in one round trip; a job that is not there stays so."""
+
 
 class PeerRepository(Protocol):
     """DICOM nodes."""

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models import Patient, Series, Study
 
-__all__ = ["OLDEST_FIRST", "collect_pipeline", "job", "job_query", "jobs_query", "outputs"]
+__all__ = [
+    "OLDEST_FIRST",
+    "PROJECTION",
+    "collect_pipeline",
+    "job",
+    "job_query",
+    "jobs_query",
+    "outputs",
+    "progress_change",
+]
 
 OLDEST_FIRST = [("createdAt", 1), ("_id", 1)]
 
@@ -48,6 +57,11 @@ def jobs_query(session_id: str) -> Document:
     """Finds the jobs of a session."""
     of_session = either(session_id)
     return {"$or": [{"sessionId": of_session}, {"session_id": of_session}], **_NO_HEARTBEAT}
+
+
+def progress_change(percent: int, message: str) -> Document:
+    """Gives the change that tells how far a job is."""
+    return {"$set": {"progress": percent, "progressMessage": message}, "$currentDate": {"lastProgressAt": True}}
 
 
 def collect_pipeline(session_id: str, job_name: str, data_name: str) -> list[Document]:
@@ -100,6 +114,7 @@ def job(document: Document) -> Job:
         "state": state,
         "error_message": error_message,
         "progress_percent": _percent(document.get("progress")),
+        "progress_message": str(document.get("progressMessage") or ""),
         "depends_on": tuple(id_text(parent) for parent in document.get("depends_on") or ()),
         "subject": _subject(_mapping(kwargs.get("headers")), event),
         "params": plain(kwargs.get("params") or {}, what),

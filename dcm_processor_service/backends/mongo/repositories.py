@@ -127,6 +127,10 @@ class MongoJobRepository:
         )
         return [job_documents.job(row) for row in rows]
 
+    async def set_progress(self, job_id: str, percent: int, message: str) -> None:
+        """Writes how far a job is, in the fields that the queue itself writes."""
+        await self._jobs.update_one(job_documents.job_query(job_id), job_documents.progress_change(percent, message))
+
 
 class MongoPeerRepository:
     """DICOM nodes: those that send (``peers``) and those that results go to (``dicomnodes``)."""

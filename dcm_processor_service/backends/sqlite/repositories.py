@@ -146,6 +146,18 @@ class SqliteJobRepository:
         rows = await self._store.read("SELECT document FROM jobs WHERE session_id = ? ORDER BY position", session_id)
         return [_load(Job, text) for (text,) in rows]
 
+    async def set_progress(self, job_id: str, percent: int, message: str) -> None:
+        """Writes how far a job is."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            row = connection.execute("SELECT document FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            if row:
+                update = {"progress_percent": percent, "progress_message": message}
+                document = _dump(_load(Job, row[0]).model_copy(update=update))
+                connection.execute("UPDATE jobs SET document = ? WHERE id = ?", (document, job_id))
+
+        await self._store.run(work)
+
 
 class SqlitePeerRepository:
     """DICOM nodes in a table."""
