@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
+    from dcm_processor_service.imaging.preview import Layout
     from dcm_processor_service.imaging.resampling import Interpolation
     from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.ports import NiftiFiles, Sidecar
@@ -226,6 +227,12 @@ class Volume:
         from dcm_processor_service.imaging.sidecar import write_with_sidecar
 
         return write_with_sidecar(self, image, path, sidecar)
+
+    def preview(self, mask: Volume | NDArray[Any] | None = None, layout: Layout = "both") -> bytes:
+        """Draws a contact sheet as a PNG file; see :func:`dcm_processor_service.imaging.preview.preview_volume`."""
+        from dcm_processor_service.imaging.preview import preview_volume
+
+        return preview_volume(self, mask, layout=layout)
 
     def _nifti_image(self) -> nib.nifti1.Nifti1Image:
         affine = self.affine("RAS")

@@ -1,0 +1,132 @@
+"""Panels of a contact sheet: one slice with its orientation letters, scale bar and mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Letters", "Panel", "draw_panel", "font"]
+
+BACKGROUND = (0, 0, 0)
+INK = (235, 235, 235)
+LETTER = (255, 214, 90)
+_MASK_OPACITY = 0.45
+# distinct to eyes that do not tell red from green as well (after Okabe and Ito)
+_LABEL_COLOURS = np.array(
+    [(230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167)],
+    np.float32,
+)
+_BAR_LENGTHS_MM = (500, 200, 100, 50, 20, 10, 5, 2, 1)
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Where the edges of a slice point to."""
+
+    left: str = ""
+    right: str = ""
+    top: str = ""
+    bottom: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One slice as it is to be seen: row 0 on top, column 0 on the left."""
+
+    grey: NDArray[np.uint8]
+    """Shape (rows, columns), or (rows, columns, 3) in colour."""
+
+    pixel_mm: tuple[float, float] | None
+    """Height and width of a pixel; None when unknown, then no scale is drawn."""
+
+    letters: Letters = field(default_factory=Letters)
+    caption: str = ""
+    mask: NDArray[Any] | None = None
+    """Labels, shape (rows, columns): 0 is nothing."""
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Height and width in mm, or in pixels where their size is unknown."""
+        row_mm, column_mm = self.pixel_mm or (1.0, 1.0)
+        return self.grey.shape[0] * row_mm, self.grey.shape[1] * column_mm
+
+
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Gives Pillow's own font: the same on every machine."""
+    return ImageFont.load_default(size)
+
+
+def draw_panel(panel: Panel, width: int, height: int, scale: float) -> Image.Image:
+    """Draws a panel into a box.
+
+    Args:
+        panel: What to draw.
+        width: Of the box, pixels.
+        height: Of the box, pixels.
+        scale: Pixels of the picture for one mm, or for one pixel where their size is unknown.
+    """
+    extent_height, extent_width = panel.extent
+    size = (max(1, min(width, round(extent_width * scale))), max(1, min(height, round(extent_height * scale))))
+    box = Image.new("RGB", (width, height), BACKGROUND)
+    box.paste(_slice_picture(panel, size), ((width - size[0]) // 2, (height - size[1]) // 2))
+    draw = ImageDraw.Draw(box)
+    _draw_letters(draw, panel.letters, width, height)
+    if panel.pixel_mm is not None:
+        _draw_bar(draw, width, height, scale)
+    if panel.caption:
+        draw.text((width - 6, height - 5), panel.caption, INK, font(11), anchor="rs")
+    return box
+
+
+def _slice_picture(panel: Panel, size: tuple[int, int]) -> Image.Image:
+    picture = Image.fromarray(panel.grey).convert("RGB").resize(size, Image.Resampling.BILINEAR)
+    if panel.mask is None or not panel.mask.any():
+        return picture
+    labels = np.asarray(Image.fromarray(panel.mask.astype(np.int32)).resize(size, Image.Resampling.NEAREST))
+    pixels = np.asarray(picture, np.float32).copy()
+    inside = labels != 0
+    colours = _LABEL_COLOURS[(labels[inside] - 1) % len(_LABEL_COLOURS)]
+    pixels[inside] = pixels[inside] * (1 - _MASK_OPACITY) + colours * _MASK_OPACITY
+    edge = inside & _differs_from_neighbour(labels)
+    pixels[edge] = _LABEL_COLOURS[(labels[edge] - 1) % len(_LABEL_COLOURS)]
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def _differs_from_neighbour(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    padded = np.pad(labels, 1)
+    edge = np.zeros(labels.shape, bool)
+    for rows, columns in ((slice(0, -2), slice(1, -1)), (slice(2, None), slice(1, -1))):
+        edge |= padded[rows, columns] != labels
+        edge |= padded[columns, rows][: labels.shape[0], : labels.shape[1]] != labels
+    return edge
+
+
+def _draw_letters(draw: ImageDraw.ImageDraw, letters: Letters, width: int, height: int) -> None:
+    size = 15
+    for text, place, anchor in (
+        (letters.left, (6, height // 2), "lm"),
+        (letters.right, (width - 6, height // 2), "rm"),
+        (letters.top, (width // 2, 4), "ma"),
+        (letters.bottom, (width // 2, height - 4), "md"),
+    ):
+        if text:
+            draw.text(place, text, LETTER, font(size), anchor=anchor, stroke_width=1, stroke_fill=BACKGROUND)
+
+
+def _draw_bar(draw: ImageDraw.ImageDraw, width: int, height: int, scale: float) -> None:
+    length = next((one for one in _BAR_LENGTHS_MM if one * scale <= width / 3), None)
+    if length is None:
+        return
+    left, bottom = 8, height - 8
+    right = left + round(length * scale)
+    draw.line([(left, bottom), (right, bottom)], INK, 2)
+    for x in (left, right):
+        draw.line([(x, bottom - 4), (x, bottom + 1)], INK, 1)
+    unit = f"{length // 10} cm" if length >= 10 else f"{length} mm"  # noqa: PLR2004 from a centimetre on
+    draw.text((left, bottom - 5), unit, INK, font(11), anchor="ls", stroke_width=1, stroke_fill=BACKGROUND)
