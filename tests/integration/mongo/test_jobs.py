@@ -72,7 +72,7 @@ def add_job(store: Store, headers: dict[str, Any] | None = None, /, **fields: An
 
 
 async def test_all_that_a_document_says_is_read_in_one_command(store: Store) -> None:
-    job_id = add_job(store, progress=40, inProgress=True)
+    job_id = add_job(store, progress=40, progressMessage="segmenting", inProgress=True)
     job = await store.backend.jobs.find(job_id)
     assert store.recorder.take() == ["find jobs"]
     assert job is not None
@@ -85,6 +85,7 @@ async def test_all_that_a_document_says_is_read_in_one_command(store: Store) -> 
         "state": JobState.RUNNING,
         "error_message": "",
         "progress_percent": 40,
+        "progress_message": "segmenting",
         "depends_on": ("de" * 12,),
         "params": {"threshold": 0.5, "n": 7},
         "added_params": {"segment": {"organ": "liver"}},
@@ -230,6 +231,18 @@ async def test_values_as_large_as_a_document_are_collected(store: Store) -> None
         store.database.sessiondata.insert_one({**owner, "name": "volume", "value": value})
     outputs = await store.backend.jobs.collect(store.key.session_id, "segment", "volume")
     assert [output.value == value for output in outputs] == [True, True]
+
+
+async def test_progress_is_written_where_the_queue_writes_it_in_one_command(store: Store) -> None:
+    job_id = add_job(store)
+    await store.backend.jobs.set_progress(job_id, 40, "segmenting")
+    assert store.recorder.take() == ["update jobs"]
+    (document,) = store.database.jobs.find()
+    assert (document["progress"], document["progressMessage"]) == (40, "segmenting")
+    assert isinstance(document["lastProgressAt"], datetime)
+    job = await store.backend.jobs.find(job_id)
+    assert job is not None
+    assert (job.progress_percent, job.progress_message) == (40, "segmenting")
 
 
 async def test_a_malformed_job_is_told_by_id_and_field_and_shows_no_value(store: Store) -> None:
