@@ -67,7 +67,11 @@ def find_callback(reference: str) -> CallbackFunction:
     for part in function_name.split("."):
         function = getattr(function, part, None)
     if not callable(function):
-        names = [name for name, item in vars(module).items() if inspect.isfunction(item) and not name.startswith("_")]
+        names = [
+            name
+            for name, item in vars(module).items()
+            if inspect.isfunction(item) and not name.startswith("_") and item.__module__ == module.__name__
+        ]
         raise CallbackNotFoundError(
             f"{place} has no function {function_name!r}; its functions are: {', '.join(names) or 'none'}"
         )
