@@ -1,0 +1,270 @@
+"""``run``, ``doctor`` and the help: what a person at a laptop sees."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from dcm_processor_service.cli.app import app
+from tests.integration.cli.test_exec import HEAD, command, write
+from tests.unit.test_ingest import make_series, save
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COUNT = HEAD + (
+    "def run(ctx: RuntimeContext):\n"
+    "    count = ctx.session.dicom.get_series().instance_count()\n"
+    "    ctx.session.data['count'] = count\n"
+    "    ctx.session.files.put('out/count.txt', str(count).encode())\n"
+    "    return {'count': count, 'params': ctx.job.params}\n"
+)
+
+
+@pytest.fixture
+def scans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    folder = tmp_path / "scans"
+    save(make_series(1), folder)
+    save(make_series(2, slices=3), folder)
+    write(tmp_path, COUNT)
+    return folder
+
+
+def invoke(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["run", *arguments], catch_exceptions=False)
+
+
+def lines(result: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_a_table_tells_what_came_out(scans: Path) -> None:
+    result = invoke("callback.py", "--dicom", str(scans))
+    assert result.exit_code == 0
+    for text in (
+        "callback: series CT, 3 instances",
+        "done, exit code 0",
+        "data  count",
+        "file  out/count.txt",
+        "1 bytes, text/plain",
+        "files in",
+        '{"count": 3, "params": {}}',
+    ):
+        assert text in result.stdout
+    assert "5 instances: 2 series, 1 study, 1 patient" in result.stderr
+    assert "Synthetic" not in result.output
+
+
+def test_json_is_a_line_for_each_job(scans: Path) -> None:
+    arguments = ["callback.py:run", "--dicom", str(scans), "--json", "--param", "t=0.5", "--param", "label=liver"]
+    first, second = lines(invoke(*arguments))
+    assert [one["result"]["count"] for one in (first, second)] == [2, 3]
+    assert first["result"]["params"] == {"t": 0.5, "label": "liver"}
+    assert first["data"] == {"count": 2}
+    assert (first["exit_code"], first["subject"]["level"], first["job"]["name"]) == (0, "series", "callback")
+    (stored,) = first["files"]
+    assert (stored["name"], stored["size_bytes"]) == ("out/count.txt", 1)
+    with open(stored["path"], encoding="utf-8") as content:  # noqa: PTH123  the path as a program gets it
+        assert content.read() == "2"
+    again = lines(invoke(*arguments))
+    assert [one["job"] for one in again] == [first["job"], second["job"]]
+
+
+def test_json_stays_alone_on_the_standard_output(scans: Path) -> None:
+    text = "import os, sys\ndef run():\n    print('printed')\n    os.write(1, b'raw\\n')\n    return 1\n"
+    write(scans.parent, text)
+    ran = command("run", "callback.py", "--dicom", str(scans), "--json", folder=scans.parent)
+    assert ran.returncode == 0, ran.stderr
+    assert [json.loads(line)["result"] for line in ran.stdout.splitlines()] == [1, 1]
+    assert ran.stderr.count("printed") == ran.stderr.count("raw") == 2
+
+
+@pytest.mark.parametrize(("event", "count"), [("stable-series", 2), ("stable-study", 1), ("stable-patient", 1)])
+def test_an_event_runs_once_for_each_subject(scans: Path, event: str, count: int) -> None:
+    write(scans.parent, HEAD + "def run(ctx: RuntimeContext):\n    return ctx.job.event.value\n")
+    found = lines(invoke("callback.py", "--dicom", str(scans), "--event", event, "--json"))
+    assert [one["result"] for one in found] == [event] * count
+
+
+def test_a_module_gives_its_own_name_to_the_job(scans: Path) -> None:
+    package = scans.parent / "services_of_cli_test"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "segment.py").write_text(COUNT, encoding="utf-8")
+    found = lines(invoke("services_of_cli_test.segment:run", "--dicom", str(scans), "--json"))
+    assert {one["job"]["name"] for one in found} == {"segment"}
+    named = lines(invoke("callback.py", "--dicom", str(scans), "--json", "--job-name", "own"))
+    assert {one["job"]["name"] for one in named} == {"own"}
+
+
+def test_a_peer_can_be_given(scans: Path) -> None:
+    write(scans.parent, HEAD + "def run(ctx: RuntimeContext):\n    return ctx.session.peers.current().address\n")
+    result = invoke("callback.py", "--dicom", str(scans), "--json", "--peer", "PACS=ORTHANC@h:104")
+    assert {one["result"] for one in lines(result)} == {"ORTHANC@h:104"}
+
+
+def test_what_is_left_out_gets_a_sentence_and_on_demand_its_name(scans: Path) -> None:
+    save(make_series(3, PatientID="OTHER"), scans)
+    (scans / "notes.txt").write_text("no scan", encoding="utf-8")
+    (scans / "empty.dcm").touch()
+    result = invoke("callback.py", "--dicom", str(scans))
+    assert result.exit_code == 0
+    assert "2 files left out: not readable as DICOM (--show-files names them)." in result.stderr
+    assert "Several patients: each one has a session of its own." in result.stderr
+    assert "notes.txt" not in result.stderr
+    shown = invoke("callback.py", "--dicom", str(scans), "--show-files")
+    assert "notes.txt: not readable as DICOM" in shown.stderr
+    assert "empty.dcm: not readable as DICOM" in shown.stderr
+
+
+def test_a_failing_callback_shows_its_traceback_and_the_rest_goes_on(scans: Path) -> None:
+    write(
+        scans.parent,
+        HEAD + "def run(ctx: RuntimeContext):\n"
+        "    if ctx.session.dicom.get_series().instance_count() == 2:\n"
+        "        raise ValueError('no [bold] liver')\n"
+        "    return 'fine'\n",
+    )
+    result = invoke("callback.py", "--dicom", str(scans))
+    assert result.exit_code == 1
+    assert "failed, exit code 1" in result.stdout
+    assert '"fine"' in result.stdout
+    assert "in run" in result.stderr
+    assert "error: the callback failed: ValueError: no [bold] liver" in result.stderr
+    records = lines(invoke("callback.py", "--dicom", str(scans), "--json"))
+    assert [one["exit_code"] for one in records] == [1, 0]
+    assert records[0]["error"]["type"] == "ValueError"
+
+
+def test_params_that_do_not_fit_are_a_sentence_without_a_traceback(scans: Path) -> None:
+    text = HEAD + "from pydantic import BaseModel\nclass P(BaseModel):\n    t: float\ndef run(p: P):\n    return p.t\n"
+    write(scans.parent, text)
+    result = invoke("callback.py", "--dicom", str(scans), "--param", "t=much")
+    assert result.exit_code == 2
+    assert "t: Input should be a valid number" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert [
+        one["result"] for one in lines(invoke("callback.py", "--dicom", str(scans), "--param", "t=2", "--json"))
+    ] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["callback.py"], "no scans were given; give a folder, --dicom DIR, or try --sample"),
+        (["callback.py", "--dicom", "nowhere"], "there is no folder 'nowhere'"),
+        (["callback.py", "--dicom", "empty"], "no DICOM file was found"),
+        (["missing.py", "--sample"], "there is no file 'missing.py'"),
+        (["callback.py:other", "--sample"], "has no function 'other'; its functions are: run"),
+        (["callback.py", "--sample", "--param", "novalue"], "'novalue' is no param; give NAME=VALUE"),
+        (["callback.py", "--sample", "--param", "=1"], "'=1' is no param"),
+        (["callback.py", "--sample", "--peer", "PACS"], "'PACS' is no peer; give NAME=AET@HOST:PORT"),
+        (["callback.py", "--sample", "--job-name", "../up"], "job name '../up' is not allowed"),
+        (["callback.py", "--sample", "--event", "stable"], "stable-series"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(scans: Path, arguments: list[str], sentence: str) -> None:
+    (scans.parent / "empty").mkdir()
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_wrong_annotation_is_refused_before_anything_is_read(scans: Path) -> None:
+    write(scans.parent, "def run(ctx): ...\n")
+    result = invoke("callback.py", "--dicom", str(scans))
+    assert result.exit_code == 2
+    assert "'ctx' of run has no annotation" in result.stderr
+    assert not (scans.parent / "dcm-workspace").exists()
+
+
+def test_a_workspace_that_cannot_be_made_is_a_sentence(scans: Path) -> None:
+    result = invoke("callback.py", "--dicom", str(scans), "--workspace", "callback.py")
+    assert result.exit_code == 3
+    assert "cannot be" in result.stderr
+
+
+def test_the_environment_of_a_shell_has_no_say(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_DB_PROVIDER", "mongodb")
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_JOB_ID", "nonsense")
+    (scans.parent / ".env").write_bytes(b"\xff")
+    assert invoke("callback.py", "--dicom", str(scans)).exit_code == 0
+
+
+def doctor(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["doctor", *arguments], catch_exceptions=False)
+
+
+def test_doctor_says_what_is_there(scans: Path) -> None:
+    found = {(row["area"], row["name"]): row for row in lines(doctor("--json"))}
+    for name in ("mongodb", "sqlite", "memory"):
+        assert found["store", name]["available"]
+    assert found["environment", "job"]["available"] is False
+    assert found["converter", "dicom2nifti"]["available"]
+    assert any(area == "decoder" for area, _name in found)
+    table = doctor()
+    assert table.exit_code == 0
+    assert "dicom2nifti" in table.stdout
+
+
+def test_doctor_tries_the_store_of_the_environment(
+    scans: Path, monkeypatch: pytest.MonkeyPatch, closed_port: int
+) -> None:
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_DB_PROVIDER", "mongodb")
+    rows = [row for row in lines(doctor("--json")) if row["area"] == "environment"]
+    assert "DCM-PROCESSOR-SERVICE-DB-URL is not set" in rows[0]["detail"]
+    for name, value in {
+        "DB_URL": f"mongodb://user:SECRET@127.0.0.1:{closed_port}",
+        "DB_NAME": "platform",
+        "SESSION_ID": "a" * 24,
+        "JOB_ID": "b" * 24,
+        "STORE_TIMEOUT_S": "0.2",
+    }.items():
+        monkeypatch.setenv(f"DCM_PROCESSOR_SERVICE_{name}", value)
+    result = doctor("--json")
+    rows = [row for row in lines(result) if row["area"] == "environment"]
+    assert rows[0]["available"] is False
+    assert "SECRET" not in result.output
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_DB_PROVIDER", "sqlite")
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_DB_URL", str(scans.parent / "work"))
+    rows = [row for row in lines(doctor("--json")) if row["area"] == "environment"]
+    assert "reachable, but it has no job of this id" in rows[0]["detail"]
+
+
+def test_help_loads_no_heavy_library(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from dcm_processor_service.cli import main\n"
+        "for arguments in ([], ['run'], ['exec'], ['doctor']):\n"
+        "    sys.argv = ['dcm-processor-service', *arguments, '--help']\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as leaving:\n"
+        "        print('left with', leaving.code)\n"
+        "heavy = {'pydicom', 'numpy', 'nibabel', 'pynetdicom', 'dicom2nifti', 'pymongo', 'motor', 'puremagic'}\n"
+        "print('loaded:', sorted(heavy & sys.modules.keys()))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("Usage: dcm-processor-service") == 4
+    assert ran.stdout.count("left with 0") == 4
+    assert "loaded: []" in ran.stdout
+
+
+def test_no_arguments_show_the_help() -> None:
+    result = CliRunner().invoke(app, [])
+    assert "Exit codes: 0 done, 1 the callback failed, 2 configuration, 3 try again later." in " ".join(
+        result.output.split()
+    )
