@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service._blocking import run_inline
@@ -9,7 +10,8 @@ from dcm_processor_service.models.derived import Producer, Recipe, StudyIdentity
 from dcm_processor_service.series import AsyncDicomSeries, DicomSeries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    import os
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import TypeAlias
 
     from pydicom import Dataset
@@ -99,6 +101,10 @@ class AsyncDerive:
     async def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
         """Lists what an object lacks; see :meth:`Derive.validate`."""
         return await self._offload(lambda: self._maker().validate(dataset))
+
+    async def save(self, datasets: Iterable[Dataset], directory: str | os.PathLike[str]) -> list[Path]:
+        """Writes objects as files; see :meth:`Derive.save`."""
+        return await self._offload(lambda: self._maker().save(datasets, Path(directory)))
 
     def _recipe(self, role: str, recipe: Mapping[str, Any] | None) -> Recipe:
         return Recipe(self._producer, role=role, **(recipe or {}))
@@ -229,3 +235,11 @@ class Derive:
     def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
         """Lists what the standard asks for and an object lacks: tag, keyword, rule, remedy."""
         return run_inline(self._async.validate(dataset))
+
+    def save(self, datasets: Iterable[Dataset], directory: str | os.PathLike[str]) -> list[Path]:
+        """Writes each object as a file of its own, whole or not at all; a run again replaces its files.
+
+        Raises:
+            DerivedObjectError: An object lacks what the standard asks for; :meth:`validate` lists it.
+        """
+        return run_inline(self._async.save(datasets, directory))

@@ -8,6 +8,7 @@ from dcm_processor_service.cli.doctor import doctor
 from dcm_processor_service.cli.execute import execute
 from dcm_processor_service.cli.images import convert, inspect
 from dcm_processor_service.cli.network import echo, probe, send
+from dcm_processor_service.cli.objects import derive, pdf
 from dcm_processor_service.cli.run import run
 
 __all__ = ["app"]
@@ -23,6 +24,8 @@ app.command("run")(run)
 app.command("exec")(execute)
 app.command("inspect")(inspect)
 app.command("convert")(convert)
+app.command("derive")(derive)
+app.command("pdf")(pdf)
 app.command("send")(send)
 app.command("echo")(echo)
 app.command("probe")(probe)

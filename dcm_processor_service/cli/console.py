@@ -41,6 +41,7 @@ def progress_bar(console: Console) -> Progress:
         MofNCompleteColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.ingest import Catalogue
     from dcm_processor_service.ports import NiftiConverter, NiftiFiles
 
-__all__ = ["convert", "inspect"]
+__all__ = ["convert", "inspect", "series_below"]
 
 Folder = Annotated[Path, typer.Argument(help="Folder with DICOM files at any depth")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each series")]
@@ -34,7 +34,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for
 def inspect(folder: Folder, as_json: AsJson = False) -> None:
     """Say what every series under a folder is, and what keeps it from being one clean volume."""
     with sentences(), opened(Container()) as container:
-        series = _series_below(folder, container)
+        series = series_below(folder, container)
         reader = container.volume_reader()
         for paths in series.values():
             report = reader.inspect(paths)
@@ -59,7 +59,7 @@ def convert(
     console = error_console()
     refused = 0
     with sentences(), opened(Container()) as container:
-        series = _series_below(folder, container)
+        series = series_below(folder, container)
         with progress_bar(console) as progress:
             task = progress.add_task("converting", total=len(series))
             for uid, paths in series.items():
@@ -75,7 +75,12 @@ def convert(
     raise typer.Exit(1 if refused else 0)
 
 
-def _series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
+def series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
+    """Gives the files of each series under a folder; says what was left out.
+
+    Raises:
+        ConfigurationError: There is no folder, or no DICOM file in it.
+    """
     if not folder.exists():
         raise ConfigurationError(f"there is no folder {str(folder)!r}; give one that holds DICOM files")
     paths = files_below(folder)

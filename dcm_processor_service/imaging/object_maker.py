@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nibabel.spatialimages import SpatialImage
 
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.imaging import derived
-from dcm_processor_service.imaging.geometry import convert_frame
-from dcm_processor_service.imaging.volume import Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from pydicom import Dataset
@@ -32,14 +31,14 @@ class DerivedObjectMaker:
     ) -> list[Dataset]:
         """Makes an image series, or pages of pictures."""
         if isinstance(result, (list, tuple)):
-            return list(derived.capture_pages(result, _source(source), recipe, **options))
+            return list(derived.capture_pages(result, _source(source), _of_kind(recipe, "pages"), **options))
         affine_lps = options.get("affine_lps")
         others = {name: value for name, value in options.items() if name != "affine_lps"}
-        array, found_affine = _voxels(result)
+        array, found_affine = derived.voxels_of(result)
         made = derived.derive_image(
             array,
             _source(source),
-            recipe,
+            _of_kind(recipe, str(options.get("kind", "image"))),
             found_affine if affine_lps is None else np.asarray(affine_lps, np.float64),
             derived.ImageOptions(**others),
         )
@@ -59,25 +58,31 @@ class DerivedObjectMaker:
             if isinstance(mask, derived.Segment):
                 masks[name] = mask
                 continue
-            array, affine_lps = _voxels(mask)
+            array, affine_lps = derived.voxels_of(mask)
             masks[name] = derived.Segment(array)
             affines.append(affine_lps)
         return derived.segmentation(
-            masks, _source(source), recipe, _one_affine(affines), derived.SegmentationOptions(**options)
+            masks,
+            _source(source),
+            _of_kind(recipe, "SEG"),
+            _one_affine(affines),
+            derived.SegmentationOptions(**options),
         )
 
     def parametric_map(
         self, result: Any, source: Sequence[Dataset], recipe: Recipe, options: Mapping[str, Any]
     ) -> Dataset:
         """Makes a parametric map."""
-        array, affine_lps = _voxels(result)
-        return derived.parametric_map(array, _source(source), recipe, affine_lps, derived.MapOptions(**options))
+        array, affine_lps = derived.voxels_of(result)
+        return derived.parametric_map(
+            array, _source(source), _of_kind(recipe, "map"), affine_lps, derived.MapOptions(**options)
+        )
 
     def measurement_report(
         self, findings: Mapping[str, Any], source: Sequence[Dataset], recipe: Recipe, options: Mapping[str, Any]
     ) -> Dataset:
         """Makes a TID 1500 report."""
-        return derived.measurement_report(findings, _source(source), recipe, **options)
+        return derived.measurement_report(findings, _source(source), _of_kind(recipe, "measurements"), **options)
 
     def text_report(
         self,
@@ -87,39 +92,31 @@ class DerivedObjectMaker:
         options: Mapping[str, Code | str],
     ) -> Dataset:
         """Makes a Basic Text SR."""
-        return derived.text_report(sections, _source(source), recipe, **options)
+        return derived.text_report(sections, _source(source), _of_kind(recipe, "text"), **options)
 
     def pdf(
         self, content: bytes, source: Sequence[Dataset] | StudyIdentity, recipe: Recipe, options: Mapping[str, Any]
     ) -> Dataset:
         """Wraps a PDF."""
-        return derived.encapsulated_pdf(content, _source(source), recipe, derived.DocumentOptions(**options))
+        return derived.encapsulated_pdf(
+            content, _source(source), _of_kind(recipe, "PDF"), derived.DocumentOptions(**options)
+        )
 
     def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
         """Lists what the standard asks for and the object lacks."""
         return derived.validate(dataset)
 
+    def save(self, datasets: Iterable[Dataset], directory: Path) -> list[Path]:
+        """Writes files."""
+        return derived.save(datasets, directory)
+
+
+def _of_kind(recipe: Recipe, kind: str) -> Recipe:
+    return replace(recipe, object_kind=kind)
+
 
 def _source(source: Sequence[Dataset] | StudyIdentity) -> Source:
     return source if isinstance(source, derived.StudyIdentity) else derived.SourceSeries.from_headers(source)
-
-
-def _voxels(result: Any) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    """Gives the array, and where it says so its affine in LPS."""
-    if isinstance(result, Volume):
-        return result.array, result.affine_lps
-    if isinstance(result, SpatialImage):
-        return _nifti_array(result), convert_frame(np.asarray(result.affine, np.float64), "RAS", "LPS")
-    if isinstance(result, np.ndarray):
-        return result, None
-    raise UnsupportedValueError(
-        f"a {type(result).__name__} is no result to derive from; give a Volume, a nibabel image or a numpy array"
-    )
-
-
-def _nifti_array(image: SpatialImage) -> NDArray[Any]:
-    """Gives the values, as integers where they are stored so and no scaling is asked for."""
-    return np.asanyarray(image.dataobj)
 
 
 def _one_affine(affines: list[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:

@@ -64,6 +64,10 @@ class Recipe:
     """What the object is within the job, such as ``smoothed`` or ``report``. UIDs are keyed by it: one source, one
     role, one version of the service give the same UIDs on every run, so a retry overwrites its own result."""
 
+    object_kind: str = ""
+    """What sort of object it is, such as ``SEG``; part of the key of its UIDs, so that two sorts of one role never have
+    the same."""
+
     series_description: str = ""
     """SeriesDescription (0008,103E), at most 64 characters; the role when empty."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydicom import Dataset
@@ -183,4 +183,7 @@ class ObjectMaker(Protocol):
         """Wraps a PDF."""
 
     def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
-        """Lists what the standard asks for and an object lacks."""
+        """Lists what the standard asks for and the object lacks."""
+
+    def save(self, datasets: Iterable[Dataset], directory: Path) -> list[Path]:
+        """Writes each dataset as a file of its own, whole or not at all; refuses one with problems."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from datetime import datetime
     from pathlib import Path
     from typing import BinaryIO
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
         JobOutput,
         Patient,
         Peer,
+        RemovedImages,
         Series,
+        SessionPart,
+        SessionRecord,
         StoredFile,
         Study,
         SubjectLevel,
@@ -39,7 +43,9 @@ __all__ = [
     "NewFile",
     "NormalValue",
     "PeerRepository",
+    "PlatformDocuments",
     "Sentinel",
+    "SessionRepository",
     "StoreLocation",
     "WorkspaceRepository",
 ]
@@ -177,6 +183,47 @@ class DicomRepository(Protocol):
         """
 
 
+class SessionRepository(Protocol):
+    """Sessions as a whole: what is made ready before the first job, and removed after the last.
+
+    Removing goes on past what is missing, takes many documents in one command, and can be repeated.
+    """
+
+    async def find(self, session_id: str) -> SessionRecord | None:
+        """Gives one session that is not closed yet."""
+
+    async def of_patient(self, patient_id: str) -> list[SessionRecord]:
+        """Lists the sessions of a patient that are not closed yet, oldest first."""
+
+    async def ensure_indexes(self) -> list[str]:
+        """Makes the indexes that reads of a session need, unless they are there; names the collections."""
+
+    async def remove(self, session_id: str, part: SessionPart) -> int:
+        """Removes all data or all files of a session, or its own document; counts them."""
+
+    async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
+        """Removes what of a patient's images arrived before ``until``, but not what arrived before ``since``.
+
+        A series, study or patient of which nothing is left goes with its last image.
+        """
+
+
+class PlatformDocuments(Protocol):
+    """Documents as the platform's own packages see them, for the functions of this package's first release."""
+
+    async def set_value(self, key: JobKey, name: str, value: NormalValue) -> str | int:
+        """Stores a value in one round trip; gives the id of a new one, else 1 when it changed and 0 when not."""
+
+    async def file(self, key: JobKey, name: str) -> dict[str, Any] | None:
+        """Gives the document of a file."""
+
+    async def peer(self, *, name: str = "", peer_id: str = "") -> dict[str, Any] | None:
+        """Gives the document of a node, by name or by id."""
+
+    def file_id(self, stored: StoredFile) -> Any:
+        """Gives the id of a file in the store's own type."""
+
+
 class WorkspaceRepository(Protocol):
     """What the platform does for its own store, for stores without one: a laptop's workspace, a test's memory."""
 
@@ -215,7 +262,9 @@ class Backend:
     jobs: JobRepository
     peers: PeerRepository
     dicom: DicomRepository
+    sessions: SessionRepository
     workspace: WorkspaceRepository | None = None
+    documents: PlatformDocuments | None = None
 
 
 BackendOpener: TypeAlias = "Callable[[StoreLocation, Offload], AbstractContextManager[Backend]]"

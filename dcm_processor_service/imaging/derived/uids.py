@@ -49,7 +49,8 @@ class UidPlan:
             source_uids: SOPInstanceUIDs of the sources, or the StudyInstanceUID where there are none.
         """
         producer = recipe.producer
-        return cls((producer.session_id, producer.service_name, producer.version, recipe.role, *sorted(source_uids)))
+        maker = (producer.session_id, producer.service_name, producer.version)
+        return cls((*maker, recipe.object_kind, recipe.role, *sorted(source_uids)))
 
     def series(self) -> str:
         """Gives SeriesInstanceUID."""
