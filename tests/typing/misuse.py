@@ -1,0 +1,142 @@
+"""What a type checker tells an author of callbacks; each ``# E: code`` names the error expected on its line.
+
+This file is never run. Lines without a mark must have no error, so that right use stays right.
+"""
+
+# ruff: noqa: B007, B018, F841, TC001, TC003  nothing here runs; names and imports stand as an author writes them
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from dcm_processor_service import (
+    ABSENT,
+    AsyncContainer,
+    AsyncRuntimeContext,
+    AsyncSession,
+    Container,
+    Patient,
+    RuntimeContext,
+    RuntimeSettings,
+    Series,
+    Session,
+    Study,
+    opened,
+)
+from dcm_processor_service.ports import DataRepository, Found, JobKey, Sentinel
+from dcm_processor_service.runner import run_callback
+from dcm_processor_service.testing import fake_async_context, fake_context, synthetic_series
+
+
+class Report(BaseModel):
+    volume_ml: float
+
+
+def right_blocking(ctx: RuntimeContext) -> float:
+    report: Report = ctx.session.data.get("report", Report)
+    either: Report | None = ctx.session.data.get("report", Report, default=None)
+    count: int = ctx.session.data.get("count", int, default=0)
+    sizes: list[float] = ctx.session.data.get("sizes", list[float])
+    anything: Any = ctx.session.data["anything"]
+    ctx.session.data["report"] = report
+    ctx.session.data.compare_and_set("owner", ABSENT, ctx.job.id)
+    path: Path = ctx.session.files.get("volume.nii.gz", "out")
+    with ctx.session.files.open("report.pdf") as stream:
+        head: bytes = stream.read(4)
+    for dataset in ctx.session.dicom.get_series().datasets():
+        modality: str = str(dataset.Modality)
+    match ctx.job.headers:
+        case Series() as series:
+            uid: str = series.series_instance_uid
+        case Study() | Patient() | None:
+            uid = ""
+    return report.volume_ml + count
+
+
+async def right_async(ctx: AsyncRuntimeContext, session: AsyncSession) -> None:
+    report: Report = await ctx.session.data.get("report", Report)
+    await session.data.set("report", report)
+    async with session.files.open("report.pdf") as stream:
+        content: bytes = stream.read()
+    series = await session.dicom.get_series()
+    async for dataset in series.datasets():
+        modality = str(dataset.Modality)
+
+
+def right_test() -> None:
+    ctx: RuntimeContext = fake_context(series=synthetic_series(), job_name="segment")
+    right_blocking(ctx)
+    run_callback(right_blocking, RuntimeSettings.without_environment(db_provider="memory"))
+    with opened(Container()) as container:
+        settings: RuntimeSettings = container.settings()
+
+
+def wrong_types(ctx: RuntimeContext) -> None:
+    text: str = ctx.session.data.get("count", int)  # E: assignment
+    number: int = ctx.session.data.get("count", int, default=None)  # E: assignment
+    ctx.session.data.get("report", Report).volume  # E: attr-defined
+    ctx.session.data.get(5)  # E: call-overload
+    ctx.session.data.set("x")  # E: call-arg
+    ctx.session.data.increment("x", "1")  # E: arg-type
+    ctx.session.files.put("x", 5)  # E: arg-type
+    ctx.session.files.put("x", "path", content_typ="x")  # E: call-arg
+    ctx.session.files.read("x").volume  # E: attr-defined
+    ctx.session.peers.get("PACS").aet  # E: attr-defined
+    ctx.session.dicom.get_series().to_nifty("x")  # E: attr-defined
+    ctx.job.nam  # E: attr-defined
+    ctx.job.headers.metadata  # E: union-attr
+    ctx.job_name = "x"  # E: misc
+    ctx.session.data.get("x", job=5)  # E: call-overload
+
+
+async def forgotten_await(ctx: AsyncRuntimeContext) -> None:
+    ctx.session.data.set("x", 1)  # E: unused-coroutine
+    report: Report = ctx.session.data.get("report", Report)  # E: assignment
+    ctx.session.dicom.get_series().datasets()  # E: attr-defined
+    with ctx.session.files.open("x") as stream:  # E: attr-defined, attr-defined
+        pass
+
+
+async def blocking_session_in_async_callback(ctx: RuntimeContext, session: Session) -> None:
+    await ctx.session.data.set("x", 1)  # E: func-returns-value, misc
+    await session.files.read("x")  # E: misc
+    async for dataset in session.dicom.get_series().datasets():  # E: attr-defined
+        pass
+
+
+def async_session_in_blocking_callback(session: AsyncSession) -> None:
+    report: Report = session.data.get("report", Report)  # E: assignment
+    session.data["x"] = 1  # E: index
+
+
+def mixed_colours() -> None:
+    right_blocking(fake_async_context())  # E: arg-type
+    blocking: Session = AsyncContainer().async_session()  # E: assignment
+
+
+class WrongRepository:
+    async def find(self, key: JobKey, name: str) -> Found | None: ...
+
+
+class RightRepository:
+    async def find(self, key: JobKey, name: str) -> Found | None:
+        return None
+
+    async def put(self, key: JobKey, name: str, value: Any, expected: Any | Sentinel = ABSENT) -> bool:
+        return True
+
+    async def increment(self, key: JobKey, name: str, by: float) -> Any | None:
+        return None
+
+    async def delete(self, key: JobKey, name: str) -> bool:
+        return False
+
+    async def scan(self, key: JobKey, *, values: bool) -> list[tuple[str, Any]]:
+        return []
+
+
+right_fake: DataRepository = RightRepository()
+wrong_fake: DataRepository = WrongRepository()  # E: assignment
