@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydicom import dcmread
 
+from dcm_processor_service.fake_certificates import FakeAuthority
 from dcm_processor_service.models import Peer
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from pydicom import FileDataset
 
-    from dcm_processor_service.fake_certificates import Certificate, FakeAuthority
+    from dcm_processor_service.fake_certificates import Certificate
 
 DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 _READY_S = 30.0
@@ -36,11 +37,17 @@ def program(name: str) -> str:
     """The path of a program of the packages; without it the test fails in CI and is skipped elsewhere."""
     path = shutil.which(name)
     if path is None:
-        reason = f"{name} is not installed: apt-get install orthanc orthanc-dicomweb dcmtk"
+        reason = f"{name} is not installed: apt-get install orthanc orthanc-dicomweb dcmtk openssl"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
     return path
+
+
+def make_authority(folder: Path, name: str = "authority") -> FakeAuthority:
+    """A throw-away authority, when there is the program that makes it."""
+    program("openssl")
+    return FakeAuthority(folder, name)
 
 
 def free_port() -> int:

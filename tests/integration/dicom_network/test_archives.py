@@ -20,9 +20,8 @@ from pydicom.uid import (
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import PeerUnreachableError
-from dcm_processor_service.fake_certificates import FakeAuthority
 from dcm_processor_service.models import Outcome, SendOptions
-from tests.archives import DICOMWEB_PLUGIN, Orthanc, free_port, running_orthanc, running_storescp
+from tests.archives import DICOMWEB_PLUGIN, Orthanc, free_port, make_authority, running_orthanc, running_storescp
 from tests.unit.dicom_network.instances import make_ct, write_series
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def test_storescp_side_by_side(tmp_path: Path) -> None:
 
 
 def test_storescp_checks_tls_on_both_sides(tmp_path: Path) -> None:
-    authority = FakeAuthority(tmp_path)
+    authority = make_authority(tmp_path)
     ours = authority.issue("ours")
     with running_storescp(tmp_path, authority=authority, certificate=authority.issue("scp")) as archive:
         peer = archive.peer.model_copy(update={"cert_file": ours.cert_file, "key_file": ours.key_file})
@@ -154,7 +153,7 @@ def test_orthanc_is_probed(orthanc: Orthanc) -> None:
 
 
 def test_orthanc_over_tls(tmp_path: Path) -> None:
-    authority = FakeAuthority(tmp_path)
+    authority = make_authority(tmp_path)
     ours = authority.issue("ours")
     with running_orthanc(tmp_path, authority=authority, certificate=authority.issue("orthanc")) as archive:
         peer = archive.peer.model_copy(update={"cert_file": ours.cert_file, "key_file": ours.key_file})

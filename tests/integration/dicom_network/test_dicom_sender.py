@@ -10,6 +10,7 @@ from pydicom.data import get_testdata_file
 from dcm_processor_service.dicom_network import DicomSender
 from dcm_processor_service.errors import InvalidSeriesError, PeerUnreachableError
 from dcm_processor_service.fake_pacs import FakePacs, Faults
+from tests.archives import program
 from tests.unit.dicom_network.instances import make_ct, write_dicomdir, write_series
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_call_may_go_elsewhere(tmp_path: Path) -> None:
+    program("openssl")
     with FakePacs() as first, FakePacs(ae_title="SECOND", tls=True) as second:
         sender = sender_to(first, tls_trusted_ca=True)
         assert second.authority is not None

@@ -10,6 +10,7 @@ from dcm_processor_service.errors import ConfigurationError, PeerUnreachableErro
 from dcm_processor_service.fake_certificates import Certificate, FakeAuthority
 from dcm_processor_service.fake_pacs import FakePacs
 from dcm_processor_service.models import Peer, SendOptions
+from tests.archives import make_authority
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def authority(folder: Path) -> FakeAuthority:
-    return FakeAuthority(folder)
+    return make_authority(folder)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_the_name_is_not_that_of_our_own_machine(authority: FakeAuthority) -> No
 
 
 def test_an_unknown_authority_is_refused(authority: FakeAuthority, certificate: Certificate, folder: Path) -> None:
-    stranger = FakeAuthority(folder, "stranger")
+    stranger = make_authority(folder, "stranger")
     with FakePacs(tls=True, authority=authority, certificate=certificate) as pacs:
         for ca_file in (stranger.ca_file, None):
             assert "authority check" in str(refusal(pacs.peer.model_copy(update={"ca_file": ca_file})))
@@ -100,7 +101,7 @@ def test_a_peer_that_wants_our_certificate_says_so(authority: FakeAuthority, cer
 def test_our_certificate_of_another_authority_is_refused_there(
     authority: FakeAuthority, certificate: Certificate, folder: Path
 ) -> None:
-    foreign = FakeAuthority(folder, "foreign").issue("foreign-client", ["client.example"])
+    foreign = make_authority(folder, "foreign").issue("foreign-client", ["client.example"])
     with FakePacs(tls=True, authority=authority, certificate=certificate, require_client_certificate=True) as pacs:
         peer = pacs.peer.model_copy(update={"cert_file": foreign.cert_file, "key_file": foreign.key_file})
         assert "our certificate" in str(refusal(peer)) or "certificate of ours" in str(refusal(peer))

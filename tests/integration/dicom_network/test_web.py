@@ -13,8 +13,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError, SendRejectedError
-from dcm_processor_service.fake_certificates import FakeAuthority
 from dcm_processor_service.models import SendOptions
+from tests.archives import make_authority
 from tests.integration.dicom_network.stow_server import Answer, StowService, running_stow_service, store_response
 from tests.unit.dicom_network.instances import make_ct, write_series
 
@@ -201,7 +201,7 @@ def test_credentials_go_with_the_request_and_nowhere_else(
 
 
 def test_tls_is_verified(sender: PynetdicomSender, tmp_path: Path) -> None:
-    authority = FakeAuthority(tmp_path)
+    authority = make_authority(tmp_path)
     for hosts, accepted in ((["localhost"], True), (["other.example"], False)):
         certificate = authority.issue(hosts[0], hosts)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
