@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,6 @@ from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.imaging.reading import PydicomReader
 from dcm_processor_service.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
-from dcm_processor_service.ports import Backend
 from dcm_processor_service.testing import synthetic_series
 
 if TYPE_CHECKING:
@@ -225,8 +225,7 @@ def test_progress_is_told_for_every_file(tmp_path: Path) -> None:
 
 
 def test_a_store_of_the_platform_is_not_filled() -> None:
-    backend = MemoryStore().backend()
-    platform = Backend(backend.data, backend.files, backend.jobs, backend.peers, backend.dicom)
+    platform = replace(MemoryStore().backend(), workspace=None)
     with pytest.raises(TypeError, match="filled by the platform"):
         run_inline(Catalogue().file_into(platform))
 
