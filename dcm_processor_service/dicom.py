@@ -54,7 +54,11 @@ class AsyncDicom:
     async def patient(self) -> Patient:
         """Gives the patient; see :meth:`Dicom.patient`."""
         subject = await self.subject()
-        found = await self._repository.find(SubjectLevel.PATIENT, _patient_key(subject))
+        if isinstance(subject, Patient):
+            found = await self._repository.find(SubjectLevel.PATIENT, subject.id)
+        else:
+            study = (await self.studies())[0] if isinstance(subject, Series) else subject
+            found = await self._repository.parent(study)
         if isinstance(found, Patient):
             return found
         raise SeriesNotFoundError("the patient of this job is no longer stored; was the session cleaned up?")
@@ -66,8 +70,10 @@ class AsyncDicom:
             current = await self._repository.find(SubjectLevel.PATIENT, subject.id)
             parent = current if isinstance(current, Patient) else subject
             return cast("list[Study]", await self._repository.children(parent))
-        key = subject.id if isinstance(subject, Study) else subject.study_instance_uid
-        found = await self._repository.find(SubjectLevel.STUDY, key)
+        if isinstance(subject, Study):
+            found = await self._repository.find(SubjectLevel.STUDY, subject.id)
+        else:  # by what lists it: two peers may have sent studies of one UID
+            found = await self._repository.parent(subject)
         if isinstance(found, Study):
             return [found]
         raise SeriesNotFoundError(f"the study {subject.study_instance_uid} of this job is no longer stored")
@@ -113,10 +119,6 @@ class AsyncDicom:
 
     def _bound(self, series: Series) -> AsyncDicomSeries:
         return AsyncDicomSeries(series, self._repository, self._tools)
-
-
-def _patient_key(subject: Patient | Study | Series) -> str:
-    return subject.id if isinstance(subject, Patient) else subject.patient_uid
 
 
 class Dicom:

@@ -42,6 +42,11 @@ class Patient(_Subject):
     study_ids: tuple[str, ...] = ()
 
     @property
+    def child_ids(self) -> tuple[str, ...]:
+        """The platform's ids of its studies."""
+        return self.study_ids
+
+    @property
     def uid(self) -> str:
         """What a patient is found by besides its id: the platform's hash."""
         return self.patient_uid
@@ -54,6 +59,11 @@ class Study(_Subject):
     patient_uid: str = Field(default="", repr=False, description="The platform's hash of the patient's identity")
     study_instance_uid: str = Field(default="", description="StudyInstanceUID (0020,000D)")
     series_ids: tuple[str, ...] = ()
+
+    @property
+    def child_ids(self) -> tuple[str, ...]:
+        """The platform's ids of its series."""
+        return self.series_ids
 
     @property
     def uid(self) -> str:

@@ -173,6 +173,9 @@ class DicomRepository(Protocol):
     async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
         """Lists the studies of a patient or the series of a study, in the order in which they arrived."""
 
+    async def parent(self, child: Study | Series) -> Patient | Study | None:
+        """Gives the patient of a study or the study of a series: the one that lists it."""
+
     async def instances(self, series: Series) -> list[Instance]:
         """Lists the files of a series, in the order in which they arrived."""
 

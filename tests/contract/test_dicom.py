@@ -97,6 +97,21 @@ async def test_the_patient_is_found_from_every_level(world: World) -> None:
         assert (await world.session(job.id).dicom.patient()).study_ids == (STUDY.id,)
 
 
+async def test_of_two_studies_with_one_uid_the_one_that_lists_the_series_counts(world: World) -> None:
+    """Two peers may have sent the same study; the platform files it once for each."""
+    seed(world)
+    twin = Series(id="61" * 12, patient_uid="hash", study_instance_uid=STUDY_UID, series_instance_uid=SERIES_UID)
+    world.seed.subject(twin)
+    world.seed.subject(Study(id="67" * 12, patient_uid="hash", study_instance_uid=STUDY_UID, series_ids=(twin.id,)))
+    world.seed.subject(Patient(id="6a" * 12, patient_uid="hash", study_ids=("67" * 12,)))
+    for number, (subject, study, patient) in enumerate(((SERIES, STUDY.id, PATIENT.id), (twin, "67" * 12, "6a" * 12))):
+        job = Job(id=f"{number + 16:024x}", session_id=SESSION_ID, name="j", subject=subject)
+        world.seed.job(job)
+        dicom = world.session(job.id).dicom
+        assert [found.id for found in await dicom.studies()] == [study]
+        assert (await dicom.patient()).id == patient
+
+
 async def test_what_is_absent_is_told(world: World) -> None:
     seed(world)
     session = world.session(job_about(world, STUDY))

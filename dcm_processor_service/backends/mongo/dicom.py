@@ -11,6 +11,7 @@ from dcm_processor_service.backends.mongo.documents import (
     either,
     id_text,
     instance,
+    parent_query,
     subject,
     subject_query,
     subjects_of,
@@ -65,6 +66,12 @@ class MongoDicomRepository:
         if isinstance(parent, Patient):
             return cast("list[Study]", await self._listed(SubjectLevel.STUDY, parent.study_ids))
         return cast("list[Series]", await self._listed(SubjectLevel.SERIES, parent.series_ids))
+
+    async def parent(self, child: Study | Series) -> Patient | Study | None:
+        """Gives the patient that lists a study, or the study that lists a series."""
+        level = SubjectLevel.PATIENT if isinstance(child, Study) else SubjectLevel.STUDY
+        rows = await self._subjects[level].find(parent_query(level, child.id), limit=1)
+        return cast("Patient | Study", subject(level, rows[0])) if rows else None
 
     async def _listed(self, level: SubjectLevel, ids: Sequence[str]) -> list[Patient | Study | Series]:
         rows = by_id(await self._subjects[level].find({"_id": either(*ids)}))

@@ -310,6 +310,11 @@ def subject_query(level: SubjectLevel, id_or_uid: str) -> Document:
     return {_LEVELS[level].key: id_or_uid}
 
 
+def parent_query(level: SubjectLevel, child_id: str) -> Document:
+    """Finds the object of a level that lists a child."""
+    return {_LEVELS[level].members[1]: either(child_id)}
+
+
 def instance(instance_id: str, document: Document | None) -> Instance:
     """Reads a DICOM file's document; without one the instance is known by its id alone."""
     metadata = (document or {}).get("metadata") or {}

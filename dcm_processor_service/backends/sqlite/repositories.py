@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from dcm_processor_service.backends.sqlite.encoding import decode, encode
 from dcm_processor_service.backends.sqlite.files import SqliteFileRepository
+from dcm_processor_service.backends.sqlite.sessions import SqliteSessionRepository
 from dcm_processor_service.backends.sqlite.store import SqliteStore, folder_of
 from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal, to_normal
 from dcm_processor_service.errors import StoredFileNotFoundError, UnsupportedValueError
@@ -45,6 +46,7 @@ def open_sqlite(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
             jobs=SqliteJobRepository(store),
             peers=SqlitePeerRepository(store),
             dicom=SqliteDicomRepository(store),
+            sessions=SqliteSessionRepository(store),
             workspace=SqliteWorkspaceRepository(store),
         )
     finally:
@@ -203,6 +205,20 @@ class SqliteDicomRepository:
         if isinstance(parent, Patient):
             return await self._subjects(Study, parent.study_ids)
         return await self._subjects(Series, parent.series_ids)
+
+    async def parent(self, child: Study | Series) -> Patient | Study | None:
+        """Gives what lists a study or series."""
+        level, members = ("patient", "$.study_ids") if isinstance(child, Study) else ("study", "$.series_ids")
+        rows = await self._store.read(
+            "SELECT document FROM subjects WHERE level = ? AND EXISTS "
+            "(SELECT 1 FROM json_each(subjects.document, ?) AS member WHERE member.value = ?)",
+            level,
+            members,
+            child.id,
+        )
+        if not rows:
+            return None
+        return _load(Patient, rows[0][0]) if isinstance(child, Study) else _load(Study, rows[0][0])
 
     async def _subjects(self, model: type[M], ids: Sequence[str]) -> list[M]:
         # one JSON parameter holds all ids, so the number of them is not bounded by SQLite's parameters
