@@ -7,6 +7,7 @@ over a new one to us. For the latter we listen while we wait, at a port that the
 from __future__ import annotations
 
 import queue
+import socket
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models import InstanceRecord, Peer, SendOptions
 
-__all__ = ["STORAGE_COMMITMENT", "Commitment", "request_commitment"]
+__all__ = ["STORAGE_COMMITMENT", "Commitment", "check_port", "request_commitment"]
 
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 """The SOP class Storage Commitment Push Model."""
@@ -101,6 +102,25 @@ def request_commitment(
         uid = str(item.get("ReferencedSOPInstanceUID", ""))
         result.failed[uid] = int(item.get("FailureReason", _PROCESSING_FAILURE))
     return result
+
+
+def check_port(options: SendOptions) -> None:
+    """Tries the port that the answer may come to, so that a taken one is told before anything is sent.
+
+    Raises:
+        ConfigurationError: We cannot listen at it.
+    """
+    if options.listen_port is None:
+        return
+    try:
+        socket.create_server((options.listen_host, options.listen_port)).close()
+    except OSError as error:
+        raise _cannot_listen(options, error) from error
+
+
+def _cannot_listen(options: SendOptions, error: OSError) -> ConfigurationError:
+    port = options.listen_port
+    return ConfigurationError(f"cannot listen at port {port} for the commitment ({error.strerror}); choose another")
 
 
 def _request(transaction_uid: str, instances: Mapping[str, str]) -> Dataset:
@@ -183,9 +203,7 @@ def _listening(options: SendOptions, ae_title: str) -> Iterator[queue.Queue[Data
         with listening(entity, (options.listen_host, options.listen_port), [(evt.EVT_N_EVENT_REPORT, receive)]):
             yield answers
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen at port {options.listen_port} for the storage commitment ({error.strerror}); choose another"
-        ) from error
+        raise _cannot_listen(options, error) from error
 
 
 def _uids(answer: Dataset, keyword: str) -> list[str]:

@@ -84,10 +84,12 @@ class PynetdicomSender:
             SendRejectedError: Not everything was stored; ``report`` tells (not with ``check=False``).
             PeerUnreachableError: No association; or none any more, with the ``report`` so far (the latter not with
                 ``check=False``).
-            ConfigurationError: A certificate file of the peer is unusable.
+            ConfigurationError: A certificate file of the peer is unusable, or a port of ours is taken.
             InvalidSeriesError: A folder holds no DICOM file.
         """
         self.check(peer)
+        if options.commit:
+            commitment.check_port(options)
         started = time.monotonic()
         ledger = Ledger(on_record)
         delivery = self._delivery(peer, options, ledger)

@@ -7,6 +7,7 @@ where it is plain to read: the copies in the file meta information may be stale.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from dataclasses import dataclass
 from io import BytesIO
@@ -24,8 +25,8 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from dcm_processor_service.dicom_network.transcoding import convert, copy_of, part10
-from dcm_processor_service.errors import DicomError, InvalidSeriesError
+from dcm_processor_service.dicom_network.transcoding import UnreadableInstanceError, convert, copy_of, part10
+from dcm_processor_service.errors import InvalidSeriesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,6 +42,7 @@ _SOP_CLASS_UID, _SOP_INSTANCE_UID, _TRANSFER_SYNTAX_UID = 0x00080016, 0x00080018
 _MEDIA_SOP_CLASS_UID, _MEDIA_SOP_INSTANCE_UID = 0x00020002, 0x00020003
 _META_GROUP = 0x0002
 _IN_USE = 0xFFFF
+_UID = re.compile(r"[0-9.]{1,64}")
 _FIRST_ITEM = b"\xfe\xff\x00\xe0"  # compressed pixel data begins with an item (PS3.5, A.4)
 _FAULTS = (
     OSError,
@@ -52,10 +54,6 @@ _FAULTS = (
     NotImplementedError,
     struct.error,
 )
-
-
-class UnreadableInstanceError(DicomError):
-    """An instance that was there when the sending began cannot be read any more, or cannot be encoded."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +90,6 @@ class Outgoing:
             else:
                 dataset = copy_of(self.source, self.transfer_syntax_uid)
             return BytesIO(part10(convert(dataset, self.transfer_syntax_uid, transfer_syntax_uid)))
-        except ValueError as error:
-            raise UnreadableInstanceError(str(error)) from error
         except _FAULTS as error:
             raise UnreadableInstanceError("the file cannot be read any more") from error
 
@@ -154,6 +150,8 @@ def _from_dataset(dataset: Dataset, number: int) -> Outgoing | Unreadable:
             return Unreadable(f"item {number} is a compressed dataset without file_meta.TransferSyntaxUID; set it")
         implicit = dataset.original_encoding == (True, True)
         syntax = str(ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian)
+    if not _are_uids(*uids.values(), syntax):
+        return Unreadable(f"item {number} is a dataset with a UID that is none (PS3.5, 9.1)")
     return Outgoing(dataset, uids["SOPClassUID"], uids["SOPInstanceUID"], syntax)
 
 
@@ -237,6 +235,8 @@ def _read_head(path: Path) -> Outgoing | Unreadable | None:
     sop_instance = _uid(head, _SOP_INSTANCE_UID) or _uid(meta, _MEDIA_SOP_INSTANCE_UID)
     if not (syntax and sop_class and sop_instance):
         return Unreadable("a DICOM file lacks its SOP class, SOP instance or transfer syntax UID")
+    if not _are_uids(sop_class, sop_instance, syntax):
+        return Unreadable("a DICOM file has a UID that is none (PS3.5, 9.1)")
     return Outgoing(path, sop_class, sop_instance, syntax, offset)
 
 
@@ -262,6 +262,11 @@ def _uid(dataset: Dataset, tag: int) -> str:
     if isinstance(value, bytes):
         return value.rstrip(b"\0 ").decode("ascii", "replace")
     return str(value)
+
+
+def _are_uids(*values: str) -> bool:
+    """Digits and dots, at most 64: others could not be put into a request."""
+    return all(_UID.fullmatch(value) for value in values)
 
 
 def _kind(error: BaseException) -> str:

@@ -27,17 +27,21 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dcm_processor_service.errors import UnsupportedTransferSyntaxError
+from dcm_processor_service.errors import DicomError, UnsupportedTransferSyntaxError
 
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
 
-__all__ = ["UNCOMPRESSED", "convert", "copy_of", "lossless_encoders", "part10"]
+__all__ = ["UNCOMPRESSED", "UnreadableInstanceError", "convert", "copy_of", "lossless_encoders", "part10"]
 
 UNCOMPRESSED = frozenset(map(str, (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)))
 
 _PLAIN = UNCOMPRESSED | {str(DeflatedExplicitVRLittleEndian)}
 _WORD_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
+
+
+class UnreadableInstanceError(DicomError):
+    """An instance that was there when the sending began cannot be read any more, or cannot be encoded."""
 
 
 def lossless_encoders() -> tuple[str, ...]:
@@ -97,13 +101,13 @@ def part10(dataset: Dataset) -> bytes:
     """Encodes a dataset as a DICOM file, in the transfer syntax that its file meta information says.
 
     Raises:
-        ValueError: The dataset cannot be encoded, for a value does not fit its VR or a UID is missing.
+        UnreadableInstanceError: The dataset cannot be encoded, for a value does not fit its VR or a UID is missing.
     """
     buffer = BytesIO()
     try:
         dcmwrite(buffer, dataset, enforce_file_format=True)
     except Exception as error:  # a value that does not fit may raise anything; its text may hold the value
-        raise ValueError(f"the dataset cannot be encoded ({type(error).__name__}); validate it") from error
+        raise UnreadableInstanceError(f"the dataset cannot be encoded ({type(error).__name__}); validate it") from error
     return buffer.getvalue()
 
 

@@ -79,3 +79,4 @@ def test_a_port_that_is_taken_is_told() -> None:
         options = COMMIT.model_copy(update={"listen_host": "127.0.0.1", "listen_port": taken.getsockname()[1]})
         with pytest.raises(ConfigurationError, match="cannot listen at port"):
             PynetdicomSender().send(make_ct(), pacs.peer, options=options)
+    assert not pacs.arrivals

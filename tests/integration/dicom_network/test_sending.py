@@ -17,6 +17,7 @@ from pydicom.uid import (
     MRImageStorage,
     RLELossless,
 )
+from pynetdicom import _config
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import PeerUnreachableError, SendRejectedError
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dcm_processor_service.ports import Sendable
+    from dcm_processor_service.ports import DicomSender, Sendable
 
 EXPLICIT, IMPLICIT, RLE = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(RLELossless)
 J2K = str(JPEG2000)
@@ -89,6 +90,13 @@ def test_files_folders_and_datasets_arrive_bit_by_bit(sender: PynetdicomSender, 
     for dataset, received in zip(sent, pacs.datasets(), strict=True):
         assert received.file_meta.TransferSyntaxUID == dataset.file_meta.TransferSyntaxUID
         assert received == dataset
+
+
+def test_it_is_the_port_and_pynetdicom_logs_no_identifiers() -> None:
+    port: DicomSender = PynetdicomSender()
+    assert port.identify([make_ct()]) == [make_ct().SOPInstanceUID]
+    assert not _config.LOG_REQUEST_IDENTIFIERS
+    assert not _config.LOG_RESPONSE_IDENTIFIERS
 
 
 def test_a_record_tells_what_happened(sender: PynetdicomSender) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError
-from dcm_processor_service.fake_certificates import Certificate, FakeAuthority
 from dcm_processor_service.fake_pacs import FakePacs
 from dcm_processor_service.models import Peer, SendOptions
 from tests.archives import make_authority
@@ -16,6 +15,8 @@ from tests.unit.dicom_network.instances import make_ct
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from dcm_processor_service.fake_certificates import Certificate, FakeAuthority
 
 ONCE = SendOptions(attempts=1, acse_timeout_s=2)
 

@@ -119,6 +119,24 @@ def test_a_compressed_dataset_must_say_how() -> None:
     assert "TransferSyntaxUID" in found.reason
 
 
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID"])
+@pytest.mark.parametrize("uid", ["1.2.x", "1.2 3", "ä"])
+def test_a_uid_that_is_none_does_not_reach_a_request(tmp_path: Path, keyword: str, uid: str) -> None:
+    dataset = make_ct()
+    path = tmp_path / "wrong.dcm"
+    dataset.save_as(path, enforce_file_format=True)
+    own = str(dataset[keyword].value).encode()
+    path.write_bytes(path.read_bytes().replace(own, uid.encode().ljust(len(own), b"x")))
+    dataset[keyword]._value = uid
+    assert all(isinstance(one, Unreadable) and "UID that is none" in one.reason for one in survey([dataset, path]))
+
+
+def test_a_uid_that_is_too_long_does_not_reach_a_request() -> None:
+    dataset = make_ct()
+    dataset["SOPInstanceUID"]._value = "1" * 65
+    assert isinstance(next(survey(dataset)), Unreadable)
+
+
 def test_a_dataset_without_file_meta_goes_in_what_it_was_read_in() -> None:
     dataset = dcmread(data_file("rtplan.dcm"))
     del dataset.file_meta
