@@ -228,7 +228,7 @@ JSON_LIKE = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(JSON_LIKE)
 def test_every_normal_form_survives_the_embedded_store(value: Any) -> None:
     normal = to_normal(value)
@@ -238,7 +238,7 @@ def test_every_normal_form_survives_the_embedded_store(value: Any) -> None:
     assert equal(to_normal(normal), normal)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(JSON_LIKE)
 def test_every_normal_form_survives_bson_unchanged(value: Any) -> None:
     normal = to_normal(value)

@@ -85,7 +85,7 @@ def test_a_harmless_name_is_given_back(name: str) -> None:
     assert check_name(name, "file") == name
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(st.characters() | st.sampled_from("./\\: "), max_size=12))
 def test_no_allowed_name_leaves_a_folder(name: str) -> None:
     try:

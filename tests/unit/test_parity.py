@@ -30,6 +30,7 @@ PAIRS: list[tuple[type, type, set[str]]] = [
 ]
 """Asynchronous class, blocking view, and what the view has besides: what cannot be awaited, or needs no await."""
 
+COLOURED = "Iterator|Data|Files|Peers|Dicom|Session|Current|Runtime|Sending|Progress"
 PLAIN_OPERATORS = {"__getitem__", "__setitem__", "__delitem__", "__contains__", "__iter__", "__len__"}
 INSTANCE_ATTRIBUTES = {"info", "id", "job", "data", "files", "peers", "dicom", "name", "event", "service_name"}
 
@@ -57,7 +58,7 @@ def shape(member: Any) -> Any:
 
 def _blocking(annotation: str) -> str:
     """Gives the blocking spelling of a type."""
-    plain = re.sub(r"\bAsync(?=Iterator|Data|Files|Peers|Dicom|Session|Current|Runtime|Sending)", "", annotation)
+    plain = re.sub(rf"\bAsync(?={COLOURED})", "", annotation)
     return re.sub(r"^AbstractContextManager\[(.*)\]$", r"Iterator[\1]", plain)
 
 

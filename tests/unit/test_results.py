@@ -147,7 +147,7 @@ def test_a_model_that_refuses_to_be_serialised_gives_its_type() -> None:
     json.dumps(json_safe(circular), allow_nan=False)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.recursive(
         st.none()
