@@ -115,10 +115,10 @@ def _remedy(uid: str) -> str:
     if uid in _PLAIN:
         return "only images can be compressed, and not all of them"
     try:
-        missing = get_decoder(UID(uid)).missing_dependencies
+        decodable = get_decoder(UID(uid)).is_available
     except NotImplementedError:
         return "it is no still image that could be decoded"
-    return "install the decoders: pip install dcm-processor-service[codecs]" if missing else "its pixel data is faulty"
+    return "its pixel data is faulty" if decodable else "install decoders: pip install dcm-processor-service[codecs]"
 
 
 def _swap_bytes(dataset: Dataset) -> None:
