@@ -14,9 +14,8 @@ functions: that is the seam of laziness.
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import entry_points
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dependency_injector import containers, providers
 
@@ -29,7 +28,7 @@ from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.files import AsyncFiles
 from dcm_processor_service.jobs import AsyncCurrentJob, AsyncJobs
-from dcm_processor_service.logs import JobLog
+from dcm_processor_service.logs import JobLog, log_fields
 from dcm_processor_service.models import SendOptions
 from dcm_processor_service.models.derived import Producer
 from dcm_processor_service.peers import AsyncPeers
@@ -40,14 +39,13 @@ from dcm_processor_service.scrubbing import Scrubber
 from dcm_processor_service.sending import AsyncSending
 from dcm_processor_service.series import SeriesTools
 from dcm_processor_service.session import AsyncSession, Session
+from dcm_processor_service.stores import backend_names, backend_opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from importlib.metadata import EntryPoint
 
     from dcm_processor_service.imaging.capabilities import Capability
     from dcm_processor_service.ports import (
-        BackendOpener,
         Colour,
         DataRepository,
         DicomReader,
@@ -68,60 +66,6 @@ __all__ = ["AsyncContainer", "Container", "backend_names", "opened"]
 
 C = TypeVar("C", bound=containers.Container)
 
-BACKEND_GROUP = "dcm_processor_service.backends"
-
-
-def _mongodb(colour: Colour) -> BackendOpener:
-    if colour == "async":
-        from dcm_processor_service.backends.mongo.asynchronous import open_async
-
-        return open_async
-    from dcm_processor_service.backends.mongo.blocking import open_blocking
-
-    return open_blocking
-
-
-def _sqlite(_colour: Colour) -> BackendOpener:
-    from dcm_processor_service.backends.sqlite import open_sqlite
-
-    return open_sqlite
-
-
-def _memory(_colour: Colour) -> BackendOpener:
-    from dcm_processor_service.backends.memory import open_memory
-
-    return open_memory
-
-
-_BUILT_IN = {"memory": _memory, "mongodb": _mongodb, "sqlite": _sqlite}
-
-
-def backend_names() -> list[str]:
-    """Lists the stores that this installation knows: the built-in ones and those of other packages."""
-    return sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=BACKEND_GROUP))})
-
-
-def _opener(name: str, colour: Colour) -> BackendOpener:
-    if name in _BUILT_IN:
-        return _BUILT_IN[name](colour)
-    for entry in entry_points(group=BACKEND_GROUP):
-        if entry.name.lower() == name:
-            return _loaded(entry)
-    raise ConfigurationError(
-        f"DCM-PROCESSOR-SERVICE-DB-PROVIDER names the store {name!r}, which this installation does not know; known: "
-        f"{', '.join(backend_names())}"
-    )
-
-
-def _loaded(entry: EntryPoint) -> BackendOpener:
-    try:
-        return cast("BackendOpener", entry.load())
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(
-            f"the store {entry.name!r} comes from {entry.value}, which cannot be loaded: {type(error).__name__}: "
-            f"{error}; reinstall the package that adds it"
-        ) from error
-
 
 def _offload(colour: Colour) -> Offload:
     return in_thread if colour == "async" else inline
@@ -134,7 +78,7 @@ def _backend(settings: RuntimeSettings, colour: Colour, offload: Offload) -> Ite
         timeout_s=settings.store_timeout_s,
         colour=colour,
     )
-    with _opener(settings.backend_name, colour)(location, offload) as backend:
+    with backend_opener(settings.backend_name, colour)(location, offload) as backend:
         yield backend
 
 
@@ -222,16 +166,6 @@ def _current_job(
 
 def _log(settings: RuntimeSettings, scrubber: Scrubber) -> JobLog:
     return JobLog(log_fields(settings), scrubber)
-
-
-def log_fields(settings: RuntimeSettings) -> dict[str, str]:
-    """Gives what every line of a job's log tells."""
-    return {
-        "session": settings.session_id,
-        "job": settings.job_id,
-        "event": settings.job_event.value if settings.job_event else "",
-        "service": settings.service_name,
-    }
 
 
 class Container(containers.DeclarativeContainer):

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping
     from typing import TextIO
 
+    from dcm_processor_service.env_vars import RuntimeSettings
     from dcm_processor_service.scrubbing import Scrubber
 
-__all__ = ["JobLog", "job_logging"]
+__all__ = ["JobLog", "job_logging", "log_fields"]
 
 LOGGER_NAME = "dcm_processor_service.job"
 
@@ -46,6 +47,16 @@ _DICOM_LIBRARIES = frozenset({"highdicom", "pydicom", "pynetdicom"})
 _FROM_DICOM_LIBRARY = re.compile(r"[/\\](?:highdicom|pydicom|pynetdicom)[/\\]")
 _QUOTED = re.compile(r"""(?<![\w])(?:b?'[^'\n]*'|"[^"\n]*")""")
 _ELEMENT_LINE = re.compile(r"^[ >]*\(?[0-9A-Fa-f]{4},\s?[0-9A-Fa-f]{4}\).*$", re.MULTILINE)
+
+
+def log_fields(settings: RuntimeSettings) -> dict[str, str]:
+    """Gives what every line of a job's log tells."""
+    return {
+        "session": settings.session_id,
+        "job": settings.job_id,
+        "event": settings.job_event.value if settings.job_event else "",
+        "service": settings.service_name,
+    }
 
 
 class JobLog(_Adapter):

@@ -37,7 +37,7 @@ LAYERS: dict[str, str] = {
 """For each room, the rooms that it may import; those not listed stand above the container and may import all."""
 
 ADAPTERS = ("backends", "imaging", "dicom_network")
-MAY_IMPORT_ADAPTERS = ("container", *ADAPTERS)
+MAY_IMPORT_ADAPTERS = ("container", "stores", *ADAPTERS)
 
 LIBRARIES: dict[str, set[str]] = {
     "backends.mongo.asynchronous": {"motor", "pymongo", "bson", "gridfs"},

@@ -16,10 +16,19 @@ from dcm_processor_service.models.sending import (
     SendOptions,
     SendReport,
 )
+from dcm_processor_service.models.sessions import (
+    CleanupPolicy,
+    CleanupReport,
+    RemovedImages,
+    SessionPart,
+    SessionRecord,
+)
 from dcm_processor_service.models.subjects import Instance, Patient, Series, Study, Subject, SubjectLevel
 
 __all__ = [
     "AcceptedContext",
+    "CleanupPolicy",
+    "CleanupReport",
     "EchoResult",
     "Finding",
     "Instance",
@@ -32,12 +41,15 @@ __all__ = [
     "Outcome",
     "Patient",
     "Peer",
+    "RemovedImages",
     "SendOptions",
     "SendReport",
     "Series",
     "SeriesKind",
     "SeriesPart",
     "SeriesReport",
+    "SessionPart",
+    "SessionRecord",
     "StoredFile",
     "Study",
     "Subject",

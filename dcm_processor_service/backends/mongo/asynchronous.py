@@ -7,14 +7,14 @@ file alone.
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReturnDocument
 
 from dcm_processor_service.backends.mongo.connection import LazyClient
-from dcm_processor_service.backends.mongo.failures import translated
+from dcm_processor_service.backends.mongo.failures import IndexExistsError, translated
 from dcm_processor_service.backends.mongo.repositories import bundle
 
 if TYPE_CHECKING:
@@ -111,7 +111,17 @@ class AsyncCollection:
         with translated():
             return (await self._driver.delete_many(query)).deleted_count
 
+    async def update_many(self, query: Document, change: Document) -> int:
+        """Changes every document that the query finds; gives their number."""
+        with translated():
+            return (await self._driver.update_many(query, change)).matched_count
+
     async def create_unique_index(self, keys: Sort) -> None:
         """Makes an index unless it is there."""
         with translated():
             await self._driver.create_index(keys, unique=True)
+
+    async def create_index(self, keys: Sort) -> None:
+        """Makes an index that is not unique, unless one over these keys is there."""
+        with suppress(IndexExistsError), translated():
+            await self._driver.create_index(keys)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from pymongo import MongoClient, ReturnDocument
 
 from dcm_processor_service.backends.mongo.connection import LANES, LazyClient
-from dcm_processor_service.backends.mongo.failures import translated
+from dcm_processor_service.backends.mongo.failures import IndexExistsError, translated
 from dcm_processor_service.backends.mongo.repositories import bundle
 
 if TYPE_CHECKING:
@@ -128,7 +128,17 @@ class BlockingCollection:
         with translated():
             return self._driver.delete_many(query).deleted_count
 
+    async def update_many(self, query: Document, change: Document) -> int:
+        """Changes every document that the query finds; gives their number."""
+        with translated():
+            return self._driver.update_many(query, change).matched_count
+
     async def create_unique_index(self, keys: Sort) -> None:
         """Makes an index unless it is there."""
         with translated():
             self._driver.create_index(keys, unique=True)
+
+    async def create_index(self, keys: Sort) -> None:
+        """Makes an index that is not unique, unless one over these keys is there."""
+        with suppress(IndexExistsError), translated():
+            self._driver.create_index(keys)

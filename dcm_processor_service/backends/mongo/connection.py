@@ -68,8 +68,14 @@ class Collection(Protocol):
     async def delete_many(self, query: Document) -> int:
         """Removes documents; gives their number."""
 
+    async def update_many(self, query: Document, change: Document) -> int:
+        """Changes every document that the query finds; gives their number."""
+
     async def create_unique_index(self, keys: Sort) -> None:
         """Makes an index unless it is there."""
+
+    async def create_index(self, keys: Sort) -> None:
+        """Makes an index that is not unique, unless one over these keys is there."""
 
 
 async def find_in_lanes(

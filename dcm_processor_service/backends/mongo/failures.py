@@ -36,7 +36,7 @@ from dcm_processor_service.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DuplicateIdError", "NoNumberError", "translated", "translated_url"]
+__all__ = ["DuplicateIdError", "IndexExistsError", "NoNumberError", "translated", "translated_url"]
 
 _URL_VARIABLE = "DCM-PROCESSOR-SERVICE-DB-URL"
 _NO_ANSWER = (
@@ -51,6 +51,7 @@ _TOO_LARGE = (
 # codes of the server (src/mongo/base/error_codes.yml of MongoDB)
 _BAD_VALUE = 2
 _TYPE_MISMATCH = 14
+_INDEX_CODES = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
 _LOGIN_CODES = frozenset({11, 13, 18, 8000})  # UserNotFound, Unauthorized, AuthenticationFailed, Atlas' own
 _TOO_LARGE_CODES = frozenset({15, 10334, 17419, 17420})  # Overflow (depth), BSONObjectTooLarge, document after update
 _TRANSIENT_CODES = frozenset({14031, 16500, 50, 262})  # OutOfDiskSpace, throttled, MaxTimeMSExpired, ExceededTimeLimit
@@ -62,6 +63,10 @@ class DuplicateIdError(StoreError):
 
 class NoNumberError(StoreError):
     """An increment met a value that is no number."""
+
+
+class IndexExistsError(StoreError):
+    """An index over these keys is there, with a name or options of its own."""
 
 
 @contextmanager
@@ -139,6 +144,8 @@ def _from_server(error: OperationFailure) -> StoreError | ConfigurationError | U
         return UnsupportedValueError(_TOO_LARGE)
     if code in _TRANSIENT_CODES:
         return StoreUnavailableError(f"MongoDB cannot do it now (code {code}): out of time or of disk; try again later")
+    if code in _INDEX_CODES:
+        return IndexExistsError("an index over these keys is there, with other options")
     if code == _TYPE_MISMATCH:
         return NoNumberError("the stored value is no number")
     if code == _BAD_VALUE:

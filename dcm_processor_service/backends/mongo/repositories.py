@@ -10,10 +10,14 @@ from dcm_processor_service.backends.mongo.dicom import MongoDicomRepository
 from dcm_processor_service.backends.mongo.documents import data_query, either, equals_literal, new_data, peer, plain
 from dcm_processor_service.backends.mongo.failures import DuplicateIdError, NoNumberError
 from dcm_processor_service.backends.mongo.files import MongoFileRepository
+from dcm_processor_service.backends.mongo.platform_documents import MongoPlatformDocuments
+from dcm_processor_service.backends.mongo.sessions import MongoSessionRepository
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from pymongo.results import UpdateResult
 
     from dcm_processor_service.backends.mongo.connection import Collection
     from dcm_processor_service.backends.mongo.documents import Document
@@ -29,12 +33,15 @@ UPSERT_ATTEMPTS = 5
 
 def bundle(collection: Callable[[str], Collection], offload: Offload) -> Backend:
     """Gives the repositories of one database."""
+    values = MongoDataRepository(collection("sessiondata"))
     return Backend(
-        data=MongoDataRepository(collection("sessiondata")),
+        data=values,
         files=MongoFileRepository(collection("sessionfiles.files"), collection("sessionfiles.chunks"), offload),
         jobs=MongoJobRepository(collection("jobs")),
         peers=MongoPeerRepository(collection("peers"), collection("dicomnodes")),
         dicom=MongoDicomRepository(collection),
+        sessions=MongoSessionRepository(collection),
+        documents=MongoPlatformDocuments(values.upsert, collection),
     )
 
 
@@ -61,9 +68,13 @@ class MongoDataRepository:
         if expected is not ANY:
             query |= equals_literal("value", expected)
             return (await self._values.update_one(query, {"$set": {"value": value}})).matched_count > 0
-        change = {"$set": {"value": value}, "$setOnInsert": new}
-        await _settled(lambda: self._values.update_one(query, change, upsert=True))
+        await self.upsert(key, name, value)
         return True
+
+    async def upsert(self, key: JobKey, name: str, value: NormalValue) -> UpdateResult:
+        """Stores the value whatever is there; tells what that did."""
+        query, change = data_query(key, name), {"$set": {"value": value}, "$setOnInsert": new_data(key, name)}
+        return await _settled(lambda: self._values.update_one(query, change, upsert=True))
 
     async def _insert(self, query: Document, new: Document) -> bool:
         try:

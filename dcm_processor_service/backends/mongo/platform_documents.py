@@ -1,0 +1,57 @@
+"""Documents as the platform's own packages see them, in the types that BSON gives them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bson import ObjectId
+
+from dcm_processor_service.backends.mongo.documents import either, files_query
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pymongo.results import UpdateResult
+
+    from dcm_processor_service.backends.mongo.connection import Collection
+    from dcm_processor_service.models import StoredFile
+    from dcm_processor_service.ports import JobKey, NormalValue
+
+__all__ = ["MongoPlatformDocuments"]
+
+_NEWEST_FIRST = [("uploadDate", -1), ("_id", -1)]
+
+
+class MongoPlatformDocuments:
+    """What the functions of the first release gave: ids as ObjectId, whole documents."""
+
+    def __init__(
+        self,
+        upsert: Callable[[JobKey, str, NormalValue], Awaitable[UpdateResult]],
+        collection: Callable[[str], Collection],
+    ) -> None:
+        self._upsert = upsert
+        self._files = collection("sessionfiles.files")
+        self._peers = (collection("peers"), collection("dicomnodes"))
+
+    async def set_value(self, key: JobKey, name: str, value: NormalValue) -> str | int:
+        """Stores a value; gives the id of a new one, else 1 when it changed and 0 when not."""
+        done = await self._upsert(key, name, value)
+        return done.modified_count if done.upserted_id is None else str(done.upserted_id)
+
+    async def file(self, key: JobKey, name: str) -> dict[str, Any] | None:
+        """Gives the document of a file's newest version."""
+        rows = await self._files.find(files_query(key, name), sort=_NEWEST_FIRST, limit=1)
+        return rows[0] if rows else None
+
+    async def peer(self, *, name: str = "", peer_id: str = "") -> dict[str, Any] | None:
+        """Gives the document of a node: one that the platform talks to, else one of its own."""
+        query = {"name": name} if name else {"_id": either(peer_id)}
+        for nodes in self._peers:
+            if rows := await nodes.find(query, limit=1):
+                return rows[0]
+        return None
+
+    def file_id(self, stored: StoredFile) -> ObjectId:
+        """Gives the id of a file as GridFS has it."""
+        return ObjectId(stored.id)

@@ -1,0 +1,180 @@
+"""Sessions as a whole: their indexes, and removing what they leave.
+
+Files go before what names them, so that a clean-up which was killed finds the rest when it runs again; documents of the
+hierarchy go only when nothing is in them at that moment, whatever arrives meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from bson import ObjectId
+
+from dcm_processor_service.backends.mongo.documents import by_id, either, id_text
+from dcm_processor_service.models import RemovedImages, SessionRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from dcm_processor_service.backends.mongo.connection import Collection
+    from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.models import SessionPart
+
+__all__ = ["MongoSessionRepository"]
+
+BATCH_FILES = 1000
+BATCH_BYTES = 64 * 1024 * 1024
+"""What one command removes: the server does so within the store's time-out."""
+
+_INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("sessiondata", ("session_id", "job_id", "name")),
+    ("sessionfiles.files", ("metadata.session_id", "metadata.job_id", "metadata.name")),
+    # two, for a job's session is asked for under either spelling, and a query for both needs both
+    ("jobs", ("sessionId",)),
+    ("jobs", ("session_id",)),
+)
+_EMPTY: Document = {"$in": [None, []]}
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@dataclass
+class _Hierarchy:
+    """The ids of what a patient has: by level, in the order in which they arrived."""
+
+    studies: list[str] = field(default_factory=list)
+    series: list[str] = field(default_factory=list)
+    instances: list[str] = field(default_factory=list)
+
+
+class MongoSessionRepository:
+    """Sessions of the platform's database."""
+
+    def __init__(self, collection: Callable[[str], Collection]) -> None:
+        self._collection = collection
+        self._sessions = collection("sessions")
+
+    async def find(self, session_id: str) -> SessionRecord | None:
+        """Gives one session."""
+        rows = await self._sessions.find({"_id": either(session_id)}, limit=1)
+        return _record(rows[0]) if rows else None
+
+    async def of_patient(self, patient_id: str) -> list[SessionRecord]:
+        """Lists the sessions of a patient, oldest first."""
+        rows = await self._sessions.find({"patient_id": either(patient_id)})
+        return sorted(map(_record, rows), key=lambda session: session.created_at)
+
+    async def ensure_indexes(self) -> list[str]:
+        """Makes the indexes that a session's reads need, unless they are there."""
+        for name, keys in _INDEXES:
+            await self._collection(name).create_index([(key, 1) for key in keys])
+        return sorted({name for name, _keys in _INDEXES})
+
+    async def remove(self, session_id: str, part: SessionPart) -> int:
+        """Removes data, files or the session's document."""
+        if part == "session":
+            return await self._sessions.delete_many({"_id": either(session_id)})
+        if part == "data":
+            return await self._collection("sessiondata").delete_many({"session_id": either(session_id)})
+        removed = 0
+        query = {"metadata.session_id": either(session_id)}
+        while files := await self._collection("sessionfiles.files").find(
+            query, projection=["length"], limit=BATCH_FILES
+        ):
+            for batch in _batches(files):
+                removed += await self._remove_files("sessionfiles", batch)
+        return removed
+
+    async def _remove_files(self, bucket: str, ids: Sequence[Any]) -> int:
+        await self._collection(f"{bucket}.chunks").delete_many({"files_id": {"$in": list(ids)}})
+        return await self._collection(f"{bucket}.files").delete_many({"_id": {"$in": list(ids)}})
+
+    async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
+        """Removes images by the moment of their arrival, and what they leave empty."""
+        hierarchy = await self._hierarchy(patient_id)
+        if hierarchy is None:
+            return RemovedImages()
+        instances, gone = 0, 0
+        for ids in _slices(hierarchy.instances):
+            files = await self._collection("dicomfiles.files").find(
+                {"_id": either(*ids)}, projection=["uploadDate", "length"]
+            )
+            known = by_id(files)
+            covered = [row for row in files if (since or _LONG_AGO) <= row.get("uploadDate", _LONG_AGO) < until]
+            missing = [instance_id for instance_id in ids if instance_id not in known]
+            for batch in _batches(covered):
+                instances += await self._remove_files("dicomfiles", batch)
+                await self._forget("series", "Instances", hierarchy.series, map(id_text, batch))
+            await self._forget("series", "Instances", hierarchy.series, missing)
+            gone += len(covered) + len(missing)
+        return RemovedImages(
+            instances=instances,
+            series=await self._remove_empty("series", "Instances", hierarchy.series),
+            studies=await self._close("studies", "Series", hierarchy.studies, "series", hierarchy.series),
+            patients=await self._close("patients", "Studies", [patient_id], "studies", hierarchy.studies),
+            kept_instances=len(hierarchy.instances) - gone,
+        )
+
+    async def _hierarchy(self, patient_id: str) -> _Hierarchy | None:
+        patients = await self._collection("patients").find({"_id": either(patient_id)}, limit=1)
+        if not patients:
+            return None
+        found = _Hierarchy(studies=_members(patients[0], "Studies"))
+        for level, members, ids, into in (
+            ("studies", "Series", found.studies, found.series),
+            ("series", "Instances", found.series, found.instances),
+        ):
+            rows = await self._collection(level).find({"_id": either(*ids)}, projection=[members])
+            into.extend(dict.fromkeys(member for row in rows for member in _members(row, members)))
+        return found
+
+    async def _forget(self, level: str, members: str, parents: Sequence[str], gone: Iterable[str]) -> None:
+        """Takes members that are gone out of their parents."""
+        ids = either(*gone)["$in"]
+        if ids:
+            await self._collection(level).update_many({"_id": either(*parents)}, {"$pullAll": {members: ids}})
+
+    async def _remove_empty(self, level: str, members: str, ids: Sequence[str]) -> int:
+        return await self._collection(level).delete_many({"_id": either(*ids), members: _EMPTY})
+
+    async def _close(self, level: str, members: str, ids: Sequence[str], below: str, member_ids: Sequence[str]) -> int:
+        """Takes members that are gone, or were never there, out of their parents; removes parents without any."""
+        left = by_id(await self._collection(below).find({"_id": either(*member_ids)}, projection=["_id"]))
+        await self._forget(level, members, ids, [member for member in member_ids if member not in left])
+        return await self._remove_empty(level, members, ids)
+
+
+def _record(row: Document) -> SessionRecord:
+    session_id = id_text(row["_id"])
+    created_at = ObjectId(session_id).generation_time if ObjectId.is_valid(session_id) else _LONG_AGO
+    return SessionRecord(
+        id=session_id,
+        patient_id=id_text(row.get("patient_id")),
+        peer_id=id_text(row.get("peer_id")),
+        created_at=created_at,
+    )
+
+
+def _members(row: Document, field_name: str) -> list[str]:
+    return [id_text(member) for member in row.get(field_name) or ()]
+
+
+def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), BATCH_FILES):
+        yield ids[start : start + BATCH_FILES]
+
+
+def _batches(files: Iterable[Document]) -> Iterator[list[Any]]:
+    """Gives ids of files in groups of so many bytes, unless a single file has more."""
+    batch: list[Any] = []
+    size_bytes = 0
+    for row in files:
+        length = int(row.get("length") or 0)
+        if batch and size_bytes + length > BATCH_BYTES:
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(row["_id"])
+        size_bytes += length
+    if batch:
+        yield batch

@@ -1,0 +1,72 @@
+"""Sessions of a workspace: there as long as their jobs are. Its images are files of the owner's, and stay."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.backends.sqlite.encoding import decode
+from dcm_processor_service.models import Job, RemovedImages, SessionRecord
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from dcm_processor_service.backends.sqlite.store import SqliteStore
+    from dcm_processor_service.models import SessionPart
+
+__all__ = ["SqliteSessionRepository"]
+
+_SOME_DAY = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class SqliteSessionRepository:
+    """Sessions, told from their jobs."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def find(self, session_id: str) -> SessionRecord | None:
+        """Gives one session, as old as its first job."""
+        rows = await self._store.read(
+            "SELECT document FROM jobs WHERE session_id = ? ORDER BY position LIMIT 1", session_id
+        )
+        if not rows:
+            return None
+        first = Job.model_validate(decode(rows[0][0]))
+        return SessionRecord(id=session_id, created_at=first.created_at or _SOME_DAY)
+
+    async def of_patient(self, patient_id: str) -> list[SessionRecord]:
+        """Lists none: no session of a workspace stands in another's way."""
+        del patient_id
+        return []
+
+    async def ensure_indexes(self) -> list[str]:
+        """Makes nothing: the schema has its indexes."""
+        return []
+
+    async def remove(self, session_id: str, part: SessionPart) -> int:
+        """Removes data, or files with their content; jobs stay, as in the platform."""
+        if part == "session":
+            return 0
+        table = "files" if part == "files" else "data"
+
+        def work(connection: sqlite3.Connection) -> tuple[int, list[str]]:
+            contents: list[str] = []
+            if part == "files":
+                found = connection.execute("SELECT content FROM files WHERE session_id = ?", (session_id,))
+                contents = [content for (content,) in found]
+            removed = connection.execute(f"DELETE FROM {table} WHERE session_id = ?", (session_id,))  # noqa: S608  no input
+            return removed.rowcount, contents
+
+        count, contents = await self._store.run(work)
+        await self._store.compute(lambda: self._unlink(contents))
+        return count
+
+    def _unlink(self, contents: list[str]) -> None:
+        for content in contents:
+            self._store.content_path(content).unlink(missing_ok=True)
+
+    async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
+        """Removes nothing: a workspace refers to files that are its owner's."""
+        del patient_id, since, until
+        return RemovedImages()

@@ -1,0 +1,57 @@
+"""Sessions: one patient's images on their way through the jobs, and what a clean-up removed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["CleanupPolicy", "CleanupReport", "RemovedImages", "SessionPart", "SessionRecord"]
+
+CleanupPolicy: TypeAlias = Literal["keep", "session", "all"]
+"""What goes at a session's end: nothing; its data and files; the patient's images too."""
+
+SessionPart: TypeAlias = Literal["data", "files", "session"]
+"""What of a session is removed in one go: all its data, all its files, its own document."""
+
+
+class SessionRecord(BaseModel):
+    """One session that is not closed yet."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    patient_id: str = ""
+    peer_id: str = ""
+    created_at: datetime = Field(description="UTC; the session covers the images that arrived before")
+
+
+class RemovedImages(BaseModel):
+    """How much of a patient's images was removed, and how much stayed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    instances: int = 0
+    series: int = 0
+    studies: int = 0
+    patients: int = 0
+    kept_instances: int = Field(default=0, description="They arrived later, or another session needs them")
+
+
+class CleanupReport(BaseModel):
+    """What became of a session at its end.
+
+    Example:
+        >>> CleanupReport(session_id="5" * 24, policy="session", data=3, files=1, sessions=1).images.instances
+        0
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    session_id: str
+    policy: CleanupPolicy
+    data: int = 0
+    files: int = 0
+    images: RemovedImages = RemovedImages()
+    sessions: int = 0

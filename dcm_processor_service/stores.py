@@ -1,0 +1,77 @@
+"""Which stores there are, and what opens each: the built-in ones and those of the entry-point group.
+
+Adapters are imported when they are asked for.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, cast
+
+from dcm_processor_service.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from dcm_processor_service.ports import BackendOpener, Colour
+
+__all__ = ["backend_names", "backend_opener"]
+
+BACKEND_GROUP = "dcm_processor_service.backends"
+
+
+def _mongodb(colour: Colour) -> BackendOpener:
+    if colour == "async":
+        from dcm_processor_service.backends.mongo.asynchronous import open_async
+
+        return open_async
+    from dcm_processor_service.backends.mongo.blocking import open_blocking
+
+    return open_blocking
+
+
+def _sqlite(_colour: Colour) -> BackendOpener:
+    from dcm_processor_service.backends.sqlite import open_sqlite
+
+    return open_sqlite
+
+
+def _memory(_colour: Colour) -> BackendOpener:
+    from dcm_processor_service.backends.memory import open_memory
+
+    return open_memory
+
+
+_BUILT_IN = {"memory": _memory, "mongodb": _mongodb, "sqlite": _sqlite}
+
+
+def backend_names() -> list[str]:
+    """Lists the stores that this installation knows: the built-in ones and those of other packages."""
+    return sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=BACKEND_GROUP))})
+
+
+def backend_opener(name: str, colour: Colour) -> BackendOpener:
+    """Gives the function that opens a store of this name.
+
+    Raises:
+        ConfigurationError: No such store, or the package that adds it cannot be loaded.
+    """
+    if name in _BUILT_IN:
+        return _BUILT_IN[name](colour)
+    for entry in entry_points(group=BACKEND_GROUP):
+        if entry.name.lower() == name:
+            return _loaded(entry)
+    raise ConfigurationError(
+        f"DCM-PROCESSOR-SERVICE-DB-PROVIDER names the store {name!r}, which this installation does not know; known: "
+        f"{', '.join(backend_names())}"
+    )
+
+
+def _loaded(entry: EntryPoint) -> BackendOpener:
+    try:
+        return cast("BackendOpener", entry.load())
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"the store {entry.name!r} comes from {entry.value}, which cannot be loaded: {type(error).__name__}: "
+            f"{error}; reinstall the package that adds it"
+        ) from error
