@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -43,10 +44,7 @@ class ScannedHeader:
     def texts(self, keyword: str) -> tuple[str, ...]:
         """Gives the text values of an element without padding."""
         field = self.fields.get(keyword)
-        if field is None:
-            return ()
-        content = field[1].decode("latin-1").strip(" \0")
-        return tuple(part.strip(" \0") for part in content.split("\\")) if content else ()
+        return () if field is None else _parsed_texts(field[1])
 
     def _vr(self, keyword: str, vr: str) -> str:
         return vr or _dictionary_vr(keyword)
@@ -76,6 +74,14 @@ def _dictionary_vr(keyword: str) -> str:
     return vr
 
 
+# the slices of a series repeat most of their values: parsed once, found again by their bytes
+@lru_cache(maxsize=4096)
+def _parsed_texts(content: bytes) -> tuple[str, ...]:
+    plain = content.decode("latin-1").strip(" \0")
+    return tuple(part.strip(" \0") for part in plain.split("\\")) if plain else ()
+
+
+@lru_cache(maxsize=4096)
 def _parsed_numbers(vr: str, content: bytes) -> tuple[float, ...] | None:
     """Parses little endian binary or text numbers."""
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from dcm_processor_service.imaging.attributes import integer, text
 from dcm_processor_service.imaging.geometry import slice_normal
@@ -122,9 +122,9 @@ def _declares_too_much(frame: FrameInfo) -> bool:
     instance, pixels = frame.instance, pixel_format(frame)
     where = instance.pixels
     declared = max(integer(instance.header, "NumberOfFrames") or 1, 1)
-    if where is None or instance.transfer_syntax_uid.is_deflated:
+    if where is None or instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         return False
-    if where.size_bytes is None or instance.transfer_syntax_uid.is_compressed:
+    if where.size_bytes is None or instance.is_compressed:
         # no codec packs a thousandfold what a scanner saw: such a header is damaged, or meant to exhaust memory
         return declared * pixels.frame_bytes > max(instance.file_size_bytes, 1) * 4000
     samples = pixels.rows * pixels.columns * pixels.samples * declared

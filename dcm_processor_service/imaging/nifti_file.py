@@ -40,6 +40,7 @@ def nifti_stem(path: Path) -> str:
         InvalidNameError: The name ends in neither.
 
     Example:
+        >>> from pathlib import Path
         >>> nifti_stem(Path("out.nii/t1.v2.nii.gz"))
         't1.v2'
     """
@@ -53,6 +54,7 @@ def sidecar_path(path: Path, suffix: str = ".json") -> Path:
     """Gives the name of a file that lies beside a NIfTI file.
 
     Example:
+        >>> from pathlib import Path
         >>> str(sidecar_path(Path("a.nii/t1.nii.gz")))
         'a.nii/t1.json'
     """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydicom import dcmread
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.findings import transfer_syntax
@@ -54,18 +55,18 @@ def read_pixels(frames: Sequence[FrameInfo], target: Callable[[int], NDArray[Any
 
 
 def _lies_plain(instance: InstanceFile, pixels: PixelFormat) -> bool:
-    syntax = instance.transfer_syntax_uid
-    if syntax.is_compressed or syntax.is_deflated:
+    if instance.is_compressed or instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         return False
     # bytes of 8 bits in big endian words come in swapped pairs (PS3.5, section 8.1.2): left to pydicom
-    return syntax.is_little_endian or pixels.bits_allocated > 8  # noqa: PLR2004 bits
+    return instance.transfer_syntax_uid != ExplicitVRBigEndian or pixels.bits_allocated > 8  # noqa: PLR2004 bits
 
 
 def _read_raw(
     instance: InstanceFile, pixels: PixelFormat, numbers: Sequence[int], targets: Iterator[NDArray[Any]]
 ) -> Iterator[None]:
     where = instance.pixels
-    swap = instance.transfer_syntax_uid.is_little_endian != (sys.byteorder == "little")
+    is_big_endian = instance.transfer_syntax_uid == ExplicitVRBigEndian
+    swap = is_big_endian != (sys.byteorder == "big")
     with instance.path.open("rb", buffering=0) as file:
         for number, target in zip(numbers, targets, strict=True):
             file.seek((where.offset_bytes if where else 0) + (number - 1) * pixels.frame_bytes)

@@ -70,8 +70,8 @@ def preview_volume(
 
     Example:
         >>> volume = Volume(np.zeros((8, 8, 8), np.int16), np.eye(4))
-        >>> preview_volume(volume)[:4]
-        b'\\x89PNG'
+        >>> preview_volume(volume)[1:4]
+        b'PNG'
     """
     if layout not in {"both", "planes", "grid"}:
         raise UnsupportedValueError(f"a layout is both, planes or grid, not {layout!r}")

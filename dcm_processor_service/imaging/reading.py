@@ -13,7 +13,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -107,6 +107,11 @@ class InstanceFile:
         """SOPInstanceUID (0008,0018); empty where the header has none."""
         return text(self.header, "SOPInstanceUID")
 
+    @cached_property
+    def is_compressed(self) -> bool:
+        """Whether its pixels are encoded; a deflated data set is not meant."""
+        return _encodes_pixels(str(self.transfer_syntax_uid))
+
     @property
     def label(self) -> str:
         """What an error message calls this file: its UID, or its file name where it has none."""
@@ -123,6 +128,12 @@ class InstanceFile:
         if where.size_bytes is None:
             return not _ends_with_delimiter(self.path)
         return where.offset_bytes + where.size_bytes > self.file_size_bytes
+
+
+@lru_cache(maxsize=64)
+def _encodes_pixels(transfer_syntax_uid: str) -> bool:
+    uid = UID(transfer_syntax_uid)
+    return bool(uid.is_transfer_syntax and uid.is_compressed and not uid.is_deflated)
 
 
 def read_instance(path: Path) -> InstanceFile:
@@ -216,6 +227,7 @@ class PydicomReader:
             InvalidSeriesError: The file is no DICOM file or ends inside its header.
 
         Example:
+            >>> from pathlib import Path
             >>> from pydicom.data import get_testdata_file
             >>> header = PydicomReader().header(Path(get_testdata_file("CT_small.dcm")))
             >>> header.Modality, "PixelData" in header

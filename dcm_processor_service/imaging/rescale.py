@@ -7,6 +7,7 @@ and intercept gives integers again, and they stay integers; any other gives floa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,11 +67,16 @@ _FLOAT_PIXELS = frozenset({0x7FE00008, 0x7FE00009})
 
 def pixel_format(frame: FrameInfo) -> PixelFormat:
     """Gives the format of a frame, with the standard's defaults for what the header leaves out."""
-    found = dict(zip(PIXEL_KEYWORDS, frame.pixel_format, strict=True))
+    pixels = frame.instance.pixels
+    return _pixel_format(frame.pixel_format, is_float=pixels is not None and pixels.tag in _FLOAT_PIXELS)
+
+
+@lru_cache(maxsize=64)
+def _pixel_format(values: tuple[int | None, ...], *, is_float: bool) -> PixelFormat:
+    found = dict(zip(PIXEL_KEYWORDS, values, strict=True))
     allocated = found["BitsAllocated"] or 0
     stored = found["BitsStored"] or allocated
     high_bit = found["HighBit"]
-    pixels = frame.instance.pixels
     return PixelFormat(
         found["Rows"] or 0,
         found["Columns"] or 0,
@@ -79,7 +85,7 @@ def pixel_format(frame: FrameInfo) -> PixelFormat:
         stored - 1 if high_bit is None else high_bit,
         found["PixelRepresentation"] == 1,
         found["SamplesPerPixel"] or 1,
-        is_float=pixels is not None and pixels.tag in _FLOAT_PIXELS,
+        is_float=is_float,
     )
 
 

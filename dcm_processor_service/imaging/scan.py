@@ -140,23 +140,40 @@ def _parse(path: Path, buffer: bytes, file_size: int) -> InstanceFile:
         raise _GivesWayError
     implicit = syntax == ImplicitVRLittleEndian
     fields: dict[str | int, tuple[str, bytes]] = {}
+    tag, vr, length, value = _walk(buffer, position, implicit, fields)
+    pixels = PixelLocation(tag, "" if implicit else _VR_NAMES[vr], value, None if length == _UNDEFINED else length)
+    return InstanceFile(path, ScannedHeader(fields, is_implicit=implicit), file_size, pixels, syntax)
+
+
+def _walk(
+    buffer: bytes,
+    position: int,
+    implicit: bool,  # noqa: FBT001 inner loop
+    fields: dict[str | int, tuple[str, bytes]],
+) -> tuple[int, bytes, int, int]:
+    """Collects what is asked for into ``fields`` and gives tag, VR, length and position of the pixel data."""
+    scanned, short = _SCANNED.get, _SHORT_VRS
     while True:
-        tag, vr, length, value = _element(buffer, position, implicit)
+        if implicit:
+            tag, vr, length, value = _element(buffer, position, implicit)
+        else:  # the inner loop of every inspection, so without a call
+            group, element, vr, length = _explicit(buffer, position)
+            tag, value = group << 16 | element, position + 8
+            if vr not in short:
+                tag, vr, length, value = _element(buffer, position, implicit)
         if tag in _PIXELS:
-            break
+            return tag, vr, length, value
         if tag in _NESTED or (tag == _PHILIPS_FRAME and _PHILIPS_SLOPE not in fields):
             raise _GivesWayError
         if length == _UNDEFINED:
             position = _after_undefined(buffer, value, implicit, 0)
             continue
         position = value + length
-        key = _SCANNED.get(tag)
+        key = scanned(tag)
         if key is not None and length:
             if position > len(buffer):
                 raise IndexError
             fields[key] = ("" if implicit else _VR_NAMES[vr], buffer[value:position])
-    pixels = PixelLocation(tag, "" if implicit else _VR_NAMES[vr], value, None if length == _UNDEFINED else length)
-    return InstanceFile(path, ScannedHeader(fields, is_implicit=implicit), file_size, pixels, syntax)
 
 
 def _element(buffer: bytes, position: int, implicit: bool) -> tuple[int, bytes, int, int]:  # noqa: FBT001 inner loop
