@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import nibabel
+import numpy as np
+import pydicom
 import pytest
+from pydicom.uid import SegmentationStorage
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -50,3 +56,29 @@ def test_the_series_report_says_what_is_in_the_series(tmp_path: Path) -> None:
     files = {entry["name"]: Path(entry["path"]) for entry in report["files"]}
     assert set(files) == {"slices.json", "volume.nii.gz"}
     assert files["volume.nii.gz"].read_bytes()[:2] == b"\x1f\x8b"
+
+
+def run_json(arguments: str, workspace: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "dcm_processor_service", *shlex.split(arguments), "--json", "--workspace"]
+    ran = subprocess.run([*command, str(workspace)], capture_output=True, text=True, check=True, cwd=ROOT)
+    (line,) = ran.stdout.splitlines()
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def test_a_study_job_reads_what_the_series_jobs_found(tmp_path: Path) -> None:
+    series = run_json("run examples/threshold_segmentation.py --sample --param threshold=-50 --param structure=Tissue", tmp_path)
+    study = run_json("run examples/study_summary.py --sample --event stable-study", tmp_path)
+    assert series["result"]["volume_ml"] > 0
+    assert study["result"] == {"series": 1, "total_ml": series["result"]["volume_ml"]}
+    files = {entry["name"]: Path(entry["path"]) for entry in series["files"]}
+    segmentation = pydicom.dcmread(files["segmentation.dcm"])
+    assert segmentation.SOPClassUID == SegmentationStorage
+    mask = nibabel.Nifti1Image.from_bytes(gzip.decompress(files["mask.nii.gz"].read_bytes()))
+    found_ml = np.asarray(mask.dataobj).sum() * np.prod(mask.header.get_zooms()) / 1000
+    assert found_ml == pytest.approx(series["result"]["volume_ml"], rel=1e-5)
+
+
+def test_an_asynchronous_callback_says_what_the_series_is(tmp_path: Path) -> None:
+    report = run_json("run examples/async_report.py --sample", tmp_path)["result"]
+    assert report == {"kind": "volume", "shape": [16, 16, 5], "findings": []}

@@ -13,6 +13,7 @@ from dcm_processor_service.env_vars import RuntimeSettings, variable_name
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FAKES = "from dcm_processor_service.testing import fake_context\n"
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
 
@@ -29,7 +30,7 @@ def test_the_first_two_blocks_are_a_callback_and_its_test(tmp_path: Path) -> Non
 @pytest.mark.parametrize("number", range(2, len(BLOCKS)))
 def test_a_later_block_runs(number: int, tmp_path: Path) -> None:
     file = tmp_path / "block.py"
-    file.write_text(BLOCKS[0] + BLOCKS[number], encoding="utf-8")
+    file.write_text("\n".join((BLOCKS[0], FAKES, BLOCKS[number])), encoding="utf-8")
     ran = subprocess.run(
         [sys.executable, "-W", "error", file], capture_output=True, text=True, check=False, cwd=tmp_path
     )
