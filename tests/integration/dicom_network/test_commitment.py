@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import socket
-import threading
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,17 +11,7 @@ from dcm_processor_service.models import InstanceRecord, Outcome, SendOptions
 from tests.archives import free_port
 from tests.unit.dicom_network.instances import make_ct
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 COMMIT = SendOptions(commit=True, commitment_timeout_s=10)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
 
 
 def test_stored_becomes_committed_over_the_same_association() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +12,6 @@ from tests.archives import make_authority
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from dcm_processor_service.fake_certificates import Certificate, FakeAuthority
@@ -34,13 +32,6 @@ def authority(folder: Path) -> FakeAuthority:
 @pytest.fixture(scope="module")
 def certificate(authority: FakeAuthority) -> Certificate:
     return authority.issue("pacs")
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
 
 
 def refusal(peer: Peer) -> PeerUnreachableError:

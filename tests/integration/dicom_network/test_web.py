@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import logging
 import ssl
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +10,6 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError, SendRejectedError
 from dcm_processor_service.models import SendOptions
 from tests.archives import make_authority
@@ -22,27 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from dcm_processor_service.dicom_network.sender import PynetdicomSender
     from dcm_processor_service.models import SendReport
 
 UNCHECKED = SendOptions(check=False)
 
 
 @pytest.fixture
-def pauses() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def sender(pauses: list[float]) -> PynetdicomSender:
-    return PynetdicomSender(pause=pauses.append)
-
-
-@pytest.fixture
 def service() -> Iterator[StowService]:
-    before = set(threading.enumerate())
     with running_stow_service() as running:
         yield running
-    assert set(threading.enumerate()) <= before
 
 
 def outcomes(report: SendReport) -> list[str]:

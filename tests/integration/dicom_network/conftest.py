@@ -1,0 +1,32 @@
+"""What the tests of sending share."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dcm_processor_service.dicom_network.sender import PynetdicomSender
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """What was to be waited for between attempts; nobody waits."""
+    return []
+
+
+@pytest.fixture
+def sender(pauses: list[float]) -> PynetdicomSender:
+    return PynetdicomSender("OURS", pause=pauses.append)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """No thread outlives a test."""
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
