@@ -59,7 +59,7 @@ def preview_volume(
         volume: Any orientation; obliques are drawn in their own planes, lettered by the nearest axes.
         mask: Labels on the same grid, drawn in colour over the slices; the planes then go through its middle.
         layout: The three planes, a grid of slices, or both.
-        window: Display window; the header's when not given, else the 1st to 99th percentile.
+        window: The header's when not given, else the 1st to 99th percentile.
         index: Which volume of a 4D series.
 
     Returns:
@@ -83,15 +83,14 @@ def preview_volume(
         shown,
     )
     centre = scene.centre()
-    planes = [scene.panel(axis, centre[axis]) for axis in (2, 1, 0)]
+    # across a handful of slices the other planes show nothing
+    has_planes = layout == "planes" or (layout == "both" and min(volume.shape[:3]) >= _FEWEST_SLICES_FOR_PLANES)
+    planes = [scene.panel(axis, centre[axis]) for axis in (2, 1, 0)] if has_planes else []
     axis = scene.volume.slice_axis
     count = scene.volume.shape[axis]
-    tiles = [scene.panel(axis, k, str(k + 1)) for k in _spread(count, _MOST_TILES)]
-    if layout == "both" and min(volume.shape[:3]) < _FEWEST_SLICES_FOR_PLANES:
-        planes = []  # across a handful of slices the other planes show nothing
-    return _sheet(
-        planes if layout != "grid" else [], tiles if layout != "planes" else [], _caption(volume, shown, count)
-    )
+    indices = _spread(count, _MOST_TILES) if layout != "planes" else []
+    tiles = [scene.panel(axis, k, str(k + 1)) for k in indices]
+    return _sheet(planes, tiles, _caption(volume, shown, count))
 
 
 def preview_series(paths: Sequence[Path], *, layout: Layout = "both") -> bytes:

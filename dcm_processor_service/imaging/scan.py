@@ -114,7 +114,7 @@ def scan_instance(path: Path) -> InstanceFile:
     """
     try:
         return _scan(path)
-    except (_GivesWayError, struct_error, OSError, IndexError):
+    except (_GivesWayError, struct_error, OSError, IndexError, ValueError):
         return read_instance(path)
 
 

@@ -8,6 +8,7 @@ at the edge alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import nibabel as nib
@@ -17,7 +18,7 @@ from dcm_processor_service.errors import InvalidSeriesError, UnsupportedValueErr
 from dcm_processor_service.imaging.geometry import axis_codes, convert_frame
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import os
 
     from numpy.typing import NDArray
     from pydicom import Dataset
@@ -204,8 +205,10 @@ class Volume:
     @overload
     def to_nifti(self, path: None = None) -> nib.nifti1.Nifti1Image: ...
     @overload
-    def to_nifti(self, path: Path, sidecar: Sidecar = "bids") -> NiftiFiles: ...
-    def to_nifti(self, path: Path | None = None, sidecar: Sidecar = "bids") -> nib.nifti1.Nifti1Image | NiftiFiles:
+    def to_nifti(self, path: str | os.PathLike[str], sidecar: Sidecar = "bids") -> NiftiFiles: ...
+    def to_nifti(
+        self, path: str | os.PathLike[str] | None = None, sidecar: Sidecar = "bids"
+    ) -> nib.nifti1.Nifti1Image | NiftiFiles:
         """Gives the volume as a NIfTI image in memory, or writes it to a file.
 
         In memory nothing is copied, compressed or written. On disk the file appears whole or not at all, gzipped when
@@ -226,7 +229,7 @@ class Volume:
             return image
         from dcm_processor_service.imaging.sidecar import write_with_sidecar
 
-        return write_with_sidecar(self, image, path, sidecar)
+        return write_with_sidecar(self, image, Path(path), sidecar)
 
     def preview(self, mask: Volume | NDArray[Any] | None = None, layout: Layout = "both") -> bytes:
         """Draws a contact sheet as a PNG file; see :func:`dcm_processor_service.imaging.preview.preview_volume`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,14 +10,15 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import UID
 
-from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError
+from dcm_processor_service.errors import DicomError, InvalidSeriesError, UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.inspect import inspect_series
-from dcm_processor_service.imaging.native import read_volume
+from dcm_processor_service.imaging.native import read_volume, read_volumes
 from dcm_processor_service.models import SeriesKind
 from tests.unit.imaging.refusals import packaged, refused
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -144,3 +146,23 @@ def test_findings_of_an_enhanced_object_are_those_of_its_frames(tmp_path: Path) 
     ds.save_as(path)
     report = refused([path], "MISSING_SLICES")
     assert report.codes == {"MISSING_SLICES", "MIXED_RESCALE"}
+
+
+@pytest.mark.parametrize("write", [single_frame, multi_frame])
+def test_damage_anywhere_is_a_finding_or_a_typed_error(tmp_path: Path, write: Callable[..., list[Path]]) -> None:
+    paths = write(Recipe(slices=4, volumes=2, rescale=("1", "-5")), tmp_path)
+    whole = paths[0].read_bytes()
+    chance = random.Random(7)
+    for _ in range(120):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 5)):
+            place = chance.randrange(132, len(damaged))
+            damaged[place : place + chance.choice((0, 1, 1, 20))] = chance.randbytes(chance.choice((1, 1, 0, 7)))
+        paths[0].write_bytes(damaged)
+        assert inspect_series(paths).instance_count <= len(paths)
+        message = ""
+        try:
+            assert read_volumes(paths, "split")
+        except DicomError as error:
+            message = str(error)
+        assert "SECRET" not in message.upper()
