@@ -136,6 +136,11 @@ class AsyncDicomSeries:
         paths = await self.paths()
         return await self._tools.offload(lambda: self._tools.volumes().inspect(paths))
 
+    async def preview(self) -> bytes:
+        """Draws a contact sheet; see :meth:`DicomSeries.preview`."""
+        paths = await self.paths()
+        return await self._tools.offload(lambda: self._tools.volumes().preview(paths))
+
     async def volumes(self, policy: Policy = "split") -> tuple[Volume, ...]:
         """Reads all volumes; see :meth:`DicomSeries.volumes`."""
         paths = await self.paths()
@@ -256,6 +261,20 @@ class DicomSeries:
         Readable as text (``print(report)``), as a pydantic model and as JSON (``report.model_dump_json()``).
         """
         return run_inline(self._async.inspect())
+
+    def preview(self) -> bytes:
+        """Draws a contact sheet as PNG: three planes and a grid of slices, with no patient text on it.
+
+        Raises:
+            InvalidSeriesError: The series holds no image that can be shown.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> sheet = fake_context(series=synthetic_series(slices=3)).session.dicom.get_series().preview()
+            >>> sheet[1:4]
+            b'PNG'
+        """
+        return run_inline(self._async.preview())
 
     def volume(self, policy: Policy = "strict") -> Volume:
         """Reads the series as one volume: its voxels, rescaled, with their place in the patient (LPS).

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
-    from dcm_processor_service.fake_pacs import FakePacs
+    from dcm_processor_service.fake_certificates import FakeAuthority
+    from dcm_processor_service.fake_pacs import FakePacs, Faults
 
-__all__ = ["FakePacs", "fake_async_context", "fake_context", "synthetic_series"]
+__all__ = ["FakeAuthority", "FakePacs", "Faults", "fake_async_context", "fake_context", "synthetic_series"]
 
 SESSION_ID = "5" * 24
 JOB_ID = "1" * 24
@@ -34,11 +35,15 @@ _EVENTS = {"series": JobEvent.STABLE_SERIES, "study": JobEvent.STABLE_STUDY, "pa
 
 
 def __getattr__(name: str) -> object:
-    if name != "FakePacs":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dcm_processor_service.fake_pacs import FakePacs  # loads pynetdicom, which few tests need
+    if name == "FakeAuthority":
+        from dcm_processor_service.fake_certificates import FakeAuthority
 
-    return FakePacs
+        return FakeAuthority
+    if name in {"FakePacs", "Faults"}:
+        from dcm_processor_service import fake_pacs  # loads pynetdicom, which few tests need
+
+        return getattr(fake_pacs, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def fake_context(

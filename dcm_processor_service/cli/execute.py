@@ -9,8 +9,8 @@ import typer
 
 from dcm_processor_service.callbacks import find_callback
 from dcm_processor_service.cli.console import result_channel
-from dcm_processor_service.errors import CallbackFailedError, DcmProcessorError
-from dcm_processor_service.runner import Outcome, run_callback
+from dcm_processor_service.errors import DcmProcessorError
+from dcm_processor_service.runner import Outcome, left_process, run_callback
 
 __all__ = ["execute"]
 
@@ -26,20 +26,13 @@ def execute(
     """
     emit = result_channel()
     try:
-        outcome = run_callback(find_callback(callback))
+        outcome = run_callback(find_callback(callback), own_process=True)
     except DcmProcessorError as error:
         outcome = Outcome(error.exit_code, 0.0, error=error)
     except SystemExit as leaving:  # without a line on the standard output nobody would know that it ended here
-        outcome = _left(leaving)
+        left = left_process(leaving)
+        outcome = Outcome(left.exit_code, 0.0, error=left)
     if outcome.error is not None:
         sys.stderr.write(f"error: {outcome.error}\n")
     emit(outcome.as_json())
     raise typer.Exit(outcome.exit_code)
-
-
-def _left(leaving: SystemExit) -> Outcome:
-    error = CallbackFailedError(
-        f"the callback ended the process: SystemExit: {leaving.code}; return, or raise an error"
-    )
-    error.__cause__ = leaving
-    return Outcome(error.exit_code, 0.0, error=error)

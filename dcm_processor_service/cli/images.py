@@ -14,6 +14,7 @@ from dcm_processor_service.cli.console import (
     progress_bar,
     sentences,
 )
+from dcm_processor_service.cli.page import inspection_page
 from dcm_processor_service.container import Container, opened
 from dcm_processor_service.errors import ConfigurationError, DicomError, InvalidSeriesError
 from dcm_processor_service.ingest import catalogue_files, files_below
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dcm_processor_service.ingest import Catalogue
-    from dcm_processor_service.ports import NiftiConverter, NiftiFiles
+    from dcm_processor_service.models import SeriesReport
+    from dcm_processor_service.ports import NiftiConverter, NiftiFiles, VolumeReader
 
 __all__ = ["convert", "inspect", "series_below"]
 
@@ -31,17 +33,39 @@ Folder = Annotated[Path, typer.Argument(help="Folder with DICOM files at any dep
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each series")]
 
 
-def inspect(folder: Folder, as_json: AsJson = False) -> None:
-    """Say what every series under a folder is, and what keeps it from being one clean volume."""
+def inspect(
+    folder: Folder,
+    html: Annotated[
+        Path | None, typer.Option(help="Page with reports and contact sheets; inspection.html unless --json")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what every series under a folder is; writes one page with contact sheets, which needs no network."""
+    page = html or (None if as_json else Path("inspection.html"))
+    found: list[tuple[SeriesReport, bytes | None]] = []
     with sentences(), opened(Container()) as container:
         series = series_below(folder, container)
         reader = container.volume_reader()
-        for paths in series.values():
-            report = reader.inspect(paths)
-            if as_json:
-                print_json_line(report.model_dump(mode="json", exclude={"description"}))
-            else:
-                output_console().print(str(report), markup=False, soft_wrap=True)
+        with progress_bar(error_console()) as progress:
+            task = progress.add_task("inspecting", total=len(series))
+            for paths in series.values():
+                report = reader.inspect(paths)
+                found.append((report, _sheet(reader, paths) if page else None))
+                if as_json:
+                    print_json_line(report.model_dump(mode="json", exclude={"description"}))
+                else:
+                    output_console().print(str(report), markup=False, soft_wrap=True)
+                progress.advance(task)
+    if page:
+        page.write_text(inspection_page(found), encoding="utf-8")
+        error_console().print(f"The contact sheets are in {page}.", markup=False, soft_wrap=True)
+
+
+def _sheet(reader: VolumeReader, paths: list[Path]) -> bytes | None:
+    try:
+        return reader.preview(paths)
+    except DicomError:  # the report says why there is nothing to show
+        return None
 
 
 def convert(

@@ -49,8 +49,8 @@ def derive(
     with sentences(), opened(Container()) as container:
         headers = _headers(container, like, series_uid)
         maker, recipe = container.object_maker(), _recipe(service, role)
-        if not nifti.is_file():
-            raise ConfigurationError(f"there is no file {str(nifti)!r}; give a .nii or .nii.gz file")
+        if not nifti.is_file() or not nifti.name.lower().endswith((".nii", ".nii.gz")):
+            raise ConfigurationError(f"there is no file {str(nifti)!r} of NIfTI; give a .nii or .nii.gz file")
         image = container.formats().read(nifti)
         if kind == "seg":
             masks = {name: _mask(image, label) for name, label in _labels(segment or []).items()}

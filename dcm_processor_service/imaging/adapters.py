@@ -30,6 +30,12 @@ class NativeVolumeReader:
         """Reads the volumes that the policy finds."""
         return read_volumes(paths, policy)
 
+    def preview(self, paths: Sequence[Path]) -> bytes:
+        """Draws a contact sheet."""
+        from dcm_processor_service.imaging.preview import preview_series  # loads Pillow
+
+        return preview_series(paths)
+
 
 class EngineConverter:
     """Converts with the engine that is asked for; a :class:`~dcm_processor_service.ports.NiftiConverter`."""

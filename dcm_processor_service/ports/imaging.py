@@ -140,6 +140,13 @@ class VolumeReader(Protocol):
             UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
         """
 
+    def preview(self, paths: Sequence[Path]) -> bytes:
+        """Draws a contact sheet of a series as PNG, with no patient text on it.
+
+        Raises:
+            InvalidSeriesError: The series holds no image that can be shown.
+        """
+
 
 class ObjectMaker(Protocol):
     """Makes DICOM objects from results; ordinary functions, which the facade offloads.

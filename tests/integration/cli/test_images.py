@@ -1,0 +1,156 @@
+"""inspect, convert, derive, pdf, send and echo from the shell, over real scans."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.uid import EncapsulatedPDFStorage, ParametricMapStorage, SegmentationStorage
+
+from dcm_processor_service.local import sample_folder
+from dcm_processor_service.testing import FakePacs, synthetic_series
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*arguments: object, expected: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "dcm_processor_service", *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ran.returncode == expected, ran.stderr + ran.stdout
+    return ran
+
+
+def lines(ran: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """One clean series, one with a slice missing, at different depths, beside what is no DICOM file."""
+    folder = tmp_path / "scans"
+    shutil.copytree(sample_folder(), folder / "deep" / "ct")
+    for dataset in synthetic_series(slices=8):
+        if dataset.InstanceNumber != 4:
+            dataset.save_as(folder / f"{dataset.InstanceNumber}.dcm", enforce_file_format=True)
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_every_series_is_converted_or_refused_with_its_codes(scans: Path, tmp_path: Path) -> None:
+    ran = run("convert", scans, tmp_path / "out", "--json", expected=1)
+    rows = {row["series_instance_uid"]: row for row in lines(ran)}
+    assert len(rows) == 2
+    refused = next(row for row in rows.values() if "error" in row)
+    done = next(row for row in rows.values() if "error" not in row)
+    assert (refused["error"], refused["findings"]) == ("InvalidSeriesError", ["MISSING_SLICES"])
+    assert (done["engine"], done["why"]) == ("native", "one uniform volume")
+    (volume,) = done["volumes"]
+    image = nibabel.nifti1.load(done["files"][0])
+    assert list(image.shape) == volume["shape"] == [16, 16, 5]
+    assert np.allclose(image.affine, volume["affine_ras"])
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".gz", ".json"]
+    assert "1 file left out: not readable as DICOM." in ran.stderr
+
+
+def test_a_policy_converts_what_strict_refuses(scans: Path, tmp_path: Path) -> None:
+    run("convert", scans, tmp_path / "out", "--policy", "resample", "--plain")
+    assert len(list((tmp_path / "out").glob("*.nii"))) == 2
+
+
+def test_the_reports_are_json_without_a_description(scans: Path) -> None:
+    reports = lines(run("inspect", scans, "--json"))
+    assert {report["kind"] for report in reports} == {"volume"}
+    assert sorted(code["code"] for report in reports for code in report["findings"]) == ["MISSING_SLICES"]
+    assert all("description" not in report for report in reports)
+
+
+def test_the_page_opens_in_a_browser_without_a_network(scans: Path, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        if os.environ.get("CI"):
+            pytest.fail("no browser in CI: install chromium")
+        pytest.skip("no chromium is installed")
+    page, picture = tmp_path / "page.html", tmp_path / "page.png"
+    ran = run("inspect", scans, "--html", page)
+    assert ran.stdout.count("Series ") == 2
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href|url)\s*[=(]\s*["'](?!data:)""", text)
+    assert text.count("data:image/png;base64,") == 2
+    quiet = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
+    command = [browser, "--headless", "--no-sandbox", *quiet, "--disable-component-update", "--window-size=1000,1400"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={picture}", page.as_uri()]
+    subprocess.run(command, capture_output=True, check=True, timeout=120)
+    with Image.open(picture) as shot:
+        pixels = np.asarray(shot.convert("L"))
+    # a contact sheet is black with bright slices in it; the page around it is not
+    assert (pixels < 10).mean() > 0.1
+    assert len(np.unique(pixels)) > 100
+
+
+def test_results_become_dicom_of_every_kind(tmp_path: Path) -> None:
+    run("convert", sample_folder(), tmp_path)
+    (nifti,) = tmp_path.glob("*.nii.gz")
+    wanted = ("--like", sample_folder(), "--out")
+    images = lines(run("derive", nifti, *wanted, tmp_path / "image", "--json"))
+    assert len(images) == 5
+    run("convert", tmp_path / "image", tmp_path / "again")
+    (again,) = (tmp_path / "again").glob("*.nii.gz")
+    before, after = nibabel.nifti1.load(nifti), nibabel.nifti1.load(again)
+    assert np.array_equal(np.asarray(before.dataobj), np.asarray(after.dataobj))
+    assert np.allclose(before.affine, after.affine, atol=1e-4)
+    for kind, options, sop_class in (
+        ("seg", ("--segment", "liver=40"), SegmentationStorage),
+        ("pm", ("--unit", "mm"), ParametricMapStorage),
+    ):
+        (made,) = lines(run("derive", nifti, *wanted, tmp_path / kind, "--kind", kind, *options, "--json"))
+        assert pydicom.dcmread(made["path"]).SOPClassUID == sop_class
+    report = tmp_path / "report.pdf"
+    report.write_bytes(b"%PDF-1.4\n%%EOF\n")
+    (made,) = lines(run("pdf", report, *wanted, tmp_path / "pdf", "--title", "Findings", "--json"))
+    document = pydicom.dcmread(made["path"])
+    assert (document.SOPClassUID, document.DocumentTitle) == (EncapsulatedPDFStorage, "Findings")
+
+
+def test_a_node_is_asked_and_sent_to(scans: Path) -> None:
+    with FakePacs() as pacs:
+        assert "answers" in run("echo", pacs.peer.address).stdout
+        assert "CT Image Storage" in run("probe", pacs.peer.address, "--json").stdout
+        records = lines(run("send", scans / "deep", scans / "1.dcm", "--to", pacs.peer.address, "--json"))
+        assert [record["outcome"] for record in records] == ["stored"] * 6
+        assert len(pacs.received) == 6
+        address = pacs.peer.address
+    assert "does not answer" in run("echo", address, expected=3).stdout
+    assert "nobody listens" in run("send", scans / "1.dcm", "--to", address, expected=3).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("convert", "nowhere", "out"), "there is no folder 'nowhere'"),
+        (("inspect", "docs"), "no DICOM file was found"),
+        (("echo", "PACS"), "'PACS' is no node; give AET@HOST:PORT"),
+        (("echo", "PACS@host:99999"), "a port lies between 1 and 65535"),
+        (("derive", "missing.nii", "--like", "{sample}", "--out", "out"), "there is no file 'missing.nii' of NIfTI"),
+        (("pdf", "missing.pdf", "--like", "{sample}", "--out", "out"), "there is no file 'missing.pdf'"),
+        (("derive", "README.md", "--like", "{sample}", "--out", "out"), "give a .nii or .nii.gz file"),
+    ],
+)
+def test_a_mistake_is_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    given = [argument.replace("{sample}", str(sample_folder())) for argument in arguments]
+    ran = subprocess.run(
+        [sys.executable, "-m", "dcm_processor_service", *given], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert ran.returncode in {1, 2}
+    assert sentence in ran.stderr
+    assert "Traceback" not in ran.stderr
