@@ -67,7 +67,8 @@ def run_json(arguments: str, workspace: Path) -> dict[str, Any]:
 
 
 def test_a_study_job_reads_what_the_series_jobs_found(tmp_path: Path) -> None:
-    series = run_json("run examples/threshold_segmentation.py --sample --param threshold=-50 --param structure=Tissue", tmp_path)
+    options = "--param threshold=-50 --param structure=Tissue"
+    series = run_json(f"run examples/threshold_segmentation.py --sample {options}", tmp_path)
     study = run_json("run examples/study_summary.py --sample --event stable-study", tmp_path)
     assert series["result"]["volume_ml"] > 0
     assert study["result"] == {"series": 1, "total_ml": series["result"]["volume_ml"]}
