@@ -19,11 +19,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dcm_processor_service.container import AsyncContainer, Container, opened
     from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
+    from dcm_processor_service.converters import dicom_series_to_nifti, get_series_dicom, get_series_nifti
+    from dcm_processor_service.db_manager import (
+        download_session_file,
+        get_dicom_sender,
+        get_peer,
+        get_session_data,
+        get_session_file,
+        has_session_data,
+        has_session_file,
+        remove_session_data,
+        remove_session_file,
+        set_session_data,
+        upload_session_file,
+    )
     from dcm_processor_service.env_vars import RuntimeSettings
     from dcm_processor_service.errors import DcmProcessorError
+    from dcm_processor_service.imaging.derived import make_pdf_dicom, make_series_dicom, nifti_to_dicom
+    from dcm_processor_service.imaging.sidecar import get_simplified_json
     from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, Series, StoredFile, Study
     from dcm_processor_service.ports import ABSENT
+    from dcm_processor_service.post_services import run_post_services
+    from dcm_processor_service.pre_services import run_pre_services
     from dcm_processor_service.session import AsyncSession, Session
+    from dcm_processor_service.worker import entrypoint
 
 __all__ = [
     "ABSENT",
@@ -43,7 +62,28 @@ __all__ = [
     "Session",
     "StoredFile",
     "Study",
+    "dicom_series_to_nifti",
+    "download_session_file",
+    "entrypoint",
+    "get_dicom_sender",
+    "get_peer",
+    "get_series_dicom",
+    "get_series_nifti",
+    "get_session_data",
+    "get_session_file",
+    "get_simplified_json",
+    "has_session_data",
+    "has_session_file",
+    "make_pdf_dicom",
+    "make_series_dicom",
+    "nifti_to_dicom",
     "opened",
+    "remove_session_data",
+    "remove_session_file",
+    "run_post_services",
+    "run_pre_services",
+    "set_session_data",
+    "upload_session_file",
 ]
 
 _HOME = {
@@ -64,7 +104,28 @@ _HOME = {
     "Session": "session",
     "StoredFile": "models",
     "Study": "models",
+    "dicom_series_to_nifti": "converters",
+    "download_session_file": "db_manager",
+    "entrypoint": "worker",
+    "get_dicom_sender": "db_manager",
+    "get_peer": "db_manager",
+    "get_series_dicom": "converters",
+    "get_series_nifti": "converters",
+    "get_session_data": "db_manager",
+    "get_session_file": "db_manager",
+    "get_simplified_json": "imaging.sidecar",
+    "has_session_data": "db_manager",
+    "has_session_file": "db_manager",
+    "make_pdf_dicom": "imaging.derived",
+    "make_series_dicom": "imaging.derived",
+    "nifti_to_dicom": "imaging.derived",
     "opened": "container",
+    "remove_session_data": "db_manager",
+    "remove_session_file": "db_manager",
+    "run_post_services": "post_services",
+    "run_pre_services": "pre_services",
+    "set_session_data": "db_manager",
+    "upload_session_file": "db_manager",
 }
 
 

@@ -29,10 +29,20 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.ports import Colour
 
-__all__ = ["Callback", "CallbackFunction", "find_callback", "inspect_callback", "validated_params"]
+__all__ = [
+    "CALLBACK_ATTRIBUTE",
+    "Callback",
+    "CallbackFunction",
+    "find_callback",
+    "inspect_callback",
+    "validated_params",
+]
 
 CallbackFunction: TypeAlias = Callable[..., Any]
 Want: TypeAlias = "Literal['context', 'session'] | type[BaseModel]"
+
+CALLBACK_ATTRIBUTE = "__dcm_processor_callback__"
+"""What an entry of the platform's worker has: the callback that it was made of."""
 
 DEFAULT_FUNCTION = "run"
 _EXAMPLE = "def run(ctx: RuntimeContext)"
@@ -50,6 +60,11 @@ class Callback:
     def name(self) -> str:
         """The function's name with its module."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    @property
+    def wants_params(self) -> bool:
+        """Whether a parameter is the job's params, for which its document is needed."""
+        return any(isinstance(want, type) for _name, want in self.wants)
 
 
 def find_callback(reference: str) -> CallbackFunction:
@@ -139,6 +154,7 @@ def inspect_callback(function: CallbackFunction) -> Callback:
         >>> inspect_callback(run).wants
         (('ctx', 'context'),)
     """
+    function = getattr(function, CALLBACK_ATTRIBUTE, function)
     name = getattr(function, "__qualname__", type(function).__qualname__)
     if not inspect.isroutine(function):
         raise CallbackSignatureError(f"{name} is no function; give a function, as in {_EXAMPLE}")

@@ -32,6 +32,7 @@ from dcm_processor_service.logs import JobLog, log_fields
 from dcm_processor_service.models import SendOptions
 from dcm_processor_service.models.derived import Producer
 from dcm_processor_service.peers import AsyncPeers
+from dcm_processor_service.platform_documents import PlainDocuments
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
 from dcm_processor_service.progress import AsyncProgress, Progress
 from dcm_processor_service.scratch import Scratch, open_scratch
@@ -44,6 +45,7 @@ from dcm_processor_service.stores import backend_names, backend_opener
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dcm_processor_service.dicom_network.dicom_sender import DicomSender as NodeSender
     from dcm_processor_service.imaging.capabilities import Capability
     from dcm_processor_service.ports import (
         Colour,
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
         ObjectMaker,
         Offload,
         PeerRepository,
+        PlatformDocuments,
+        SessionRepository,
         VolumeReader,
         WorkspaceRepository,
     )
@@ -80,6 +84,16 @@ def _backend(settings: RuntimeSettings, colour: Colour, offload: Offload) -> Ite
     )
     with backend_opener(settings.backend_name, colour)(location, offload) as backend:
         yield backend
+
+
+def _documents(backend: Backend) -> PlatformDocuments:
+    return backend.documents or PlainDocuments(backend)
+
+
+def _node_sender(settings: RuntimeSettings, *arguments: Any, **options: Any) -> NodeSender:
+    from dcm_processor_service.dicom_network.dicom_sender import DicomSender as NodeSender
+
+    return NodeSender(settings.ae_title, *arguments, **options)
 
 
 def _workspace(backend: Backend) -> WorkspaceRepository:
@@ -191,6 +205,8 @@ class Container(containers.DeclarativeContainer):
     job_repository: providers.Provider[JobRepository] = providers.Callable(attrgetter("jobs"), backend)
     peer_repository: providers.Provider[PeerRepository] = providers.Callable(attrgetter("peers"), backend)
     dicom_repository: providers.Provider[DicomRepository] = providers.Callable(attrgetter("dicom"), backend)
+    session_repository: providers.Provider[SessionRepository] = providers.Callable(attrgetter("sessions"), backend)
+    platform_documents: providers.Provider[PlatformDocuments] = providers.Callable(_documents, backend)
     workspace_repository: providers.Provider[WorkspaceRepository] = providers.Callable(_workspace, backend)
 
     # given to facades as ``.provider``, a function that makes the tool: who converts nothing imports no converter
@@ -200,6 +216,7 @@ class Container(containers.DeclarativeContainer):
     formats: providers.Provider[FileFormats] = providers.Singleton(_formats)
     object_maker: providers.Provider[ObjectMaker] = providers.Singleton(_object_maker)
     sender: providers.Provider[DicomSender] = providers.Singleton(_sender, settings)
+    node_sender: providers.Provider[NodeSender] = providers.Factory(_node_sender, settings)
     converter_capabilities: providers.Provider[list[Capability]] = providers.Callable(_converter_capabilities)
     decoder_capabilities: providers.Provider[list[Capability]] = providers.Callable(_decoder_capabilities)
 

@@ -154,6 +154,11 @@ class RuntimeSettings(BaseSettings):
     scratch: Path | None = Field(
         default=None, description="Folder for temporary files; the system's when not set", examples=["/scratch"]
     )
+    cleanup: Literal["keep", "session", "all"] = Field(
+        default="all",
+        description="What goes at a session's end: keep (nothing), session (data and files), all (images too)",
+        examples=["session"],
+    )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_check_log_level)] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR", examples=["INFO"]
     )

@@ -90,7 +90,8 @@ class _Walk:
 
 
 def _key(key: object) -> str:
-    return readable(str(key.value) if isinstance(key, Enum) else str(key))
+    text = str(key.value) if isinstance(key, Enum) else str(key)
+    return readable(text.replace("\0", ""))  # BSON has no name with a zero byte
 
 
 def _type_name(value: object) -> str:

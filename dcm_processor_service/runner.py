@@ -6,15 +6,20 @@ import asyncio
 import inspect
 import time
 import traceback
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.callbacks import Callback, inspect_callback, validated_params
+from dcm_processor_service.cancellation import EXIT_CANCELLED, Cancellation
 from dcm_processor_service.container import AsyncContainer, Container, opened
-from dcm_processor_service.errors import CallbackFailedError, CallbackSignatureError, DcmProcessorError
+from dcm_processor_service.errors import CallbackFailedError, CallbackSignatureError, DcmProcessorError, StoreError
+from dcm_processor_service.job_process import job_process
 from dcm_processor_service.results import json_safe, readable
+from dcm_processor_service.scrubbing import Scrubber
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.env_vars import RuntimeSettings
     from dcm_processor_service.models import Job
 
-__all__ = ["Outcome", "run_callback"]
+__all__ = ["Outcome", "call", "left_process", "run_callback"]
 
 EXIT_DONE = 0
 EXIT_CALLBACK_FAILED = 1
@@ -39,25 +44,44 @@ class Outcome:
     duration_s: float
     result: Any = None
     error: DcmProcessorError | None = None
+    traceback_text: str = ""
+    """Of the error, without patient attributes of the session."""
 
     @property
     def ok(self) -> bool:
-        """Whether the callback returned."""
+        """Whether the callback returned; it may have been asked to, see the exit code."""
         return self.error is None
+
+    @property
+    def cause(self) -> BaseException | None:
+        """What the callback raised, or what kept it from starting."""
+        return (self.error.__cause__ or self.error) if isinstance(self.error, CallbackFailedError) else self.error
 
     def as_json(self) -> dict[str, Any]:
         """Gives what a worker records: the result, or the error with its traceback."""
         if self.error is None:
             return {"result": self.result}
-        cause = self.error.__cause__ if isinstance(self.error, CallbackFailedError) else self.error
         return {
             "error": {
-                "type": type(cause).__name__,
+                "type": type(self.cause).__name__,
                 "message": readable(str(self.error)),
-                "traceback": readable("".join(traceback.format_exception(cause))) if cause else "",
+                "traceback": readable(self.traceback_text or _formatted(self.cause)),
                 "retryable": self.exit_code == EXIT_RETRYABLE,
             }
         }
+
+
+def _formatted(error: BaseException | None) -> str:
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__)) if error else ""
+
+
+def left_process(leaving: SystemExit) -> CallbackFailedError:
+    """Gives the error of a callback that called ``sys.exit``, which would end its process without a result."""
+    error = CallbackFailedError(
+        f"the callback ended the process: SystemExit: {leaving.code}; return, or raise an error"
+    )
+    error.__cause__ = leaving
+    return error
 
 
 def run_callback(
@@ -66,6 +90,7 @@ def run_callback(
     *,
     job: Job | None = None,
     customise: Callable[[Container], None] | None = None,
+    own_process: bool = False,
 ) -> Outcome:
     """Runs a callback as a job: validates it, makes its container, injects, and closes what was opened.
 
@@ -74,80 +99,122 @@ def run_callback(
         settings: The job's settings; read from the environment when not given.
         job: The job's document, when it is at hand; read from the store when not given.
         customise: Overrides providers of the container before anything is used.
+        own_process: This process runs this job alone: logging and SIGTERM are the job's as long as it runs.
 
     Returns:
         The outcome. Errors of the callback and of the configuration are in it, not raised; KeyboardInterrupt and
-        SystemExit pass.
+        SystemExit pass. Asked to end by SIGTERM, it has exit code 143, whatever else it holds.
     """
     started = time.perf_counter()
-    in_callback = False
-
-    def entering() -> None:
-        nonlocal in_callback
-        in_callback = True
-
+    run = _Run(job, customise, own_process)
+    result: Any = None
+    failure: DcmProcessorError | None = None
+    exit_code, text = EXIT_DONE, ""
     try:
         callback = inspect_callback(function)
-        result = _run(callback, settings, job, customise, entering)
+        result = json_safe(run.run(callback, settings))
+    except SystemExit as leaving:
+        if not run.cancellation.requested:
+            raise
+        failure = left_process(leaving)
     except Exception as error:  # noqa: BLE001  whatever a callback raises is an outcome, with its cause kept
-        failure, exit_code = _classify(error, in_callback=in_callback)
-        return Outcome(exit_code, time.perf_counter() - started, error=failure)
-    return Outcome(EXIT_DONE, time.perf_counter() - started, result=json_safe(result))
+        run.scrubber.exception(error)
+        failure, exit_code = _classify(error, run.scrubber, in_callback=run.in_callback)
+        text = run.scrubber.text(_formatted(error))
+    if run.cancellation.requested:
+        exit_code = EXIT_CANCELLED
+    return Outcome(exit_code, time.perf_counter() - started, result=result, error=failure, traceback_text=text)
 
 
-def _classify(error: Exception, *, in_callback: bool) -> tuple[DcmProcessorError, int]:
+def _classify(error: Exception, scrubber: Scrubber, *, in_callback: bool) -> tuple[DcmProcessorError, int]:
     if not in_callback and isinstance(error, DcmProcessorError):
         return error, error.exit_code
     retryable = isinstance(error, DcmProcessorError) and error.retryable
     what = "the callback failed" if in_callback else "the callback could not be started"
-    failure = CallbackFailedError(f"{what}: {type(error).__name__}: {error}")
+    failure = CallbackFailedError(scrubber.text(f"{what}: {type(error).__name__}: {error}"))
     failure.__cause__ = error
     return failure, EXIT_RETRYABLE if retryable else EXIT_CALLBACK_FAILED
 
 
-def _run(
-    callback: Callback,
-    settings: Callable[[], RuntimeSettings] | RuntimeSettings | None,
-    job: Job | None,
-    customise: Callable[[Container], None] | None,
-    entering: Callable[[], None],
-) -> Any:
-    container = AsyncContainer() if callback.colour == "async" else Container()
-    if settings is not None:
-        container.settings.override(settings() if callable(settings) else settings)
-    if customise is not None:
-        customise(container)
-    if callback.colour == "async":
-        return asyncio.run(_run_async(callback, container, job, entering))
-    with opened(container):
-        current = container.session().job
-        if job is not None:
-            current.preset(job)
-        document = current.read() if _wants_params(callback) else None
-        arguments = _arguments(callback, container, document)
-        entering()
-        result = callback.function(**arguments)
-        if inspect.iscoroutine(result):
-            result.close()
-            raise CallbackSignatureError(
-                f"{callback.name} gave a coroutine, so it has not run; write async def, also in a decorator around it"
-            )
-        return result
+class _Run:
+    """One run of a callback: what is known of it from outside, whatever happens inside."""
 
+    def __init__(self, job: Job | None, customise: Callable[[Container], None] | None, own_process: bool) -> None:  # noqa: FBT001  handed on
+        self.scrubber = Scrubber()
+        self.cancellation = Cancellation()
+        self.in_callback = False
+        self._job = job
+        self._customise = customise
+        self._own_process = own_process
 
-async def _run_async(callback: Callback, container: Container, job: Job | None, entering: Callable[[], None]) -> Any:
-    with opened(container):
+    def run(self, callback: Callback, settings: Callable[[], RuntimeSettings] | RuntimeSettings | None) -> Any:
+        """Runs the callback in a container of its colour; gives what it returned."""
+        container = AsyncContainer() if callback.colour == "async" else Container()
+        if settings is not None:
+            container.settings.override(settings() if callable(settings) else settings)
+        container.scrubber.override(self.scrubber)
+        container.cancellation.override(self.cancellation)
+        if self._customise is not None:
+            self._customise(container)
+        if callback.colour == "async":
+            return asyncio.run(self._run_async(callback, container))
+        with ExitStack() as stack:
+            self._enter(stack, container)
+            run_inline(self._acquaint(container))
+            stack.callback(lambda: run_inline(container.async_progress().flush()))
+            document = container.session().job.read() if callback.wants_params else None
+            return call(callback, container, document, self._entering)
+
+    async def _run_async(self, callback: Callback, container: Container) -> Any:
+        with ExitStack() as stack:
+            self._enter(stack, container)
+            await self._acquaint(container)
+            document = await container.current_job().read() if callback.wants_params else None
+            arguments = _arguments(callback, container, document)
+            self._entering()
+            try:
+                return await callback.function(**arguments)
+            finally:
+                await container.async_progress().flush()
+
+    def _enter(self, stack: ExitStack, container: Container) -> None:
+        stack.enter_context(opened(container))
+        if self._own_process:
+            stack.enter_context(job_process(container))
+
+    async def _acquaint(self, container: Container) -> None:
+        """Learns the job before the callback runs: what the scrubber does not know it cannot remove."""
         current = container.current_job()
-        if job is not None:
-            current.preset(job)
-        document = await current.read() if _wants_params(callback) else None
-        arguments = _arguments(callback, container, document)
-        entering()
-        return await callback.function(**arguments)
+        if self._job is not None:
+            current.preset(self._job)
+        elif self._own_process:
+            try:
+                await current.read()
+            except StoreError as error:  # a callback that needs the document will be told so itself
+                container.log().debug("the job's document is not known: %s", type(error).__name__)
+
+    def _entering(self) -> None:
+        self.in_callback = True
 
 
-def _wants_params(callback: Callback) -> bool:
-    return any(want not in {"context", "session"} for _name, want in callback.wants)
+def call(
+    callback: Callback, container: Container, document: Job | None, entering: Callable[[], None] = lambda: None
+) -> Any:
+    """Calls a blocking callback with what it wants.
+
+    Raises:
+        CallbackSignatureError: It gave a coroutine.
+        ConfigurationError: The job's params are not those that it wants.
+    """
+    arguments = _arguments(callback, container, document)
+    entering()
+    result = callback.function(**arguments)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise CallbackSignatureError(
+            f"{callback.name} gave a coroutine, so it has not run; write async def, also in a decorator around it"
+        )
+    return result
 
 
 def _arguments(callback: Callback, container: Container, document: Job | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Which stores there are, and what opens each: the built-in ones and those of the entry-point group.
 
-Adapters are imported when they are asked for.
+Adapters are imported when they are asked for. What the platform's worker passes to an entry is a piece of its store's
+documents, so that is read here too.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from typing import TYPE_CHECKING, cast
 from dcm_processor_service.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from importlib.metadata import EntryPoint
+    from typing import Any
 
+    from dcm_processor_service.models import Job
     from dcm_processor_service.ports import BackendOpener, Colour
 
-__all__ = ["backend_names", "backend_opener"]
+__all__ = ["backend_names", "backend_opener", "job_of_arguments"]
 
 BACKEND_GROUP = "dcm_processor_service.backends"
 
@@ -75,3 +79,14 @@ def _loaded(entry: EntryPoint) -> BackendOpener:
             f"the store {entry.name!r} comes from {entry.value}, which cannot be loaded: {type(error).__name__}: "
             f"{error}; reinstall the package that adds it"
         ) from error
+
+
+def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:
+    """Gives the job that a worker's keyword arguments tell of; None where they name no job.
+
+    Raises:
+        StoredValueError: A part of them is malformed.
+    """
+    from dcm_processor_service.backends.mongo import arguments as platform
+
+    return platform.job_of_arguments(arguments)

@@ -1,6 +1,7 @@
 """Sending: C-STORE, STOW-RS, C-ECHO and storage commitment, over TCP or TLS.
 
-Import the module that is needed: this package loads nothing by itself, ``DicomSender`` only when it is asked for.
+Import the module that is needed: this package loads nothing by itself. ``DicomSender``, and the object makers that the
+package's first release had here, are loaded when they are asked for.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
+    from dcm_processor_service.dicom_network.utils import make_pdf_dicom, make_series_dicom, nifti_to_dicom
 
-__all__ = ["DicomSender"]
+__all__ = ["DicomSender", "make_pdf_dicom", "make_series_dicom", "nifti_to_dicom"]
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:
-        return getattr(import_module("dcm_processor_service.dicom_network.dicom_sender"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "dicom_sender" if name == "DicomSender" else "utils"
+    return getattr(import_module(f"dcm_processor_service.dicom_network.{home}"), name)

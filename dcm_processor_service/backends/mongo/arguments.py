@@ -1,0 +1,65 @@
+"""The keyword arguments that the platform's worker passes to an entry: pieces of the job's document.
+
+Where the platform's own packages are installed beside the entry, ids are ObjectIds and moments are datetimes without a
+zone, in UTC. Where they are not, both come as parsed Extended JSON: ``{"$oid": …}``, ``{"$date": …}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from bson.errors import BSONError
+from bson.json_util import JSONOptions, object_hook
+
+from dcm_processor_service.backends.mongo.documents import id_text
+from dcm_processor_service.backends.mongo.job_documents import job
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models import Job
+
+__all__ = ["job_of_arguments"]
+
+_OPTIONS: JSONOptions = JSONOptions(tz_aware=True, tzinfo=timezone.utc)
+
+
+def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:
+    """Gives the job as far as its arguments tell: not what it depends on. None where they name no job.
+
+    Raises:
+        StoredValueError: A part of them is malformed.
+    """
+    kwargs = _decoded(dict(arguments))
+    job_id = id_text(kwargs.get("job_id"))
+    if not job_id:
+        return None
+    document = {
+        "_id": job_id,
+        "sessionId": id_text(kwargs.get("session_id")),
+        "job_name": kwargs.get("job_name"),
+        "job_event": kwargs.get("event"),
+        "inProgress": True,
+        "data": {"kwargs": kwargs},
+    }
+    return job(document)
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if any(str(key).startswith("$") for key in value):
+            return _extended(dict(value))
+        return {key: _decoded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_decoded(item) for item in value]
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=timezone.utc)
+    return value
+
+
+def _extended(value: dict[str, Any]) -> Any:
+    """Reads one value of Extended JSON; what only looks like one stays as it is."""
+    try:
+        return object_hook(value, _OPTIONS)
+    except (BSONError, TypeError, ValueError):
+        return value

@@ -1,0 +1,148 @@
+"""The functions of this package's first release for series: their instances, and their volume as NIfTI.
+
+They have the names, parameters and results of 0.0.1; differences stand in ``docs/migrating.md``. New code asks for a
+context: ``ctx.session.dicom.get_series(…)``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service._blocking import iterate_inline, run_inline
+from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
+from dcm_processor_service.ingest import catalogue_files, files_below
+from dcm_processor_service.models import Series, SubjectLevel
+from dcm_processor_service.own_session import own_container
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    import nibabel as nib
+    import numpy as np
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+    from dcm_processor_service.ports import NiftiFiles
+
+__all__ = ["dicom_series_to_nifti", "get_series_dicom", "get_series_nifti"]
+
+_LOG = logging.getLogger(__name__)
+
+
+def get_series_dicom(
+    series_id: object, dir_path: str | os.PathLike[str] | None = None
+) -> list[Dataset] | list[str] | None:
+    """Gives the instances of a series in the order in which they arrived; None for a series that is not stored.
+
+    Unlike 0.0.1 a malformed id stands for a series that is not stored, and a SeriesInstanceUID is understood as well.
+
+    Args:
+        series_id: The platform's id, as text, as ObjectId or as Extended JSON.
+        dir_path: A folder; where it is given, the instances are written there, and the result is their paths.
+
+    Raises:
+        StoredFileNotFoundError: The file of an instance is gone.
+    """
+    series = _find(series_id)
+    if series is None:
+        return None
+    if dir_path is not None:
+        return [str(path) for path in _download(series, Path(dir_path))]
+    with tempfile.TemporaryDirectory() as folder:
+        return list(own_container().reader().datasets(_download(series, Path(folder))))
+
+
+def _find(series_id: object) -> Series | None:
+    text = series_id.get("$oid") if isinstance(series_id, dict) else series_id
+    found = run_inline(own_container().dicom_repository().find(SubjectLevel.SERIES, str(text)))
+    return found if isinstance(found, Series) else None
+
+
+def _download(series: Series, folder: Path) -> list[Path]:
+    """Writes the instances as ``<instance id>.dcm``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    repository = own_container().dicom_repository()
+    paths = []
+    for instance, content in iterate_inline(repository.fetch(run_inline(repository.instances(series)))):
+        path = folder / f"{instance.id}.dcm"
+        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+        paths.append(path)
+    return paths
+
+
+def get_series_nifti(
+    series_id: object, filename: str | os.PathLike[str] | None = None
+) -> tuple[Any, str | Mapping[str, Any], NDArray[np.float32] | None]:
+    """Converts a series to NIfTI.
+
+    Unlike 0.0.1 the image in memory depends on no file, ``.nii`` is not gzipped, the JSON lies beside the image, and
+    the conversion is this package's: of a series that is not one volume it takes the largest part.
+
+    Args:
+        series_id: The platform's id, as text or ObjectId.
+        filename: ``.nii`` or ``.nii.gz``; where it is given, the image is written there, and a JSON beside it.
+
+    Returns:
+        With ``filename``: it, the path of the JSON, and None. Without: the image, the header as a dictionary, and the
+        voxels as float32, axes as in the image.
+
+    Raises:
+        InvalidSeriesError: No such series, or nothing in it can be converted.
+    """
+    series = _find(series_id)
+    instances = None if series is None else series.instance_ids or _instance_ids(series)
+    if series is None or not instances:
+        raise InvalidSeriesError(f"no DICOM instances of the series {series_id} are stored; check its id")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = _download(series, Path(folder) / "dicom")
+        if filename is not None:
+            written = _convert(paths, Path(filename))
+            return filename, str(written.sidecars[0]), None
+        written = _convert(paths, Path(folder) / "volume.nii")
+        image: nib.nifti1.Nifti1Image = own_container().formats().read(written.paths[0])
+        header: dict[str, Any] = json.loads(written.sidecars[0].read_text(encoding="utf-8"))
+        return image, header, image.get_fdata(dtype="float32")
+
+
+def _instance_ids(series: Series) -> list[str]:
+    return [instance.id for instance in run_inline(own_container().dicom_repository().instances(series))]
+
+
+def _convert(paths: list[Path], target: Path) -> NiftiFiles:
+    return own_container().converter().convert(paths, target, policy="largest", sidecar="simplified")
+
+
+def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str | os.PathLike[str]) -> int:
+    """Converts the DICOM files of a folder; gives the number of slices, 0 and no file where nothing can be converted.
+
+    Unlike 0.0.1 the reason is logged, pixels that cannot be decoded are an error, and ``.nii`` is not gzipped. Of
+    several series it takes the one of most instances, of several volumes the largest.
+
+    Args:
+        series_path: The folder; files in folders below it count too.
+        output_file: ``.nii`` or ``.nii.gz``.
+
+    Raises:
+        UnsupportedTransferSyntaxError: No engine here can decode the pixels; the message names the remedy.
+    """
+    container = own_container()
+    series = catalogue_files(files_below(Path(series_path)), container.reader()).series_files()
+    if not series:
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / Path(output_file).name
+        try:
+            written = container.converter().convert(
+                max(series.values(), key=len), target, policy="largest", sidecar="none"
+            )
+        except (InvalidSeriesError, NiftiConversionError) as error:
+            _LOG.warning("the folder is not converted: %s", error)
+            return 0
+        shutil.move(written.paths[0], output_file)
+        return written.volumes[0].shape[2]

@@ -1,0 +1,224 @@
+"""The functions of this package's first release: data, files and nodes of this process's own job.
+
+They have the names, parameters and results of 0.0.1, and are thin over the session that ``ctx.session`` is. What was
+broken there works here; each difference is named where it is, and all stand in ``docs/migrating.md``. New code asks for
+a context.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, cast
+
+from dcm_processor_service._blocking import run_inline
+from dcm_processor_service.codec import check_name, to_normal
+from dcm_processor_service.errors import DataNotFoundError, PeerNotFoundError, StoredFileNotFoundError
+from dcm_processor_service.files import RESERVED_METADATA
+from dcm_processor_service.own_session import own_container, own_session
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+    from typing import BinaryIO
+
+    from dcm_processor_service.dicom_network import DicomSender
+    from dcm_processor_service.files import FileContent
+
+__all__ = [
+    "download_session_file",
+    "get_dicom_sender",
+    "get_peer",
+    "get_session_data",
+    "get_session_file",
+    "has_session_data",
+    "has_session_file",
+    "remove_session_data",
+    "remove_session_file",
+    "set_session_data",
+    "upload_session_file",
+]
+
+
+def get_session_data(name: str, default: Any = None, job_name: str | None = None) -> Any:
+    """Gives a value of this job, or of another job of the session by its name.
+
+    Unlike 0.0.1, ``job_name`` finds the value: that of the job which this one depends on, else of the one for the same
+    subject, else of the only one. Moments come back with their zone, UTC.
+
+    Raises:
+        JobNotFoundError: No job of that name; also when several are meant (AmbiguousJobError).
+        UpstreamFailedError: That job failed; its output is not replaced by the default.
+    """
+    try:
+        return own_session().data.get(name, job=job_name)
+    except DataNotFoundError:
+        return default
+
+
+def set_session_data(name: str, value: object) -> str | int:
+    """Stores a value; gives the id of a new one, else 1 when it changed and 0 when it was the same.
+
+    Unlike 0.0.1 it takes models, dataclasses, arrays and paths too, and concurrent writers leave one value.
+
+    Raises:
+        UnsupportedValueError: The value, or something in it, cannot be stored; the message tells where it is.
+    """
+    container = own_container()
+    documents = container.platform_documents()
+    return run_inline(documents.set_value(container.job_key(), check_name(name, "data"), to_normal(value)))
+
+
+def has_session_data(name: str, job_name: str | None = None) -> bool:
+    """Says whether there is a value; errors are those of :func:`get_session_data`."""
+    return own_session().data.has(name, job=job_name)
+
+
+def remove_session_data(name: str) -> int | None:
+    """Removes a value: 1, or None when there was none."""
+    return 1 if own_session().data.delete(name) else None
+
+
+def upload_session_file(
+    file: FileContent,
+    name: str,
+    meta: Mapping[str, Any] | None = None,
+    content_type: str | None = None,
+    ext: str | None = None,
+) -> Any:
+    """Stores a file in place of the one before; gives its id, over MongoDB an ObjectId.
+
+    Unlike 0.0.1 bytes need no ``content_type``, an upload that fails leaves the version before, and what was given is
+    left alone: an open file stays open, ``meta`` as it was.
+
+    Args:
+        file: A path, bytes, or a file opened with ``rb``, which is read from its start.
+        name: Its name.
+        meta: Values to keep with the file.
+        content_type: Told from the content when not given.
+        ext: Where the name has no extension: one to tell the content type from, such as ``.pdf``.
+
+    Raises:
+        FileNotFoundError: There is no file at the path.
+    """
+    kept = {key: value for key, value in (meta or {}).items() if key not in RESERVED_METADATA}
+    if hasattr(file, "seek"):
+        cast("BinaryIO", file).seek(0)
+    if content_type is None and ext and "." not in name.rpartition("/")[2]:
+        content_type = _content_type(ext)
+    stored = own_session().files.put(name, file, content_type=content_type, metadata=kept)
+    return own_container().platform_documents().file_id(stored)
+
+
+def _content_type(ext: str) -> str | None:
+    import mimetypes
+
+    return mimetypes.guess_type(f"file.{ext.lstrip('.')}")[0]
+
+
+def download_session_file(
+    name: str, filename: str | os.PathLike[str] | None = None, job_name: str | None = None
+) -> BytesIO | None:
+    """Gives a file's content, or writes it to ``filename`` and gives None; None as well when there is no such file.
+
+    Unlike 0.0.1 it finds the file. ``filename`` appears when the content is complete.
+
+    Raises:
+        JobNotFoundError: No job of that name; also when several are meant (AmbiguousJobError).
+        UpstreamFailedError: That job failed.
+    """
+    files = own_session().files
+    try:
+        if filename is None:
+            return BytesIO(files.read(name, job=job_name))
+        files.get(name, filename, job=job_name)
+    except StoredFileNotFoundError:
+        pass
+    return None
+
+
+def get_session_file(
+    name: str, select: Iterable[str] | None = None, job_name: str | None = None
+) -> dict[str, Any] | None:
+    """Gives the document of a file, or None: ``_id``, ``length``, ``contentType``, ``uploadDate``, ``metadata``, more.
+
+    Unlike 0.0.1 it finds the file, and ``select`` names the fields to give besides ``_id``. Errors are those of
+    :func:`download_session_file`.
+    """
+    container = own_container()
+    key = run_inline(container.jobs().output_key(job_name))
+    document = run_inline(container.platform_documents().file(key, check_name(name, "file")))
+    if document is None or select is None:
+        return document
+    wanted = {"_id", *(field.partition(".")[0] for field in select)}
+    return {field: value for field, value in document.items() if field in wanted}
+
+
+def has_session_file(name: str, job_name: str | None = None) -> bool:
+    """Says whether there is a file; errors are those of :func:`download_session_file`. Unlike 0.0.1 it finds it."""
+    return own_session().files.has(name, job=job_name)
+
+
+def remove_session_file(name: str) -> bool:
+    """Removes a file; says whether there was one. Unlike 0.0.1 it finds it."""
+    return own_session().files.delete(name)
+
+
+def get_peer(name: str | None = None) -> dict[str, Any]:
+    """Gives the document of a node by name, or of the one that sent this session's images.
+
+    Unlike 0.0.1 a node that is not known is an error, and the sender is found also when the session is closed.
+
+    Raises:
+        PeerNotFoundError: No such node; the message lists those there are.
+    """
+    container = own_container()
+    documents = container.platform_documents()
+    if name is not None:
+        found = run_inline(documents.peer(name=name))
+        if found is None:
+            own_session().peers.get(name)  # knows what to say
+    else:
+        peer_id = container.settings().peer_id or _peer_of_session()
+        found = run_inline(documents.peer(peer_id=peer_id)) if peer_id else None
+        if found is None:
+            own_session().peers.current()
+    if found is None:
+        raise PeerNotFoundError("the node was removed this very moment; add it to the platform again")
+    return found
+
+
+def _peer_of_session() -> str:
+    container = own_container()
+    session = run_inline(container.session_repository().find(container.settings().session_id))
+    return session.peer_id if session else ""
+
+
+def get_dicom_sender(
+    peer_name: str | None = None,
+    additional_sops: Iterable[str] | None = None,
+    additional_syntaxes: Iterable[str] | None = None,
+) -> DicomSender:
+    """Gives a sender to a node by name, or to the one that sent this session's images.
+
+    Unlike 0.0.1 the node is called by its own title and sees ours (the setting ``AE_TITLE``), and a node that is not
+    known is an error. What to propose comes from what is sent, so the additional classes and syntaxes are not needed.
+
+    Raises:
+        PeerNotFoundError: No such node.
+    """
+    peer = get_peer(peer_name)
+    tls = bool(peer.get("tls"))
+    title = {"ae_title": peer["calling_aet"]} if peer.get("calling_aet") else {}
+    return own_container().node_sender(
+        **title,
+        server_host=peer.get("host"),
+        server_port=peer.get("port"),
+        server_ae_title=peer.get("aet"),
+        enable_tls=tls,
+        tls_cert_file=(peer.get("cert_file") or None) if tls else None,
+        tls_key_file=(peer.get("key_file") or None) if tls else None,
+        tls_ca_file=(peer.get("ca_file") or None) if tls else None,
+        tls_trusted_ca=tls and not peer.get("ca_file"),
+        additional_sops=additional_sops,
+        additional_syntaxes=additional_syntaxes,
+    )

@@ -1,0 +1,24 @@
+"""The conversions of this package's first release, under their old address.
+
+``get_simplified_json`` is at home in :mod:`dcm_processor_service.imaging.sidecar`, ``dicom_series_to_nifti`` in
+:mod:`dcm_processor_service.converters`; both are loaded when they are asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dcm_processor_service.converters import dicom_series_to_nifti
+    from dcm_processor_service.imaging.sidecar import get_simplified_json
+
+__all__ = ["dicom_series_to_nifti", "get_simplified_json"]
+
+_HOME = {"dicom_series_to_nifti": "converters", "get_simplified_json": "imaging.sidecar"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"dcm_processor_service.{_HOME[name]}"), name)

@@ -1,0 +1,49 @@
+"""What the platform's worker runs after the last job of a session: the clean-up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service._blocking import run_inline
+from dcm_processor_service.cleanup import clean_up_session, run_hooks
+from dcm_processor_service.worker import run_for_worker
+
+if TYPE_CHECKING:
+    from dcm_processor_service.container import Container
+
+__all__ = ["callback", "run_post_services"]
+
+HOOK_GROUP = "dcm_processor_service.post_services"
+
+
+def run_post_services(*_positional: object, **arguments: Any) -> dict[str, Any]:
+    """Cleans a session up; called by the worker.
+
+    Calls the hooks of the entry-point group ``dcm_processor_service.post_services`` first, while everything is there;
+    one that raises keeps the clean-up from happening. Then removes, as the setting ``CLEANUP`` says: nothing
+    (``keep``), the session's data and files (``session``), or the patient's images too (``all``, the default and what
+    0.0.1 did).
+
+    Unlike 0.0.1 images stay that arrived after the session was made, or that another open session of the patient needs;
+    a missing document is passed over; it can be run again; and it logs and gives counts.
+
+    Args:
+        **arguments: The worker's; what the environment lacks is taken from them.
+
+    Returns:
+        The counts of :class:`~dcm_processor_service.models.CleanupReport`, with the names of the hooks.
+    """
+    return run_for_worker(_clean_up, arguments)
+
+
+def _clean_up(container: Container) -> dict[str, Any]:
+    settings = container.settings()
+    hooks = run_hooks(HOOK_GROUP, container)
+    report = run_inline(clean_up_session(container.session_repository(), settings.session_id, settings.cleanup))
+    counts = {**report.model_dump(), "hooks": hooks}
+    container.log().info("the session is cleaned up", **{k: v for k, v in counts.items() if k != "session_id"})
+    return counts
+
+
+callback = run_post_services
+"""The name of 0.0.1."""

@@ -1,0 +1,46 @@
+"""What the platform's worker runs before the first job of a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service._blocking import run_inline
+from dcm_processor_service.cleanup import prepare_session, run_hooks
+from dcm_processor_service.worker import run_for_worker
+
+if TYPE_CHECKING:
+    from dcm_processor_service.container import Container
+
+__all__ = ["callback", "run_pre_services"]
+
+HOOK_GROUP = "dcm_processor_service.pre_services"
+
+
+def run_pre_services(*_positional: object, **arguments: Any) -> dict[str, Any]:
+    """Makes a session ready for its jobs; called by the worker.
+
+    Checks that the session is there, makes the indexes that its queries need where they are missing, then calls the
+    hooks of the entry-point group ``dcm_processor_service.pre_services``, and logs one line. 0.0.1 did nothing of this.
+
+    Args:
+        **arguments: The worker's; what the environment lacks is taken from them.
+
+    Returns:
+        The session's id, the collections with indexes, the names of the hooks.
+
+    Raises:
+        SessionNotFoundError: There is no such session.
+    """
+    return run_for_worker(_prepare, arguments)
+
+
+def _prepare(container: Container) -> dict[str, Any]:
+    session_id = container.settings().session_id
+    indexed = run_inline(prepare_session(container.session_repository(), session_id))
+    hooks = run_hooks(HOOK_GROUP, container)
+    container.log().info("the session is ready for its jobs", indexed=indexed, hooks=hooks)
+    return {"session_id": session_id, "indexed": indexed, "hooks": hooks}
+
+
+callback = run_pre_services
+"""The name of 0.0.1."""
