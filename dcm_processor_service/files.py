@@ -183,7 +183,9 @@ def sniff_content_type(name: str, source: BinaryIO) -> str:
         return "application/dicom"
     try:
         guesses = puremagic.magic_string(head, filename=name)
-    except (puremagic.PureError, ValueError):  # nothing known matches, or the content is empty
+    except (puremagic.PureError, ValueError):  # the content is empty, or nothing known matches; else an empty list
+        return by_name
+    if not guesses:
         return by_name
     best = [guess.mime_type for guess in guesses if guess.confidence == guesses[0].confidence]
     if head.startswith(_ZIP_SIGNATURE) and len(best) > 1:  # it might be any of a dozen office documents, so it is none
