@@ -12,6 +12,8 @@ import dcm_processor_service as sdk
 from .catalogue import case, defect
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydicom import Dataset
 
     from .catalogue import Bench
@@ -35,7 +37,7 @@ def _square(affine: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return square
 
 
-def _worst_error(datasets: list[Dataset], values: np.ndarray[Any, Any], affine: np.ndarray[Any, Any]) -> float:
+def _worst_error(datasets: Sequence[Dataset], values: np.ndarray[Any, Any], affine: np.ndarray[Any, Any]) -> float:
     """Largest difference of a pixel from the voxel at its place; a pixel outside of the image is an error."""
     assert sum(dataset.Rows * dataset.Columns for dataset in datasets) == values.size
     to_voxel = np.linalg.inv(affine) @ np.diag([-1, -1, 1, 1])  # from LPS

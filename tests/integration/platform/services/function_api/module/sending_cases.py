@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import threading
 from copy import deepcopy
@@ -100,7 +101,7 @@ def a_peer_answers_an_echo(bench: Bench) -> None:
 @case
 def a_class_that_the_peer_does_not_take_is_told(bench: Bench) -> None:
     slices = _slices(bench)
-    report = sdk.make_pdf_dicom(slices[0], "JVBERg==")
+    report = sdk.make_pdf_dicom(slices[0], base64.b64encode(b"%PDF-1.4").decode())
     statuses = _direct(bench, "narrow").send_dicom_from_dataset([report, slices[0]])
     assert _codes(statuses) == [CONTEXT_NOT_ACCEPTED, SUCCESS]
 

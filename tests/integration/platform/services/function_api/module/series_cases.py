@@ -79,7 +79,7 @@ def a_series_is_converted_to_an_array(bench: Bench) -> None:
 @defect(7)
 def an_image_in_memory_can_be_used_afterwards(bench: Bench) -> None:
     image, _header, array = sdk.get_series_nifti(bench.series_id)
-    assert np.array_equal(np.asarray(image.dataobj, dtype=np.float32), array)  # type: ignore[union-attr]  # with no path
+    assert np.array_equal(np.asarray(image.dataobj, dtype=np.float32), array)
 
 
 @defect(8)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import logging
 import sys
 import tempfile
+import warnings
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -84,8 +86,15 @@ def _report(ctx: RuntimeContext) -> dict[str, Any]:
     sender = get_dicom_sender("archive")
     if sender is None:
         raise RuntimeError("the archive is not known")
-    statuses = sender.send_dicom_from_dataset([report, *derived])
-    return {"sent": len(statuses), "statuses": [int(status.Status) for status in statuses]}
+    statuses = sender.send_dicom_from_dataset([report])
+    ctx.progress(0.5, "report sent")
+    sent = ctx.session.dicom.send(derived, to="archive")
+    # what must never be seen: whoever logs it, it stands in no log
+    name = datasets[0].PatientName
+    ctx.log.info("sent to the archive", patient=str(name))
+    logging.getLogger("another.library").warning("sent %s", name)
+    warnings.warn(f"sent {name}", stacklevel=1)
+    return {"statuses": [int(status.Status) for status in statuses], "ok": sent.ok, "stored": sent.stored}
 
 
 measure = entrypoint(_measure)
