@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
+from types import SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
@@ -163,7 +163,7 @@ def inspect_callback(function: CallbackFunction) -> Callback:
             f"{name} has a yield, so calling it would run nothing; return its results, or store them in the session"
         )
     try:
-        hints = get_type_hints(function)
+        hints = _parameter_types(function)
         parameters = inspect.signature(function).parameters.values()
     except (NameError, TypeError, ValueError) as error:
         raise CallbackSignatureError(
@@ -179,6 +179,14 @@ def inspect_callback(function: CallbackFunction) -> Callback:
         if want is not None:
             wants.append((parameter.name, want))
     return Callback(function, colour, tuple(wants))
+
+
+def _parameter_types(function: CallbackFunction) -> dict[str, Any]:
+    """Reads the annotations but that of the result, whose type is often imported for type checkers alone."""
+    annotations = {**getattr(function, "__annotations__", {})}  # a built-in function has none
+    annotations.pop("return", None)
+    namespace = getattr(inspect.unwrap(function), "__globals__", {})
+    return get_type_hints(SimpleNamespace(__annotations__=annotations), namespace)
 
 
 def _required(hint: Any) -> Any:
