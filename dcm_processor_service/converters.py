@@ -11,7 +11,7 @@ import logging
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from dcm_processor_service._blocking import iterate_inline, run_inline
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
@@ -35,6 +35,10 @@ __all__ = ["dicom_series_to_nifti", "get_series_dicom", "get_series_nifti"]
 _LOG = logging.getLogger(__name__)
 
 
+@overload
+def get_series_dicom(series_id: object, dir_path: None = None) -> list[Dataset] | None: ...
+@overload
+def get_series_dicom(series_id: object, dir_path: str | os.PathLike[str]) -> list[str] | None: ...
 def get_series_dicom(
     series_id: object, dir_path: str | os.PathLike[str] | None = None
 ) -> list[Dataset] | list[str] | None:
@@ -76,6 +80,14 @@ def _download(series: Series, folder: Path) -> list[Path]:
     return paths
 
 
+@overload
+def get_series_nifti(
+    series_id: object, filename: None = None
+) -> tuple[nib.nifti1.Nifti1Image, dict[str, Any], NDArray[np.float32]]: ...
+@overload
+def get_series_nifti(
+    series_id: object, filename: str | os.PathLike[str]
+) -> tuple[str | os.PathLike[str], str, None]: ...
 def get_series_nifti(
     series_id: object, filename: str | os.PathLike[str] | None = None
 ) -> tuple[Any, str | Mapping[str, Any], NDArray[np.float32] | None]:

@@ -13,7 +13,7 @@ import binascii
 import re
 import uuid
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from pydicom.dataset import FileMetaDataset
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.derived.modality import ImageKind
 
 __all__ = ["make_pdf_dicom", "make_series_dicom", "nifti_to_dicom"]
+
+D = TypeVar("D", bound="Dataset")
 
 _LONGEST_SERIES_NUMBER = 9
 _LONGEST_DESCRIPTION = 64
@@ -97,9 +99,7 @@ def make_pdf_dicom(
     return encapsulated_pdf(content, SourceSeries((ref_dicom,)), _recipe(description, number), options)
 
 
-def make_series_dicom(
-    ref_dicom: Dataset, datasets: Sequence[FileDataset], series_description: str = ""
-) -> Sequence[FileDataset]:
+def make_series_dicom(ref_dicom: Dataset, datasets: Sequence[D], series_description: str = "") -> Sequence[D]:
     """Makes a new series of the reference's study from datasets, which are changed in place.
 
     Patient, study, equipment and dates are written, UIDs are new, SeriesNumber becomes the reference's digits followed
@@ -217,7 +217,7 @@ def _short(value: float | str) -> float | str:
         raise DerivedObjectError("a decimal string of a dataset is no finite number: replace it") from error
 
 
-def _join(dataset: FileDataset, composite: Composite, number: int, uid: str) -> None:
+def _join(dataset: Dataset, composite: Composite, number: int, uid: str) -> None:
     """Makes a dataset an instance of the new series."""
     if getattr(dataset, "file_meta", None) is None:
         dataset.file_meta = FileMetaDataset()
