@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.derived.placement import Placement
     from dcm_processor_service.models.derived import Code
 
-__all__ = ["Planes", "code_of", "equipment", "finish", "load_highdicom", "planes_of", "require_series", "shells"]
+__all__ = [
+    "Planes",
+    "code_of",
+    "equipment",
+    "finish",
+    "load_highdicom",
+    "planes_of",
+    "released",
+    "require_series",
+    "shells",
+]
 
 _GEOMETRY = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
@@ -118,6 +128,17 @@ def finish(dataset: Dataset, composite: Composite) -> None:
         if element.keyword == "DimensionOrganizationUID":
             own = composite.uids.other(f"dimensions {len(dimensions)}")
             element.value = dimensions.setdefault(str(element.value), own)
+
+
+def released(made: Dataset) -> Dataset:
+    """Gives highdicom's object as a plain dataset, and closes the index database in it, which nothing else closes."""
+    plain = Dataset()
+    plain.update(made)
+    plain.file_meta = made.file_meta
+    connection = getattr(made, "_db_con", None)
+    if connection is not None:
+        connection.close()
+    return plain
 
 
 class Planes:

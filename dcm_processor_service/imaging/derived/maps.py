@@ -19,6 +19,7 @@ from dcm_processor_service.imaging.derived.highdicom_bridge import (
     finish,
     load_highdicom,
     planes_of,
+    released,
     require_series,
 )
 from dcm_processor_service.imaging.derived.modality import write_laterality
@@ -102,7 +103,7 @@ def parametric_map(
         finish(dataset, composite)
         write_laterality(dataset)
         _let_windows_be_narrow(dataset)
-    return dataset
+    return released(dataset)
 
 
 def _as_float(array: NDArray[Any]) -> NDArray[Any]:

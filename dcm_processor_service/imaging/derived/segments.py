@@ -16,6 +16,7 @@ from dcm_processor_service.imaging.derived.highdicom_bridge import (
     finish,
     load_highdicom,
     planes_of,
+    released,
     require_series,
 )
 from dcm_processor_service.imaging.derived.placement import place
@@ -131,7 +132,7 @@ def segmentation(
                 item.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [code_item(side)]
         dataset.ContentCreatorName = None  # a person's
         finish(dataset, composite)
-    return dataset
+    return released(dataset)
 
 
 def _numbered(given: Mapping[str, Segment]) -> list[tuple[int, tuple[str, Segment]]]:

@@ -28,6 +28,7 @@ from dcm_processor_service.imaging.derived import (
     text_report,
     validate,
 )
+from dcm_processor_service.imaging.derived.highdicom_bridge import released
 from tests.unit.derived.sources import PLAIN, make_recipe, make_source, stored
 from tests.unit.derived.test_source import enhanced
 
@@ -51,6 +52,7 @@ def mask_of(dataset: Dataset, number: int) -> np.ndarray[Any, Any]:
     frames = read.get_pixels_by_source_instance(
         uids, segment_numbers=[number], assert_missing_frames_are_empty=True, rescale_fractional=True
     )
+    released(read)
     return np.asarray(frames[..., 0]).transpose(2, 1, 0)
 
 
