@@ -96,7 +96,7 @@ def interpreter(environment: VirtualEnvironment) -> Path:
             _remove_stale(environment.name)
             shutil.rmtree(folder, ignore_errors=True)
             _build(environment, folder)
-            _run([str(python), "-c", environment.check])
+            _run([str(python), "-I", "-c", environment.check])  # what is installed, not the tree
         complete.touch()  # also tells when it was last used
     return python
 
@@ -148,18 +148,19 @@ def base_python() -> Path:
 
 
 def _is_python_3_10(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    # a launcher of pyenv is there for every version and fails for those that are not selected
-    tell = [str(path), "-c", "import sys, venv; print(sys.version_info[:2])"]
-    answer = subprocess.run(tell, capture_output=True, text=True, check=False)
-    return answer.returncode == 0 and answer.stdout.strip() == "(3, 10)"
+    return path.is_file() and _says(str(path), "-c", "import sys, venv; print(sys.version_info[:2])") == "(3, 10)"
+
+
+def _says(*command: str) -> str | None:
+    """What a program prints; None when it fails, as pyenv's launchers do for what the selected version lacks."""
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 def _build(environment: VirtualEnvironment, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         requirements = list(environment.requirements)
-        if shutil.which("uv"):
+        if shutil.which("uv") and _says("uv", "--version"):
             _run(["uv", "venv", "--quiet", "--python", str(base_python()), str(folder)])
             if environment.with_our_wheel:
                 _run(["uv", "build", "--quiet", "--wheel", "--out-dir", scratch, str(ROOT)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,3 +188,18 @@ def test_what_was_sent_is_what_arrived(ours: tuple[dict[str, str], dict[str, Arc
     assert {one.file_meta.TransferSyntaxUID for one in archives["implicit"].datasets} == {ImplicitVRLittleEndian}
     assert JPEG2000Lossless in {one.file_meta.TransferSyntaxUID for one in archives["archive"].datasets}
     assert archives["impostor"].datasets == []
+
+
+def test_defect_31_nothing_needs_libmagic_or_a_package_of_the_platform(job_python: Path) -> None:
+    program = """
+import importlib.util
+import dcm_processor_service as sdk
+assert all(getattr(sdk, name) is not None for name in sdk.__all__)
+absent = ("magic", "dcm_processor_db_provider", "dcm_processor_utils", "mqas")
+print([name for name in absent if importlib.util.find_spec(name)])
+"""
+    ended = subprocess.run(
+        [str(job_python), "-I", "-W", "error", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.strip() == "[]"
