@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.derive import Derive
 from dcm_processor_service.errors import AmbiguousSeriesError, SeriesNotFoundError
 from dcm_processor_service.models import Patient, Series, Study, SubjectLevel
+from dcm_processor_service.selection import select_series
 from dcm_processor_service.series import AsyncDicomSeries, DicomSeries
 
 if TYPE_CHECKING:
@@ -17,14 +19,39 @@ if TYPE_CHECKING:
     from dcm_processor_service.jobs import AsyncCurrentJob
     from dcm_processor_service.models import Peer, SendOptions, SendReport
     from dcm_processor_service.ports import DicomRepository
+    from dcm_processor_service.selection import Selection, SeriesRules
     from dcm_processor_service.sending import AsyncSending, Parcel
     from dcm_processor_service.series import SeriesTools
 
-__all__ = ["AsyncDicom", "Dicom"]
+__all__ = ["AsyncDicom", "AsyncSeriesChoice", "Dicom", "SeriesChoice"]
 
 
 def _ignore() -> None:
     """Is told of each record where nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class AsyncSeriesChoice:
+    """The series that meet all rules, those with most voxels first, and why the others do not."""
+
+    series: tuple[AsyncDicomSeries, ...]
+    selection: Selection
+
+    def explain(self) -> str:
+        """Says for each series whether it was chosen, or which rule failed first; holds no patient attribute."""
+        return self.selection.explain()
+
+
+@dataclass(frozen=True)
+class SeriesChoice:
+    """The series that meet all rules, those with most voxels first, and why the others do not."""
+
+    series: tuple[DicomSeries, ...]
+    selection: Selection
+
+    def explain(self) -> str:
+        """Says for each series whether it was chosen, or which rule failed first; holds no patient attribute."""
+        return self.selection.explain()
 
 
 class AsyncDicom:
@@ -106,6 +133,13 @@ class AsyncDicom:
             return self._bound(series)
         raise SeriesNotFoundError(f"no series {which} is stored; give a platform id or a SeriesInstanceUID")
 
+    async def select(self, rules: SeriesRules) -> AsyncSeriesChoice:
+        """Chooses series by rules; see :meth:`Dicom.select`."""
+        found = {series.series_instance_uid: series for series in await self.series()}
+        selection = select_series([await series.inspect() for series in found.values()], rules)
+        chosen = tuple(found[report.series_instance_uid] for report in selection.chosen)
+        return AsyncSeriesChoice(chosen, selection)
+
     async def send(
         self,
         what: Parcel | Iterable[Parcel],
@@ -170,6 +204,20 @@ class Dicom:
             SeriesNotFoundError: No such series; also when none is named and there are several (AmbiguousSeriesError).
         """
         return DicomSeries(run_inline(self._async.get_series(which)))
+
+    def select(self, rules: SeriesRules) -> SeriesChoice:
+        """Chooses among the series of the job's subject by rules; reads headers alone.
+
+        Example:
+            >>> from dcm_processor_service.selection import SeriesRules
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> dicom = fake_context(series=synthetic_series(slices=5)).session.dicom
+            >>> choice = dicom.select(SeriesRules(modality="MR", min_slices=3))
+            >>> choice.series, choice.explain()
+            ((), '1.2.826.0.1.3680043.8.498.1.1: modality is CT, not MR')
+        """
+        choice = run_inline(self._async.select(rules))
+        return SeriesChoice(tuple(DicomSeries(series) for series in choice.series), choice.selection)
 
     def send(
         self,

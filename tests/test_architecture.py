@@ -19,7 +19,7 @@ HEAVY = [
 ]
 
 VALUES = "errors models codec ports _blocking"
-FACADES = "jobs series data files peers sending derive dicom"
+FACADES = "jobs selection series data files peers sending derive dicom"
 
 LAYERS: dict[str, str] = {
     "errors models _blocking": "errors models",

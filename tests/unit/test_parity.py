@@ -10,6 +10,7 @@ import pytest
 
 from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.data import AsyncData, Data
+from dcm_processor_service.derive import AsyncDerive, Derive
 from dcm_processor_service.dicom import AsyncDicom, Dicom
 from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.files import AsyncFiles, Files
@@ -24,15 +25,28 @@ PAIRS: list[tuple[type, type, set[str]]] = [
     (AsyncPeers, Peers, set()),
     (AsyncDicom, Dicom, set()),
     (AsyncDicomSeries, DicomSeries, set()),
+    (AsyncDerive, Derive, set()),
     (AsyncSession, Session, set()),
     (AsyncCurrentJob, CurrentJob, {"params", "added_params", "headers"}),
     (AsyncRuntimeContext, RuntimeContext, set()),
 ]
 """Asynchronous class, blocking view, and what the view has besides: what cannot be awaited, or needs no await."""
 
-COLOURED = "Iterator|Data|Files|Peers|Dicom|Session|Current|Runtime|Sending|Progress"
+COLOURED = "Iterator|Series|Data|Files|Peers|Dicom|Session|Current|Runtime|Sending|Progress"
 PLAIN_OPERATORS = {"__getitem__", "__setitem__", "__delitem__", "__contains__", "__iter__", "__len__"}
-INSTANCE_ATTRIBUTES = {"info", "id", "job", "data", "files", "peers", "dicom", "name", "event", "service_name"}
+INSTANCE_ATTRIBUTES = {
+    "info",
+    "id",
+    "job",
+    "data",
+    "files",
+    "peers",
+    "dicom",
+    "derive",
+    "name",
+    "event",
+    "service_name",
+}
 
 
 def members(item: type) -> dict[str, Any]:

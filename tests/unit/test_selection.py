@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dcm_processor_service import selection as select
 from dcm_processor_service.errors import UnsupportedValueError
-from dcm_processor_service.imaging import select
 from dcm_processor_service.imaging.inspect import inspect_series
-from dcm_processor_service.imaging.select import SeriesRules, select_series
+from dcm_processor_service.selection import SeriesRules, select_series
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
