@@ -90,10 +90,10 @@ def _documents(backend: Backend) -> PlatformDocuments:
     return backend.documents or PlainDocuments(backend)
 
 
-def _node_sender(settings: RuntimeSettings, *arguments: Any, **options: Any) -> NodeSender:
+def _node_sender(settings: RuntimeSettings, **options: Any) -> NodeSender:
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender as NodeSender
 
-    return NodeSender(settings.ae_title, *arguments, **options)
+    return NodeSender(**({"ae_title": settings.ae_title} | options))
 
 
 def _workspace(backend: Backend) -> WorkspaceRepository:

@@ -87,7 +87,9 @@ class JobLog(_Adapter):
         return msg, kwargs
 
     @override
-    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+    def log(  # type: ignore[override]  # by position alone, so that fields may have these names
+        self, level: int, msg: object, /, *args: object, **kwargs: Any
+    ) -> None:
         """Logs a line; see :meth:`logging.Logger.log`."""
         if self.isEnabledFor(level):
             text, options = self.process(str(msg) % args if args else str(msg), kwargs)

@@ -56,6 +56,7 @@ _SHORTEST_NAME, _SHORTEST_ID = 2, 3
 _FREE_LENGTH = 8
 """From so many characters on a text is removed inside of words too."""
 
+_FIRST_IDEOGRAPH = "\u2e80"
 _DATE_DIGITS = 8
 _DATE_FORMATS = (
     *("%Y%m%d", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y"),
@@ -114,7 +115,7 @@ class Scrubber:
         self._add(" ".join(part for part in re.split(r"[\^=]+", name) if part), _SHORTEST_NAME)
         for part in re.split(r"[\^=\s,]+", name):
             if any(character.isalpha() for character in part):
-                self._add(part.strip("."), _SHORTEST_NAME)
+                self._add(part.strip("."), 1 if _is_ideographic(part) else _SHORTEST_NAME)
 
     def _add_date(self, written: str) -> None:
         digits = re.sub(r"\D", "", written)[:_DATE_DIGITS]
@@ -162,7 +163,7 @@ class Scrubber:
                     setattr(one, field, self.text(held))
 
     def _compiled(self) -> re.Pattern[str]:
-        free = {word for word in self._words if len(word) >= _FREE_LENGTH}
+        free = {word for word in self._words if len(word) >= _FREE_LENGTH or _is_ideographic(word)}
         choices = [
             _any(free),
             rf"(?<![^\W_])(?:{_any(self._words - free)})(?![^\W_])",
@@ -170,6 +171,11 @@ class Scrubber:
             rf"(?<!\d)(?<!\d\.)(?:{_any(self._numbers)})(?:\d{{4,6}})?(?!\d)(?!\.\d)",
         ]
         return re.compile("|".join(choices), re.IGNORECASE)
+
+
+def _is_ideographic(text: str) -> bool:
+    """Tells scripts in which one character is a name, and nothing stands between words."""
+    return any(character >= _FIRST_IDEOGRAPH for character in text)
 
 
 def _any(texts: Iterable[str]) -> str:

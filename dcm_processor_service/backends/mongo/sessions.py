@@ -133,7 +133,8 @@ class MongoSessionRepository:
         """Takes members that are gone out of their parents."""
         ids = either(*gone)["$in"]
         if ids:
-            await self._collection(level).update_many({"_id": either(*parents)}, {"$pullAll": {members: ids}})
+            with_list = {"_id": either(*parents), members: {"$type": "array"}}
+            await self._collection(level).update_many(with_list, {"$pullAll": {members: ids}})
 
     async def _remove_empty(self, level: str, members: str, ids: Sequence[str]) -> int:
         return await self._collection(level).delete_many({"_id": either(*ids), members: _EMPTY})
