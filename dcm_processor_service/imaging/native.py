@@ -129,8 +129,8 @@ def _assemble(frames: Sequence[FrameInfo], volumes: int, slices: int) -> NDArray
         array = _assemble_stored(frames, shape)
     else:
         array = _assemble_wide(frames, shape)
-    array = array.reshape(volumes, slices, *shape[1:]).transpose(3, 2, 1, 0)
-    return array[..., 0] if volumes == 1 else array
+    turned: NDArray[Any] = array.reshape(volumes, slices, *shape[1:]).transpose(3, 2, 1, 0)
+    return turned[..., 0] if volumes == 1 else turned
 
 
 def _assemble_stored(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) -> NDArray[Any]:

@@ -107,4 +107,5 @@ def apply_window(array: NDArray[Any], window: DisplayWindow) -> NDArray[np.uint8
     """Maps values to 0..255 (PS3.3, C.11.2.1.2.1: linear, exact at the window's borders); NaN becomes 0."""
     width = max(window.width, 1e-6)
     scaled = (array.astype(np.float32) - (window.center - width / 2)) * (255.0 / width)
-    return np.nan_to_num(np.clip(scaled, 0, 255), nan=0.0).astype(np.uint8)
+    shown: NDArray[np.uint8] = np.nan_to_num(np.clip(scaled, 0, 255), nan=0.0).astype(np.uint8)
+    return shown

@@ -24,6 +24,8 @@ from pydicom import Dataset
 
 from dcm_processor_service.results import json_safe
 
+MASKED: Any = np.ma.masked_array  # untyped in some of numpy's releases
+
 
 class Colour(enum.Enum):
     RED = ("r", 1)
@@ -93,7 +95,7 @@ MOMENT = datetime(2024, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
         (np.float32(math.nan), None),
         (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
         (np.array([1.5, math.nan]), [1.5, None]),
-        (np.ma.masked_array([1, 2], [False, True]), [1, None]),  # type: ignore[no-untyped-call]  # numpy has none here
+        (MASKED([1, 2], [False, True]), [1, None]),
         (np.datetime64("2024-01-02"), "2024-01-02"),
         (np.dtype("i4"), "<numpy.dtypes.Int32DType>"),
         (Report(sizes=[Size(mm=(1, 2))]), {"sizes": [{"mm": [1.0, 2.0]}], "best": None, "where": "a"}),

@@ -208,7 +208,8 @@ def _grid(frames: Sequence[SourceFrame]) -> SourceGrid | None:
             return None
     origins = np.array([frame.origin for frame in frames], dtype=np.float64)
     labels, positions = cluster_positions(origins @ slice_normal(first.orientation))
-    stacks = tuple(_in_time([frames[i] for i in np.flatnonzero(labels == label)]) for label in range(len(positions)))
+    members = [np.flatnonzero(labels == label) for label in range(len(positions))]
+    stacks = tuple(_in_time([frames[int(i)] for i in indices]) for indices in members)
     if len({len(stack) for stack in stacks}) != 1:
         return None
     return _stacked(stacks, size)

@@ -45,7 +45,7 @@ OBLIQUE = np.array([[0.68, -0.31, 0.55, -120.5], [0.42, 0.95, 0.05, 33.25], [-0.
 
 def made_perpendicular(affine: NDArray[np.float64], spacing: Sequence[float]) -> NDArray[np.float64]:
     axes, _ = np.linalg.qr(affine[:3, :3])
-    fixed = affine.copy()
+    fixed: NDArray[np.float64] = affine.copy()
     fixed[:3, :3] = axes * np.sign(np.sum(axes * affine[:3, :3], axis=0)) * spacing
     return fixed
 

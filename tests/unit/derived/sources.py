@@ -84,7 +84,8 @@ def _values(dataset: Dataset) -> NDArray[Any]:
     raw = np.frombuffer(dataset.PixelData, _dtype(dataset), count=dataset.Rows * dataset.Columns)
     plane = raw.reshape(dataset.Rows, dataset.Columns).T
     slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
-    return plane if (slope, intercept) == (1, 0) else plane * slope + intercept
+    rescaled: NDArray[Any] = plane if (slope, intercept) == (1, 0) else plane * slope + intercept
+    return rescaled
 
 
 def _dtype(dataset: Dataset) -> np.dtype[Any]:

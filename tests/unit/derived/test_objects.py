@@ -53,7 +53,8 @@ def mask_of(dataset: Dataset, number: int) -> np.ndarray[Any, Any]:
         uids, segment_numbers=[number], assert_missing_frames_are_empty=True, rescale_fractional=True
     )
     released(read)
-    return np.asarray(frames[..., 0]).transpose(2, 1, 0)
+    turned: np.ndarray[Any, Any] = np.asarray(frames[..., 0]).transpose(2, 1, 0)
+    return turned
 
 
 def test_masks_lie_on_their_source_slices_and_may_overlap() -> None:

@@ -85,7 +85,7 @@ def test_text_of_a_latin_dataset_survives(reference: Dataset) -> None:
     own = image(SOPInstanceUID="1.2.9", SpecificCharacterSet="ISO_IR 100", ImageComments="Schädel", PatientName="a")
     own.OperatorsName = ["Müller^Jörg", "Weiß"]
     own.file_meta.MediaStorageSOPInstanceUID = UID("1.2.9")
-    made = stored(make_series_dicom(reference, [stored(own)])[0])  # type: ignore[list-item]  # read from a file
+    made = stored(make_series_dicom(reference, [stored(own)])[0])
     assert (made.ImageComments, [str(name) for name in made.OperatorsName]) == ("Schädel", ["Müller^Jörg", "Weiß"])
 
 

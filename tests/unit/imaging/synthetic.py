@@ -107,7 +107,8 @@ class Recipe:
         for index in range(self.slices):
             slope, intercept = self.rescale_of(index) or ("1", "0")
             result[:, index] = result[:, index] * float(slope) + float(intercept)
-        return result.transpose(3, 2, 1, 0)
+        turned: np.ndarray[Any, Any] = result.transpose(3, 2, 1, 0)
+        return turned
 
     def rescale_of(self, index: int) -> tuple[str, str] | None:
         return self.rescale_per_slice[index] if self.rescale_per_slice else self.rescale

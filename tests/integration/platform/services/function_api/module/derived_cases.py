@@ -32,7 +32,7 @@ def _square(affine: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The same image plane with perpendicular axes, as DICOM wants them."""
     rotation, _rest = np.linalg.qr(affine[:3, :3])
     rotation *= np.sign(np.diag(rotation.T @ affine[:3, :3]))
-    square = affine.copy()
+    square: np.ndarray[Any, Any] = affine.copy()
     square[:3, :3] = rotation @ np.diag([0.8, 0.9, 2.5])
     return square
 
