@@ -246,7 +246,7 @@ class Container(containers.DeclarativeContainer):
         AsyncPeers, peer_repository, settings.provided.peer_id, sender.provider, offload
     )
     sending: providers.Provider[AsyncSending] = providers.Singleton(
-        AsyncSending, data, peers, sender.provider, offload, providers.Callable(_send_options, settings)
+        AsyncSending, data, peers, sender.provider, offload, providers.Callable(_send_options, settings), cancellation
     )
     derive: providers.Provider[AsyncDerive] = providers.Singleton(
         AsyncDerive, providers.Singleton(_producer, settings), object_maker.provider, offload

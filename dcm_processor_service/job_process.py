@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.cancellation import cancelled_by_sigterm
-from dcm_processor_service.container import AsyncContainer
 from dcm_processor_service.logs import job_logging, log_fields
 from dcm_processor_service.own_session import serving
 
@@ -31,7 +30,7 @@ def job_process(container: Container) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(job_logging(log_fields(settings), container.scrubber(), settings.log_level))
         stack.enter_context(cancelled_by_sigterm(container.cancellation()))
-        if not isinstance(container, AsyncContainer):
+        if container.colour() == "blocking":  # functions without a context are
             stack.enter_context(serving(container))
         stack.callback(_abort_associations, container, set(threading.enumerate()))
         yield

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import TypeAlias
 
+    from dcm_processor_service.cancellation import Cancellation
     from dcm_processor_service.data import AsyncData
     from dcm_processor_service.models import Peer, SendOptions, SendReport
     from dcm_processor_service.peers import AsyncPeers
@@ -33,12 +34,14 @@ class AsyncSending:
         sender: Callable[[], DicomSender],
         offload: Offload,
         defaults: SendOptions,
+        cancellation: Cancellation,
     ) -> None:
         self._data = data
         self._peers = peers
         self._sender = sender
         self._offload = offload
         self._defaults = defaults
+        self._cancellation = cancellation
 
     async def send(
         self,
@@ -62,7 +65,14 @@ class AsyncSending:
             on_record()
 
         report = await self._offload(
-            lambda: sender.send(items, peer, options=chosen, acknowledged=acknowledged, on_record=remember)
+            lambda: sender.send(
+                items,
+                peer,
+                options=chosen,
+                acknowledged=acknowledged,
+                on_record=remember,
+                cancelled=lambda: self._cancellation.requested,
+            )
         )
         if report.ok:
             await journal.forget()

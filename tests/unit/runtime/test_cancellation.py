@@ -11,9 +11,10 @@ import pytest
 
 from dcm_processor_service import AsyncRuntimeContext, Container, RuntimeContext, RuntimeSettings
 from dcm_processor_service.cancellation import EXIT_CANCELLED, Cancellation, cancelled_by_sigterm
-from dcm_processor_service.errors import CallbackFailedError
+from dcm_processor_service.errors import CallbackFailedError, ConfigurationError
+from dcm_processor_service.models import Outcome, SendOptions
 from dcm_processor_service.runner import run_callback
-from dcm_processor_service.testing import fake_context
+from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
 from dcm_processor_service.worker import entrypoint
 
 SETTINGS = RuntimeSettings.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24)
@@ -124,6 +125,21 @@ def test_a_run_that_is_not_alone_in_its_process_leaves_signals_alone() -> None:
     assert run_callback(run, SETTINGS).result is True
 
 
+def test_a_sending_stops_between_two_instances() -> None:
+    cancellation = Cancellation()
+
+    def customise(container: Container) -> None:
+        container.cancellation.override(cancellation)
+
+    ctx = fake_context(series=synthetic_series(slices=3), customise=customise)
+    series = ctx.session.dicom.get_series()
+    with FakePacs() as pacs:
+        first = ctx.session.dicom.send(
+            series, to=pacs.peer, options=SendOptions(check=False), on_record=cancellation.cancel
+        )
+        assert (first.stored, first.count(Outcome.NOT_ATTEMPTED)) == (1, 2)
+
+
 def test_a_context_of_a_test_is_not_cancelled_until_it_is() -> None:
     cancellation = Cancellation()
 
@@ -135,3 +151,11 @@ def test_a_context_of_a_test_is_not_cancelled_until_it_is() -> None:
     cancellation.cancel()
     assert [*seen, ctx.cancelled] == [False, True]
     assert repr(cancellation) == "Cancellation(requested=True)"
+
+
+@pytest.mark.parametrize("context", [RuntimeContext, AsyncRuntimeContext])
+@pytest.mark.parametrize("name", ["cancelled", "log", "progress"])
+def test_a_context_without_a_session_says_so(context: Any, name: str) -> None:
+    unbound = context.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24)
+    with pytest.raises(ConfigurationError, match="made from the environment alone"):
+        getattr(unbound, name)

@@ -29,6 +29,7 @@ from dcm_processor_service.errors import (
     StoredValueError,
     UnsupportedValueError,
 )
+from dcm_processor_service.own_session import close_own_container
 from dcm_processor_service.runner import run_callback
 from dcm_processor_service.worker import RESULT_BYTES, entrypoint
 
@@ -372,6 +373,22 @@ def test_functions_of_the_first_release_see_the_session_of_the_callback() -> Non
         return [ctx.session.data["by function"], get_session_data("by context"), get_session_data("x", "default")]
 
     assert entrypoint(run)(**arguments()) == [1, 2, "default"]
+
+
+def test_functions_of_the_first_release_in_an_async_callback_have_a_session_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {"SESSION-ID": SESSION_ID, "JOB-ID": JOB_ID, "DB-PROVIDER": "memory"}.items():
+        monkeypatch.setenv(f"DCM-PROCESSOR-SERVICE-{name}", value)
+
+    async def run(ctx: AsyncRuntimeContext) -> list[Any]:
+        set_session_data("a", 1)
+        return [get_session_data("a"), await ctx.session.data.has("a")]
+
+    try:
+        assert entrypoint(run)(**arguments()) == [1, False]
+    finally:
+        close_own_container()
 
 
 def test_an_entry_of_the_first_release_works_beside_it() -> None:
