@@ -256,8 +256,8 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
         name = variable_name(field_name)
         for layer in self._layers:
             value = _either_spelling(layer, name)
-            if value is None and field_name in _SECRET_FILES:
-                value = _content_of(_either_spelling(layer, f"{name}-FILE"), f"{name}-FILE")
+            if field_name in _SECRET_FILES:
+                value = _direct_or_file(layer, name, value)
             if value is not None:
                 return value, field_name, False
         return None, field_name, False
@@ -293,6 +293,13 @@ def _either_spelling(layer: Mapping[str, str | None], name: str) -> str | _Fault
     if hyphens and underscores and hyphens != underscores:
         return _Fault(f"and {_posix_name(name)} are both set and differ; set one of them")
     return hyphens or underscores
+
+
+def _direct_or_file(layer: Mapping[str, str | None], name: str, direct: str | _Fault | None) -> str | _Fault | None:
+    in_file = _content_of(_either_spelling(layer, f"{name}-FILE"), f"{name}-FILE")
+    if isinstance(direct, str) and in_file is not None and in_file != direct:
+        return _Fault(f"and {name}-FILE are both set and differ; set one of them")
+    return in_file if direct is None else direct
 
 
 def _content_of(path: str | _Fault | None, name: str) -> str | _Fault | None:

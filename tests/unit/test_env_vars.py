@@ -242,8 +242,12 @@ def test_the_url_may_come_in_a_file(setenv: Callable[..., None], empty_folder: P
     setenv(WORKER | {"DB-URL": ""})
     setenv(DB_URL_FILE=str(secret), posix=True)
     assert RuntimeSettings().db_url.get_secret_value() == URL
+    setenv(DB_URL=URL)
+    assert RuntimeSettings().db_url.get_secret_value() == URL
     setenv(DB_URL="mongodb://plain")
-    assert RuntimeSettings().db_url.get_secret_value() == "mongodb://plain"
+    with pytest.raises(ConfigurationError, match="DB-URL-FILE are both set and differ") as caught:
+        RuntimeSettings()
+    assert "mongodb://plain" not in str(caught.value)
 
 
 def test_the_file_of_the_environment_wins_over_the_url_of_the_dotenv_file(
