@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-    from dcm_processor_service.ports import NiftiFiles
+    from dcm_processor_service.ports import NiftiFiles, Sidecar
 
 __all__ = ["dicom_series_to_nifti", "get_series_dicom", "get_series_nifti"]
 
@@ -94,7 +94,7 @@ def get_series_nifti(
     """Converts a series to NIfTI.
 
     Unlike 0.0.1 the image in memory depends on no file, ``.nii`` is not gzipped, the JSON lies beside the image, and
-    the conversion is this package's: of a series that is not one volume it takes the largest part.
+    what dcm2niix gives is checked against the headers. Of a series that is not one volume it is the largest part.
 
     Args:
         series_id: The platform's id, as text or ObjectId.
@@ -114,9 +114,9 @@ def get_series_nifti(
     with tempfile.TemporaryDirectory() as folder:
         paths = _download(series, Path(folder) / "dicom")
         if filename is not None:
-            written = _convert(paths, Path(filename))
+            written = _convert(paths, Path(filename), "simplified")
             return filename, str(written.sidecars[0]), None
-        written = _convert(paths, Path(folder) / "volume.nii")
+        written = _convert(paths, Path(folder) / "volume.nii", "simplified")
         image: nib.nifti1.Nifti1Image = own_container().formats().read(written.paths[0])
         header: dict[str, Any] = json.loads(written.sidecars[0].read_text(encoding="utf-8"))
         return image, header, image.get_fdata(dtype="float32")
@@ -126,8 +126,15 @@ def _instance_ids(series: Series) -> list[str]:
     return [instance.id for instance in run_inline(own_container().dicom_repository().instances(series))]
 
 
-def _convert(paths: list[Path], target: Path) -> NiftiFiles:
-    return own_container().converter().convert(paths, target, policy="largest", sidecar="simplified")
+def _convert(paths: list[Path], target: Path, sidecar: Sidecar) -> NiftiFiles:
+    """Converts with dcm2niix as 0.0.1 did, since its services know its voxel axes; natively what it cannot convert."""
+    convert = own_container().converter().convert
+    try:
+        return convert(paths, target, engine="dcm2niix", policy="largest", sidecar=sidecar)
+    except (InvalidSeriesError, NiftiConversionError) as error:
+        written = convert(paths, target, policy="largest", sidecar=sidecar)
+        _LOG.warning("converted by the engine %s, whose voxel axes may differ: %s", written.engine, error)
+        return written
 
 
 def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str | os.PathLike[str]) -> int:
@@ -150,9 +157,7 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / Path(output_file).name
         try:
-            written = container.converter().convert(
-                max(series.values(), key=len), target, policy="largest", sidecar="none"
-            )
+            written = _convert(max(series.values(), key=len), target, "none")
         except (InvalidSeriesError, NiftiConversionError) as error:
             _LOG.warning("the folder is not converted: %s", error)
             return 0

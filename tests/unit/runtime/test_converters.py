@@ -14,7 +14,7 @@ from pydicom import Dataset, dcmread
 
 import dcm_processor_service as sdk
 from dcm_processor_service.backends.memory import MemoryDicomRepository
-from dcm_processor_service.errors import StoredFileNotFoundError
+from dcm_processor_service.errors import NiftiConversionError, StoredFileNotFoundError
 from dcm_processor_service.models import Instance
 from dcm_processor_service.own_session import serving
 from dcm_processor_service.testing import fake_context, synthetic_series
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.container import Container
     from dcm_processor_service.models import Series
+    from dcm_processor_service.ports import Engine, NiftiFiles
 
 
 @pytest.fixture
@@ -108,6 +109,32 @@ def test_a_series_becomes_a_file_with_a_json_beside_it(series: Series, tmp_path:
     assert nib.load(target).shape == (16, 16, 5)  # type: ignore[attr-defined]  # nibabel is partly typed
     header = json.loads((folder / "volume.json").read_text(encoding="utf-8"))
     assert (header["Modality"], header["Slices"], header["PatientID"]) == ("CT", 5, "SYNTHETIC")
+
+
+def test_voxel_axes_are_those_of_the_first_release(series: Series) -> None:
+    image, _header, _array = sdk.get_series_nifti(series.id)
+    assert nib.aff2axcodes(image.affine) == ("L", "A", "S")  # dcm2niix turns the rows round
+
+
+def test_what_dcm2niix_cannot_convert_is_converted_by_another_engine(
+    container: Container, series: Series, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = container.converter()
+
+    class WithoutDcm2niix:
+        def convert(
+            self, paths: Sequence[Path], destination: Path, *, engine: Engine = "auto", **more: Any
+        ) -> NiftiFiles:
+            if engine == "dcm2niix":
+                raise NiftiConversionError("dcm2niix is not installed")
+            return real.convert(paths, destination, engine=engine, **more)
+
+    container.converter.override(WithoutDcm2niix())
+    image, header, _array = sdk.get_series_nifti(series.id)
+    assert image.shape == (16, 16, 5)
+    assert isinstance(header, dict)
+    assert header["Slices"] == 5
+    assert "converted by the engine native" in caplog.text
 
 
 def test_a_series_becomes_an_image_that_depends_on_no_file(series: Series) -> None:
