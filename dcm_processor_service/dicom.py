@@ -167,7 +167,7 @@ class Dicom:
 
     def __init__(self, dicom: AsyncDicom) -> None:
         self._async = dicom
-        self.derive = Derive(dicom.derive)
+        self.derive: Derive = Derive(dicom.derive)
 
     def subject(self) -> Patient | Study | Series:
         """Gives what the job is about, as at scheduling time.

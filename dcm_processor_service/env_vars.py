@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -104,7 +104,7 @@ class RuntimeSettings(BaseSettings):
         ConfigurationError: Names every missing or malformed variable, what is expected, and an example.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", validate_default=False)
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(frozen=True, extra="ignore", validate_default=False)
 
     db_provider: str = Field(
         pattern=r"^[A-Za-z0-9_.-]+$",

@@ -70,11 +70,11 @@ class Session:
 
     def __init__(self, session: AsyncSession) -> None:
         self._async = session
-        self.job = CurrentJob(session.job)
-        self.data = Data(session.data)
-        self.files = Files(session.files)
-        self.peers = Peers(session.peers)
-        self.dicom = Dicom(session.dicom)
+        self.job: CurrentJob = CurrentJob(session.job)
+        self.data: Data = Data(session.data)
+        self.files: Files = Files(session.files)
+        self.peers: Peers = Peers(session.peers)
+        self.dicom: Dicom = Dicom(session.dicom)
 
     def __repr__(self) -> str:
         return f"Session({self.id})"

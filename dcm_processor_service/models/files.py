@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,7 +13,7 @@ __all__ = ["StoredFile"]
 class StoredFile(BaseModel):
     """What the store knows of one session file; the content is fetched apart."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
     id: str = Field(description="The store's id of this version of the file; another after each replacement")
     job_id: str

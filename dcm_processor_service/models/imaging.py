@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,7 +35,7 @@ class Finding(BaseModel):
         MISSING_SLICES: 2 slices are missing after slice 5: get them
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     code: str = Field(description="Such as MISSING_SLICES")
     message: str = Field(description="What, where and what to do; holds no patient attribute")
@@ -51,7 +52,7 @@ class Finding(BaseModel):
 class TransferSyntax(BaseModel):
     """How pixels are encoded, and whether they can be decoded here."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     uid: str
     name: str
@@ -63,7 +64,7 @@ class TransferSyntax(BaseModel):
 class SeriesPart(BaseModel):
     """One volume that the series holds."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     name: str = Field(default="", description="What tells it apart, such as echo-2; empty for the only one")
     shape: tuple[int, ...] = Field(description="(i, j, k) or (i, j, k, t): columns, rows, slices, volumes")
@@ -89,7 +90,7 @@ class SeriesReport(BaseModel):
         Series 1.2.3: non-image, 0 instances
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     series_instance_uid: str = ""
     modality: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,7 +39,7 @@ class Job(BaseModel):
     A job name is not unique in a session: a study with two series has two jobs of one name.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
     id: str
     session_id: str
@@ -62,7 +62,7 @@ class Job(BaseModel):
 class JobOutput(BaseModel):
     """One job's value under a name, as ``data.collect`` reads it."""
 
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     job: Job
     found: bool = Field(description="Whether the job has stored anything under the name")

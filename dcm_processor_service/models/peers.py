@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -33,7 +33,7 @@ class Peer(BaseModel):
         'ORTHANC@127.0.0.1:4242'
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
     name: str = Field(min_length=1)
     ae_title: AETitle = Field(description="Called AE title: the peer's own")

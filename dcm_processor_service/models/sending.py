@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 from enum import Enum
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,7 +48,7 @@ class InstanceRecord(BaseModel):
         ('0122', False)
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     sop_class_uid: str = ""
     sop_instance_uid: str = Field(default="", description="Empty when the item could not be read")
@@ -82,7 +83,7 @@ class SendReport(BaseModel):
           1 refused: 0122 no (1.2.4)
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     peer: str = Field(default="", description="The node as AET@HOST:PORT")
     records: tuple[InstanceRecord, ...] = ()
@@ -150,7 +151,7 @@ class SendOptions(BaseModel):
         3
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     check: bool = Field(default=True, description="Raise when not everything was stored")
     associations: int = Field(default=1, ge=1, le=32, description="How many associations send side by side")
@@ -178,7 +179,7 @@ class EchoResult(BaseModel):
         PACS@127.0.0.1:104 does not answer: nobody listens there
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     peer: str
     ok: bool
@@ -201,7 +202,7 @@ class AcceptedContext(BaseModel):
         False
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     sop_class_uid: str
     name: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,7 +19,7 @@ SessionPart: TypeAlias = Literal["data", "files", "session"]
 class SessionRecord(BaseModel):
     """One session that is not closed yet."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
     id: str
     patient_id: str = ""
@@ -30,7 +30,7 @@ class SessionRecord(BaseModel):
 class RemovedImages(BaseModel):
     """How much of a patient's images was removed, and how much stayed."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     instances: int = 0
     series: int = 0
@@ -47,7 +47,7 @@ class CleanupReport(BaseModel):
         0
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     session_id: str
     policy: CleanupPolicy

@@ -7,7 +7,7 @@ DICOM keywords; it is patient data, so it never enters a ``repr``.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,7 +23,7 @@ class SubjectLevel(str, Enum):
 
 
 class _Subject(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
     id: str = Field(description="The platform's id of this object")
     metadata: dict[str, Any] = Field(default_factory=dict, repr=False, description="Header values by DICOM keyword")
@@ -98,7 +98,7 @@ Subject: TypeAlias = Annotated[Patient | Study | Series, Field(discriminator="le
 class Instance(BaseModel):
     """One stored DICOM file of a series."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     id: str = Field(description="The platform's id of the file")
     sop_instance_uid: str = Field(default="", description="SOPInstanceUID (0008,0018)")
