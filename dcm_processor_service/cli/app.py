@@ -9,6 +9,7 @@ from dcm_processor_service.cli.execute import execute
 from dcm_processor_service.cli.images import convert, inspect
 from dcm_processor_service.cli.network import echo, probe, send
 from dcm_processor_service.cli.objects import derive, pdf
+from dcm_processor_service.cli.peers import peers
 from dcm_processor_service.cli.run import run
 
 __all__ = ["app"]
@@ -18,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks show local variables, which hold patient data
     help="Runs code that processes medical images: on a laptop over a folder of scans, or as a job of the platform.",
-    epilog="Exit codes: 0 done, 1 the callback failed, 2 configuration, 3 try again later.",
+    epilog="Exit codes: 0 done, 1 the callback failed, 2 configuration, 3 try again later, 143 ended by SIGTERM.",
 )
 app.command("run")(run)
 app.command("exec")(execute)
@@ -29,4 +30,5 @@ app.command("pdf")(pdf)
 app.command("send")(send)
 app.command("echo")(echo)
 app.command("probe")(probe)
+app.add_typer(peers, name="peers")
 app.command("doctor")(doctor)
