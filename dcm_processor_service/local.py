@@ -86,7 +86,8 @@ class Workspace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def _settings(self, **values: Any) -> RuntimeSettings:
+    def settings(self, **values: Any) -> RuntimeSettings:
+        """Gives settings of this workspace's store; of no job, unless ``values`` say which."""
         defaults: dict[str, Any] = {"session_id": _NO_JOB, "job_id": _NO_JOB}
         return RuntimeSettings.without_environment(
             db_provider="sqlite", db_url=str(self.folder), workspace=self.folder, **(defaults | values)
@@ -101,7 +102,7 @@ class Workspace:
         named. ``advance`` is called with the number of files, once for each.
         """
         paths = [path for source in sources for path in self._scans_below(source)]
-        with opened(Container(settings=self._settings())) as container:
+        with opened(Container(settings=self.settings())) as container:
             catalogue = catalogue_files(paths, container.reader(), lambda: advance(len(paths)))
             return run_inline(catalogue.file_into(container.backend())), catalogue
 
@@ -112,7 +113,7 @@ class Workspace:
 
     def add_peer(self, peer: Peer) -> None:
         """Files a DICOM node that jobs may send to."""
-        with opened(Container(settings=self._settings())) as container:
+        with opened(Container(settings=self.settings())) as container:
             run_inline(container.workspace_repository().add_peer(peer))
 
     def run(
@@ -135,7 +136,7 @@ class Workspace:
         except InvalidNameError as error:
             raise ConfigurationError(f"{error}; choose one with --job-name") from error
         job = self._make_job(subject, filed, job_name, params)
-        settings = self._settings(
+        settings = self.settings(
             session_id=job.session_id,
             job_id=job.id,
             job_name=job.name,
@@ -184,7 +185,7 @@ class Workspace:
             params=params,
             created_at=datetime.now(timezone.utc),
         )
-        with opened(Container(settings=self._settings())) as container:
+        with opened(Container(settings=self.settings())) as container:
             others = run_inline(container.job_repository().list(session_id))
             below = set(_ids_below(subject, filed))
             depends_on = tuple(

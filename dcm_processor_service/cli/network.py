@@ -24,9 +24,11 @@ from dcm_processor_service.ingest import files_below, platform_id
 from dcm_processor_service.models import Peer, SendOptions
 
 if TYPE_CHECKING:
-    from dcm_processor_service.models import SendReport
+    from collections.abc import Sequence
 
-__all__ = ["echo", "parse_address", "parse_peer", "probe", "send"]
+    from dcm_processor_service.models import AcceptedContext, EchoResult, SendReport
+
+__all__ = ["echo", "parse_address", "parse_peer", "print_contexts", "print_echo", "probe", "send"]
 
 _ADDRESS = re.compile(r"(?P<aet>[^@]+)@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>\d+)")
 _NO_ID = "0" * 24
@@ -87,10 +89,15 @@ def echo(
     with sentences(), opened(_container(calling)) as container:
         peer = parse_address(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
         result = container.sender().echo(peer)
-        if as_json:
-            print_json_line(result.model_dump(mode="json"))
-        else:
-            output_console().print(str(result), markup=False, soft_wrap=True)
+    print_echo(result, as_json=as_json)
+
+
+def print_echo(result: EchoResult, *, as_json: bool) -> None:
+    """Prints what came of a C-ECHO, and ends with 0 or 3."""
+    if as_json:
+        print_json_line(result.model_dump(mode="json"))
+    else:
+        output_console().print(str(result), markup=False, soft_wrap=True)
     raise typer.Exit(0 if result.ok else 3)
 
 
@@ -107,15 +114,20 @@ def probe(
     with sentences(), opened(_container(calling)) as container:
         peer = parse_address(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
         contexts = container.sender().probe(peer)
-        if as_json:
-            for context in contexts:
-                print_json_line(context.model_dump(mode="json"))
-            return
-        table = Table("object", "taken in")
+    print_contexts(contexts, as_json=as_json)
+
+
+def print_contexts(contexts: Sequence[AcceptedContext], *, as_json: bool) -> None:
+    """Prints what a node takes."""
+    if as_json:
         for context in contexts:
-            if context.accepted:
-                table.add_row(context.name, ", ".join(context.transfer_syntax_uids))
-        output_console().print(table)
+            print_json_line(context.model_dump(mode="json"))
+        return
+    table = Table("object", "taken in")
+    for context in contexts:
+        if context.accepted:
+            table.add_row(context.name, ", ".join(context.transfer_syntax_uids))
+    output_console().print(table)
 
 
 def parse_address(text: str, **security: Any) -> Peer:

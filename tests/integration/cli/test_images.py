@@ -134,6 +134,18 @@ def test_a_node_is_asked_and_sent_to(scans: Path) -> None:
     assert "nobody listens" in run("send", scans / "1.dcm", "--to", address, expected=3).stderr
 
 
+def test_a_node_of_a_workspace_is_known_by_its_name(tmp_path: Path) -> None:
+    place = ("--workspace", tmp_path / "w")
+    with FakePacs() as pacs:
+        run("run", "examples/async_report.py", "--sample", "--peer", f"PACS={pacs.peer.address}", *place)
+        (node,) = lines(run("peers", "list", *place, "--json"))
+        assert (node["name"], node["port"]) == ("PACS", pacs.peer.port)
+        assert "answers" in run("peers", "echo", "PACS", *place).stdout
+        assert "CT Image Storage" in run("peers", "probe", "PACS", *place, "--json").stdout
+    assert "no DICOM node is named 'CT'; known nodes: PACS" in run("peers", "echo", "CT", *place, expected=1).stderr
+    assert "DB-PROVIDER is not set" in run("peers", "list", expected=2).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

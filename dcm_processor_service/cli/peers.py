@@ -1,0 +1,68 @@
+"""``peers``: the DICOM nodes that a store knows by name, of the platform's environment or of a workspace."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from dcm_processor_service.cli.console import output_console, print_json_line, sentences
+from dcm_processor_service.cli.network import print_contexts, print_echo
+from dcm_processor_service.container import Container, opened
+from dcm_processor_service.local import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dcm_processor_service.peers import Peers
+
+__all__ = ["peers"]
+
+Name = Annotated[str, typer.Argument(help="Name of the node, as peers list shows it")]
+Place = Annotated[Path | None, typer.Option(help="A workspace's folder; the store of the environment when left out")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for each record")]
+
+peers = typer.Typer(no_args_is_help=True, help="List, ask and probe the DICOM nodes that a store knows by name.")
+
+
+@contextmanager
+def _known(workspace: Path | None) -> Iterator[Peers]:
+    container = Container()
+    if workspace is not None:
+        container.settings.override(Workspace(workspace).settings())
+    with sentences(), opened(container):
+        yield container.session().peers
+
+
+@peers.command("list")
+def list_peers(workspace: Place = None, as_json: AsJson = False) -> None:
+    """List the nodes."""
+    with _known(workspace) as known:
+        nodes = known.list()
+    if as_json:
+        for node in nodes:
+            print_json_line(node.model_dump(mode="json", include={"name", "ae_title", "host", "port", "tls"}))
+        return
+    table = Table("name", "address", "TLS")
+    for node in nodes:
+        table.add_row(node.name, node.address, "yes" if node.tls else "no")
+    output_console().print(table)
+
+
+@peers.command("echo")
+def echo_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> None:
+    """Ask a node whether it is there (C-ECHO)."""
+    with _known(workspace) as known:
+        result = known.echo(name)
+    print_echo(result, as_json=as_json)
+
+
+@peers.command("probe")
+def probe_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> None:
+    """Print which kinds of objects a node takes, in which transfer syntaxes; sends none."""
+    with _known(workspace) as known:
+        contexts = known.probe(name)
+    print_contexts(contexts, as_json=as_json)
