@@ -98,7 +98,7 @@ class Peers:
         return run_inline(self._async.current())
 
     def get(self, name: str) -> Peer:
-        """Gives a node by name: of those that results go to first, then of those that send.
+        """Gives a node by name: of the platform's peers first, then of its own listeners.
 
         Raises:
             PeerNotFoundError: No node of that name; the message lists those there are.

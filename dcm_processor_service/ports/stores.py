@@ -158,7 +158,7 @@ class PeerRepository(Protocol):
         """Gives the node that sent images, by the platform's id."""
 
     async def find(self, name: str) -> Peer | None:
-        """Gives a node by name: of those that results are sent to first, then of those that send."""
+        """Gives a node by name: of the platform's peers first, then of its own listeners."""
 
     async def list(self) -> list[Peer]:
         """Lists all nodes by name."""

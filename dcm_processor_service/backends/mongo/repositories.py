@@ -144,20 +144,23 @@ class MongoJobRepository:
 
 
 class MongoPeerRepository:
-    """DICOM nodes: those that send (``peers``) and those that results go to (``dicomnodes``)."""
+    """DICOM nodes: the platform's peers (``peers``), and its own listeners (``dicomnodes``).
 
-    def __init__(self, senders: Collection, nodes: Collection) -> None:
-        self._senders = senders
-        self._nodes = nodes
+    A peer goes before a listener of the same name: a result that went to ourselves would be lost to those who wait.
+    """
+
+    def __init__(self, peers: Collection, listeners: Collection) -> None:
+        self._peers = peers
+        self._listeners = listeners
 
     async def get(self, peer_id: str) -> Peer | None:
-        """Gives a node that sends, by id."""
-        rows = await self._senders.find({"_id": either(peer_id)}, limit=1)
+        """Gives a peer by id."""
+        rows = await self._peers.find({"_id": either(peer_id)}, limit=1)
         return peer(rows[0]) if rows else None
 
     async def find(self, name: str) -> Peer | None:
-        """Gives a node by name: of those that results go to first."""
-        for nodes in (self._nodes, self._senders):
+        """Gives a node by name: of the peers first."""
+        for nodes in (self._peers, self._listeners):
             if rows := await nodes.find({"name": name}, limit=1):
                 return peer(rows[0])
         return None
@@ -165,7 +168,7 @@ class MongoPeerRepository:
     async def list(self) -> list[Peer]:
         """Lists all nodes by name; where both kinds have one of a name, the one that :meth:`find` gives."""
         found: dict[str, Peer] = {}
-        for nodes in (self._nodes, self._senders):
+        for nodes in (self._peers, self._listeners):
             for row in await nodes.find({}):
                 node = peer(row)
                 found.setdefault(node.name, node)

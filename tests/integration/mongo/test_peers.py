@@ -34,17 +34,17 @@ async def test_a_sender_is_read_by_id_and_a_node_by_name(store: Store) -> None:
     assert (await store.backend.peers.find("CT1")) == sender
 
 
-async def test_of_one_name_the_node_comes_before_the_sender(store: Store) -> None:
-    add(store, "peers", "B", aet="SENDER")
-    add(store, "dicomnodes", "B", aet="NODE")
+async def test_of_one_name_the_peer_comes_before_our_own_listener(store: Store) -> None:
+    add(store, "peers", "B", aet="ARCHIVE")
+    add(store, "dicomnodes", "B", aet="OURSELVES")
     add(store, "peers", "A")
     add(store, "dicomnodes", "C")
     found = await store.backend.peers.find("B")
     assert found is not None
-    assert found.ae_title == "NODE"
+    assert found.ae_title == "ARCHIVE"
     assert [(peer.name, peer.ae_title) for peer in await store.backend.peers.list()] == [
         ("A", "CT"),
-        ("B", "NODE"),
+        ("B", "ARCHIVE"),
         ("C", "ORTHANC"),
     ]
 
