@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -35,7 +36,10 @@ _READY_S = 30.0
 
 def program(name: str) -> str:
     """The path of a program of the packages; without it the test fails in CI and is skipped elsewhere."""
-    path = shutil.which(name)
+    # pynetdicom installs programs of DCMTK's names beside the interpreter; those are not the ones that are meant
+    own = {Path(sys.executable).parent, Path(sys.executable).resolve().parent}
+    folders = [folder for folder in os.get_exec_path() if Path(folder) not in own]
+    path = shutil.which(name, path=os.pathsep.join(folders))
     if path is None:
         reason = f"{name} is not installed: apt-get install orthanc orthanc-dicomweb dcmtk openssl"
         if os.environ.get("CI"):
