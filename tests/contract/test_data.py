@@ -20,6 +20,7 @@ from dcm_processor_service.errors import (
     StoredValueError,
     UnsupportedValueError,
 )
+from tests.parameters import shown
 
 if TYPE_CHECKING:
     from tests.contract.worlds import World
@@ -68,7 +69,7 @@ SAME: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("value", SAME, ids=repr)
+@pytest.mark.parametrize("value", SAME, ids=shown)
 async def test_a_value_comes_back_as_it_was(world: World, value: object) -> None:
     data = world.session().data
     await data.set("name", value)

@@ -27,6 +27,7 @@ from dcm_processor_service.codec import (
 )
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, ANY
+from tests.parameters import shown
 
 
 class Colour(enum.Enum):
@@ -103,7 +104,7 @@ UTC_MOMENT = datetime(2024, 2, 29, 12, 30, 15, 123_000, tzinfo=timezone.utc)
             },
         ),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_value_takes_its_normal_form(value: object, normal: object) -> None:
     found = to_normal(value)
@@ -136,7 +137,7 @@ def test_a_value_takes_its_normal_form(value: object, normal: object) -> None:
         (iter([1]), "list_iterator", "list"),
         (1j, "complex", "numbers"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_refusal_names_the_path_and_the_remedy(value: object, path: str, remedy: str) -> None:
     with pytest.raises(UnsupportedValueError, match=path) as caught:

@@ -22,6 +22,7 @@ from dcm_processor_service.errors import (
 )
 from dcm_processor_service.files import sniff_content_type
 from dcm_processor_service.testing import fake_context, synthetic_series
+from tests.parameters import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +181,7 @@ def test_a_file_opened_as_text_is_refused(files: Files, tmp_path: Path, content_
     assert files.list() == []
 
 
-@pytest.mark.parametrize("content", [None, 3, {"a": 1}, ["a"]], ids=repr)
+@pytest.mark.parametrize("content", [None, 3, {"a": 1}, ["a"]], ids=shown)
 def test_what_is_no_content_is_refused_with_the_remedy(files: Files, content: Any) -> None:
     with pytest.raises(UnsupportedValueError, match=r"give a path, bytes or a file .*files\.save"):
         files.put("a", content)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dcm_processor_service.codec import check_name
 from dcm_processor_service.errors import InvalidNameError
+from tests.parameters import shown
 
 BAD_NAMES = [
     "",
@@ -60,7 +61,7 @@ def test_a_name_that_could_leave_its_folder_or_deceive_is_refused(name: str) -> 
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize("name", [None, 3, b"a", Path("a")], ids=repr)
+@pytest.mark.parametrize("name", [None, 3, b"a", Path("a")], ids=shown)
 def test_a_name_is_text(name: Any) -> None:
     with pytest.raises(InvalidNameError, match="a name is a text"):
         check_name(name, "data")

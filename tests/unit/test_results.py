@@ -23,6 +23,7 @@ from pydantic import BaseModel, model_serializer
 from pydicom import Dataset
 
 from dcm_processor_service.results import json_safe
+from tests.parameters import shown
 
 MASKED: Any = np.ma.masked_array  # untyped in some of numpy's releases
 
@@ -111,7 +112,7 @@ MOMENT = datetime(2024, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
         (1j, "<builtins.complex>"),
         (np.random.default_rng(0), "<numpy.random._generator.Generator>"),
     ],
-    ids=lambda value: repr(value)[:40],
+    ids=shown,
 )
 def test_a_value_becomes_json(value: object, safe: object) -> None:
     found = json_safe(value)

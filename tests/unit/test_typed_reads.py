@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from dcm_processor_service.codec import from_normal, to_normal
 from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
+from tests.parameters import shown
 
 
 class Colour(enum.Enum):
@@ -66,7 +67,7 @@ UTC_MOMENT = datetime(2024, 2, 29, 12, 30, 15, 123_000, tzinfo=timezone.utc)
         (None, type(None), None),
         ({"a": 1}, dict[str, int], {"a": 1}),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_typed_read_turns_the_normal_form_back(value: object, as_type: Any, read: object) -> None:
     found = from_normal(value, as_type, "name")

@@ -16,6 +16,7 @@ from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.codec import equal
 from dcm_processor_service.errors import StoredValueError, StoreError, UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, Found, JobKey
+from tests.parameters import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -191,7 +192,7 @@ async def test_a_compare_and_set_of_nothing_stored_fails_and_writes_nothing(stor
     assert store.database.sessiondata.count_documents({}) == 0
 
 
-@pytest.mark.parametrize("stored", [True, "1", None, [1], {"n": 1}, b"1"], ids=repr)
+@pytest.mark.parametrize("stored", [True, "1", None, [1], {"n": 1}, b"1"], ids=shown)
 async def test_only_a_number_is_added_to(store: Store, stored: object) -> None:
     await store.backend.data.put(store.key, "name", stored)
     assert await store.backend.data.increment(store.key, "name", 1) is None

@@ -32,6 +32,7 @@ from dcm_processor_service.errors import (
 from dcm_processor_service.own_session import close_own_container
 from dcm_processor_service.runner import run_callback
 from dcm_processor_service.worker import RESULT_BYTES, entrypoint
+from tests.parameters import shown
 
 SESSION_ID, JOB_ID, SERIES_ID, PEER_ID = "5e" * 12, "1b" * 12, "5a" * 12, "9e" * 12
 MOMENT = datetime(2024, 2, 29, 12, 30, 15, 250_000, tzinfo=timezone.utc)
@@ -243,7 +244,7 @@ class Opaque: ...
         (Opaque(), f"<{__name__}.Opaque>"),
         (iter([1]), "<builtins.list_iterator>"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_is_returned_is_json_that_worker_and_queue_can_store(value: object, stored: object) -> None:
     result = entrypoint(lambda: value)(**arguments())
