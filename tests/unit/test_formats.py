@@ -157,11 +157,11 @@ def cut_image() -> bytes:
 
 
 def cut_gzip() -> bytes:
-    return gzip.compress(image().to_bytes())[:-20]
+    return gzip.compress(image().to_bytes(), mtime=0)[:-20]
 
 
 def bad_gzip() -> bytes:
-    content = bytearray(gzip.compress(np.random.default_rng(0).bytes(5000)))
+    content = bytearray(gzip.compress(np.random.default_rng(0).bytes(5000), mtime=0))
     content[100:200] = bytes(100)
     return bytes(content)
 
@@ -191,12 +191,12 @@ def damaged_archive() -> bytes:
         ("a.nii", b"no image"),
         ("a.nii", bytes(348)),
         ("a.nii", cut_image()),
-        ("a.nii", gzip.compress(image().to_bytes())),
+        ("a.nii", gzip.compress(image().to_bytes(), mtime=0)),
         ("a.nii.gz", image().to_bytes()),
         ("a.nii.gz", cut_gzip()),
         ("a.nii.gz", bad_gzip()),
         ("a.nii.gz", gzip.compress(b"no image", mtime=0)),
-        ("a.nii.gz", gzip.compress(cut_image())),
+        ("a.nii.gz", gzip.compress(cut_image(), mtime=0)),
         ("a.npy", b""),
         ("a.npy", b"no array"),
         ("a.npy", cut_array()),

@@ -265,6 +265,6 @@ def test_help_loads_no_heavy_library(tmp_path: Path) -> None:
 
 def test_no_arguments_show_the_help() -> None:
     result = CliRunner().invoke(app, [])
-    assert "Exit codes: 0 done, 1 the callback failed, 2 configuration, 3 try again later." in " ".join(
-        result.output.split()
-    )
+    words = " ".join(result.output.split())
+    for meaning in ("0 done", "1 the callback failed", "2 configuration", "3 try again later"):
+        assert meaning in words
