@@ -16,6 +16,7 @@ from dcm_processor_service import AsyncContainer, Container, opened
 from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.models import Job, JobState, Patient, Peer, Series, Study
+from tests.mongod import remove_database
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -109,7 +110,6 @@ class PlatformSeeder:
 
     def __init__(self, url: str, name: str) -> None:
         self.client: MongoClient[dict[str, Any]] = MongoClient(url)
-        self.name = name
         self.database = self.client[name]
 
     def job(self, job: Job) -> None:
@@ -170,7 +170,7 @@ class PlatformSeeder:
         )
 
     def close(self) -> None:
-        self.client.drop_database(self.name)
+        remove_database(self.database)
         self.client.close()
 
 

@@ -16,6 +16,7 @@ from pymongo.monitoring import CommandListener
 from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.backends.mongo import asynchronous, blocking
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
+from tests.mongod import remove_database
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -103,9 +104,9 @@ def client(mongo_url: str) -> Iterator[MongoClient[dict[str, Any]]]:
 @pytest.fixture
 def database(client: MongoClient[dict[str, Any]]) -> Iterator[Database[dict[str, Any]]]:
     """A fresh database, through PyMongo alone: what the platform's other packages hold."""
-    name = f"mongo_{uuid.uuid4().hex[:12]}"
-    yield client[name]
-    client.drop_database(name)
+    database = client[f"mongo_{uuid.uuid4().hex[:12]}"]
+    yield database
+    remove_database(database)
 
 
 @pytest.fixture(params=COLOURS)
