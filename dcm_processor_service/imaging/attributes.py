@@ -2,58 +2,98 @@
 
 Empty, repeated, padded or malformed values count as absent: a report says what is missing, and no value ever enters an
 error message. Values come from a pydicom dataset or from a :class:`ScannedHeader`, which costs a tenth of one and is
-what a series of a thousand slices is inspected from.
+what a series of a thousand slices is inspected from: slices repeat most of their values, and share them there.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+from enum import Enum, auto
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["Header", "ScannedHeader", "integer", "item", "items", "number", "numbers", "private_value", "text", "texts"]
+__all__ = [
+    "Header",
+    "ScannedElement",
+    "ScannedHeader",
+    "integer",
+    "item",
+    "items",
+    "number",
+    "numbers",
+    "private_value",
+    "text",
+    "texts",
+]
+
+
+class _Unparsed(Enum):
+    """What stands for numbers that nobody asked for yet."""
+
+    VALUE = auto()
+
+
+_UNPARSED = _Unparsed.VALUE
+
+
+class ScannedElement:
+    """One element's value as it stands in the file, parsed once for all the headers that share it."""
+
+    __slots__ = ("_numbers", "_texts", "content", "vr")
+
+    def __init__(self, vr: str, content: bytes) -> None:
+        self.vr = vr
+        self.content = content
+        self._numbers: tuple[float, ...] | _Unparsed | None = _UNPARSED
+        self._texts: tuple[str, ...] | None = None
+
+    @property
+    def numbers(self) -> tuple[float, ...] | None:
+        """Its finite numbers, or None."""
+        if self._numbers is _UNPARSED:
+            self._numbers = _parsed_numbers(self.vr, self.content)
+        return self._numbers
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Its text values without padding."""
+        if self._texts is None:
+            self._texts = _parsed_texts(self.content)
+        return self._texts
 
 
 class ScannedHeader:
-    """The undecoded values of some elements of a header, under their keywords; private ones under their tags."""
+    """Some elements of a header, under their keywords; private ones under their tags."""
 
-    __slots__ = ("_numbers", "fields", "is_implicit")
+    __slots__ = ("elements",)
 
-    def __init__(self, fields: dict[str | int, tuple[str, bytes]], *, is_implicit: bool) -> None:
-        self.fields = fields
-        self.is_implicit = is_implicit
-        self._numbers: dict[str, tuple[float, ...] | None] = {}
+    def __init__(self, elements: dict[str | int, ScannedElement]) -> None:
+        self.elements = elements
 
     def __contains__(self, keyword: str | int) -> bool:
-        return keyword in self.fields
+        return keyword in self.elements
 
     def numbers(self, keyword: str) -> tuple[float, ...] | None:
         """Gives the finite numbers of an element, or None."""
-        if keyword not in self._numbers:
-            field = self.fields.get(keyword)
-            self._numbers[keyword] = None if field is None else _parsed_numbers(self._vr(keyword, field[0]), field[1])
-        return self._numbers[keyword]
+        element = self.elements.get(keyword)
+        return None if element is None else element.numbers
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """Gives the text values of an element without padding."""
-        field = self.fields.get(keyword)
-        return () if field is None else _parsed_texts(field[1])
-
-    def _vr(self, keyword: str, vr: str) -> str:
-        return vr or _dictionary_vr(keyword)
+        element = self.elements.get(keyword)
+        return () if element is None else element.texts
 
 
 Header: TypeAlias = "Dataset | ScannedHeader"
 
 _TAGS: dict[str, int] = {}
-_VRS: dict[str, str] = {}
 _BINARY_FORMATS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 
 
@@ -67,15 +107,6 @@ def _tag(keyword: str) -> int:
     return tag
 
 
-def _dictionary_vr(keyword: str) -> str:
-    vr = _VRS.get(keyword)
-    if vr is None:
-        vr = _VRS[keyword] = dictionary_VR(_tag(keyword))
-    return vr
-
-
-# the slices of a series repeat most of their values: parsed once, found again by their bytes
-@lru_cache(maxsize=4096)
 def _parsed_texts(content: bytes) -> tuple[str, ...]:
     plain = content.decode("latin-1").strip(" \0")
     return tuple(part.strip(" \0") for part in plain.split("\\")) if plain else ()
@@ -145,8 +176,8 @@ def number(header: Header, keyword: str) -> float | None:
 
 def integer(header: Header, keyword: str) -> int | None:
     """Gives the first number of an element when it is whole, or None."""
-    value = number(header, keyword)
-    return int(value) if value is not None and value == int(value) else None
+    values = numbers(header, keyword)
+    return int(values[0]) if values and values[0] == int(values[0]) else None
 
 
 def texts(header: Header, keyword: str) -> tuple[str, ...]:
@@ -184,9 +215,9 @@ def item(header: Header, keyword: str) -> Dataset | None:
 def private_value(header: Header, tag: int) -> Any:
     """Gives the value of a private element, undecoded where nothing is known of its type; None when absent."""
     if isinstance(header, ScannedHeader):
-        field = header.fields.get(tag)
-        if field is None:
+        element = header.elements.get(tag)
+        if element is None:
             return None
-        parsed = _parsed_numbers(field[0], field[1]) if field[0] in _BINARY_FORMATS else None
-        return field[1] if parsed is None else parsed[0]
+        parsed = element.numbers if element.vr in _BINARY_FORMATS else None
+        return element.content if parsed is None else parsed[0]
     return header[tag].value if tag in header else None

@@ -22,7 +22,7 @@ from dcm_processor_service.imaging.geometry import orientation_angles_deg, orien
 from dcm_processor_service.imaging.grouping import arrange, group_frames, group_names
 from dcm_processor_service.imaging.reading import contained
 from dcm_processor_service.imaging.rescale import pixel_format, predicted_type
-from dcm_processor_service.imaging.scan import scan_instance
+from dcm_processor_service.imaging.scan import SharedElements, scan_instance
 from dcm_processor_service.imaging.vendor import b_values, with_vendor_rescale
 from dcm_processor_service.models import Finding, SeriesKind, SeriesPart, SeriesReport
 
@@ -104,9 +104,10 @@ def examine(paths: Sequence[Path]) -> Inspection:
 def _read(paths: Sequence[Path]) -> tuple[list[InstanceFile], list[Finding]]:
     instances: list[InstanceFile] = []
     findings: list[Finding] = []
+    shared: SharedElements = {}
     for path in paths:
         try:
-            instances.append(scan_instance(path))
+            instances.append(scan_instance(path, shared))
         except InvalidSeriesError as error:
             findings.append(Finding(code="UNREADABLE", message=str(error)))
     kept: dict[str, InstanceFile] = {}

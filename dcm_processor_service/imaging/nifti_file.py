@@ -30,6 +30,7 @@ __all__ = ["atomic_write", "copy_nifti", "nifti_stem", "sidecar_path", "smallest
 
 _COMPRESSION_LEVEL = 1
 _THREADED_FROM_BYTES = 16 << 20
+_PIECE_BYTES = 1 << 20
 _SUFFIXES = (".nii.gz", ".nii")
 
 
@@ -119,7 +120,9 @@ def _write_parts(file: BinaryIO | igzip.IGzipFile, head: bytes, array: NDArray[A
     # NIfTI stores the first axis fastest: for an array in that order the transpose is one contiguous block, no copy
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     if native.flags.f_contiguous:
-        file.write(native.T.data.cast("B"))
+        content = native.T.data.cast("B")
+        for begin in range(0, len(content), _PIECE_BYTES):  # a compressor answers as much as it is given at once
+            file.write(content[begin : begin + _PIECE_BYTES])
         return
     for last in range(native.shape[-1]):
         file.write(native[..., last].tobytes(order="F"))

@@ -244,10 +244,11 @@ class PydicomReader:
         Raises:
             InvalidSeriesError: A file is no DICOM file or ends inside its header.
         """
-        from dcm_processor_service.imaging.scan import scan_instance
+        from dcm_processor_service.imaging.scan import SharedElements, scan_instance
 
+        shared: SharedElements = {}
         with contained():
-            return [instance.path for instance in order_instances([scan_instance(path) for path in paths])]
+            return [instance.path for instance in order_instances([scan_instance(path, shared) for path in paths])]
 
     def datasets(self, paths: Sequence[Path]) -> Iterator[Dataset]:
         """Reads whole files, pixel data included, one at a time and in the given order.

@@ -1,0 +1,68 @@
+"""The quick way through a header: what it keeps, what slices share, and what it leaves to pydicom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from dcm_processor_service.imaging.attributes import ScannedHeader, number, numbers, text
+from dcm_processor_service.imaging.reading import read_instance
+from dcm_processor_service.imaging.scan import SCANNED_KEYWORDS, scan_instance
+from tests.unit.imaging.synthetic import Recipe, single_frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dcm_processor_service.imaging.scan import SharedElements
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_slices_share_what_they_repeat_and_nothing_else(tmp_path: Path, syntax: str) -> None:
+    shared: SharedElements = {}
+    paths = single_frame(Recipe(slices=4, syntax=syntax), tmp_path)
+    headers = [scan_instance(path, shared).header for path in paths]
+    first, last = headers[0], headers[-1]
+    assert isinstance(first, ScannedHeader)
+    assert isinstance(last, ScannedHeader)
+    assert first.elements["SeriesInstanceUID"] is last.elements["SeriesInstanceUID"]
+    assert first.elements["Rows"] is last.elements["Rows"]
+    assert len({text(header, "SOPInstanceUID") for header in headers}) == 4
+    assert len({numbers(header, "ImagePositionPatient") for header in headers}) == 4
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_shared_or_not_the_values_are_pydicoms(tmp_path: Path, syntax: str) -> None:
+    shared: SharedElements = {}
+    for path in single_frame(Recipe(slices=3, volumes=2, syntax=syntax, rescale=("1.5", "-7")), tmp_path):
+        quick, alone, whole = scan_instance(path, shared), scan_instance(path), read_instance(path)
+        for keyword in SCANNED_KEYWORDS:
+            assert numbers(quick.header, keyword) == numbers(alone.header, keyword) == numbers(whole.header, keyword)
+            if numbers(whole.header, keyword) is None:
+                assert text(quick.header, keyword) == text(alone.header, keyword) == text(whole.header, keyword)
+        assert quick.pixels == alone.pixels
+        assert quick.pixels is not None
+        assert whole.pixels is not None
+        assert quick.pixels.offset_bytes == whole.pixels.offset_bytes
+
+
+def test_one_value_in_two_types_is_two_values(tmp_path: Path) -> None:
+    """The same bytes stand for 12336 as a number and for "00" as text."""
+    shared: SharedElements = {}
+    path = single_frame(Recipe(slices=1), tmp_path)[0]
+    as_number = path.read_bytes()
+    rows = as_number.index(b"\x28\x00\x10\x00US\x02\x00") + 4
+    pairs = []
+    for vr in (b"US", b"IS"):
+        path.write_bytes(as_number[:rows] + vr + as_number[rows + 2 : rows + 4] + b"00" + as_number[rows + 6 :])
+        pairs.append(number(scan_instance(path, shared).header, "Rows"))
+    assert pairs == [12336.0, 0.0]
+
+
+def test_pixels_under_the_type_of_something_else_are_left_to_pydicom(tmp_path: Path) -> None:
+    path = single_frame(Recipe(slices=1), tmp_path)[0]
+    whole = path.read_bytes()
+    pixels = whole.index(b"\xe0\x7f\x10\x00OW\x00\x00") + 4
+    path.write_bytes(whole[:pixels] + b"SH" + whole[pixels + 2 :])
+    assert not isinstance(scan_instance(path).header, ScannedHeader)
