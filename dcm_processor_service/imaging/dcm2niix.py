@@ -11,6 +11,7 @@ import json
 import re
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,17 +67,31 @@ def run_dcm2niix(
         NiftiConversionError: dcm2niix is not installed, failed, took too long, or wrote something else.
     """
     uid = report.series_instance_uid
-    with tempfile.TemporaryDirectory(dir=folder, prefix="in-") as inputs:
-        for number, path in enumerate(paths):
-            (Path(inputs) / f"{number:06}.dcm").symlink_to(path.resolve())
-        out = folder / "out"
-        out.mkdir()
-        _execute([program or _program(), *_ARGUMENTS, "-o", str(out), inputs], uid, timeout_s)
+    out = folder / "out"
+    out.mkdir()
+    with _inputs(paths, folder) as inputs:
+        _execute([program or _program(), *_ARGUMENTS, "-o", str(out), str(inputs)], uid, timeout_s)
     images = tuple(_images(out))
     if not images:
         raise NiftiConversionError(f"dcm2niix gave no image for series {uid}: try the engine native")
     _check_count(images, report)
     return images
+
+
+@contextmanager
+def _inputs(paths: Sequence[Path], folder: Path) -> Iterator[Path]:
+    """Gives a folder that holds the files and nothing else: theirs, when it does, since a link for each takes long.
+
+    dcm2niix passes over some names, such as hidden ones, and takes others for other formats: never those in .dcm.
+    """
+    own = paths[0].parent
+    if set(paths) == set(own.iterdir()) and all(path.name.endswith(".dcm") for path in paths):
+        yield own
+        return
+    with tempfile.TemporaryDirectory(dir=folder, prefix="in-") as inputs:
+        for number, path in enumerate(paths):
+            (Path(inputs) / f"{number:06}.dcm").symlink_to(path.resolve())
+        yield Path(inputs)
 
 
 def _program() -> str:

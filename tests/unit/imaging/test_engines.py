@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,17 @@ def test_all_engines_agree_on_a_plain_ct(tmp_path: Path, ct: list[Path], engine:
     image = nib.nifti1.Nifti1Image.from_filename(target)
     assert volume.shape == image.shape
     np.testing.assert_allclose(np.array(volume.affine_ras), image.affine, atol=1e-4)
+
+
+def test_dcm2niix_sees_the_files_that_are_asked_for_whatever_lies_beside_them_and_whatever_their_names(
+    tmp_path: Path, ct: list[Path]
+) -> None:
+    expected = AutoConverter("dcm2niix").convert(ct, tmp_path / "a.nii").volumes[0]
+    single_frame(replace(RECIPE, slices=3, seed=9), ct[0].parent)
+    assert AutoConverter("dcm2niix").convert(ct, tmp_path / "b.nii").volumes[0].shape == expected.shape
+    odd = [path.rename(path.with_name(f".{number}.par")) for number, path in enumerate(ct)]
+    assert AutoConverter("dcm2niix").convert(odd, tmp_path / "c.nii").volumes[0].shape == expected.shape
+    assert (tmp_path / "a.nii").read_bytes() == (tmp_path / "b.nii").read_bytes() == (tmp_path / "c.nii").read_bytes()
 
 
 def test_the_result_says_why(tmp_path: Path, ct: list[Path]) -> None:
