@@ -25,8 +25,8 @@ __all__ = ["Ahead", "Collection", "LazyClient", "Sort", "find_in_lanes"]
 Sort = list[tuple[str, int]]
 
 
-LANES = 2
-"""How many bulk reads are under way at once: one waits for the network while the other decodes."""
+LANES = 3
+"""How many bulk reads are under way at once: one is decoded, one on the wire, one in the server."""
 
 
 class Ahead(Protocol):

@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["MongoDicomRepository"]
 
-GROUP_FILES = 25
-GROUP_BYTES = 32 * 1024 * 1024
-"""Up to three groups are in memory: the one that is handed out, and two under way."""
+GROUP_CHUNKS = 100
+"""A server's first answer to a query holds 101 documents; what fills it costs another round trip."""
 
+GROUP_BYTES = 6 * 1024 * 1024
+"""Larger answers keep the server, the wire and the decoder waiting for each other; smaller ones cost round trips."""
+
+_CHUNK_BYTES = 255 * 1024  # of GridFS unless a writer asks for more
 _COPIES_SHOWN = 5
 
 
@@ -106,14 +109,16 @@ class MongoDicomRepository:
 
 
 def _groups(instances: Sequence[Instance]) -> Iterator[list[Instance]]:
-    """Cuts a series into groups of so many files, and of so many bytes unless a single file has more."""
+    """Cuts a series into groups of so many chunks and bytes, unless a single file has more."""
     group: list[Instance] = []
-    size_bytes = 0
+    chunks = size_bytes = 0
     for member in instances:
-        if group and (len(group) == GROUP_FILES or size_bytes + member.size_bytes > GROUP_BYTES):
+        own_chunks = max(1, -(-member.size_bytes // _CHUNK_BYTES))
+        if group and (chunks + own_chunks > GROUP_CHUNKS or size_bytes + member.size_bytes > GROUP_BYTES):
             yield group
-            group, size_bytes = [], 0
+            group, chunks, size_bytes = [], 0, 0
         group.append(member)
+        chunks += own_chunks
         size_bytes += member.size_bytes
     if group:
         yield group

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from bson import ObjectId
-from gridfs import GridFSBucket
+from gridfs.grid_file_shared import DEFAULT_CHUNK_SIZE
 
-from dcm_processor_service.backends.mongo.dicom import GROUP_BYTES, GROUP_FILES
+from dcm_processor_service.backends.mongo.dicom import GROUP_BYTES, GROUP_CHUNKS
 from dcm_processor_service.errors import AmbiguousSeriesError, StoredFileNotFoundError, StoredValueError
 from dcm_processor_service.models import Instance, Patient, Series, Study, SubjectLevel
 
@@ -24,12 +25,21 @@ def add(store: Store, collection: str, **fields: Any) -> str:
 
 
 def add_files(store: Store, contents: list[bytes]) -> list[str]:
-    bucket = GridFSBucket(store.database, "dicomfiles")
-    ids = []
+    """What GridFSBucket writes, all at once."""
+    files, chunks = [], []
     for number, content in enumerate(contents):
         metadata = {"SOPInstanceUID": f"1.2.3.{number}", "PatientName": "X^Y", "PeerUID": "p", "Slices": 1}
-        ids.append(str(bucket.upload_from_stream(f"{os.urandom(16).hex()}.dcm", content, metadata=metadata)))
-    return ids
+        file = {"_id": ObjectId(), "filename": f"{os.urandom(16).hex()}.dcm", "length": len(content)}
+        files.append(
+            file | {"chunkSize": DEFAULT_CHUNK_SIZE, "uploadDate": datetime.now(timezone.utc), "metadata": metadata}
+        )
+        for n, begin in enumerate(range(0, len(content), DEFAULT_CHUNK_SIZE)):
+            chunks.append({"files_id": file["_id"], "n": n, "data": content[begin : begin + DEFAULT_CHUNK_SIZE]})
+    if files:
+        store.database["dicomfiles.chunks"].create_index([("files_id", 1), ("n", 1)], unique=True)
+        store.database["dicomfiles.chunks"].insert_many(chunks)
+        store.database["dicomfiles.files"].insert_many(files)
+    return [str(file["_id"]) for file in files]
 
 
 def series_of(instance_ids: list[str]) -> Series:
@@ -108,15 +118,25 @@ async def test_instances_come_in_order_of_arrival_in_one_command(store: Store) -
     assert store.recorder.take() == ["find dicomfiles.files"]
 
 
-@pytest.mark.parametrize("count", [0, 1, GROUP_FILES, GROUP_FILES + 1, 3 * GROUP_FILES + 2])
+@pytest.mark.parametrize("count", [0, 1, GROUP_CHUNKS, GROUP_CHUNKS + 1, 3 * GROUP_CHUNKS + 2])
 async def test_files_come_in_the_order_asked_for_and_many_in_one_query(store: Store, count: int) -> None:
-    contents = [bytes([number]) * (1 + 1000 * number) for number in range(count)]  # some have two chunks
+    contents = [bytes([number % 256]) * (1 + number) for number in range(count)]
     ids = add_files(store, contents)
     wanted = list(reversed(list(zip(ids, contents, strict=True))))
     instances = await store.backend.dicom.instances(series_of([instance_id for instance_id, _content in wanted]))
     store.recorder.take()
     assert await fetched(store, instances) == wanted
-    assert store.recorder.take() == ["find dicomfiles.chunks"] * -(-count // GROUP_FILES)
+    assert store.recorder.take() == ["find dicomfiles.chunks"] * -(-count // GROUP_CHUNKS)
+
+
+async def test_files_of_many_chunks_share_queries_as_well(store: Store) -> None:
+    two_chunks, three_chunks = b"2" * 300_000, b"3" * 600_000
+    contents = [b"1"] * (GROUP_CHUNKS - 4) + [two_chunks, three_chunks, two_chunks]
+    ids = add_files(store, contents)
+    instances = await store.backend.dicom.instances(series_of(ids))
+    store.recorder.take()
+    assert await fetched(store, instances) == list(zip(ids, contents, strict=True))
+    assert store.recorder.take() == ["find dicomfiles.chunks"] * 2
 
 
 async def test_a_group_has_no_more_bytes_than_memory_allows(store: Store) -> None:
@@ -130,7 +150,7 @@ async def test_a_group_has_no_more_bytes_than_memory_allows(store: Store) -> Non
 
 
 async def test_a_walk_that_ends_early_leaves_nothing_under_way(store: Store) -> None:
-    instances = await store.backend.dicom.instances(series_of(add_files(store, [b"x"] * (4 * GROUP_FILES))))
+    instances = await store.backend.dicom.instances(series_of(add_files(store, [b"x"] * (4 * GROUP_CHUNKS))))
     store.recorder.take()
     files = store.backend.dicom.fetch(instances)
     async for instance, _content in files:
