@@ -58,6 +58,7 @@ _SERIES_KEYWORDS = (
     "SeriesTime",
     "PatientPosition",
 )
+_PACKED = {b"\x1f\x8b": "packed with gzip, unpack them first", b"PK": "packed as ZIP, unpack them first"}
 _IGNORED_NAMES = frozenset({"DICOMDIR", "LICENSE", "README", "Thumbs.db", ".DS_Store"})
 
 
@@ -216,6 +217,16 @@ def files_below(folder: Path) -> list[Path]:
     )
 
 
+def _what_else(path: Path) -> str:
+    """Says what a file is that is not readable as DICOM, where there is something to do about it."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(2)
+    except OSError:
+        return "cannot be opened"
+    return _PACKED.get(begins, "not readable as DICOM")
+
+
 def catalogue_files(
     paths: Iterable[Path], reader: DicomReader, advance: Callable[[], None] = lambda: None
 ) -> Catalogue:
@@ -225,7 +236,7 @@ def catalogue_files(
         try:
             header = reader.header(path)
         except InvalidSeriesError:
-            catalogue.reject("not readable as DICOM", path)
+            catalogue.reject(_what_else(path), path)
         except OSError:
             catalogue.reject("cannot be opened", path)
         else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import warnings
+import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +87,9 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     (tmp_path / "cut.dcm").write_bytes(good[0].read_bytes()[:400])
     (tmp_path / "preamble.dcm").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "gone.dcm").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "packed.dcm.gz").write_bytes(gzip.compress(good[0].read_bytes()))
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as packed:
+        packed.write(good[0])
     catalogue = ingest(tmp_path)
     reasons = {path.name: finding for finding, path in catalogue.faulty}
     assert reasons.pop("gone.dcm") in {"cannot be opened", NOT_DICOM}
@@ -95,8 +100,10 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
         "notes.txt": NOT_DICOM,
         "empty.dcm": NOT_DICOM,
         "cut.dcm": NOT_DICOM,
+        "packed.dcm.gz": "packed with gzip, unpack them first",
+        "packed.zip": "packed as ZIP, unpack them first",
     }
-    assert sum(catalogue.findings.values()) == len(catalogue.faulty) == 7
+    assert sum(catalogue.findings.values()) == len(catalogue.faulty) == 9
     result = filed(catalogue)
     assert result.instance_count == 2
     assert result.instance_count + len(catalogue.faulty) == len(files_below(tmp_path))
