@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, cast
 
-from dcm_processor_service.models import InstanceRecord, Outbox
+from dcm_processor_service.models import InstanceRecord
 from dcm_processor_service.series import AsyncDicomSeries, DicomSeries
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     Parcel: TypeAlias = Sendable | AsyncDicomSeries | DicomSeries
 
-__all__ = ["AsyncSending"]
+__all__ = ["AsyncSending", "journal_key"]
 
 SEGMENT_RECORDS = 64
 
@@ -55,12 +56,12 @@ class AsyncSending:
         sender, chosen = self._sender(), options or self._defaults
         items = await _unpacked(what)
         uids = await self._offload(lambda: sender.identify(items))
-        journal = _Journal(self._data, Outbox.for_send(peer, uids).key)
+        journal = _Journal(self._data, journal_key(peer, uids))
         acknowledged = await journal.read()
         run = self._offload.way_back()
 
         def remember(record: InstanceRecord) -> None:
-            if record.outcome.acknowledged and record.sop_instance_uid not in acknowledged:
+            if record.outcome.acknowledged and record != acknowledged.get(record.sop_instance_uid):
                 run(journal.append(record))
             on_record()
 
@@ -102,6 +103,14 @@ def _is_one(what: object) -> bool:
     )
 
 
+def journal_key(peer: Peer, sop_instance_uids: Iterable[str]) -> str:
+    """Names the sending of these instances, in whatever order, to this peer."""
+    digest = hashlib.sha256((peer.url or peer.address).encode())
+    for uid in sorted(set(sop_instance_uids)):
+        digest.update(b"\0" + uid.encode())
+    return f"sending-{digest.hexdigest()[:32]}"
+
+
 class _Journal:
     """Records in segments of bounded size: one small write for each record, whatever their number."""
 
@@ -113,8 +122,8 @@ class _Journal:
         self._name = ""
 
     async def read(self) -> dict[str, InstanceRecord]:
-        """Gives what was acknowledged before, by SOPInstanceUID."""
-        self._names = [name for name in await self._data.keys() if name.startswith(self._prefix)]
+        """Gives what was acknowledged before, by SOPInstanceUID; of an instance that was sent twice, the last."""
+        self._names = sorted(name for name in await self._data.keys() if name.startswith(self._prefix))
         found = [record for name in self._names for record in await self._data.get(name, list[InstanceRecord])]
         return {record.sop_instance_uid: record for record in found}
 

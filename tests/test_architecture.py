@@ -46,8 +46,8 @@ LIBRARIES: dict[str, set[str]] = {
     "backends.mongo.asynchronous": {"motor", "pymongo", "bson", "gridfs"},
     "backends.mongo": {"pymongo", "bson", "gridfs"},
     "imaging": {*HEAVY} - {"motor", "pymongo", "bson", "gridfs", "pynetdicom"},
-    "dicom_network": {"pydicom", "pynetdicom", "numpy", "PIL"},
-    "fake_pacs": {"pydicom", "pynetdicom", "numpy", "PIL"},
+    "dicom_network": {"pydicom", "pynetdicom", "numpy", "PIL", "isal"},
+    "fake_pacs": {"pydicom", "pynetdicom", "numpy", "PIL", "isal"},
 }
 """The heavy libraries that importing a module may load; every other module loads none."""
 

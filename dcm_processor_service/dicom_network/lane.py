@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from dcm_processor_service.dicom_network import command_set
 from dcm_processor_service.dicom_network.association import Association, AssociationLostError, open_association
 from dcm_processor_service.dicom_network.planning import Choice, Kind, Refusal, choose
-from dcm_processor_service.dicom_network.sources import UnreadableInstanceError
+from dcm_processor_service.dicom_network.sources import Checksum, UnreadableInstanceError
 from dcm_processor_service.dicom_network.status import DUPLICATE_SOP_INSTANCE, StoreStatus, explain
 from dcm_processor_service.errors import UnsupportedTransferSyntaxError
 from dcm_processor_service.models import InstanceRecord, Outcome
@@ -40,6 +40,7 @@ class Parcel:
     unacknowledged: bool = False
     status: int | None = None
     problem: str = ""
+    checksum: str = ""
 
     def record(self, outcome: Outcome, meaning: str, choice: Choice | None = None) -> InstanceRecord:
         """What became of it."""
@@ -51,6 +52,7 @@ class Parcel:
             status=self.status,
             meaning=meaning,
             transfer_syntax_uid=sent,
+            checksum=self.checksum if outcome.acknowledged else "",
             transcoded_from=own if sent and sent != own else "",
             attempts=self.attempts,
             duration_s=self.duration_s,
@@ -155,7 +157,7 @@ class Lane:
         parcel.attempts += 1
         parcel.status = None
         try:
-            command = self._store(association, parcel.instance, choice)
+            command = self._store(association, parcel, choice)
         except UnsupportedTransferSyntaxError as error:
             meaning = f"the peer does not take its transfer syntax, and {error}"
             self._ledger.put(parcel.position, parcel.record(Outcome.REFUSED, meaning))
@@ -167,12 +169,17 @@ class Lane:
             self._judge(parcel, choice, command)
 
     @staticmethod
-    def _store(association: Association, instance: Outgoing, choice: Choice) -> command_set.CommandSet:
+    def _store(association: Association, parcel: Parcel, choice: Choice) -> command_set.CommandSet:
+        instance, checksum = parcel.instance, Checksum()
         encode = partial(
             command_set.c_store_rq, sop_class_uid=instance.sop_class_uid, sop_instance_uid=instance.sop_instance_uid
         )
         with instance.open_file(choice.transfer_syntax_uid) as file:
-            return association.request(choice.context_id, encode, partial(instance.read, file))
+            answer = association.request(
+                choice.context_id, encode, lambda piece_bytes: checksum.of(instance.read(file, piece_bytes))
+            )
+        parcel.checksum = checksum.text
+        return answer
 
     def _judge(self, parcel: Parcel, choice: Choice, command: command_set.CommandSet) -> None:
         code = command_set.us(command, command_set.STATUS)

@@ -15,7 +15,12 @@ from dcm_processor_service.dicom_network.lane import Ledger
 from dcm_processor_service.dicom_network.negotiation import ProposedContext
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, survey
 from dcm_processor_service.dicom_network.status import explain
-from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError, SendRejectedError
+from dcm_processor_service.errors import (
+    ConfigurationError,
+    PeerUnreachableError,
+    SendRejectedError,
+    UnsupportedTransferSyntaxError,
+)
 from dcm_processor_service.models import EchoResult, InstanceRecord, Outcome, SendOptions, SendReport
 
 if TYPE_CHECKING:
@@ -75,9 +80,10 @@ class PynetdicomSender:
             items: What to send.
             peer: The node to send to.
             options: Limits and manners.
-            acknowledged: Records of an earlier attempt by SOPInstanceUID; these instances are not sent again.
+            acknowledged: Records of an earlier attempt by SOPInstanceUID; these instances are not sent again, unless
+                the record has a checksum and the instance another one by now.
             on_record: Called with each record as it is written, one at a time; with several associations from their
-                threads. An acknowledged instance is worth remembering: see :class:`.Outbox`.
+                threads. One that is acknowledged is worth remembering, for ``acknowledged`` of another attempt.
             cancelled: Asked between two instances; what is left then is ``not_attempted``.
 
         Raises:
@@ -199,8 +205,8 @@ def _windows(
     for position, one in enumerate(found):
         if isinstance(one, Unreadable):
             ledger.put(position, InstanceRecord(outcome=Outcome.FAILED, meaning=one.reason))
-        elif one.sop_instance_uid in acknowledged:
-            ledger.put(position, acknowledged[one.sop_instance_uid])
+        elif (known := acknowledged.get(one.sop_instance_uid)) is not None and _is_what_was_sent(one, known):
+            ledger.put(position, known)
         else:
             window.append((position, one))
             memory_bytes += one.memory_bytes
@@ -209,6 +215,16 @@ def _windows(
             window, memory_bytes = [], 0
     if window:
         yield window
+
+
+def _is_what_was_sent(instance: Outgoing, record: InstanceRecord) -> bool:
+    """Whether an instance is as it was when the peer acknowledged it: a job that runs again may make another of it."""
+    if not record.checksum:
+        return True
+    try:
+        return instance.checksum(record.transfer_syntax_uid) == record.checksum
+    except UnsupportedTransferSyntaxError:
+        return False
 
 
 def _judge(report: SendReport, failure: PeerUnreachableError | None, *, check: bool) -> SendReport:

@@ -14,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from isal.isal_zlib import crc32
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset
@@ -35,13 +36,14 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.ports import Sendable
 
-__all__ = ["Outgoing", "Unreadable", "UnreadableInstanceError", "dicomdir_files", "survey"]
+__all__ = ["Checksum", "Outgoing", "Unreadable", "UnreadableInstanceError", "dicomdir_files", "survey"]
 
 _PREAMBLE_BYTES = 128
 _SOP_CLASS_UID, _SOP_INSTANCE_UID, _TRANSFER_SYNTAX_UID = 0x00080016, 0x00080018, 0x00020010
 _MEDIA_SOP_CLASS_UID, _MEDIA_SOP_INSTANCE_UID = 0x00020002, 0x00020003
 _META_GROUP = 0x0002
 _IN_USE = 0xFFFF
+_PIECE_BYTES = 1 << 20
 _UID = re.compile(r"[0-9.]{1,64}")
 _FIRST_ITEM = b"\xfe\xff\x00\xe0"  # compressed pixel data begins with an item (PS3.5, A.4)
 _FAULTS = (
@@ -93,6 +95,21 @@ class Outgoing:
         except _FAULTS as error:
             raise UnreadableInstanceError("the file cannot be read any more") from error
 
+    def checksum(self, transfer_syntax_uid: str) -> str:
+        """Reads it in that transfer syntax for its :class:`Checksum`; empty where it cannot be read.
+
+        Raises:
+            UnsupportedTransferSyntaxError: It cannot be converted.
+        """
+        checksum = Checksum()
+        try:
+            with self.open_file(transfer_syntax_uid) as file:
+                for _piece in checksum.of(self.read(file, _PIECE_BYTES)):
+                    pass
+        except UnreadableInstanceError:
+            return ""
+        return checksum.text
+
     def read(self, file: BinaryIO, piece_bytes: int) -> Iterator[bytes]:
         """Reads the encoded data set from what :meth:`open_file` gave, in pieces of that length.
 
@@ -109,6 +126,26 @@ class Outgoing:
                 yield piece + b"\0" if len(piece) % 2 else piece
         except OSError as error:
             raise UnreadableInstanceError("the file cannot be read any more") from error
+
+
+class Checksum:
+    """CRC-32 and length of an encoded data set, taken while its pieces go by."""
+
+    def __init__(self) -> None:
+        self._crc = self._size_bytes = 0
+
+    def of(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Gives the pieces on, from the first one."""
+        self._crc = self._size_bytes = 0
+        for piece in pieces:
+            self._crc = crc32(piece, self._crc)
+            self._size_bytes += len(piece)
+            yield piece
+
+    @property
+    def text(self) -> str:
+        """Of what went by."""
+        return f"{self._crc:08x}-{self._size_bytes}"
 
 
 @dataclass(frozen=True)

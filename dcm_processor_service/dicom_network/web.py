@@ -269,6 +269,8 @@ class WebDelivery:
             return
         else:
             outcome = Outcome.FAILED if status.retryable else Outcome.REFUSED
+        if outcome.acknowledged:
+            parcel.checksum = parcel.instance.checksum(shipment.syntax)
         self._ledger.put(parcel.position, parcel.record(outcome, parcel.problem, shipment.choice))
 
 

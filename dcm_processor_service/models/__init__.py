@@ -6,7 +6,6 @@ One module a subject. A ``repr`` never shows a patient attribute: header values 
 from dcm_processor_service.models.files import StoredFile
 from dcm_processor_service.models.imaging import Finding, SeriesKind, SeriesPart, SeriesReport, TransferSyntax
 from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
-from dcm_processor_service.models.outbox import Outbox
 from dcm_processor_service.models.peers import Peer
 from dcm_processor_service.models.sending import (
     AcceptedContext,
@@ -37,7 +36,6 @@ __all__ = [
     "JobEvent",
     "JobOutput",
     "JobState",
-    "Outbox",
     "Outcome",
     "Patient",
     "Peer",

@@ -58,6 +58,9 @@ class InstanceRecord(BaseModel):
     )
     meaning: str = Field(default="", description="What the status means, or why there is none, and what to do")
     transfer_syntax_uid: str = Field(default="", description="What the instance was sent in")
+    checksum: str = Field(
+        default="", description="Of the data set as it was sent, so that an instance which changed is told; or empty"
+    )
     transcoded_from: str = Field(default="", description="The instance's own transfer syntax, where it was converted")
     attempts: int = 0
     duration_s: float = 0.0

@@ -73,6 +73,20 @@ async def test_what_was_acknowledged_is_not_sent_again(world: World) -> None:
     assert await session.data.keys() == []
 
 
+async def test_a_result_that_was_made_anew_under_its_uids_is_sent_anew(world: World) -> None:
+    session, datasets = seeded(world, 3)
+    with FakePacs(Faults(status=0xC000, status_after=2, status_times=1)) as pacs:
+        with pytest.raises(SendRejectedError):
+            await session.dicom.send(datasets, to=pacs.peer)
+        datasets[0].SeriesDescription = "another"
+        assert (await world.session("10" * 12).dicom.send(datasets, to=pacs.peer)).ok
+        received = {dataset.SOPInstanceUID: dataset.get("SeriesDescription") for dataset in pacs.datasets()}
+    first, second, third = (dataset.SOPInstanceUID for dataset in datasets)
+    assert pacs.arrivals == [first, second, first, third]
+    assert received[first] == "another"
+    assert await session.data.keys() == []
+
+
 async def test_a_node_that_is_not_known_is_told(world: World) -> None:
     session, _datasets = seeded(world, 1)
     with pytest.raises(PeerNotFoundError, match="no DICOM node is named 'PACS'"):

@@ -1,61 +1,97 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
-from dcm_processor_service.fake_pacs import FakePacs
-from dcm_processor_service.models import InstanceRecord, Outbox, Outcome, Peer
+from dcm_processor_service.fake_pacs import FakePacs, Faults
+from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendReport
 from tests.unit.dicom_network.instances import write_series
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from dcm_processor_service.ports import Sendable
 
 COUNT = 12
 KILLED_AFTER = 5
 
-# sends a folder, keeps its outbox in a file after each record, and is killed by it
+# sends a folder, keeps each record in a file, and is killed by one of them
 SCRIPT = f"""
-import json, os, signal, sys
+import os, signal, sys
 from pathlib import Path
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
-from dcm_processor_service.models import Outbox, Peer
+from dcm_processor_service.models import Peer, SendReport
 
 folder, kept, peer = sys.argv[1], Path(sys.argv[2]), Peer.model_validate_json(sys.argv[3])
-sender = PynetdicomSender()
-box = Outbox.for_send(peer, sender.identify(folder))
+records = []
 
 def keep(record):
-    global box
-    box = box.with_record(record)
-    kept.write_text(json.dumps([box.key, box.to_value()]))
-    if len(box.records) == {KILLED_AFTER}:
+    records.append(record)
+    kept.write_text(SendReport(records=tuple(records)).model_dump_json())
+    if len(records) == {KILLED_AFTER}:
         os.kill(os.getpid(), signal.SIGKILL)
 
-sender.send(folder, peer, on_record=keep)
+PynetdicomSender().send(folder, peer, on_record=keep)
 """
 
 
 def test_a_sending_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
-    folder, kept = tmp_path / "series", tmp_path / "outbox.json"
+    folder, kept = tmp_path / "series", tmp_path / "records.json"
     write_series(folder, COUNT)
     sender = PynetdicomSender()
     with FakePacs() as pacs:
         command = [sys.executable, "-c", SCRIPT, str(folder), str(kept), pacs.peer.model_dump_json()]
         assert subprocess.run(command, check=False, timeout=60).returncode == -9
         assert len(pacs.arrivals) == KILLED_AFTER
-        key, value = json.loads(kept.read_text())
-        box = Outbox.for_send(pacs.peer, sender.identify(folder))
-        assert box.key == key
-        before = box.restored(value)
-        report = sender.send(folder, pacs.peer, acknowledged=before.acknowledged)
+        before = SendReport.model_validate_json(kept.read_text()).records
+        report = sender.send(folder, pacs.peer, acknowledged=by_uid(before))
     uids = sender.identify(folder)
     assert report.ok
     assert [record.sop_instance_uid for record in report.records] == uids
-    assert report.records[:KILLED_AFTER] == before.records
+    assert report.records[:KILLED_AFTER] == before
     assert pacs.arrivals == uids
+
+
+def by_uid(records: Iterable[InstanceRecord]) -> dict[str, InstanceRecord]:
+    return {record.sop_instance_uid: record for record in records}
+
+
+@pytest.mark.parametrize("as_datasets", [True, False])
+def test_an_instance_that_was_made_anew_under_its_uid_goes_again(tmp_path: Path, *, as_datasets: bool) -> None:
+    paths = write_series(tmp_path, 3)
+    changed = dcmread(paths[1])
+
+    def items() -> list[Sendable]:
+        return [dcmread(path) for path in paths] if as_datasets else [*paths]
+
+    with FakePacs() as pacs:
+        first = PynetdicomSender().send(items(), pacs.peer)
+        same = PynetdicomSender().send(items(), pacs.peer, acknowledged=by_uid(first.records))
+        changed.SeriesDescription = "another"
+        changed.save_as(paths[1])
+        again = PynetdicomSender().send(items(), pacs.peer, acknowledged=by_uid(first.records))
+    uids = PynetdicomSender.identify(paths)
+    assert same.records == first.records
+    assert pacs.arrivals == [*uids, uids[1]]
+    assert [dataset.get("SeriesDescription") == "another" for dataset in pacs.datasets()] == [False, True, False]
+    assert [new == old for new, old in zip(again.records, first.records, strict=True)] == [True, False, True]
+
+
+def test_an_instance_that_was_converted_for_the_peer_is_known_again(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, 2)
+    with FakePacs(Faults(accept_syntaxes=[ImplicitVRLittleEndian])) as pacs:
+        first = PynetdicomSender().send(paths, pacs.peer)
+        PynetdicomSender().send(paths, pacs.peer, acknowledged=by_uid(first.records))
+    assert {record.transfer_syntax_uid for record in first.records} == {ImplicitVRLittleEndian}
+    assert {record.transcoded_from for record in first.records} == {ExplicitVRLittleEndian}
+    assert len(pacs.arrivals) == 2
 
 
 def test_what_is_acknowledged_is_not_sent_and_stays_in_the_report(tmp_path: Path) -> None:

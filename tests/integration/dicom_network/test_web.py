@@ -66,6 +66,18 @@ def test_an_answer_tells_of_each_instance(sender: PynetdicomSender, service: Sto
     assert len(service.requests) == 1
 
 
+def test_an_instance_that_was_made_anew_under_its_uid_goes_again(
+    sender: PynetdicomSender, service: StowService
+) -> None:
+    datasets = [make_ct(0), make_ct(1)]
+    first = sender.send(datasets, service.peer)
+    acknowledged = {record.sop_instance_uid: record for record in first.records}
+    assert sender.send(datasets, service.peer, acknowledged=acknowledged).records == first.records
+    datasets[1].SeriesDescription = "another"
+    assert sender.send(datasets, service.peer, acknowledged=acknowledged).records[0] == first.records[0]
+    assert service.requests == [[make_ct(0), make_ct(1)], [datasets[1]]]
+
+
 def test_all_failed_is_an_answer_too(sender: PynetdicomSender, service: StowService) -> None:
     service.orders.append(lambda uids: (409, {}, store_response({}, dict.fromkeys(uids, 0xC000))))
     assert outcomes(sender.send([make_ct(0), make_ct(1)], service.peer, options=UNCHECKED)) == ["refused"] * 2
