@@ -25,7 +25,6 @@ from dcm_processor_service.data import AsyncData
 from dcm_processor_service.derive import AsyncDerive
 from dcm_processor_service.dicom import AsyncDicom
 from dcm_processor_service.env_vars import RuntimeSettings
-from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.files import AsyncFiles
 from dcm_processor_service.jobs import AsyncCurrentJob, AsyncJobs
 from dcm_processor_service.logs import JobLog, log_fields
@@ -97,9 +96,7 @@ def _node_sender(settings: RuntimeSettings, **options: Any) -> NodeSender:
 
 
 def _workspace(backend: Backend) -> WorkspaceRepository:
-    if backend.workspace is None:
-        raise ConfigurationError("this store is filled by the platform; a workspace is a store of sqlite or memory")
-    return backend.workspace
+    return backend.fillable()
 
 
 def _scratch(settings: RuntimeSettings) -> Iterator[Scratch]:

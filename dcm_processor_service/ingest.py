@@ -153,12 +153,12 @@ class Catalogue:
         return found
 
     async def file_into(self, backend: Backend) -> Filed:
-        """Files everything; what the store holds already is kept and added to."""
-        workspace = backend.workspace
-        if workspace is None:
-            raise TypeError(
-                "this store is filled by the platform; DICOM files are filed into a workspace or a fake only"
-            )
+        """Files everything; what the store holds already is kept and added to.
+
+        Raises:
+            ConfigurationError: The platform fills this store.
+        """
+        workspace = backend.fillable()
         patients = [Patient(**await _merged(backend, SubjectLevel.PATIENT, row)) for row in self._patients.values()]
         studies = [Study(**await _merged(backend, SubjectLevel.STUDY, row)) for row in self._studies.values()]
         series = [Series(**await _merged(backend, SubjectLevel.SERIES, row)) for row in self._series.values()]

@@ -178,11 +178,16 @@ def _unit(frame: FrameInfo) -> str:
         transformation = item(place, "PixelValueTransformationSequence")
         found = text(transformation, "RescaleType") if transformation is not None else ""
         if found:
-            return found
+            return _specified(found)
     header = frame.places[-1]
     unit = text(header, "RescaleType") or text(header, "Units") or text(header, "DoseUnits")
     # "HU" is what a CT's rescale leads to when the header does not say (PS3.3, section C.8.2.1.1.3)
-    return unit or ("HU" if text(header, "Modality") == "CT" else "")
+    return _specified(unit) or ("HU" if not unit and text(header, "Modality") == "CT" else "")
+
+
+def _specified(unit: str) -> str:
+    """A unit, or empty for ``US``, which means that it is not specified (PS3.3, section C.11.1.1.2)."""
+    return "" if unit == "US" else unit
 
 
 def _volume_step_s(frame: FrameInfo) -> float | None:

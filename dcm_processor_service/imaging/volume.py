@@ -60,7 +60,7 @@ class Rescale:
     slope: float = 1.0
     intercept: float = 0.0
     unit: str = ""
-    """RescaleType (0028,1054) or Units (0054,1001), such as HU or BQML; empty when the header does not say."""
+    """RescaleType (0028,1054) or Units (0054,1001), such as HU or BQML; empty when the header specifies none."""
 
     varies: bool = False
     """Whether slices have their own slope or intercept; ``slope`` and ``intercept`` are then those of the first."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from dcm_processor_service.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
@@ -268,6 +270,16 @@ class Backend:
     sessions: SessionRepository
     workspace: WorkspaceRepository | None = None
     documents: PlatformDocuments | None = None
+
+    def fillable(self) -> WorkspaceRepository:
+        """Gives the workspace, where this store is one.
+
+        Raises:
+            ConfigurationError: The platform fills this store.
+        """
+        if self.workspace is None:
+            raise ConfigurationError("this store is filled by the platform; a workspace is a store of sqlite or memory")
+        return self.workspace
 
 
 BackendOpener: TypeAlias = "Callable[[StoreLocation, Offload], AbstractContextManager[Backend]]"

@@ -12,6 +12,7 @@ import pytest
 
 from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.backends.memory import MemoryStore
+from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.imaging.reading import PydicomReader
 from dcm_processor_service.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
 from dcm_processor_service.testing import synthetic_series
@@ -233,7 +234,7 @@ def test_progress_is_told_for_every_file(tmp_path: Path) -> None:
 
 def test_a_store_of_the_platform_is_not_filled() -> None:
     platform = replace(MemoryStore().backend(), workspace=None)
-    with pytest.raises(TypeError, match="filled by the platform"):
+    with pytest.raises(ConfigurationError, match="filled by the platform"):
         run_inline(Catalogue().file_into(platform))
 
 

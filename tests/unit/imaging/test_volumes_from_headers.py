@@ -223,3 +223,16 @@ def test_names_and_order_of_the_files_do_not_matter(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.array, second.array)
     assert first.sources == second.sources
     assert replace(first, array=second.array).affine_lps.tolist() == second.affine_lps.tolist()
+
+
+@pytest.mark.parametrize("frames", [True, False])
+@pytest.mark.parametrize(
+    ("stated", "unit"), [({}, "HU"), ({"RescaleType": "US"}, ""), ({"RescaleType": "MGML"}, "MGML")]
+)
+def test_a_unit_that_is_not_specified_is_none(
+    tmp_path: Path, stated: dict[str, str], unit: str, *, frames: bool
+) -> None:
+    recipe = Recipe(slices=3, rescale=("1", "-1024"), extra=stated)
+    paths = (multi_frame if frames else single_frame)(recipe, tmp_path)
+    # the frames of the enhanced series state US themselves
+    assert read_volume(paths).rescale.unit == ("" if frames else unit)
