@@ -17,7 +17,7 @@ from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.models import Instance, Patient, Series, Study, SubjectLevel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
     from pathlib import Path
 
     from pydicom import Dataset
@@ -58,6 +58,7 @@ _SERIES_KEYWORDS = (
     "SeriesTime",
     "PatientPosition",
 )
+_NO_UIDS = "no StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID"
 _PACKED = {b"\x1f\x8b": "packed with gzip, unpack them first", b"PK": "packed as ZIP, unpack them first"}
 _IGNORED_NAMES = frozenset({"DICOMDIR", "LICENSE", "README", "Thumbs.db", ".DS_Store"})
 
@@ -92,6 +93,7 @@ class Catalogue:
     _studies: dict[str, dict[str, Any]] = field(default_factory=dict)
     _series: dict[str, dict[str, Any]] = field(default_factory=dict)
     _instances: dict[str, tuple[str, Instance, Path | bytes]] = field(default_factory=dict)
+    _glances: dict[Hashable, str] = field(default_factory=dict)
 
     def reject(self, finding: str, path: Path) -> None:
         """Notes a file that is left out, and why."""
@@ -100,23 +102,62 @@ class Catalogue:
 
     def add(self, header: Dataset, content: Path | bytes, size_bytes: int) -> str | None:
         """Sorts one file in; gives the reason where it cannot be filed."""
+        identity = self._identify(header)
+        return _NO_UIDS if identity is None else self._add_instance(*identity, content, size_bytes)
+
+    def add_file(self, path: Path, reader: DicomReader) -> str | None:
+        """Sorts a file in like :meth:`add`, from a glance at it where that tells of a series that is known already.
+
+        Raises:
+            InvalidSeriesError: It is no DICOM file, or is cut off.
+            OSError: It cannot be opened.
+        """
+        size_bytes = path.stat().st_size
+        glance = reader.glance(path)
+        if glance is not None and glance.sop_instance_uid and glance.belongs_to in self._glances:
+            return self._add_instance(self._glances[glance.belongs_to], glance.sop_instance_uid, path, size_bytes)
+        identity = self._identify(reader.header(path))
+        if identity is None:
+            return _NO_UIDS
+        if glance is not None:
+            self._glances[glance.belongs_to] = identity[0]
+        return self._add_instance(*identity, path, size_bytes)
+
+    def _identify(self, header: Dataset) -> tuple[str, str] | None:
+        """Gives the id of the series that a header belongs to, and SOPInstanceUID; None without its UIDs."""
         uids = [_text(header, keyword) for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
-        study_uid, series_uid, sop_uid = uids
         if not all(uids):
-            return "no StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID"
+            return None
+        study_uid, series_uid, sop_uid = uids
+        return self._series_of(header, study_uid, series_uid), sop_uid
+
+    def _add_instance(self, series_id: str, sop_uid: str, content: Path | bytes, size_bytes: int) -> str | None:
+        instance_id = platform_id("instance", series_id, sop_uid)
+        if instance_id in self._instances:
+            return "the same instance as another file"
+        self._series[series_id]["instance_ids"][instance_id] = None
+        instance = Instance(id=instance_id, sop_instance_uid=sop_uid, size_bytes=size_bytes)
+        self._instances[instance_id] = (series_id, instance, content)
+        return None
+
+    def _series_of(self, header: Dataset, study_uid: str, series_uid: str) -> str:
+        """Gives the id of the series that a header belongs to, which is noted with its study and patient."""
         patient_uid = _patient_uid(header)
         patient_id = platform_id("patient", patient_uid)
         study_id = platform_id("study", patient_uid, study_uid)
         series_id = platform_id("series", patient_uid, study_uid, series_uid)
-        instance_id = platform_id("instance", series_id, sop_uid)
-        if instance_id in self._instances:
-            return "the same instance as another file"
+        if series_id in self._series:
+            return series_id
         of_patient = _values(header, _PATIENT_KEYWORDS)
         of_study = of_patient | _values(header, _STUDY_KEYWORDS)
-        patient = self._patients.setdefault(
-            patient_id, {"id": patient_id, "patient_uid": patient_uid, "metadata": of_patient, "study_ids": {}}
-        )
-        patient["study_ids"][study_id] = None
+        self._series[series_id] = {
+            "id": series_id,
+            "patient_uid": patient_uid,
+            "study_instance_uid": study_uid,
+            "series_instance_uid": series_uid,
+            "metadata": of_study | _values(header, _SERIES_KEYWORDS),
+            "instance_ids": {},
+        }
         study = self._studies.setdefault(
             study_id,
             {
@@ -128,21 +169,11 @@ class Catalogue:
             },
         )
         study["series_ids"][series_id] = None
-        series = self._series.setdefault(
-            series_id,
-            {
-                "id": series_id,
-                "patient_uid": patient_uid,
-                "study_instance_uid": study_uid,
-                "series_instance_uid": series_uid,
-                "metadata": of_study | _values(header, _SERIES_KEYWORDS),
-                "instance_ids": {},
-            },
+        patient = self._patients.setdefault(
+            patient_id, {"id": patient_id, "patient_uid": patient_uid, "metadata": of_patient, "study_ids": {}}
         )
-        series["instance_ids"][instance_id] = None
-        instance = Instance(id=instance_id, sop_instance_uid=sop_uid, size_bytes=size_bytes)
-        self._instances[instance_id] = (series_id, instance, content)
-        return None
+        patient["study_ids"][study_id] = None
+        return series_id
 
     def series_files(self) -> dict[str, list[Path]]:
         """Gives the files of each series by SeriesInstanceUID, in the order in which they were found."""
@@ -234,14 +265,12 @@ def catalogue_files(
     catalogue = Catalogue()
     for path in paths:
         try:
-            header = reader.header(path)
+            reason = catalogue.add_file(path, reader)
         except InvalidSeriesError:
-            catalogue.reject(_what_else(path), path)
+            reason = _what_else(path)
         except OSError:
-            catalogue.reject("cannot be opened", path)
-        else:
-            reason = catalogue.add(header, path, path.stat().st_size)
-            if reason:
-                catalogue.reject(reason, path)
+            reason = "cannot be opened"
+        if reason:
+            catalogue.reject(reason, path)
         advance()
     return catalogue

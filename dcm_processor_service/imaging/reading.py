@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.tag import BaseTag
 
+    from dcm_processor_service.ports import Glance
+
 __all__ = [
     "InstanceFile",
     "PixelLocation",
@@ -234,6 +236,12 @@ class PydicomReader:
             ('CT', False)
         """
         return read_header(path)
+
+    def glance(self, path: Path) -> Glance | None:
+        """Says whose a file is, in a fraction of the time that :meth:`header` takes; None where only that tells."""
+        from dcm_processor_service.imaging.scan import glance
+
+        return glance(path)
 
     def order(self, paths: Sequence[Path]) -> list[Path]:
         """Gives the files of one series in slice order.

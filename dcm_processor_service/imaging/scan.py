@@ -20,11 +20,12 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from dcm_processor_service.imaging.attributes import ScannedElement, ScannedHeader
 from dcm_processor_service.imaging.reading import InstanceFile, PixelLocation, read_instance
 from dcm_processor_service.imaging.vendor import PRIVATE_TAGS
+from dcm_processor_service.ports import Glance
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SCANNED_KEYWORDS", "scan_instance"]
+__all__ = ["SCANNED_KEYWORDS", "SharedElements", "glance", "scan_instance"]
 
 SCANNED_KEYWORDS = (
     "AcquisitionNumber",
@@ -50,9 +51,14 @@ SCANNED_KEYWORDS = (
     "ImageType",
     "InstanceNumber",
     "InversionTime",
+    "IssuerOfPatientID",
     "KVP",
     "Modality",
     "NumberOfFrames",
+    "PatientBirthDate",
+    "PatientID",
+    "PatientName",
+    "PatientSex",
     "PhotometricInterpretation",
     "PixelRepresentation",
     "PixelSpacing",
@@ -69,6 +75,7 @@ SCANNED_KEYWORDS = (
     "SeriesNumber",
     "SliceThickness",
     "SpacingBetweenSlices",
+    "SpecificCharacterSet",
     "StackID",
     "StudyInstanceUID",
     "TemporalPositionIdentifier",
@@ -76,6 +83,17 @@ SCANNED_KEYWORDS = (
     "Units",
     "WindowCenter",
     "WindowWidth",
+)
+# whose a file is, and how that is written
+_IDENTITY = (
+    "SpecificCharacterSet",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
 )
 # the element that ends a header, and those that this scanner leaves to pydicom
 _PIXELS, _LEFT_TO_PYDICOM, _PHILIPS_FRAME = -1, -2, 0x2005140F
@@ -130,10 +148,24 @@ def scan_instance(path: Path, shared: SharedElements | None = None) -> InstanceF
     Raises:
         InvalidSeriesError: The file is no DICOM file, or ends inside its header.
     """
+    return _scanned(path, {} if shared is None else shared) or read_instance(path)
+
+
+def glance(path: Path) -> Glance | None:
+    """Says whose a file is, where that is plain to see; None where only the whole header tells, or nothing does."""
+    found = _scanned(path, {})
+    if found is None or not isinstance(found.header, ScannedHeader):
+        return None
+    elements = found.header.elements
+    belongs_to = tuple(elements[name].content if name in elements else b"" for name in _IDENTITY)
+    return Glance(found.sop_instance_uid, belongs_to)
+
+
+def _scanned(path: Path, shared: SharedElements) -> InstanceFile | None:
     try:
-        return _scan(path, {} if shared is None else shared)
+        return _scan(path, shared)
     except (_GivesWayError, struct_error, OSError, IndexError, ValueError):
-        return read_instance(path)
+        return None
 
 
 def _scan(path: Path, shared: SharedElements) -> InstanceFile:

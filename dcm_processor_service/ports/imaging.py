@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydicom import Dataset
@@ -19,6 +19,7 @@ __all__ = [
     "DicomReader",
     "Engine",
     "FileFormats",
+    "Glance",
     "NiftiConverter",
     "NiftiFiles",
     "NiftiVolume",
@@ -48,8 +49,19 @@ class FileFormats(Protocol):
         """
 
 
+class Glance(NamedTuple):
+    """What a quick look at a DICOM file tells."""
+
+    sop_instance_uid: str
+    belongs_to: Hashable
+    """The same for files of one series of one patient whose headers say so in the same words; nothing to show."""
+
+
 class DicomReader(Protocol):
     """Reads DICOM files; ordinary functions, which the facade offloads."""
+
+    def glance(self, path: Path) -> Glance | None:
+        """Says whose a file is, where that is plain to see; None where only the header tells."""
 
     def header(self, path: Path) -> Dataset:
         """Reads a file up to its pixel data.

@@ -110,6 +110,43 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     assert result.instance_count + len(catalogue.faulty) == len(files_below(tmp_path))
 
 
+class WholeHeaders(PydicomReader):
+    """A reader to which nothing is plain to see."""
+
+    def glance(self, path: Path) -> None:
+        assert path.is_file()
+
+
+def test_a_glance_files_as_whole_headers_do(tmp_path: Path) -> None:
+    save(make_series(1, slices=3, PatientName="Müller^Änne", SpecificCharacterSet="ISO_IR 192"), tmp_path / "a")
+    save(make_series(2, slices=3, PatientName="Müller^Änne", SpecificCharacterSet="ISO_IR 100"), tmp_path / "b")
+    save(make_series(3, slices=2, PatientID=""), tmp_path / "c")
+    for number, dataset in enumerate(make_series(4, slices=4)):  # one series UID, two patients
+        dataset.PatientID = f"P{number % 2}"
+        save([dataset], tmp_path / "d" / str(number))
+    paths = files_below(tmp_path)
+    quick, slow = catalogue_files(paths, PydicomReader()), catalogue_files(paths, WholeHeaders())
+    assert quick.series_files() == slow.series_files()
+    result = filed(quick)
+    assert result == filed(slow)
+    assert len(result.patients) == 4
+    assert result.instance_count == 12
+
+
+def test_only_the_first_file_of_a_series_is_read_as_a_whole(tmp_path: Path) -> None:
+    read: list[Path] = []
+
+    class Noting(PydicomReader):
+        def header(self, path: Path) -> Dataset:
+            read.append(path)
+            return super().header(path)
+
+    save(make_series(1, slices=5), tmp_path / "a")
+    save(make_series(2, slices=5), tmp_path / "b")
+    assert len(catalogue_files(files_below(tmp_path), Noting()).series_files()) == 2
+    assert len(read) == 2
+
+
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
 def test_a_file_without_its_identity_is_not_filed(keyword: str) -> None:
     (dataset,) = make_series(slices=1)
