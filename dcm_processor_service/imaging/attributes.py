@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from enum import Enum, auto
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -187,7 +188,7 @@ def texts(header: Header, keyword: str) -> tuple[str, ...]:
     value = _value(header, keyword)
     if value is None or value == "":
         return ()
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
+    if isinstance(value, str) or not isinstance(value, Sequence):  # the parts of a person's name are one value
         value = (value,)
     return tuple(str(part).strip(" \0") for part in value)
 
