@@ -105,7 +105,7 @@ def _scratch(settings: RuntimeSettings) -> Iterator[Scratch]:
 
 
 def _reader() -> DicomReader:
-    from dcm_processor_service.imaging.reading import PydicomReader
+    from dcm_processor_service.imaging.reader import PydicomReader
 
     return PydicomReader()
 

@@ -22,7 +22,8 @@ from dicom2nifti.exceptions import ConversionValidationError
 
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError, UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.nifti_file import nifti_stem, sidecar_path, smallest_exact, write_nifti
-from dcm_processor_service.imaging.reading import PydicomReader, contained
+from dcm_processor_service.imaging.reader import PydicomReader
+from dcm_processor_service.imaging.reading import contained
 from dcm_processor_service.ports import NiftiFiles, NiftiVolume
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.imaging.reading import PydicomReader
+from dcm_processor_service.imaging.reader import PydicomReader
 from dcm_processor_service.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
 from dcm_processor_service.testing import synthetic_series
 

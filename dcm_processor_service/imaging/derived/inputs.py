@@ -14,7 +14,7 @@ from dcm_processor_service.errors import DerivedObjectError, InvalidSeriesError
 from dcm_processor_service.imaging.attributes import text
 from dcm_processor_service.imaging.derived.source import SourceSeries
 from dcm_processor_service.imaging.geometry import convert_frame
-from dcm_processor_service.imaging.reading import PydicomReader
+from dcm_processor_service.imaging.reader import PydicomReader
 from dcm_processor_service.imaging.volume import Volume
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import numpy as np
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.attributes import integer, item, items, number, numbers, text
 from dcm_processor_service.imaging.geometry import cluster_positions, slice_normal, stack_affine, stack_geometry
-from dcm_processor_service.imaging.reading import contained, temporal_key
+from dcm_processor_service.imaging.reader import temporal_key
+from dcm_processor_service.imaging.reading import contained
 from dcm_processor_service.models.derived import StudyIdentity
 
 if TYPE_CHECKING:
