@@ -15,7 +15,7 @@ import dcm_processor_service
 PACKAGE = Path(dcm_processor_service.__file__).parent
 HEAVY = [
     *("bson", "dcm2niix", "dicom2nifti", "gridfs", "highdicom", "isal", "motor", "nibabel", "numpy", "PIL"),
-    *("pydicom", "pymongo", "pynetdicom", "scipy"),
+    *("monai", "pydicom", "pymongo", "pynetdicom", "scipy", "SimpleITK", "torch"),
 ]
 
 VALUES = "errors models codec ports _blocking"
@@ -45,7 +45,7 @@ MAY_IMPORT_ADAPTERS = ("container", "stores", *ADAPTERS)
 LIBRARIES: dict[str, set[str]] = {
     "backends.mongo.asynchronous": {"motor", "pymongo", "bson", "gridfs"},
     "backends.mongo": {"pymongo", "bson", "gridfs"},
-    "imaging": {*HEAVY} - {"motor", "pymongo", "bson", "gridfs", "pynetdicom"},
+    "imaging": {*HEAVY} - {"motor", "pymongo", "bson", "gridfs", "pynetdicom", "SimpleITK", "monai", "torch"},
     "dicom_network": {"pydicom", "pynetdicom", "numpy", "PIL", "isal"},
     "fake_pacs": {"pydicom", "pynetdicom", "numpy", "PIL", "isal"},
 }

@@ -15,6 +15,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+from pydicom.pixels.processing import apply_rescale
 from pydicom.uid import SegmentationStorage
 
 ROOT = Path(__file__).parent.parent
@@ -78,6 +79,21 @@ def test_a_study_job_reads_what_the_series_jobs_found(tmp_path: Path) -> None:
     mask = nibabel.Nifti1Image.from_bytes(gzip.decompress(files["mask.nii.gz"].read_bytes()))
     found_ml = np.asarray(mask.dataobj).sum() * np.prod(mask.header.get_zooms()) / 1000
     assert found_ml == pytest.approx(series["result"]["volume_ml"], rel=1e-5)
+
+
+def test_simpleitk_smooths_a_series_on_its_own_slices(tmp_path: Path) -> None:
+    found = run_json("run examples/simpleitk_smoothing.py --sample --param iterations=3", tmp_path)
+    assert found["result"]["slices"] == 5
+    assert found["result"]["mean_change"] > 0
+    files = {entry["name"]: Path(entry["path"]) for entry in found["files"]}
+    image = nibabel.Nifti1Image.from_bytes(gzip.decompress(files["smoothed.nii.gz"].read_bytes()))
+    slices = [pydicom.dcmread(path) for name, path in files.items() if name.endswith(".dcm")]
+    slices.sort(key=lambda ds: float(ds.ImagePositionPatient[2]))
+    stored = np.stack([apply_rescale(ds.pixel_array, ds).T for ds in slices], axis=2)
+    np.testing.assert_array_equal(stored, np.asarray(image.dataobj))
+    overview = nibabel.Nifti1Image.from_bytes(gzip.decompress(files["overview.nii.gz"].read_bytes()))
+    assert overview.header.get_zooms()[:3] == (2.0, 2.0, 2.0)
+    np.testing.assert_allclose(overview.affine[:3, 3], image.affine[:3, 3], atol=1e-4)
 
 
 def test_an_asynchronous_callback_says_what_the_series_is(tmp_path: Path) -> None:

@@ -7,11 +7,10 @@ at the edge alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import nibabel as nib
 import numpy as np
 
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedValueError
@@ -20,7 +19,12 @@ from dcm_processor_service.imaging.geometry import axis_codes, convert_frame
 if TYPE_CHECKING:
     import os
 
-    from numpy.typing import NDArray
+    import nibabel as nib
+    import SimpleITK
+    import torch
+    from monai.data.meta_tensor import MetaTensor
+    from nibabel.spatialimages import SpatialImage
+    from numpy.typing import DTypeLike, NDArray
     from pydicom import Dataset
 
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
@@ -33,7 +37,6 @@ __all__ = ["DisplayWindow", "Rescale", "SliceSource", "Volume"]
 
 _SPATIAL_AXES = 3
 _SHEAR_TOLERANCE = 1e-4
-_LARGEST_NIFTI_INTEGER_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -174,21 +177,64 @@ class Volume:
         spacing = (spacing_mm,) * 3 if isinstance(spacing_mm, int | float) else spacing_mm
         return resample(self, spacing, interpolation)
 
-    def like(self, array: NDArray[Any]) -> Volume:
-        """Gives another array in this volume's place, such as a mask or a result computed from it.
+    def like(self, image: NDArray[Any] | SpatialImage | SimpleITK.Image | torch.Tensor) -> Volume:
+        """Gives what was computed from this volume, such as a mask, as a volume of the same series.
 
-        A 3D array on a 4D volume keeps the sources of the first volume.
+        An array (i, j, k[, t]) and a plain tensor (channel, i, j, k) take this volume's place. An image of nibabel or
+        SimpleITK and a MetaTensor of MONAI say where they lie: on this volume's grid, to a thousandth of a voxel, the
+        result keeps the sources of the slices; on another grid, as after resampling or cropping, it lies there and has
+        none. A 3D result of a 4D volume keeps the sources of the first volume.
 
         Raises:
-            UnsupportedValueError: The array has another shape.
+            UnsupportedValueError: An array has another shape; an image has lost its place, or has a batch or several
+                numbers a voxel.
+
+        Example:
+            >>> volume = Volume(np.zeros((4, 3, 2), np.int16), np.diag([0.5, 0.5, 2.0, 1.0]))
+            >>> volume.like(volume.array > 0).array.dtype
+            dtype('bool')
         """
-        if array.shape[:3] != self.shape[:3] or array.ndim not in {3, 4}:
-            raise UnsupportedValueError(
-                f"the array has shape {array.shape}, the volume {self.shape}: resample it first"
-            )
-        volumes = array.shape[3] if array.ndim > _SPATIAL_AXES else 1
-        sources = self.sources[:volumes] if len(self.sources) >= volumes else ()
-        return replace(self, array=array, sources=sources, rescale=Rescale(), display_window=None)
+        from dcm_processor_service.imaging.interop import volume_like
+
+        return volume_like(self, image)
+
+    def to_sitk(self) -> SimpleITK.Image:
+        """Gives the volume as a SimpleITK image, a copy, for ``sitk.Resample(volume.to_sitk(), …)`` and its filters.
+
+        Origin, spacing and direction are LPS mm, as SimpleITK counts them. A 4D volume becomes a 4D image, whose fourth
+        spacing is the time step in seconds (1 where that is not known); filters of three axes take
+        ``image[:, :, :, t]``. :meth:`like` takes the result back. Needs the extra ``simpleitk``.
+
+        Raises:
+            ConfigurationError: SimpleITK is not installed.
+            UnsupportedValueError: The axes are not at right angles, or the array holds no numbers.
+
+        Example:
+            >>> volume = Volume(np.zeros((4, 3, 2), np.int16), np.diag([0.5, 0.5, 2.0, 1.0]))
+            >>> volume.to_sitk().GetSpacing()
+            (0.5, 0.5, 2.0)
+        """
+        from dcm_processor_service.imaging.interop import to_sitk
+
+        image: SimpleITK.Image = to_sitk(self)
+        return image
+
+    def to_monai(self, dtype: DTypeLike | None = "float32") -> MetaTensor:
+        """Gives the volume as a MetaTensor of MONAI, a copy, as ``LoadImage(ensure_channel_first=True)`` gives a file.
+
+        Its shape is (channel, i, j, k) with one channel, or with one for each volume of a 4D series. Its affine is RAS
+        mm. :meth:`like` takes the result back. Needs the extra ``monai``.
+
+        Args:
+            dtype: Of the tensor; None for the array's own.
+
+        Raises:
+            ConfigurationError: MONAI is not installed.
+        """
+        from dcm_processor_service.imaging.interop import to_monai
+
+        tensor: MetaTensor = to_monai(self, dtype)
+        return tensor
 
     def window(self, center: float | None = None, width: float | None = None) -> NDArray[np.uint8]:
         """Gives display values 0 to 255 through a linear window (PS3.3, section C.11.2.1.2.1).
@@ -224,7 +270,9 @@ class Volume:
             InvalidNameError: The file name ends in neither.
             NiftiConversionError: The file cannot be written.
         """
-        image = self._nifti_image()
+        from dcm_processor_service.imaging.interop import to_nifti_image
+
+        image = to_nifti_image(self)
         if path is None:
             return image
         from dcm_processor_service.imaging.sidecar import write_with_sidecar
@@ -237,17 +285,6 @@ class Volume:
 
         return preview_volume(self, mask, layout=layout)
 
-    def _nifti_image(self) -> nib.nifti1.Nifti1Image:
-        affine = self.affine("RAS")
-        image = nib.nifti1.Nifti1Image(_nifti_array(self.array), affine)
-        image.header.set_xyzt_units("mm", "sec")
-        image.set_sform(affine, code=1)
-        # the qform holds a rotation alone: for sheared axes its code says that it does not count (NIfTI-1, method 3)
-        image.set_qform(affine, code=0 if self.is_sheared else 1)
-        if self.array.ndim > _SPATIAL_AXES and self.volume_step_s:
-            image.header.set_zooms((*image.header.get_zooms()[:3], self.volume_step_s))
-        return image
-
     def source(self, index: int, volume: int = 0) -> SliceSource:
         """Gives the DICOM frame of one slice: ``index`` counts along ``slice_axis``.
 
@@ -257,20 +294,3 @@ class Volume:
         if not self.sources:
             raise InvalidSeriesError("this volume's slices have no single source: it was resampled or made anew")
         return self.sources[volume][index]
-
-
-def _nifti_array(array: NDArray[Any]) -> NDArray[Any]:
-    """Gives the array in a type that NIfTI programs read, without a copy where it already is."""
-    kind, size = array.dtype.kind, array.dtype.itemsize
-    if kind == "b":
-        return array.view(np.uint8)
-    if kind == "f":
-        return array.astype(np.float32) if size < np.dtype(np.float32).itemsize else array
-    if kind not in "iu":
-        raise UnsupportedValueError(f"NIfTI holds numbers, not {array.dtype}: convert the array first")
-    if size <= _LARGEST_NIFTI_INTEGER_BYTES:
-        return array
-    narrow = array.astype(np.int32)
-    if not np.array_equal(narrow, array):
-        raise UnsupportedValueError("the array's integers exceed 32 bits, which few NIfTI programs read: use float32")
-    return narrow
