@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.codec import check_name
+from dcm_processor_service.contact_sheets import draw_sheets, sheet_names
 from dcm_processor_service.container import Container, opened
 from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.errors import ConfigurationError, InvalidNameError
@@ -57,6 +58,8 @@ class LocalRun:
     data: tuple[tuple[str, Any], ...]
     files: tuple[StoredFile, ...]
     folder: Path
+    sheets: tuple[Path, ...] = ()
+    """Contact sheets of the NIfTI files, or of the series where there are none."""
 
     @property
     def subject_label(self) -> str:
@@ -125,8 +128,11 @@ class Workspace:
         job_name: str,
         params: dict[str, Any],
         peer: Peer | None = None,
+        preview: bool = True,
     ) -> LocalRun:
         """Runs a callback as the job of one subject, and puts the files it wrote into a folder of its own.
+
+        With ``preview``, contact sheets lie beside them.
 
         Raises:
             ConfigurationError: The job's name cannot be the name of a folder.
@@ -160,7 +166,9 @@ class Workspace:
             files = tuple(session.files.list())
             for stored in files:
                 session.files.get(stored.name, folder / stored.name)
-            return LocalRun(finished, outcome, tuple(session.data.items()), files, folder)
+            names = [stored.name for stored in files]
+            sheets = draw_sheets(container, subject, names, folder) if preview else ()
+            return LocalRun(finished, outcome, tuple(session.data.items()), files, folder, sheets)
 
     def _clear(self, settings: RuntimeSettings, folder: Path) -> None:
         """Removes what an earlier run of the job left, so that nothing stale passes for this run's output."""
@@ -168,9 +176,11 @@ class Workspace:
             session = container.session()
             for name in session.data:
                 session.data.delete(name)
-            for stored in session.files.list():
-                (folder / stored.name).unlink(missing_ok=True)
-                session.files.delete(stored.name)
+            names = [stored.name for stored in session.files.list()]
+            for name in (*names, *sheet_names(names)):
+                (folder / name).unlink(missing_ok=True)
+            for name in names:
+                session.files.delete(name)
 
     def _make_job(self, subject: Patient | Study | Series, filed: Filed, job_name: str, params: dict[str, Any]) -> Job:
         session_id = platform_id("session", subject.patient_uid)

@@ -48,6 +48,7 @@ def run(
     ] = None,
     workspace: Annotated[Path, typer.Option(help="Folder for the store and the results")] = Path("dcm-workspace"),
     job_name: Annotated[str, typer.Option(help="Name of the job, by which later jobs read its output")] = "",
+    preview: Annotated[bool, typer.Option(help="Draw a contact sheet of each NIfTI file, or of the series")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each job")] = False,
     show_files: Annotated[bool, typer.Option("--show-files", help="Name the files that were left out")] = False,
 ) -> None:
@@ -66,7 +67,7 @@ def run(
             place.add_peer(known)
         filed = _ingest(place, _sources(dicom, sample=sample), show_files=show_files)
         name = job_name or default_job_name(callback)
-        runs = _run_all(place, function, _subjects(filed, event), filed, name, params, peers)
+        runs = _run_all(place, function, _subjects(filed, event), filed, name, params, peers, preview=preview)
     for one in runs:
         if emit is not None:
             emit(_as_json(one))
@@ -155,6 +156,8 @@ def _run_all(
     job_name: str,
     params: dict[str, Any],
     peers: list[Peer],
+    *,
+    preview: bool,
 ) -> list[LocalRun]:
     runs = []
     with progress_bar(error_console()) as progress:
@@ -162,7 +165,11 @@ def _run_all(
         for subject in subjects:
             progress.update(task, description=f"running {job_name} on {describe(subject)}")
             sender = peers[0] if peers else None
-            runs.append(place.run(function, subject, filed=filed, job_name=job_name, params=params, peer=sender))
+            runs.append(
+                place.run(
+                    function, subject, filed=filed, job_name=job_name, params=params, peer=sender, preview=preview
+                )
+            )
             progress.advance(task)
     return runs
 
@@ -178,7 +185,9 @@ def _print_run(one: LocalRun, console: Console) -> None:
         table.add_row(f"data  {name}", _shown(value))
     for stored in one.files:
         table.add_row(f"file  {stored.name}", f"{stored.size_bytes:,} bytes, {stored.content_type}")
-    if one.files:
+    for sheet in one.sheets:
+        table.add_row("picture", str(sheet.relative_to(one.folder)))
+    if one.files or one.sheets:
         table.add_row("files in", str(one.folder))
     if one.outcome.result is not None:
         table.add_row("returned", _shown(one.outcome.result))
@@ -213,5 +222,6 @@ def _as_json(one: LocalRun) -> dict[str, Any]:
             }
             for stored in one.files
         ],
+        "pictures": [str(sheet) for sheet in one.sheets],
         **one.outcome.as_json(),
     }

@@ -9,7 +9,7 @@ from dcm_processor_service.imaging.inspect import inspect_series
 from dcm_processor_service.imaging.native import read_volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from dcm_processor_service.imaging.volume import Volume
@@ -35,6 +35,12 @@ class NativeVolumeReader:
         from dcm_processor_service.imaging.preview import preview_series  # loads Pillow
 
         return preview_series(paths)
+
+    def preview_results(self, niftis: Sequence[Path], series: Sequence[Path]) -> Iterator[bytes | None]:
+        """Draws contact sheets of results."""
+        from dcm_processor_service.imaging.overlay import preview_results  # loads Pillow
+
+        return preview_results(niftis, series)
 
 
 class EngineConverter:

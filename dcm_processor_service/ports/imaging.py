@@ -159,6 +159,9 @@ class VolumeReader(Protocol):
             InvalidSeriesError: The series holds no image that can be shown.
         """
 
+    def preview_results(self, niftis: Sequence[Path], series: Sequence[Path]) -> Iterator[bytes | None]:
+        """Draws a contact sheet of each NIfTI file, labels over the series that they were made from; None of others."""
+
 
 class ObjectMaker(Protocol):
     """Makes DICOM objects from results; ordinary functions, which the facade offloads.

@@ -88,7 +88,7 @@ def test_nothing_of_an_earlier_run_passes_for_this_ones_output(place: Workspace,
     assert again.data == ()
     assert [stored.name for stored in again.files] == ["out/x.txt"]
     assert (folder / "out" / "x.txt").read_bytes() == b"2"
-    assert sorted(path.name for path in folder.iterdir()) == ["note of the user.txt", "out"]
+    assert sorted(path.name for path in folder.iterdir()) == ["note of the user.txt", "out", "series.preview.png"]
 
 
 def test_results_in_the_scanned_folder_are_no_scans(scans: Path) -> None:

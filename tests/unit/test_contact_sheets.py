@@ -1,0 +1,124 @@
+"""What a run shows: labels over the scan, other images by themselves, the scan where nothing was written."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from dcm_processor_service import RuntimeContext  # noqa: TC001 annotations of callbacks are read when they run
+from dcm_processor_service.imaging.native import read_volume
+from dcm_processor_service.imaging.overlay import preview_results
+from dcm_processor_service.imaging.preview import preview_series, preview_volume
+from dcm_processor_service.imaging.volume import Volume
+from dcm_processor_service.local import Workspace
+from tests.unit.imaging.synthetic import Recipe, single_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dcm_processor_service.local import LocalRun
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> list[Path]:
+    (tmp_path / "scan").mkdir()
+    return single_frame(Recipe(columns=24, rows=20, slices=8, rescale=("1", "-1024")), tmp_path / "scan")
+
+
+def run(tmp_path: Path, function: Callable[[RuntimeContext], Any], **more: Any) -> LocalRun:
+    place = Workspace(tmp_path / "work")
+    filed, _catalogue = place.ingest([tmp_path / "scan"])
+    return place.run(function, filed.series[0], filed=filed, job_name="show", params={}, **more)
+
+
+def mask_of(volume: Volume) -> np.ndarray[Any, Any]:
+    mask = np.zeros(volume.shape, np.uint8)
+    mask[5:12, 5:12, 2:6] = 1
+    return mask
+
+
+def write_mask(ctx: RuntimeContext) -> None:
+    volume = ctx.session.dicom.get_series().volume()
+    ctx.session.files.save("masks/mask.nii.gz", volume.like(mask_of(volume)).to_nifti())
+    ctx.session.files.save("image.nii", volume.to_nifti())
+
+
+def test_labels_lie_over_the_scan_and_images_stand_by_themselves(tmp_path: Path, scan: list[Path]) -> None:
+    result = run(tmp_path, write_mask)
+    volume = read_volume(scan)
+    assert {sheet.relative_to(result.folder) for sheet in result.sheets} == {
+        Path("masks/mask.preview.png"),
+        Path("image.preview.png"),
+    }
+    assert (result.folder / "masks/mask.preview.png").read_bytes() == preview_volume(volume, mask_of(volume))
+    bare = preview_volume(Volume(volume.array, volume.affine_lps))
+    assert pixels((result.folder / "image.preview.png").read_bytes()) == pixels(bare)
+
+
+def pixels(picture: bytes) -> bytes:
+    return Image.open(io.BytesIO(picture)).tobytes()
+
+
+def test_a_job_that_wrote_no_image_shows_its_scan(tmp_path: Path, scan: list[Path]) -> None:
+    result = run(tmp_path, lambda ctx: ctx.session.data.set("value", 1))
+    assert [sheet.name for sheet in result.sheets] == ["series.preview.png"]
+    assert result.sheets[0].read_bytes() == preview_series(scan)
+
+
+@pytest.mark.usefixtures("scan")
+def test_pictures_of_an_earlier_run_go_and_none_are_drawn_when_none_are_wanted(tmp_path: Path) -> None:
+    drawn = run(tmp_path, write_mask).sheets
+    again = run(tmp_path, lambda ctx: ctx.session.data.set("value", 1), preview=False)
+    assert again.sheets == ()
+    assert not [sheet for sheet in drawn if sheet.exists()]
+    run(tmp_path, lambda ctx: ctx.session.data.set("value", 1))
+    run(tmp_path, write_mask, preview=False)
+    assert not list((tmp_path / "work").rglob("*.png"))
+
+
+@pytest.mark.usefixtures("scan")
+def test_a_file_of_the_jobs_own_stays_and_what_is_no_image_has_no_picture(tmp_path: Path) -> None:
+    def callback(ctx: RuntimeContext) -> None:
+        write_mask(ctx)
+        ctx.session.files.put("image.preview.png", b"the job's own")
+        ctx.session.files.put("broken.nii.gz", b"no NIfTI")
+
+    result = run(tmp_path, callback)
+    assert [sheet.name for sheet in result.sheets] == ["mask.preview.png"]
+    assert (result.folder / "image.preview.png").read_bytes() == b"the job's own"
+
+
+@pytest.mark.usefixtures("scan")
+def test_a_callback_that_failed_shows_its_scan_as_well(tmp_path: Path) -> None:
+    def callback(_ctx: RuntimeContext) -> None:
+        raise ValueError
+
+    result = run(tmp_path, callback)
+    assert not result.outcome.ok
+    assert [sheet.name for sheet in result.sheets] == ["series.preview.png"]
+
+
+@pytest.mark.parametrize("change", ["elsewhere", "many values", "negative", "fractions"])
+def test_what_is_no_mask_of_this_scan_is_drawn_by_itself(tmp_path: Path, scan: list[Path], change: str) -> None:
+    volume = read_volume(scan)
+    array, affine = mask_of(volume).astype(np.int16), volume.affine("RAS")
+    if change == "elsewhere":
+        affine[0, 3] += 5
+    elif change == "many values":
+        array = (np.arange(array.size) % 200).reshape(array.shape).astype(np.int16)
+    elif change == "negative":
+        array -= 1
+    if change == "fractions":
+        image = nib.nifti1.Nifti1Image(array.astype(np.float32) / 2, affine)
+    else:
+        image = nib.nifti1.Nifti1Image(array, affine)
+    nib.save(image, tmp_path / "x.nii")
+    [over], [alone] = preview_results([tmp_path / "x.nii"], scan), preview_results([tmp_path / "x.nii"], [])
+    assert over is not None
+    assert over == alone
