@@ -6,8 +6,6 @@ import gzip
 import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,8 @@ import pytest
 from pydicom.pixels.processing import apply_rescale
 from pydicom.uid import SegmentationStorage
 
-ROOT = Path(__file__).parent.parent
+from tests.command_line import ROOT, run_here, run_process
+
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
@@ -27,28 +26,21 @@ def test_the_command_in_the_docstring_works(path: Path, tmp_path: Path) -> None:
     commands = re.findall(r"^    (dcm-processor-service .*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert commands, f"{path.name} does not say how to run it"
     for command in commands:
-        arguments = shlex.split(command)[1:]
-        ran = subprocess.run(
-            [sys.executable, "-m", "dcm_processor_service", *arguments, "--workspace", str(tmp_path), "--json"],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-        )
-        assert ran.returncode == 0, ran.stderr
+        ran = run_here(*shlex.split(command)[1:], "--workspace", tmp_path, "--json")
+        assert ran.code == 0, ran.stderr
         assert all(json.loads(line)["exit_code"] == 0 for line in ran.stdout.splitlines())
 
 
+def run_json(arguments: str, workspace: Path) -> dict[str, Any]:
+    ran = run_process(*shlex.split(arguments), "--json", "--workspace", workspace)
+    assert ran.code == 0, ran.stderr
+    (line,) = ran.stdout.splitlines()
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
 def test_the_series_report_says_what_is_in_the_series(tmp_path: Path) -> None:
-    command = ["run", "examples/series_report.py", "--sample", "--json", "--workspace"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "dcm_processor_service", *command, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
-    (report,) = [json.loads(line) for line in ran.stdout.splitlines()]
+    report = run_json("run examples/series_report.py --sample", tmp_path)
     assert report["result"] == {"slice_count": 5}
     assert report["data"]["modality"] == "CT"
     numbers = [entry["instance_number"] for entry in report["data"]["slices"]]
@@ -57,14 +49,6 @@ def test_the_series_report_says_what_is_in_the_series(tmp_path: Path) -> None:
     files = {entry["name"]: Path(entry["path"]) for entry in report["files"]}
     assert set(files) == {"slices.json", "volume.nii.gz"}
     assert files["volume.nii.gz"].read_bytes()[:2] == b"\x1f\x8b"
-
-
-def run_json(arguments: str, workspace: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "dcm_processor_service", *shlex.split(arguments), "--json", "--workspace"]
-    ran = subprocess.run([*command, str(workspace)], capture_output=True, text=True, check=True, cwd=ROOT)
-    (line,) = ran.stdout.splitlines()
-    found: dict[str, Any] = json.loads(line)
-    return found
 
 
 def test_a_study_job_reads_what_the_series_jobs_found(tmp_path: Path) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dcm_processor_service.env_vars import RuntimeSettings, variable_name
+from tests.command_line import ROOT, run_process
 
-ROOT = Path(__file__).parent.parent
+if TYPE_CHECKING:
+    from pathlib import Path
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FAKES = "from dcm_processor_service.testing import fake_context\n"
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
@@ -28,13 +32,11 @@ def test_the_first_two_blocks_are_a_callback_and_its_test(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("number", range(2, len(BLOCKS)))
-def test_a_later_block_runs(number: int, tmp_path: Path) -> None:
+def test_a_later_block_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "block.py"
     file.write_text("\n".join((BLOCKS[0], FAKES, BLOCKS[number])), encoding="utf-8")
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", file], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert ran.returncode == 0, ran.stderr
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(file), run_name="__main__")
 
 
 def test_the_two_commands_are_one_line_each_and_need_only_venv_and_pip() -> None:
@@ -45,14 +47,8 @@ def test_the_two_commands_are_one_line_each_and_need_only_venv_and_pip() -> None
 
 def test_the_callback_runs_from_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "callback.py").write_text(BLOCKS[0], encoding="utf-8")
-    ran = subprocess.run(
-        [sys.executable, "-m", "dcm_processor_service", "run", "callback.py", "--sample", "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert ran.returncode == 0, ran.stderr
+    ran = run_process("run", "callback.py", "--sample", "--json", folder=tmp_path)
+    assert ran.code == 0, ran.stderr
     assert '"brightest"' in ran.stdout
 
 

@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from typer.testing import CliRunner
 
 from dcm_processor_service import Container, Job, RuntimeSettings, opened
 from dcm_processor_service._blocking import run_inline
-from dcm_processor_service.cli.app import app
+from tests.command_line import Ran, run_here, run_process
 
-ROOT = Path(__file__).parents[3]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 SESSION_ID, JOB_ID = "5e" * 12, "0b" * 12
 
 
-def command(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("DCM")}
-    environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    environment |= {f"DCM-PROCESSOR-SERVICE-{name.replace('_', '-')}": value for name, value in variables.items()}
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "dcm_processor_service", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env=environment,
-        timeout=60,
-    )
+def of_worker(**variables: str) -> dict[str, str]:
+    """Variables as the platform's worker spells them."""
+    return {f"DCM-PROCESSOR-SERVICE-{name.replace('_', '-')}": value for name, value in variables.items()}
 
 
-def execute(folder: Path, reference: str = "callback.py", **variables: str) -> tuple[int, dict[str, Any], str]:
+def job_variables(folder: Path, **variables: str) -> dict[str, str]:
     job = {
         "DB_PROVIDER": "sqlite",
         "DB_URL": str(folder / "work"),
@@ -44,30 +31,22 @@ def execute(folder: Path, reference: str = "callback.py", **variables: str) -> t
         "JOB_ID": JOB_ID,
         "JOB_NAME": "segment",
     }
-    ran = command("exec", reference, folder=folder, **(job | variables))
+    return of_worker(**(job | variables))
+
+
+def execute(folder: Path, reference: str = "callback.py", **variables: str) -> tuple[int, dict[str, Any], str]:
+    return recorded(run_process("exec", reference, folder=folder, variables=job_variables(folder, **variables)))
+
+
+def execute_here(folder: Path, reference: str = "callback.py", **variables: str) -> tuple[int, dict[str, Any], str]:
+    return recorded(run_here("exec", reference, folder=folder, variables=job_variables(folder, **variables)))
+
+
+def recorded(ran: Ran) -> tuple[int, dict[str, Any], str]:
     lines = ran.stdout.splitlines()
     assert len(lines) == 1, ran.stdout + ran.stderr
     record: dict[str, Any] = json.loads(lines[0])
-    return ran.returncode, record, ran.stderr
-
-
-def execute_here(folder: Path, monkeypatch: pytest.MonkeyPatch, reference: str = "callback.py") -> tuple[Any, ...]:
-    """The same without a process of its own, which is fast; the standard output is the runner's."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    for name, value in {
-        "DB_PROVIDER": "sqlite",
-        "DB_URL": str(folder / "work"),
-        "SESSION_ID": SESSION_ID,
-        "JOB_ID": JOB_ID,
-    }.items():
-        monkeypatch.setenv(f"DCM_PROCESSOR_SERVICE_{name}", value)
-    result = CliRunner().invoke(app, ["exec", reference], catch_exceptions=False)
-    for name in set(sys.modules) - before:
-        if name.startswith("callback"):
-            del sys.modules[name]
-    return result.exit_code, json.loads(result.stdout), result.stderr
+    return ran.code, record, ran.stderr
 
 
 def write(folder: Path, text: str) -> None:
@@ -122,7 +101,7 @@ def test_an_async_callback_and_its_params(tmp_path: Path) -> None:
         "    return await ctx.session.data.get('x', float)\n",
     )
     assert execute(tmp_path, "callback.py:go")[:2] == (0, {"result": 3.0})
-    assert execute(tmp_path, "callback:go")[:2] == (0, {"result": 3.0})
+    assert execute_here(tmp_path, "callback:go")[:2] == (0, {"result": 3.0})
 
 
 @pytest.mark.parametrize(
@@ -142,10 +121,10 @@ def test_an_async_callback_and_its_params(tmp_path: Path) -> None:
     ],
 )
 def test_a_failing_callback_is_a_record_with_its_traceback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, code: int, kind: str, message: str
+    tmp_path: Path, body: str, code: int, kind: str, message: str
 ) -> None:
     write(tmp_path, f"{HEAD}def run(ctx: RuntimeContext):\n    {body}\n")
-    found, record, errors = execute_here(tmp_path, monkeypatch)
+    found, record, errors = execute_here(tmp_path)
     assert found == code
     assert record["error"]["type"] == kind
     assert message in record["error"]["message"]
@@ -167,11 +146,9 @@ def test_a_failing_callback_is_a_record_with_its_traceback(
         ("import nowhere\n", "callback.py", "No module named 'nowhere'"),
     ],
 )
-def test_what_cannot_be_run_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, reference: str, message: str
-) -> None:
+def test_what_cannot_be_run_is_one_sentence(tmp_path: Path, text: str, reference: str, message: str) -> None:
     write(tmp_path, text)
-    code, record, errors = execute_here(tmp_path, monkeypatch, reference)
+    code, record, errors = execute_here(tmp_path, reference)
     assert code == 2
     assert message in record["error"]["message"]
     assert "\n" not in record["error"]["message"]
@@ -180,8 +157,9 @@ def test_what_cannot_be_run_is_one_sentence(
 
 def test_a_missing_environment_is_one_error_that_names_every_variable(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "def run(ctx: RuntimeContext): ...\n")
-    ran = command("exec", "callback.py", folder=tmp_path, JOB_ID="short", DB_URL="mongodb://u:SECRET@h")
-    assert ran.returncode == 2
+    variables = of_worker(JOB_ID="short", DB_URL="mongodb://u:SECRET@h")
+    ran = run_here("exec", "callback.py", folder=tmp_path, variables=variables)
+    assert ran.code == 2
     record = json.loads(ran.stdout)
     for name in ("DB-PROVIDER is not set", "SESSION-ID is not set", "JOB-ID is malformed"):
         assert name in record["error"]["message"]
@@ -189,12 +167,12 @@ def test_a_missing_environment_is_one_error_that_names_every_variable(tmp_path: 
     assert "Traceback" not in ran.stderr
 
 
-def test_params_that_do_not_fit_name_the_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_params_that_do_not_fit_name_the_field(tmp_path: Path) -> None:
     write(
         tmp_path,
         HEAD + "from pydantic import BaseModel\nclass P(BaseModel):\n    threshold: float\ndef run(p: P): ...\n",
     )
-    code, record, _errors = execute_here(tmp_path, monkeypatch)
+    code, record, _errors = execute_here(tmp_path)
     assert (code, record["error"]["type"]) == (2, "JobNotFoundError")
     settings = RuntimeSettings.without_environment(
         db_provider="sqlite", db_url=str(tmp_path / "work"), session_id=SESSION_ID, job_id=JOB_ID
@@ -203,14 +181,14 @@ def test_params_that_do_not_fit_name_the_field(tmp_path: Path, monkeypatch: pyte
         workspace = container.backend().workspace
         assert workspace is not None
         run_inline(workspace.add_job(Job(id=JOB_ID, session_id=SESSION_ID, name="segment")))
-    code, record, _errors = execute_here(tmp_path, monkeypatch)
+    code, record, _errors = execute_here(tmp_path)
     assert (code, record["error"]["type"]) == (2, "ConfigurationError")
     assert "threshold: Field required" in record["error"]["message"]
 
 
 def test_an_unknown_store_is_one_sentence(tmp_path: Path) -> None:
     write(tmp_path, HEAD + "def run(ctx: RuntimeContext): ...\n")
-    code, record, errors = execute(tmp_path, DB_PROVIDER="oracle")
+    code, record, errors = execute_here(tmp_path, DB_PROVIDER="oracle")
     assert code == 2
     assert "names the store 'oracle'" in record["error"]["message"]
     assert "Traceback" not in errors
@@ -240,6 +218,6 @@ def test_a_database_that_does_not_answer_is_told_by_default_within_seconds(tmp_p
 def test_a_workspace_that_cannot_be_made_may_be_tried_again(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     write(tmp_path, HEAD + "def run(ctx: RuntimeContext):\n    ctx.session.data['x'] = 1\n")
-    code, record, _errors = execute(tmp_path, DB_URL=str(tmp_path / "file" / "work"))
+    code, record, _errors = execute_here(tmp_path, DB_URL=str(tmp_path / "file" / "work"))
     assert code == 3
     assert "cannot be made" in record["error"]["message"]

@@ -7,9 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel
 import numpy as np
@@ -20,18 +18,26 @@ from pydicom.uid import EncapsulatedPDFStorage, ParametricMapStorage, Segmentati
 
 from dcm_processor_service.local import sample_folder
 from dcm_processor_service.testing import FakePacs, synthetic_series
+from tests.command_line import Ran, run_here, run_process
 
-ROOT = Path(__file__).parents[3]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-def run(*arguments: object, expected: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "dcm_processor_service", *map(str, arguments)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert ran.returncode == expected, ran.stderr + ran.stdout
+def as_process(*arguments: object, expected: int = 0) -> Ran:
+    return checked(run_process(*arguments), expected)
+
+
+def here(*arguments: object, expected: int = 0) -> Ran:
+    return checked(run_here(*arguments), expected)
+
+
+def checked(ran: Ran, expected: int) -> Ran:
+    assert ran.code == expected, ran.stderr + ran.stdout
     return ran
 
 
-def lines(ran: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+def lines(ran: Ran) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
@@ -48,7 +54,7 @@ def scans(tmp_path: Path) -> Path:
 
 
 def test_every_series_is_converted_or_refused_with_its_codes(scans: Path, tmp_path: Path) -> None:
-    ran = run("convert", scans, tmp_path / "out", "--json", expected=1)
+    ran = as_process("convert", scans, tmp_path / "out", "--json", expected=1)
     rows = {row["series_instance_uid"]: row for row in lines(ran)}
     assert len(rows) == 2
     refused = next(row for row in rows.values() if "error" in row)
@@ -64,12 +70,12 @@ def test_every_series_is_converted_or_refused_with_its_codes(scans: Path, tmp_pa
 
 
 def test_a_policy_converts_what_strict_refuses(scans: Path, tmp_path: Path) -> None:
-    run("convert", scans, tmp_path / "out", "--policy", "resample", "--plain")
+    here("convert", scans, tmp_path / "out", "--policy", "resample", "--plain")
     assert len(list((tmp_path / "out").glob("*.nii"))) == 2
 
 
 def test_the_reports_are_json_without_a_description(scans: Path) -> None:
-    reports = lines(run("inspect", scans, "--json"))
+    reports = lines(here("inspect", scans, "--json"))
     assert {report["kind"] for report in reports} == {"volume"}
     assert sorted(code["code"] for report in reports for code in report["findings"]) == ["MISSING_SLICES"]
     assert all("description" not in report for report in reports)
@@ -82,7 +88,7 @@ def test_the_page_opens_in_a_browser_without_a_network(scans: Path, tmp_path: Pa
             pytest.fail("no browser in CI: install chromium")
         pytest.skip("no chromium is installed")
     page, picture = tmp_path / "page.html", tmp_path / "page.png"
-    ran = run("inspect", scans, "--html", page)
+    ran = as_process("inspect", scans, "--html", page)
     assert ran.stdout.count("Series ") == 2
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"""(src|href|url)\s*[=(]\s*["'](?!data:)""", text)
@@ -99,12 +105,12 @@ def test_the_page_opens_in_a_browser_without_a_network(scans: Path, tmp_path: Pa
 
 
 def test_results_become_dicom_of_every_kind(tmp_path: Path) -> None:
-    run("convert", sample_folder(), tmp_path)
+    here("convert", sample_folder(), tmp_path)
     (nifti,) = tmp_path.glob("*.nii.gz")
     wanted = ("--like", sample_folder(), "--out")
-    images = lines(run("derive", nifti, *wanted, tmp_path / "image", "--json"))
+    images = lines(as_process("derive", nifti, *wanted, tmp_path / "image", "--json"))
     assert len(images) == 5
-    run("convert", tmp_path / "image", tmp_path / "again")
+    here("convert", tmp_path / "image", tmp_path / "again")
     (again,) = (tmp_path / "again").glob("*.nii.gz")
     before, after = nibabel.nifti1.load(nifti), nibabel.nifti1.load(again)
     assert np.array_equal(np.asarray(before.dataobj), np.asarray(after.dataobj))
@@ -113,37 +119,37 @@ def test_results_become_dicom_of_every_kind(tmp_path: Path) -> None:
         ("seg", ("--segment", "liver=40"), SegmentationStorage),
         ("pm", ("--unit", "mm"), ParametricMapStorage),
     ):
-        (made,) = lines(run("derive", nifti, *wanted, tmp_path / kind, "--kind", kind, *options, "--json"))
+        (made,) = lines(here("derive", nifti, *wanted, tmp_path / kind, "--kind", kind, *options, "--json"))
         assert pydicom.dcmread(made["path"]).SOPClassUID == sop_class
     report = tmp_path / "report.pdf"
     report.write_bytes(b"%PDF-1.4\n%%EOF\n")
-    (made,) = lines(run("pdf", report, *wanted, tmp_path / "pdf", "--title", "Findings", "--json"))
+    (made,) = lines(as_process("pdf", report, *wanted, tmp_path / "pdf", "--title", "Findings", "--json"))
     document = pydicom.dcmread(made["path"])
     assert (document.SOPClassUID, document.DocumentTitle) == (EncapsulatedPDFStorage, "Findings")
 
 
 def test_a_node_is_asked_and_sent_to(scans: Path) -> None:
     with FakePacs() as pacs:
-        assert "answers" in run("echo", pacs.peer.address).stdout
-        assert "CT Image Storage" in run("probe", pacs.peer.address, "--json").stdout
-        records = lines(run("send", scans / "deep", scans / "1.dcm", "--to", pacs.peer.address, "--json"))
+        assert "answers" in as_process("echo", pacs.peer.address).stdout
+        assert "CT Image Storage" in as_process("probe", pacs.peer.address, "--json").stdout
+        records = lines(as_process("send", scans / "deep", scans / "1.dcm", "--to", pacs.peer.address, "--json"))
         assert [record["outcome"] for record in records] == ["stored"] * 6
         assert len(pacs.received) == 6
         address = pacs.peer.address
-    assert "does not answer" in run("echo", address, expected=3).stdout
-    assert "nobody listens" in run("send", scans / "1.dcm", "--to", address, expected=3).stderr
+    assert "does not answer" in here("echo", address, expected=3).stdout
+    assert "nobody listens" in here("send", scans / "1.dcm", "--to", address, expected=3).stderr
 
 
 def test_a_node_of_a_workspace_is_known_by_its_name(tmp_path: Path) -> None:
     place = ("--workspace", tmp_path / "w")
     with FakePacs() as pacs:
-        run("run", "examples/async_report.py", "--sample", "--peer", f"PACS={pacs.peer.address}", *place)
-        (node,) = lines(run("peers", "list", *place, "--json"))
+        here("run", "examples/async_report.py", "--sample", "--peer", f"PACS={pacs.peer.address}", *place)
+        (node,) = lines(as_process("peers", "list", *place, "--json"))
         assert (node["name"], node["port"]) == ("PACS", pacs.peer.port)
-        assert "answers" in run("peers", "echo", "PACS", *place).stdout
-        assert "CT Image Storage" in run("peers", "probe", "PACS", *place, "--json").stdout
-    assert "no DICOM node is named 'CT'; known nodes: PACS" in run("peers", "echo", "CT", *place, expected=1).stderr
-    assert "DB-PROVIDER is not set" in run("peers", "list", expected=2).stderr
+        assert "answers" in as_process("peers", "echo", "PACS", *place).stdout
+        assert "CT Image Storage" in here("peers", "probe", "PACS", *place, "--json").stdout
+    assert "no DICOM node is named 'CT'; known nodes: PACS" in here("peers", "echo", "CT", *place, expected=1).stderr
+    assert "DB-PROVIDER is not set" in as_process("peers", "list", expected=2).stderr
 
 
 @pytest.mark.parametrize(
@@ -159,10 +165,7 @@ def test_a_node_of_a_workspace_is_known_by_its_name(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
-    given = [argument.replace("{sample}", str(sample_folder())) for argument in arguments]
-    ran = subprocess.run(
-        [sys.executable, "-m", "dcm_processor_service", *given], capture_output=True, text=True, check=False, cwd=ROOT
-    )
-    assert ran.returncode in {1, 2}
+    ran = run_here(*(argument.replace("{sample}", str(sample_folder())) for argument in arguments))
+    assert ran.code in {1, 2}
     assert sentence in ran.stderr
     assert "Traceback" not in ran.stderr

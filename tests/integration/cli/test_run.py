@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dcm_processor_service.cli.app import app
-from tests.integration.cli.test_exec import HEAD, command, write
+from tests.command_line import run_process
+from tests.integration.cli.test_exec import HEAD, write
 from tests.unit.test_ingest import make_series, save
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def test_json_is_a_line_for_each_job(scans: Path) -> None:
 def test_json_stays_alone_on_the_standard_output(scans: Path) -> None:
     text = "import os, sys\ndef run():\n    print('printed')\n    os.write(1, b'raw\\n')\n    return 1\n"
     write(scans.parent, text)
-    ran = command("run", "callback.py", "--dicom", str(scans), "--json", folder=scans.parent)
-    assert ran.returncode == 0, ran.stderr
+    ran = run_process("run", "callback.py", "--dicom", scans, "--json", folder=scans.parent)
+    assert ran.code == 0, ran.stderr
     assert [json.loads(line)["result"] for line in ran.stdout.splitlines()] == [1, 1]
     assert ran.stderr.count("printed") == ran.stderr.count("raw") == 2
 
