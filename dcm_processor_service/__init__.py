@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         set_session_data,
         upload_session_file,
     )
-    from dcm_processor_service.env_vars import RuntimeSettings
     from dcm_processor_service.errors import DcmProcessorError
     from dcm_processor_service.imaging.derived import make_pdf_dicom, make_series_dicom, nifti_to_dicom
     from dcm_processor_service.imaging.sidecar import get_simplified_json
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.post_services import run_post_services
     from dcm_processor_service.pre_services import run_pre_services
     from dcm_processor_service.session import AsyncSession, Session
+    from dcm_processor_service.settings import RuntimeSettings
     from dcm_processor_service.worker import entrypoint
 
 __all__ = [
@@ -99,7 +99,7 @@ _HOME = {
     "Patient": "models",
     "Peer": "models",
     "RuntimeContext": "context",
-    "RuntimeSettings": "env_vars",
+    "RuntimeSettings": "settings",
     "Series": "models",
     "Session": "session",
     "StoredFile": "models",

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_
 from pydantic import BaseModel, ValidationError
 
 from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
-from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError, ConfigurationError
 from dcm_processor_service.session import AsyncSession, Session
+from dcm_processor_service.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from types import ModuleType

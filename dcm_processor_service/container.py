@@ -24,7 +24,6 @@ from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.data import AsyncData
 from dcm_processor_service.derive import AsyncDerive
 from dcm_processor_service.dicom import AsyncDicom
-from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.files import AsyncFiles
 from dcm_processor_service.jobs import AsyncCurrentJob, AsyncJobs
 from dcm_processor_service.logs import JobLog, log_fields
@@ -39,6 +38,7 @@ from dcm_processor_service.scrubbing import Scrubber
 from dcm_processor_service.sending import AsyncSending
 from dcm_processor_service.series import SeriesTools
 from dcm_processor_service.session import AsyncSession, Session
+from dcm_processor_service.settings import RuntimeSettings
 from dcm_processor_service.stores import backend_names, backend_opener
 
 if TYPE_CHECKING:

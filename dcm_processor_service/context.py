@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import PrivateAttr
 
-from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -16,12 +16,12 @@ from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.codec import check_name
 from dcm_processor_service.contact_sheets import draw_sheets, sheet_names
 from dcm_processor_service.container import Container, opened
-from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.errors import ConfigurationError, InvalidNameError
 from dcm_processor_service.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, Series, StoredFile, Study
 from dcm_processor_service.results import readable
 from dcm_processor_service.runner import run_callback
+from dcm_processor_service.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping
     from typing import TextIO
 
-    from dcm_processor_service.env_vars import RuntimeSettings
     from dcm_processor_service.scrubbing import Scrubber
+    from dcm_processor_service.settings import RuntimeSettings
 
 __all__ = ["JobLog", "job_logging", "log_fields"]
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dcm_processor_service.callbacks import CallbackFunction
-    from dcm_processor_service.env_vars import RuntimeSettings
     from dcm_processor_service.models import Job
+    from dcm_processor_service.settings import RuntimeSettings
 
 __all__ = ["Outcome", "call", "left_process", "run_callback"]
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.container import AsyncContainer, Container
-from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.ingest import Catalogue
 from dcm_processor_service.models import Job, JobEvent, Patient, Peer, Series, Study
+from dcm_processor_service.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

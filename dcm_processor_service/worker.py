@@ -15,7 +15,6 @@ from dcm_processor_service.callbacks import CALLBACK_ATTRIBUTE
 from dcm_processor_service.cancellation import EXIT_CANCELLED
 from dcm_processor_service.container import Container, opened
 from dcm_processor_service.env_vars import (
-    RuntimeSettings,
     get_db_info,
     get_job_event,
     get_job_id,
@@ -27,6 +26,7 @@ from dcm_processor_service.errors import CallbackFailedError, ConfigurationError
 from dcm_processor_service.job_process import job_process
 from dcm_processor_service.results import readable
 from dcm_processor_service.runner import left_process, run_callback
+from dcm_processor_service.settings import RuntimeSettings
 from dcm_processor_service.stores import job_of_arguments
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dcm_processor_service.env_vars import RuntimeSettings, variable_name
+from dcm_processor_service.env_vars import variable_name
+from dcm_processor_service.settings import RuntimeSettings
 from tests.command_line import ROOT, run_process
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from dcm_processor_service.cli.console import (
     sentences,
 )
 from dcm_processor_service.container import Container, opened
-from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.ingest import files_below, platform_id
 from dcm_processor_service.models import Peer, SendOptions
+from dcm_processor_service.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ from gridfs import GridFSBucket
 
 from dcm_processor_service import AsyncContainer, Container, opened
 from dcm_processor_service._blocking import run_inline
-from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.models import Job, JobState, Patient, Peer, Series, Study
+from dcm_processor_service.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

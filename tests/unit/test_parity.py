@@ -12,12 +12,12 @@ from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.data import AsyncData, Data
 from dcm_processor_service.derive import AsyncDerive, Derive
 from dcm_processor_service.dicom import AsyncDicom, Dicom
-from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.files import AsyncFiles, Files
 from dcm_processor_service.jobs import AsyncCurrentJob, CurrentJob
 from dcm_processor_service.peers import AsyncPeers, Peers
 from dcm_processor_service.series import AsyncDicomSeries, DicomSeries
 from dcm_processor_service.session import AsyncSession, Session
+from dcm_processor_service.settings import RuntimeSettings
 
 PAIRS: list[tuple[type, type, set[str]]] = [
     (AsyncData, Data, {"__getitem__", "__setitem__", "__delitem__", "__contains__", "__iter__"}),

@@ -12,7 +12,7 @@ from bson import ObjectId, json_util
 from pydicom import dcmread
 
 from dcm_processor_service.container import Container, opened
-from dcm_processor_service.env_vars import RuntimeSettings
+from dcm_processor_service.settings import RuntimeSettings
 from tests.integration.platform.application import DEVICE, Application, free_port
 
 if TYPE_CHECKING:

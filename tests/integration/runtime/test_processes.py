@@ -13,8 +13,8 @@ import pytest
 
 from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.container import Container, opened
-from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.models import Job, Patient
+from dcm_processor_service.settings import RuntimeSettings
 from dcm_processor_service.testing import FakePacs
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 
 from dcm_processor_service.container import Container, opened
 from dcm_processor_service.db_manager import get_session_data, set_session_data
-from dcm_processor_service.env_vars import RuntimeSettings
 from dcm_processor_service.own_session import close_own_container, own_container, own_session, serving
+from dcm_processor_service.settings import RuntimeSettings
 
 
 @pytest.fixture

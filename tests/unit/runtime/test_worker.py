@@ -359,7 +359,7 @@ def test_an_entry_is_called_as_its_callback_and_can_be_run_as_one(tmp_path: Path
         inspect.Parameter.VAR_KEYWORD,
     ]
     assert inspect_callback(entry) == inspect_callback(measure)
-    from dcm_processor_service.env_vars import RuntimeSettings
+    from dcm_processor_service.settings import RuntimeSettings
 
     settings = RuntimeSettings.without_environment(
         db_provider="memory", session_id=SESSION_ID, job_id=JOB_ID, job_name="local"

@@ -1,0 +1,210 @@
+"""The settings of a job: the environment as one validated model, every fault of it in one sentence."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import Self, override
+
+from dcm_processor_service.env_vars import Fault, posix_name, read_variables, variable_name
+from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.models.jobs import JobEvent
+from dcm_processor_service.models.peers import AETitle
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
+__all__ = ["RuntimeSettings"]
+
+
+def _check_id(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{24}", value):
+        raise ValueError("24 hexadecimal digits")
+    return value.lower()
+
+
+PlatformId = Annotated[str, AfterValidator(_check_id)]
+
+
+def _check_log_level(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+class RuntimeSettings(BaseSettings):
+    """The nine values that a worker injects, and this package's own settings, validated at once.
+
+    Example:
+        >>> settings = RuntimeSettings(db_provider="memory", session_id="a" * 24, job_id="b" * 24)
+        >>> settings.store_timeout_s
+        5.0
+
+    Raises:
+        ConfigurationError: Names every missing or malformed variable, what is expected, and an example.
+    """
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(frozen=True, extra="ignore", validate_default=False)
+
+    db_provider: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description="Which store: mongodb (or mongo), sqlite, memory, or a backend that another package adds",
+        examples=["mongodb"],
+    )
+    db_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="Where the store is: a connection string, or the workspace folder of sqlite",
+        examples=["mongodb://localhost:27017"],
+    )
+    db_name: str = Field(default="", description="Name of the database (mongodb)", examples=["dcm-processor"])
+    session_id: PlatformId = Field(
+        description="24 hexadecimal digits: the session", examples=["65f0c0ffee65f0c0ffee65f0"]
+    )
+    job_id: PlatformId = Field(description="24 hexadecimal digits: the job", examples=["65f0c0ffee65f0c0ffee65f1"])
+    job_name: str = Field(default="", description="Name of the job in the service's manifest", examples=["segment"])
+    job_event: JobEvent | None = Field(
+        default=None,
+        description="stable-series, stable-study or stable-patient; not set for pre- and post-services",
+        examples=["stable-series"],
+    )
+    service_name: str = Field(default="", description="Name of the service", examples=["liver"])
+    peer_id: PlatformId | None = Field(
+        default=None,
+        description="24 hexadecimal digits: the node that sent the images",
+        examples=["65f0c0ffee65f0c0ffee65f2"],
+    )
+
+    ae_title: AETitle = Field(
+        default="DCM-PROCESSOR", description="Our own AE title, 1 to 16 characters", examples=["LIVERAI"]
+    )
+    service_version: str = Field(
+        default="0",
+        description="Version of the service, which derived DICOM objects name and their UIDs are keyed by",
+        examples=["1.4.0"],
+    )
+    store_timeout_s: float = Field(
+        default=5.0, gt=0, le=600, description="Seconds until an unreachable store is given up", examples=["5"]
+    )
+    dicom_timeout_s: float = Field(
+        default=30.0, gt=0, le=3600, description="Seconds until a silent DICOM peer is given up", examples=["30"]
+    )
+    workspace: Path = Field(
+        default=Path("dcm-workspace"), description="Folder of the embedded store for local runs", examples=["work"]
+    )
+    scratch: Path | None = Field(
+        default=None, description="Folder for temporary files; the system's when not set", examples=["/scratch"]
+    )
+    cleanup: Literal["keep", "session", "all"] = Field(
+        default="all",
+        description="What goes at a session's end: keep (nothing), session (data and files), all (images too)",
+        examples=["session"],
+    )
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_check_log_level)] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR", examples=["INFO"]
+    )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            faults = error.errors(include_url=False)
+        else:
+            return
+        # outside of the handler: pydantic's error shows the values, one of which is a secret, so it is no context
+        raise ConfigurationError(_sentence(type(self), faults))
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Reads arguments first, then the environment; the other sources are part of the latter."""
+        del env_settings, dotenv_settings, file_secret_settings
+        return (init_settings, _EnvironmentSource(settings_cls))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _require_location(cls, values: dict[str, Any]) -> dict[str, Any]:
+        backend = _canonical(str(values.get("db_provider") or ""))
+        required = {"": (), "memory": (), "mongodb": ("db_url", "db_name")}.get(backend, ("db_url",))
+        return values | {field: Fault("is not set") for field in required if not values.get(field)}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _report_fault(cls, value: Any) -> Any:
+        if isinstance(value, Fault):
+            raise PydanticCustomError("environment", "{sentence}", {"sentence": value.sentence})
+        return value
+
+    @classmethod
+    def without_environment(cls, **values: Any) -> Self:
+        """Gives settings of these values and the defaults; the environment is not read."""
+        defaults = {
+            name: Fault("is not set") if field.is_required() else field.default
+            for name, field in cls.model_fields.items()
+        }
+        return cls(**(defaults | values))
+
+    @property
+    def backend_name(self) -> str:
+        """The provider's canonical name: ``mongo`` and ``mongodb`` are one."""
+        return _canonical(self.db_provider)
+
+    def __str__(self) -> str:
+        return repr(self)
+
+
+def _canonical(provider: str) -> str:
+    name = provider.lower()
+    return "mongodb" if name == "mongo" else name
+
+
+def _line(model: type[RuntimeSettings], field: str, fault: str) -> str:
+    info: FieldInfo = model.model_fields[field]
+    name = variable_name(field)
+    example = (info.examples or [""])[0]
+    return f"\n  {name} {fault}; expected: {info.description}; for example {posix_name(name)}={example}"
+
+
+def _sentence(model: type[RuntimeSettings], faults: list[ErrorDetails]) -> str:
+    lines = []
+    for fault in faults:
+        field = str(fault["loc"][0]) if fault["loc"] else ""
+        if field not in model.model_fields:
+            lines.append(f"\n  {field or 'settings'}: {fault['msg']}")
+            continue
+        message = {"missing": "is not set", "environment": fault["msg"]}.get(fault["type"], "is malformed")
+        lines.append(_line(model, field, message))
+    return "the environment of this job is not usable:" + "".join(lines)
+
+
+class _EnvironmentSource(PydanticBaseSettingsSource):
+    """The variables of the environment, by field."""
+
+    @override
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Gives one variable's value, or the fault that makes it unusable."""
+        return read_variables([field_name]).get(field_name), field_name, False
+
+    @override
+    def __call__(self) -> dict[str, Any]:
+        """Gives what is set, by field; reads nothing when every field was given."""
+        fields = self.settings_cls.model_fields
+        return {} if self.current_state.keys() >= fields.keys() else {**read_variables(fields)}
