@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 import traceback
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -91,16 +92,29 @@ def waited_s(error: BaseException) -> float:
     return float(found[1])
 
 
+@pytest.fixture(scope="module")
+def unanswered() -> dict[tuple[str, str], Future[Any]]:
+    """Every call in both colours where nobody listens. All wait at the same time."""
+    url = f"mongodb://{CREDENTIALS}@127.0.0.1:{closed_port()}/"
+    with ThreadPoolExecutor(2 * len(CALLS)) as pool:
+        return {
+            (colour, name): pool.submit(call, colour, url, work, timeout_s=0.3)
+            for colour in ("pymongo", "motor")
+            for name, work in CALLS.items()
+        }
+
+
 @pytest.mark.parametrize("colour", ["pymongo", "motor"])
 @pytest.mark.parametrize("name", CALLS)
-def test_nobody_listening_is_told_within_the_time_out_without_the_url(colour: str, name: str) -> None:
-    url = f"mongodb://{CREDENTIALS}@127.0.0.1:{closed_port()}/"
+def test_nobody_listening_is_told_within_the_time_out_without_the_url(
+    unanswered: dict[tuple[str, str], Future[Any]], colour: str, name: str
+) -> None:
     with pytest.raises(StoreUnavailableError, match="did not answer in time") as caught:
-        call(colour, url, CALLS[name], timeout_s=0.3)
+        unanswered[colour, name].result()
     assert waited_s(caught.value) <= 0.3
     told = "".join(traceback.format_exception(caught.value))
     assert "pa55word" not in told
-    assert url not in told
+    assert "mongodb://" not in told
 
 
 @pytest.mark.parametrize("colour", ["pymongo", "motor"])
