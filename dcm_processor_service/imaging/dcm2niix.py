@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
+import numpy as np
 
 from dcm_processor_service.errors import NiftiConversionError
 from dcm_processor_service.models import SeriesKind
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Dcm2niixImage", "run_dcm2niix"]
 
 _STEM = "volume"
+_SPACING_PART = 0.01
 # resliced to even steps, set upright, drawn regions: made from the series, not the series
 _BY_PRODUCT = re.compile(r"_(Eq|Tilt|ROI)\d*(_|$|\d)", re.IGNORECASE)
 _ARGUMENTS = ("-f", _STEM, "-z", "n", "-b", "y", "-ba", "y", "-x", "i", "-w", "2", "-d", "0", "-g", "i")
@@ -75,6 +77,7 @@ def run_dcm2niix(
     if not images:
         raise NiftiConversionError(f"dcm2niix gave no image for series {uid}: try the engine native")
     _check_count(images, report)
+    _check_places(images, report)
     return images
 
 
@@ -147,6 +150,25 @@ def _check_count(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None:
             f"dcm2niix wrote {written} {what} of series {report.series_instance_uid}, whose headers hold "
             f"{report.frame_count}: its result is not taken, try the engine native"
         )
+
+
+def _check_places(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None:
+    """Compares the spacing of what was written with that of the headers; a mosaic's headers do not have it."""
+    if report.kind is SeriesKind.MOSAIC:
+        fits = all(_slices(image) > 1 for image in images)
+    else:
+        known = [sorted(part.spacing_mm) for part in report.parts if part.shape[2] > 1]
+        written = [sorted(_spacing_mm(image)) for image in images if _slices(image) > 1]
+        fits = all(any(np.allclose(one, other, rtol=_SPACING_PART) for other in known) for one in written)
+    if not fits:
+        raise NiftiConversionError(
+            f"dcm2niix placed the slices of series {report.series_instance_uid} otherwise than its headers do: its "
+            "result is not taken, try the engine native"
+        )
+
+
+def _spacing_mm(image: Dcm2niixImage) -> list[float]:
+    return [float(length) for length in np.linalg.norm(np.array(image.affine_ras)[:3, :3], axis=0)]
 
 
 def _slices(image: Dcm2niixImage) -> int:

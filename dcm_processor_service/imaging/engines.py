@@ -115,7 +115,9 @@ class AutoConverter:
         if report.is_diffusion and self.policy != "resample":
             try:
                 return self._dcm2niix(inspection, destination, "diffusion: it reads b-values and gradients")
-            except NiftiConversionError as error:
+            except (InvalidSeriesError, NiftiConversionError) as error:
+                if self.policy == "strict" and isinstance(error, InvalidSeriesError):
+                    raise
                 reason = f"diffusion, without .bval and .bvec, because: {error}"
                 return self._native(inspection, destination, reason)
         try:

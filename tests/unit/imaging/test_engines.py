@@ -123,12 +123,19 @@ def test_a_converter_is_checked_when_it_is_made(tmp_path: Path, ct: list[Path]) 
         AutoConverter().convert(ct, tmp_path / "x.nrrd")
 
 
-def fake_dcm2niix(folder: Path, images: dict[str, tuple[int, ...]], ending: str = "exit 0") -> str:
+def fake_dcm2niix(
+    folder: Path,
+    images: dict[str, tuple[int, ...]],
+    ending: str = "exit 0",
+    spacing: tuple[float, float, float] = (0.6, 0.8, 2.5),
+) -> str:
     """A program that takes dcm2niix's arguments and leaves images of the given names and shapes in the folder."""
     made = folder / "made"
     made.mkdir()
     for name, shape in images.items():
-        nib.nifti1.Nifti1Image(np.zeros(shape, np.int16), np.eye(4)).to_filename(made / f"volume{name}.nii")
+        nib.nifti1.Nifti1Image(np.zeros(shape, np.int16), np.diag([*spacing, 1])).to_filename(
+            made / f"volume{name}.nii"
+        )
     (made / "volume.bval").write_text("0 1000 1000")
     (made / "volume.bvec").write_text("0 1 0")
     program = folder / "fake-dcm2niix"
@@ -160,6 +167,12 @@ def test_what_dcm2niix_says_of_itself_is_not_trusted(
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_slices_that_dcm2niix_puts_elsewhere_are_not_taken(tmp_path: Path, ct: list[Path]) -> None:
+    program = fake_dcm2niix(tmp_path, {"": CLEAN}, spacing=(0.6, 0.8, 5.0))
+    with pytest.raises(NiftiConversionError, match="placed the slices"):
+        AutoConverter("dcm2niix", dcm2niix_program=program).convert(ct, tmp_path / "x.nii")
+
+
 def test_by_products_are_never_taken_for_the_series(tmp_path: Path, ct: list[Path]) -> None:
     program = fake_dcm2niix(tmp_path, {"": CLEAN, "_Eq_1": (40, 40, 40), "_ROI2": (40, 40, 40)})
     files = AutoConverter("dcm2niix", "largest", dcm2niix_program=program).convert(ct, tmp_path / "x.nii")
@@ -184,6 +197,22 @@ def diffusion(folder: Path) -> list[Path]:
         ds.DiffusionBValue = 0.0 if ds.TemporalPositionIdentifier == 1 else 1000.0
         ds.save_as(path)
     return paths
+
+
+def test_diffusion_that_dcm2niix_puts_elsewhere_is_native(tmp_path: Path) -> None:
+    """Counted slice by slice, a series gets an affine without a third direction from it, and exit code 0."""
+    program = fake_dcm2niix(tmp_path, {"": (12, 10, 4, 3)}, spacing=(0.6, 0.8, 5.0))
+    files = AutoConverter(dcm2niix_program=program).convert(diffusion(tmp_path), tmp_path / "out" / "x.nii")
+    assert files.engine == "native"
+    assert "placed the slices" in files.reason
+
+
+def test_diffusion_that_lacks_slices_gives_its_whole_volumes_when_asked(tmp_path: Path) -> None:
+    paths = sorted(diffusion(tmp_path), key=lambda path: int(dcmread(path).InstanceNumber))[:-1]
+    with pytest.raises(InvalidSeriesError, match="MISSING_SLICES"):
+        AutoConverter().convert(paths, tmp_path / "x.nii")
+    files = AutoConverter("auto", "largest").convert(paths, tmp_path / "out" / "x.nii")
+    assert (files.engine, files.volumes[0].shape) == ("native", (12, 10, 4, 2))
 
 
 def test_diffusion_falls_back_to_native_and_says_so(tmp_path: Path) -> None:
