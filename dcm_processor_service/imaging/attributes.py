@@ -25,6 +25,7 @@ __all__ = [
     "ScannedElement",
     "ScannedHeader",
     "integer",
+    "is_malformed",
     "item",
     "items",
     "number",
@@ -167,6 +168,26 @@ def _dataset_numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None
     except (TypeError, ValueError):
         return None
     return result if result and all(map(math.isfinite, result)) else None
+
+
+def is_malformed(header: Header, keyword: str) -> bool:
+    """Whether an element has a value that should be numbers and is not.
+
+    Example:
+        >>> header = ScannedHeader(
+        ...     {"RescaleSlope": ScannedElement("DS", b"0,5 "), "Rows": ScannedElement("US", bytes(2))}
+        ... )
+        >>> is_malformed(header, "RescaleSlope"), is_malformed(header, "Rows"), is_malformed(header, "Columns")
+        (True, False, False)
+    """
+    if keyword not in header or numbers(header, keyword) is not None:
+        return False
+    if isinstance(header, ScannedHeader):
+        return bool(header.texts(keyword))
+    value = getattr(header.get_item(_tag(keyword)), "value", None)
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    return bool(value.strip(" \0")) if isinstance(value, str) else value is not None
 
 
 def number(header: Header, keyword: str) -> float | None:

@@ -234,7 +234,8 @@ def _keep(
     """Keeps a value, the same object as in the file before where that has the same."""
     if len(content) < length:
         raise IndexError
-    vr_name = _VR_NAMES[vr] if vr else _VRS.get(key, "")
+    # implicit syntaxes state no type, and archives rewrite what they do not know as UN (PS3.5, section 6.2.2)
+    vr_name = _VR_NAMES[vr] if vr and vr != b"UN" else _VRS.get(key, "")
     before = shared.get(key)
     if before is None or before.content != content or before.vr != vr_name:
         if key in _SPECIAL:  # a sequence or pixels with the VR of something else
