@@ -12,6 +12,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from dcm_processor_service.imaging.attributes import integer, text
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.rescale import pixel_format
+from dcm_processor_service.imaging.vendor import is_private_mosaic
 from dcm_processor_service.models import Finding, TransferSyntax
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def syntax_findings(syntaxes: Sequence[TransferSyntax]) -> list[Finding]:
 
 
 def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
-    """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, MODALITY_LUT: what the pixels are."""
+    """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, MODALITY_LUT and others: what the pixels are."""
     by_instance = {id(frame.instance): frame for frame in frames}.values()
     cut = [frame.instance for frame in by_instance if frame.instance.is_cut_off or _declares_too_much(frame)]
     colour, mosaic, odd, lut = [], [], [], []
@@ -84,10 +85,11 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
             colour.append(frame.instance)
         elif not pixels.is_supported:
             odd.append(frame.instance)
-        if "MOSAIC" in (value.upper() for value in _image_type(frame)):
+        if "MOSAIC" in (value.upper() for value in _image_type(frame)) or is_private_mosaic(header):
             mosaic.append(frame.instance)
         if "ModalityLUTSequence" in header:
             lut.append(frame.instance)
+    scale = [frame.instance for frame in frames if frame.is_rescale_malformed or frame.slope == 0]
     messages = [
         ("TRUNCATED", cut, "holds fewer pixels than its header declares: get it again"),
         ("COLOUR", colour, "is in colour: a volume has one number a voxel, use its pixels one by one"),
@@ -97,9 +99,21 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
             odd,
             "has pixels that are not one integer of 8, 16 or 32 bits: use its pixels one by one",
         ),
+        ("INVALID_RESCALE", _distinct(scale), "has a rescale that is no number or all zero: correct it"),
+        ("INCONSISTENT_FRAMES", _miscounted(frames), "describes more or fewer frames than it declares: get it again"),
         ("MODALITY_LUT", lut, "maps its values through a table: apply it to its pixels one by one"),
     ]
     return [_about(code, instances, message) for code, instances, message in messages if instances]
+
+
+def _miscounted(frames: Sequence[FrameInfo]) -> list[InstanceFile]:
+    """Instances whose functional groups are more or fewer than NumberOfFrames says."""
+    described = Counter(id(frame.instance) for frame in frames)
+    return [
+        instance
+        for instance in _distinct([frame.instance for frame in frames])
+        if described[id(instance)] != max(integer(instance.header, "NumberOfFrames") or 1, 1)
+    ]
 
 
 def _about(code: str, instances: Sequence[InstanceFile], message: str) -> Finding:
@@ -142,7 +156,7 @@ def group_findings(groups: Sequence[FrameGroup]) -> list[Finding]:
         message = "serves to plan others" if len(localizers) == len(groups) else "is a localizer among other images"
         found.append(_about("LOCALIZER", _distinct(instances), f"{message}: leave it out"))
     images = [group for group in groups if not group.is_localizer]
-    formats = [group.first.pixel_format for group in images]
+    formats = [group.number_format for group in images]
     spacings = {tuple(round(value, 4) for value in group.first.pixel_spacing or ()) for group in images}
     orientations = {tuple(round(value, 3) for value in group.first.orientation or ()) for group in images}
     if len({one[:2] for one in formats}) > 1:

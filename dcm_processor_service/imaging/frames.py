@@ -1,16 +1,31 @@
 """One record a frame, alike for files of one frame and of many.
 
 A classic file says at its top level where its slice lies. An enhanced one says it for each frame in functional
-groups: per frame, or shared by all (PS3.3, section C.7.6.16.2); what neither has may stand at the top level. An RT dose
-grid has offsets along its normal (PS3.3, section C.8.8.3.2).
+groups: per frame, or shared by all (PS3.3, section C.7.6.16.2); what neither has may stand at the top level. What older
+objects of many frames say is in :mod:`dcm_processor_service.imaging.films`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.imaging.attributes import Header, integer, item, items, number, numbers, text, texts
+import numpy as np
+
+from dcm_processor_service.imaging.attributes import (
+    Header,
+    integer,
+    is_malformed,
+    item,
+    items,
+    number,
+    numbers,
+    private_value,
+    text,
+    texts,
+)
+from dcm_processor_service.imaging.films import detector, offsets_mm
 from dcm_processor_service.imaging.geometry import slice_normal
 
 if TYPE_CHECKING:
@@ -20,7 +35,11 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.reading import InstanceFile
 
-__all__ = ["PIXEL_KEYWORDS", "FrameInfo", "frames_of", "mark"]
+__all__ = ["GE_COMPLEX_PART", "PIXEL_KEYWORDS", "FrameInfo", "frames_of", "mark"]
+
+GE_COMPLEX_PART = 0x0043102F
+
+_COSINE_NOISE = 0.01
 
 PIXEL_KEYWORDS = (
     "Rows",
@@ -48,6 +67,8 @@ class FrameInfo:
     """The values of ``PIXEL_KEYWORDS``."""
 
     orientation: tuple[float, ...] | None
+    """ImageOrientationPatient, its two directions of length 1."""
+
     position: tuple[float, ...] | None
     """ImagePositionPatient: LPS, mm."""
 
@@ -56,6 +77,9 @@ class FrameInfo:
 
     slope: float
     intercept: float
+
+    is_rescale_malformed: bool = False
+    """Whether slope or intercept stand in the header and cannot be read; they are then as if absent."""
 
     @property
     def has_geometry(self) -> bool:
@@ -75,30 +99,34 @@ def frames_of(instance: InstanceFile) -> list[FrameInfo]:
     if per_frame:
         return _enhanced_frames(instance, pixel_format, per_frame)
     count = max(count or 1, 1)
-    offsets = _dose_offsets(header, count) if count > 1 else None
     frame = _classic_frame(instance, pixel_format)
     if count == 1:
         return [frame]
     # a film, or a stack whose place is unknown; a bogus count must not fill memory
     limit = min(count, max(instance.file_size_bytes, 1))
+    offsets = None if frame.orientation is None else offsets_mm(header, slice_normal(frame.orientation), count)
     return [_film_frame(frame, index, offsets) for index in range(limit)]
 
 
 def _classic_frame(instance: InstanceFile, pixel_format: tuple[int | None, ...]) -> FrameInfo:
     header = instance.header
     slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
+    malformed = is_malformed(header, "RescaleSlope") or is_malformed(header, "RescaleIntercept")
     if slope is None and text(header, "Modality") == "RTDOSE":
         slope = number(header, "DoseGridScaling")
+        malformed |= is_malformed(header, "DoseGridScaling")
+    place = detector(header) or header
     return FrameInfo(
         instance,
         1,
         (header,),
         pixel_format,
-        numbers(header, "ImageOrientationPatient", count=6),
-        numbers(header, "ImagePositionPatient", count=3),
+        _orientation(place),
+        numbers(place, "ImagePositionPatient", count=3),
         _spacing(header),
         1.0 if slope is None else slope,
         0.0 if intercept is None else intercept,
+        malformed,
     )
 
 
@@ -107,30 +135,27 @@ def _spacing(dataset: Header) -> tuple[float, ...] | None:
     return found if found is not None and min(found) > 0 else None
 
 
-def _dose_offsets(header: Header, count: int) -> tuple[float, ...] | None:
-    offsets = numbers(header, "GridFrameOffsetVector", count=count)
-    if offsets is None:
+def _orientation(dataset: Header) -> tuple[float, ...] | None:
+    found = numbers(dataset, "ImageOrientationPatient", count=6)
+    return None if found is None else _directions(found)
+
+
+@lru_cache(maxsize=256)
+def _directions(cosines: tuple[float, ...]) -> tuple[float, ...] | None:
+    """Gives two directions of length 1, which headers round; None where the numbers are no right angle at all."""
+    row, column = np.array(cosines[:3]), np.array(cosines[3:])
+    lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
+    if max(abs(length - 1) for length in lengths) > _COSINE_NOISE or abs(float(row @ column)) > _COSINE_NOISE:
         return None
-    # relative offsets start with 0; absolute ones are z coordinates, of which the first is the grid's own
-    return tuple(offset - offsets[0] for offset in offsets)
+    return tuple(float(value) for value in (*(row / lengths[0]), *(column / lengths[1])))
 
 
 def _film_frame(frame: FrameInfo, index: int, offsets: tuple[float, ...] | None) -> FrameInfo:
-    position = None
-    if offsets is not None and frame.position is not None and frame.orientation is not None:
-        normal = slice_normal(frame.orientation)
-        position = tuple(float(p + offsets[index] * n) for p, n in zip(frame.position, normal, strict=True))
-    return FrameInfo(
-        frame.instance,
-        index + 1,
-        frame.places,
-        frame.pixel_format,
-        frame.orientation if position else None,
-        position,
-        frame.pixel_spacing,
-        frame.slope,
-        frame.intercept,
-    )
+    if offsets is None or frame.position is None or frame.orientation is None:
+        return replace(frame, number=index + 1, orientation=None, position=None)
+    normal = slice_normal(frame.orientation)
+    position = tuple(float(p + offsets[index] * n) for p, n in zip(frame.position, normal, strict=True))
+    return replace(frame, number=index + 1, position=position)
 
 
 def _enhanced_frames(
@@ -148,18 +173,24 @@ def _enhanced_frames(
 def _enhanced_frame(
     instance: InstanceFile, pixel_format: tuple[int | None, ...], index: int, places: tuple[Header, ...]
 ) -> FrameInfo:
-    slope = _in_groups(places, "PixelValueTransformationSequence", number, "RescaleSlope")
-    intercept = _in_groups(places, "PixelValueTransformationSequence", number, "RescaleIntercept")
+    values = "PixelValueTransformationSequence"
+    slope = _in_groups(places, values, number, "RescaleSlope")
+    intercept = _in_groups(places, values, number, "RescaleIntercept")
+    malformed = any(
+        _in_groups(places, values, lambda ds, key: is_malformed(ds, key) or None, keyword)
+        for keyword in ("RescaleSlope", "RescaleIntercept")
+    )
     return FrameInfo(
         instance,
         index,
         places,
         pixel_format,
-        _in_groups(places, "PlaneOrientationSequence", lambda ds, key: numbers(ds, key, 6), "ImageOrientationPatient"),
+        _in_groups(places, "PlaneOrientationSequence", lambda ds, _: _orientation(ds), "ImageOrientationPatient"),
         _in_groups(places, "PlanePositionSequence", lambda ds, key: numbers(ds, key, 3), "ImagePositionPatient"),
         _in_groups(places, "PixelMeasuresSequence", lambda ds, _: _spacing(ds), "PixelSpacing"),
         1.0 if slope is None else slope,
         0.0 if intercept is None else intercept,
+        malformed,
     )
 
 
@@ -200,7 +231,8 @@ def mark(frame: FrameInfo, name: str) -> Any:
     """Gives what may tell a frame apart from another at the same place; None when the header does not say.
 
     Besides the attributes above: ``ImageType`` (the frame's own where it has one), ``DimensionIndexValues`` without
-    those that count positions, ``DiffusionGradientOrientation``, and ``InstanceNumber`` with the frame number.
+    those that count positions, ``DiffusionGradientOrientation``, ``InstanceNumber`` with the frame number, GE's
+    ``ComplexPart``, and dates before the times of the day that they belong to.
     """
     if name == "ImageType":
         return _image_type(frame.places) or None
@@ -210,6 +242,8 @@ def mark(frame: FrameInfo, name: str) -> Any:
         return _gradient(frame.places)
     if name == "InstanceNumber":
         return (number(frame.places[-1], "InstanceNumber") or 0.0, float(frame.number))
+    if name == "ComplexPart":
+        return _ge_complex_part(frame.places[-1])
     macro, inner, outer, read = _MARKS[name]
     for place in frame.places[:-1]:
         group = item(place, macro)
@@ -217,7 +251,20 @@ def mark(frame: FrameInfo, name: str) -> Any:
         if value not in {None, ""}:
             return value
     value = read(frame.places[-1], outer)
+    if value and outer in _DATES:  # a scan may go on past midnight
+        return text(frame.places[-1], _DATES[outer]) + value
     return None if value == "" else value
+
+
+def _ge_complex_part(header: Header) -> float | None:
+    """Magnitude, phase, real or imaginary, which GE tells apart in a private element alone; None elsewhere."""
+    if not text(header, "Manufacturer").upper().startswith("GE"):
+        return None
+    value = private_value(header, GE_COMPLEX_PART)
+    return float(value) if isinstance(value, int | float) else None
+
+
+_DATES = {"AcquisitionTime": "AcquisitionDate", "ContentTime": "ContentDate"}
 
 
 def _image_type(places: tuple[Header, ...]) -> tuple[str, ...]:

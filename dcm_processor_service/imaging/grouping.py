@@ -2,7 +2,7 @@
 
 Two steps. Frames of one size, number format, orientation and pixel spacing make a group. Within a group, frames at one
 position are told apart first by what makes them another *kind* of image (echo, magnitude or phase, kernel), which gives
-separate stacks, then by time, which gives the fourth axis.
+separate stacks, then by time, which gives the fourth axis (:mod:`dcm_processor_service.imaging.time_axis`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from dcm_processor_service.imaging.frames import FrameInfo, mark
 from dcm_processor_service.imaging.geometry import cluster_positions, orientation_label, slice_normal
 from dcm_processor_service.imaging.stack import Stack
+from dcm_processor_service.imaging.time_axis import time_axis, values_by_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ __all__ = ["FrameGroup", "arrange", "group_frames", "group_names", "is_localizer
 
 KIND_MARKS = (
     "ImageType",
+    "ComplexPart",
     "EchoTime",
     "EchoNumbers",
     "InversionTime",
@@ -35,11 +37,13 @@ KIND_MARKS = (
     "KVP",
     "StackID",
 )
-SHARED_TIME_MARKS = ("TemporalPositionIdentifier", "DimensionIndexValues", "TriggerTime", "AcquisitionNumber")
-RANKED_TIME_MARKS = ("TriggerTime", "AcquisitionTime", "ContentTime", "InstanceNumber")
+# what makes another kind of image even where no place has two of them
+_ALWAYS_KINDS = ("ComplexPart", "EchoTime")
 
+_COMPLEX_PARTS = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}
 _COSINE_TOLERANCE = 1e-3
 _SPACING_TOLERANCE = 1e-3
+_LATERAL_PIXELS = 4.0
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,24 @@ class FrameGroup:
         """Stands for what they have in common."""
         return self.frames[0]
 
+    @property
+    def number_format(self) -> tuple[int | None, ...]:
+        """Size and number format of their pixels; see :func:`number_format`."""
+        return number_format(self.first)
+
 
 def is_localizer(frame: FrameInfo) -> bool:
     """Whether the header calls the frame a localizer (PS3.3, sections C.8.2.1.1.1 and C.8.3.1.1.1)."""
     return any(value.upper() in {"LOCALIZER", "SCOUT"} for value in mark(frame, "ImageType") or ())
+
+
+def number_format(frame: FrameInfo) -> tuple[int | None, ...]:
+    """Gives what the pixels of one volume share: all of ``PIXEL_KEYWORDS`` but BitsStored and HighBit.
+
+    Those may follow the values of each slice, whose numbers fit into one array all the same.
+    """
+    rows, columns, allocated, _, _, *others = frame.pixel_format
+    return (rows, columns, allocated, *others)
 
 
 def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
@@ -69,7 +87,7 @@ def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
     for frame in frames:
         orientation = _index_of_close(orientations, frame.orientation or (), _COSINE_TOLERANCE)
         spacing = _index_of_close(spacings, frame.pixel_spacing or (), _SPACING_TOLERANCE)
-        found[localizers[id(frame.instance)], frame.pixel_format, orientation, spacing].append(frame)
+        found[localizers[id(frame.instance)], number_format(frame), orientation, spacing].append(frame)
     groups = [FrameGroup(tuple(members), key[0]) for key, members in found.items()]
     return sorted(groups, key=lambda group: min(mark(frame, "InstanceNumber") for frame in group.frames))
 
@@ -83,24 +101,52 @@ def _index_of_close(known: list[tuple[float, ...]], value: tuple[float, ...], to
 
 
 def arrange(group: FrameGroup) -> list[Stack]:
-    """Makes stacks of a group: one, or several where one place holds several kinds of image."""
+    """Makes stacks of a group: one, or several where it holds several kinds of image, or places side by side."""
     frames = group.frames
     labels = _position_labels(frames)
     if len(set(labels.tolist())) == len(frames):
-        return [_single_volume(frames, labels)]
-    kinds = _varying_kinds(frames, labels)
+        kinds = tuple(name for name in _ALWAYS_KINDS if len({mark(frame, name) for frame in frames} - {None}) > 1)
+        if not kinds:
+            return [_single_volume(frames, labels)]
+    else:
+        kinds = _varying_kinds(frames, labels)
+    places = _places(frames, labels)
     parts: dict[tuple[Any, ...], list[FrameInfo]] = defaultdict(list)
-    for frame in frames:
-        parts[tuple(mark(frame, name) for name in kinds)].append(frame)
+    for frame, place in zip(frames, places, strict=True):
+        key = (*(mark(frame, name) for name in kinds), place)
+        parts[key].append(frame)
+    kinds = (*kinds, "ImagePositionPatient")
     keys = sorted(parts, key=_sortable)
     names = _kind_names(kinds, keys)
-    return [replace(_stack(parts[key]), name=name, kind_marks=kinds) for key, name in zip(keys, names, strict=True)]
+    differing = tuple(kind for column, kind in enumerate(kinds) if len({key[column] for key in keys}) > 1)
+    return [replace(_stack(parts[key]), name=name, kind_marks=differing) for key, name in zip(keys, names, strict=True)]
 
 
 def _position_labels(frames: Sequence[FrameInfo]) -> NDArray[np.intp]:
     normal = slice_normal(frames[0].orientation or ())
     positions = np.array([frame.position for frame in frames], dtype=np.float64)
     return cluster_positions(positions @ normal)[0]
+
+
+def _places(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> list[int]:
+    """Numbers the places across the normal, such as two knees in one series: stacks side by side at the same heights.
+
+    Only where each height has a frame at each place: else it is one stack whose slices are shifted.
+    """
+    first = frames[0]
+    directions = np.array(first.orientation).reshape(2, 3)
+    lateral = np.array([frame.position for frame in frames], dtype=np.float64) @ directions.T
+    apart = _LATERAL_PIXELS * max(first.pixel_spacing or (1.0,))
+    corners: list[NDArray[np.float64]] = []
+    numbers = []
+    for corner in lateral:
+        near = [index for index, known in enumerate(corners) if np.abs(known - corner).max() <= apart]
+        if not near:
+            near = [len(corners)]
+            corners.append(corner)
+        numbers.append(near[0])
+    pairs = set(zip(numbers, labels.tolist(), strict=True))
+    return numbers if len(pairs) == len(corners) * len(set(labels.tolist())) else [0] * len(frames)
 
 
 def _single_volume(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> Stack:
@@ -113,7 +159,7 @@ def _varying_kinds(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tup
     partitions: list[list[int]] = []
     for name in KIND_MARKS:
         values = [mark(frame, name) for frame in frames]
-        if len(set(values)) > 1 and any(len(group) > 1 for group in _values_by_label(values, labels).values()):
+        if len(set(values)) > 1 and any(len(group) > 1 for group in values_by_label(values, labels).values()):
             numbers = {value: index for index, value in enumerate(dict.fromkeys(values))}
             partition = [numbers[value] for value in values]
             if partition not in partitions:
@@ -122,21 +168,12 @@ def _varying_kinds(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tup
     return tuple(chosen)
 
 
-def _values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int, set[Any]]:
-    result: dict[int, set[Any]] = defaultdict(set)
-    for value, label in zip(values, labels.tolist(), strict=True):
-        result[label].add(value)
-    return result
-
-
 def _sortable(key: tuple[Any, ...]) -> tuple[tuple[bool, str, Any], ...]:
     """Makes values of mixed types comparable: absent first, then by type, then by value."""
     return tuple((value is not None, type(value).__name__, value if value is not None else 0) for value in key)
 
 
 def _kind_names(kinds: tuple[str, ...], keys: Sequence[tuple[Any, ...]]) -> list[str]:
-    if not kinds:
-        return [""]
     names = []
     for key in keys:
         words = []
@@ -153,7 +190,14 @@ def _word(kind: str, value: Any, distinct: Sequence[Any]) -> str:
         shared = set.intersection(*(set(other or ()) for other in distinct))
         own = [part.lower() for part in dict.fromkeys(value) if part not in shared]
         return re.sub(r"[^a-z0-9]+", "-", "-".join(own)).strip("-") or "plain"
-    label = {"EchoTime": "echo", "EchoNumbers": "echo", "InversionTime": "inversion"}.get(kind, kind.lower())
+    if kind == "ComplexPart" and value in _COMPLEX_PARTS:
+        return _COMPLEX_PARTS[value]
+    label = {
+        "ImagePositionPatient": "place",
+        "EchoTime": "echo",
+        "EchoNumbers": "echo",
+        "InversionTime": "inversion",
+    }.get(kind, kind.lower())
     return f"{label}-{list(distinct).index(value) + 1}"
 
 
@@ -174,7 +218,7 @@ def _stack(frames: Sequence[FrameInfo]) -> Stack:
     volumes = int(counts.max())
     if volumes == 1:
         return _single_volume(frames, labels)
-    found = _time_axis(frames, labels) if np.median(counts) > 1 else None
+    found = time_axis(frames, labels) if np.median(counts) > 1 else None
     if found is None:
         return _with_duplicates(frames, labels, counts)
     name, times = found
@@ -199,28 +243,6 @@ def _with_duplicates(frames: Sequence[FrameInfo], labels: NDArray[np.intp], coun
     duplicated = tuple(int(k) for k in np.flatnonzero(counts > 1))
     grid = (tuple(chosen[k] for k in range(len(counts))),)
     return Stack(grid, "", duplicated=duplicated, spare=tuple(spare))
-
-
-def _time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tuple[str, list[int]] | None:
-    """Finds the attribute that gives each frame its volume, and the number of that volume; None when none does."""
-    for name in SHARED_TIME_MARKS:
-        values = [mark(frame, name) for frame in frames]
-        if None in values or not _tells_apart(values, labels):
-            continue
-        distinct = sorted(set(values))
-        most = max(len(group) for group in _values_by_label(values, labels).values())
-        if len(distinct) == most:
-            return name, [distinct.index(value) for value in values]
-    for name in RANKED_TIME_MARKS:
-        values = [mark(frame, name) for frame in frames]
-        if None not in values and _tells_apart(values, labels) and len(set(np.bincount(labels).tolist())) == 1:
-            by_label = {label: sorted(group) for label, group in _values_by_label(values, labels).items()}
-            return name, [by_label[label].index(value) for value, label in zip(values, labels.tolist(), strict=True)]
-    return None
-
-
-def _tells_apart(values: Sequence[Any], labels: NDArray[np.intp]) -> bool:
-    return len(set(zip(values, labels.tolist(), strict=True))) == len(values)
 
 
 def group_names(groups: Sequence[FrameGroup]) -> list[str]:

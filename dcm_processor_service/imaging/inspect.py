@@ -191,10 +191,7 @@ def _kind_findings(stacks: Sequence[Stack]) -> list[Finding]:
     if len(several) < 2:  # noqa: PLR2004 one stack has nothing to be told apart from
         return []
     names = " and ".join(marks)
-    message = (
-        f"{len(several)} volumes of different kinds at one place, told apart by {names}: convert with policy split or "
-        "largest"
-    )
+    message = f"{len(several)} volumes of different kinds, told apart by {names}: convert with policy split or largest"
     return [Finding(code="MULTI_VOLUME", message=message, attribute=next(iter(marks)), count=len(several))]
 
 

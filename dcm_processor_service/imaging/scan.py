@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["SCANNED_KEYWORDS", "SharedElements", "glance", "scan_instance"]
 
 SCANNED_KEYWORDS = (
+    "AcquisitionDate",
     "AcquisitionNumber",
     "AcquisitionTime",
     "BitsAllocated",
     "BitsStored",
     "BodyPartExamined",
     "Columns",
+    "ContentDate",
     "ContentTime",
     "ConvolutionKernel",
     "DiffusionBValue",
@@ -53,6 +55,7 @@ SCANNED_KEYWORDS = (
     "InversionTime",
     "IssuerOfPatientID",
     "KVP",
+    "Manufacturer",
     "Modality",
     "NumberOfFrames",
     "PatientBirthDate",
@@ -102,8 +105,8 @@ _SCANNED: dict[int, str | int] = {
     **{tag: keyword for keyword in SCANNED_KEYWORDS if (tag := tag_for_keyword(keyword)) is not None},
     **{tag: tag for tag in PRIVATE_TAGS},
     **dict.fromkeys((0x7FE00008, 0x7FE00009, 0x7FE00010), _PIXELS),
-    # ModalityLUTSequence, functional groups: sequences that an inspection looks into
-    **dict.fromkeys((0x00283000, 0x52009229, 0x52009230), _LEFT_TO_PYDICOM),
+    # ModalityLUTSequence, DetectorInformationSequence, functional groups: sequences that an inspection looks into
+    **dict.fromkeys((0x00283000, 0x00540022, 0x52009229, 0x52009230), _LEFT_TO_PYDICOM),
     _PHILIPS_FRAME: _PHILIPS_FRAME,
 }
 # Philips keeps the scale slope at the top level, in the sequence above, or in both

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.imaging.attributes import ScannedHeader, private_value
-from dcm_processor_service.imaging.frames import mark
+from dcm_processor_service.imaging.attributes import ScannedHeader, private_value, text
+from dcm_processor_service.imaging.frames import GE_COMPLEX_PART, mark
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pydicom import Dataset
 
     from dcm_processor_service.imaging.attributes import Header
     from dcm_processor_service.imaging.frames import FrameInfo
 
-__all__ = ["PRIVATE_TAGS", "b_values", "philips_rescale", "with_vendor_rescale"]
+__all__ = ["PRIVATE_TAGS", "b_values", "is_private_mosaic", "philips_rescale", "with_vendor_rescale"]
 
+# how many slices lie side by side in one image: US, DS
+_SIEMENS_MOSAIC_COUNT, _UIH_GRID_COUNT = 0x0019100A, 0x00651050
 # Siemens (0019,100C) IS, GE (0043,1039) IS in the first of four values
 _PRIVATE_B_VALUES = (0x0019100C, 0x00431039)
 _GE_OFFSET = 1_000_000_000
@@ -27,8 +29,18 @@ _PHILIPS_SLOPE = 0x2005100E
 _PHILIPS_FRAME_SEQUENCE = 0x2005140F
 _FLOAT_BYTES = 4
 
-PRIVATE_TAGS = (*_PRIVATE_B_VALUES, _PHILIPS_INTERCEPT, _PHILIPS_SLOPE)
-"""What is read of private elements."""
+_PHILIPS_CREATORS = 0x200500
+_PHILIPS_BLOCK = 0x20050010
+
+PRIVATE_TAGS = (
+    *_PRIVATE_B_VALUES,
+    _SIEMENS_MOSAIC_COUNT,
+    _UIH_GRID_COUNT,
+    GE_COMPLEX_PART,
+    *(0x20050000 | block for block in range(0x10, 0x100)),
+    *(0x20050000 | block << 8 | element for block in range(0x10, 0x100) for element in (0x0D, 0x0E)),
+)
+"""What is read of private elements: Philips' may stand in any block of their group."""
 
 
 def b_values(frames: Sequence[FrameInfo]) -> tuple[float, ...]:
@@ -58,18 +70,66 @@ def _private_b_value(header: Header) -> float | None:
     return None
 
 
+def is_private_mosaic(header: Header) -> bool:
+    """Whether Siemens or UIH count several slices in the image; archives may lose the MOSAIC of its ImageType."""
+    maker = text(header, "Manufacturer").upper()
+    value: Any = None
+    if maker.startswith("SIEMENS"):
+        value = private_value(header, _SIEMENS_MOSAIC_COUNT)
+        if isinstance(value, bytes):
+            value = int.from_bytes(value, "little")
+    elif maker.startswith(("UIH", "UNITED IMAGING")):
+        value = private_value(header, _UIH_GRID_COUNT)
+        if isinstance(value, bytes):
+            value = value.decode("latin-1").strip(" \0")
+    try:
+        return value is not None and float(value) > 1
+    except (TypeError, ValueError):
+        return False
+
+
 def philips_rescale(frame: FrameInfo) -> tuple[float, float] | None:
     """Gives slope and intercept of Philips' precise values; None for other scanners.
 
-    RescaleSlope leads to values scaled for display, which differ between scans of one protocol. Scale slope (2005,100E)
-    and intercept (2005,100D) undo the scaling for storage: value = (stored - intercept) / slope, as dcm2niix gives it.
+    RescaleSlope leads to values scaled for display, which differ between scans of one protocol. The scale slope SS
+    (2005,100E) undoes the scaling for storage: value = stored / SS + RescaleIntercept / (RescaleSlope * SS), as
+    dcm2niix gives it (Chenevert et al., Translational Oncology 7, 2014: 65). Without a rescale the scale intercept SI
+    (2005,100D) takes its place: value = (stored - SI) / SS.
     """
+    manufacturer = text(frame.places[-1], "Manufacturer").upper()
+    if manufacturer and "PHILIPS" not in manufacturer:
+        return None  # another maker's values, whatever was left of the scanner's header
     for place in frame.places:
         for dataset in (*_items(place), place):
-            slope = _float(dataset, _PHILIPS_SLOPE)
-            if slope:
-                return 1.0 / slope, -(_float(dataset, _PHILIPS_INTERCEPT) or 0.0) / slope
+            for slope_tag, intercept_tag in _philips_tags(dataset, is_named=bool(manufacturer)):
+                scale = _float(dataset, slope_tag)
+                if not scale:
+                    continue
+                if frame.slope and (frame.slope, frame.intercept) != (1.0, 0.0):
+                    return 1.0 / scale, frame.intercept / (frame.slope * scale)
+                return 1.0 / scale, -(_float(dataset, intercept_tag) or 0.0) / scale
     return None
+
+
+def _philips_tags(header: Header, *, is_named: bool) -> Iterator[tuple[int, int]]:
+    """Gives the tags of scale slope and intercept, in the blocks that Philips reserved (PS3.5, section 7.8.1)."""
+    creators = [tag for tag in _tags(header) if tag >> 8 == _PHILIPS_CREATORS]
+    for tag in creators:
+        if _creator(header, tag).startswith("PHILIPS"):
+            block = 0x20050000 | (tag & 0xFF) << 8
+            yield block | _PHILIPS_SLOPE & 0xFF, block | _PHILIPS_INTERCEPT & 0xFF
+    if is_named and _PHILIPS_BLOCK not in creators:  # some archives lose the name of the block
+        yield _PHILIPS_SLOPE, _PHILIPS_INTERCEPT
+
+
+def _tags(header: Header) -> list[int]:
+    keys = header.elements if isinstance(header, ScannedHeader) else header.keys()
+    return sorted(int(key) for key in keys if isinstance(key, int))
+
+
+def _creator(header: Header, tag: int) -> str:
+    value = private_value(header, tag)
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0").upper()
 
 
 def _items(header: Header) -> tuple[Dataset, ...]:

@@ -166,3 +166,62 @@ def test_damage_anywhere_is_a_finding_or_a_typed_error(tmp_path: Path, write: Ca
         except DicomError as error:
             message = str(error)
         assert "SECRET" not in message.upper()
+
+
+@pytest.mark.parametrize(
+    "orientation",
+    [[0, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0], [1, 0.1, 0, 0, 1, 0], [2, 0, 0, 0, 2, 0]],
+    ids=["none", "parallel", "skewed", "too long"],
+)
+def test_directions_that_are_none_are_missing(tmp_path: Path, orientation: list[float]) -> None:
+    recipe = Recipe(extra={"ImageOrientationPatient": orientation})
+    refused(single_frame(recipe, tmp_path), "MISSING_GEOMETRY", "split")
+
+
+def test_directions_that_a_header_rounded_have_length_one(tmp_path: Path) -> None:
+    """As dcm2niix has it; over 512 columns the third digit is a tenth of a millimetre."""
+    recipe = Recipe(extra={"ImageOrientationPatient": [0.866, 0.5, 0, -0.5, 0.866, 0]})
+    affine = read_volume(single_frame(recipe, tmp_path), "split").affine_lps
+    np.testing.assert_allclose(np.linalg.norm(affine[:3, :2], axis=0), [0.6, 0.8], rtol=1e-12)
+
+
+@pytest.mark.parametrize("value", [b"0,5 ", b"abc ", b"nan ", b"inf ", b"0 ", b"0.0 "])
+@pytest.mark.parametrize("frames", [False, True])
+def test_a_rescale_that_is_no_number_is_not_taken_for_none(tmp_path: Path, value: bytes, *, frames: bool) -> None:
+    recipe = Recipe(rescale=("7531", "0"))
+    paths = (multi_frame if frames else single_frame)(recipe, tmp_path)
+    content = paths[0].read_bytes()
+    assert b"7531" in content
+    paths[0].write_bytes(content.replace(b"7531", value.ljust(4), 1))
+    refused(paths, "INVALID_RESCALE", "split")
+
+
+def test_an_empty_rescale_is_none(tmp_path: Path) -> None:
+    recipe = Recipe(extra={"RescaleSlope": None, "RescaleIntercept": ""})
+    np.testing.assert_array_equal(read_volume(single_frame(recipe, tmp_path)).array, recipe.values[..., 0])
+
+
+def test_frames_that_are_declared_and_not_described(tmp_path: Path) -> None:
+    for declared in (5, 7):
+        [path] = multi_frame(Recipe(slices=6), tmp_path)
+        ds = dcmread(path)
+        ds.NumberOfFrames = declared
+        ds.PixelData = ds.PixelData + bytes(5 * 4 * 2)
+        ds.save_as(path)
+        refused([path], "INCONSISTENT_FRAMES", "split")
+
+
+@pytest.mark.parametrize("keywords", [["Rows", "Columns"], ["BitsStored", "HighBit", "PixelRepresentation"]])
+def test_elements_whose_type_an_archive_forgot(tmp_path: Path, keywords: list[str]) -> None:
+    """UN is allowed for any of them (PS3.5, section 6.2.2); read as absent, signed values became unsigned."""
+    recipe = Recipe(bits_stored=12, signed=True)
+    paths = single_frame(recipe, tmp_path)
+    for path in paths:
+        content = path.read_bytes()
+        for keyword in keywords:
+            tag = int(dcmread(path)[keyword].tag)
+            start = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
+            assert content.count(start + b"US\x02\0") == 1
+            content = content.replace(start + b"US\x02\0", start + b"UN\0\0\x02\0\0\0")
+        path.write_bytes(content)
+    np.testing.assert_array_equal(read_volume(paths).array, recipe.values[..., 0])

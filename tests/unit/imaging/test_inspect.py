@@ -242,3 +242,35 @@ def test_each_slice_keeps_its_own_rescale(tmp_path: Path) -> None:
     assert volume.report.codes == {"MIXED_RESCALE"}
     assert volume.rescale.varies
     np.testing.assert_array_equal(volume.array, recipe.values[..., 0].astype(np.float32))
+
+
+def test_bits_stored_may_follow_the_values_of_a_slice(tmp_path: Path) -> None:
+    recipe = Recipe(bits_stored=12, signed=True)
+
+    def edit(ds: Dataset, index: int) -> None:
+        ds.BitsStored, ds.HighBit = 12 + index % 3, 11 + index % 3
+        ds.PixelData = recipe.stored[0, index].astype("<i2").tobytes()
+
+    volume = read_volume(change(single_frame(recipe, tmp_path), edit))
+    np.testing.assert_array_equal(volume.array, recipe.values[..., 0])
+
+
+def test_echoes_at_different_heights_are_two_volumes(tmp_path: Path) -> None:
+    first = Recipe(modality="MR", extra={"EchoTime": "20"})
+    second = Recipe(modality="MR", extra={"EchoTime": "40"}, origin=(-12.5, 40.25, 8.0))
+    paths = together(tmp_path, (first, "a"), (second, "b"))
+    refused(paths, "MULTI_VOLUME")
+    volumes = read_volumes(paths, "split")
+    assert [volume.name for volume in volumes] == ["echo-1", "echo-2"]
+    np.testing.assert_array_equal(volumes[1].affine_lps, second.affine_lps)
+
+
+def test_stacks_side_by_side_are_two_places(tmp_path: Path) -> None:
+    left, right = Recipe(modality="MR"), Recipe(modality="MR", origin=(90.0, 40.25, -7.0), seed=1)
+    paths = together(tmp_path, (left, "a"), (right, "b"))
+    [finding] = refused(paths, "MULTI_VOLUME").findings
+    assert finding.attribute == "ImagePositionPatient"
+    volumes = {volume.affine_lps[0, 3]: volume for volume in read_volumes(paths, "split")}
+    for recipe in (left, right):
+        np.testing.assert_array_equal(volumes[recipe.origin[0]].array, recipe.values[..., 0])
+        np.testing.assert_allclose(volumes[recipe.origin[0]].affine_lps, recipe.affine_lps, atol=1e-9)
