@@ -49,6 +49,8 @@ ENGINES = ("auto", "native", "dcm2niix", "dicom2nifti")
 
 # what dcm2niix gets right where the native engine has to refuse
 _DCM2NIIX_ONLY = frozenset({"MOSAIC", "COMPRESSED"})
+# what it and dicom2nifti leave undone
+_NATIVE_ONLY = frozenset({"MODALITY_LUT"})
 # what it splits into files by itself
 _DCM2NIIX_SPLITS = frozenset(
     {
@@ -112,7 +114,7 @@ class AutoConverter:
         report = inspection.report
         if report.kind is SeriesKind.MOSAIC:
             return self._dcm2niix(inspection, destination, "the slices of each volume lie in a mosaic")
-        if report.is_diffusion and self.policy != "resample":
+        if report.is_diffusion and self.policy != "resample" and not _NATIVE_ONLY & report.codes:
             try:
                 return self._dcm2niix(inspection, destination, "diffusion: it reads b-values and gradients")
             except (InvalidSeriesError, NiftiConversionError) as error:
@@ -137,7 +139,7 @@ class AutoConverter:
         for attempt in (self._dcm2niix, self._dicom2nifti):
             try:
                 return attempt(inspection, destination, "no decoder for its pixels is installed")
-            except (NiftiConversionError, UnsupportedTransferSyntaxError):
+            except (InvalidSeriesError, NiftiConversionError, UnsupportedTransferSyntaxError):
                 continue
         raise missing
 
@@ -167,6 +169,7 @@ class AutoConverter:
         report = inspection.report
         allowed = _DCM2NIIX_ONLY | (_DCM2NIIX_SPLITS if self.policy in {"split", "largest"} else frozenset())
         refused = [finding for finding in report.findings if finding.blocking and finding.code not in allowed]
+        refused += [finding for finding in report.findings if finding.code in _NATIVE_ONLY]
         if refused or not report.frame_count:
             raise refusal(report, refused)
         destination.parent.mkdir(parents=True, exist_ok=True)
@@ -220,6 +223,7 @@ class AutoConverter:
         from dcm_processor_service.imaging.nifti import Dicom2NiftiConverter
 
         refused = [one for one in open_findings(inspection, "strict") if one.code not in _DCM2NIIX_ONLY]
+        refused += [one for one in inspection.report.findings if one.code in _NATIVE_ONLY]
         if refused:
             raise refusal(inspection.report, refused)
         files = Dicom2NiftiConverter().convert(_image_paths(inspection), destination)

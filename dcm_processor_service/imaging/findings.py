@@ -74,10 +74,10 @@ def syntax_findings(syntaxes: Sequence[TransferSyntax]) -> list[Finding]:
 
 
 def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
-    """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, MODALITY_LUT and others: what the pixels are."""
+    """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, INVALID_RESCALE and others: what the pixels are."""
     by_instance = {id(frame.instance): frame for frame in frames}.values()
     cut = [frame.instance for frame in by_instance if frame.instance.is_cut_off or _declares_too_much(frame)]
-    colour, mosaic, odd, lut = [], [], [], []
+    colour, mosaic, odd = [], [], []
     for frame in by_instance:
         pixels, header = pixel_format(frame), frame.instance.header
         photometric = text(header, "PhotometricInterpretation").upper()
@@ -87,9 +87,9 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
             odd.append(frame.instance)
         if "MOSAIC" in (value.upper() for value in _image_type(frame)) or is_private_mosaic(header):
             mosaic.append(frame.instance)
-        if "ModalityLUTSequence" in header:
-            lut.append(frame.instance)
     scale = [frame.instance for frame in frames if frame.is_rescale_malformed or frame.slope == 0]
+    mapped = [frame for frame in by_instance if "ModalityLUTSequence" in frame.instance.header]
+    unclear = [frame.instance for frame in mapped if not _is_table_alone(frame)]
     messages = [
         ("TRUNCATED", cut, "holds fewer pixels than its header declares: get it again"),
         ("COLOUR", colour, "is in colour: a volume has one number a voxel, use its pixels one by one"),
@@ -101,9 +101,26 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
         ),
         ("INVALID_RESCALE", _distinct(scale), "has a rescale that is no number or all zero: correct it"),
         ("INCONSISTENT_FRAMES", _miscounted(frames), "describes more or fewer frames than it declares: get it again"),
-        ("MODALITY_LUT", lut, "maps its values through a table: apply it to its pixels one by one"),
+        (
+            "INVALID_MODALITY_LUT",
+            unclear,
+            "has a table for its values that cannot be read, or besides a rescale: correct it (PS3.3, C.11.1)",
+        ),
     ]
-    return [_about(code, instances, message) for code, instances, message in messages if instances]
+    found = [_about(code, instances, message) for code, instances, message in messages if instances]
+    if mapped:
+        about = _about(
+            "MODALITY_LUT",
+            [frame.instance for frame in mapped],
+            "maps its values through a table, which the engine native applies",
+        )
+        found.append(about.model_copy(update={"blocking": False}))
+    return found
+
+
+def _is_table_alone(frame: FrameInfo) -> bool:
+    """Whether the table can be read, and no rescale contradicts it; one that changes nothing does not."""
+    return frame.scaling == (1.0, 0.0, frame.lut) and frame.lut is not None and not pixel_format(frame).is_float
 
 
 def _miscounted(frames: Sequence[FrameInfo]) -> list[InstanceFile]:
@@ -294,7 +311,7 @@ def _line_findings(stack: Stack) -> list[Finding]:
 
 
 def _rescale_findings(stack: Stack) -> list[Finding]:
-    rescales = {(frame.slope, frame.intercept) for line in stack.grid for frame in line}
+    rescales = {frame.scaling for line in stack.grid for frame in line}
     if len(rescales) == 1:
         return []
     message = f"slices have {len(rescales)} different rescales: each is applied to its own slice"

@@ -27,12 +27,14 @@ from dcm_processor_service.imaging.attributes import (
 )
 from dcm_processor_service.imaging.films import detector, offsets_mm
 from dcm_processor_service.imaging.geometry import slice_normal
+from dcm_processor_service.imaging.modality_lut import modality_lut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pydicom import Dataset
 
+    from dcm_processor_service.imaging.modality_lut import ModalityLut
     from dcm_processor_service.imaging.reading import InstanceFile
 
 __all__ = ["GE_COMPLEX_PART", "PIXEL_KEYWORDS", "FrameInfo", "frames_of", "mark"]
@@ -81,6 +83,14 @@ class FrameInfo:
     is_rescale_malformed: bool = False
     """Whether slope or intercept stand in the header and cannot be read; they are then as if absent."""
 
+    lut: ModalityLut | None = None
+    """The table that takes the place of slope and intercept."""
+
+    @property
+    def scaling(self) -> tuple[float, float, ModalityLut | None]:
+        """Slope, intercept and table: equal for frames whose stored values mean the same."""
+        return self.slope, self.intercept, self.lut
+
     @property
     def has_geometry(self) -> bool:
         """Whether the header says where the frame lies."""
@@ -127,6 +137,7 @@ def _classic_frame(instance: InstanceFile, pixel_format: tuple[int | None, ...])
         1.0 if slope is None else slope,
         0.0 if intercept is None else intercept,
         malformed,
+        modality_lut(header),
     )
 
 

@@ -204,8 +204,7 @@ def _part(stack: Stack) -> SeriesPart:
     if len(stack.grid) > 1:
         shape = (*shape, len(stack.grid))
     supported = pixels.is_supported
-    voxel_type = str(predicted_type(pixels, ((f.slope, f.intercept) for f in frames))) if supported else "none"
-    voxel_bytes = predicted_type(pixels, ((f.slope, f.intercept) for f in frames)).itemsize if supported else 0
+    predicted = predicted_type(pixels, {frame.scaling for frame in frames}) if supported else None
     row_distance, column_distance = first.pixel_spacing or (1.0, 1.0)
     step = float(sum(value**2 for value in stack.affine_lps()[:3, 2]) ** 0.5)
     angles = orientation_angles_deg(orientation)
@@ -218,8 +217,8 @@ def _part(stack: Stack) -> SeriesPart:
         nearest_plane=_PLANES[angles.index(min(angles))],
         orientation_angles_deg=angles,
         tilt_deg=stack.geometry.tilt_deg,
-        voxel_type=voxel_type,
-        memory_bytes=pixels.columns * pixels.rows * len(frames) * voxel_bytes,
+        voxel_type="none" if predicted is None else str(predicted),
+        memory_bytes=pixels.columns * pixels.rows * len(frames) * (0 if predicted is None else predicted.itemsize),
         time_attribute=stack.time_mark,
         first_position_mm=(x, y, z),
     )

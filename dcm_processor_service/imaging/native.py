@@ -106,12 +106,18 @@ def _volume(stack: Stack, report: SeriesReport) -> Volume:
             frame_of_reference_uid=text(header, "FrameOfReferenceUID"),
             modality=text(header, "Modality"),
             display_window=_display_window(first),
-            rescale=Rescale(first.slope, first.intercept, _unit(first), varies=len(_rescales(frames)) > 1),
+            rescale=_rescale(frames),
             volume_step_s=_volume_step_s(first) if len(stack.grid) > 1 else None,
             name=stack.name,
             header=header,
             report=report,
         )
+
+
+def _rescale(frames: Sequence[FrameInfo]) -> Rescale:
+    first = frames[0]
+    varies = len({frame.scaling for frame in frames}) > 1
+    return Rescale(first.slope, first.intercept, _unit(first), varies=varies, by_table=first.lut is not None)
 
 
 def _rescales(frames: Sequence[FrameInfo]) -> set[tuple[float, float]]:
@@ -125,7 +131,7 @@ def _assemble(frames: Sequence[FrameInfo], volumes: int, slices: int) -> NDArray
     rescales = _rescales(frames)
     if pixels.is_float or not all(is_whole(*one) for one in rescales):
         array = _assemble_float(frames, shape)
-    elif len(rescales) == 1:
+    elif len(rescales) == 1 and not any(frame.lut for frame in frames):
         array = _assemble_stored(frames, shape)
     else:
         array = _assemble_wide(frames, shape)
@@ -145,12 +151,14 @@ def _assemble_stored(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) -
 
 
 def _assemble_wide(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) -> NDArray[Any]:
-    """Several whole rescales: exact arithmetic slice by slice, then the narrowest type that holds all."""
+    """Several whole rescales, or tables: exact arithmetic slice by slice, then the narrowest type that holds all."""
     stored = pixel_format(frames[0]).stored_type
     array = np.empty(shape, np.int64 if stored.itemsize > 2 else np.int32)  # noqa: PLR2004 bytes
     scratch = np.empty(shape[1:], stored)
     for index in read_pixels(frames, lambda _: scratch):
-        array[index] = scratch.astype(np.int64) * int(frames[index].slope) + int(frames[index].intercept)
+        frame = frames[index]
+        values = frame.lut.apply(scratch) if frame.lut else scratch
+        array[index] = values.astype(np.int64) * int(frame.slope) + int(frame.intercept)
     return array.astype(narrowest(float(array.min()), float(array.max()), stored), copy=False)
 
 
@@ -159,7 +167,9 @@ def _assemble_float(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) ->
     array = np.empty(shape, np.float32)
     scratch = np.empty(shape[1:], pixel_format(frames[0]).stored_type)
     for index in read_pixels(frames, lambda _: scratch):
-        array[index] = scratch.astype(np.float64) * frames[index].slope + frames[index].intercept
+        frame = frames[index]
+        values = frame.lut.apply(scratch) if frame.lut else scratch
+        array[index] = values.astype(np.float64) * frame.slope + frame.intercept
     return array
 
 
@@ -180,6 +190,9 @@ def _unit(frame: FrameInfo) -> str:
         if found:
             return _specified(found)
     header = frame.places[-1]
+    table = item(header, "ModalityLUTSequence")
+    if table is not None:
+        return text(table, "ModalityLUTType")
     unit = text(header, "RescaleType") or text(header, "Units") or text(header, "DoseUnits")
     # "HU" is what a CT's rescale leads to when the header does not say (PS3.3, section C.8.2.1.1.3)
     return _specified(unit) or ("HU" if not unit and text(header, "Modality") == "CT" else "")

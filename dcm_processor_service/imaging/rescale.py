@@ -15,11 +15,10 @@ import numpy as np
 from dcm_processor_service.imaging.frames import PIXEL_KEYWORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     from dcm_processor_service.imaging.frames import FrameInfo
+    from dcm_processor_service.imaging.modality_lut import ModalityLut
 
 __all__ = ["PixelFormat", "in_place_rescaled", "pixel_format", "predicted_type"]
 
@@ -94,16 +93,18 @@ def is_whole(slope: float, intercept: float) -> bool:
     return slope == int(slope) and intercept == int(intercept)
 
 
-def predicted_type(pixels: PixelFormat, rescales: Iterable[tuple[float, float]]) -> np.dtype[Any]:
+def predicted_type(pixels: PixelFormat, scalings: set[tuple[float, float, ModalityLut | None]]) -> np.dtype[Any]:
     """Gives the array's type before any pixel is read; extreme values may still need a wider one."""
-    distinct = set(rescales)
-    if pixels.is_float or distinct <= {(1.0, 0.0)}:
+    if pixels.is_float or scalings == {(1.0, 0.0, None)}:
         return np.dtype(np.float32) if pixels.is_float else pixels.stored_type
-    if not all(is_whole(*one) for one in distinct):
+    if not all(is_whole(slope, intercept) for slope, intercept, _ in scalings):
         return np.dtype(np.float32)
-    least, most = _stored_range(pixels)
-    ends = [value * slope + intercept for slope, intercept in distinct for value in (least, most)]
-    if pixels.bits_stored == pixels.bits_allocated == 16 and all(slope == 1 for slope, _ in distinct):  # noqa: PLR2004 bits
+    ends = []
+    for slope, intercept, lut in scalings:
+        values = _stored_range(pixels) if lut is None else (int(lut.entries.min()), int(lut.entries.max()))
+        ends += [value * slope + intercept for value in values]
+    is_plain = all(slope == 1 and lut is None for slope, _, lut in scalings)
+    if pixels.bits_stored == pixels.bits_allocated == 16 and is_plain:  # noqa: PLR2004 bits
         return np.dtype(np.int16)  # a CT: its values need far less than the 16 bits that it declares
     return narrowest(min(ends), max(ends), pixels.stored_type)
 

@@ -63,10 +63,13 @@ class Rescale:
     slope: float = 1.0
     intercept: float = 0.0
     unit: str = ""
-    """RescaleType (0028,1054) or Units (0054,1001), such as HU or BQML; empty when the header specifies none."""
+    """RescaleType (0028,1054), Units (0054,1001) or ModalityLUTType (0028,3004), such as HU or BQML; empty for US."""
 
     varies: bool = False
     """Whether slices have their own slope or intercept; ``slope`` and ``intercept`` are then those of the first."""
+
+    by_table: bool = False
+    """Whether a table made the values instead, a Modality LUT Sequence (PS3.3, section C.11.1); slope is then 1."""
 
 
 @dataclass(frozen=True, eq=False)
