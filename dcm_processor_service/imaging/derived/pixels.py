@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredPixels", "ds", "store_values", "write_pixels", "write_values"]
 
+# near the least number that double precision has, numbers lose the digits that the bound counts on
+_SMALLEST_SLOPE = 1e-290
 _TYPES = {"uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535)}
 
 
@@ -114,7 +116,7 @@ def _store_scaled(array: NDArray[Any], low: float, high: float, *, allow_interce
         name = "uint16"
         intercept = 0.0 if keeps_zero else _ds_below(low)
         wanted = (high - intercept) / 65535
-    slope = _ds_above(wanted) if wanted > 0 else 1.0
+    slope = _ds_above(max(wanted, _SMALLEST_SLOPE)) if wanted > 0 else 1.0
     smallest, largest = _TYPES[name]
     stored = np.empty(array.shape, dtype=name)
     for rest in np.ndindex(array.shape[2:]):  # slice by slice: the intermediate in double precision stays small

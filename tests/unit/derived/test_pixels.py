@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -27,6 +27,7 @@ def back(stored: Any) -> np.ndarray[Any, Any]:
 
 
 @settings(deadline=None)
+@example(array=np.array([[-1.11253693e-308]]), allow_intercept=True)
 @given(array=FLOATS, allow_intercept=st.booleans())
 def test_floats_come_back_within_the_bound(array: np.ndarray[Any, Any], allow_intercept: bool) -> None:  # noqa: FBT001 a hypothesis argument
     stored = store_values(array, allow_8_bit=False, allow_intercept=allow_intercept)
