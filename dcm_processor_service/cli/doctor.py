@@ -24,12 +24,21 @@ __all__ = ["doctor"]
 
 Row = tuple[str, str, bool, str]
 
+# what each extra brings: a module of it, and what for
+_EXTRAS = {
+    "codecs": ("pylibjpeg", "decodes JPEG, JPEG 2000, JPEG-LS and RLE"),
+    "highdicom": ("highdicom", "derives segmentations, parametric maps and reports"),
+    "web": ("httpx", "sends by STOW-RS"),
+    "simpleitk": ("SimpleITK", "volume.to_sitk()"),
+    "monai": ("monai", "volume.to_monai()"),
+}
+
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each finding")] = False,
 ) -> None:
     """Say what this installation can do, and how to get the rest."""
-    rows = [*_installation(), *_stores(), *_environment(), *_imaging()]
+    rows = [*_installation(), *_stores(), *_environment(), *_extras(), *_imaging()]
     if as_json:
         for area, name, available, detail in rows:
             print_json_line({"area": area, "name": name, "available": available, "detail": detail})
@@ -70,6 +79,15 @@ def _environment() -> list[Row]:
         return [("environment", "store", False, str(error))]
     found = "the job is there" if job else "reachable, but it has no job of this id"
     return [("environment", f"store {settings.backend_name}", job is not None, found)]
+
+
+def _extras() -> list[Row]:
+    rows: list[Row] = []
+    for extra, (module, purpose) in _EXTRAS.items():
+        there = find_spec(module) is not None
+        remedy = f'{purpose}: pip install "dcm-processor-service[{extra}]"'
+        rows.append(("extra", extra, there, purpose if there else remedy))
+    return rows
 
 
 def _imaging() -> list[Row]:

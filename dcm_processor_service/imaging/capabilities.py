@@ -61,7 +61,11 @@ def decoder_capabilities() -> list[Capability]:
 
 def converter_capabilities() -> list[Capability]:
     """Tells which engines can turn DICOM into NIfTI here."""
-    return [_package("dicom2nifti"), _dcm2niix()]
+    return [
+        Capability("native", available=True, detail="our own, over pydicom's decoders"),
+        _dcm2niix(),
+        _package("dicom2nifti"),
+    ]
 
 
 def _package(name: str) -> Capability:

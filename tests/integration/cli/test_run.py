@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import metadata
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -211,11 +212,21 @@ def test_doctor_says_what_is_there(scans: Path) -> None:
     for name in ("mongodb", "sqlite", "memory"):
         assert found["store", name]["available"]
     assert found["environment", "job"]["available"] is False
-    assert found["converter", "dicom2nifti"]["available"]
+    assert all(found["converter", name]["available"] for name in ("native", "dcm2niix", "dicom2nifti"))
+    assert found["extra", "web"]["available"]
     assert any(area == "decoder" for area, _name in found)
     table = doctor()
     assert table.exit_code == 0
     assert "dicom2nifti" in table.stdout
+
+
+def test_doctor_knows_every_extra_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    extras = set(metadata("dcm-processor-service").get_all("Provides-Extra") or ()) - {"test", "dev"}
+    monkeypatch.setattr("dcm_processor_service.cli.doctor.find_spec", lambda _module: None)
+    rows = {row["name"]: row["detail"] for row in lines(doctor("--json")) if row["area"] == "extra"}
+    assert rows.keys() == extras
+    for extra, detail in rows.items():
+        assert detail.endswith(f'pip install "dcm-processor-service[{extra}]"')
 
 
 def test_doctor_tries_the_store_of_the_environment(
