@@ -59,11 +59,12 @@ def _installation() -> list[Row]:
 
 
 def _stores() -> list[Row]:
-    drivers = {"mongodb": "pymongo"}
+    drivers = {"mongodb": ("pymongo", "pip install pymongo"), "sqlite": ("sqlite3", "this Python was built without it")}
     rows: list[Row] = []
     for name in backend_names():
-        there = find_spec(drivers.get(name, "sqlite3")) is not None
-        rows.append(("store", name, there, "ready" if there else f"pip install {drivers[name]}"))
+        module, remedy = drivers.get(name, ("", ""))
+        there = not module or find_spec(module) is not None
+        rows.append(("store", name, there, "ready" if there else remedy))
     return rows
 
 
