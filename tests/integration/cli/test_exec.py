@@ -101,7 +101,7 @@ def test_an_async_callback_and_its_params(tmp_path: Path) -> None:
         "    return await ctx.session.data.get('x', float)\n",
     )
     assert execute(tmp_path, "callback.py:go")[:2] == (0, {"result": 3.0})
-    assert execute_here(tmp_path, "callback:go")[:2] == (0, {"result": 3.0})
+    assert execute(tmp_path, "callback:go")[:2] == (0, {"result": 3.0})
 
 
 @pytest.mark.parametrize(
