@@ -12,13 +12,11 @@ from dcm_processor_service.selection import SeriesRules, select_series
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from dcm_processor_service.models import SeriesReport
 
 
-@pytest.fixture
-def reports(tmp_path: Path) -> list[SeriesReport]:
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> list[SeriesReport]:
     recipes = [
         Recipe(modality="CT", slices=8, extra={"SeriesDescription": "Thorax Lunge", "ConvolutionKernel": "B70f"}),
         Recipe(modality="CT", slices=5, extra={"SeriesDescription": "Thorax Weich", "ConvolutionKernel": "B30f"}),
@@ -26,8 +24,7 @@ def reports(tmp_path: Path) -> list[SeriesReport]:
     ]
     found = []
     for number, recipe in enumerate(recipes):
-        folder = tmp_path / str(number)
-        folder.mkdir()
+        folder = tmp_path_factory.mktemp(f"series_{number}")
         found.append(inspect_series(single_frame(recipe, folder)))
     return found
 
