@@ -18,12 +18,15 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from pydicom import Dataset
 
 __all__ = [
     "Header",
     "ScannedElement",
     "ScannedHeader",
+    "in_groups",
     "integer",
     "is_malformed",
     "item",
@@ -232,6 +235,16 @@ def item(header: Header, keyword: str) -> Dataset | None:
     """Gives the first item of a sequence, or None."""
     found = items(header, keyword)
     return found[0] if found else None
+
+
+def in_groups(places: Sequence[Header], macro: str, read: Callable[[Header, str], Any], keyword: str) -> Any:
+    """Reads an attribute from a functional group, nearest first, then from the top level."""
+    for place in places[:-1]:
+        group = item(place, macro)
+        value = read(group, keyword) if group is not None else None
+        if value is not None:
+            return value
+    return read(places[-1], keyword)
 
 
 def private_value(header: Header, tag: int) -> Any:

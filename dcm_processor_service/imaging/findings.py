@@ -7,24 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID
 
-from dcm_processor_service.imaging.attributes import integer, text
 from dcm_processor_service.imaging.geometry import slice_normal
-from dcm_processor_service.imaging.rescale import pixel_format
-from dcm_processor_service.imaging.vendor import is_private_mosaic
 from dcm_processor_service.models import Finding, TransferSyntax
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dcm_processor_service.imaging.frames import FrameInfo
     from dcm_processor_service.imaging.geometry import FloatArray
     from dcm_processor_service.imaging.grouping import FrameGroup
     from dcm_processor_service.imaging.reading import InstanceFile
     from dcm_processor_service.imaging.stack import Stack
 
-__all__ = ["group_findings", "pixel_findings", "stack_findings", "syntax_findings", "transfer_syntaxes"]
+__all__ = ["about", "distinct", "group_findings", "stack_findings", "syntax_findings", "transfer_syntaxes", "uids"]
 
 _MOST_UIDS = 20
 _TILT_DEG = 0.2
@@ -73,95 +69,14 @@ def syntax_findings(syntaxes: Sequence[TransferSyntax]) -> list[Finding]:
     return found
 
 
-def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
-    """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, INVALID_RESCALE and others: what the pixels are."""
-    by_instance = {id(frame.instance): frame for frame in frames}.values()
-    cut = [frame.instance for frame in by_instance if frame.instance.is_cut_off or _declares_too_much(frame)]
-    colour, mosaic, odd = [], [], []
-    for frame in by_instance:
-        pixels, header = pixel_format(frame), frame.instance.header
-        photometric = text(header, "PhotometricInterpretation").upper()
-        if pixels.samples > 1 or photometric.startswith(("RGB", "YBR", "PALETTE")):
-            colour.append(frame.instance)
-        elif not pixels.is_supported:
-            odd.append(frame.instance)
-        if "MOSAIC" in (value.upper() for value in _image_type(frame)) or is_private_mosaic(header):
-            mosaic.append(frame.instance)
-    scale = [frame.instance for frame in frames if frame.is_rescale_malformed or frame.slope == 0]
-    mapped = [frame for frame in by_instance if "ModalityLUTSequence" in frame.instance.header]
-    unclear = [frame.instance for frame in mapped if not _is_table_alone(frame)]
-    messages = [
-        ("TRUNCATED", cut, "holds fewer pixels than its header declares: get it again"),
-        ("COLOUR", colour, "is in colour: a volume has one number a voxel, use its pixels one by one"),
-        ("MOSAIC", mosaic, "has the slices of a volume side by side in one image: use the engine dcm2niix"),
-        (
-            "UNSUPPORTED_PIXELS",
-            odd,
-            "has pixels that are not one integer of 8, 16 or 32 bits: use its pixels one by one",
-        ),
-        ("INVALID_RESCALE", _distinct(scale), "has a rescale that is no number or all zero: correct it"),
-        ("INCONSISTENT_FRAMES", _miscounted(frames), "describes more or fewer frames than it declares: get it again"),
-        (
-            "INVALID_MODALITY_LUT",
-            unclear,
-            "has a table for its values that cannot be read, or besides a rescale: correct it (PS3.3, C.11.1)",
-        ),
-    ]
-    found = [_about(code, instances, message) for code, instances, message in messages if instances]
-    if mapped:
-        about = _about(
-            "MODALITY_LUT",
-            [frame.instance for frame in mapped],
-            "maps its values through a table, which the engine native applies",
-        )
-        found.append(about.model_copy(update={"blocking": False}))
-    return found
-
-
-def _is_table_alone(frame: FrameInfo) -> bool:
-    """Whether the table can be read, and no rescale contradicts it; one that changes nothing does not."""
-    return frame.scaling == (1.0, 0.0, frame.lut) and frame.lut is not None and not pixel_format(frame).is_float
-
-
-def _miscounted(frames: Sequence[FrameInfo]) -> list[InstanceFile]:
-    """Instances whose functional groups are more or fewer than NumberOfFrames says."""
-    described = Counter(id(frame.instance) for frame in frames)
-    return [
-        instance
-        for instance in _distinct([frame.instance for frame in frames])
-        if described[id(instance)] != max(integer(instance.header, "NumberOfFrames") or 1, 1)
-    ]
-
-
-def _about(code: str, instances: Sequence[InstanceFile], message: str) -> Finding:
+def about(code: str, instances: Sequence[InstanceFile], message: str) -> Finding:
+    """Makes a finding that names the instances it is about."""
     who = (
         instances[0].label
         if len(instances) == 1
         else f"each of {len(instances)} instances, such as {instances[0].label},"
     )
     return Finding(code=code, message=f"{who} {message}", sop_instance_uids=uids(instances), count=len(instances))
-
-
-def _image_type(frame: FrameInfo) -> tuple[str, ...]:
-    from dcm_processor_service.imaging.frames import mark
-
-    return tuple(mark(frame, "ImageType") or ())
-
-
-def _declares_too_much(frame: FrameInfo) -> bool:
-    """Whether the header declares more pixels than the pixel data element holds."""
-    instance, pixels = frame.instance, pixel_format(frame)
-    where = instance.pixels
-    declared = max(integer(instance.header, "NumberOfFrames") or 1, 1)
-    if where is None or instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-        return False
-    if where.size_bytes is None or instance.is_compressed:
-        # no codec packs a thousandfold what a scanner saw: such a header is damaged, or meant to exhaust memory
-        return declared * pixels.frame_bytes > max(instance.file_size_bytes, 1) * 4000
-    samples = pixels.rows * pixels.columns * pixels.samples * declared
-    if text(instance.header, "PhotometricInterpretation") == "YBR_FULL_422":
-        samples = samples * 2 // 3
-    return samples * pixels.bits_allocated // 8 > where.size_bytes
 
 
 def group_findings(groups: Sequence[FrameGroup]) -> list[Finding]:
@@ -171,7 +86,7 @@ def group_findings(groups: Sequence[FrameGroup]) -> list[Finding]:
     if localizers:
         instances = [frame.instance for group in localizers for frame in group.frames]
         message = "serves to plan others" if len(localizers) == len(groups) else "is a localizer among other images"
-        found.append(_about("LOCALIZER", _distinct(instances), f"{message}: leave it out"))
+        found.append(about("LOCALIZER", distinct(instances), f"{message}: leave it out"))
     images = [group for group in groups if not group.is_localizer]
     formats = [group.number_format for group in images]
     spacings = {tuple(round(value, 4) for value in group.first.pixel_spacing or ()) for group in images}
@@ -188,7 +103,8 @@ def group_findings(groups: Sequence[FrameGroup]) -> list[Finding]:
     return found
 
 
-def _distinct(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
+def distinct(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
+    """Gives each instance once, in order."""
     return list({id(instance): instance for instance in instances}.values())
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from dcm_processor_service.imaging.attributes import (
     Header,
+    in_groups,
     integer,
-    is_malformed,
     item,
     items,
     number,
@@ -28,6 +28,7 @@ from dcm_processor_service.imaging.attributes import (
 from dcm_processor_service.imaging.films import detector, offsets_mm
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.modality_lut import modality_lut
+from dcm_processor_service.imaging.scaling import classic_rescale, frame_rescale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -120,11 +121,6 @@ def frames_of(instance: InstanceFile) -> list[FrameInfo]:
 
 def _classic_frame(instance: InstanceFile, pixel_format: tuple[int | None, ...]) -> FrameInfo:
     header = instance.header
-    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
-    malformed = is_malformed(header, "RescaleSlope") or is_malformed(header, "RescaleIntercept")
-    if slope is None and text(header, "Modality") == "RTDOSE":
-        slope = number(header, "DoseGridScaling")
-        malformed |= is_malformed(header, "DoseGridScaling")
     place = detector(header) or header
     return FrameInfo(
         instance,
@@ -134,9 +130,7 @@ def _classic_frame(instance: InstanceFile, pixel_format: tuple[int | None, ...])
         _orientation(place),
         numbers(place, "ImagePositionPatient", count=3),
         _spacing(header),
-        1.0 if slope is None else slope,
-        0.0 if intercept is None else intercept,
-        malformed,
+        *classic_rescale(header),
         modality_lut(header),
     )
 
@@ -184,35 +178,16 @@ def _enhanced_frames(
 def _enhanced_frame(
     instance: InstanceFile, pixel_format: tuple[int | None, ...], index: int, places: tuple[Header, ...]
 ) -> FrameInfo:
-    values = "PixelValueTransformationSequence"
-    slope = _in_groups(places, values, number, "RescaleSlope")
-    intercept = _in_groups(places, values, number, "RescaleIntercept")
-    malformed = any(
-        _in_groups(places, values, lambda ds, key: is_malformed(ds, key) or None, keyword)
-        for keyword in ("RescaleSlope", "RescaleIntercept")
-    )
     return FrameInfo(
         instance,
         index,
         places,
         pixel_format,
-        _in_groups(places, "PlaneOrientationSequence", lambda ds, _: _orientation(ds), "ImageOrientationPatient"),
-        _in_groups(places, "PlanePositionSequence", lambda ds, key: numbers(ds, key, 3), "ImagePositionPatient"),
-        _in_groups(places, "PixelMeasuresSequence", lambda ds, _: _spacing(ds), "PixelSpacing"),
-        1.0 if slope is None else slope,
-        0.0 if intercept is None else intercept,
-        malformed,
+        in_groups(places, "PlaneOrientationSequence", lambda ds, _: _orientation(ds), "ImageOrientationPatient"),
+        in_groups(places, "PlanePositionSequence", lambda ds, key: numbers(ds, key, 3), "ImagePositionPatient"),
+        in_groups(places, "PixelMeasuresSequence", lambda ds, _: _spacing(ds), "PixelSpacing"),
+        *frame_rescale(places),
     )
-
-
-def _in_groups(places: tuple[Header, ...], macro: str, read: Callable[[Header, str], Any], keyword: str) -> Any:
-    """Reads an attribute from a functional group, nearest first, then from the top level."""
-    for place in places[:-1]:
-        group = item(place, macro)
-        value = read(group, keyword) if group is not None else None
-        if value is not None:
-            return value
-    return read(places[-1], keyword)
 
 
 # name: (functional group, keyword inside it, keyword at the top level, how to read)

@@ -11,7 +11,6 @@ from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.attributes import integer, text
 from dcm_processor_service.imaging.findings import (
     group_findings,
-    pixel_findings,
     stack_findings,
     syntax_findings,
     transfer_syntaxes,
@@ -20,6 +19,7 @@ from dcm_processor_service.imaging.findings import (
 from dcm_processor_service.imaging.frames import frames_of
 from dcm_processor_service.imaging.geometry import orientation_angles_deg, orientation_label
 from dcm_processor_service.imaging.grouping import arrange, group_frames, group_names
+from dcm_processor_service.imaging.pixel_findings import pixel_findings
 from dcm_processor_service.imaging.reading import contained
 from dcm_processor_service.imaging.rescale import pixel_format, predicted_type
 from dcm_processor_service.imaging.scan import SharedElements, scan_instance

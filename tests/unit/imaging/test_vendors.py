@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import UID
 
 from dcm_processor_service.imaging.inspect import inspect_series
 from dcm_processor_service.imaging.native import read_volume, read_volumes
@@ -127,3 +128,15 @@ def test_an_ordinary_siemens_image_counts_one_slice(tmp_path: Path) -> None:
         ds.add_new(0x0019100A, "US", 1)
 
     assert read_volume(change(single_frame(MR, tmp_path), edit)).shape == (5, 4, 6)
+
+
+def test_a_parametric_map_means_what_its_real_world_mapping_says(tmp_path: Path) -> None:
+    recipe = Recipe(bits_stored=12, signed=False)
+    [path] = multi_frame(recipe, tmp_path)
+    ds = dcmread(path)
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = UID("1.2.840.10008.5.1.4.1.1.30")
+    mapping = Dataset()
+    mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 0.001, 1.0
+    ds.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence = [mapping]
+    ds.save_as(path)
+    np.testing.assert_allclose(read_volume([path]).array, recipe.values[..., 0] * 0.001 + 1, rtol=1e-6)

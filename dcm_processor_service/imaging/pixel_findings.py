@@ -1,0 +1,102 @@
+"""What is the matter with the pixels of a series, and with how their values are to be read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from dcm_processor_service.imaging.attributes import integer, text
+from dcm_processor_service.imaging.findings import about, distinct
+from dcm_processor_service.imaging.frames import mark
+from dcm_processor_service.imaging.rescale import pixel_format
+from dcm_processor_service.imaging.vendor import is_private_mosaic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dcm_processor_service.imaging.frames import FrameInfo
+    from dcm_processor_service.imaging.reading import InstanceFile
+    from dcm_processor_service.models import Finding
+
+__all__ = ["pixel_findings"]
+
+
+def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
+    """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, INVALID_RESCALE and others: what the pixels are."""
+    by_instance = {id(frame.instance): frame for frame in frames}.values()
+    cut = [frame.instance for frame in by_instance if frame.instance.is_cut_off or _declares_too_much(frame)]
+    colour, mosaic, odd = [], [], []
+    for frame in by_instance:
+        pixels, header = pixel_format(frame), frame.instance.header
+        photometric = text(header, "PhotometricInterpretation").upper()
+        if pixels.samples > 1 or photometric.startswith(("RGB", "YBR", "PALETTE")):
+            colour.append(frame.instance)
+        elif not pixels.is_supported:
+            odd.append(frame.instance)
+        if "MOSAIC" in (value.upper() for value in _image_type(frame)) or is_private_mosaic(header):
+            mosaic.append(frame.instance)
+    scale = [frame.instance for frame in frames if frame.is_rescale_malformed or frame.slope == 0]
+    messages = [
+        ("TRUNCATED", cut, "holds fewer pixels than its header declares: get it again"),
+        ("COLOUR", colour, "is in colour: a volume has one number a voxel, use its pixels one by one"),
+        ("MOSAIC", mosaic, "has the slices of a volume side by side in one image: use the engine dcm2niix"),
+        (
+            "UNSUPPORTED_PIXELS",
+            odd,
+            "has pixels that are not one integer of 8, 16 or 32 bits: use its pixels one by one",
+        ),
+        ("INVALID_RESCALE", distinct(scale), "has a rescale that is no number or all zero: correct it"),
+        ("INCONSISTENT_FRAMES", _miscounted(frames), "describes more or fewer frames than it declares: get it again"),
+    ]
+    found = [about(code, instances, message) for code, instances, message in messages if instances]
+    return [*found, *_table_findings(list(by_instance))]
+
+
+def _table_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
+    mapped = [frame for frame in frames if "ModalityLUTSequence" in frame.instance.header]
+    unclear = [frame.instance for frame in mapped if not _is_table_alone(frame)]
+    if unclear:
+        message = "has a table for its values that cannot be read, or that stands beside a rescale: correct it"
+        return [about("INVALID_MODALITY_LUT", unclear, message)]
+    if not mapped:
+        return []
+    message = "maps its values through a table, which the engine native applies"
+    applied = about("MODALITY_LUT", [frame.instance for frame in mapped], message)
+    return [applied.model_copy(update={"blocking": False})]
+
+
+def _is_table_alone(frame: FrameInfo) -> bool:
+    """Whether the table can be read, and no rescale contradicts it; one that changes nothing does not."""
+    return frame.scaling == (1.0, 0.0, frame.lut) and frame.lut is not None and not pixel_format(frame).is_float
+
+
+def _miscounted(frames: Sequence[FrameInfo]) -> list[InstanceFile]:
+    """Instances whose functional groups are more or fewer than NumberOfFrames says."""
+    described = Counter(id(frame.instance) for frame in frames)
+    return [
+        instance
+        for instance in distinct([frame.instance for frame in frames])
+        if described[id(instance)] != max(integer(instance.header, "NumberOfFrames") or 1, 1)
+    ]
+
+
+def _image_type(frame: FrameInfo) -> tuple[str, ...]:
+    return tuple(mark(frame, "ImageType") or ())
+
+
+def _declares_too_much(frame: FrameInfo) -> bool:
+    """Whether the header declares more pixels than the pixel data element holds."""
+    instance, pixels = frame.instance, pixel_format(frame)
+    where = instance.pixels
+    declared = max(integer(instance.header, "NumberOfFrames") or 1, 1)
+    if where is None or instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        return False
+    if where.size_bytes is None or instance.is_compressed:
+        # no codec packs a thousandfold what a scanner saw: such a header is damaged, or meant to exhaust memory
+        return declared * pixels.frame_bytes > max(instance.file_size_bytes, 1) * 4000
+    samples = pixels.rows * pixels.columns * pixels.samples * declared
+    if text(instance.header, "PhotometricInterpretation") == "YBR_FULL_422":
+        samples = samples * 2 // 3
+    return samples * pixels.bits_allocated // 8 > where.size_bytes
