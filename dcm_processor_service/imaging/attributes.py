@@ -53,6 +53,12 @@ class ScannedElement:
 
     __slots__ = ("_numbers", "_texts", "content", "vr")
 
+    vr: str
+    """Empty for a private element of an implicit transfer syntax."""
+
+    content: bytes
+    """Little endian."""
+
     def __init__(self, vr: str, content: bytes) -> None:
         self.vr = vr
         self.content = content
@@ -78,6 +84,8 @@ class ScannedHeader:
     """Some elements of a header, under their keywords; private ones under their tags."""
 
     __slots__ = ("elements",)
+
+    elements: dict[str | int, ScannedElement]
 
     def __init__(self, elements: dict[str | int, ScannedElement]) -> None:
         self.elements = elements
