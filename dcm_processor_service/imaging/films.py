@@ -31,7 +31,8 @@ def offsets_mm(header: Header, normal: FloatArray, count: int) -> tuple[float, .
     if dose is not None:
         return _dose_offsets(dose, normal)
     slices, step = numbers(header, "SliceVector", count=count), number(header, "SpacingBetweenSlices")
-    if slices is None or not step or not _is_tomogram(header):
+    kinds = (numbers(header, keyword) or () for keyword in ("EnergyWindowVector", "DetectorVector"))
+    if slices is None or not step or not _is_tomogram(header) or any(len(set(kind)) > 1 for kind in kinds):
         return None
     return tuple((number_of_slice - 1) * step for number_of_slice in slices)  # a negative step stacks the other way
 

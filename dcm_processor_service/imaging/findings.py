@@ -15,6 +15,7 @@ from dcm_processor_service.models import Finding, TransferSyntax
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from dcm_processor_service.imaging.frames import FrameInfo
     from dcm_processor_service.imaging.geometry import FloatArray
     from dcm_processor_service.imaging.grouping import FrameGroup
     from dcm_processor_service.imaging.reading import InstanceFile
@@ -227,8 +228,21 @@ def _line_findings(stack: Stack) -> list[Finding]:
 
 
 def _rescale_findings(stack: Stack) -> list[Finding]:
-    rescales = {frame.scaling for line in stack.grid for frame in line}
+    frames = [frame for line in stack.grid for frame in line]
+    rescales = {frame.scaling for frame in frames}
     if len(rescales) == 1:
         return []
+    lacking = [frame.instance for frame in frames if not _has_scaling(frame)]
+    if 0 < len(lacking) < len(frames):
+        message = f"{len(lacking)} of {len(frames)} slices have no rescale, which the others have: get them again"
+        return [
+            Finding(code="MISSING_RESCALE", message=message, sop_instance_uids=uids(lacking), count=len(lacking)),
+        ]
     message = f"slices have {len(rescales)} different rescales: each is applied to its own slice"
     return [Finding(code="MIXED_RESCALE", message=message, blocking=False, count=len(rescales))]
+
+
+def _has_scaling(frame: FrameInfo) -> bool:
+    """Whether the header says how stored values become real ones; functional groups are taken to say it for all."""
+    keywords = ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence")
+    return len(frame.places) > 1 or any(keyword in frame.places[0] for keyword in keywords)

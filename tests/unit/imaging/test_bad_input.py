@@ -196,6 +196,15 @@ def test_a_rescale_that_is_no_number_is_not_taken_for_none(tmp_path: Path, value
     refused(paths, "INVALID_RESCALE", "split")
 
 
+def test_a_slice_that_lost_its_rescale_is_named(tmp_path: Path) -> None:
+    paths = single_frame(Recipe(rescale=("1", "-1024")), tmp_path)
+    ds = dcmread(paths[2])
+    del ds.RescaleIntercept, ds.RescaleSlope
+    ds.save_as(paths[2])
+    [finding] = refused(paths, "MISSING_RESCALE").findings
+    assert finding.sop_instance_uids == (ds.SOPInstanceUID,)
+
+
 def test_an_empty_rescale_is_none(tmp_path: Path) -> None:
     recipe = Recipe(extra={"RescaleSlope": None, "RescaleIntercept": ""})
     np.testing.assert_array_equal(read_volume(single_frame(recipe, tmp_path)).array, recipe.values[..., 0])

@@ -76,5 +76,7 @@ def test_a_tomogram_lies_where_its_detector_and_slice_vector_say(tmp_path: Path,
     for k in range(3):
         slice_number = [3, 2, 1][volume.source(k).frame_number - 1]
         assert (volume.affine_lps @ [0, 0, k, 1])[2] == pytest.approx(-7 + (slice_number - 1) * step)
-    ds.ImageType = ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]
+    ds.EnergyWindowVector = [1, 1, 2]
+    refused([save(ds, tmp_path / "windows.dcm")], "MISSING_GEOMETRY")
+    ds.EnergyWindowVector, ds.ImageType = [1, 1, 1], ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]
     refused([save(ds, tmp_path / "projections.dcm")], "MISSING_GEOMETRY")
