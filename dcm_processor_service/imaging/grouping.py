@@ -17,7 +17,7 @@ import numpy as np
 from dcm_processor_service.imaging.frames import FrameInfo, mark
 from dcm_processor_service.imaging.geometry import cluster_positions, orientation_label, slice_normal
 from dcm_processor_service.imaging.stack import Stack
-from dcm_processor_service.imaging.time_axis import time_axis, values_by_label
+from dcm_processor_service.imaging.time_axis import moved_volumes, time_axis, values_by_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,8 @@ def arrange(group: FrameGroup) -> list[Stack]:
     if len(set(labels.tolist())) == len(frames):
         kinds = tuple(name for name in _ALWAYS_KINDS if len({mark(frame, name) for frame in frames} - {None}) > 1)
         if not kinds:
-            return [_single_volume(frames, labels)]
+            single = _single_volume(frames, labels)
+            return [_moved_volumes(frames) or single] if single.geometry.outliers else [single]
     else:
         kinds = _varying_kinds(frames, labels)
     places = _places(frames, labels)
@@ -126,6 +127,16 @@ def _position_labels(frames: Sequence[FrameInfo]) -> NDArray[np.intp]:
     normal = slice_normal(frames[0].orientation or ())
     positions = np.array([frame.position for frame in frames], dtype=np.float64)
     return cluster_positions(positions @ normal)[0]
+
+
+def _moved_volumes(frames: Sequence[FrameInfo]) -> Stack | None:
+    """Makes a 4D stack of volumes of which each lies a little beside the last, as where the scanner follows a head."""
+    along = np.array([frame.position for frame in frames], dtype=np.float64) @ slice_normal(frames[0].orientation or ())
+    found = moved_volumes(frames, along)
+    if found is None:
+        return None
+    name, lines = found
+    return Stack(tuple(tuple(frames[index] for index in line) for line in lines), "", time_mark=name)
 
 
 def _places(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> list[int]:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcm_processor_service.imaging.frames import FrameInfo
+    from dcm_processor_service.imaging.geometry import FloatArray
 
-__all__ = ["time_axis", "values_by_label"]
+__all__ = ["moved_volumes", "time_axis", "values_by_label"]
 
 SHARED_TIME_MARKS = ("TemporalPositionIdentifier", "DimensionIndexValues", "TriggerTime", "AcquisitionNumber")
+_SAME_STEP_PART = 0.02
 RANKED_TIME_MARKS = ("TriggerTime", "AcquisitionTime", "InstanceNumber", "ContentTime")
 
 
@@ -84,3 +86,28 @@ def _numbered(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tuple[st
 
 def _tells_apart(values: Sequence[Any], labels: NDArray[np.intp]) -> bool:
     return len(set(zip(values, labels.tolist(), strict=True))) == len(values)
+
+
+def moved_volumes(frames: Sequence[FrameInfo], along: FloatArray) -> tuple[str, list[list[int]]] | None:
+    """Finds volumes that lie through each other without sharing a position: as one volume they would mix times.
+
+    Args:
+        frames: All of one kind, no two at one position.
+        along: Shape (n,): their positions along the normal, mm.
+
+    Returns:
+        The attribute that tells them apart, and for each volume the numbers of its frames, ascending along the normal.
+    """
+    for name in ("TemporalPositionIdentifier", "AcquisitionNumber"):
+        values = [mark(frame, name) for frame in frames]
+        distinct = sorted(set(values) - {None})
+        lines = [sorted((i for i, own in enumerate(values) if own == one), key=along.__getitem__) for one in distinct]
+        sizes = {len(line) for line in lines}
+        if None in values or len(lines) < 2 or len(sizes) > 1 or sizes == {1}:  # noqa: PLR2004 volumes
+            continue
+        places = np.array([along[line] for line in lines])
+        moved = places - places[0]
+        step = float(np.median(np.diff(places[0])))
+        if np.ptp(moved, axis=1).max() < _SAME_STEP_PART * step and np.abs(moved).max() < np.ptp(places[0]):
+            return name, lines
+    return None

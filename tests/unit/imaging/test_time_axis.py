@@ -81,3 +81,27 @@ def test_numbers_without_a_plan_are_not_guessed_at(tmp_path: Path) -> None:
     files = series(tmp_path, lambda ds, t, k: setattr(ds, "InstanceNumber", int(numbers[t * 5 + k])))
     del files[3, 4]
     refused(list(files.values()), "DUPLICATE_POSITIONS")
+
+
+@pytest.mark.parametrize("name", ["TemporalPositionIdentifier", "AcquisitionNumber"])
+@pytest.mark.parametrize(("shift", "is_one"), [(0.03, True), (0.4, False)])
+def test_volumes_that_move_are_never_one_volume(tmp_path: Path, name: str, shift: float, *, is_one: bool) -> None:
+    def edit(ds: Dataset, t: int, _: int) -> None:
+        setattr(ds, name, t + 1)
+        x, y, z = map(float, ds.ImagePositionPatient)
+        ds.ImagePositionPatient = [x, y, round(z + t * shift, 3)]
+
+    files = list(series(tmp_path, edit).values())
+    if is_one:
+        np.testing.assert_array_equal(read_volume(files).array, RECIPE.values)
+    else:
+        assert "MISSING_SLICES" not in refused(files, "SHIFTED_SLICES", "split").codes
+
+
+def test_two_passes_that_fill_each_others_gaps_are_one_volume(tmp_path: Path) -> None:
+    paths = single_frame(Recipe(slices=8, modality="MR"), tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        ds.AcquisitionNumber = 1 + int(ds.InstanceNumber) % 2
+        ds.save_as(path)
+    np.testing.assert_array_equal(read_volume(paths).array, Recipe(slices=8, modality="MR").values[..., 0])
