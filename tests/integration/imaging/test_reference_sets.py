@@ -9,6 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813 its own documentation's name for it
 
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.attributes import ScannedHeader
@@ -159,3 +160,29 @@ def test_the_quick_scan_finds_what_pydicom_finds(tmp_path: Path) -> None:
                     other.pixel_format,
                 )
     assert scanned > 100
+
+
+@pytest.mark.parametrize("number", [4, 6])
+def test_simpleitk_reads_the_same_from_the_files(tmp_path: Path, number: int) -> None:
+    paths = files(f"{NIH}{number}", tmp_path)
+    [volume] = read_volumes(paths)
+    by_uid = {scan_instance(path).sop_instance_uid: str(path) for path in paths}
+    for t in (0, 9):
+        reader = sitk.ImageSeriesReader()
+        reader.SetFileNames([by_uid[volume.source(k, t).sop_instance_uid] for k in range(volume.shape[2])])
+        theirs, ours = reader.Execute(), volume.to_sitk()[:, :, :, t]
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(ours), sitk.GetArrayFromImage(theirs))
+        np.testing.assert_allclose(ours.GetOrigin(), theirs.GetOrigin(), atol=1e-6)
+        np.testing.assert_allclose(ours.GetSpacing(), theirs.GetSpacing(), atol=1e-6)
+        np.testing.assert_allclose(ours.GetDirection(), theirs.GetDirection(), atol=1e-6)
+
+
+def test_simpleitk_reads_the_same_from_an_enhanced_object(tmp_path: Path) -> None:
+    paths = files("dcm_qa_agfa/Siemens", tmp_path)
+    [volume] = read_volumes(paths)
+    by_uid = {scan_instance(path).sop_instance_uid: str(path) for path in paths}
+    for t in range(volume.shape[3]):
+        theirs, ours = sitk.ReadImage(by_uid[volume.source(0, t).sop_instance_uid]), volume.to_sitk()[:, :, :, t]
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(ours), sitk.GetArrayFromImage(theirs))
+        np.testing.assert_allclose(ours.GetOrigin(), theirs.GetOrigin(), atol=1e-6)
+        np.testing.assert_allclose(ours.GetSpacing(), theirs.GetSpacing(), atol=1e-6)
