@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dcm_processor_service.imaging.attributes import integer, text
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["pixel_findings"]
 
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_MOST_BITS = 64
+
 
 def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
     """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, INVALID_RESCALE and others: what the pixels are."""
@@ -37,7 +41,7 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
             odd.append(frame.instance)
         if "MOSAIC" in (value.upper() for value in _image_type(frame)) or is_private_mosaic(header):
             mosaic.append(frame.instance)
-    scale = [frame.instance for frame in frames if frame.is_rescale_malformed or frame.slope == 0]
+    scale = [frame.instance for frame in frames if frame.is_rescale_malformed or not _is_usable(frame)]
     messages = [
         ("TRUNCATED", cut, "holds fewer pixels than its header declares: get it again"),
         ("COLOUR", colour, "is in colour: a volume has one number a voxel, use its pixels one by one"),
@@ -47,7 +51,11 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
             odd,
             "has pixels that are not one integer of 8, 16 or 32 bits: use its pixels one by one",
         ),
-        ("INVALID_RESCALE", distinct(scale), "has a rescale that is no number or all zero: correct it"),
+        (
+            "INVALID_RESCALE",
+            distinct(scale),
+            "has a rescale that is no number, all zero, or beyond what float32 holds: correct it",
+        ),
         ("INCONSISTENT_FRAMES", _miscounted(frames), "describes more or fewer frames than it declares: get it again"),
     ]
     found = [about(code, instances, message) for code, instances, message in messages if instances]
@@ -70,6 +78,12 @@ def _table_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
 def _is_table_alone(frame: FrameInfo) -> bool:
     """Whether the table can be read, and no rescale contradicts it; one that changes nothing does not."""
     return frame.scaling == (1.0, 0.0, frame.lut) and frame.lut is not None and not pixel_format(frame).is_float
+
+
+def _is_usable(frame: FrameInfo) -> bool:
+    """Whether the rescale gives values that differ, none of them infinite."""
+    greatest = 2.0 ** min(pixel_format(frame).bits_stored, _MOST_BITS) * abs(frame.slope) + abs(frame.intercept)
+    return frame.slope != 0 and greatest <= _FLOAT32_MAX
 
 
 def _miscounted(frames: Sequence[FrameInfo]) -> list[InstanceFile]:

@@ -185,7 +185,7 @@ def test_directions_that_a_header_rounded_have_length_one(tmp_path: Path) -> Non
     np.testing.assert_allclose(np.linalg.norm(affine[:3, :2], axis=0), [0.6, 0.8], rtol=1e-12)
 
 
-@pytest.mark.parametrize("value", [b"0,5 ", b"abc ", b"nan ", b"inf ", b"0 ", b"0.0 "])
+@pytest.mark.parametrize("value", [b"9e40", b"0,5 ", b"abc ", b"nan ", b"inf ", b"0 ", b"0.0 "])
 @pytest.mark.parametrize("frames", [False, True])
 def test_a_rescale_that_is_no_number_is_not_taken_for_none(tmp_path: Path, value: bytes, *, frames: bool) -> None:
     recipe = Recipe(rescale=("7531", "0"))
