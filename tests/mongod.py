@@ -100,13 +100,9 @@ def _command(program: Path, folder: Path, port: int) -> list[str]:
 
 
 def _initiated(process: subprocess.Popen[bytes], folder: Path, port: int) -> str:
-    """Makes the server a replica set of its own; waits until it is the primary.
-
-    An index of a collection with documents waits for its majority, which waits up to 100 ms for the next flush of the
-    journal. That protects from a power cut, which no test makes, so that here a majority need not be on the disk.
-    """
+    """Makes the server a replica set of its own; waits until it is the primary."""
     address = f"127.0.0.1:{port}"
-    member = {"_id": "rs0", "members": [{"_id": 0, "host": address}], "writeConcernMajorityJournalDefault": False}
+    member = {"_id": "rs0", "members": [{"_id": 0, "host": address}]}
     url = f"mongodb://{address}/?replicaSet=rs0"
     patience: dict[str, Any] = {"serverSelectionTimeoutMS": START_TIMEOUT_MS}
     try:
