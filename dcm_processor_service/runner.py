@@ -16,7 +16,13 @@ from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.callbacks import Callback, inspect_callback, validated_params
 from dcm_processor_service.cancellation import EXIT_CANCELLED, Cancellation
 from dcm_processor_service.container import AsyncContainer, Container, opened
-from dcm_processor_service.errors import CallbackFailedError, CallbackSignatureError, DcmProcessorError, StoreError
+from dcm_processor_service.errors import (
+    CallbackFailedError,
+    CallbackSignatureError,
+    DcmProcessorError,
+    StoreError,
+    StoreUnavailableError,
+)
 from dcm_processor_service.job_process import job_process
 from dcm_processor_service.results import json_safe, readable
 from dcm_processor_service.scrubbing import Scrubber
@@ -183,13 +189,19 @@ class _Run:
             stack.enter_context(job_process(container))
 
     async def _acquaint(self, container: Container) -> None:
-        """Learns the job before the callback runs: what the scrubber does not know it cannot remove."""
+        """Learns the job before the callback runs: what the scrubber does not know it cannot remove.
+
+        Raises:
+            StoreUnavailableError: The store does not answer: the job is to be tried again, whatever its callback needs.
+        """
         current = container.current_job()
         if self._job is not None:
             current.preset(self._job)
         elif self._own_process:
             try:
                 await current.read()
+            except StoreUnavailableError:
+                raise
             except StoreError as error:  # a callback that needs the document will be told so itself
                 container.log().debug("the job's document is not known: %s", type(error).__name__)
 

@@ -50,7 +50,7 @@ class RuntimeSettings(BaseSettings):
     Example:
         >>> settings = RuntimeSettings(db_provider="memory", session_id="a" * 24, job_id="b" * 24)
         >>> settings.store_timeout_s
-        5.0
+        4.0
 
     Raises:
         ConfigurationError: Names every missing or malformed variable, what is expected, and an example.
@@ -95,7 +95,7 @@ class RuntimeSettings(BaseSettings):
         examples=["1.4.0"],
     )
     store_timeout_s: float = Field(
-        default=5.0, gt=0, le=600, description="Seconds until an unreachable store is given up", examples=["5"]
+        default=4.0, gt=0, le=600, description="Seconds until an unreachable store is given up", examples=["5"]
     )
     dicom_timeout_s: float = Field(
         default=30.0, gt=0, le=3600, description="Seconds until a silent DICOM peer is given up", examples=["30"]

@@ -203,6 +203,25 @@ def test_a_store_that_does_not_open_is_no_fault_of_the_callback() -> None:
     assert "could not be started: ZeroDivisionError: in the driver" in str(outcome.error)
 
 
+def test_a_store_that_does_not_answer_is_waited_for_once() -> None:
+    asked: list[str] = []
+    called: list[str] = []
+
+    class Silent:
+        async def find(self, job_id: str) -> None:
+            asked.append(job_id)
+            raise StoreUnavailableError("the store does not answer; is it running?")
+
+    outcome = run_callback(
+        lambda: called.append("the callback"),
+        settings(),
+        customise=lambda container: container.job_repository.override(Silent()),
+        own_process=True,
+    )
+    assert (outcome.exit_code, asked, called) == (3, [JOB_ID], [])
+    assert isinstance(outcome.error, StoreUnavailableError)
+
+
 @pytest.mark.parametrize("leaving", [SystemExit(3), KeyboardInterrupt()])
 def test_leaving_the_process_is_the_callbacks_right_but_everything_is_closed(
     watched: Watched, leaving: BaseException

@@ -212,6 +212,8 @@ def test_a_database_that_does_not_answer_is_told_by_default_within_seconds(tmp_p
         assert code == 3
         assert record["error"]["type"] == "StoreUnavailableError"
         assert record["error"]["retryable"] is True
+        # at the first look, for the job's document: the callback would wait another time
+        assert record["error"]["message"].startswith("MongoDB did not answer in time")
         assert "SECRET" not in json.dumps(record) + errors
 
 
