@@ -212,12 +212,10 @@ def test_a_store_that_does_not_answer_is_waited_for_once() -> None:
             asked.append(job_id)
             raise StoreUnavailableError("the store does not answer; is it running?")
 
-    outcome = run_callback(
-        lambda: called.append("the callback"),
-        settings(),
-        customise=lambda container: container.job_repository.override(Silent()),
-        own_process=True,
-    )
+    def customise(container: Container) -> None:
+        container.job_repository.override(Silent())
+
+    outcome = run_callback(lambda: called.append("the callback"), settings(), customise=customise, own_process=True)
     assert (outcome.exit_code, asked, called) == (3, [JOB_ID], [])
     assert isinstance(outcome.error, StoreUnavailableError)
 
