@@ -27,6 +27,11 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """What ``-n auto`` means: tests wait for processes and time-outs a third of the time."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the variables of the shell that runs it."""
