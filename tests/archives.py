@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -36,16 +35,20 @@ _READY_S = 30.0
 
 def program(name: str) -> str:
     """The path of a program of the packages; without it the test fails in CI and is skipped elsewhere."""
-    # pynetdicom installs programs of DCMTK's names beside the interpreter; those are not the ones that are meant
-    own = {Path(sys.executable).parent, Path(sys.executable).resolve().parent}
-    folders = [folder for folder in os.get_exec_path() if Path(folder) not in own]
-    path = shutil.which(name, path=os.pathsep.join(folders))
+    # pynetdicom installs scripts of DCMTK's names into environments; those are not the ones that are meant
+    found = (shutil.which(name, path=folder) for folder in os.get_exec_path())
+    path = next((one for one in found if one is not None and not _is_script(one)), None)
     if path is None:
         reason = f"{name} is not installed: apt-get install orthanc orthanc-dicomweb dcmtk openssl"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
     return path
+
+
+def _is_script(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        return file.read(2) == b"#!"
 
 
 def make_authority(folder: Path, name: str = "authority") -> FakeAuthority:

@@ -289,9 +289,9 @@ def test_another_package_adds_a_store_by_entry_point(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines() == [
         "True",
-        "open where which 5.0 blocking inline",
+        "open where which 4.0 blocking inline",
         "close",
-        "open where which 5.0 async in_thread",
+        "open where which 4.0 async in_thread",
         "close",
     ]
 
