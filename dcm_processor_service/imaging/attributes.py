@@ -18,7 +18,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pydicom import Dataset
 
@@ -90,8 +90,17 @@ class ScannedHeader:
     def __init__(self, elements: dict[str | int, ScannedElement]) -> None:
         self.elements = elements
 
+    @classmethod
+    def of(cls, keywords: Iterable[str], elements: Iterable[ScannedElement | None]) -> ScannedHeader:
+        """Makes a header of elements that :meth:`shared` gave for these keywords."""
+        return cls({key: one for key, one in zip(keywords, elements, strict=True) if one is not None})
+
     def __contains__(self, keyword: str | int) -> bool:
         return keyword in self.elements
+
+    def shared(self, keywords: Iterable[str | int]) -> tuple[ScannedElement | None, ...]:
+        """Gives the elements themselves: the same objects as in another header mean the same values."""
+        return tuple(map(self.elements.get, keywords))
 
     def numbers(self, keyword: str) -> tuple[float, ...] | None:
         """Gives the finite numbers of an element, or None."""

@@ -15,6 +15,8 @@ import numpy as np
 
 from dcm_processor_service.imaging.attributes import (
     Header,
+    ScannedElement,
+    ScannedHeader,
     in_groups,
     integer,
     item,
@@ -31,14 +33,14 @@ from dcm_processor_service.imaging.modality_lut import modality_lut
 from dcm_processor_service.imaging.scaling import classic_rescale, frame_rescale
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pydicom import Dataset
 
     from dcm_processor_service.imaging.modality_lut import ModalityLut
     from dcm_processor_service.imaging.reading import InstanceFile
 
-__all__ = ["GE_COMPLEX_PART", "PIXEL_KEYWORDS", "FrameInfo", "frames_of", "mark"]
+__all__ = ["GE_COMPLEX_PART", "PIXEL_KEYWORDS", "FrameInfo", "frames_of", "mark", "marks"]
 
 GE_COMPLEX_PART = 0x0043102F
 
@@ -104,7 +106,7 @@ def frames_of(instance: InstanceFile) -> list[FrameInfo]:
     rows = integer(header, "Rows")
     if rows is None or instance.pixels is None:
         return []
-    pixel_format = tuple(integer(header, keyword) for keyword in PIXEL_KEYWORDS)
+    pixel_format = _pixel_values(header)
     count = integer(header, "NumberOfFrames")
     per_frame = items(header, "PerFrameFunctionalGroupsSequence") if count is not None else ()
     if per_frame:
@@ -117,6 +119,18 @@ def frames_of(instance: InstanceFile) -> list[FrameInfo]:
     limit = min(count, max(instance.file_size_bytes, 1))
     offsets = None if frame.orientation is None else offsets_mm(header, slice_normal(frame.orientation), count)
     return [_film_frame(frame, index, offsets) for index in range(limit)]
+
+
+def _pixel_values(header: Header) -> tuple[int | None, ...]:
+    if isinstance(header, ScannedHeader):
+        return _shared_pixel_values(header.shared(PIXEL_KEYWORDS))
+    return tuple(integer(header, keyword) for keyword in PIXEL_KEYWORDS)
+
+
+@lru_cache(maxsize=64)
+def _shared_pixel_values(elements: tuple[ScannedElement | None, ...]) -> tuple[int | None, ...]:
+    header = ScannedHeader.of(PIXEL_KEYWORDS, elements)
+    return tuple(integer(header, keyword) for keyword in PIXEL_KEYWORDS)
 
 
 def _classic_frame(instance: InstanceFile, pixel_format: tuple[int | None, ...]) -> FrameInfo:
@@ -240,6 +254,25 @@ def mark(frame: FrameInfo, name: str) -> Any:
     if value and outer in _DATES:  # a scan may go on past midnight
         return text(frame.places[-1], _DATES[outer]) + value
     return None if value == "" else value
+
+
+def marks(frames: Sequence[FrameInfo], name: str) -> list[Any]:
+    """Gives :func:`mark` of each frame, looked up once for all that share the element that it is read from."""
+    keyword = _MARKS[name][2] if name in _MARKS else name
+    if keyword in _DATES or keyword not in {"ImageType", *(outer for _, _, outer, _ in _MARKS.values())}:
+        return [mark(frame, name) for frame in frames]
+    known: dict[ScannedElement | None, Any] = {}
+    found = []
+    for frame in frames:
+        header = frame.places[-1]
+        if len(frame.places) > 1 or not isinstance(header, ScannedHeader):
+            found.append(mark(frame, name))
+            continue
+        element = header.elements.get(keyword)
+        if element not in known:
+            known[element] = mark(frame, name)
+        found.append(known[element])
+    return found
 
 
 def _ge_complex_part(header: Header) -> float | None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcm_processor_service.imaging.frames import FrameInfo, mark
+from dcm_processor_service.imaging.frames import FrameInfo, mark, marks
 from dcm_processor_service.imaging.geometry import cluster_positions, orientation_label, slice_normal
 from dcm_processor_service.imaging.stack import Stack
 from dcm_processor_service.imaging.time_axis import moved_volumes, time_axis, values_by_label
@@ -66,7 +67,12 @@ class FrameGroup:
 
 def is_localizer(frame: FrameInfo) -> bool:
     """Whether the header calls the frame a localizer (PS3.3, sections C.8.2.1.1.1 and C.8.3.1.1.1)."""
-    return any(value.upper() in {"LOCALIZER", "SCOUT"} for value in mark(frame, "ImageType") or ())
+    return _names_localizer(mark(frame, "ImageType"))
+
+
+@lru_cache(maxsize=64)
+def _names_localizer(image_type: tuple[str, ...] | None) -> bool:
+    return any(value.upper() in {"LOCALIZER", "SCOUT"} for value in image_type or ())
 
 
 def number_format(frame: FrameInfo) -> tuple[int | None, ...]:
@@ -82,12 +88,12 @@ def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
     """Sorts frames with geometry into groups, in the order of their first instance number."""
     orientations: list[tuple[float, ...]] = []
     spacings: list[tuple[float, ...]] = []
-    localizers = {id(frame.instance): is_localizer(frame) for frame in frames}
+    localizers = [_names_localizer(image_type) for image_type in marks(frames, "ImageType")]
     found: dict[tuple[Any, ...], list[FrameInfo]] = defaultdict(list)
-    for frame in frames:
+    for frame, is_localizer_frame in zip(frames, localizers, strict=True):
         orientation = _index_of_close(orientations, frame.orientation or (), _COSINE_TOLERANCE)
         spacing = _index_of_close(spacings, frame.pixel_spacing or (), _SPACING_TOLERANCE)
-        found[localizers[id(frame.instance)], number_format(frame), orientation, spacing].append(frame)
+        found[is_localizer_frame, number_format(frame), orientation, spacing].append(frame)
     groups = [FrameGroup(tuple(members), key[0]) for key, members in found.items()]
     return sorted(groups, key=lambda group: min(mark(frame, "InstanceNumber") for frame in group.frames))
 
@@ -105,7 +111,7 @@ def arrange(group: FrameGroup) -> list[Stack]:
     frames = group.frames
     labels = _position_labels(frames)
     if len(set(labels.tolist())) == len(frames):
-        kinds = tuple(name for name in _ALWAYS_KINDS if len({mark(frame, name) for frame in frames} - {None}) > 1)
+        kinds = tuple(name for name in _ALWAYS_KINDS if len({*marks(frames, name)} - {None}) > 1)
         if not kinds:
             single = _single_volume(frames, labels)
             return [_moved_volumes(frames) or single] if single.geometry.outliers else [single]
@@ -169,7 +175,7 @@ def _varying_kinds(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tup
     chosen: list[str] = []
     partitions: list[list[int]] = []
     for name in KIND_MARKS:
-        values = [mark(frame, name) for frame in frames]
+        values = marks(frames, name)
         if len(set(values)) > 1 and any(len(group) > 1 for group in values_by_label(values, labels).values()):
             numbers = {value: index for index, value in enumerate(dict.fromkeys(values))}
             partition = [numbers[value] for value in values]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from dcm_processor_service.imaging.attributes import integer, text
+from dcm_processor_service.imaging.attributes import ScannedHeader, integer, text
 from dcm_processor_service.imaging.findings import about, distinct
 from dcm_processor_service.imaging.frames import mark
 from dcm_processor_service.imaging.rescale import pixel_format
-from dcm_processor_service.imaging.vendor import is_private_mosaic
+from dcm_processor_service.imaging.vendor import MOSAIC_TAGS, is_private_mosaic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from dcm_processor_service.imaging.frames import FrameInfo
     from dcm_processor_service.imaging.reading import InstanceFile
@@ -25,22 +25,24 @@ __all__ = ["pixel_findings"]
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _MOST_BITS = 64
+_TRAIT_KEYS = ("PhotometricInterpretation", "ImageType", "Manufacturer", *MOSAIC_TAGS)
 
 
 def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
     """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, INVALID_RESCALE and others: what the pixels are."""
     by_instance = {id(frame.instance): frame for frame in frames}.values()
     cut = [frame.instance for frame in by_instance if frame.instance.is_cut_off or _declares_too_much(frame)]
-    colour, mosaic, odd = [], [], []
+    traits: dict[Hashable, tuple[bool, bool, bool]] = {}
+    colour: list[InstanceFile] = []
+    odd: list[InstanceFile] = []
+    mosaic: list[InstanceFile] = []
     for frame in by_instance:
-        pixels, header = pixel_format(frame), frame.instance.header
-        photometric = text(header, "PhotometricInterpretation").upper()
-        if pixels.samples > 1 or photometric.startswith(("RGB", "YBR", "PALETTE")):
-            colour.append(frame.instance)
-        elif not pixels.is_supported:
-            odd.append(frame.instance)
-        if "MOSAIC" in (value.upper() for value in _image_type(frame)) or is_private_mosaic(header):
-            mosaic.append(frame.instance)
+        key = _what_traits_are_read_from(frame)
+        if key not in traits:
+            traits[key] = _traits(frame)
+        for has, instances in zip(traits[key], (colour, odd, mosaic), strict=True):
+            if has:
+                instances.append(frame.instance)
     scale = [frame.instance for frame in frames if frame.is_rescale_malformed or not _is_usable(frame)]
     messages = [
         ("TRUNCATED", cut, "holds fewer pixels than its header declares: get it again"),
@@ -60,6 +62,23 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
     ]
     found = [about(code, instances, message) for code, instances, message in messages if instances]
     return [*found, *_table_findings(list(by_instance))]
+
+
+def _traits(frame: FrameInfo) -> tuple[bool, bool, bool]:
+    """Whether an image is in colour; else has pixels that make no volume; and whether it is a mosaic."""
+    pixels, header = pixel_format(frame), frame.instance.header
+    photometric = text(header, "PhotometricInterpretation").upper()
+    in_colour = pixels.samples > 1 or photometric.startswith(("RGB", "YBR", "PALETTE"))
+    says_mosaic = "MOSAIC" in (value.upper() for value in _image_type(frame))
+    return in_colour, not in_colour and not pixels.is_supported, says_mosaic or is_private_mosaic(header)
+
+
+def _what_traits_are_read_from(frame: FrameInfo) -> Hashable:
+    """The same for files that share it, which are most of a series; else the frame's own."""
+    header = frame.instance.header
+    if not isinstance(header, ScannedHeader):
+        return id(frame)
+    return header.shared(_TRAIT_KEYS), pixel_format(frame)
 
 
 def _table_findings(frames: Sequence[FrameInfo]) -> list[Finding]:

@@ -99,7 +99,8 @@ def _clean_bits(array: NDArray[Any], pixels: PixelFormat) -> None:
         np.left_shift(array, above, out=array)
         np.right_shift(array, above + below, out=array)
     else:
-        np.right_shift(array, below, out=array)
+        if below:
+            np.right_shift(array, below, out=array)
         np.bitwise_and(array, (1 << pixels.bits_stored) - 1, out=array)
 
 

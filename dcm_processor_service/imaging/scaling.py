@@ -6,11 +6,19 @@ or, for a parametric map, whose values have no other meaning, in its real world 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pydicom.uid import ParametricMapStorage
 
-from dcm_processor_service.imaging.attributes import in_groups, is_malformed, number, text
+from dcm_processor_service.imaging.attributes import (
+    ScannedElement,
+    ScannedHeader,
+    in_groups,
+    is_malformed,
+    number,
+    text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +27,21 @@ if TYPE_CHECKING:
 
 __all__ = ["classic_rescale", "frame_rescale"]
 
+_READ = ("RescaleSlope", "RescaleIntercept", "DoseGridScaling", "Modality")
+
 
 def classic_rescale(header: Header) -> tuple[float, float, bool]:
     """Gives slope, intercept, and whether one stands there and is no number."""
+    return _shared_rescale(header.shared(_READ)) if isinstance(header, ScannedHeader) else _rescale(header)
+
+
+@lru_cache(maxsize=256)
+def _shared_rescale(elements: tuple[ScannedElement | None, ...]) -> tuple[float, float, bool]:
+    """The same for all files that share these elements."""
+    return _rescale(ScannedHeader.of(_READ, elements))
+
+
+def _rescale(header: Header) -> tuple[float, float, bool]:
     keywords = ["RescaleSlope", "RescaleIntercept"]
     if "RescaleSlope" not in header and text(header, "Modality") == "RTDOSE":
         keywords[0] = "DoseGridScaling"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcm_processor_service.imaging.frames import mark
+from dcm_processor_service.imaging.frames import mark, marks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ def values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int
 def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tuple[str, list[int]] | None:
     """Finds the attribute that gives each frame its volume, and the number of that volume; None when none does."""
     for name in SHARED_TIME_MARKS:
-        values = [mark(frame, name) for frame in frames]
+        values = marks(frames, name)
         if None in values or not _tells_apart(values, labels):
             continue
         distinct = sorted(set(values))
@@ -43,7 +43,7 @@ def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tuple[st
         if len(distinct) == most:
             return name, [distinct.index(value) for value in values]
     for name in RANKED_TIME_MARKS:
-        values = [mark(frame, name) for frame in frames]
+        values = marks(frames, name)
         if (
             None not in values
             and _tells_apart(values, labels)
@@ -99,7 +99,7 @@ def moved_volumes(frames: Sequence[FrameInfo], along: FloatArray) -> tuple[str, 
         The attribute that tells them apart, and for each volume the numbers of its frames, ascending along the normal.
     """
     for name in ("TemporalPositionIdentifier", "AcquisitionNumber"):
-        values = [mark(frame, name) for frame in frames]
+        values = marks(frames, name)
         distinct = sorted(set(values) - {None})
         lines = [sorted((i for i, own in enumerate(values) if own == one), key=along.__getitem__) for one in distinct]
         sizes = {len(line) for line in lines}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.imaging.attributes import ScannedHeader, private_value, text
-from dcm_processor_service.imaging.frames import GE_COMPLEX_PART, mark
+from dcm_processor_service.imaging.frames import GE_COMPLEX_PART, marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.attributes import Header
     from dcm_processor_service.imaging.frames import FrameInfo
 
-__all__ = ["PRIVATE_TAGS", "b_values", "is_private_mosaic", "philips_rescale", "with_vendor_rescale"]
+__all__ = ["MOSAIC_TAGS", "PRIVATE_TAGS", "b_values", "is_private_mosaic", "philips_rescale", "with_vendor_rescale"]
 
 # how many slices lie side by side in one image: US, DS
 _SIEMENS_MOSAIC_COUNT, _UIH_GRID_COUNT = 0x0019100A, 0x00651050
@@ -32,10 +32,12 @@ _FLOAT_BYTES = 4
 _PHILIPS_CREATORS = 0x200500
 _PHILIPS_BLOCK = 0x20050010
 
+MOSAIC_TAGS = (_SIEMENS_MOSAIC_COUNT, _UIH_GRID_COUNT)
+"""Private elements that count the slices in one image."""
+
 PRIVATE_TAGS = (
     *_PRIVATE_B_VALUES,
-    _SIEMENS_MOSAIC_COUNT,
-    _UIH_GRID_COUNT,
+    *MOSAIC_TAGS,
     GE_COMPLEX_PART,
     *(0x20050000 | block for block in range(0x10, 0x100)),
     *(0x20050000 | block << 8 | element for block in range(0x10, 0x100) for element in (0x0D, 0x0E)),
@@ -47,13 +49,13 @@ def b_values(frames: Sequence[FrameInfo]) -> tuple[float, ...]:
     """Lists the distinct b-values in s/mm2, ascending; empty for what is no diffusion series."""
     found: set[float] = set()
     seen: set[int] = set()
-    for frame in frames:
-        value = mark(frame, "DiffusionBValue")
+    for frame, value in zip(frames, marks(frames, "DiffusionBValue"), strict=True):
+        stated = value
         if value is None and id(frame.instance) not in seen:
             seen.add(id(frame.instance))
-            value = _private_b_value(frame.instance.header)
-        if value is not None:
-            found.add(float(value))
+            stated = _private_b_value(frame.instance.header)
+        if stated is not None:
+            found.add(float(stated))
     return tuple(sorted(found))
 
 
