@@ -22,7 +22,7 @@ from dcm_processor_service.imaging.grouping import arrange, group_frames, group_
 from dcm_processor_service.imaging.pixel_findings import pixel_findings
 from dcm_processor_service.imaging.reading import contained
 from dcm_processor_service.imaging.rescale import pixel_format, predicted_type
-from dcm_processor_service.imaging.scan import SharedElements, scan_instance
+from dcm_processor_service.imaging.scan import SeriesMemory, scan_instance
 from dcm_processor_service.imaging.vendor import b_values, with_vendor_rescale
 from dcm_processor_service.models import Finding, SeriesKind, SeriesPart, SeriesReport
 
@@ -104,10 +104,10 @@ def examine(paths: Sequence[Path]) -> Inspection:
 def _read(paths: Sequence[Path]) -> tuple[list[InstanceFile], list[Finding]]:
     instances: list[InstanceFile] = []
     findings: list[Finding] = []
-    shared: SharedElements = {}
+    memory = SeriesMemory()
     for path in paths:
         try:
-            instances.append(scan_instance(path, shared))
+            instances.append(scan_instance(path, memory))
         except InvalidSeriesError as error:
             findings.append(Finding(code="UNREADABLE", message=str(error)))
     kept: dict[str, InstanceFile] = {}

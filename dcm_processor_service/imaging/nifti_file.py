@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["atomic_write", "copy_nifti", "nifti_stem", "sidecar_path", "smallest_exact", "write_json", "write_nifti"]
 
 _COMPRESSION_LEVEL = 1
-_THREADED_FROM_BYTES = 16 << 20
+_THREADED_FROM_BYTES = 4 << 20
 _PIECE_BYTES = 1 << 20
+_PIECES_PER_IMAGE = 32
 _SUFFIXES = (".nii.gz", ".nii")
 
 
@@ -130,7 +131,11 @@ def _write_parts(file: BinaryIO | igzip.IGzipFile, head: bytes, array: NDArray[A
 
 def _write_gzipped(file: BinaryIO, head: bytes, array: NDArray[Any]) -> None:
     if array.nbytes >= _THREADED_FROM_BYTES:
-        with igzip_threaded.open(file, "wb", compresslevel=_COMPRESSION_LEVEL, threads=-1) as packed:
+        # each thread takes a piece at a time, and keeps a few: small ones for small images
+        piece_bytes = min(_PIECE_BYTES, array.nbytes // _PIECES_PER_IMAGE)
+        with igzip_threaded.open(
+            file, "wb", compresslevel=_COMPRESSION_LEVEL, threads=-1, block_size=piece_bytes
+        ) as packed:
             _write_parts(packed, head, array)
     else:
         with igzip.IGzipFile(filename="", mode="wb", compresslevel=_COMPRESSION_LEVEL, fileobj=file, mtime=0) as packed:

@@ -11,7 +11,7 @@ from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.attributes import Header, number, numbers
 from dcm_processor_service.imaging.geometry import FloatArray, cluster_positions, slice_normal
 from dcm_processor_service.imaging.reading import contained, read_header, read_instance
-from dcm_processor_service.imaging.scan import SharedElements, glance, scan_instance
+from dcm_processor_service.imaging.scan import SeriesMemory, glance, scan_instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,9 +56,9 @@ class PydicomReader:
         Raises:
             InvalidSeriesError: A file is no DICOM file or ends inside its header.
         """
-        shared: SharedElements = {}
+        memory = SeriesMemory()
         with contained():
-            return [instance.path for instance in order_instances([scan_instance(path, shared) for path in paths])]
+            return [instance.path for instance in order_instances([scan_instance(path, memory) for path in paths])]
 
     def datasets(self, paths: Sequence[Path]) -> Iterator[Dataset]:
         """Reads whole files, pixel data included, one at a time and in the given order.

@@ -2,13 +2,15 @@
 
 pydicom makes an object of every element, which for a thousand slices with a few hundred vendor elements each takes
 seconds. This scanner walks over a file's elements in one buffer (PS3.5, section 7.1) and keeps the few that are asked
-for later. It handles what nearly every file is: Part 10, little endian, one frame. At the first thing that it does not
-expect, it gives way to pydicom.
+for later; what the files of a series have in common it compares, and does not read again
+(:mod:`dcm_processor_service.imaging.layout`). It handles what nearly every file is: Part 10, little endian, one frame.
+At the first thing that it does not expect, it gives way to pydicom.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from struct import Struct
 from struct import error as struct_error
@@ -18,6 +20,15 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.imaging.attributes import ScannedElement, ScannedHeader
+from dcm_processor_service.imaging.elements import (
+    SHORT_VRS,
+    UNDEFINED,
+    VR_NAMES,
+    GivesWayError,
+    after_undefined,
+    read_element,
+)
+from dcm_processor_service.imaging.layout import FIRST_ELEMENT, Layout
 from dcm_processor_service.imaging.reading import InstanceFile, PixelLocation, read_instance
 from dcm_processor_service.imaging.vendor import PRIVATE_TAGS
 from dcm_processor_service.ports import Glance
@@ -25,7 +36,7 @@ from dcm_processor_service.ports import Glance
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SCANNED_KEYWORDS", "SharedElements", "glance", "scan_instance"]
+__all__ = ["SCANNED_KEYWORDS", "SeriesMemory", "glance", "scan_instance"]
 
 SCANNED_KEYWORDS = (
     "AcquisitionDate",
@@ -111,52 +122,62 @@ _SCANNED: dict[int, str | int] = {
 }
 # Philips keeps the scale slope at the top level, in the sequence above, or in both
 _PHILIPS_SLOPE = 0x2005100E
+_KEPT = {tag: key for tag, key in _SCANNED.items() if key not in _SPECIAL}
 _VRS: dict[str | int, str] = {
     keyword: dictionary_VR(tag) for tag, keyword in _SCANNED.items() if isinstance(keyword, str)
 }
 # little endian files have the halves of a tag one after the other, each with its low byte first
 _BY_FILE_ORDER = {(tag & 0xFFFF) << 16 | tag >> 16: key for tag, key in _SCANNED.items()}
-_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
-_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_VR_NAMES = {vr: vr.decode() for vr in _SHORT_VRS | _LONG_VRS}
+_PIXELS_HEAD_BYTES = 12  # their VR is a long one
 _META_GROUP = b"\x02\x00"
-_UNDEFINED = 0xFFFFFFFF
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _CHUNK_BYTES = 1 << 16
 _MOST_HEADER_BYTES = 1 << 24
-_DEEPEST = 32
 
-_explicit = Struct("<HH2sH").unpack_from
 _short_explicit = Struct("<I2sH").unpack_from
-_implicit = Struct("<HHI").unpack_from
-_length = Struct("<I").unpack_from
 
 SharedElements: TypeAlias = "dict[str | int, ScannedElement]"
 
 
-class _GivesWayError(Exception):
-    """Something that this scanner leaves to pydicom."""
+class SeriesMemory:
+    """What the files of one series repeat, kept once for all of them."""
+
+    def __init__(self) -> None:
+        self.elements: SharedElements = {}
+        """The last value of each element."""
+
+        self.layout = Layout()
+        self.model: _Model | None = None
+        """The file that the layout was learned from last."""
 
 
-def scan_instance(path: Path, shared: SharedElements | None = None) -> InstanceFile:
+@dataclass(frozen=True)
+class _Model:
+    elements: SharedElements
+    alike: SharedElements
+    """Those that are the same in all files of the layout."""
+
+    pixels: PixelLocation
+    syntax: UID
+
+
+def scan_instance(path: Path, memory: SeriesMemory | None = None) -> InstanceFile:
     """Reads a file as :func:`~dcm_processor_service.imaging.reading.read_instance` does, but keeps only what is needed.
 
     The header holds ``SCANNED_KEYWORDS``, or is a dataset of all elements where pydicom had to read it.
 
     Args:
         path: A DICOM file.
-        shared: What the files of one series repeat, kept once for all of them; give each of them the same dictionary,
-            empty at first.
+        memory: Of the series; give each of its files the same one.
 
     Raises:
         InvalidSeriesError: The file is no DICOM file, or ends inside its header.
     """
-    return _scanned(path, {} if shared is None else shared) or read_instance(path)
+    return _scanned(path, SeriesMemory() if memory is None else memory) or read_instance(path)
 
 
 def glance(path: Path) -> Glance | None:
     """Says whose a file is, where that is plain to see; None where only the whole header tells, or nothing does."""
-    found = _scanned(path, {})
+    found = _scanned(path, SeriesMemory())
     if found is None or not isinstance(found.header, ScannedHeader):
         return None
     elements = found.header.elements
@@ -164,20 +185,20 @@ def glance(path: Path) -> Glance | None:
     return Glance(found.sop_instance_uid, belongs_to)
 
 
-def _scanned(path: Path, shared: SharedElements) -> InstanceFile | None:
+def _scanned(path: Path, memory: SeriesMemory) -> InstanceFile | None:
     try:
-        return _scan(path, shared)
-    except (_GivesWayError, struct_error, OSError, IndexError, ValueError):
+        return _scan(path, memory)
+    except (GivesWayError, struct_error, OSError, IndexError, ValueError):
         return None
 
 
-def _scan(path: Path, shared: SharedElements) -> InstanceFile:
+def _scan(path: Path, memory: SeriesMemory) -> InstanceFile:
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        buffer = file.read(_CHUNK_BYTES)
+        buffer = file.read(min(size, _CHUNK_BYTES))
         while True:
             try:
-                return _parse(path, buffer, size, shared)
+                return _parse(path, buffer, size, memory)
             except (struct_error, IndexError):
                 # the header is longer than what was read
                 if len(buffer) >= min(size, _MOST_HEADER_BYTES):
@@ -185,17 +206,42 @@ def _scan(path: Path, shared: SharedElements) -> InstanceFile:
                 buffer += file.read(len(buffer) * 4)
 
 
-def _parse(path: Path, buffer: bytes, file_size: int, shared: SharedElements) -> InstanceFile:
-    if buffer[128:132] != b"DICM":
-        raise _GivesWayError
+def _parse(path: Path, buffer: bytes, file_size: int, memory: SeriesMemory) -> InstanceFile:
+    if buffer[128:FIRST_ELEMENT] != b"DICM":
+        raise GivesWayError
+    elements, pixels, syntax = _as_the_model(buffer, memory) or _one_by_one(buffer, memory)
+    return InstanceFile(path, ScannedHeader(elements), file_size, pixels, syntax)
+
+
+def _as_the_model(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID] | None:
+    """Reads a header that is laid out as those before; gives None of any other."""
+    model = memory.model
+    matched = memory.layout.match(buffer, _KEPT.get) if model is not None and memory.layout.is_of_use else None
+    if model is None or matched is None:
+        return None
+    values, position = matched
+    elements = model.alike.copy()
+    for value in values:
+        _keep(elements, memory.elements, _KEPT[value.tag], value.vr, value.content, value.length)
+    if len(elements) != len(model.elements):
+        return None  # something is empty here
+    return elements, replace(model.pixels, offset_bytes=position), model.syntax
+
+
+def _one_by_one(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID]:
     syntax, position = _transfer_syntax(buffer)
     if syntax in {ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian} or syntax.is_private:
-        raise _GivesWayError
+        raise GivesWayError
     implicit = syntax == ImplicitVRLittleEndian
     elements: SharedElements = {}
-    tag, vr, length, value = _walk(buffer, position, implicit, elements, shared)
-    pixels = PixelLocation(tag, "" if implicit else _VR_NAMES[vr], value, None if length == _UNDEFINED else length)
-    return InstanceFile(path, ScannedHeader(elements), file_size, pixels, syntax)
+    tag, vr, length, value = _walk(buffer, position, implicit, elements, memory.elements)
+    pixels = PixelLocation(tag, "" if implicit else VR_NAMES[vr], value, None if length == UNDEFINED else length)
+    if not implicit and memory.layout.is_of_use:
+        memory.layout.learn(buffer, value - _PIXELS_HEAD_BYTES, value)
+        differing = {_KEPT.get(one) for one in memory.layout.differing_tags()}
+        alike = {key: element for key, element in elements.items() if key not in differing}
+        memory.model = _Model(elements, alike, pixels, syntax)
+    return elements, pixels, syntax
 
 
 def _walk(
@@ -206,7 +252,7 @@ def _walk(
     shared: SharedElements,
 ) -> tuple[int, bytes, int, int]:
     """Collects what is asked for into ``elements`` and gives tag, VR, length and position of the pixel data."""
-    scanned, scanned_by_file_order, short = _SCANNED.get, _BY_FILE_ORDER.get, _SHORT_VRS
+    scanned, scanned_by_file_order, short = _SCANNED.get, _BY_FILE_ORDER.get, SHORT_VRS
     while True:
         if not implicit:  # the inner loop of every inspection, so without a call
             in_file_order, vr, length = _short_explicit(buffer, position)
@@ -217,14 +263,14 @@ def _walk(
                 if key is not None and length:
                     _keep(elements, shared, key, vr, buffer[value:position], length)
                 continue
-        tag, vr, length, value = _element(buffer, position, implicit)
+        tag, vr, length, value = read_element(buffer, position, implicit)
         key = scanned(tag)
         if key == _PIXELS:
             return tag, vr, length, value
         if key == _LEFT_TO_PYDICOM or (key == _PHILIPS_FRAME and _PHILIPS_SLOPE not in elements):
-            raise _GivesWayError
-        if length == _UNDEFINED:
-            position = _after_undefined(buffer, value, implicit, 0)
+            raise GivesWayError
+        if length == UNDEFINED:
+            position = after_undefined(buffer, value, implicit)
             continue
         position = value + length
         if key is not None and key != _PHILIPS_FRAME and length:
@@ -238,62 +284,25 @@ def _keep(
     if len(content) < length:
         raise IndexError
     # implicit syntaxes state no type, and archives rewrite what they do not know as UN (PS3.5, section 6.2.2)
-    vr_name = _VR_NAMES[vr] if vr and vr != b"UN" else _VRS.get(key, "")
+    vr_name = VR_NAMES[vr] if vr and vr != b"UN" else _VRS.get(key, "")
     before = shared.get(key)
     if before is None or before.content != content or before.vr != vr_name:
         if key in _SPECIAL:  # a sequence or pixels with the VR of something else
-            raise _GivesWayError
+            raise GivesWayError
         before = shared[key] = ScannedElement(vr_name, content)
     elements[key] = before
 
 
-def _element(buffer: bytes, position: int, implicit: bool) -> tuple[int, bytes, int, int]:  # noqa: FBT001 inner loop
-    """Gives tag, VR, length and the position of the value."""
-    if implicit:
-        group, element, length = _implicit(buffer, position)
-        return group << 16 | element, b"", length, position + 8
-    group, element, vr, length = _explicit(buffer, position)
-    if vr in _SHORT_VRS:
-        return group << 16 | element, vr, length, position + 8
-    if vr in _LONG_VRS:
-        return group << 16 | element, vr, _length(buffer, position + 8)[0], position + 12
-    if group == 0xFFFE:  # noqa: PLR2004 items and delimiters have no VR
-        return group << 16 | element, b"", _length(buffer, position + 4)[0], position + 8
-    raise _GivesWayError
-
-
-def _after_undefined(buffer: bytes, position: int, implicit: bool, depth: int) -> int:  # noqa: FBT001 inner loop
-    """Gives the position behind a sequence of undefined length (PS3.5, section 7.5.2)."""
-    if depth > _DEEPEST:
-        raise _GivesWayError
-    while True:
-        tag, _, length, position = _element(buffer, position, implicit)
-        if tag == _SEQUENCE_END:
-            return position
-        if tag != _ITEM:
-            raise _GivesWayError
-        if length != _UNDEFINED:
-            position += length
-            continue
-        while True:
-            tag, _, length, position = _element(buffer, position, implicit)
-            if tag == _ITEM_END:
-                break
-            position = (
-                _after_undefined(buffer, position, implicit, depth + 1) if length == _UNDEFINED else position + length
-            )
-
-
 def _transfer_syntax(buffer: bytes) -> tuple[UID, int]:
     """Gives the transfer syntax and where the data set begins (PS3.10, section 7.1)."""
-    position, syntax = 132, b""
+    position, syntax = FIRST_ELEMENT, b""
     while buffer[position : position + 2] == _META_GROUP:  # what follows may have no VRs
-        tag, _, length, value = _element(buffer, position, False)
+        tag, _, length, value = read_element(buffer, position, False)
         position = value + length
         if tag == 0x00020010:  # noqa: PLR2004 TransferSyntaxUID
             syntax = buffer[value:position]
     if not syntax:
-        raise _GivesWayError
+        raise GivesWayError
     return _uid(syntax), position
 
 

@@ -121,6 +121,7 @@ import re, sys
 from pathlib import Path
 from dcm_processor_service.imaging.native import read_volume
 paths = sorted(Path(sys.argv[1]).iterdir())
+from dcm_processor_service.imaging import interop, sidecar  # libraries, which writing would load
 from dcm_processor_service.imaging.inspect import inspect_series
 inspect_series(paths[:3])
 def peak():

@@ -9,20 +9,18 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.imaging.attributes import ScannedHeader, number, numbers, text
 from dcm_processor_service.imaging.reading import read_instance
-from dcm_processor_service.imaging.scan import SCANNED_KEYWORDS, scan_instance
+from dcm_processor_service.imaging.scan import SCANNED_KEYWORDS, SeriesMemory, scan_instance
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dcm_processor_service.imaging.scan import SharedElements
-
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 def test_slices_share_what_they_repeat_and_nothing_else(tmp_path: Path, syntax: str) -> None:
-    shared: SharedElements = {}
+    memory = SeriesMemory()
     paths = single_frame(Recipe(slices=4, syntax=syntax), tmp_path)
-    headers = [scan_instance(path, shared).header for path in paths]
+    headers = [scan_instance(path, memory).header for path in paths]
     first, last = headers[0], headers[-1]
     assert isinstance(first, ScannedHeader)
     assert isinstance(last, ScannedHeader)
@@ -34,9 +32,9 @@ def test_slices_share_what_they_repeat_and_nothing_else(tmp_path: Path, syntax: 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 def test_shared_or_not_the_values_are_pydicoms(tmp_path: Path, syntax: str) -> None:
-    shared: SharedElements = {}
+    memory = SeriesMemory()
     for path in single_frame(Recipe(slices=3, volumes=2, syntax=syntax, rescale=("1.5", "-7")), tmp_path):
-        quick, alone, whole = scan_instance(path, shared), scan_instance(path), read_instance(path)
+        quick, alone, whole = scan_instance(path, memory), scan_instance(path), read_instance(path)
         for keyword in SCANNED_KEYWORDS:
             assert numbers(quick.header, keyword) == numbers(alone.header, keyword) == numbers(whole.header, keyword)
             if numbers(whole.header, keyword) is None:
@@ -49,14 +47,14 @@ def test_shared_or_not_the_values_are_pydicoms(tmp_path: Path, syntax: str) -> N
 
 def test_one_value_in_two_types_is_two_values(tmp_path: Path) -> None:
     """The same bytes stand for 12336 as a number and for "00" as text."""
-    shared: SharedElements = {}
+    memory = SeriesMemory()
     path = single_frame(Recipe(slices=1), tmp_path)[0]
     as_number = path.read_bytes()
     rows = as_number.index(b"\x28\x00\x10\x00US\x02\x00") + 4
     pairs = []
     for vr in (b"US", b"IS"):
         path.write_bytes(as_number[:rows] + vr + as_number[rows + 2 : rows + 4] + b"00" + as_number[rows + 6 :])
-        pairs.append(number(scan_instance(path, shared).header, "Rows"))
+        pairs.append(number(scan_instance(path, memory).header, "Rows"))
     assert pairs == [12336.0, 0.0]
 
 

@@ -1,0 +1,71 @@
+"""One data element after the other in a buffer, little endian (PS3.5, section 7.1): where each begins and ends."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+__all__ = ["SHORT_VRS", "UNDEFINED", "VR_NAMES", "GivesWayError", "after_undefined", "read_element"]
+
+SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+"""Their length has 16 bits; that of all others 32."""
+
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+VR_NAMES = {vr: vr.decode() for vr in SHORT_VRS | _LONG_VRS}
+UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_DEEPEST = 32
+
+_explicit = Struct("<HH2sH").unpack_from
+_implicit = Struct("<HHI").unpack_from
+_length = Struct("<I").unpack_from
+
+
+class GivesWayError(Exception):
+    """Something that is left to pydicom."""
+
+
+def read_element(buffer: bytes, position: int, implicit: bool) -> tuple[int, bytes, int, int]:  # noqa: FBT001 inner loop
+    """Gives tag, VR, length and the position of the value.
+
+    Raises:
+        GivesWayError: There is no such VR.
+        struct.error: The buffer ends.
+    """
+    if implicit:
+        group, element, length = _implicit(buffer, position)
+        return group << 16 | element, b"", length, position + 8
+    group, element, vr, length = _explicit(buffer, position)
+    if vr in SHORT_VRS:
+        return group << 16 | element, vr, length, position + 8
+    if vr in _LONG_VRS:
+        return group << 16 | element, vr, _length(buffer, position + 8)[0], position + 12
+    if group == 0xFFFE:  # noqa: PLR2004 items and delimiters have no VR
+        return group << 16 | element, b"", _length(buffer, position + 4)[0], position + 8
+    raise GivesWayError
+
+
+def after_undefined(buffer: bytes, position: int, implicit: bool, depth: int = 0) -> int:  # noqa: FBT001 inner loop
+    """Gives the position behind a sequence of undefined length (PS3.5, section 7.5.2).
+
+    Raises:
+        GivesWayError: It is no sequence, or a very deep one.
+        struct.error: The buffer ends.
+    """
+    if depth > _DEEPEST:
+        raise GivesWayError
+    while True:
+        tag, _, length, position = read_element(buffer, position, implicit)
+        if tag == _SEQUENCE_END:
+            return position
+        if tag != _ITEM:
+            raise GivesWayError
+        if length != UNDEFINED:
+            position += length
+            continue
+        while True:
+            tag, _, length, position = read_element(buffer, position, implicit)
+            if tag == _ITEM_END:
+                break
+            position = (
+                after_undefined(buffer, position, implicit, depth + 1) if length == UNDEFINED else position + length
+            )
