@@ -43,7 +43,8 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
         for has, instances in zip(traits[key], (colour, odd, mosaic), strict=True):
             if has:
                 instances.append(frame.instance)
-    scale = [frame.instance for frame in frames if frame.is_rescale_malformed or not _is_usable(frame)]
+    usable = {scale: _is_usable(frame) for scale, frame in {_scale(frame): frame for frame in frames}.items()}
+    scale = [frame.instance for frame in frames if frame.is_rescale_malformed or not usable[_scale(frame)]]
     messages = [
         ("TRUNCATED", cut, "holds fewer pixels than its header declares: get it again"),
         ("COLOUR", colour, "is in colour: a volume has one number a voxel, use its pixels one by one"),
@@ -75,10 +76,10 @@ def _traits(frame: FrameInfo) -> tuple[bool, bool, bool]:
 
 def _what_traits_are_read_from(frame: FrameInfo) -> Hashable:
     """The same for files that share it, which are most of a series; else the frame's own."""
-    header = frame.instance.header
-    if not isinstance(header, ScannedHeader):
+    header, pixels = frame.instance.header, frame.instance.pixels
+    if not isinstance(header, ScannedHeader) or pixels is None:
         return id(frame)
-    return header.shared(_TRAIT_KEYS), pixel_format(frame)
+    return header.shared(_TRAIT_KEYS), frame.pixel_format, pixels.tag
 
 
 def _table_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
@@ -97,6 +98,10 @@ def _table_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
 def _is_table_alone(frame: FrameInfo) -> bool:
     """Whether the table can be read, and no rescale contradicts it; one that changes nothing does not."""
     return frame.scaling == (1.0, 0.0, frame.lut) and frame.lut is not None and not pixel_format(frame).is_float
+
+
+def _scale(frame: FrameInfo) -> Hashable:
+    return frame.slope, frame.intercept, frame.pixel_format
 
 
 def _is_usable(frame: FrameInfo) -> bool:

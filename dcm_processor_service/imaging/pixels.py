@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from io import FileIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def _read_raw(
     where = instance.pixels
     is_big_endian = instance.transfer_syntax_uid == ExplicitVRBigEndian
     swap = is_big_endian != (sys.byteorder == "big")
-    with instance.path.open("rb", buffering=0) as file:
+    with FileIO(instance.path) as file:
         for number, target in zip(numbers, targets, strict=True):
             file.seek((where.offset_bytes if where else 0) + (number - 1) * pixels.frame_bytes)
             if _read_fully(file, target.data.cast("B")) < pixels.frame_bytes:

@@ -7,7 +7,7 @@ and intercept gives integers again, and they stay integers; any other gives floa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +42,7 @@ class PixelFormat:
         kind = "f" if self.is_float else "i" if self.is_signed else "u"
         return np.dtype(f"{kind}{self.bits_allocated // 8}")
 
-    @property
+    @cached_property
     def frame_bytes(self) -> int:
         """Of one uncompressed frame."""
         return self.rows * self.columns * self.samples * self.bits_allocated // 8

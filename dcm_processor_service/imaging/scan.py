@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from io import FileIO
 from struct import Struct
 from struct import error as struct_error
 from typing import TYPE_CHECKING, TypeAlias
@@ -193,7 +194,7 @@ def _scanned(path: Path, memory: SeriesMemory) -> InstanceFile | None:
 
 
 def _scan(path: Path, memory: SeriesMemory) -> InstanceFile:
-    with path.open("rb", buffering=0) as file:
+    with FileIO(path) as file:
         size = os.fstat(file.fileno()).st_size
         buffer = file.read(min(size, _CHUNK_BYTES))
         while True:
