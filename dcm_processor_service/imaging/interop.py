@@ -7,14 +7,14 @@ sources, on another one it has none.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 
-from dcm_processor_service.errors import ConfigurationError, UnsupportedValueError
+from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.imaging.extras import load_extra
 from dcm_processor_service.imaging.geometry import convert_frame
 from dcm_processor_service.imaging.volume import Rescale, Volume
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
 
-__all__ = ["load_extra", "to_monai", "to_nifti_image", "to_sitk", "volume_like"]
+__all__ = ["to_monai", "to_nifti_image", "to_sitk", "volume_like"]
 
 _SAME_GRID_PART = 1e-3
 _SPATIAL_AXES = 3
@@ -46,20 +46,6 @@ class _Placed:
     def affine_lps(self) -> FloatArray | None:
         """The affine in the frame of volumes."""
         return None if self.affine is None else convert_frame(self.affine, self.frame, "LPS")
-
-
-def load_extra(module: str, extra: str) -> Any:
-    """Gives a library that an extra installs.
-
-    Raises:
-        ConfigurationError: It is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ConfigurationError(
-            f'{module} is not installed here, or cannot be loaded: pip install "dcm-processor-service[{extra}]"'
-        ) from error
 
 
 def to_nifti_image(volume: Volume) -> nib.nifti1.Nifti1Image:

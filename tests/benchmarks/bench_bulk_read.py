@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
     from bson import ObjectId
 
+    Read = Callable[[list[ObjectId]], int]
+
 INSTANCES = 300
 INSTANCE_BYTES = 512 * 1024
-ROUNDS = 5
+ROUNDS = 9
 DELAY_S = 0.002
 
 
@@ -71,35 +73,40 @@ def slower(host: str, port: int) -> Iterator[int]:
         listener.close()
 
 
-def one_by_one(url: str, ids: list[ObjectId]) -> int:
+@contextmanager
+def one_by_one(url: str) -> Iterator[Read]:
     """As the predecessor reads: file after file through GridFSBucket."""
     with MongoClient[dict[str, Any]](url) as client:
         bucket = GridFSBucket(client["bench"], "dicomfiles")
-        return sum(len(bucket.open_download_stream(file_id).read()) for file_id in ids)
+        yield lambda ids: sum(len(bucket.open_download_stream(file_id).read()) for file_id in ids)
 
 
-def in_bulk(url: str, ids: list[ObjectId]) -> int:
+@contextmanager
+def in_bulk(url: str) -> Iterator[Read]:
     """As this package reads."""
-    instances = [Instance(id=str(file_id), size_bytes=INSTANCE_BYTES) for file_id in ids]
     with open_blocking(StoreLocation(url, "bench", 30.0, "blocking"), inline) as backend:
-        return sum(
-            len(content)
-            for _one, content in iterate_inline(backend.dicom.fetch(instances))
-            if isinstance(content, bytes)
-        )
+
+        def read(ids: list[ObjectId]) -> int:
+            instances = [Instance(id=str(file_id), size_bytes=INSTANCE_BYTES) for file_id in ids]
+            found = iterate_inline(backend.dicom.fetch(instances))
+            return sum(len(content) for _one, content in found if isinstance(content, bytes))
+
+        yield read
 
 
 def measured(url: str, ids: list[ObjectId]) -> tuple[float, float]:
-    """Gives the median seconds of both ways, their rounds taken in turn."""
-    ways: tuple[Callable[[str, list[ObjectId]], int], ...] = (one_by_one, in_bulk)
-    seconds: list[list[float]] = [[], []]
-    for _round in range(ROUNDS):
-        for times, way in zip(seconds, ways, strict=True):
-            started = time.perf_counter()
-            if way(url, ids) != INSTANCES * INSTANCE_BYTES:
-                raise RuntimeError("not everything was read")
-            times.append(time.perf_counter() - started)
-    return statistics.median(seconds[0]), statistics.median(seconds[1])
+    """Gives the median seconds of both ways, their rounds taken in turn, by clients that are connected already."""
+    with one_by_one(url) as single, in_bulk(url) as bulk:
+        seconds: dict[Read, list[float]] = {single: [], bulk: []}
+        for read in seconds:
+            read(ids[:1])
+        for _round in range(ROUNDS):
+            for read, times in seconds.items():
+                started = time.perf_counter()
+                if read(ids) != INSTANCES * INSTANCE_BYTES:
+                    raise RuntimeError("not everything was read")
+                times.append(time.perf_counter() - started)
+        return statistics.median(seconds[single]), statistics.median(seconds[bulk])
 
 
 def main() -> None:

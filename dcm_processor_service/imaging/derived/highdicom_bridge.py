@@ -7,7 +7,6 @@ every other object.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +14,12 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code as PydicomCode
 from pydicom.uid import UID
 
-from dcm_processor_service.errors import ConfigurationError, DerivedObjectError
+from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.attributes import text
 from dcm_processor_service.imaging.derived.identity import copy_attributes
 from dcm_processor_service.imaging.derived.placement import place
 from dcm_processor_service.imaging.derived.source import Source, SourceSeries
+from dcm_processor_service.imaging.extras import load_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,18 +57,12 @@ _EMPTY = (
 
 
 def load_highdicom(name: str = "highdicom") -> Any:
-    """Gives highdicom.
+    """Gives highdicom, or a module of it.
 
     Raises:
         ConfigurationError: It is not installed.
     """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigurationError(
-            "segmentations, parametric maps and measurement reports need highdicom, which is not installed: "
-            'pip install "dcm-processor-service[highdicom]"'
-        ) from error
+    return load_extra(name, "highdicom")
 
 
 def require_series(source: Source, what: str) -> SourceSeries:
