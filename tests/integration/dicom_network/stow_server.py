@@ -68,6 +68,8 @@ def running_stow_service(context: ssl.SSLContext | None = None) -> Iterator[Stow
     service = StowService()
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = 10  # for a client that connects and says nothing
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             service.authorizations.append(self.headers["Authorization"])
@@ -87,6 +89,8 @@ def running_stow_service(context: ssl.SSLContext | None = None) -> Iterator[Stow
             """Says nothing."""
 
     class Server(ThreadingHTTPServer):
+        daemon_threads = False  # closing the server waits for them
+
         def handle_error(self, *_arguments: object) -> None:
             """Says nothing."""
 
