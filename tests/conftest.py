@@ -27,6 +27,7 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
 
 
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
 def pytest_xdist_auto_num_workers() -> int:
     """What ``-n auto`` means: tests wait for processes and time-outs a third of the time."""
     return max(2, (os.cpu_count() or 1) * 3 // 2)
