@@ -140,9 +140,10 @@ SharedElements: TypeAlias = "dict[str | int, ScannedElement]"
 
 
 class SeriesMemory:
-    """What the files of one series repeat, kept once for all of them."""
+    """What the files of one series repeat, kept once for all of them; of a file alone there is nothing to learn."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, learns: bool = True) -> None:
+        self.learns = learns
         self.elements: SharedElements = {}
         """The last value of each element."""
 
@@ -173,12 +174,12 @@ def scan_instance(path: Path, memory: SeriesMemory | None = None) -> InstanceFil
     Raises:
         InvalidSeriesError: The file is no DICOM file, or ends inside its header.
     """
-    return _scanned(path, SeriesMemory() if memory is None else memory) or read_instance(path)
+    return _scanned(path, memory or SeriesMemory(learns=False)) or read_instance(path)
 
 
 def glance(path: Path) -> Glance | None:
     """Says whose a file is, where that is plain to see; None where only the whole header tells, or nothing does."""
-    found = _scanned(path, SeriesMemory())
+    found = _scanned(path, SeriesMemory(learns=False))
     if found is None or not isinstance(found.header, ScannedHeader):
         return None
     elements = found.header.elements
@@ -237,7 +238,7 @@ def _one_by_one(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, Pi
     elements: SharedElements = {}
     tag, vr, length, value = _walk(buffer, position, implicit, elements, memory.elements)
     pixels = PixelLocation(tag, "" if implicit else VR_NAMES[vr], value, None if length == UNDEFINED else length)
-    if not implicit and memory.layout.is_of_use:
+    if memory.learns and not implicit and memory.layout.is_of_use:
         memory.layout.learn(buffer, value - _PIXELS_HEAD_BYTES, value)
         differing = {_KEPT.get(one) for one in memory.layout.differing_tags()}
         alike = {key: element for key, element in elements.items() if key not in differing}
