@@ -32,6 +32,7 @@ _COMPRESSION_LEVEL = 1
 _THREADED_FROM_BYTES = 4 << 20
 _PIECE_BYTES = 1 << 20
 _PIECES_PER_IMAGE = 32
+_MOST_THREADS = 4
 _SUFFIXES = (".nii.gz", ".nii")
 
 
@@ -133,8 +134,9 @@ def _write_gzipped(file: BinaryIO, head: bytes, array: NDArray[Any]) -> None:
     if array.nbytes >= _THREADED_FROM_BYTES:
         # each thread takes a piece at a time, and keeps a few: small ones for small images
         piece_bytes = min(_PIECE_BYTES, array.nbytes // _PIECES_PER_IMAGE)
+        threads = min(os.cpu_count() or 1, _MOST_THREADS)
         with igzip_threaded.open(
-            file, "wb", compresslevel=_COMPRESSION_LEVEL, threads=-1, block_size=piece_bytes
+            file, "wb", compresslevel=_COMPRESSION_LEVEL, threads=threads, block_size=piece_bytes
         ) as packed:
             _write_parts(packed, head, array)
     else:
