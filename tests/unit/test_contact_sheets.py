@@ -94,6 +94,26 @@ def test_a_file_of_the_jobs_own_stays_and_what_is_no_image_has_no_picture(tmp_pa
     assert (result.folder / "image.preview.png").read_bytes() == b"the job's own"
 
 
+def odd_images(folder: Path) -> list[Path]:
+    colour = np.zeros((4, 4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.nifti1.Nifti1Image(colour, np.eye(4)), folder / "colour.nii")
+    nib.save(nib.nifti1.Nifti1Image(np.zeros((4, 4), np.int16), np.eye(4)), folder / "flat.nii")
+    nib.save(nib.nifti1.Nifti1Image(np.ones((30, 30, 30), np.float32), np.eye(4)), folder / "whole.nii.gz")
+    packed = bytearray((folder / "whole.nii.gz").read_bytes())
+    packed[12:40] = bytes(28)
+    (folder / "damaged.nii.gz").write_bytes(packed)
+    return [folder / "colour.nii", folder / "flat.nii", folder / "damaged.nii.gz"]
+
+
+def test_an_odd_or_damaged_image_takes_no_picture_and_no_result_away(tmp_path: Path, scan: list[Path]) -> None:
+    paths = odd_images(tmp_path)
+    for series in (scan, []):
+        pictures = list(preview_results([*paths, tmp_path / "whole.nii.gz"], series))
+        assert len(pictures) == 4
+        assert (pictures[0], pictures[2]) == (None, None)
+        assert pictures[3] is not None
+
+
 @pytest.mark.usefixtures("scan")
 def test_a_callback_that_failed_shows_its_scan_as_well(tmp_path: Path) -> None:
     def callback(_ctx: RuntimeContext) -> None:
