@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FrameGroup", "arrange", "group_frames", "group_names", "is_localizer"]
+__all__ = ["FrameGroup", "arrange", "group_frames", "group_names"]
 
 KIND_MARKS = (
     "ImageType",
@@ -65,13 +65,9 @@ class FrameGroup:
         return number_format(self.first)
 
 
-def is_localizer(frame: FrameInfo) -> bool:
-    """Whether the header calls the frame a localizer (PS3.3, sections C.8.2.1.1.1 and C.8.3.1.1.1)."""
-    return _names_localizer(mark(frame, "ImageType"))
-
-
 @lru_cache(maxsize=64)
 def _names_localizer(image_type: tuple[str, ...] | None) -> bool:
+    """Whether an image type is that of a localizer (PS3.3, sections C.8.2.1.1.1 and C.8.3.1.1.1)."""
     return any(value.upper() in {"LOCALIZER", "SCOUT"} for value in image_type or ())
 
 
@@ -90,10 +86,10 @@ def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
     spacings: list[tuple[float, ...]] = []
     localizers = [_names_localizer(image_type) for image_type in marks(frames, "ImageType")]
     found: dict[tuple[Any, ...], list[FrameInfo]] = defaultdict(list)
-    for frame, is_localizer_frame in zip(frames, localizers, strict=True):
+    for frame, is_localizer in zip(frames, localizers, strict=True):
         orientation = _index_of_close(orientations, frame.orientation or (), _COSINE_TOLERANCE)
         spacing = _index_of_close(spacings, frame.pixel_spacing or (), _SPACING_TOLERANCE)
-        found[is_localizer_frame, number_format(frame), orientation, spacing].append(frame)
+        found[is_localizer, number_format(frame), orientation, spacing].append(frame)
     groups = [FrameGroup(tuple(members), key[0]) for key, members in found.items()]
     return sorted(groups, key=lambda group: min(mark(frame, "InstanceNumber") for frame in group.frames))
 
