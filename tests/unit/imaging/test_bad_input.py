@@ -191,8 +191,9 @@ def test_a_rescale_that_is_no_number_is_not_taken_for_none(tmp_path: Path, value
     recipe = Recipe(rescale=("7531", "0"))
     paths = (multi_frame if frames else single_frame)(recipe, tmp_path)
     content = paths[0].read_bytes()
-    assert b"7531" in content
-    paths[0].write_bytes(content.replace(b"7531", value.ljust(4), 1))
+    slope = b"\x28\x00\x53\x10DS\x04\x00"  # the element's head: the digits alone may stand in a random UID
+    assert slope + b"7531" in content
+    paths[0].write_bytes(content.replace(slope + b"7531", slope + value.ljust(4), 1))
     refused(paths, "INVALID_RESCALE", "split")
 
 
