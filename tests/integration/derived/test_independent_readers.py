@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dcm2niix
@@ -24,11 +23,13 @@ from dcm_processor_service.imaging.derived import (
     save,
 )
 from dcm_processor_service.imaging.native import read_volume
+from tests.shared_data import shared_folder
 from tests.unit.derived.sources import make_recipe
 from tests.unit.derived.volumes import ORIENTATIONS, affines, same_place, turned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -39,7 +40,6 @@ WHO = StudyIdentity(patient_id="P-1", study_instance_uid="1.2.3")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PLAIN = np.arange(6 * 5 * 4, dtype=np.int16).reshape(6, 5, 4) - 7
 SCANS = ("dcm_qa_nih/In/20180918GE/mr_0004", "dcm_qa_enh/In/Siemens/XA10", "dcm_qa_agfa/Agfa")
-SHARED = Path(__file__).parents[3] / ".." / "shared" / "data"
 OBLIQUE = np.array([[0.68, -0.31, 0.55, -120.5], [0.42, 0.95, 0.05, 33.25], [-0.55, 0.18, 2.95, -710.0], [0, 0, 0, 1]])
 
 
@@ -129,9 +129,7 @@ def derived_again(headers: Sequence[Any], array: NDArray[Any], affine: NDArray[n
 
 @pytest.mark.parametrize("folder", SCANS)
 def test_real_scans_come_back_voxel_by_voxel(folder: str, tmp_path: Path) -> None:
-    if not (SHARED / folder).is_dir():
-        pytest.skip("the real scans of ../shared/data are not on this machine")
-    files = sorted(path for path in (SHARED / folder).iterdir() if path.suffix in {".dcm", ".img"})
+    files = sorted(path for path in (shared_folder("data") / folder).iterdir() if path.suffix in {".dcm", ".img"})
     volume = read_volume(files)
     made = derived_again([dcmread(path, stop_before_pixels=True) for path in files], volume.array, volume.affine_lps)
     assert made.on_source_grid

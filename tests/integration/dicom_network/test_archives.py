@@ -22,6 +22,7 @@ from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import PeerUnreachableError
 from dcm_processor_service.models import Outcome, SendOptions
 from tests.archives import DICOMWEB_PLUGIN, Orthanc, free_port, make_authority, running_orthanc, running_storescp
+from tests.shared_data import shared_folder
 from tests.unit.dicom_network.instances import make_ct, write_series
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-SHARED = Path(__file__).parents[4] / "shared" / "data"
 COMMITMENT_PORT = free_port()
 NAMES = [
     "CT_small.dcm",  # explicit VR
@@ -171,10 +171,9 @@ def test_orthanc_over_dicomweb(orthanc: Orthanc) -> None:
 
 @pytest.mark.parametrize("over", ["dimse", "web"])
 def test_real_scans_arrive_whole(orthanc: Orthanc, tmp_path: Path, over: str) -> None:
-    if not SHARED.exists():
-        pytest.skip(f"no real scans at {SHARED.name}")
+    scans = shared_folder("data")
     for name in ("dcm_qa_ct", "dcm_qa_12bit"):
-        for number, path in enumerate(sorted((SHARED / name).rglob("*.dcm*"))[::2]):
+        for number, path in enumerate(sorted((scans / name).rglob("*.dcm*"))[::2]):
             content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
             (tmp_path / f"{name}-{number}.dcm").write_bytes(content)
     sent = by_uid(sorted(tmp_path.iterdir()))

@@ -20,12 +20,7 @@ from dcm_processor_service.imaging.native import read_volumes
 from dcm_processor_service.imaging.reading import read_instance
 from dcm_processor_service.imaging.scan import scan_instance
 from dcm_processor_service.models import SeriesKind
-
-SETS = Path(__file__).parents[3].parent / "shared" / "data"
-
-pytestmark = pytest.mark.skipif(
-    not SETS.is_dir(), reason="the public reference sets are not beside the repository (../shared/data)"
-)
+from tests.shared_data import shared_folder
 
 NIH = "dcm_qa_nih/In/20180918GE/mr_000"
 MOSAIC = "dcm_qa_nih/In/20180918Si/mr_000"
@@ -34,7 +29,7 @@ MOSAIC = "dcm_qa_nih/In/20180918Si/mr_000"
 def files(folder: str, unpack_to: Path) -> list[Path]:
     """The DICOM files of a folder; gzipped ones are unpacked."""
     found = []
-    for path in sorted((SETS / folder).iterdir()):
+    for path in sorted((shared_folder("data") / folder).iterdir()):
         if path.suffix == ".gz":
             plain = unpack_to / path.stem
             plain.write_bytes(gzip.decompress(path.read_bytes()))
@@ -45,7 +40,7 @@ def files(folder: str, unpack_to: Path) -> list[Path]:
 
 
 def same(image: nib.nifti1.Nifti1Image, reference: Path, relative: float = 0.0) -> None:
-    known = nib.funcs.as_closest_canonical(nib.nifti1.Nifti1Image.from_filename(SETS / reference))
+    known = nib.funcs.as_closest_canonical(nib.nifti1.Nifti1Image.from_filename(shared_folder("data") / reference))
     own = nib.funcs.as_closest_canonical(image)
     assert own.shape == known.shape
     np.testing.assert_allclose(own.affine, known.affine, atol=1e-3)
@@ -78,7 +73,7 @@ def test_siemens_mosaics(tmp_path: Path, name: str, engine: Any) -> None:
     ("name", "number"), [("12bitSigned_0x0F0F", 4), ("12bitUnsigned", 2), ("12bitUnsigned_0x0F0F", 3)]
 )
 def test_twelve_bits_with_overlays_in_the_rest(tmp_path: Path, name: str, number: int) -> None:
-    AutoConverter().convert([SETS / f"dcm_qa_12bit/In/{name}.dcm"], tmp_path / "x.nii.gz")
+    AutoConverter().convert([shared_folder("data") / f"dcm_qa_12bit/In/{name}.dcm"], tmp_path / "x.nii.gz")
     same(nib.nifti1.Nifti1Image.from_filename(tmp_path / "x.nii.gz"), Path(f"dcm_qa_12bit/Ref/{number}.nii"))
 
 
@@ -130,7 +125,8 @@ def test_philips_diffusion_comes_with_its_gradients(tmp_path: Path) -> None:
     result = AutoConverter().convert(paths, tmp_path / "out" / "x.nii.gz")
     assert result.engine == "dcm2niix"
     assert result.volumes[0].shape == (112, 112, 32, 17)
-    known = (SETS / "dcm_qa_philips_dwi/Ref/701_DTI_Biobank_2mm_MB3S2_EPI_cl.bval").read_text().split()
+    reference = shared_folder("data") / "dcm_qa_philips_dwi/Ref/701_DTI_Biobank_2mm_MB3S2_EPI_cl.bval"
+    known = reference.read_text().split()
     assert sorted((tmp_path / "out" / "x.bval").read_text().split()) == sorted(known)
     [native] = read_volumes(paths)
     by_reference = nib.funcs.as_closest_canonical(nib.nifti1.Nifti1Image.from_filename(tmp_path / "out" / "x.nii.gz"))

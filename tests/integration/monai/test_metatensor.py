@@ -19,6 +19,7 @@ from pydicom.data import get_testdata_file
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.imaging.native import read_volume
 from dcm_processor_service.imaging.volume import SliceSource, Volume
+from tests.shared_data import shared_folder
 from tests.unit.imaging.synthetic import Recipe, rotated, single_frame
 
 try:
@@ -33,7 +34,6 @@ except ImportError:
     pytest.skip("MONAI is not installed: pip install -e '.[monai]'", allow_module_level=True)
 
 OBLIQUE = rotated((0, 1, 0, 0, 0, -1), (10, -15, 5))
-SETS = Path(__file__).parents[3].parent / "shared" / "data"
 
 
 def oblique(tmp_path: Path, **fields: Any) -> Volume:
@@ -74,9 +74,8 @@ def test_a_real_scan_is_read_the_same(tmp_path: Path) -> None:
     same(own.to_monai(), loaded(tmp_path / "x.nii.gz", reader="NibabelReader"))
 
 
-@pytest.mark.skipif(not SETS.is_dir(), reason="the public reference sets are not beside the repository")
 def test_real_volumes_are_read_the_same(tmp_path: Path) -> None:
-    own = read_volume(sorted((SETS / "dcm_qa_nih/In/20180918GE/mr_0004").glob("*.dcm")))
+    own = read_volume(sorted((shared_folder("data") / "dcm_qa_nih/In/20180918GE/mr_0004").glob("*.dcm")))
     own.to_nifti(tmp_path / "x.nii.gz")
     same(own.to_monai(), loaded(tmp_path / "x.nii.gz", reader="NibabelReader"))
 

@@ -1,0 +1,22 @@
+"""Where real scans, awkward cases and terminologies lie that tests read: in ``../shared``, beside the repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+_REPOSITORY = Path(__file__).parents[1]
+
+
+def shared_folder(name: Literal["data", "cases", "terms"], beside: Path = _REPOSITORY) -> Path:
+    """Returns the folder ``shared/name`` beside the repository; without it a test is skipped, and under CI it fails."""
+    folder = beside.parent / "shared" / name
+    if not folder.is_dir():
+        reason = f"../shared/{name} is not beside the repository: put the folder there to run this test"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
