@@ -163,13 +163,23 @@ def _assemble_wide(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) -> 
 
 
 def _assemble_float(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) -> NDArray[Any]:
-    """Fractions: double precision slice by slice, kept as float32."""
+    """Fractions: double precision slice by slice, kept as float32.
+
+    Raises:
+        InvalidSeriesError: A value is beyond what float32 holds.
+    """
     array = np.empty(shape, np.float32)
     scratch = np.empty(shape[1:], pixel_format(frames[0]).stored_type)
     for index in read_pixels(frames, lambda _: scratch):
         frame = frames[index]
         values = frame.lut.apply(scratch) if frame.lut else scratch
-        array[index] = values.astype(np.float64) * frame.slope + frame.intercept
+        try:
+            with np.errstate(over="raise"):
+                array[index] = values.astype(np.float64) * frame.slope + frame.intercept
+        except FloatingPointError as error:
+            raise InvalidSeriesError(
+                f"{frame.instance.label} has values beyond what float32 holds: scale them down at the source"
+            ) from error
     return array
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,27 +32,30 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
     """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, INVALID_RESCALE and others: what the pixels are."""
     by_instance = {id(frame.instance): frame for frame in frames}.values()
     cut = [frame.instance for frame in by_instance if frame.instance.is_cut_off or _declares_too_much(frame)]
-    traits: dict[Hashable, tuple[bool, bool, bool]] = {}
-    colour: list[InstanceFile] = []
-    odd: list[InstanceFile] = []
-    mosaic: list[InstanceFile] = []
+    traits: dict[Hashable, tuple[str, ...]] = {}
+    having: dict[str, list[InstanceFile]] = defaultdict(list)
     for frame in by_instance:
         key = _what_traits_are_read_from(frame)
         if key not in traits:
             traits[key] = _traits(frame)
-        for has, instances in zip(traits[key], (colour, odd, mosaic), strict=True):
-            if has:
-                instances.append(frame.instance)
+        for trait in traits[key]:
+            having[trait].append(frame.instance)
     usable = {scale: _is_usable(frame) for scale, frame in {_scale(frame): frame for frame in frames}.items()}
     scale = [frame.instance for frame in frames if frame.is_rescale_malformed or not usable[_scale(frame)]]
     messages = [
         ("TRUNCATED", cut, "holds fewer pixels than its header declares: get it again"),
-        ("COLOUR", colour, "is in colour: a volume has one number a voxel, use its pixels one by one"),
-        ("MOSAIC", mosaic, "has the slices of a volume side by side in one image: use the engine dcm2niix"),
+        ("COLOUR", having["COLOUR"], "is in colour: a volume has one number a voxel, use its pixels one by one"),
+        ("MOSAIC", having["MOSAIC"], "has the slices of a volume side by side in one image: use the engine dcm2niix"),
+        ("EMPTY_IMAGE", having["EMPTY_IMAGE"], "has no row or no column, so no pixel: get it again, or leave it out"),
+        (
+            "CONTRADICTING_BITS",
+            having["CONTRADICTING_BITS"],
+            "has BitsAllocated, BitsStored and HighBit that contradict each other (PS3.5, section 8.1.1): correct them",
+        ),
         (
             "UNSUPPORTED_PIXELS",
-            odd,
-            "has pixels that are not one integer of 8, 16 or 32 bits: use its pixels one by one",
+            having["UNSUPPORTED_PIXELS"],
+            "has pixels that are not one integer of 8, 16 or 32 bits or one floating point number: use them one by one",
         ),
         (
             "INVALID_RESCALE",
@@ -65,13 +68,20 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
     return [*found, *_table_findings(list(by_instance))]
 
 
-def _traits(frame: FrameInfo) -> tuple[bool, bool, bool]:
-    """Whether an image is in colour; else has pixels that make no volume; and whether it is a mosaic."""
+def _traits(frame: FrameInfo) -> tuple[str, ...]:
+    """Lists the codes of the findings that follow from how an image's pixels are stored."""
     pixels, header = pixel_format(frame), frame.instance.header
     photometric = text(header, "PhotometricInterpretation").upper()
     in_colour = pixels.samples > 1 or photometric.startswith(("RGB", "YBR", "PALETTE"))
     says_mosaic = "MOSAIC" in (value.upper() for value in _image_type(frame))
-    return in_colour, not in_colour and not pixels.is_supported, says_mosaic or is_private_mosaic(header)
+    found = {
+        "COLOUR": in_colour,
+        "EMPTY_IMAGE": pixels.is_empty,
+        "CONTRADICTING_BITS": pixels.has_odd_bits,
+        "UNSUPPORTED_PIXELS": not in_colour and not (pixels.is_supported or pixels.is_empty or pixels.has_odd_bits),
+        "MOSAIC": says_mosaic or is_private_mosaic(header),
+    }
+    return tuple(code for code, is_so in found.items() if is_so)
 
 
 def _what_traits_are_read_from(frame: FrameInfo) -> Hashable:
@@ -111,13 +121,14 @@ def _is_usable(frame: FrameInfo) -> bool:
 
 
 def _miscounted(frames: Sequence[FrameInfo]) -> list[InstanceFile]:
-    """Instances whose functional groups are more or fewer than NumberOfFrames says."""
+    """Instances whose frames are more or fewer than NumberOfFrames says, which is 1 where it is absent."""
     described = Counter(id(frame.instance) for frame in frames)
-    return [
-        instance
-        for instance in distinct([frame.instance for frame in frames])
-        if described[id(instance)] != max(integer(instance.header, "NumberOfFrames") or 1, 1)
-    ]
+    found = []
+    for instance in distinct([frame.instance for frame in frames]):
+        declared = integer(instance.header, "NumberOfFrames")
+        if described[id(instance)] != (1 if declared is None else declared):
+            found.append(instance)
+    return found
 
 
 def _image_type(frame: FrameInfo) -> tuple[str, ...]:

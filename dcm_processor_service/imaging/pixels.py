@@ -94,14 +94,11 @@ def _clean_bits(array: NDArray[Any], pixels: PixelFormat) -> None:
     """Takes away what is not the stored value: overlays in spare bits; extends the sign (PS3.5, section 8.1.1)."""
     if pixels.is_float or pixels.bits_stored == pixels.bits_allocated:
         return
-    below = pixels.high_bit + 1 - pixels.bits_stored
-    above = pixels.bits_allocated - pixels.high_bit - 1
+    spare = pixels.bits_allocated - pixels.bits_stored
     if pixels.is_signed:
-        np.left_shift(array, above, out=array)
-        np.right_shift(array, above + below, out=array)
+        np.left_shift(array, spare, out=array)
+        np.right_shift(array, spare, out=array)
     else:
-        if below:
-            np.right_shift(array, below, out=array)
         np.bitwise_and(array, (1 << pixels.bits_stored) - 1, out=array)
 
 

@@ -34,7 +34,13 @@ class PixelFormat:
     high_bit: int
     is_signed: bool
     samples: int
-    is_float: bool = False
+    float_bits: int = 0
+    """Of one value where the pixels are floating point: 32 or 64 (PS3.3, sections C.7.6.24 and C.7.6.25); else 0."""
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the pixels are floating point."""
+        return self.float_bits > 0
 
     @property
     def stored_type(self) -> np.dtype[Any]:
@@ -48,34 +54,44 @@ class PixelFormat:
         return self.rows * self.columns * self.samples * self.bits_allocated // 8
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is no row or no column."""
+        return self.rows <= 0 or self.columns <= 0
+
+    @property
+    def has_odd_bits(self) -> bool:
+        """Whether BitsStored does not fit into BitsAllocated, or HighBit is not BitsStored - 1 (PS3.5, section 8.1.1).
+
+        Some readers then shift the values and some do not, so nobody can say what they are.
+        """
+        return not 0 < self.bits_stored <= self.bits_allocated or self.high_bit != self.bits_stored - 1
+
+    @property
     def is_supported(self) -> bool:
-        """Whether a volume can be made of such pixels: one sample of 8, 16 or 32 bits."""
-        widths = {32, 64} if self.is_float else {8, 16, 32}
-        return (
-            self.samples == 1
-            and self.bits_allocated in widths
-            and 0 < self.bits_stored <= self.bits_allocated
-            and self.bits_stored - 1 <= self.high_bit < self.bits_allocated
-            and self.rows > 0
-            and self.columns > 0
-        )
+        """Whether a volume can be made of such pixels: one integer of 8, 16 or 32 bits, or one float of 32 or 64."""
+        widths = {self.float_bits} if self.is_float else {8, 16, 32}
+        is_known = self.samples == 1 and self.bits_allocated in widths
+        return is_known and not self.has_odd_bits and not self.is_empty
 
 
-_FLOAT_PIXELS = frozenset({0x7FE00008, 0x7FE00009})
+# FloatPixelData and DoubleFloatPixelData: the bits of one value
+_FLOAT_BITS = {0x7FE00008: 32, 0x7FE00009: 64}
 
 
 def pixel_format(frame: FrameInfo) -> PixelFormat:
     """Gives the format of a frame, with the standard's defaults for what the header leaves out."""
     pixels = frame.instance.pixels
-    return _pixel_format(frame.pixel_format, is_float=pixels is not None and pixels.tag in _FLOAT_PIXELS)
+    return _pixel_format(frame.pixel_format, 0 if pixels is None else _FLOAT_BITS.get(pixels.tag, 0))
 
 
 @lru_cache(maxsize=64)
-def _pixel_format(values: tuple[int | None, ...], *, is_float: bool) -> PixelFormat:
+def _pixel_format(values: tuple[int | None, ...], float_bits: int) -> PixelFormat:
     found = dict(zip(PIXEL_KEYWORDS, values, strict=True))
     allocated = found["BitsAllocated"] or 0
-    stored = found["BitsStored"] or allocated
-    high_bit = found["HighBit"]
+    # floating point pixels have neither BitsStored nor HighBit
+    stored = None if float_bits else found["BitsStored"]
+    high_bit = None if float_bits else found["HighBit"]
+    stored = allocated if stored is None else stored
     return PixelFormat(
         found["Rows"] or 0,
         found["Columns"] or 0,
@@ -84,7 +100,7 @@ def _pixel_format(values: tuple[int | None, ...], *, is_float: bool) -> PixelFor
         stored - 1 if high_bit is None else high_bit,
         found["PixelRepresentation"] == 1,
         found["SamplesPerPixel"] or 1,
-        is_float=is_float,
+        float_bits,
     )
 
 

@@ -117,6 +117,10 @@ class Volume:
     def __post_init__(self) -> None:
         if self.array.ndim not in {_SPATIAL_AXES, _SPATIAL_AXES + 1}:
             raise UnsupportedValueError(f"a volume has axes (i, j, k) or (i, j, k, t), not shape {self.array.shape}")
+        if 0 in self.array.shape:
+            raise UnsupportedValueError(
+                f"a volume has at least one voxel along each axis, not shape {self.array.shape}"
+            )
         affine = np.asarray(self.affine_lps, dtype=np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) == 0:
             raise UnsupportedValueError("the affine of a volume has shape (4, 4), finite numbers and three directions")
