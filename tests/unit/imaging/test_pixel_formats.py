@@ -67,6 +67,12 @@ def test_whole_numbers_stored_as_floats_keep_their_fractions_and_special_values(
     np.testing.assert_array_equal(read_volume(paths).array.transpose(2, 1, 0).ravel(), np.float32(special * 10))
 
 
+def test_bits_of_integers_say_nothing_about_floating_point_pixels(tmp_path: Path) -> None:
+    recipe = Recipe(slices=2, bits_stored=12)
+    paths = edited(floating(single_frame(recipe, tmp_path), FLOAT), {"BitsStored": 12, "HighBit": 15})
+    np.testing.assert_array_equal(read_volume(paths).array, (recipe.values[..., 0] + 0.25).astype(np.float32))
+
+
 def test_doubles_beyond_float32_are_refused_not_made_infinite(tmp_path: Path) -> None:
     paths = floating(single_frame(Recipe(slices=2), tmp_path), DOUBLE)
     ds = dcmread(paths[0])
@@ -107,6 +113,15 @@ def test_bits_that_contradict_each_other_are_refused(
     report = refused(paths, "CONTRADICTING_BITS", policy)
     [finding] = report.findings
     assert finding.sop_instance_uids == (dcmread(paths[1]).SOPInstanceUID,)
+
+
+def test_no_bits_stored_at_all_are_refused(tmp_path: Path) -> None:
+    paths = edited(single_frame(Recipe(slices=2), tmp_path), {"BitsStored": 0})
+    for path in paths:
+        ds = dcmread(path)
+        del ds.HighBit
+        ds.save_as(path)
+    assert refused(paths, "CONTRADICTING_BITS", "split").parts[0].voxel_type == "none"
 
 
 @pytest.mark.parametrize("engine", ["auto", "native", "dcm2niix", "dicom2nifti"])
