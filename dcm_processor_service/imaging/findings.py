@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-from dcm_processor_service.imaging.geometry import slice_normal
+from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, slice_normal
 from dcm_processor_service.models import Finding, TransferSyntax
 
 if TYPE_CHECKING:
@@ -207,7 +207,8 @@ def _line_findings(stack: Stack) -> list[Finding]:
     geometry, first = stack.geometry, stack.first
     smallest = min(*(first.pixel_spacing or (1.0,)), geometry.step_mm or 1.0)
     found = []
-    if geometry.tilt_deg > _TILT_DEG:
+    beside_mm = geometry.step_mm * (len(stack.grid[0]) - 1) * np.tan(np.radians(geometry.tilt_deg))
+    if geometry.tilt_deg > _TILT_DEG and beside_mm > LARGEST_NOISE_MM:
         found.append(
             Finding(
                 code="GANTRY_TILT",

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "LARGEST_NOISE_MM",
     "FloatArray",
     "Frame",
     "StackGeometry",
+    "allowed_difference_mm",
     "axis_codes",
     "cluster_positions",
     "convert_frame",
@@ -35,8 +37,11 @@ Frame: TypeAlias = Literal["LPS", "RAS"]
 FloatArray: TypeAlias = "NDArray[np.float64]"
 
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
+# scanners write positions that are off by up to 5 µm: two gaps may then differ by four times that, and a rounding
+LARGEST_NOISE_MM = 0.0201
+_ONE_PLACE_MM = 0.0101
 _SMALLEST_DISTANCE_MM = 1e-4
-_LARGEST_NOISE_MM = 1e-2
+_STEPS_WITH_NOISE_MM = 0.1
 
 
 def slice_normal(orientation: Sequence[float] | FloatArray) -> FloatArray:
@@ -74,13 +79,30 @@ def cluster_positions(positions_mm: FloatArray) -> tuple[NDArray[np.intp], Float
         return np.zeros(0, np.intp), np.zeros(0)
     order = np.argsort(positions_mm, kind="stable")
     ascending = positions_mm[order]
-    mean_step = float(ascending[-1] - ascending[0]) / max(count - 1, 1)
-    tolerance = min(max(0.05 * mean_step, _SMALLEST_DISTANCE_MM), _LARGEST_NOISE_MM)
-    numbers = np.concatenate([[0], np.cumsum(np.diff(ascending) > tolerance)])
+    numbers = np.concatenate([[0], np.cumsum(np.diff(ascending) > _noise_mm(ascending))])
     labels = np.empty(count, np.intp)
     labels[order] = numbers
     first_of_each = np.searchsorted(numbers, np.arange(numbers[-1] + 1))
     return labels, ascending[first_of_each]
+
+
+def _noise_mm(ascending: FloatArray) -> float:
+    """Returns the distance, mm, up to which neighbours among sorted positions count as one position."""
+    extent = float(ascending[-1] - ascending[0])
+    apart = int(np.count_nonzero(np.diff(ascending) > LARGEST_NOISE_MM))
+    if extent <= _ONE_PLACE_MM or (apart and extent / apart >= _STEPS_WITH_NOISE_MM):
+        return LARGEST_NOISE_MM
+    return max(0.05 * extent / (len(ascending) - 1), _SMALLEST_DISTANCE_MM)
+
+
+def allowed_difference_mm(step_mm: float, tolerance: float = 0.01) -> float:
+    """Returns by how much the distance between two slices may differ from the step, mm.
+
+    Args:
+        step_mm: The usual distance.
+        tolerance: Part of the step that always passes. The noise of positions passes too, up to a tenth of the step.
+    """
+    return max(tolerance * step_mm, min(LARGEST_NOISE_MM, 0.1 * step_mm))
 
 
 @dataclass(frozen=True)
@@ -112,16 +134,12 @@ class StackGeometry:
 def stack_geometry(
     orientation: Sequence[float] | FloatArray,
     origins: FloatArray,
-    tolerance: float = 0.01,
-    tolerance_mm: float = 0.02,
 ) -> StackGeometry:
     """Measures a stack from its slices' positions, never from SliceThickness or SpacingBetweenSlices.
 
     Args:
         orientation: ImageOrientationPatient of all slices.
         origins: Shape (n, 3): ImagePositionPatient, LPS mm, ascending along the normal, distinct.
-        tolerance: Part of the median step by which a gap may differ.
-        tolerance_mm: Difference that always passes, because headers round; at most a twentieth of the step.
     """
     normal = slice_normal(orientation)
     count = len(origins)
@@ -130,8 +148,7 @@ def stack_geometry(
     along = origins @ normal
     gaps = np.diff(along)
     step = float(np.median(gaps))
-    allowed = max(tolerance * step, min(tolerance_mm, 0.05 * step))
-    outliers = tuple(int(index) for index in np.flatnonzero(np.abs(gaps - step) > allowed))
+    outliers = tuple(int(index) for index in np.flatnonzero(np.abs(gaps - step) > allowed_difference_mm(step)))
     missing = tuple(
         (index, round(gaps[index] / step) - 1)
         for index in outliers

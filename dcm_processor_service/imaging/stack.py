@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dcm_processor_service.imaging.attributes import item, number
-from dcm_processor_service.imaging.geometry import slice_normal, stack_affine, stack_geometry
+from dcm_processor_service.imaging.geometry import allowed_difference_mm, slice_normal, stack_affine, stack_geometry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,10 +98,12 @@ def uniform_runs(stack: Stack) -> list[Stack]:
         run = runs[-1]
         if len(run) == 1:
             following = gaps[k] if k < len(gaps) else gap
-            joins = gap <= following * (1 + _STEP_TOLERANCE)  # a slice joins its nearer neighbour
+            joins = gap - following <= allowed_difference_mm(
+                following, _STEP_TOLERANCE
+            )  # a slice joins its nearer neighbour
         else:
             step = gaps[run[0]]
-            joins = abs(gap - step) <= _STEP_TOLERANCE * step
+            joins = abs(gap - step) <= allowed_difference_mm(step, _STEP_TOLERANCE)
         if joins:
             run.append(k)
         else:

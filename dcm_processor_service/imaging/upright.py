@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["on_even_grid"]
 
+# what positions are off by where slices are not shifted at all
+_NO_SHIFT_PIXELS = 0.05
+
 
 def on_even_grid(volume: Volume, stack: Stack) -> Volume:
     """Interpolates a volume, linearly, from where its slices lie to a grid with one step at right angles to them.
@@ -40,6 +43,7 @@ def on_even_grid(volume: Volume, stack: Stack) -> Volume:
     lateral = origins - origins[0] - along[:, np.newaxis] * normal
     # how many columns and rows each slice is shifted against the first
     shifts = np.column_stack([lateral @ orientation[:3] / column_distance, lateral @ orientation[3:] / row_distance])
+    shifts[:, np.abs(shifts).max(axis=0) < _NO_SHIFT_PIXELS] = 0.0
     low, high = np.floor(shifts.min(axis=0) + 1e-6), np.ceil(shifts.max(axis=0) - 1e-6)
     steps = round(float(along[-1]) / geometry.step_mm) + 1
     targets = np.minimum(np.arange(steps) * geometry.step_mm, along[-1])

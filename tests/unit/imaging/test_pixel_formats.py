@@ -69,7 +69,7 @@ def test_whole_numbers_stored_as_floats_keep_their_fractions_and_special_values(
 
 def test_bits_of_integers_say_nothing_about_floating_point_pixels(tmp_path: Path) -> None:
     recipe = Recipe(slices=2, bits_stored=12)
-    paths = edited(floating(single_frame(recipe, tmp_path), FLOAT), {"BitsStored": 12, "HighBit": 15})
+    paths = edited(floating(single_frame(recipe, tmp_path), FLOAT), {"BitsStored": 64, "HighBit": 15})
     np.testing.assert_array_equal(read_volume(paths).array, (recipe.values[..., 0] + 0.25).astype(np.float32))
 
 

@@ -1,0 +1,174 @@
+"""Geometry as scanners write it, rounded and a little unsteady: what is one volume all the same, and what is not."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from dcm_processor_service.imaging.native import read_volume, read_volumes
+from tests.unit.imaging.refusals import change, refused
+from tests.unit.imaging.synthetic import Recipe, rotated, single_frame
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+JITTER_MM = 0.005
+OBLIQUE = rotated((1, 0, 0, 0, 1, 0), (12.5, -7.25, 3.0))
+
+
+def unsteady(
+    recipe: Recipe, folder: Path, seed: int, digits: int = 6, jitter_mm: float = JITTER_MM, *, extreme: bool = False
+) -> list[Path]:
+    """Writes the cosines with that many digits, the last of which is off by one here and there; shifts positions."""
+    random = np.random.default_rng(seed)
+
+    def edit(ds: Dataset, _: int) -> None:
+        cosines = np.round(recipe.orientation, digits) + random.integers(-1, 2, 6) * 10.0**-digits
+        ds.ImageOrientationPatient = [round(float(value), digits) for value in np.clip(cosines, -1, 1)]
+        shift = random.choice([-1, 0, 1], 3) if extreme else random.uniform(-1, 1, 3)
+        position = np.array(ds.ImagePositionPatient, float) + jitter_mm * shift
+        ds.ImagePositionPatient = [round(float(value), 6) for value in position]
+
+    return change(single_frame(recipe, folder), edit)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    slices=st.integers(2, 12),
+    volumes=st.sampled_from([1, 1, 2, 5]),
+    step=st.sampled_from([0.3, 0.4, 0.5, 0.625, 1.0, 2.5, 5.0]),
+    orientation=st.sampled_from([(1, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0, -1), OBLIQUE]),
+    digits=st.integers(4, 9),
+    seed=st.integers(0, 10_000),
+    extreme=st.booleans(),
+)
+@example(slices=2, volumes=1, step=0.3, orientation=OBLIQUE, digits=4, seed=1, extreme=True)
+@example(slices=6, volumes=30, step=1.0, orientation=OBLIQUE, digits=6, seed=2, extreme=False)
+def test_cosines_and_positions_that_jitter_are_one_uniform_volume(
+    slices: int, volumes: int, step: float, orientation: tuple[float, ...], digits: int, seed: int, *, extreme: bool
+) -> None:
+    recipe = Recipe(
+        columns=3, rows=2, slices=slices, volumes=volumes, step=step, orientation=orientation, modality="MR", seed=seed
+    )
+    expected = recipe.values if volumes > 1 else recipe.values[..., 0]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = unsteady(recipe, Path(folder), seed, digits, extreme=extreme)
+        for policy in ("strict", "split", "largest"):
+            [volume] = read_volumes(paths, policy)  # type: ignore[arg-type]  # one of the policies
+            assert volume.report is not None
+            assert not [finding for finding in volume.report.findings if finding.blocking]
+            np.testing.assert_array_equal(volume.array, expected)
+            # the far corner lies where it lay: within the jitter, and what rounded cosines turn it by
+            corner = [2, 1, slices - 1, 1]
+            apart = np.linalg.norm((volume.affine_lps @ corner) - (recipe.affine_lps @ corner))
+            assert apart < 4 * JITTER_MM + 10.0**-digits * 10
+
+
+@pytest.mark.parametrize(("shift", "is_one"), [(0.015, True), (0.045, False), (0.3, False)])
+def test_a_slice_that_lies_too_near_its_neighbour_is_found(tmp_path: Path, shift: float, *, is_one: bool) -> None:
+    """At a step of 1 mm, 20 µm pass."""
+
+    def edit(ds: Dataset, index: int) -> None:
+        ds.ImagePositionPatient[2] = float(ds.ImagePositionPatient[2]) + (shift if index == 4 else 0.0)
+
+    recipe = Recipe(slices=9, step=1.0)
+    paths = change(single_frame(recipe, tmp_path), edit)
+    if is_one:
+        np.testing.assert_array_equal(read_volume(paths).array, recipe.values[..., 0])
+        return
+    [finding] = refused(paths, "MIXED_SPACING").findings
+    assert finding.positions_mm == pytest.approx((-4.0, round(-3.0 + shift, 4)))
+
+
+@pytest.mark.parametrize(("step", "shift", "is_one"), [(0.1, 0.009, True), (0.1, 0.019, False), (10.0, 0.11, False)])
+def test_what_passes_follows_the_step(tmp_path: Path, step: float, shift: float, *, is_one: bool) -> None:
+    def edit(ds: Dataset, index: int) -> None:
+        ds.ImagePositionPatient[2] = float(ds.ImagePositionPatient[2]) + (shift if index == 4 else 0.0)
+
+    paths = change(single_frame(Recipe(slices=9, step=step), tmp_path), edit)
+    if is_one:
+        assert read_volume(paths).shape == (5, 4, 9)
+    else:
+        refused(paths, "MIXED_SPACING")
+
+
+@pytest.mark.parametrize(("lateral", "is_one"), [(0.1, True), (0.2, False)])
+def test_a_slice_that_lies_beside_the_others_is_found(tmp_path: Path, lateral: float, *, is_one: bool) -> None:
+    """A quarter of the smallest distance, here 0.6 mm, passes."""
+
+    def edit(ds: Dataset, index: int) -> None:
+        ds.ImagePositionPatient[1] = float(ds.ImagePositionPatient[1]) + (lateral if index == 3 else 0.0)
+
+    paths = change(single_frame(Recipe(slices=9), tmp_path), edit)
+    if is_one:
+        assert read_volume(paths).shape == (5, 4, 9)
+    else:
+        [finding] = refused(paths, "SHIFTED_SLICES", "split").findings
+        assert "0.2 mm beside" in finding.message
+
+
+@pytest.mark.parametrize(("off", "is_one"), [(0.0009, True), (0.0015, False)])
+def test_a_slice_that_is_turned_is_found(tmp_path: Path, off: float, *, is_one: bool) -> None:
+    def edit(ds: Dataset, index: int) -> None:
+        if index == 3:
+            ds.ImageOrientationPatient = [1, off, 0, -off, 1, 0]
+
+    paths = change(single_frame(Recipe(slices=9), tmp_path), edit)
+    if is_one:
+        assert read_volume(paths).shape == (5, 4, 9)
+    else:
+        assert "MIXED_ORIENTATION" in refused(paths, "MIXED_ORIENTATION").codes
+
+
+@pytest.mark.parametrize(("tilt_deg", "is_upright"), [(0.1, True), (0.3, False)])
+def test_a_tilt_is_told_from_jitter(tmp_path: Path, tilt_deg: float, *, is_upright: bool) -> None:
+    shear = (0.0, 2.5 * np.tan(np.radians(tilt_deg)), 0.0)
+    paths = unsteady(Recipe(slices=30, shear=shear, rows=2, columns=2), tmp_path, seed=3)
+    if is_upright:
+        assert read_volume(paths).shape == (2, 2, 30)
+    else:
+        assert refused(paths, "GANTRY_TILT").parts[0].tilt_deg == pytest.approx(tilt_deg, abs=0.02)
+
+
+@pytest.mark.parametrize("steps", [1.4, 1.5, 1.6, 2.3, 2.6])
+@pytest.mark.parametrize("where", [0, 4, 8])
+@pytest.mark.parametrize("jitter_mm", [0.0, JITTER_MM])
+def test_a_gap_of_no_whole_number_of_steps_is_found_and_not_rounded(
+    tmp_path: Path, steps: float, where: int, jitter_mm: float
+) -> None:
+    """How many slices are missing there, if any, nobody knows."""
+
+    def edit(ds: Dataset, index: int) -> None:
+        if index > where:
+            ds.ImagePositionPatient[2] = round(float(ds.ImagePositionPatient[2]) + 2.5 * (steps - 1), 6)
+
+    recipe = Recipe(slices=10)
+    paths = change(unsteady(recipe, tmp_path, seed=4, jitter_mm=jitter_mm), edit)
+    [finding] = refused(paths, "MIXED_SPACING").findings
+    assert finding.count == 1
+    assert finding.positions_mm == pytest.approx((-7.0 + 2.5 * where,), abs=jitter_mm + 1e-6)
+    assert "MISSING" not in str(finding)
+    parts = read_volumes(paths, "split")
+    assert [part.shape[2] for part in parts] == [where + 1, 9 - where]
+    np.testing.assert_array_equal(np.concatenate([part.array for part in parts], 2), recipe.values[..., 0])
+    even = read_volume(paths, "resample")
+    length = float(np.linalg.norm(even.affine_lps[:3, 2])) * (even.shape[2] - 1)
+    assert length == pytest.approx(2.5 * (8 + steps), abs=2.6)
+    np.testing.assert_array_equal(even.array[:, :, 0], recipe.values[:, :, 0, 0])
+
+
+@pytest.mark.parametrize(("steps", "lacking"), [(2.0, 1), (3.0, 2), (4.0, 3)])
+def test_a_gap_of_whole_steps_says_how_many_slices_are_missing(tmp_path: Path, steps: float, lacking: int) -> None:
+    def edit(ds: Dataset, index: int) -> None:
+        if index > 4:
+            ds.ImagePositionPatient[2] = round(float(ds.ImagePositionPatient[2]) + 2.5 * (steps - 1), 6)
+
+    [finding] = refused(change(unsteady(Recipe(slices=10), tmp_path, seed=5), edit), "MISSING_SLICES").findings
+    assert finding.count == lacking
+    assert f"{lacking} slice(s) missing after slice 4," in finding.message
