@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from dcm_processor_service.imaging.geometry import cluster_positions
 from dcm_processor_service.imaging.native import read_volume, read_volumes
 from tests.unit.imaging.refusals import change, refused
 from tests.unit.imaging.synthetic import Recipe, rotated, single_frame
@@ -86,7 +87,10 @@ def test_a_slice_that_lies_too_near_its_neighbour_is_found(tmp_path: Path, shift
     assert finding.positions_mm == pytest.approx((-4.0, round(-3.0 + shift, 4)))
 
 
-@pytest.mark.parametrize(("step", "shift", "is_one"), [(0.1, 0.009, True), (0.1, 0.019, False), (10.0, 0.11, False)])
+@pytest.mark.parametrize(
+    ("step", "shift", "is_one"),
+    [(0.05, 0.009, False), (0.1, 0.009, True), (0.1, 0.019, False), (10.0, 0.09, True), (10.0, 0.11, False)],
+)
 def test_what_passes_follows_the_step(tmp_path: Path, step: float, shift: float, *, is_one: bool) -> None:
     def edit(ds: Dataset, index: int) -> None:
         ds.ImagePositionPatient[2] = float(ds.ImagePositionPatient[2]) + (shift if index == 4 else 0.0)
@@ -172,3 +176,19 @@ def test_a_gap_of_whole_steps_says_how_many_slices_are_missing(tmp_path: Path, s
     [finding] = refused(change(unsteady(Recipe(slices=10), tmp_path, seed=5), edit), "MISSING_SLICES").findings
     assert finding.count == lacking
     assert f"{lacking} slice(s) missing after slice 4," in finding.message
+
+
+def test_one_slice_again_and_again_is_one_position(tmp_path: Path) -> None:
+    recipe = Recipe(slices=1, volumes=6, modality="MR")
+    paths = unsteady(recipe, tmp_path, seed=6, extreme=True)
+    [volume] = read_volumes(paths, "largest")
+    assert volume.report is not None
+    assert volume.report.codes == {"SINGLE_SLICE", "MULTI_VOLUME"}
+    np.testing.assert_array_equal(volume.array, recipe.values)
+
+
+@pytest.mark.parametrize("gaps", [[0.015] * 4, [0.03] * 4, [0.015, 0.03, 0.015, 0.03], [0.004] * 9])
+def test_steps_of_a_few_micrometres_are_no_noise(gaps: list[float]) -> None:
+    labels, found = cluster_positions(np.cumsum([0.0, *gaps]))
+    assert labels.tolist() == list(range(len(gaps) + 1))
+    np.testing.assert_allclose(np.diff(found), gaps)
