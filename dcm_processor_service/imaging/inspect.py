@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydicom.uid import UID
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.imaging.attributes import integer, text
+from dcm_processor_service.imaging.attributes import integer, number, text
 from dcm_processor_service.imaging.findings import (
     group_findings,
     stack_findings,
@@ -102,10 +102,11 @@ def examine(paths: Sequence[Path]) -> Inspection:
 
 
 def _read(paths: Sequence[Path]) -> tuple[list[InstanceFile], list[Finding]]:
+    """Reads each instance once; the order of the files has no say in that of the instances or the findings."""
     instances: list[InstanceFile] = []
     findings: list[Finding] = []
     memory = SeriesMemory()
-    for path in paths:
+    for path in sorted(paths):
         try:
             instances.append(scan_instance(path, memory))
         except InvalidSeriesError as error:
@@ -115,7 +116,12 @@ def _read(paths: Sequence[Path]) -> tuple[list[InstanceFile], list[Finding]]:
         first = kept.setdefault(instance.sop_instance_uid or str(instance.path), instance)
         if first is not instance:
             findings.append(_same_instance(first, instance))
-    return list(kept.values()), findings
+    return sorted(kept.values(), key=_by_number), findings
+
+
+def _by_number(instance: InstanceFile) -> tuple[float, str]:
+    """Sorts by InstanceNumber, then by what is as good as random and never changes."""
+    return number(instance.header, "InstanceNumber") or 0.0, instance.sop_instance_uid
 
 
 def _same_instance(first: InstanceFile, second: InstanceFile) -> Finding:

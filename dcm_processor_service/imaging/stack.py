@@ -98,9 +98,8 @@ def uniform_runs(stack: Stack) -> list[Stack]:
         run = runs[-1]
         if len(run) == 1:
             following = gaps[k] if k < len(gaps) else gap
-            joins = gap - following <= allowed_difference_mm(
-                following, _STEP_TOLERANCE
-            )  # a slice joins its nearer neighbour
+            # a slice joins its nearer neighbour
+            joins = gap - following <= allowed_difference_mm(following, _STEP_TOLERANCE)
         else:
             step = gaps[run[0]]
             joins = abs(gap - step) <= allowed_difference_mm(step, _STEP_TOLERANCE)
