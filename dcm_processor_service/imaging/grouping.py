@@ -81,7 +81,7 @@ def number_format(frame: FrameInfo) -> tuple[int | None, ...]:
 
 
 def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
-    """Sorts frames with geometry into groups, in the order of their first instance number."""
+    """Sorts frames with geometry into groups, in the order of their first frames."""
     orientations: list[tuple[float, ...]] = []
     spacings: list[tuple[float, ...]] = []
     localizers = [_names_localizer(image_type) for image_type in marks(frames, "ImageType")]
@@ -90,8 +90,7 @@ def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
         orientation = _index_of_close(orientations, frame.orientation or (), _COSINE_TOLERANCE)
         spacing = _index_of_close(spacings, frame.pixel_spacing or (), _SPACING_TOLERANCE)
         found[is_localizer, number_format(frame), orientation, spacing].append(frame)
-    groups = [FrameGroup(tuple(members), key[0]) for key, members in found.items()]
-    return sorted(groups, key=lambda group: min(mark(frame, "InstanceNumber") for frame in group.frames))
+    return [FrameGroup(tuple(members), key[0]) for key, members in found.items()]
 
 
 def _index_of_close(known: list[tuple[float, ...]], value: tuple[float, ...], tolerance: float) -> int:
