@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["about", "distinct", "group_findings", "stack_findings", "syntax_findings", "transfer_syntaxes", "uids"]
 
 _MOST_UIDS = 20
+_NAMED_FRAMES = 5
 _TILT_DEG = 0.2
 _ALONG_PART = 0.05
 _LATERAL_PART = 0.25
@@ -167,13 +168,21 @@ def _position_findings(stack: Stack) -> list[Finding]:
         found.append(
             Finding(
                 code="MISSING_SLICES",
-                message=f"{len(stack.incomplete)} of {len(along)} positions are missing from some of the volumes: get "
-                "the missing instances, or convert with policy largest to take the complete volumes",
-                positions_mm=tuple(round(float(along[k]), 4) for k in stack.incomplete),
+                message=f"some of the volumes lack slices, at {len(stack.incomplete)} positions, so {len(stack.spare)} "
+                f"frames of theirs have no place ({_some(stack.spare)}): get the missing instances, or convert with "
+                "policy largest to leave these frames out",
+                positions_mm=tuple(round(position, 4) for position in stack.incomplete),
+                sop_instance_uids=uids(frame.instance for frame in stack.spare),
                 count=len(stack.incomplete),
             )
         )
     return [*found, *_gap_findings(stack)]
+
+
+def _some(frames: Sequence[FrameInfo]) -> str:
+    """Names the first frames."""
+    names = [f"frame {frame.number} of {frame.instance.label}" for frame in frames[:_NAMED_FRAMES]]
+    return ", ".join([*names, *(["…"] if len(frames) > _NAMED_FRAMES else [])])
 
 
 def _gap_findings(stack: Stack) -> list[Finding]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dcm_processor_service.imaging.geometry import FloatArray
+
 __all__ = ["FrameGroup", "arrange", "group_frames", "group_names"]
 
 KIND_MARKS = (
@@ -125,15 +127,19 @@ def arrange(group: FrameGroup) -> list[Stack]:
 
 
 def _position_labels(frames: Sequence[FrameInfo]) -> NDArray[np.intp]:
-    normal = slice_normal(frames[0].orientation or ())
+    return cluster_positions(_along(frames))[0]
+
+
+def _along(frames: Sequence[FrameInfo]) -> FloatArray:
+    """Returns the positions of frames along their normal, mm, shape (n,)."""
     positions = np.array([frame.position for frame in frames], dtype=np.float64)
-    return cluster_positions(positions @ normal)[0]
+    along: FloatArray = positions @ slice_normal(frames[0].orientation or ())
+    return along
 
 
 def _moved_volumes(frames: Sequence[FrameInfo]) -> Stack | None:
     """Makes a 4D stack of volumes of which each lies a little beside the last, as where the scanner follows a head."""
-    along = np.array([frame.position for frame in frames], dtype=np.float64) @ slice_normal(frames[0].orientation or ())
-    found = moved_volumes(frames, along)
+    found = moved_volumes(frames, _along(frames))
     if found is None:
         return None
     name, lines = found
@@ -235,11 +241,13 @@ def _stack(frames: Sequence[FrameInfo]) -> Stack:
         return _with_duplicates(frames, labels, counts)
     name, times = found
     cells = {(time, int(label)): frame for frame, time, label in zip(frames, times, labels, strict=True)}
-    complete = [time for time in range(max(times) + 1) if all((time, k) in cells for k in range(len(counts)))]
-    if not complete:
-        return _with_duplicates(frames, labels, counts)
-    grid = tuple(tuple(cells[time, k] for k in range(len(counts))) for time in complete)
-    lacking = tuple(int(k) for k in np.flatnonzero(counts < max(times) + 1))
+    present = [[k for k in range(len(counts)) if (time, k) in cells] for time in range(max(times) + 1)]
+    fullest = max(present, key=len)
+    # the complete volumes; where there are none, the first of those that lack the fewest slices
+    kept = [time for time, slices in enumerate(present) if len(slices) == len(counts)] or [present.index(fullest)]
+    grid = tuple(tuple(cells[time, k] for k in fullest) for time in kept)
+    along = _along(frames)
+    lacking = tuple(float(along[labels == k][0]) for k in np.flatnonzero(counts < max(times) + 1))
     used = {id(frame) for line in grid for frame in line}
     spare = tuple(frame for frame in frames if id(frame) not in used)
     return Stack(grid, "", time_mark=name if len(grid) > 1 else "", incomplete=lacking, spare=spare)

@@ -40,8 +40,8 @@ class Stack:
     duplicated: tuple[int, ...] = ()
     """Slices (k) with more frames than volumes, which nothing tells apart."""
 
-    incomplete: tuple[int, ...] = ()
-    """Slices (k) that some volume lacks."""
+    incomplete: tuple[float, ...] = ()
+    """Positions along the normal, mm, at which some volume lacks its slice."""
 
     spare: tuple[FrameInfo, ...] = ()
     """Frames that have no place in the grid."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +24,14 @@ __all__ = ["moved_volumes", "time_axis", "values_by_label"]
 SHARED_TIME_MARKS = ("TemporalPositionIdentifier", "DimensionIndexValues", "TriggerTime", "AcquisitionNumber")
 _SAME_STEP_PART = 0.02
 RANKED_TIME_MARKS = ("TriggerTime", "AcquisitionTime", "InstanceNumber", "ContentTime")
+_CLOCK_MARKS = frozenset({"AcquisitionTime", "ContentTime"})
+# TM, DA with TM, or DT (PS3.5, section 6.2), with the colons and dots of ACR-NEMA, which are still to be read
+_CLOCK = re.compile(
+    r"(?:(?P<date>\d{8}|\d{4}\.\d{2}\.\d{2}))?"
+    r"(?P<hour>\d{2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:\.(?P<fraction>\d{1,6}))?)?)?"
+    r"(?P<offset>[+-]\d{4})?"
+)
+_DAY_US = 24 * 3600 * 10**6
 
 
 def values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int, set[Any]]:
@@ -40,27 +50,48 @@ def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tuple[st
             continue
         distinct = sorted(set(values))
         most = max(len(group) for group in values_by_label(values, labels).values())
-        if len(distinct) == most:
+        # a volume may lack a slice, but what counts volumes is the same for most slices of one
+        if len(distinct) == most or len(values) > len(distinct) * (int(labels.max()) + 1) / 2:
             return name, [distinct.index(value) for value in values]
     for name in RANKED_TIME_MARKS:
-        values = marks(frames, name)
-        if (
-            None not in values
-            and _tells_apart(values, labels)
-            and len(set(np.bincount(labels).tolist())) == 1
-            and not _passes_midnight(values)
-        ):
+        values = _clock_times(marks(frames, name)) if name in _CLOCK_MARKS else marks(frames, name)
+        if None not in values and _tells_apart(values, labels) and len(set(np.bincount(labels).tolist())) == 1:
             by_label = {label: sorted(group) for label, group in values_by_label(values, labels).items()}
             return name, [by_label[label].index(value) for value, label in zip(values, labels.tolist(), strict=True)]
     return _numbered(frames, labels)
 
 
-def _passes_midnight(values: Sequence[Any]) -> bool:
-    """Whether times of the day without a date may be of two days, so that their order says nothing."""
-    if not isinstance(values[0], str) or any(len(value.partition(".")[0]) != len("HHMMSS") for value in values):
-        return False
-    hours = [int(value[:2]) for value in values if value[:2].isdigit()]
-    return max(hours, default=0) - min(hours, default=0) > 12  # noqa: PLR2004 no scan takes half a day
+def _clock_times(values: Sequence[str | None]) -> list[int | None]:
+    """Returns times in µs, to be compared with each other; all None where their order is not certain.
+
+    It is not certain where one is absent or malformed, where some have a date or an offset from UTC and others have
+    not, and where times without a date may be of two days.
+    """
+    unknown: list[int | None] = [None] * len(values)
+    found = [None if value is None else _CLOCK.fullmatch(value.strip()) for value in values]
+    matches = [match for match in found if match is not None]
+    kinds = {(match["date"] is None, match["offset"] is None) for match in matches}
+    if len(matches) < len(values) or len(kinds) > 1:
+        return unknown
+    try:
+        times = [_microseconds(match) for match in matches]
+    except ValueError:
+        return unknown
+    has_no_date = any(is_undated for is_undated, _ in kinds)
+    # no scan takes half a day, so it went on past midnight
+    return unknown if has_no_date and max(times) - min(times) > _DAY_US // 2 else [*times]
+
+
+def _microseconds(match: re.Match[str]) -> int:
+    day = match["date"].replace(".", "") if match["date"] else ""
+    days = date(int(day[:4]), int(day[4:6]), int(day[6:])).toordinal() if day else 0
+    hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
+    if hour > 23 or minute > 59 or second > 60:  # noqa: PLR2004 60 is a leap second
+        raise ValueError
+    offset = match["offset"] or "+0000"
+    minute -= int(f"{offset[0]}1") * (int(offset[1:3]) * 60 + int(offset[3:]))
+    whole = ((days * 24 + hour) * 60 + minute) * 60 + second
+    return whole * 10**6 + int((match["fraction"] or "").ljust(6, "0"))
 
 
 def _numbered(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tuple[str, list[int]] | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from dcm_processor_service.imaging.native import read_volume, read_volumes
 from tests.unit.imaging.refusals import refused
-from tests.unit.imaging.synthetic import Recipe, single_frame
+from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,9 +75,222 @@ def test_slices_that_some_volume_lacks(tmp_path: Path, lost: list[tuple[int, int
         del files[cell]
     report = refused(list(files.values()), "MISSING_SLICES")
     assert "DUPLICATE_POSITIONS" not in report.codes
+    [finding] = [one for one in report.findings if one.code == "MISSING_SLICES"]
+    heights = {float(RECIPE.positions[k, 2]) for _, k in lost}
+    assert (set(finding.positions_mm), finding.count) == (heights, len(heights))
+    left_out = {cell: dcmread(path).SOPInstanceUID for cell, path in files.items() if cell[0] in {t for t, _ in lost}}
+    assert set(finding.sop_instance_uids) == set(left_out.values())
+    assert f"so {len(left_out)} frames of theirs have no place" in finding.message
     [whole] = read_volumes(list(files.values()), "largest")
     kept = [t for t in range(RECIPE.volumes) if t not in {t for t, _ in lost}]
     np.testing.assert_array_equal(whole.array, RECIPE.values[..., kept])
+
+
+def test_frames_of_one_file_that_are_left_out_are_named_by_number(tmp_path: Path) -> None:
+    [path] = multi_frame(RECIPE, tmp_path)
+    ds = dcmread(path)
+    content = [groups.FrameContentSequence[0] for groups in ds.PerFrameFunctionalGroupsSequence]
+    cells = [(int(one.TemporalPositionIndex) - 1, int(one.InStackPositionNumber) - 1) for one in content]
+    lost = cells.index((2, 1))
+    frames = np.delete(ds.pixel_array, lost, axis=0)
+    del cells[lost], ds.PerFrameFunctionalGroupsSequence[lost]
+    ds.NumberOfFrames, ds.PixelData = len(cells), frames.tobytes()
+    ds.save_as(path)
+    [finding] = [one for one in refused([path], "MISSING_SLICES").findings if one.code == "MISSING_SLICES"]
+    numbers = [number for number, (t, _) in enumerate(cells, start=1) if t == 2]
+    assert "so 4 frames of theirs have no place" in finding.message
+    assert sorted(int(found) for found in re.findall(r"frame (\d+) of", finding.message)) == numbers
+    assert finding.positions_mm == (float(RECIPE.positions[1, 2]),)
+    [whole] = read_volumes([path], "largest")
+    np.testing.assert_array_equal(whole.array, RECIPE.values[..., [0, 1, 3]])
+
+
+def test_volumes_that_all_lack_a_slice_are_never_mixed(tmp_path: Path) -> None:
+    files = series(tmp_path, lambda ds, t, _: setattr(ds, "TemporalPositionIdentifier", t + 1))
+    for cell in ((0, 0), (0, 2), (1, 4), (2, 1), (3, 3)):
+        del files[cell]
+    report = refused(list(files.values()), "MISSING_SLICES")
+    assert "DUPLICATE_POSITIONS" not in report.codes
+    assert "so 11 frames of theirs have no place" in str(report)
+    assert "…" in str(report)
+    [one] = read_volumes(list(files.values()), "largest")
+    np.testing.assert_array_equal(one.array, RECIPE.values[:, :, :4, 1])
+
+
+def without(keyword: str, cells: set[tuple[int, int]]) -> Callable[[Dataset, int, int], None]:
+    """Counts volumes by an attribute that a few frames lack."""
+
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        if (t, k) not in cells:
+            setattr(ds, keyword, f"12000{t}" if keyword.endswith("Time") and keyword != "TriggerTime" else t + 1)
+        elif keyword in ds:
+            delattr(ds, keyword)
+
+    return edit
+
+
+TIME_MARKS = ["TemporalPositionIdentifier", "TriggerTime", "AcquisitionNumber", "AcquisitionTime", "ContentTime"]
+
+
+@pytest.mark.parametrize("keyword", TIME_MARKS)
+@pytest.mark.parametrize("cells", [{(2, 3)}, {(0, 0)}, {(3, 4), (0, 1)}, {(1, k) for k in range(5)}])
+def test_frames_without_the_time_mark_are_placed_by_another(
+    tmp_path: Path, keyword: str, cells: set[tuple[int, int]]
+) -> None:
+    volume = read_volume(list(series(tmp_path, without(keyword, cells)).values()))
+    np.testing.assert_array_equal(volume.array, RECIPE.values)
+    assert volume.report is not None
+    [finding] = volume.report.findings
+    assert finding.attribute == ("AcquisitionNumber" if finding.attribute == "AcquisitionNumber" else "InstanceNumber")
+
+
+@pytest.mark.parametrize("keyword", TIME_MARKS)
+def test_frames_without_the_time_mark_that_nothing_places_are_refused(tmp_path: Path, keyword: str) -> None:
+    marked = without(keyword, {(2, 3)})
+
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        ds.InstanceNumber = 1
+        marked(ds, t, k)
+
+    [finding] = refused(list(series(tmp_path, edit).values()), "DUPLICATE_POSITIONS").findings
+    assert finding.count == 15
+
+
+MIDNIGHT = {
+    "fractions": ["235958", "235959.5", "000000", "000001.25"],
+    "fraction before": ["235959.25", "235959.5", "000000", "000001"],
+    "colons": ["23:59:58", "23:59:59", "00:00:00", "00:00:01"],
+    "some colons": ["235958", "23:59:59.5", "000000", "00:00:01"],
+    "minutes": ["2358", "2359", "0000", "0001"],
+    "minutes and seconds": ["2359", "235930", "0000", "000030.5"],
+    "one volume later": ["235900", "235930", "235959.999999", "000000"],
+}
+
+
+@pytest.mark.parametrize("times", MIDNIGHT.values(), ids=MIDNIGHT)
+@pytest.mark.parametrize("kind", ["Acquisition", "Content"])
+@pytest.mark.parametrize("dates", ["", "%Y%m%d", "%Y.%m.%d"])
+def test_times_in_any_form_past_midnight(tmp_path: Path, times: list[str], kind: str, dates: str) -> None:
+    """With dates their order is certain; without, the instance numbers decide, and where they cannot, nothing does."""
+    midnight = datetime(2020, 3, 1, tzinfo=timezone.utc)
+    first_after = next(t for t in range(4) if times[t].startswith("00"))
+
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        raw(ds, f"{kind}Time", "TM", times[t])
+        if dates:
+            raw(ds, f"{kind}Date", "DA", (midnight - timedelta(days=t < first_after)).strftime(dates))
+            ds.InstanceNumber = 1  # says nothing
+        else:
+            ds.InstanceNumber = t * 5 + k + 1
+
+    paths = list(series(tmp_path, edit).values())
+    volume = read_volume(paths)
+    np.testing.assert_array_equal(volume.array, RECIPE.values)
+    assert volume.report is not None
+    assert volume.report.findings[0].attribute == (f"{kind}Time" if dates else "InstanceNumber")
+    if not dates:
+        for path in paths:
+            ds = dcmread(path)
+            ds.InstanceNumber = 1
+            ds.save_as(path)
+        refused(paths, "DUPLICATE_POSITIONS")
+
+
+def raw(ds: Dataset, keyword: str, vr: str, value: str) -> None:
+    """Sets what pydicom would complain about, such as the forms of ACR-NEMA."""
+    content = value.encode() + b" " * (len(value) % 2)
+    tag = Tag(keyword)
+    ds[tag] = RawDataElement(tag, vr, len(content), content, 0, is_implicit_VR=False, is_little_endian=True)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["09:59:58", "095959", "10:00:00.5", "100001"],
+        ["0958", "095930", "0959", "1000"],
+        ["115959.9", "115959.95", "12", "120000.000001"],
+        ["095959", "095960", "100001", "100002"],
+    ],
+)
+def test_times_in_several_forms_have_the_order_of_the_clock(tmp_path: Path, times: list[str]) -> None:
+    def edit(ds: Dataset, t: int, _: int) -> None:
+        raw(ds, "AcquisitionTime", "TM", times[t])
+        ds.InstanceNumber = 1
+
+    order = [0, 2, 1, 3] if times[1] == "095930" else [0, 1, 2, 3]
+    volume = read_volume(list(series(tmp_path, edit).values()))
+    np.testing.assert_array_equal(volume.array, RECIPE.values[..., order])
+
+
+@pytest.mark.parametrize("odd", ["", "24:00:00", "1260", "120061", "12-00-02", "120002.1234567", "noon", "1"])
+def test_times_that_are_none_are_not_sorted(tmp_path: Path, odd: str) -> None:
+    def edit(ds: Dataset, t: int, _: int) -> None:
+        raw(ds, "AcquisitionTime", "TM", odd if t == 2 else f"12000{t}")
+        ds.InstanceNumber = 1
+
+    refused(list(series(tmp_path, edit).values()), "DUPLICATE_POSITIONS")
+
+
+@pytest.mark.parametrize("date", ["20200230", "20201301", "2020", "00000101"])
+@pytest.mark.parametrize("volumes", [{3}, {0, 1, 2, 3}])
+def test_days_that_are_none_are_not_sorted(tmp_path: Path, date: str, volumes: set[int]) -> None:
+    def edit(ds: Dataset, t: int, _: int) -> None:
+        ds.AcquisitionTime, ds.AcquisitionDate = f"12000{t}", "20200301"
+        if t in volumes:
+            raw(ds, "AcquisitionDate", "DA", date)
+        ds.InstanceNumber = 1
+
+    refused(list(series(tmp_path, edit).values()), "DUPLICATE_POSITIONS")
+
+
+def test_times_with_a_date_are_not_sorted_among_those_without(tmp_path: Path) -> None:
+    def edit(ds: Dataset, t: int, _: int) -> None:
+        ds.AcquisitionTime = ["235958", "235959.5", "000001", "000002"][t]
+        if t < 2:
+            ds.AcquisitionDate = "20200229"
+        ds.InstanceNumber = 1
+
+    refused(list(series(tmp_path, edit).values()), "DUPLICATE_POSITIONS")
+
+
+@pytest.mark.parametrize(("hours", "is_certain"), [(11, True), (13, False)])
+def test_no_scan_takes_half_a_day(tmp_path: Path, hours: int, *, is_certain: bool) -> None:
+    def edit(ds: Dataset, t: int, _: int) -> None:
+        ds.AcquisitionTime = f"{8 + hours * (t == 3):02}000{t}"
+        ds.InstanceNumber = 1
+
+    paths = list(series(tmp_path, edit).values())
+    if is_certain:
+        np.testing.assert_array_equal(read_volume(paths).array, RECIPE.values)
+    else:
+        refused(paths, "DUPLICATE_POSITIONS")
+
+
+@pytest.mark.parametrize(
+    ("datetimes", "is_certain"),
+    [
+        (["20200229235958", "20200229235959.5", "20200301000001", "20200301000002.25"], True),
+        # the clocks go back from 3 to 2
+        (["20201025025958+0200", "20201025025959+0200", "20201025020000+0100", "20201025020001+0100"], True),
+        (["20200229195958-0400", "20200229195959-0400", "20200301000000+0000", "20200301010001+0100"], True),
+        (["20201025025958+0200", "20201025025959", "20201025030000", "20201025030001"], False),
+    ],
+)
+def test_datetimes_of_frames(tmp_path: Path, datetimes: list[str], *, is_certain: bool) -> None:
+    [path] = multi_frame(RECIPE, tmp_path)
+    ds = dcmread(path)
+    for groups in ds.PerFrameFunctionalGroupsSequence:
+        [content] = groups.FrameContentSequence
+        content.FrameAcquisitionDateTime = datetimes[int(content.TemporalPositionIndex) - 1]
+        del content.TemporalPositionIndex, content.DimensionIndexValues
+    ds.save_as(path)
+    volume = read_volumes([path], "largest")[0]
+    assert volume.report is not None
+    if is_certain:
+        np.testing.assert_array_equal(volume.array, RECIPE.values)
+        assert volume.report.findings[0].attribute == "AcquisitionTime"
+    else:
+        assert volume.report.findings[0].attribute != "AcquisitionTime"
 
 
 def test_numbers_without_a_plan_are_not_guessed_at(tmp_path: Path) -> None:
