@@ -68,7 +68,7 @@ def _clock_times(values: Sequence[str | None]) -> list[int | None]:
     not, and where times without a date may be of two days.
     """
     unknown: list[int | None] = [None] * len(values)
-    found = [None if value is None else _CLOCK.fullmatch(value.strip()) for value in values]
+    found = [None if value is None else _CLOCK.fullmatch(value) for value in values]
     matches = [match for match in found if match is not None]
     kinds = {(match["date"] is None, match["offset"] is None) for match in matches}
     if len(matches) < len(values) or len(kinds) > 1:

@@ -112,9 +112,20 @@ def test_volumes_that_all_lack_a_slice_are_never_mixed(tmp_path: Path) -> None:
     report = refused(list(files.values()), "MISSING_SLICES")
     assert "DUPLICATE_POSITIONS" not in report.codes
     assert "so 11 frames of theirs have no place" in str(report)
-    assert "…" in str(report)
+    [finding] = [one for one in report.findings if one.code == "MISSING_SLICES"]
+    assert finding.message.count("frame 1 of instance") == 5
+    assert "…" in finding.message
     [one] = read_volumes(list(files.values()), "largest")
     np.testing.assert_array_equal(one.array, RECIPE.values[:, :, :4, 1])
+
+
+@pytest.mark.parametrize("slices_each", [1, 2])
+def test_an_attribute_that_counts_a_few_slices_does_not_count_volumes(tmp_path: Path, slices_each: int) -> None:
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        ds.AcquisitionNumber = t * 5 + k // slices_each + 1
+
+    volume = read_volume(list(series(tmp_path, edit).values()))
+    np.testing.assert_array_equal(volume.array, RECIPE.values)
 
 
 def without(keyword: str, cells: set[tuple[int, int]]) -> Callable[[Dataset, int, int], None]:
