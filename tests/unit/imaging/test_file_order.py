@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,6 @@ from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 LOCALIZER = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
 CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
@@ -71,7 +71,7 @@ def twice(folder: Path) -> list[Path]:
     return paths
 
 
-NAMES = {
+NAMES: dict[Callable[[Path], list[Path]], list[str]] = {
     four_planes: ["axial", "coronal", "sagittal", "localizer"],
     sizes: ["5x4", "4x5", "10x2"],
     alike: ["part-1", "part-2"],
@@ -96,7 +96,7 @@ def renamed(paths: list[Path], folder: Path) -> list[list[Path]]:
         (folder / f"renamed-{seed}").mkdir()
         numbers = np.random.default_rng(seed).permutation(len(paths))
         names = [folder / f"renamed-{seed}" / f"{number:04}.dcm" for number in numbers]
-        found.append([shutil.copy(path, name) for path, name in zip(paths, names, strict=True)])
+        found.append([Path(shutil.copy(path, name)) for path, name in zip(paths, names, strict=True)])
     return found
 
 

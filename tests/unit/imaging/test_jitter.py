@@ -61,7 +61,7 @@ def test_cosines_and_positions_that_jitter_are_one_uniform_volume(
     with tempfile.TemporaryDirectory() as folder:
         paths = unsteady(recipe, Path(folder), seed, digits, extreme=extreme)
         for policy in ("strict", "split", "largest"):
-            [volume] = read_volumes(paths, policy)  # type: ignore[arg-type]  # one of the policies
+            [volume] = read_volumes(paths, policy)
             assert volume.report is not None
             assert not [finding for finding in volume.report.findings if finding.blocking]
             np.testing.assert_array_equal(volume.array, expected)

@@ -64,7 +64,9 @@ def test_whole_numbers_stored_as_floats_keep_their_fractions_and_special_values(
         values = np.tile(special, 5).astype(f"<f{_BITS[keyword] // 8}")
         setattr(ds, keyword, values.tobytes())
         ds.save_as(path)
-    np.testing.assert_array_equal(read_volume(paths).array.transpose(2, 1, 0).ravel(), np.float32(special * 10))
+    np.testing.assert_array_equal(
+        read_volume(paths).array.transpose(2, 1, 0).ravel(), np.array(special * 10, np.float32)
+    )
 
 
 def test_bits_of_integers_say_nothing_about_floating_point_pixels(tmp_path: Path) -> None:
