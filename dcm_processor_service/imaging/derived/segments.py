@@ -147,6 +147,8 @@ def _stack(given: Mapping[str, Segment], options: SegmentationOptions) -> tuple[
     shapes = {segment.mask.shape for segment in given.values()}
     if len(shapes) != 1:
         raise DerivedObjectError(f"the masks have different shapes, {sorted(shapes)}: bring them to one grid")
+    if 0 in (shape := shapes.pop()):
+        raise DerivedObjectError(f"masks of shape {shape} have no voxel: give (column, row, slice), each at least 1")
     fractional = options.type == "fractional"
     for name, segment in given.items():
         mask = segment.mask
