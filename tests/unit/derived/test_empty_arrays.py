@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -59,6 +59,6 @@ def test_a_page_without_a_pixel_is_refused(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("size", [{"Rows": 0}, {"Columns": 0}, {"Rows": 0, "Columns": 0}])
-def test_a_source_without_a_pixel_is_refused(size: dict[str, int]) -> None:
+def test_a_source_without_a_pixel_is_refused(size: dict[str, Any]) -> None:
     with pytest.raises(DerivedObjectError, match=r"the source has the grid \(.*0"):
         derive_image(np.zeros((5, 4, 3), np.int16), make_source(**size), make_recipe())
