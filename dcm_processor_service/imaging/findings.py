@@ -188,7 +188,7 @@ def _some(frames: Sequence[FrameInfo]) -> str:
 def _gap_findings(stack: Stack) -> list[Finding]:
     geometry, along = stack.geometry, _along(stack)
     gaps = len(along) - 1
-    uneven = geometry.along_deviation_mm > max(_ALONG_PART * geometry.step_mm, 0.01)
+    uneven = geometry.along_deviation_mm > max(_ALONG_PART * geometry.step_mm, LARGEST_NOISE_MM / 2)
     if gaps < 1 or (not geometry.outliers and not uneven):
         return []
     positions = tuple(round(float(along[gap]), 4) for gap in geometry.outliers)

@@ -37,9 +37,10 @@ Frame: TypeAlias = Literal["LPS", "RAS"]
 FloatArray: TypeAlias = "NDArray[np.float64]"
 
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
-# scanners write positions that are off by up to 5 µm: two gaps may then differ by four times that, and a rounding
-LARGEST_NOISE_MM = 0.0201
-_ONE_PLACE_MM = 0.0101
+# scanners write coordinates that are off by up to 5 µm, positions of oblique slices thus by 9 µm: two distances between
+# slices may then differ by four times that, and two slices at one place by twice that
+LARGEST_NOISE_MM = 0.035
+_ONE_PLACE_MM = LARGEST_NOISE_MM / 2
 _SMALLEST_DISTANCE_MM = 1e-4
 _STEPS_WITH_NOISE_MM = 0.1
 
@@ -100,9 +101,9 @@ def allowed_difference_mm(step_mm: float, tolerance: float = 0.01) -> float:
 
     Args:
         step_mm: The usual distance.
-        tolerance: Part of the step that always passes. The noise of positions passes too, up to a tenth of the step.
+        tolerance: Part of the step that always passes. The noise of positions passes too, up to an eighth of the step.
     """
-    return max(tolerance * step_mm, min(LARGEST_NOISE_MM, 0.1 * step_mm))
+    return max(tolerance * step_mm, min(LARGEST_NOISE_MM, step_mm / 8))
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ def unsteady(
     seed=st.integers(0, 10_000),
     extreme=st.booleans(),
 )
+@example(slices=4, volumes=1, step=0.3, orientation=OBLIQUE, digits=4, seed=132, extreme=True)
 @example(slices=2, volumes=1, step=0.3, orientation=OBLIQUE, digits=4, seed=1, extreme=True)
 @example(slices=6, volumes=30, step=1.0, orientation=OBLIQUE, digits=6, seed=2, extreme=False)
 def test_cosines_and_positions_that_jitter_are_one_uniform_volume(
@@ -73,7 +74,7 @@ def test_cosines_and_positions_that_jitter_are_one_uniform_volume(
 
 @pytest.mark.parametrize(("shift", "is_one"), [(0.015, True), (0.045, False), (0.3, False)])
 def test_a_slice_that_lies_too_near_its_neighbour_is_found(tmp_path: Path, shift: float, *, is_one: bool) -> None:
-    """At a step of 1 mm, 20 µm pass."""
+    """At a step of 1 mm, 35 µm pass."""
 
     def edit(ds: Dataset, index: int) -> None:
         ds.ImagePositionPatient[2] = float(ds.ImagePositionPatient[2]) + (shift if index == 4 else 0.0)
