@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dcm_processor_service import JobState, Peer, RuntimeContext, Series
+from dcm_processor_service import Container, Job, JobState, Peer, RuntimeContext, Series, opened
+from dcm_processor_service._blocking import run_inline
+from dcm_processor_service.cleanup import clean_up_session
 from dcm_processor_service.cli.network import parse_peer
 from dcm_processor_service.errors import ConfigurationError, UpstreamFailedError
 from dcm_processor_service.local import Workspace, counted, describe, sample_folder
+from dcm_processor_service.models import RemovedImages
+from dcm_processor_service.ports import JobKey, NewFile
 from tests.unit.test_ingest import make_series, save
 
 if TYPE_CHECKING:
@@ -89,6 +94,31 @@ def test_nothing_of_an_earlier_run_passes_for_this_ones_output(place: Workspace,
     assert [stored.name for stored in again.files] == ["out/x.txt"]
     assert (folder / "out" / "x.txt").read_bytes() == b"2"
     assert sorted(path.name for path in folder.iterdir()) == ["note of the user.txt", "out", "series.preview.png"]
+
+
+def test_a_clean_up_takes_what_jobs_left_and_none_of_the_owners_scans(place: Workspace, scans: Path) -> None:
+    filed, _ = place.ingest([scans])
+    ran, *others = (run(place, segment, series, filed, "segment").job for series in filed.series)
+    other = Job(id="ab" * 12, session_id="cd" * 12, name="segment", subject=filed.series[0])
+    before = {path: path.read_bytes() for path in scans.iterdir()}
+    with opened(Container(settings=place.settings(session_id=ran.session_id, job_id=ran.id))) as container:
+        run_inline(container.workspace_repository().add_job(other))
+        values, sessions = container.data_repository(), container.session_repository()
+        kept = JobKey(other.session_id, other.id)
+        run_inline(values.put(kept, "count", 1))
+        run_inline(values.put(JobKey(ran.session_id, ran.id), "more", 2))
+        run_inline(container.file_repository().put(kept, "mask", io.BytesIO(b"x"), NewFile("a/b", {})))
+        report = run_inline(clean_up_session(sessions, ran.session_id, "all"))
+        assert (report.data, report.files, report.sessions) == (3, 2, 0)
+        assert report.images == RemovedImages()
+        assert container.session().data.keys() == []
+        assert container.session().files.list() == []
+        assert run_inline(values.scan(kept, values=True)) == [("count", 1)]
+        assert [stored.name for stored in run_inline(container.file_repository().list(kept))] == ["mask"]
+        assert {job.id for job in container.session().jobs()} == {ran.id, *(one.id for one in others)}
+    assert [path.read_bytes() for path in (place.folder / "files").iterdir()] == [b"x"]
+    assert {path: path.read_bytes() for path in scans.iterdir()} == before
+    assert place.ingest([scans])[0] == filed
 
 
 def test_results_in_the_scanned_folder_are_no_scans(scans: Path) -> None:

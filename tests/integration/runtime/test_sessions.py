@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta, timezone
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -230,6 +231,15 @@ async def test_an_instance_that_was_sent_again_meanwhile_stays(store: Store, pla
     assert series["Instances"] == [instances[1]]
 
 
+async def test_an_instance_without_an_upload_date_counts_as_old(store: Store, platform: Platform) -> None:
+    patient_id, _series, instances = platform.patient(1)
+    session_id = platform.session(patient_id)
+    undated = {"_id": ObjectId(instances[1])}
+    platform.database["dicomfiles.files"].update_one(undated, {"$unset": {"uploadDate": ""}})
+    assert (await clean_up(store, session_id)).images.instances == 3
+    assert platform.count(*ALL) == dict.fromkeys(ALL, 0)
+
+
 async def test_a_second_session_of_the_patient_finds_all_that_it_needs(store: Store, platform: Platform) -> None:
     patient_id, series_ids, _instances = platform.patient()
     first, second = platform.session(patient_id), platform.session(patient_id, NOW + timedelta(seconds=30))
@@ -249,6 +259,28 @@ async def test_an_earlier_session_that_is_still_open_keeps_its_own(store: Store,
     platform.database.series.update_one({"_id": series_ids[0]}, {"$addToSet": {"Instances": late}})
     assert (await clean_up(store, second)).images == RemovedImages(instances=1, kept_instances=6)
     assert (await clean_up(store, first)).images == RemovedImages(instances=6, series=2, studies=1, patients=1)
+
+
+@pytest.mark.parametrize("order", list(permutations(("early", "middle", "late"))))
+async def test_of_three_open_sessions_each_keeps_what_it_needs_whichever_is_closed_first(
+    store: Store, platform: Platform, order: tuple[str, ...]
+) -> None:
+    made = {"early": NOW - timedelta(seconds=20), "middle": NOW, "late": NOW + timedelta(seconds=20)}
+    patient_id, series_ids, (for_all,) = platform.patient(1, 1)
+    arrived = {for_all: NOW - timedelta(seconds=30)}
+    for seconds in (-10, 0, 10, 20):  # needed by two, by the last alone (twice), by none of these
+        arrived[platform.instance(NOW + timedelta(seconds=seconds))] = NOW + timedelta(seconds=seconds)
+    platform.database.series.update_one({"_id": series_ids[0]}, {"$set": {"Instances": list(arrived)}})
+    sessions = {name: platform.session(patient_id, moment) for name, moment in made.items()}
+    for number, closed in enumerate(order, 1):
+        report = await clean_up(store, sessions[closed])
+        needed_until = max((made[name] for name in order[number:]), default=None)
+        kept = [one for one, at in arrived.items() if at == made["late"] or (needed_until and at < needed_until)]
+        (series,) = platform.database.series.find()
+        assert series["Instances"] == kept
+        assert {str(row["_id"]) for row in platform.database["dicomfiles.files"].find()} == set(kept)
+        assert report.images.kept_instances == len(kept)
+    assert platform.count("sessions", "patients", "studies") == {"sessions": 0, "patients": 1, "studies": 1}
 
 
 async def test_another_patient_and_another_session_are_untouched(store: Store, platform: Platform) -> None:

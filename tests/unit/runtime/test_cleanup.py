@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from itertools import permutations
 
 import pytest
 
@@ -131,6 +132,38 @@ def test_a_session_made_at_the_same_moment_keeps_all(store: MemoryStore) -> None
     store.sessions[OTHER] = SessionRecord(id=OTHER, patient_id=PATIENT, created_at=NOW)
     assert clean_up(store).images.instances == 0
     assert clean_up(store, session_id=OTHER).images.instances == 4
+
+
+@pytest.mark.parametrize("order", list(permutations(("early", "middle", "late"))))
+def test_of_three_open_sessions_each_keeps_what_it_needs_whichever_is_closed_first(
+    store: MemoryStore, order: tuple[str, ...]
+) -> None:
+    made = {"early": before(20), "middle": NOW, "late": after(20)}
+    arrived = {"all": before(30), "two": before(10), "only the last": NOW, "the last": after(10), "none": after(20)}
+    store.sessions.clear()
+    store.series_instances.clear()
+    store.instances.clear()
+    store.arrived_at.clear()
+    for name, created_at in made.items():
+        store.sessions[name] = SessionRecord(id=name, patient_id=PATIENT, created_at=created_at)
+    for instance_id, arrived_at in arrived.items():
+        arrive(store, SERIES[0], instance_id, arrived_at)
+    for number, closed in enumerate(order, 1):
+        report = clean_up(store, session_id=closed)
+        needed_until = max((made[name] for name in order[number:]), default=None)
+        kept = [one for one, at in arrived.items() if one == "none" or (needed_until and at < needed_until)]
+        assert list(store.instances) == kept
+        assert report.images.kept_instances == len(kept)
+        assert report.sessions == 1
+    assert set(store.subjects) == {PATIENT, "s1", SERIES[0]}
+
+
+def test_two_other_sessions_of_another_time_and_patient_are_told_apart(store: MemoryStore) -> None:
+    store.sessions["7f" * 12] = SessionRecord(id="7f" * 12, patient_id=PATIENT, created_at=before(60))
+    store.sessions[OTHER] = SessionRecord(id=OTHER, patient_id="71" * 12, created_at=after(60))
+    report = clean_up(store)
+    assert report.images == RemovedImages(instances=4, series=2, studies=1, patients=1)
+    assert set(store.sessions) == {OTHER, "7f" * 12}
 
 
 def test_a_session_of_another_patient_keeps_nothing(store: MemoryStore) -> None:
