@@ -2,7 +2,8 @@
 
 What is removed is what the platform's documents say of the job's patient, study or series; nothing is guessed from how
 a text looks. A name goes as a whole and in its parts of two letters or more, an id of three characters or more, a date
-in every usual way of writing it. UIDs stay.
+in every usual way of writing it: numbers in any order, with and without leading zeros, and English names of months.
+UIDs stay.
 """
 
 from __future__ import annotations
@@ -58,10 +59,13 @@ _FREE_LENGTH = 8
 
 _FIRST_IDEOGRAPH = "\u2e80"
 _DATE_DIGITS = 8
-_DATE_FORMATS = (
-    *("%Y%m%d", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y"),
-    *("{0.year}, {0.month}, {0.day}", "{0.day}.{0.month}.{0.year}", "{0.month}/{0.day}/{0.year}"),
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
 )
+_SEPARATOR = r"(?:[-/.]|, )"
+_TIME = r"(?:\d\d){0,3}"
+"""What may follow the eight digits of a date in a DT value (PS3.5, section 6.2): HHMMSS, or its beginning."""
 _CHAIN_LIMIT = 20
 
 
@@ -79,10 +83,11 @@ class Scrubber:
     def __init__(self) -> None:
         self._words: set[str] = set()
         self._numbers: set[str] = set()
+        self._days: set[date] = set()
         self._pattern: re.Pattern[str] | None = None
 
     def __repr__(self) -> str:
-        return f"Scrubber({len(self._words) + len(self._numbers)} texts)"
+        return f"Scrubber({len(self._words) + len(self._numbers)} texts, {len(self._days)} dates)"
 
     def learn(self, subject: Patient | Study | Series | None) -> None:
         """Takes in what a patient, study or series says of the person."""
@@ -124,8 +129,8 @@ class Scrubber:
         except ValueError:  # not a date: half of one, or none at all
             self._add(written, _SHORTEST_ID)
             return
-        for form in _DATE_FORMATS:
-            self._add(form.format(day) if "{" in form else day.strftime(form), _SHORTEST_ID)
+        self._days.add(day)
+        self._pattern = None
 
     def _add(self, text: str, shortest: int) -> None:
         text = text.strip()
@@ -167,10 +172,30 @@ class Scrubber:
         choices = [
             _any(free),
             rf"(?<![^\W_])(?:{_any(self._words - free)})(?![^\W_])",
-            # not inside of longer numbers, and not as a component of a UID; a time may follow a date
-            rf"(?<!\d)(?<!\d\.)(?:{_any(self._numbers)})(?:\d{{4,6}})?(?!\d)(?!\.\d)",
+            # not inside of longer numbers, and not as a component of a UID, whose first has one digit
+            rf"(?<!\d)(?<!\d\.)(?:{_any(self._numbers)})(?!\d)(?!\.\d)",
+            *(
+                rf"(?<!\d)(?<!\d\.)(?:{day.year:04}{day.month:02}{day.day:02}{_TIME}|(?:{_written(day)})(?!\.\d))(?!\d)"
+                for day in self._days
+            ),
         ]
         return re.compile("|".join(choices), re.IGNORECASE)
+
+
+def _written(day: date) -> str:
+    """Returns the pattern of a date as people and programs write it, other than in eight digits."""
+    year, month, number = f"{day.year:04}", _with_zero(day.month), _with_zero(day.day)
+    name = _MONTHS[day.month - 1]
+    named = rf"{name[:3]}(?:{name[3:]}|\.)?"
+    orders = ((year, month, number), (number, month, year), (month, number, year))
+    return "|".join(
+        (*map(_SEPARATOR.join, orders), rf"{number}\.?[ -]{named}[ -]{year}", rf"{named}[ -]{number},?[ -]{year}")
+    )
+
+
+def _with_zero(number: int) -> str:
+    """Returns the pattern of a day's or month's number, with its leading zero or without."""
+    return f"0?{number}" if number < 10 else str(number)  # noqa: PLR2004  from ten on there are two digits
 
 
 def _is_ideographic(text: str) -> bool:

@@ -19,7 +19,7 @@ METADATA: dict[str, Any] = {
     "PatientID": "PX-4711",
     "PatientBirthDate": "19790203",
     "ReferringPhysicianName": [{"Alphabetic": "House^Gregory", "Ideographic": "家^格雷"}],
-    "OtherPatientIDs": ["0012345", "B7"],
+    "OtherPatientIDs": ["0012345", "B71"],
     "AccessionNumber": 987654,
     "StudyDate": "20240131",
     "Modality": "CT",
@@ -52,7 +52,7 @@ def scrubber() -> Scrubber:
         ),
         *("PX-4711", "px-4711", "0012345", "987654", "9f86d081884c7d65", "Cuddy", "Lisa"),
         *("19790203", "1979-02-03", "1979/02/03", "03.02.1979", "3.2.1979", "02/03/1979", "2/3/1979", "1979, 2, 3"),
-        *("19790203101500", "20240131", "2024-01-31"),
+        *("19790203101500", "19790203101500.125000", "1979020310", "20240131", "2024-01-31", "b71"),
         *(r"M\xfcller-Ek", r"M\xc3\xbcller-Ek"),
     ],
 )
@@ -63,21 +63,117 @@ def test_what_is_known_is_removed_in_every_spelling(scrubber: Scrubber, written:
     assert REMOVED in cleaned
 
 
+def spellings(year: int, month: int, day: int, name: str) -> list[str]:
+    """A date in every spelling that is known, written out."""
+    months, days = {str(month), f"{month:02}"}, {str(day), f"{day:02}"}
+    numbers = [
+        separator.join(parts)
+        for separator in ("-", "/", ".", ", ")
+        for m in sorted(months)
+        for d in sorted(days)
+        for parts in ((str(year), m, d), (d, m, str(year)), (m, d, str(year)))
+    ]
+    named = [
+        written
+        for m in (name, name.upper(), name[:3], f"{name[:3]}.")
+        for d in sorted(days)
+        for written in (f"{d} {m} {year}", f"{d}. {m} {year}", f"{d}-{m}-{year}", f"{m} {d}, {year}", f"{m} {d} {year}")
+    ]
+    return [f"{year}{month:02}{day:02}", *numbers, *named]
+
+
+@pytest.mark.parametrize(
+    ("stored", "year", "month", "day", "name"),
+    [
+        ("19990102", 1999, 1, 2, "January"),
+        ("19990203", 1999, 2, 3, "February"),
+        ("19990304", 1999, 3, 4, "March"),
+        ("19990411", 1999, 4, 11, "April"),
+        ("19990531", 1999, 5, 31, "May"),
+        ("19990610", 1999, 6, 10, "June"),
+        ("19990720", 1999, 7, 20, "July"),
+        ("19990808", 1999, 8, 8, "August"),
+        ("19990930", 1999, 9, 30, "September"),
+        ("19991001", 1999, 10, 1, "October"),
+        ("19991009", 1999, 10, 9, "October"),
+        ("19991110", 1999, 11, 10, "November"),
+        ("1999.11.30", 1999, 11, 30, "November"),
+        ("1999-12-03", 1999, 12, 3, "December"),
+        ("19991231", 1999, 12, 31, "December"),
+    ],
+)
+def test_a_date_is_removed_in_every_spelling_and_its_neighbours_stay(
+    stored: str, year: int, month: int, day: int, name: str
+) -> None:
+    scrubber = Scrubber()
+    scrubber.learn(Patient(id="0" * 24, metadata={"PatientBirthDate": stored}))
+    for written in spellings(year, month, day, name):
+        for around in ("{}", "born {}.", "/scans/{}_CT.dcm", "({})", "at {}T10:15:00"):
+            assert scrubber.text(around.format(written)) == around.format(REMOVED), written
+    other_month, other_day = (9 if month == 8 else 8), (15 if day != 15 else 16)
+    for written in spellings(year + 1, month, day, name) + spellings(year, month, other_day, name):
+        assert scrubber.text(f"on {written}") == f"on {written}"
+    other_name = {8: "August", 9: "September"}[other_month]
+    for written in spellings(year, other_month, day, other_name):
+        if written not in spellings(year, month, day, name):
+            assert scrubber.text(f"on {written}") == f"on {written}"
+
+
+@pytest.mark.parametrize(
+    ("birth_date", "text"),
+    [
+        ("19991231", "112/31/1999"),
+        ("19991231", "12/31/19990"),
+        ("19990203", "12/3/1999"),  # 2 March, or 3 February, in a longer number
+        ("19990203", "1999-2-30"),
+        ("19990203", "1.2.840.3.2.1999.5"),  # a UID keeps its components
+        ("19990201", "1.2.1999.5"),
+        ("19991231", "1.2.19991231"),
+        ("19991231", "1.2.19991231235959.7"),
+        ("19991231", "1999123112345"),  # as many digits as no date and time have
+        ("19991203", "Decembers 3, 1999"),
+    ],
+)
+def test_what_only_looks_like_the_date_in_part_stays(birth_date: str, text: str) -> None:
+    scrubber = Scrubber()
+    scrubber.learn(Patient(id="0" * 24, metadata={"PatientBirthDate": birth_date}))
+    assert scrubber.text(text) == text
+
+
+def test_a_file_named_by_the_date_and_a_number_loses_the_date() -> None:
+    scrubber = Scrubber()
+    scrubber.learn(Patient(id="0" * 24, metadata={"PatientBirthDate": "19991231"}))
+    assert scrubber.text("19991231.1.dcm") == f"{REMOVED}.1.dcm"
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "1.2.840.19790203.4711",  # a UID keeps its components
         "2.25.20240131.1",
+        "1.2.840.987654.1",
         "219790203",  # within a longer number
-        "annexe",  # within a word
+        "9876541",
+        "987654.25",
+        "9876541234",  # a time follows a date alone
+        *("Housework", "Warehouse", "houses", "House1", "elisabeth", "Lisas", "Ännes", "Kännel"),  # within a word
+        *("B710", "AB71", "PX-47110"),  # within a longer id
         "Thorax CT of 45 slices",
         "series 1.2.3 has 12 instances",
-        "B77",
         "",
     ],
 )
 def test_what_is_not_the_patients_stays(scrubber: Scrubber, text: str) -> None:
     assert scrubber.text(text) == text
+
+
+@pytest.mark.parametrize(("name", "cut"), [("Seventy", False), ("Eighteen", True)])
+def test_a_name_of_eight_letters_or_more_is_removed_inside_of_words_too(name: str, *, cut: bool) -> None:
+    scrubber = Scrubber()
+    scrubber.learn(Patient(id="0" * 24, metadata={"PatientName": name}))
+    for around in ("{}s", "x{}", "7{}", "{}7"):
+        text = around.format(name)
+        assert scrubber.text(text) == (around.format(REMOVED) if cut else text)
 
 
 def test_who_knows_nothing_removes_nothing() -> None:
@@ -94,6 +190,13 @@ def test_what_would_remove_half_of_every_line_is_not_learned(value: object) -> N
     assert scrubber.text("slice 1 of 7: X 10") == "slice 1 of 7: X 10"
 
 
+def test_names_of_two_letters_and_ids_of_three_characters_are_the_shortest_that_are_removed() -> None:
+    scrubber = Scrubber()
+    metadata = {"PatientName": "Li^X", "PatientID": "Q7", "AccessionNumber": "42", "StudyID": "Q78"}
+    scrubber.learn(Series(id="0" * 24, metadata=metadata))
+    assert scrubber.text("Li, X, Q7, 42, Q78") == f"{REMOVED}, X, Q7, 42, {REMOVED}"
+
+
 def test_half_a_date_is_removed_as_it_is_written() -> None:
     scrubber = Scrubber()
     scrubber.learn(Patient(id="0" * 24, metadata={"PatientBirthDate": "1979-13-77"}))
@@ -104,6 +207,8 @@ def test_it_learns_more_while_it_runs(scrubber: Scrubber) -> None:
     assert scrubber.text("Foreman") == "Foreman"
     scrubber.learn(Series(id="0" * 24, metadata={"OperatorsName": "Foreman^Eric"}))
     assert scrubber.text("Foreman") == REMOVED
+    scrubber.learn(Series(id="0" * 24, metadata={"SeriesDate": "20251231"}))
+    assert scrubber.text("2025-12-31") == REMOVED
     assert scrubber.text("House") == REMOVED
 
 
