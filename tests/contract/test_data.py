@@ -228,6 +228,68 @@ async def test_compare_and_set_takes_only_what_was_expected(world: World) -> Non
     assert await data.get("owner") == 2
 
 
+EXPECTED: list[tuple[Any, Any, bool]] = [
+    (math.nan, math.nan, True),
+    (math.nan, float("-nan"), True),
+    (math.nan, np.float32("nan"), True),
+    ([1, math.nan, {"a": math.nan}], [1, math.nan, {"a": math.nan}], True),
+    (math.nan, 0.0, False),
+    (0.0, math.nan, False),
+    (math.nan, None, False),
+    (None, math.nan, False),
+    (math.nan, ABSENT, False),
+    (math.nan, math.inf, False),
+    (math.nan, "nan", False),
+    ([math.nan], math.nan, False),
+    (math.nan, [math.nan], False),
+    (math.inf, math.inf, True),
+    (math.inf, -math.inf, False),
+    (0.0, -0.0, True),
+    (1, 1.0, True),
+    (2**53, 2.0**53, True),
+    (2**53 + 1, 2.0**53, False),
+    ({"a": 1, "b": 2}, {"b": 2, "a": 1}, False),
+    ({"a": 1}, {"a": 1, "b": None}, False),
+    ([1, 2], [1], False),
+    ([1, 2], [2, 1], False),
+    ([[1]], [1], False),
+    (True, 1, False),
+    ([True], [1], False),
+    (False, None, False),
+    ("", None, False),
+    (b"a", "a", False),
+    ([], {}, False),
+    ("$name", "$name", True),
+    (MOMENT, MOMENT.isoformat(), False),
+    (MOMENT, MOMENT.replace(microsecond=123_999), True),
+    (MOMENT, MOMENT.astimezone(timezone(timedelta(hours=5))), True),
+    ((1, PurePosixPath("a")), [1, "a"], True),
+    (Finding(label="cyst", volume_ml=math.nan), {"label": "cyst", "volume_ml": math.nan}, True),
+]
+
+
+@pytest.mark.parametrize(("stored", "expected", "same"), EXPECTED, ids=shown)
+async def test_compare_and_set_compares_normal_forms_and_nan_equals_nan(
+    world: World, stored: object, expected: object, *, same: bool
+) -> None:
+    data = world.session().data
+    await data.set("name", stored)
+    assert await data.compare_and_set("name", expected, "new") is same
+    assert (await data.get("name") == "new") is same
+
+
+async def test_a_value_that_compare_and_set_wrote_is_compared_like_one_that_was_set(world: World) -> None:
+    data = world.session().data
+    assert not await data.compare_and_set("name", math.nan, 1)  # nothing is stored
+    assert not await data.has("name")
+    assert await data.compare_and_set("name", ABSENT, math.nan)
+    assert await data.compare_and_set("name", math.nan, [math.nan])
+    assert not await data.compare_and_set("name", math.nan, 1)
+    assert await data.compare_and_set("name", [math.nan], 1)
+    assert not await data.compare_and_set("name", math.nan, 2)
+    assert await data.get("name") == 1
+
+
 async def test_a_stored_value_is_a_copy(world: World) -> None:
     data = world.session().data
     value: dict[str, list[int]] = {"items": [1]}
