@@ -128,7 +128,13 @@ class AsyncDicom:
             raise AmbiguousSeriesError(
                 f"the subject of this job has {len(found)} series; name one: session.dicom.get_series(uid), of {listed}"
             )
-        series = await self._repository.find(SubjectLevel.SERIES, which)
+        try:
+            series = await self._repository.find(SubjectLevel.SERIES, which)
+        except AmbiguousSeriesError:  # two peers sent it: the job's own is meant, if it has one
+            own = [one for one in await self.series() if one.series_instance_uid == which]
+            if len(own) == 1:
+                return own[0]
+            raise
         if isinstance(series, Series):
             return self._bound(series)
         raise SeriesNotFoundError(f"no series {which} is stored; give a platform id or a SeriesInstanceUID")
@@ -200,8 +206,10 @@ class Dicom:
     def get_series(self, which: str | None = None) -> DicomSeries:
         """Gives one series: by the platform's id, by SeriesInstanceUID (0020,000E), or the only one of the subject.
 
+        A UID that is stored several times, as two peers sent it, means the one below the job's subject.
+
         Raises:
-            SeriesNotFoundError: No such series; also when none is named and there are several (AmbiguousSeriesError).
+            SeriesNotFoundError: No such series; also when several are meant (AmbiguousSeriesError).
         """
         return DicomSeries(run_inline(self._async.get_series(which)))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.backends.copies import COPIES_SHOWN, refuse_copies
 from dcm_processor_service.backends.memory_sessions import MemorySessionRepository
 from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal, to_normal
 from dcm_processor_service.errors import UnsupportedValueError
@@ -227,11 +228,18 @@ class MemoryDicomRepository:
         self._store = store or MemoryStore()
 
     async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
-        """Gives one object by id or instance UID."""
-        for subject in self._store.subjects.values():
-            if subject.level == level.value and id_or_uid in {subject.id, subject.uid}:
-                return subject
-        return None
+        """Returns one object by id or instance UID.
+
+        Raises:
+            AmbiguousSeriesError: The UID stands for several.
+        """
+        known = self._store.subjects.get(id_or_uid)
+        if known is not None and known.level == level.value:
+            return known
+        found = [one for one in self._store.subjects.values() if one.level == level.value and one.uid == id_or_uid]
+        found = found[:COPIES_SHOWN] if id_or_uid else []
+        refuse_copies(level, id_or_uid, [one.id for one in found])
+        return found[0] if found else None
 
     async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
         """Lists what lies below a patient or study."""

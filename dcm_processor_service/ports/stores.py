@@ -170,7 +170,11 @@ class DicomRepository(Protocol):
     """Patients, studies, series and their files."""
 
     async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
-        """Gives one object by the platform's id, or by its ``uid``."""
+        """Returns one object by the platform's id, or by its ``uid``; None when there is none.
+
+        Raises:
+            AmbiguousSeriesError: The ``uid`` stands for several, of which none is picked.
+        """
 
     async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
         """Lists the studies of a patient or the series of a study, in the order in which they arrived."""

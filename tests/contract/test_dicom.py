@@ -112,11 +112,95 @@ async def test_of_two_studies_with_one_uid_the_one_that_lists_the_series_counts(
         assert (await dicom.patient()).id == patient
 
 
+OTHER_SERIES = tuple(
+    Series(id=f"{number}" * 24, patient_uid="other", study_instance_uid="2.1", series_instance_uid=f"2.1.{number}")
+    for number in (1, 2)
+)
+OTHER_STUDY = Study(id="3" * 24, patient_uid="other", study_instance_uid="2.1", series_ids=("1" * 24, "2" * 24))
+OTHER_PATIENT = Patient(id="4" * 24, patient_uid="other", study_ids=(OTHER_STUDY.id,))
+SECOND_STUDY = Study(id="58" * 12, patient_uid="hash", study_instance_uid="1.8", series_ids=("59" * 12,))
+SECOND_STUDY_SERIES = Series(
+    id="59" * 12, patient_uid="hash", study_instance_uid="1.8", series_instance_uid="1.8.1", metadata={"Modality": "MR"}
+)
+TWO_STUDIES = PATIENT.model_copy(update={"study_ids": (SECOND_STUDY.id, STUDY.id)})
+
+
+@pytest.mark.parametrize("others_first", [True, False])
+async def test_beside_a_second_patient_each_patient_job_sees_its_own_alone(world: World, *, others_first: bool) -> None:
+    others: list[Subject] = [OTHER_PATIENT, OTHER_STUDY, *OTHER_SERIES]
+    own: list[Subject] = [TWO_STUDIES, STUDY, SERIES, EMPTY, SECOND_STUDY, SECOND_STUDY_SERIES]
+    for subject in (*others, *own) if others_first else (*own, *others):
+        world.seed.subject(subject)
+    seen = {}
+    for number, about in enumerate((TWO_STUDIES, OTHER_PATIENT, STUDY, SECOND_STUDY, OTHER_STUDY, OTHER_SERIES[1])):
+        job = Job(id=f"{number + 16:024x}", session_id=SESSION_ID, name="j", subject=about)
+        world.seed.job(job)
+        dicom = world.session(job.id).dicom
+        series = [one.id for one in await dicom.series()]
+        seen[about.id] = ((await dicom.patient()).id, [study.id for study in await dicom.studies()], series)
+    theirs = [one.id for one in OTHER_SERIES]
+    assert seen == {
+        PATIENT.id: (PATIENT.id, [SECOND_STUDY.id, STUDY.id], [SECOND_STUDY_SERIES.id, SERIES.id, EMPTY.id]),
+        OTHER_PATIENT.id: (OTHER_PATIENT.id, [OTHER_STUDY.id], theirs),
+        STUDY.id: (PATIENT.id, [STUDY.id], [SERIES.id, EMPTY.id]),
+        SECOND_STUDY.id: (PATIENT.id, [SECOND_STUDY.id], [SECOND_STUDY_SERIES.id]),
+        OTHER_STUDY.id: (OTHER_PATIENT.id, [OTHER_STUDY.id], theirs),
+        theirs[1]: (OTHER_PATIENT.id, [OTHER_STUDY.id], theirs[1:]),
+    }
+
+
+async def test_a_wider_job_sees_what_arrived_since_it_was_scheduled(world: World) -> None:
+    now: list[Subject] = [TWO_STUDIES, STUDY, SERIES, EMPTY, SECOND_STUDY, SECOND_STUDY_SERIES]
+    for subject in now:
+        world.seed.subject(subject)
+    patient_then = TWO_STUDIES.model_copy(update={"study_ids": (STUDY.id,)})
+    study_then = STUDY.model_copy(update={"series_ids": ()})
+    for number, about in enumerate((patient_then, study_then)):
+        world.seed.job(Job(id=f"{number + 16:024x}", session_id=SESSION_ID, name="j", subject=about))
+    of_patient, of_study = (world.session(f"{number + 16:024x}").dicom for number in range(2))
+    assert [study.id for study in await of_patient.studies()] == [SECOND_STUDY.id, STUDY.id]
+    assert [series.id for series in await of_study.series()] == [SERIES.id, EMPTY.id]
+
+
+async def test_a_uid_that_two_peers_sent_means_the_jobs_own_and_else_none(world: World) -> None:
+    seed(world)
+    twin = SERIES.model_copy(update={"id": "61" * 12, "instance_ids": ()})
+    world.seed.subject(twin)
+    world.seed.subject(STUDY.model_copy(update={"id": "67" * 12, "series_ids": (twin.id,)}))
+    world.seed.subject(PATIENT.model_copy(update={"id": "6a" * 12, "study_ids": ("67" * 12,)}))
+    both = PATIENT.model_copy(update={"id": "6b" * 12, "study_ids": (STUDY.id, "67" * 12)})
+    others: tuple[Subject, ...] = (OTHER_PATIENT, OTHER_STUDY, *OTHER_SERIES, both)
+    for other in others:
+        world.seed.subject(other)
+    jobs = {}
+    subjects: tuple[Subject, ...] = (SERIES, PATIENT, twin, OTHER_PATIENT, both)
+    for number, about in enumerate(subjects):
+        jobs[about.id] = Job(id=f"{number + 16:024x}", session_id=SESSION_ID, name="j", subject=about)
+        world.seed.job(jobs[about.id])
+    for job_of, own in ((SERIES.id, SERIES.id), (PATIENT.id, SERIES.id), (twin.id, twin.id)):
+        assert (await world.session(jobs[job_of].id).dicom.get_series(SERIES_UID)).id == own
+    for about in (OTHER_PATIENT, both):
+        dicom = world.session(jobs[about.id].id).dicom
+        with pytest.raises(AmbiguousSeriesError, match=f"2 documents of a series have the UID {SERIES_UID}") as caught:
+            await dicom.get_series(SERIES_UID)
+        assert SERIES.id in str(caught.value)
+        assert twin.id in str(caught.value)
+        assert (await dicom.get_series(twin.id)).id == twin.id
+
+
+async def test_an_empty_uid_finds_nothing(world: World) -> None:
+    world.seed.subject(Series(id="62" * 12, patient_uid="hash", study_instance_uid=STUDY_UID))
+    with pytest.raises(SeriesNotFoundError, match="no series"):
+        await world.session(job_about(world, PATIENT)).dicom.get_series("")
+
+
 async def test_what_is_absent_is_told(world: World) -> None:
     seed(world)
     session = world.session(job_about(world, STUDY))
     with pytest.raises(SeriesNotFoundError, match=r"no series 1\.2\.3"):
         await session.dicom.get_series("1.2.3")
+    with pytest.raises(SeriesNotFoundError, match=f"no series {STUDY.id}"):
+        await session.dicom.get_series(STUDY.id)
     empty = await session.dicom.get_series(EMPTY.id)
     assert await empty.instance_count() == 0
     with pytest.raises(SeriesNotFoundError, match="no stored instances"):

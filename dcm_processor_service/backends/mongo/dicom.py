@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
 
+from dcm_processor_service.backends.copies import COPIES_SHOWN, refuse_copies
 from dcm_processor_service.backends.mongo.connection import find_in_lanes
 from dcm_processor_service.backends.mongo.documents import (
     by_id,
@@ -16,7 +17,7 @@ from dcm_processor_service.backends.mongo.documents import (
     subject_query,
     subjects_of,
 )
-from dcm_processor_service.errors import AmbiguousSeriesError, StoredFileNotFoundError, StoredValueError
+from dcm_processor_service.errors import StoredFileNotFoundError, StoredValueError
 from dcm_processor_service.models import Patient, Series, Study, SubjectLevel
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ GROUP_BYTES = 6 * 1024 * 1024
 """Larger answers keep the server, the wire and the decoder waiting for each other; smaller ones cost round trips."""
 
 _CHUNK_BYTES = 255 * 1024  # of GridFS unless a writer asks for more
-_COPIES_SHOWN = 5
 
 
 class MongoDicomRepository:
@@ -55,13 +55,10 @@ class MongoDicomRepository:
         Raises:
             AmbiguousSeriesError: The UID stands for several; the message has their ids, which are unique.
         """
-        rows = await self._subjects[level].find(subject_query(level, id_or_uid), limit=_COPIES_SHOWN)
-        if len(rows) > 1:
-            uid = "that identity" if level is SubjectLevel.PATIENT else f"the UID {id_or_uid}"
-            raise AmbiguousSeriesError(
-                f"{len(rows)} documents of a {level.value} have {uid}, as several peers sent it; name one by its id: "
-                f"{', '.join(id_text(row['_id']) for row in rows)}"
-            )
+        if not id_or_uid:
+            return None  # a document without a UID is none that was asked for
+        rows = await self._subjects[level].find(subject_query(level, id_or_uid), limit=COPIES_SHOWN)
+        refuse_copies(level, id_or_uid, [id_text(row["_id"]) for row in rows])
         return subject(level, rows[0]) if rows else None
 
     async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
+from dcm_processor_service.backends.copies import COPIES_SHOWN, refuse_copies
 from dcm_processor_service.backends.sqlite.encoding import decode, encode
 from dcm_processor_service.backends.sqlite.files import SqliteFileRepository
 from dcm_processor_service.backends.sqlite.sessions import SqliteSessionRepository
@@ -189,16 +190,24 @@ class SqliteDicomRepository:
         self._store = store
 
     async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
-        """Gives one object by id or instance UID."""
+        """Returns one object by id or instance UID.
+
+        Raises:
+            AmbiguousSeriesError: The UID stands for several.
+        """
         rows = await self._store.read(
             "SELECT document FROM subjects WHERE level = ? AND (id = ? OR (uid = ? AND uid <> '')) "
-            "ORDER BY id = ? DESC",
+            "ORDER BY id = ? DESC LIMIT ?",
             level.value,
             id_or_uid,
             id_or_uid,
             id_or_uid,
+            COPIES_SHOWN,
         )
-        return _SUBJECT.validate_python(decode(rows[0][0])) if rows else None
+        found = [_SUBJECT.validate_python(decode(text)) for (text,) in rows]
+        if found and found[0].id != id_or_uid:
+            refuse_copies(level, id_or_uid, [one.id for one in found])
+        return found[0] if found else None
 
     async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
         """Lists what lies below a patient or study."""
