@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from dcm_processor_service._blocking import iterate_inline, run_inline
 from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
+from dcm_processor_service.ports import require_scan
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
     from pydicom import Dataset
 
@@ -92,6 +93,8 @@ class AsyncDicomSeries:
         if self._paths is None:
             unordered = await self._materialise()
             self._paths = await self._tools.offload(lambda: self._tools.reader().order(unordered))
+        else:
+            await self._tools.offload(partial(_require_scans, self._paths))
         return self._paths
 
     async def _materialise(self) -> list[Path]:
@@ -173,6 +176,12 @@ class AsyncDicomSeries:
         )
 
 
+def _require_scans(paths: Iterable[Path]) -> None:
+    """Refuses files that went since they were looked at: a scan that was moved, a copy that ended with its job."""
+    for path in paths:
+        require_scan(path)
+
+
 def _copy_complete(source: Path, target: Path) -> Path:
     """Copies unless the same content is there already; the name appears when the copy is complete."""
     if target.is_file() and target.read_bytes() == source.read_bytes():
@@ -245,6 +254,13 @@ class DicomSeries:
 
         Slice order is along the normal of the image plane (PS3.3, section C.7.6.2.1.1), then by time, then by
         InstanceNumber.
+
+        Every method that reads files raises the same errors.
+
+        Raises:
+            SeriesNotFoundError: No instance of it is stored.
+            StoredFileNotFoundError: A file was moved or removed since it was stored; the message names it.
+            InvalidSeriesError: A file is no DICOM file, or ends inside its header.
         """
         return run_inline(self._async.paths())
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from dcm_processor_service.backends.copies import COPIES_SHOWN, refuse_copies
 from dcm_processor_service.backends.memory_sessions import MemorySessionRepository
 from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal, to_normal
-from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.errors import StoredFileNotFoundError, UnsupportedValueError
 from dcm_processor_service.models import JobOutput, Patient, Series, StoredFile, Study, SubjectLevel
-from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
+from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel, require_scan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -264,7 +264,15 @@ class MemoryDicomRepository:
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
         """Gives each file's content, or the path where it lies."""
         for instance in instances:
-            yield instance, self._store.instances[instance.id][1]
+            if instance.id not in self._store.instances:
+                raise StoredFileNotFoundError(
+                    f"the file of the instance {instance.sop_instance_uid or instance.id} is no longer stored; was the "
+                    "session cleaned up?"
+                )
+            content = self._store.instances[instance.id][1]
+            if not isinstance(content, bytes):
+                require_scan(content)
+            yield instance, content
 
 
 class MemoryWorkspaceRepository:

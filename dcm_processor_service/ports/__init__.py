@@ -43,6 +43,7 @@ from dcm_processor_service.ports.stores import (
     SessionRepository,
     StoreLocation,
     WorkspaceRepository,
+    require_scan,
 )
 from dcm_processor_service.ports.worlds import Colour, Offload, in_thread, inline
 
@@ -83,4 +84,5 @@ __all__ = [
     "WorkspaceRepository",
     "in_thread",
     "inline",
+    "require_scan",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.errors import ConfigurationError, StoredFileNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -50,6 +50,7 @@ __all__ = [
     "SessionRepository",
     "StoreLocation",
     "WorkspaceRepository",
+    "require_scan",
 ]
 
 NormalValue: TypeAlias = Any
@@ -97,6 +98,19 @@ class NewFile:
 
     content_type: str
     metadata: Mapping[str, NormalValue]
+
+
+def require_scan(path: Path) -> None:
+    """Refuses the path of a DICOM file that a store refers to, or that was brought here, when nothing is there.
+
+    Raises:
+        StoredFileNotFoundError: The file was moved or removed; the message names it, without its folder.
+    """
+    if not path.is_file():
+        raise StoredFileNotFoundError(
+            f"the DICOM file {path.name} is no longer where it was found; put it back, or run again over the folder "
+            "where it is now"
+        )
 
 
 class DataRepository(Protocol):
@@ -186,9 +200,12 @@ class DicomRepository(Protocol):
         """Lists the files of a series, in the order in which they arrived."""
 
     def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Gives each file in the order asked for: its content, or the path where it lies and must not be changed.
+        """Yields each file in the order asked for: its content, or the path where it lies and must not be changed.
 
         Reads many at a time, in few round trips, with bounded memory.
+
+        Raises:
+            StoredFileNotFoundError: A file is gone; the message names it and says what to do.
         """
 
 

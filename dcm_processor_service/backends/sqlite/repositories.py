@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
@@ -16,7 +17,7 @@ from dcm_processor_service.backends.sqlite.store import SqliteStore, folder_of
 from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal, to_normal
 from dcm_processor_service.errors import StoredFileNotFoundError, UnsupportedValueError
 from dcm_processor_service.models import Instance, Job, JobOutput, Patient, Peer, Series, Study, Subject, SubjectLevel
-from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
+from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel, require_scan
 
 if TYPE_CHECKING:
     import sqlite3
@@ -252,12 +253,13 @@ class SqliteDicomRepository:
         )
         paths = {instance_id: self._store.folder.joinpath(path) for instance_id, path in rows}
         for instance in instances:
-            path = paths.get(instance.id)
-            if path is None or not await self._store.compute(path.is_file):
+            if instance.id not in paths:
                 raise StoredFileNotFoundError(
-                    f"the file of the instance {instance.sop_instance_uid} is no longer where it was found; run again "
-                    "over the folder where it is now"
+                    f"the workspace no longer knows the instance {instance.sop_instance_uid or instance.id}; run again "
+                    "over the folder that holds it"
                 )
+            path = paths[instance.id]
+            await self._store.compute(partial(require_scan, path))
             yield instance, path
 
 
