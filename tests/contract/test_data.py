@@ -214,6 +214,35 @@ async def test_numbers_are_incremented_from_zero(world: World) -> None:
         await data.increment("flag")
 
 
+async def test_an_increment_beyond_64_bits_is_refused_and_changes_nothing(world: World) -> None:
+    data = world.session().data
+    for bound, step in ((2**63 - 1, 1), (-(2**63), -1)):
+        await data.set("count", bound)
+        with pytest.raises(UnsupportedValueError, match="64 bits"):
+            await data.increment("count", step)
+        assert await data.get("count") == bound
+        assert await data.increment("count", -step) == bound - step
+
+
+@pytest.mark.parametrize("step", [True, "1", None, [1]])
+async def test_the_step_of_an_increment_is_a_number(world: World, step: Any) -> None:
+    data = world.session().data
+    with pytest.raises(UnsupportedValueError, match="must be a number"):
+        await data.increment("count", step)
+    assert not await data.has("count")
+
+
+async def test_deleting_takes_one_value_of_one_job(world: World) -> None:
+    own, other = world.session().data, world.session("b" * 24).data
+    for name in ("a", "b", "b/c", "c"):
+        await own.set(name, 1)
+    await other.set("b", 2)
+    assert await own.delete("b")
+    assert not await own.delete("b")
+    assert await own.keys() == ["a", "b/c", "c"]
+    assert await other.items() == [("b", 2)]
+
+
 async def test_compare_and_set_takes_only_what_was_expected(world: World) -> None:
     data = world.session().data
     assert not await data.compare_and_set("owner", "nobody", "a")
@@ -297,4 +326,6 @@ async def test_a_stored_value_is_a_copy(world: World) -> None:
     value["items"].append(2)
     first = await data.get("name")
     first["items"].append(3)
+    ((_name, second),) = await data.items()
+    second["items"].append(4)
     assert await data.get("name") == {"items": [1]}

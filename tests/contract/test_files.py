@@ -73,6 +73,25 @@ async def test_files_are_listed_by_name_and_deleted(world: World) -> None:
     assert await files.has("a")
 
 
+async def test_deleting_takes_one_file_of_one_job(world: World) -> None:
+    own, other = world.session().files, world.session("b" * 24).files
+    for name in ("a", "b", "b/c", "c"):
+        await own.put(name, name.encode())
+    await other.put("b", b"other")
+    assert await own.delete("b")
+    assert [stored.name for stored in await own.list()] == ["a", "b/c", "c"]
+    assert [await own.read(name) for name in ("a", "b/c", "c")] == [b"a", b"b/c", b"c"]
+    assert await other.read("b") == b"other"
+
+
+@pytest.mark.parametrize("key", ["name", "session_id", "job_id", "sha256"])
+async def test_metadata_under_a_key_of_the_store_is_refused(world: World, key: str) -> None:
+    files = world.session().files
+    with pytest.raises(InvalidNameError, match=f"the metadata key '{key}' is the store's own"):
+        await files.put("a", b"x", metadata={key: "mine"})
+    assert not await files.has("a")
+
+
 async def test_what_is_absent_raises_and_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
     files = world.session().files
     with pytest.raises(StoredFileNotFoundError, match="no file named 'missing'"):

@@ -29,8 +29,8 @@ PATIENT = Patient(id="4" * 24, patient_uid="p", study_ids=(STUDY.id,))
 
 def make(number: int, name: str, **values: Any) -> Job:
     values = {"state": JobState.DONE, "event": JobEvent.STABLE_SERIES, "service_name": "s"} | values
-    created = START + timedelta(seconds=number)
-    return Job(id=f"{number:024x}", session_id=SESSION_ID, name=name, created_at=created, **values)
+    values = {"created_at": START + timedelta(seconds=number)} | values
+    return Job(id=f"{number:024x}", session_id=SESSION_ID, name=name, **values)
 
 
 def seed_two_series(world: World) -> dict[str, Job]:
@@ -123,6 +123,50 @@ async def test_all_are_collected_with_subject_and_state(world: World) -> None:
     assert left.job.subject.id == LEFT.id
     assert right.job.state is JobState.DONE
     assert await world.session().data.collect("volume_ml", job="nobody") == {}
+
+
+async def test_jobs_are_listed_and_collected_in_the_order_in_which_they_were_made(world: World) -> None:
+    made = [make(number, "segment", created_at=START + timedelta(days=day)) for day, number in enumerate((7, 3, 9))]
+    for job in made:
+        world.seed.job(job)
+        await world.session(job.id).data.set("volume", job.id)
+    session = world.session()
+    assert [job.id for job in await session.jobs("segment")] == [job.id for job in made]
+    outputs = await session.data.collect("volume", job="segment")
+    assert list(outputs) == [job.id for job in made]
+    assert [output.value for output in outputs.values()] == [job.id for job in made]
+
+
+async def test_only_values_of_that_name_job_and_session_are_collected(world: World) -> None:
+    segment, longer = make(1, "segment"), make(2, "segment again")
+    for job in (segment, longer):
+        world.seed.job(job)
+    await world.session(longer.id).data.set("volume", "of another job")
+    await world.session(segment.id, session_id="f" * 24).data.set("volume", "of another session")
+    await world.session(segment.id).data.set("volume left", "of another name")
+    session = world.session()
+    (output,) = (await session.data.collect("volume", job="segment", as_type=float)).values()
+    assert (output.job.id, output.found, output.value) == (segment.id, False, None)
+    await world.session(segment.id).data.set("volume", None)
+    (output,) = (await session.data.collect("volume", job="segment")).values()
+    assert (output.found, output.value) == (True, None)
+    await world.session(segment.id).data.set("volume", [1])
+    for _ in range(2):
+        (output,) = (await session.data.collect("volume", job="segment")).values()
+        assert output.value == [1]
+        output.value.append(2)  # what is collected is a copy
+
+
+async def test_a_job_of_another_session_is_read_where_it_is(world: World) -> None:
+    other = make(1, "segment").model_copy(update={"session_id": "f" * 24})
+    world.seed.job(other)
+    elsewhere = world.session(other.id, session_id="f" * 24)
+    await elsewhere.data.set("volume", 7)
+    await elsewhere.files.put("mask", b"there")
+    await world.session(other.id).data.set("volume", "not this")
+    session = world.session()
+    assert await session.data.get("volume", job=other) == 7
+    assert await session.files.read("mask", job=other) == b"there"
 
 
 async def test_a_failed_job_is_never_read_as_a_default(world: World) -> None:

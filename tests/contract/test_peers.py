@@ -40,3 +40,10 @@ async def test_what_is_absent_is_told(world: World) -> None:
         await world.session().peers.current()
     with pytest.raises(PeerNotFoundError, match="no longer known"):
         await world.session(peer_id="c" * 24).peers.current()
+
+
+async def test_a_name_is_found_as_it_is_written(world: World) -> None:
+    world.seed.peer(PACS)
+    for name in ("pacs", "PA_S", "PAC%", "PAC.", "", " PACS"):
+        with pytest.raises(PeerNotFoundError):
+            await world.session().peers.get(name)

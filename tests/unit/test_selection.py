@@ -1,18 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from dcm_processor_service import selection as select
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.imaging.inspect import inspect_series
+from dcm_processor_service.models import SeriesReport
 from dcm_processor_service.selection import SeriesRules, select_series
 from tests.unit.imaging.synthetic import Recipe, single_frame
-
-if TYPE_CHECKING:
-    from dcm_processor_service.models import SeriesReport
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +73,34 @@ def test_an_explanation_quotes_no_description(reports: list[SeriesReport]) -> No
 
 def test_nothing_to_choose_from() -> None:
     assert select_series([], SeriesRules()).explain() == "there are no series to choose from"
+
+
+def test_pixels_are_within_limits_in_both_directions(reports: list[SeriesReport]) -> None:
+    part = reports[0].parts[0].model_copy(update={"spacing_mm": (0.5, 2.0, 1.0)})
+    report = SeriesReport(series_instance_uid="1.2", parts=(part,))
+    for limits in ((0.4, 1.0), (1.0, 3.0)):
+        selection = select_series([report], SeriesRules(pixel_mm=limits))
+        assert selection.reasons["1.2"] == f"pixel size is 0.5 x 2 mm, not {limits[0]:g} to {limits[1]:g}"
+    assert select_series([report], SeriesRules(pixel_mm=(0.5, 2.0))).chosen == (report,)
+
+
+@pytest.mark.parametrize("rule", ["slice_step_mm", "pixel_mm", "volumes", "series_number"])
+def test_what_is_not_known_meets_no_limits(rule: str) -> None:
+    report = SeriesReport(series_instance_uid="1.2")
+    selection = select_series([report], SeriesRules(**{rule: (None, None)}))
+    assert selection.reasons["1.2"].endswith("is not known")
+
+
+def test_series_of_one_size_are_in_the_order_of_their_uids() -> None:
+    found = [SeriesReport(series_instance_uid=uid) for uid in ("1.3", "1.20", "1.1")]
+    chosen = select_series(found, SeriesRules()).chosen
+    assert [report.series_instance_uid for report in chosen] == ["1.1", "1.20", "1.3"]
+
+
+@pytest.mark.parametrize("rule", ["description", "not_description", "body_part", "kernel"])
+def test_an_expression_that_is_none_is_refused_by_the_name_of_its_rule(rule: str) -> None:
+    with pytest.raises(UnsupportedValueError, match=f"^{rule} is no regular expression"):
+        SeriesRules(**{rule: "("})
 
 
 @pytest.mark.parametrize("rules", [{"description": "("}, {"plane": "diagonal"}, {"kind": "blob"}])
