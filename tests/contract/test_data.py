@@ -139,6 +139,9 @@ async def test_none_is_a_value(world: World) -> None:
     await data.set("name", None)
     assert await data.has("name")
     assert await data.get("name", default=1) is None
+    assert await data.get("name", type(None), default=1) is None
+    with pytest.raises(StoredValueError, match="cannot be read as int"):
+        await data.get("name", int, default=1)
 
 
 async def test_setting_replaces_and_deleting_removes(world: World) -> None:

@@ -87,7 +87,8 @@ def test_pixels_are_within_limits_in_both_directions(reports: list[SeriesReport]
 @pytest.mark.parametrize("rule", ["slice_step_mm", "pixel_mm", "volumes", "series_number"])
 def test_what_is_not_known_meets_no_limits(rule: str) -> None:
     report = SeriesReport(series_instance_uid="1.2")
-    selection = select_series([report], SeriesRules(**{rule: (None, None)}))
+    rules: dict[str, Any] = {rule: (None, None)}
+    selection = select_series([report], SeriesRules(**rules))
     assert selection.reasons["1.2"].endswith("is not known")
 
 
@@ -99,8 +100,9 @@ def test_series_of_one_size_are_in_the_order_of_their_uids() -> None:
 
 @pytest.mark.parametrize("rule", ["description", "not_description", "body_part", "kernel"])
 def test_an_expression_that_is_none_is_refused_by_the_name_of_its_rule(rule: str) -> None:
+    rules: dict[str, Any] = {rule: "("}
     with pytest.raises(UnsupportedValueError, match=f"^{rule} is no regular expression"):
-        SeriesRules(**{rule: "("})
+        SeriesRules(**rules)
 
 
 @pytest.mark.parametrize("rules", [{"description": "("}, {"plane": "diagonal"}, {"kind": "blob"}])

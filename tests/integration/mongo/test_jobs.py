@@ -208,6 +208,16 @@ async def test_all_values_are_collected_in_one_command(store: Store) -> None:
     ]
 
 
+async def test_jobs_come_oldest_first_whatever_the_order_of_their_documents(store: Store) -> None:
+    ids = [
+        add_job(store, job_name="segment", createdAt=CREATED + timedelta(seconds=seconds)) for seconds in (30, 0, 20, 0)
+    ]
+    wanted = [ids[1], ids[3], ids[2], ids[0]]  # of one second: by id, which counts up
+    session_id = store.key.session_id
+    assert [job.id for job in await store.backend.jobs.list(session_id)] == wanted
+    assert [one.job.id for one in await store.backend.jobs.collect(session_id, "segment", "any")] == wanted
+
+
 @pytest.mark.parametrize("job_id_as_text", [False, True])
 @pytest.mark.parametrize("data_as_text", [False, True])
 async def test_values_are_collected_whatever_the_types_of_ids(
