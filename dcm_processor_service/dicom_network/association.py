@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from dcm_processor_service.dicom_network.negotiation import Agreement, ProposedContext
+    from dcm_processor_service.dicom_network.negotiation import Agreement, AnyPDU, ProposedContext
     from dcm_processor_service.models import Peer, SendOptions
 
 __all__ = ["Association", "AssociationLostError", "Message", "open_association"]
@@ -110,7 +110,7 @@ class Association:
         except (AssociationLostError, OSError) as error:
             raise self._no_answer(error) from error
         if kind == _ASSOCIATE_RJ:
-            raise self._rejection(negotiation.decode(A_ASSOCIATE_RJ(), kind, body), calling_ae_title)
+            raise self._rejection(self._decode(A_ASSOCIATE_RJ(), kind, body), calling_ae_title)
         if kind != _ASSOCIATE_AC:
             said = (
                 negotiation.abort_reason(body)
@@ -118,7 +118,7 @@ class Association:
                 else f"it sent a PDU of type {kind}; is it a DICOM node?"
             )
             raise PeerUnreachableError(f"{self._peer.address}: no association; {said}")
-        accepted = negotiation.decode(A_ASSOCIATE_AC(), kind, body)
+        accepted = self._decode(A_ASSOCIATE_AC(), kind, body)
         self.agreed = negotiation.agreements(accepted, contexts)
         largest = min(negotiation.maximum_length(accepted) or _LARGEST_PDU_BYTES, _LARGEST_PDU_BYTES)
         self._fragment_bytes = max(largest - _PDV_HEADER_BYTES, 2) // 2 * 2  # fragments have even lengths (PS3.8, E.1)
@@ -140,7 +140,7 @@ class Association:
         command = encode(self._message_id)
         try:
             self._send(context_id, command, content)
-            return self._answer(self._message_id, time.monotonic() + self._options.dimse_timeout_s)
+            return self._answer(command, time.monotonic() + self._options.dimse_timeout_s)
         except TimeoutError as error:
             self.abort()
             raise AssociationLostError("the peer did not answer in time") from error
@@ -223,10 +223,11 @@ class Association:
         yield _fragment_header(context_id, len(waiting), kind | _LAST)
         yield waiting
 
-    def _answer(self, message_id: int, deadline: float) -> command_set.CommandSet:
+    def _answer(self, request: bytes, deadline: float) -> command_set.CommandSet:
+        asked = command_set.decode(request)
         while True:
             message = self._read_message(deadline)
-            if command_set.us(message.command, command_set.MESSAGE_ID_RESPONDED_TO) == message_id:
+            if command_set.answers(message.command, asked):
                 return message.command
             self._take(message)
 
@@ -297,6 +298,14 @@ class Association:
     def _write(self, content: bytes) -> None:
         self._socket.settimeout(self._options.network_timeout_s)
         self._socket.sendall(content)
+
+    def _decode(self, pdu: AnyPDU, kind: int, body: bytes) -> AnyPDU:
+        try:
+            return negotiation.decode(pdu, kind, body)
+        except ValueError as error:
+            raise PeerUnreachableError(
+                f"{self._peer.address}: the peer's answer is no DICOM message; is it a DICOM node?"
+            ) from error
 
     def _no_answer(self, error: AssociationLostError | OSError) -> PeerUnreachableError:
         if self._peer.tls and not isinstance(error, TimeoutError):

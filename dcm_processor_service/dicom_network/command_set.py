@@ -35,6 +35,7 @@ C_ECHO_RQ, C_ECHO_RSP = 0x0030, 0x8030
 N_ACTION_RQ, N_ACTION_RSP = 0x0130, 0x8130
 N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP = 0x0100, 0x8100
 
+_RESPONSE = 0x8000  # the command field of an answer is that of its request with this bit set (PS3.7, E.1)
 _NO_DATA_SET = 0x0101
 _WITH_DATA_SET = 0x0001
 _MEDIUM_PRIORITY = 0x0000
@@ -54,6 +55,12 @@ def uid(command: CommandSet, element: int) -> str:
 def has_data_set(command: CommandSet) -> bool:
     """A data set follows the command."""
     return us(command, DATA_SET_TYPE) != _NO_DATA_SET
+
+
+def answers(command: CommandSet, request: CommandSet) -> bool:
+    """Whether a command is the answer to a request: of the same operation, and to its message id."""
+    operation, message_id = us(request, COMMAND_FIELD) or 0, us(request, MESSAGE_ID)
+    return us(command, COMMAND_FIELD) == operation | _RESPONSE and us(command, MESSAGE_ID_RESPONDED_TO) == message_id
 
 
 def offending_elements(command: CommandSet) -> str:

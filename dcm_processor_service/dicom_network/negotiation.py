@@ -15,8 +15,6 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext
 
-from dcm_processor_service.errors import PeerUnreachableError
-
 if TYPE_CHECKING:
     from dcm_processor_service.models import Peer
 
@@ -41,6 +39,7 @@ MOST_CONTEXTS = 128
 
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7, A.2.1
 _LARGEST_PDU_RECEIVED_BYTES = 65_536
+_SHORTEST_BODY_BYTES: dict[type[PDU], int] = {A_ASSOCIATE_AC: 68, A_ASSOCIATE_RJ: 4}  # PS3.8, 9.3.3 and 9.3.4
 
 _ACCEPTED, _USER_REJECTION, _NO_REASON, _NO_SUCH_CLASS, _NO_SUCH_SYNTAX = range(5)
 _RESULTS = {
@@ -126,12 +125,15 @@ def decode(pdu: AnyPDU, kind: int, body: bytes) -> AnyPDU:
     """Decodes a PDU into the empty one given.
 
     Raises:
-        PeerUnreachableError: The bytes are no such PDU.
+        ValueError: The bytes are no such PDU.
     """
+    # pynetdicom takes a body that is cut off for one without presentation contexts: a peer that refuses everything
+    if len(body) < _SHORTEST_BODY_BYTES[type(pdu)]:
+        raise ValueError("the PDU is cut off")
     try:
         pdu.decode(bytes((kind, 0)) + len(body).to_bytes(4, "big") + body)
-    except Exception as error:
-        raise PeerUnreachableError("the peer's answer is no DICOM message; is it a DICOM node?") from error
+    except Exception as error:  # pynetdicom raises whatever a malformed item leads to
+        raise ValueError("the PDU is malformed") from error
     return pdu
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,12 +17,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dcm_processor_service.errors import SendRejectedError
 from dcm_processor_service.fake_pacs import FakePacs, Faults
-from dcm_processor_service.models import SendOptions, SendReport
+from dcm_processor_service.models import Outcome, SendOptions, SendReport
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:
     from dcm_processor_service.dicom_network.sender import PynetdicomSender
+    from dcm_processor_service.ports import Sendable
 
 EXPLICIT, IMPLICIT, RLE = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(RLELossless)
 J2K = str(JPEG2000)
@@ -87,6 +90,39 @@ def test_transcoding_can_be_forbidden(sender: PynetdicomSender) -> None:
         report = sender.send(data_file("693_J2KR.dcm"), pacs.peer, options=SendOptions(check=False, transcode=False))
     assert outcomes(report) == ["refused"]
     assert report.records[0].meaning == "the peer does not take this transfer syntax"
+
+
+def test_without_transcoding_each_instance_is_stored_as_it_is_or_refused_with_the_reason(
+    sender: PynetdicomSender,
+) -> None:
+    # the peer would take the refused ones in explicit VR little endian, and in RLE
+    names = ["CT_small.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_RLE.dcm", "693_J2KR.dcm", "JPEG-lossy.dcm"]
+    items: list[Sendable] = [*map(data_file, names), make_ct()]
+    before = [Path(data_file(name)).read_bytes() for name in names]
+    options = UNCHECKED.model_copy(update={"transcode": False})
+    with FakePacs(Faults(accept_syntaxes=[EXPLICIT, RLE])) as pacs:
+        report = sender.send(items, pacs.peer, options=options)
+    assert outcomes(report) == ["stored", "refused", "stored", "refused", "refused", "stored"]
+    assert [record.sop_instance_uid for record in report.records] == sender.identify(items)
+    refused = [record for record in report.records if record.outcome is Outcome.REFUSED]
+    assert {record.meaning for record in refused} == {"the peer does not take this transfer syntax"}
+    assert {(record.attempts, record.status, record.transfer_syntax_uid) for record in refused} == {(0, None, "")}
+    assert report.transcoded == 0
+    assert [str(received.file_meta.TransferSyntaxUID) for received in pacs.datasets()] == [EXPLICIT, RLE, EXPLICIT]
+    assert pacs.datasets() == [dcmread(data_file(names[0])), dcmread(data_file(names[2])), make_ct()]
+    assert [Path(data_file(name)).read_bytes() for name in names] == before
+    assert len(pacs.titles) == 1
+
+
+def test_without_transcoding_a_refusal_is_an_error_that_counts_what_was_stored(sender: PynetdicomSender) -> None:
+    items = [data_file("MR_small.dcm"), data_file("MR_small_RLE.dcm")]
+    with (
+        FakePacs(Faults(accept_syntaxes=[EXPLICIT])) as pacs,
+        pytest.raises(SendRejectedError, match="1 of 2 instances stored") as caught,
+    ):
+        sender.send(items, pacs.peer, options=SendOptions(transcode=False))
+    assert caught.value.report is not None
+    assert outcomes(caught.value.report) == ["stored", "refused"]
 
 
 def test_what_cannot_be_converted_is_refused_and_the_others_are_not(sender: PynetdicomSender) -> None:

@@ -155,6 +155,20 @@ def test_a_refused_syntax_is_converted(sender: PynetdicomSender, service: StowSe
     assert (service.requests[1][0].pixel_array == dcmread(path).pixel_array).all()
 
 
+def test_without_transcoding_a_refused_syntax_is_refused_and_the_others_stored(
+    sender: PynetdicomSender, service: StowService
+) -> None:
+    path = get_testdata_file("MR_small_RLE.dcm")
+    assert isinstance(path, str)
+    service.orders.append(lambda uids: (202, {}, store_response({uids[0]: 0}, {uids[1]: 0xC122})))
+    options = UNCHECKED.model_copy(update={"transcode": False})
+    report = sender.send([make_ct(), path], service.peer, options=options)
+    assert outcomes(report) == ["stored", "refused"]
+    assert report.records[1].meaning == "the peer does not take this transfer syntax"
+    assert report.transcoded == 0
+    assert len(service.requests) == 1
+
+
 def test_groups_share_the_work(sender: PynetdicomSender, service: StowService) -> None:
     series = (make_ct(number) for number in range(250))
     assert sender.send(series, service.peer, options=SendOptions(associations=2)).ok
