@@ -17,8 +17,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dcm_processor_service.container import AsyncContainer, Container, opened
-    from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
     from dcm_processor_service.converters import dicom_series_to_nifti, get_series_dicom, get_series_nifti
     from dcm_processor_service.db_manager import (
         download_session_file,
@@ -33,16 +31,18 @@ if TYPE_CHECKING:
         set_session_data,
         upload_session_file,
     )
+    from dcm_processor_service.derived import make_pdf_dicom, make_series_dicom, nifti_to_dicom
     from dcm_processor_service.errors import DcmProcessorError
-    from dcm_processor_service.imaging.derived import make_pdf_dicom, make_series_dicom, nifti_to_dicom
-    from dcm_processor_service.imaging.sidecar import get_simplified_json
+    from dcm_processor_service.imaging.nifti.sidecar import get_simplified_json
     from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, Series, StoredFile, Study
     from dcm_processor_service.ports import ABSENT
     from dcm_processor_service.post_services import run_post_services
     from dcm_processor_service.pre_services import run_pre_services
+    from dcm_processor_service.runtime.container import AsyncContainer, Container, opened
+    from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
+    from dcm_processor_service.runtime.settings import RuntimeSettings
+    from dcm_processor_service.runtime.worker import entrypoint
     from dcm_processor_service.session import AsyncSession, Session
-    from dcm_processor_service.settings import RuntimeSettings
-    from dcm_processor_service.worker import entrypoint
 
 __all__ = [
     "ABSENT",
@@ -88,38 +88,38 @@ __all__ = [
 
 _HOME = {
     "ABSENT": "ports",
-    "AsyncContainer": "container",
-    "AsyncRuntimeContext": "context",
+    "AsyncContainer": "runtime.container",
+    "AsyncRuntimeContext": "runtime.context",
     "AsyncSession": "session",
-    "Container": "container",
+    "Container": "runtime.container",
     "DcmProcessorError": "errors",
     "Job": "models",
     "JobEvent": "models",
     "JobState": "models",
     "Patient": "models",
     "Peer": "models",
-    "RuntimeContext": "context",
-    "RuntimeSettings": "settings",
+    "RuntimeContext": "runtime.context",
+    "RuntimeSettings": "runtime.settings",
     "Series": "models",
     "Session": "session",
     "StoredFile": "models",
     "Study": "models",
     "dicom_series_to_nifti": "converters",
     "download_session_file": "db_manager",
-    "entrypoint": "worker",
+    "entrypoint": "runtime.worker",
     "get_dicom_sender": "db_manager",
     "get_peer": "db_manager",
     "get_series_dicom": "converters",
     "get_series_nifti": "converters",
     "get_session_data": "db_manager",
     "get_session_file": "db_manager",
-    "get_simplified_json": "imaging.sidecar",
+    "get_simplified_json": "imaging.nifti.sidecar",
     "has_session_data": "db_manager",
     "has_session_file": "db_manager",
-    "make_pdf_dicom": "imaging.derived",
-    "make_series_dicom": "imaging.derived",
-    "nifti_to_dicom": "imaging.derived",
-    "opened": "container",
+    "make_pdf_dicom": "derived",
+    "make_series_dicom": "derived",
+    "nifti_to_dicom": "derived",
+    "opened": "runtime.container",
     "remove_session_data": "db_manager",
     "remove_session_file": "db_manager",
     "run_post_services": "post_services",

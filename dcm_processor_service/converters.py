@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from dcm_processor_service._blocking import iterate_inline, run_inline
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
-from dcm_processor_service.ingest import catalogue_files, files_below
+from dcm_processor_service.local.ingest import catalogue_files, files_below
 from dcm_processor_service.models import Series, SubjectLevel
-from dcm_processor_service.own_session import own_container
+from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
+from dcm_processor_service.runtime.own_session import own_container
 
 if TYPE_CHECKING:
     import os
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-    from dcm_processor_service.ports import NiftiFiles, Sidecar
+    from dcm_processor_service.models.nifti import NiftiFiles, Sidecar
 
 __all__ = ["dicom_series_to_nifti", "get_series_dicom", "get_series_nifti"]
 

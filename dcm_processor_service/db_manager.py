@@ -10,11 +10,11 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
-from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.codec import check_name, to_normal
 from dcm_processor_service.errors import DataNotFoundError, PeerNotFoundError, StoredFileNotFoundError
-from dcm_processor_service.files import RESERVED_METADATA
-from dcm_processor_service.own_session import own_container, own_session
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.own_session import own_container, own_session
+from dcm_processor_service.session.files import RESERVED_METADATA
 
 if TYPE_CHECKING:
     import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from dcm_processor_service.dicom_network import DicomSender
-    from dcm_processor_service.files import FileContent
+    from dcm_processor_service.session.files import FileContent
 
 __all__ = [
     "download_session_file",

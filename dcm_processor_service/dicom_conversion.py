@@ -1,6 +1,6 @@
 """The conversions of this package's first release, under their old address.
 
-``get_simplified_json`` is at home in :mod:`dcm_processor_service.imaging.sidecar`, ``dicom_series_to_nifti`` in
+``get_simplified_json`` is at home in :mod:`dcm_processor_service.imaging.nifti.sidecar`, ``dicom_series_to_nifti`` in
 :mod:`dcm_processor_service.converters`; both are loaded when they are asked for.
 """
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dcm_processor_service.converters import dicom_series_to_nifti
-    from dcm_processor_service.imaging.sidecar import get_simplified_json
+    from dcm_processor_service.imaging.nifti.sidecar import get_simplified_json
 
 __all__ = ["dicom_series_to_nifti", "get_simplified_json"]
 
-_HOME = {"dicom_series_to_nifti": "converters", "get_simplified_json": "imaging.sidecar"}
+_HOME = {"dicom_series_to_nifti": "converters", "get_simplified_json": "imaging.nifti.sidecar"}
 
 
 def __getattr__(name: str) -> object:

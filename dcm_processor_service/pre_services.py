@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service._blocking import run_inline
-from dcm_processor_service.cleanup import prepare_session, run_hooks
-from dcm_processor_service.worker import run_for_worker
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.session_lifecycle import prepare_session, run_hooks
+from dcm_processor_service.runtime.worker import run_for_worker
 
 if TYPE_CHECKING:
-    from dcm_processor_service.container import Container
+    from dcm_processor_service.runtime.container import Container
 
 __all__ = ["callback", "run_pre_services"]
 

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydicom import dcmread
 
-from dcm_processor_service.fake_certificates import FakeAuthority
 from dcm_processor_service.models import Peer
+from dcm_processor_service.testing.fake_certificates import FakeAuthority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydicom import FileDataset
 
-    from dcm_processor_service.fake_certificates import Certificate
+    from dcm_processor_service.testing.fake_certificates import Certificate
 
 DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 _READY_S = 30.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dcm_processor_service.env_vars import variable_name
-from dcm_processor_service.settings import RuntimeSettings
+from dcm_processor_service.runtime.settings import RuntimeSettings
 from tests.command_line import ROOT, run_process
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from dcm_processor_service.errors import DcmProcessorError
-from dcm_processor_service.results import json_safe
+from dcm_processor_service.runtime.results import json_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

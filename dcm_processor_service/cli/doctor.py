@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.cli.console import output_console, print_json_line
-from dcm_processor_service.container import Container, backend_names, opened
 from dcm_processor_service.errors import DcmProcessorError
-from dcm_processor_service.settings import RuntimeSettings
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.container import Container, backend_names, opened
+from dcm_processor_service.runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from dcm_processor_service.imaging.capabilities import Capability

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from dcm_processor_service.callbacks import find_callback
 from dcm_processor_service.cli.console import result_channel
 from dcm_processor_service.errors import DcmProcessorError
-from dcm_processor_service.runner import Outcome, left_process, run_callback
+from dcm_processor_service.runtime.callbacks import find_callback
+from dcm_processor_service.runtime.runner import Outcome, left_process, run_callback
 
 __all__ = ["execute"]
 

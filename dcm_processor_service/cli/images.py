@@ -7,25 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcm_processor_service.cli.console import (
-    error_console,
-    output_console,
-    print_json_line,
-    progress_bar,
-    sentences,
-)
+from dcm_processor_service.cli.console import error_console, output_console, print_json_line, progress_bar, sentences
 from dcm_processor_service.cli.page import inspection_page
-from dcm_processor_service.container import Container, opened
 from dcm_processor_service.errors import ConfigurationError, DicomError, InvalidSeriesError
-from dcm_processor_service.ingest import catalogue_files, files_below
-from dcm_processor_service.ports import Engine, Policy, Sidecar
+from dcm_processor_service.local.ingest import catalogue_files, files_below
+from dcm_processor_service.models.nifti import Engine, Policy, Sidecar
+from dcm_processor_service.runtime.container import Container, opened
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from dcm_processor_service.ingest import Catalogue
+    from dcm_processor_service.local.ingest import Catalogue
     from dcm_processor_service.models import SeriesReport
-    from dcm_processor_service.ports import NiftiConverter, NiftiFiles, VolumeReader
+    from dcm_processor_service.models.nifti import NiftiFiles
+    from dcm_processor_service.ports import NiftiConverter, VolumeReader
 
 __all__ = ["convert", "inspect", "series_below"]
 

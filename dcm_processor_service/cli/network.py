@@ -10,18 +10,12 @@ import typer
 from pydantic import ValidationError
 from rich.table import Table
 
-from dcm_processor_service.cli.console import (
-    error_console,
-    output_console,
-    print_json_line,
-    progress_bar,
-    sentences,
-)
-from dcm_processor_service.container import Container, opened
+from dcm_processor_service.cli.console import error_console, output_console, print_json_line, progress_bar, sentences
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.ingest import files_below, platform_id
+from dcm_processor_service.local.ingest import files_below, platform_id
 from dcm_processor_service.models import Peer, SendOptions
-from dcm_processor_service.settings import RuntimeSettings
+from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

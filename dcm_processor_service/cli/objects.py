@@ -9,9 +9,9 @@ import typer
 
 from dcm_processor_service.cli.console import output_console, print_json_line, sentences
 from dcm_processor_service.cli.images import series_below
-from dcm_processor_service.container import Container, opened
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models.derived import Producer, Recipe
+from dcm_processor_service.runtime.container import Container, opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,13 +11,13 @@ from rich.table import Table
 
 from dcm_processor_service.cli.console import output_console, print_json_line, sentences
 from dcm_processor_service.cli.network import print_contexts, print_echo
-from dcm_processor_service.container import Container, opened
-from dcm_processor_service.local import Workspace
+from dcm_processor_service.local.workspace import Workspace
+from dcm_processor_service.runtime.container import Container, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dcm_processor_service.peers import Peers
+    from dcm_processor_service.session.peers import Peers
 
 __all__ = ["peers"]
 

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from dcm_processor_service.callbacks import find_callback, inspect_callback
 from dcm_processor_service.cli.console import error_console, output_console, progress_bar, result_channel, sentences
 from dcm_processor_service.cli.network import parse_peer
 from dcm_processor_service.errors import CallbackFailedError, ConfigurationError
-from dcm_processor_service.local import LocalRun, Workspace, counted, describe, sample_folder
+from dcm_processor_service.local.workspace import LocalRun, Workspace, counted, describe, sample_folder
 from dcm_processor_service.models import JobEvent
-from dcm_processor_service.results import json_safe
+from dcm_processor_service.runtime.callbacks import find_callback, inspect_callback
+from dcm_processor_service.runtime.results import json_safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
-    from dcm_processor_service.callbacks import CallbackFunction
-    from dcm_processor_service.ingest import Catalogue, Filed
+    from dcm_processor_service.local.ingest import Catalogue, Filed
     from dcm_processor_service.models import Patient, Peer, Series, Study
+    from dcm_processor_service.runtime.callbacks import CallbackFunction
 
 __all__ = ["run"]
 

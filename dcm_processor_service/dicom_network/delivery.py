@@ -11,15 +11,15 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.dicom_network.connection import PeerRefusesError
-from dcm_processor_service.dicom_network.lane import Lane, Ledger, Parcel
+from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError
+from dcm_processor_service.dicom_network.dimse.lane import Lane, Ledger, Parcel
 from dcm_processor_service.dicom_network.planning import Kind, plan
 from dcm_processor_service.errors import PeerUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from dcm_processor_service.dicom_network.negotiation import ProposedContext
+    from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
     from dcm_processor_service.dicom_network.sources import Outgoing
     from dcm_processor_service.models import Peer, SendOptions
 

@@ -76,7 +76,7 @@ class DicomSender:
 
     Example:
         >>> from pydicom.data import get_testdata_file
-        >>> from dcm_processor_service.fake_pacs import FakePacs
+        >>> from dcm_processor_service.testing.fake_pacs import FakePacs
         >>> with FakePacs() as pacs:
         ...     sender = DicomSender("OURS", pacs.peer.host, pacs.peer.port, server_ae_title=pacs.peer.ae_title)
         ...     statuses = sender.send_dicom_from_filelist([get_testdata_file("CT_small.dcm")])

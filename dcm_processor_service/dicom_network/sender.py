@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dcm_processor_service.dicom_network import command_set, commitment, probing, tls
-from dcm_processor_service.dicom_network.association import AssociationLostError, open_association
-from dcm_processor_service.dicom_network.command_set import VERIFICATION
 from dcm_processor_service.dicom_network.delivery import Delivery
-from dcm_processor_service.dicom_network.lane import Ledger
-from dcm_processor_service.dicom_network.negotiation import ProposedContext
+from dcm_processor_service.dicom_network.dimse import command_set, commitment, probing, tls
+from dcm_processor_service.dicom_network.dimse.association import AssociationLostError, open_association
+from dcm_processor_service.dicom_network.dimse.command_set import VERIFICATION
+from dcm_processor_service.dicom_network.dimse.lane import Ledger
+from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, survey
 from dcm_processor_service.dicom_network.status import explain
 from dcm_processor_service.errors import (
@@ -26,7 +26,7 @@ from dcm_processor_service.models import EchoResult, InstanceRecord, Outcome, Se
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from dcm_processor_service.dicom_network.web import WebDelivery
+    from dcm_processor_service.dicom_network.dicomweb.stow_sender import WebDelivery
     from dcm_processor_service.models import AcceptedContext, Peer
     from dcm_processor_service.ports import Sendable
 
@@ -53,7 +53,7 @@ class PynetdicomSender:
 
     Example:
         >>> from pydicom.data import get_testdata_file
-        >>> from dcm_processor_service.fake_pacs import FakePacs
+        >>> from dcm_processor_service.testing.fake_pacs import FakePacs
         >>> with FakePacs() as pacs:
         ...     report = PynetdicomSender().send(get_testdata_file("CT_small.dcm"), pacs.peer)
         >>> report.ok, len(pacs.received)
@@ -177,7 +177,7 @@ class PynetdicomSender:
         if peer.url is None:
             return Delivery(peer, options, self._calling(peer), ledger, self._pause)
         try:
-            from dcm_processor_service.dicom_network.web import WebDelivery
+            from dcm_processor_service.dicom_network.dicomweb.stow_sender import WebDelivery
         except ModuleNotFoundError as error:
             raise ConfigurationError(
                 f"the node {peer.name!r} has a URL, and DICOMweb needs: pip install dcm-processor-service[web]"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.imaging.engines import AutoConverter
-from dcm_processor_service.imaging.inspect import inspect_series
-from dcm_processor_service.imaging.native import read_volumes
+from dcm_processor_service.imaging.nifti.convert import AutoConverter
+from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.imaging.volumes.read import read_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from dcm_processor_service.imaging.volume import Volume
+    from dcm_processor_service.imaging.volumes.volume import Volume
     from dcm_processor_service.models import SeriesReport
-    from dcm_processor_service.ports import Engine, NiftiFiles, Policy, Sidecar
+    from dcm_processor_service.models.nifti import Engine, NiftiFiles, Policy, Sidecar
 
 __all__ = ["EngineConverter", "NativeVolumeReader"]
 
@@ -32,13 +32,13 @@ class NativeVolumeReader:
 
     def preview(self, paths: Sequence[Path]) -> bytes:
         """Draws a contact sheet."""
-        from dcm_processor_service.imaging.preview import preview_series  # loads Pillow
+        from dcm_processor_service.imaging.pictures.series_sheet import preview_series  # loads Pillow
 
         return preview_series(paths)
 
     def preview_results(self, niftis: Sequence[Path], series: Sequence[Path]) -> Iterator[bytes | None]:
         """Draws contact sheets of results."""
-        from dcm_processor_service.imaging.overlay import preview_results  # loads Pillow
+        from dcm_processor_service.imaging.pictures.results import preview_results  # loads Pillow
 
         return preview_results(niftis, series)
 

@@ -1,10 +1,12 @@
-"""What this installation can decode and convert with."""
+"""What this installation can decode and convert with, and the libraries that extras install."""
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
@@ -22,7 +24,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-__all__ = ["Capability", "converter_capabilities", "decoder_capabilities"]
+from dcm_processor_service.errors import ConfigurationError
+
+__all__ = ["Capability", "converter_capabilities", "decoder_capabilities", "load_extra"]
 
 _VERSION_TIMEOUT_S = 10
 _SYNTAXES: tuple[UID, ...] = (
@@ -89,3 +93,18 @@ def _dcm2niix() -> Capability:
         return Capability("dcm2niix", available=False, detail="its binary does not run here; pip install dcm2niix")
     lines = [line for line in ran.stdout.splitlines() if line.strip()]
     return Capability("dcm2niix", available=True, detail=lines[-1].strip() if lines else package.detail)
+
+
+def load_extra(module: str, extra: str) -> Any:
+    """Gives a library that an extra installs.
+
+    Raises:
+        ConfigurationError: It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{module.partition('.')[0]} is needed, and not installed here or not to be loaded: "
+            f'pip install "dcm-processor-service[{extra}]"'
+        ) from error

@@ -6,6 +6,7 @@ One module a subject. A ``repr`` never shows a patient attribute: header values 
 from dcm_processor_service.models.files import StoredFile
 from dcm_processor_service.models.imaging import Finding, SeriesKind, SeriesPart, SeriesReport, TransferSyntax
 from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
+from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
 from dcm_processor_service.models.peers import Peer
 from dcm_processor_service.models.sending import (
     AcceptedContext,
@@ -29,16 +30,21 @@ __all__ = [
     "CleanupPolicy",
     "CleanupReport",
     "EchoResult",
+    "Engine",
     "Finding",
+    "Glance",
     "Instance",
     "InstanceRecord",
     "Job",
     "JobEvent",
     "JobOutput",
     "JobState",
+    "NiftiFiles",
+    "NiftiVolume",
     "Outcome",
     "Patient",
     "Peer",
+    "Policy",
     "RemovedImages",
     "SendOptions",
     "SendReport",
@@ -48,6 +54,7 @@ __all__ = [
     "SeriesReport",
     "SessionPart",
     "SessionRecord",
+    "Sidecar",
     "StoredFile",
     "Study",
     "Subject",

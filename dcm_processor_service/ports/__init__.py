@@ -9,19 +9,8 @@ Write an own backend by implementing the repositories and returning a :class:`Ba
 in the entry-point group ``dcm_processor_service.backends``.
 """
 
-from dcm_processor_service.ports.imaging import (
-    DicomReader,
-    Engine,
-    FileFormats,
-    Glance,
-    NiftiConverter,
-    NiftiFiles,
-    NiftiVolume,
-    ObjectMaker,
-    Policy,
-    Sidecar,
-    VolumeReader,
-)
+from dcm_processor_service.ports.concurrency import Colour, Offload, in_thread, inline
+from dcm_processor_service.ports.imaging import DicomReader, FileFormats, NiftiConverter, ObjectMaker, VolumeReader
 from dcm_processor_service.ports.network import DicomSender, Sendable
 from dcm_processor_service.ports.stores import (
     ABSENT,
@@ -45,7 +34,6 @@ from dcm_processor_service.ports.stores import (
     WorkspaceRepository,
     require_scan,
 )
-from dcm_processor_service.ports.worlds import Colour, Offload, in_thread, inline
 
 __all__ = [
     "ABSENT",
@@ -58,27 +46,21 @@ __all__ = [
     "DicomReader",
     "DicomRepository",
     "DicomSender",
-    "Engine",
     "FileFormats",
     "FileRepository",
     "Found",
-    "Glance",
     "JobKey",
     "JobRepository",
     "NewFile",
     "NiftiConverter",
-    "NiftiFiles",
-    "NiftiVolume",
     "NormalValue",
     "ObjectMaker",
     "Offload",
     "PeerRepository",
     "PlatformDocuments",
-    "Policy",
     "Sendable",
     "Sentinel",
     "SessionRepository",
-    "Sidecar",
     "StoreLocation",
     "VolumeReader",
     "WorkspaceRepository",

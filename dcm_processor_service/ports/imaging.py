@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pydicom import Dataset
 
-    from dcm_processor_service.imaging.volume import Volume
+    from dcm_processor_service.imaging.volumes.volume import Volume
     from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.models.derived import Code, Problem, Recipe, StudyIdentity
+    from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, Policy, Sidecar
 
 __all__ = [
     "DicomReader",
-    "Engine",
     "FileFormats",
-    "Glance",
     "NiftiConverter",
-    "NiftiFiles",
-    "NiftiVolume",
     "ObjectMaker",
-    "Policy",
-    "Sidecar",
     "VolumeReader",
 ]
 
@@ -49,14 +43,6 @@ class FileFormats(Protocol):
         """
 
 
-class Glance(NamedTuple):
-    """What a quick look at a DICOM file tells."""
-
-    sop_instance_uid: str
-    belongs_to: Hashable
-    """The same for files of one series of one patient whose headers say so in the same words; nothing to show."""
-
-
 class DicomReader(Protocol):
     """Reads DICOM files; ordinary functions, which the facade offloads."""
 
@@ -75,47 +61,6 @@ class DicomReader(Protocol):
 
     def datasets(self, paths: Sequence[Path]) -> Iterator[Dataset]:
         """Reads whole files, one at a time."""
-
-
-@dataclass(frozen=True)
-class NiftiVolume:
-    """One image that a conversion wrote."""
-
-    path: Path
-    name: str
-    """What tells it apart from the others, such as ``echo-2``; empty when it is the only one."""
-
-    shape: tuple[int, ...]
-    """(i, j, k) or (i, j, k, t)."""
-
-    affine_ras: tuple[tuple[float, ...], ...]
-    """Four rows of four: (i, j, k, 1) to mm in RAS."""
-
-
-@dataclass(frozen=True)
-class NiftiFiles:
-    """What a conversion wrote."""
-
-    paths: tuple[Path, ...]
-    """The images, in stable order; the first is, or stands for, the destination that was asked for."""
-
-    engine: str
-    reason: str
-    sidecars: tuple[Path, ...] = ()
-    """What lies beside them: ``.json``, and for diffusion ``.bval`` and ``.bvec``."""
-
-    volumes: tuple[NiftiVolume, ...] = ()
-    report: SeriesReport | None = None
-
-
-Engine: TypeAlias = Literal["auto", "native", "dcm2niix", "dicom2nifti"]
-"""Who converts DICOM to NIfTI; ``auto`` chooses by what the series is, and says why."""
-
-Policy: TypeAlias = Literal["strict", "split", "largest", "resample"]
-"""What to do with a series that is not one clean volume: refuse it, give every part, the largest, or resample."""
-
-Sidecar: TypeAlias = Literal["bids", "simplified", "none"]
-"""The JSON beside a NIfTI file: BIDS names without patient attributes, the whole header, or nothing."""
 
 
 class NiftiConverter(Protocol):

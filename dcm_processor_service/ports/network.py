@@ -10,14 +10,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from dcm_processor_service.models import (
-        AcceptedContext,
-        EchoResult,
-        InstanceRecord,
-        Peer,
-        SendOptions,
-        SendReport,
-    )
+    from dcm_processor_service.models import AcceptedContext, EchoResult, InstanceRecord, Peer, SendOptions, SendReport
 
 __all__ = ["DicomSender", "Sendable"]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         Study,
         SubjectLevel,
     )
-    from dcm_processor_service.ports.worlds import Colour, Offload
+    from dcm_processor_service.ports.concurrency import Colour, Offload
 
 __all__ = [
     "ABSENT",

@@ -25,9 +25,9 @@ from dicom2nifti import dicom_series_to_nifti
 from rich.console import Console
 from rich.table import Table
 
-from dcm_processor_service.imaging.engines import AutoConverter
-from dcm_processor_service.imaging.inspect import inspect_series
-from dcm_processor_service.imaging.native import read_volume
+from dcm_processor_service.imaging.nifti.convert import AutoConverter
+from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.imaging.volumes.read import read_volume
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
@@ -119,10 +119,11 @@ def measure(source: Path, scratch: Path, rounds: int) -> dict[str, float]:
 _PEAK = """
 import re, sys
 from pathlib import Path
-from dcm_processor_service.imaging.native import read_volume
+from dcm_processor_service.imaging.volumes.read import read_volume
 paths = sorted(Path(sys.argv[1]).iterdir())
-from dcm_processor_service.imaging import interop, sidecar  # libraries, which writing would load
-from dcm_processor_service.imaging.inspect import inspect_series
+from dcm_processor_service.imaging.nifti import sidecar
+from dcm_processor_service.imaging.volumes import interop  # libraries, which writing would load
+from dcm_processor_service.imaging.series.inspection import inspect_series
 inspect_series(paths[:3])
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024

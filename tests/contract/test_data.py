@@ -14,12 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from dcm_processor_service import ABSENT
-from dcm_processor_service.errors import (
-    DataNotFoundError,
-    InvalidNameError,
-    StoredValueError,
-    UnsupportedValueError,
-)
+from dcm_processor_service.errors import DataNotFoundError, InvalidNameError, StoredValueError, UnsupportedValueError
 from tests.parameters import shown
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import pytest
 from dcm_processor_service import AsyncRuntimeContext, JobState, RuntimeContext
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.models import Job, Series
-from dcm_processor_service.runner import run_callback
+from dcm_processor_service.runtime.runner import run_callback
 from tests.contract.worlds import JOB_ID, SESSION_ID
 
 if TYPE_CHECKING:
     from dcm_processor_service import Container
-    from dcm_processor_service.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.callbacks import CallbackFunction
     from tests.contract.worlds import World
 
 OTHER_ID = "b1" * 12

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dcm_processor_service.errors import PeerNotFoundError, SendRejectedError
-from dcm_processor_service.fake_pacs import Faults
 from dcm_processor_service.models import Instance, Job, Outcome, Series
 from dcm_processor_service.testing import FakePacs, synthetic_series
+from dcm_processor_service.testing.fake_pacs import Faults
 from tests.contract.worlds import SESSION_ID
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from dcm_processor_service.session import AsyncSession
+    from dcm_processor_service.session.session import AsyncSession
     from tests.contract.worlds import World
 
 

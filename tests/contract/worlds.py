@@ -12,9 +12,9 @@ from bson import ObjectId
 from gridfs import GridFSBucket
 
 from dcm_processor_service import AsyncContainer, Container, opened
-from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.models import Job, JobState, Patient, Peer, Series, Study
-from dcm_processor_service.settings import RuntimeSettings
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models import Instance
     from dcm_processor_service.ports import Backend
-    from dcm_processor_service.session import AsyncSession
+    from dcm_processor_service.session.session import AsyncSession
 
 SESSION_ID = "5e55" + "0" * 20
 JOB_ID = "a0b0" + "0" * 20

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dcm_processor_service._blocking import iterate_inline, run_inline
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.scratch import Scratch, open_scratch
+from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
+from dcm_processor_service.session.scratch import Scratch, open_scratch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

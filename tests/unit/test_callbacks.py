@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import pytest
 from pydantic import BaseModel, Field
 
-from dcm_processor_service import (
-    AsyncRuntimeContext,
-    AsyncSession,
-    Job,
-    RuntimeContext,
-    RuntimeSettings,
-    Session,
-)
-from dcm_processor_service.callbacks import find_callback, inspect_callback, validated_params
+from dcm_processor_service import AsyncRuntimeContext, AsyncSession, Job, RuntimeContext, RuntimeSettings, Session
 from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError, ConfigurationError
+from dcm_processor_service.runtime.callbacks import find_callback, inspect_callback, validated_params
 
 if TYPE_CHECKING:
     from collections import OrderedDict

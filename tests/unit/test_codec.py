@@ -19,12 +19,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from dcm_processor_service.backends.sqlite.encoding import decode, encode
-from dcm_processor_service.codec import (
-    MAX_ARRAY_ITEMS,
-    MAX_VALUE_BYTES,
-    equal,
-    to_normal,
-)
+from dcm_processor_service.codec import MAX_ARRAY_ITEMS, MAX_VALUE_BYTES, equal, to_normal
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, ANY
 from tests.parameters import shown

@@ -12,17 +12,18 @@ import pytest
 from PIL import Image
 
 from dcm_processor_service import RuntimeContext  # noqa: TC001 annotations of callbacks are read when they run
-from dcm_processor_service.imaging.native import read_volume
-from dcm_processor_service.imaging.overlay import preview_results
-from dcm_processor_service.imaging.preview import preview_series, preview_volume
-from dcm_processor_service.imaging.volume import Volume
-from dcm_processor_service.local import Workspace
+from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
+from dcm_processor_service.imaging.pictures.results import preview_results
+from dcm_processor_service.imaging.pictures.series_sheet import preview_series
+from dcm_processor_service.imaging.volumes.read import read_volume
+from dcm_processor_service.imaging.volumes.volume import Volume
+from dcm_processor_service.local.workspace import Workspace
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dcm_processor_service.local import LocalRun
+    from dcm_processor_service.local.workspace import LocalRun
 
 
 @pytest.fixture

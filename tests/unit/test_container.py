@@ -13,11 +13,12 @@ from dependency_injector import providers
 
 from dcm_processor_service import AsyncContainer, AsyncSession, Container, RuntimeSettings, Session, opened
 from dcm_processor_service.backends.memory import MemoryStore
-from dcm_processor_service.container import backend_names
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models import Peer
-from dcm_processor_service.ports import NiftiFiles, in_thread, inline
-from dcm_processor_service.scratch import Scratch
+from dcm_processor_service.models.nifti import NiftiFiles
+from dcm_processor_service.ports import in_thread, inline
+from dcm_processor_service.runtime.container import backend_names
+from dcm_processor_service.session.scratch import Scratch
 from dcm_processor_service.testing import synthetic_series
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ def use_third_party(folder: Path) -> subprocess.CompletedProcess[str]:
         "import sys\n"
         f"sys.path.insert(0, {str(folder)!r})\n"
         "from dcm_processor_service import AsyncContainer, Container, RuntimeSettings, opened\n"
-        "from dcm_processor_service.container import backend_names\n"
+        "from dcm_processor_service.runtime.container import backend_names\n"
         "settings = RuntimeSettings.without_environment(db_provider='MyStore', db_url='where', db_name='which',\n"
         "    session_id='a' * 24, job_id='b' * 24)\n"
         "print('MyStore' in backend_names())\n"

@@ -20,7 +20,7 @@ from dcm_processor_service.errors import (
     StoredValueError,
     UnsupportedValueError,
 )
-from dcm_processor_service.files import sniff_content_type
+from dcm_processor_service.session.files import sniff_content_type
 from dcm_processor_service.testing import fake_context, synthetic_series
 from tests.parameters import shown
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcm_processor_service import Container
-    from dcm_processor_service.files import Files
     from dcm_processor_service.models import StoredFile
     from dcm_processor_service.ports import JobKey
+    from dcm_processor_service.session.files import Files
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
 from dcm_processor_service.testing import fake_context, synthetic_series
 
 if TYPE_CHECKING:
-    from dcm_processor_service.files import Files
+    from dcm_processor_service.session.files import Files
 
 
 class Finding(BaseModel):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.imaging.reader import PydicomReader
-from dcm_processor_service.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
+from dcm_processor_service.imaging.series.slice_order import PydicomReader
+from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
+from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.testing import synthetic_series
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.backends.memory import MemoryJobRepository, MemoryStore
 from dcm_processor_service.errors import AmbiguousJobError, JobNotFoundError, UpstreamFailedError
-from dcm_processor_service.jobs import AsyncCurrentJob, CurrentJob, resolve_job
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Series, Study
 from dcm_processor_service.ports import JobKey
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob, resolve_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

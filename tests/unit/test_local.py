@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dcm_processor_service import Container, Job, JobState, Peer, RuntimeContext, Series, opened
-from dcm_processor_service._blocking import run_inline
-from dcm_processor_service.cleanup import clean_up_session
 from dcm_processor_service.cli.network import parse_peer
 from dcm_processor_service.errors import ConfigurationError, UpstreamFailedError
-from dcm_processor_service.local import Workspace, counted, describe, sample_folder
+from dcm_processor_service.local.workspace import Workspace, counted, describe, sample_folder
 from dcm_processor_service.models import RemovedImages
 from dcm_processor_service.ports import JobKey, NewFile
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.session_lifecycle import clean_up_session
 from tests.unit.test_ingest import make_series, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dcm_processor_service.ingest import Filed
-    from dcm_processor_service.local import LocalRun
+    from dcm_processor_service.local.ingest import Filed
+    from dcm_processor_service.local.workspace import LocalRun
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dcm_processor_service import AsyncContainer, Container, opened
-from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.errors import InvalidSeriesError, StoredFileNotFoundError
-from dcm_processor_service.imaging.reader import PydicomReader
-from dcm_processor_service.ingest import catalogue_files, files_below
+from dcm_processor_service.imaging.series.slice_order import PydicomReader
+from dcm_processor_service.local.ingest import catalogue_files, files_below
 from dcm_processor_service.models import Job, Peer
-from dcm_processor_service.settings import RuntimeSettings
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.testing import FakePacs
 from tests.unit.test_ingest import make_series, save
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from dcm_processor_service.series import DicomSeries
-    from dcm_processor_service.session import Session
+    from dcm_processor_service.session.series import DicomSeries
+    from dcm_processor_service.session.session import Session
 
 SESSION_ID, JOB_ID = "5e" * 12, "1b" * 12
 NOWHERE = Peer(name="n", ae_title="N", host="127.0.0.1", port=1)

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from dcm_processor_service.context import AsyncRuntimeContext, RuntimeContext
-from dcm_processor_service.data import AsyncData, Data
-from dcm_processor_service.derive import AsyncDerive, Derive
-from dcm_processor_service.dicom import AsyncDicom, Dicom
-from dcm_processor_service.files import AsyncFiles, Files
-from dcm_processor_service.jobs import AsyncCurrentJob, CurrentJob
-from dcm_processor_service.peers import AsyncPeers, Peers
-from dcm_processor_service.series import AsyncDicomSeries, DicomSeries
-from dcm_processor_service.session import AsyncSession, Session
-from dcm_processor_service.settings import RuntimeSettings
+from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
+from dcm_processor_service.runtime.settings import RuntimeSettings
+from dcm_processor_service.session.data import AsyncData, Data
+from dcm_processor_service.session.derive import AsyncDerive, Derive
+from dcm_processor_service.session.dicom import AsyncDicom, Dicom
+from dcm_processor_service.session.files import AsyncFiles, Files
+from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
+from dcm_processor_service.session.peers import AsyncPeers, Peers
+from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
+from dcm_processor_service.session.session import AsyncSession, Session
 
 PAIRS: list[tuple[type, type, set[str]]] = [
     (AsyncData, Data, {"__getitem__", "__setitem__", "__delitem__", "__contains__", "__iter__"}),

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from dcm_processor_service import selection as select
 from dcm_processor_service.errors import UnsupportedValueError
-from dcm_processor_service.imaging.inspect import inspect_series
+from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.models import SeriesReport
-from dcm_processor_service.selection import SeriesRules, select_series
+from dcm_processor_service.session import selection as select
+from dcm_processor_service.session.selection import SeriesRules, select_series
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 

@@ -38,7 +38,7 @@ def test_the_fixture_is_there_without_an_import_and_loads_nothing_until_used(tmp
     test.write_text(
         "import sys\n"
         "def test_first():\n"
-        "    assert not {'pydicom', 'numpy', 'dcm_processor_service.testing'} & sys.modules.keys()\n"
+        "    assert not {'pydicom', 'numpy', 'dcm_processor_service.testing.contexts'} & sys.modules.keys()\n"
         "def test_second(fake_context):\n"
         "    fake_context().session.data['x'] = 1\n",
         encoding="utf-8",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dcm_processor_service import Container, Job, RuntimeSettings, opened
-from dcm_processor_service._blocking import run_inline
+from dcm_processor_service.ports.concurrency import run_inline
 from tests.command_line import Ran, run_here, run_process
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from pydicom.uid import EncapsulatedPDFStorage, ParametricMapStorage, SegmentationStorage
 
-from dcm_processor_service.local import sample_folder
+from dcm_processor_service.local.workspace import sample_folder
 from dcm_processor_service.testing import FakePacs, synthetic_series
 from tests.command_line import Ran, run_here, run_process
 

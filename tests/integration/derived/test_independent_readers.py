@@ -14,15 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydicom import dcmread
 
-from dcm_processor_service.imaging.derived import (
-    ImageOptions,
-    SourceSeries,
-    StudyIdentity,
-    derive_image,
-    nifti_to_dicom,
-    save,
-)
-from dcm_processor_service.imaging.native import read_volume
+from dcm_processor_service.derived import ImageOptions, SourceSeries, StudyIdentity, derive_image, nifti_to_dicom, save
+from dcm_processor_service.imaging.volumes.read import read_volume
 from tests.shared_data import shared_folder
 from tests.unit.derived.sources import make_recipe
 from tests.unit.derived.volumes import ORIENTATIONS, affines, same_place, turned
@@ -33,8 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dcm_processor_service.imaging.derived.image import DerivedImage
-    from dcm_processor_service.imaging.derived.modality import ImageKind
+    from dcm_processor_service.derived.attributes.modality import ImageKind
+    from dcm_processor_service.derived.objects.image import DerivedImage
 
 WHO = StudyIdentity(patient_id="P-1", study_instance_uid="1.2.3")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

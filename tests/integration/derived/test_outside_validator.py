@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from dcm_processor_service.imaging.derived import (
+from dcm_processor_service.derived import (
     Finding,
     ImageOptions,
     MapOptions,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from dcm_processor_service.imaging.derived.modality import ImageKind
+    from dcm_processor_service.derived.attributes.modality import ImageKind
 
 SHAPE = (16, 12, 5)
 WHOLE = np.arange(960, dtype=np.int16).reshape(SHAPE)

@@ -5,8 +5,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import PeerUnreachableError
-from dcm_processor_service.fake_pacs import FakePacs, Faults
 from dcm_processor_service.models import SendOptions
+from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
 
 
 def test_an_echo_tells_its_timing() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import ConfigurationError, SendRejectedError
-from dcm_processor_service.fake_pacs import FakePacs, Faults
 from dcm_processor_service.models import InstanceRecord, Outcome, SendOptions
+from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
 from tests.archives import free_port
 from tests.unit.dicom_network.instances import make_ct
 

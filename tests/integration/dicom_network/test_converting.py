@@ -18,8 +18,8 @@ from pydicom.uid import (
 )
 
 from dcm_processor_service.errors import SendRejectedError
-from dcm_processor_service.fake_pacs import FakePacs, Faults
 from dcm_processor_service.models import Outcome, SendOptions, SendReport
+from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:

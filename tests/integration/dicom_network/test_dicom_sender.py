@@ -9,7 +9,7 @@ from pydicom.data import get_testdata_file
 
 from dcm_processor_service.dicom_network import DicomSender
 from dcm_processor_service.errors import InvalidSeriesError, PeerUnreachableError
-from dcm_processor_service.fake_pacs import FakePacs, Faults
+from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
 from tests.archives import program
 from tests.unit.dicom_network.instances import make_ct, write_dicomdir, write_series
 

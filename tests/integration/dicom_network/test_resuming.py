@@ -9,8 +9,8 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
-from dcm_processor_service.fake_pacs import FakePacs, Faults
 from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendReport
+from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
 from tests.unit.dicom_network.instances import write_series
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from pynetdicom import _config
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import PeerUnreachableError, SendRejectedError
-from dcm_processor_service.fake_pacs import FakePacs, Faults
 from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendOptions, SendReport
+from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
 from tests.unit.dicom_network.instances import make_ct, write_series
 
 if TYPE_CHECKING:

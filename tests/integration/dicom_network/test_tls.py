@@ -6,15 +6,15 @@ import pytest
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError
-from dcm_processor_service.fake_pacs import FakePacs
 from dcm_processor_service.models import Peer, SendOptions
+from dcm_processor_service.testing.fake_pacs import FakePacs
 from tests.archives import make_authority
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dcm_processor_service.fake_certificates import Certificate, FakeAuthority
+    from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
 
 ONCE = SendOptions(attempts=1, acse_timeout_s=2)
 
@@ -155,7 +155,7 @@ def test_usable_files_pass(authority: FakeAuthority, certificate: Certificate) -
 def test_nothing_older_than_tls_1_2_is_spoken(authority: FakeAuthority) -> None:
     import ssl
 
-    from dcm_processor_service.dicom_network.tls import client_context
+    from dcm_processor_service.dicom_network.dimse.tls import client_context
 
     peer = Peer(name="PACS", ae_title="PACS", host="127.0.0.1", port=104, tls=True, ca_file=authority.ca_file)
     context = client_context(peer)

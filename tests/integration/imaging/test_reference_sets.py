@@ -12,13 +12,13 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 its own documentation's name for it
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.imaging.attributes import ScannedHeader
-from dcm_processor_service.imaging.engines import AutoConverter
-from dcm_processor_service.imaging.frames import frames_of
-from dcm_processor_service.imaging.inspect import inspect_series
-from dcm_processor_service.imaging.native import read_volumes
-from dcm_processor_service.imaging.reading import read_instance
-from dcm_processor_service.imaging.scan import scan_instance
+from dcm_processor_service.imaging.frames.frame import frames_of
+from dcm_processor_service.imaging.headers.fast_scan import scan_instance
+from dcm_processor_service.imaging.headers.instance_file import read_instance
+from dcm_processor_service.imaging.headers.values import ScannedHeader
+from dcm_processor_service.imaging.nifti.convert import AutoConverter
+from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.imaging.volumes.read import read_volumes
 from dcm_processor_service.models import SeriesKind
 from tests.shared_data import shared_folder
 

@@ -17,8 +17,8 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from dcm_processor_service.errors import UnsupportedValueError
-from dcm_processor_service.imaging.native import read_volume
-from dcm_processor_service.imaging.volume import SliceSource, Volume
+from dcm_processor_service.imaging.volumes.read import read_volume
+from dcm_processor_service.imaging.volumes.volume import SliceSource, Volume
 from tests.shared_data import shared_folder
 from tests.unit.imaging.synthetic import Recipe, rotated, single_frame
 

@@ -13,9 +13,9 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
-from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.backends.mongo import asynchronous, blocking
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
+from dcm_processor_service.ports.concurrency import run_inline
 from tests.mongod import remove_database
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.ports import NewFile
+from dcm_processor_service.ports.concurrency import run_inline
 
 if TYPE_CHECKING:
     from tests.integration.mongo.conftest import Store
@@ -22,7 +22,7 @@ OLD, NEW = b"o" * (3 * MIB), b"n" * (10 * MIB)
 WRITER = """
 import io, sys
 from pymongo.monitoring import CommandListener
-from dcm_processor_service._blocking import run_inline
+from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.backends.mongo.blocking import open_with_options
 from dcm_processor_service.ports import JobKey, NewFile, StoreLocation, inline
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from bson import Binary, Decimal128, Int64, ObjectId, Regex
 
-from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.codec import equal
 from dcm_processor_service.errors import StoredValueError, StoreError, UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, Found, JobKey
+from dcm_processor_service.ports.concurrency import run_inline
 from tests.parameters import shown
 
 if TYPE_CHECKING:

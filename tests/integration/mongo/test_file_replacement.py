@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from bson import ObjectId
 
-from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
 from dcm_processor_service.ports import NewFile
+from dcm_processor_service.ports.concurrency import run_inline
 from tests.integration.mongo.uploads import MIB, NEW, file_ids, put, read, upload_as_the_predecessor
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ import pytest
 from bson import ObjectId, json_util
 from pydicom import dcmread
 
-from dcm_processor_service.container import Container, opened
-from dcm_processor_service.settings import RuntimeSettings
+from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.settings import RuntimeSettings
 from tests.integration.platform.application import DEVICE, Application, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dcm_processor_service.session import Session
+    from dcm_processor_service.session.session import Session
 
     MakeApplication = Callable[[Path], Application]
 

@@ -14,7 +14,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian, JPEG2000Lossless
 
-from dcm_processor_service.fake_certificates import FakeAuthority
+from dcm_processor_service.testing.fake_certificates import FakeAuthority
 from tests.integration.platform.application import DEVICE, Application, free_port
 from tests.integration.platform.archive import Archive, listening_archive
 from tests.integration.platform.services.function_api import module as service

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dcm_processor_service._blocking import run_inline
-from dcm_processor_service.container import Container, opened
 from dcm_processor_service.models import Job, Patient
-from dcm_processor_service.settings import RuntimeSettings
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.testing import FakePacs
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from gridfs import GridFSBucket
 
 from dcm_processor_service.backends.mongo.documents import data_query, files_query
 from dcm_processor_service.backends.mongo.job_documents import jobs_query
-from dcm_processor_service.cleanup import clean_up_session, prepare_session
 from dcm_processor_service.models import CleanupPolicy, CleanupReport, RemovedImages
 from dcm_processor_service.ports import JobKey
+from dcm_processor_service.runtime.session_lifecycle import clean_up_session, prepare_session
 
 if TYPE_CHECKING:
     from pymongo.database import Database

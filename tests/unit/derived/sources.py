@@ -11,7 +11,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage
 
-from dcm_processor_service.imaging.derived.source import SourceSeries
+from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.models.derived import Producer, Recipe
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from dcm_processor_service.errors import DerivedObjectError
-from dcm_processor_service.imaging.derived import (
+from dcm_processor_service.derived import (
     ImageOptions,
     MapOptions,
     StudyIdentity,
@@ -20,6 +19,7 @@ from dcm_processor_service.imaging.derived import (
     segmentation,
     voxels_of,
 )
+from dcm_processor_service.errors import DerivedObjectError
 from tests.unit.derived.sources import PLAIN, make_recipe, make_source
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
+from dcm_processor_service.derived.attributes.identity import age_string, copy_attributes, write_identity
+from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
-from dcm_processor_service.imaging.derived.identity import age_string, copy_attributes, write_identity
-from dcm_processor_service.imaging.derived.source import SourceSeries
 from dcm_processor_service.models.derived import StudyIdentity
 from tests.unit.derived.sources import make_headers, stored
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
+from dcm_processor_service.derived.objects.image import ImageOptions, derive_image
+from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
-from dcm_processor_service.imaging.derived.image import ImageOptions, derive_image
-from dcm_processor_service.imaging.derived.source import SourceSeries
 from dcm_processor_service.models.derived import Code, Producer, Recipe, StudyIdentity
 from tests.unit.derived.sources import PLAIN, make_headers, make_recipe, make_source, stored
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcm_processor_service.errors import ConfigurationError, DerivedObjectError
-from dcm_processor_service.imaging.derived import (
+from dcm_processor_service.derived import (
     Code,
     DocumentOptions,
     Finding,
@@ -21,14 +20,15 @@ from dcm_processor_service.imaging.derived import (
     StudyIdentity,
     capture_pages,
     encapsulated_pdf,
-    highdicom_bridge,
     measurement_report,
     parametric_map,
     segmentation,
     text_report,
     validate,
 )
-from dcm_processor_service.imaging.derived.highdicom_bridge import released
+from dcm_processor_service.derived.objects import highdicom_bridge
+from dcm_processor_service.derived.objects.highdicom_bridge import released
+from dcm_processor_service.errors import ConfigurationError, DerivedObjectError
 from tests.unit.derived.sources import PLAIN, make_recipe, make_source, stored
 from tests.unit.derived.test_source import enhanced
 
@@ -110,7 +110,7 @@ def test_a_mask_on_its_own_grid_says_where_it_is() -> None:
 
 
 def test_an_enhanced_source_is_segmented_frame_by_frame() -> None:
-    from dcm_processor_service.imaging.derived import SourceSeries
+    from dcm_processor_service.derived import SourceSeries
 
     source = SourceSeries.from_headers([enhanced(volumes=1)])
     made = segmentation({"liver": MASK}, source, make_recipe())

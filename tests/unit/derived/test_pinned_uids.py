@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from dcm_processor_service.derive import AsyncDerive, Derive
-from dcm_processor_service.imaging.derived import Segment, StudyIdentity, keyed_uid
-from dcm_processor_service.imaging.derived.uids import UidPlan
+from dcm_processor_service.derived import Segment, StudyIdentity, keyed_uid
+from dcm_processor_service.derived.attributes.uids import UidPlan
 from dcm_processor_service.models.derived import Producer, Recipe
+from dcm_processor_service.session.derive import AsyncDerive, Derive
 from dcm_processor_service.testing import fake_context
 from tests.unit.derived.sources import make_headers
 

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dcm_processor_service.derived.attributes.pixels import ds, store_values
 from dcm_processor_service.errors import DerivedObjectError
-from dcm_processor_service.imaging.derived.pixels import ds, store_values
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=4, max_side=3)
 FLOATS = hnp.arrays(np.float64, SHAPES, elements=st.floats(-1e12, 1e12))

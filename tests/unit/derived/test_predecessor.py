@@ -12,8 +12,8 @@ from pydicom import Dataset, FileDataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, SecondaryCaptureImageStorage
 
+from dcm_processor_service.derived import make_pdf_dicom, make_series_dicom, nifti_to_dicom
 from dcm_processor_service.errors import DerivedObjectError
-from dcm_processor_service.imaging.derived import make_pdf_dicom, make_series_dicom, nifti_to_dicom
 from tests.unit.derived.sources import assemble, make_headers, stored
 
 PDF = b"%PDF-1.4 odd length"

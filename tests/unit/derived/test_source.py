@@ -7,9 +7,9 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage
 
+from dcm_processor_service.derived.objects.image import derive_image
+from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
-from dcm_processor_service.imaging.derived.image import derive_image
-from dcm_processor_service.imaging.derived.source import SourceSeries
 from tests.unit.derived.sources import PLAIN, make_headers, make_recipe, make_source
 
 

@@ -10,8 +10,8 @@ from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
+from dcm_processor_service.derived import derive_image, encapsulated_pdf, save, validate
 from dcm_processor_service.errors import DerivedObjectError
-from dcm_processor_service.imaging.derived import derive_image, encapsulated_pdf, save, validate
 from tests.unit.derived.sources import make_recipe, make_source
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from io import BytesIO
 import pytest
 from pydicom.filereader import read_dataset
 
-from dcm_processor_service.dicom_network import command_set
+from dcm_processor_service.dicom_network.dimse import command_set
 
 
 def test_a_store_request_reads_back_with_pydicom() -> None:

@@ -17,7 +17,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dcm_processor_service.dicom_network.negotiation import Agreement, ProposedContext
+from dcm_processor_service.dicom_network.dimse.negotiation import Agreement, ProposedContext
 from dcm_processor_service.dicom_network.planning import Choice, Kind, Refusal, choose, plan
 
 CT, MR = str(CTImageStorage), str(MRImageStorage)

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import pytest
 
-from dcm_processor_service.dicom_network.stow import Part, RequestBody, read_answer
+from dcm_processor_service.dicom_network.dicomweb.stow_messages import Part, RequestBody, read_answer
 
 
 def test_the_body_is_multipart_of_the_length_that_it_says_and_can_be_read_again() -> None:

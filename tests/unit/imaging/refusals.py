@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.imaging.native import read_volumes
+from dcm_processor_service.imaging.volumes.read import read_volumes
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from pydicom import dcmread
 from pydicom.uid import UID
 
 from dcm_processor_service.errors import DicomError, InvalidSeriesError, UnsupportedTransferSyntaxError
-from dcm_processor_service.imaging.inspect import inspect_series
-from dcm_processor_service.imaging.native import read_volume, read_volumes
+from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
 from dcm_processor_service.models import SeriesKind
 from tests.unit.imaging.refusals import packaged, refused
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame

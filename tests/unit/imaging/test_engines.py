@@ -21,7 +21,7 @@ from dcm_processor_service.errors import (
     UnsupportedTransferSyntaxError,
     UnsupportedValueError,
 )
-from dcm_processor_service.imaging.engines import AutoConverter
+from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
 
 RECIPE = Recipe(columns=12, rows=10, slices=6, signed=True, bits_stored=12, rescale=("1", "-1024"))

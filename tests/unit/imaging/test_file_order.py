@@ -12,8 +12,8 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
-from dcm_processor_service.imaging.inspect import inspect_series
-from dcm_processor_service.imaging.native import read_volumes
+from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.imaging.volumes.read import read_volumes
 from tests.unit.imaging.refusals import change, together
 from tests.unit.imaging.synthetic import Recipe, single_frame
 

@@ -9,7 +9,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
-from dcm_processor_service.imaging.native import read_volume
+from dcm_processor_service.imaging.volumes.read import read_volume
 from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, new_instance, save
 

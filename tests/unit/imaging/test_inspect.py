@@ -11,8 +11,8 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.imaging.inspect import inspect_series
-from dcm_processor_service.imaging.native import read_volume, read_volumes
+from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
 from dcm_processor_service.models import SeriesKind, SeriesReport
 from tests.unit.imaging.refusals import change, in_slice_order, refused, together
 from tests.unit.imaging.synthetic import Recipe, rotated, single_frame

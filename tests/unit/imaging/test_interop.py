@@ -11,9 +11,9 @@ import SimpleITK as sitk  # noqa: N813 its own documentation's name for it
 from pydicom import dcmread
 
 from dcm_processor_service.errors import ConfigurationError, UnsupportedValueError
-from dcm_processor_service.imaging.extras import load_extra
-from dcm_processor_service.imaging.native import read_volume
-from dcm_processor_service.imaging.volume import SliceSource, Volume
+from dcm_processor_service.imaging.capabilities import load_extra
+from dcm_processor_service.imaging.volumes.read import read_volume
+from dcm_processor_service.imaging.volumes.volume import SliceSource, Volume
 from tests.unit.imaging.synthetic import Recipe, all_orientations, rotated, single_frame
 
 if TYPE_CHECKING:

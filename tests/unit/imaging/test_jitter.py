@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dcm_processor_service.imaging.geometry import cluster_positions
-from dcm_processor_service.imaging.native import read_volume, read_volumes
+from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
 from tests.unit.imaging.refusals import change, refused
 from tests.unit.imaging.synthetic import Recipe, rotated, single_frame
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dcm_processor_service.imaging.attributes import ScannedHeader
-from dcm_processor_service.imaging.scan import SeriesMemory, scan_instance
+from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_instance
+from dcm_processor_service.imaging.headers.values import ScannedHeader
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dcm_processor_service.imaging.reading import InstanceFile
+    from dcm_processor_service.imaging.headers.instance_file import InstanceFile
 
 
 def told(instance: InstanceFile) -> tuple[Any, ...]:

@@ -16,9 +16,9 @@ from pydicom.uid import (
 )
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.imaging.engines import AutoConverter
-from dcm_processor_service.imaging.inspect import inspect_series
-from dcm_processor_service.imaging.native import read_volume
+from dcm_processor_service.imaging.nifti.convert import AutoConverter
+from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.imaging.volumes.read import read_volume
 from tests.unit.imaging.refusals import change, in_slice_order, packaged, refused
 from tests.unit.imaging.synthetic import Recipe, single_frame
 

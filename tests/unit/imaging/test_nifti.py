@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 
 from dcm_processor_service.errors import InvalidNameError, InvalidSeriesError
-from dcm_processor_service.imaging.nifti import Dicom2NiftiConverter
+from dcm_processor_service.imaging.nifti.engine_dicom2nifti import Dicom2NiftiConverter
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedValueError
-from dcm_processor_service.imaging.engines import AutoConverter
-from dcm_processor_service.imaging.inspect import inspect_series
-from dcm_processor_service.imaging.native import read_volume, read_volumes
-from dcm_processor_service.imaging.volume import Volume
+from dcm_processor_service.imaging.nifti.convert import AutoConverter
+from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
+from dcm_processor_service.imaging.volumes.volume import Volume
 from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
 

@@ -10,8 +10,9 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedValueError
-from dcm_processor_service.imaging.preview import preview_series, preview_volume
-from dcm_processor_service.imaging.volume import DisplayWindow, SliceSource, Volume
+from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
+from dcm_processor_service.imaging.pictures.series_sheet import preview_series
+from dcm_processor_service.imaging.volumes.volume import DisplayWindow, SliceSource, Volume
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 WINDOW = DisplayWindow(50, 100)

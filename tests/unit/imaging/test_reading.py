@@ -13,8 +13,8 @@ from pydicom.data import get_testdata_file
 from pydicom.dataelem import RawDataElement
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.imaging.reader import PydicomReader
-from dcm_processor_service.imaging.reading import contained, read_header, read_instance
+from dcm_processor_service.imaging.headers.instance_file import contained, read_header, read_instance
+from dcm_processor_service.imaging.series.slice_order import PydicomReader
 from tests.unit.imaging.synthetic import Recipe, multi_frame, rotated, single_frame
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dcm_processor_service.imaging.attributes import ScannedHeader, number, numbers, text
-from dcm_processor_service.imaging.reading import read_instance
-from dcm_processor_service.imaging.scan import SCANNED_KEYWORDS, SeriesMemory, scan_instance
+from dcm_processor_service.imaging.headers.fast_scan import SCANNED_KEYWORDS, SeriesMemory, scan_instance
+from dcm_processor_service.imaging.headers.instance_file import read_instance
+from dcm_processor_service.imaging.headers.values import ScannedHeader, number, numbers, text
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:

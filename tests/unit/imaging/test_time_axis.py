@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from dcm_processor_service.imaging.native import read_volume, read_volumes
+from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
 from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
 

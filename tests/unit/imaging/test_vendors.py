@@ -9,8 +9,8 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
-from dcm_processor_service.imaging.inspect import inspect_series
-from dcm_processor_service.imaging.native import read_volume, read_volumes
+from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
 from dcm_processor_service.models import SeriesKind
 from tests.unit.imaging.refusals import change, refused
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
@@ -18,7 +18,7 @@ from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dcm_processor_service.imaging.volume import Volume
+    from dcm_processor_service.imaging.volumes.volume import Volume
 
 MR = Recipe(modality="MR", bits_stored=12, signed=False)
 PHILIPS = "Philips MR Imaging DD 001"

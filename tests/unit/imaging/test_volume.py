@@ -10,9 +10,9 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 
 from dcm_processor_service.errors import InvalidNameError, InvalidSeriesError, UnsupportedValueError
-from dcm_processor_service.imaging.native import read_volume
-from dcm_processor_service.imaging.sidecar import bids_metadata, get_simplified_json
-from dcm_processor_service.imaging.volume import DisplayWindow, SliceSource, Volume
+from dcm_processor_service.imaging.nifti.sidecar import bids_metadata, get_simplified_json
+from dcm_processor_service.imaging.volumes.read import read_volume
+from dcm_processor_service.imaging.volumes.volume import DisplayWindow, SliceSource, Volume
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:

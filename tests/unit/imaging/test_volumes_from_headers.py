@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dcm_processor_service.imaging.native import read_volume
+from dcm_processor_service.imaging.volumes.read import read_volume
 from tests.unit.imaging.synthetic import Recipe, all_orientations, multi_frame, rotated, single_frame
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

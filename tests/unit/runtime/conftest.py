@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dcm_processor_service.backends.memory import MemoryStore
-from dcm_processor_service.container import Container, opened
 from dcm_processor_service.models import Job, Peer
-from dcm_processor_service.own_session import serving
-from dcm_processor_service.settings import RuntimeSettings
+from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.own_session import serving
+from dcm_processor_service.runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

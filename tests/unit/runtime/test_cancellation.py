@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from dcm_processor_service import AsyncRuntimeContext, Container, RuntimeContext, RuntimeSettings
-from dcm_processor_service.cancellation import EXIT_CANCELLED, Cancellation, cancelled_by_sigterm
 from dcm_processor_service.errors import CallbackFailedError, ConfigurationError
 from dcm_processor_service.models import Outcome, SendOptions
-from dcm_processor_service.runner import run_callback
+from dcm_processor_service.runtime.cancellation import EXIT_CANCELLED, Cancellation, cancelled_by_sigterm
+from dcm_processor_service.runtime.runner import run_callback
+from dcm_processor_service.runtime.worker import entrypoint
 from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
-from dcm_processor_service.worker import entrypoint
 
 SETTINGS = RuntimeSettings.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24)
 ARGUMENTS = {"session_id": "5" * 24, "job_id": "1" * 24, "db_provider": "memory"}

@@ -7,9 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.backends.memory import MemoryStore
-from dcm_processor_service.cleanup import clean_up_session, prepare_session
 from dcm_processor_service.errors import SessionNotFoundError
 from dcm_processor_service.models import (
     CleanupPolicy,
@@ -23,6 +21,8 @@ from dcm_processor_service.models import (
     Study,
 )
 from dcm_processor_service.ports import JobKey
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.session_lifecycle import clean_up_session, prepare_session
 
 NOW = datetime(2024, 2, 29, 12, 0, 0, tzinfo=timezone.utc)
 OWN, OTHER, PATIENT = "5e" * 12, "6f" * 12, "70" * 12

@@ -16,16 +16,16 @@ import dcm_processor_service as sdk
 from dcm_processor_service.backends.memory import MemoryDicomRepository
 from dcm_processor_service.errors import NiftiConversionError, StoredFileNotFoundError
 from dcm_processor_service.models import Instance
-from dcm_processor_service.own_session import serving
+from dcm_processor_service.runtime.own_session import serving
 from dcm_processor_service.testing import fake_context, synthetic_series
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
-    from dcm_processor_service.container import Container
     from dcm_processor_service.models import Series
-    from dcm_processor_service.ports import Engine, NiftiFiles
+    from dcm_processor_service.models.nifti import Engine, NiftiFiles
+    from dcm_processor_service.runtime.container import Container
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcm_processor_service.backends.memory import MemoryStore
-    from dcm_processor_service.container import Container
+    from dcm_processor_service.runtime.container import Container
 
 SESSION_ID, JOB_ID, OTHER_ID, PEER_ID = "5e" * 12, "1b" * 12, "2c" * 12, "9e" * 12
 OTHER = JobKey(SESSION_ID, OTHER_ID)
@@ -295,7 +295,7 @@ def test_outside_of_a_job_every_function_says_what_is_missing() -> None:
         sdk.get_peer,
         lambda: sdk.get_series_dicom("0" * 24),
     ]
-    from dcm_processor_service.own_session import close_own_container
+    from dcm_processor_service.runtime.own_session import close_own_container
 
     for call in calls:
         with pytest.raises(ConfigurationError, match="DCM-PROCESSOR-SERVICE-JOB-ID is not set"):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dcm_processor_service import run_post_services, run_pre_services
-from dcm_processor_service._blocking import run_inline
-from dcm_processor_service.container import Container, opened
 from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError, SessionNotFoundError
 from dcm_processor_service.models import Job
-from dcm_processor_service.settings import RuntimeSettings
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dcm_processor_service.logs import JobLog, job_logging, log_fields
 from dcm_processor_service.models import Patient
-from dcm_processor_service.scrubbing import Scrubber
-from dcm_processor_service.settings import RuntimeSettings
+from dcm_processor_service.runtime.logs import JobLog, job_logging, log_fields
+from dcm_processor_service.runtime.scrubbing import Scrubber
+from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.testing import fake_context
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import threading
 
 import pytest
 
-from dcm_processor_service.container import Container, opened
 from dcm_processor_service.db_manager import get_session_data, set_session_data
-from dcm_processor_service.own_session import close_own_container, own_container, own_session, serving
-from dcm_processor_service.settings import RuntimeSettings
+from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.own_session import close_own_container, own_container, own_session, serving
+from dcm_processor_service.runtime.settings import RuntimeSettings
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def test_while_a_runner_has_a_callback_in_hand_it_is_the_runners(environment: No
 def test_a_forked_child_makes_its_own() -> None:
     script = """
 import os, sys
-from dcm_processor_service.container import Container, opened
-from dcm_processor_service.own_session import own_container, own_session, serving
+from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.own_session import own_container, own_session, serving
 own = own_container()
 with opened(Container()) as served, serving(served):
     child = os.fork()
@@ -92,7 +92,7 @@ with opened(Container()) as served, serving(served):
 
 def test_it_is_closed_when_the_process_ends() -> None:
     script = """
-from dcm_processor_service.own_session import own_container
+from dcm_processor_service.runtime.own_session import own_container
 def resource():
     yield object()
     print("closed")

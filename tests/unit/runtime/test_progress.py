@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from dcm_processor_service import AsyncRuntimeContext, Container, RuntimeContext, RuntimeSettings
-from dcm_processor_service._blocking import run_inline
 from dcm_processor_service.errors import StoreUnavailableError, UnsupportedValueError
 from dcm_processor_service.models import Patient
 from dcm_processor_service.ports import JobKey
-from dcm_processor_service.progress import AsyncProgress, Progress
-from dcm_processor_service.runner import run_callback
-from dcm_processor_service.scrubbing import Scrubber
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.progress import AsyncProgress, Progress
+from dcm_processor_service.runtime.runner import run_callback
+from dcm_processor_service.runtime.scrubbing import Scrubber
 from dcm_processor_service.testing import fake_async_context, fake_context
 
 if TYPE_CHECKING:

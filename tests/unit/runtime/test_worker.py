@@ -20,7 +20,6 @@ from bson import Int64, ObjectId, json_util
 from pydantic import BaseModel
 
 from dcm_processor_service import AsyncRuntimeContext, JobEvent, JobState, Patient, RuntimeContext, Series
-from dcm_processor_service.callbacks import inspect_callback
 from dcm_processor_service.db_manager import get_session_data, set_session_data
 from dcm_processor_service.errors import (
     CallbackFailedError,
@@ -29,9 +28,10 @@ from dcm_processor_service.errors import (
     StoredValueError,
     UnsupportedValueError,
 )
-from dcm_processor_service.own_session import close_own_container
-from dcm_processor_service.runner import run_callback
-from dcm_processor_service.worker import RESULT_BYTES, entrypoint
+from dcm_processor_service.runtime.callbacks import inspect_callback
+from dcm_processor_service.runtime.own_session import close_own_container
+from dcm_processor_service.runtime.runner import run_callback
+from dcm_processor_service.runtime.worker import RESULT_BYTES, entrypoint
 from tests.parameters import shown
 
 SESSION_ID, JOB_ID, SERIES_ID, PEER_ID = "5e" * 12, "1b" * 12, "5a" * 12, "9e" * 12
@@ -359,7 +359,7 @@ def test_an_entry_is_called_as_its_callback_and_can_be_run_as_one(tmp_path: Path
         inspect.Parameter.VAR_KEYWORD,
     ]
     assert inspect_callback(entry) == inspect_callback(measure)
-    from dcm_processor_service.settings import RuntimeSettings
+    from dcm_processor_service.runtime.settings import RuntimeSettings
 
     settings = RuntimeSettings.without_environment(
         db_provider="memory", session_id=SESSION_ID, job_id=JOB_ID, job_name="local"

@@ -1,0 +1,124 @@
+"""DICOM objects made from results: images, segmentations, parametric maps, reports, documents.
+
+Each maker takes the result, the source, and a :class:`~dcm_processor_service.models.derived.Recipe`, and gives pydicom
+datasets that :func:`save` writes and any sender sends. Names are loaded when they are used (PEP 562).
+
+==========================  ==========================================================================
+:func:`derive_image`        an array as CT, MR, PET or Secondary Capture images
+:func:`capture_pages`       pictures without a place in the patient
+:func:`segmentation`        masks as SEG                                   (extra ``highdicom``)
+:func:`parametric_map`      floating-point values as a parametric map      (extra ``highdicom``)
+:func:`measurement_report`  measurements as a TID 1500 structured report   (extra ``highdicom``)
+:func:`text_report`         words as a Basic Text structured report
+:func:`encapsulated_pdf`    a PDF
+:func:`validate`            what the standard asks for and an object lacks
+:func:`save`                files, each whole or absent
+==========================  ==========================================================================
+
+RTSTRUCT is left out: it needs contours, and no library for them is kept well enough to lean on. SEG says the same
+voxel by voxel.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dcm_processor_service.derived.attributes.uids import keyed_uid
+    from dcm_processor_service.derived.function_api import make_pdf_dicom, make_series_dicom, nifti_to_dicom
+    from dcm_processor_service.derived.inputs import Voxels, source_of, voxels_of
+    from dcm_processor_service.derived.objects.encapsulated_pdf import DocumentOptions, encapsulated_pdf
+    from dcm_processor_service.derived.objects.image import DerivedImage, ImageOptions, derive_image
+    from dcm_processor_service.derived.objects.measurement_report import Finding, measurement_report
+    from dcm_processor_service.derived.objects.pages import Picture, capture_pages
+    from dcm_processor_service.derived.objects.parametric_map import MapOptions, parametric_map
+    from dcm_processor_service.derived.objects.segmentation import Segment, SegmentationOptions, masks_of, segmentation
+    from dcm_processor_service.derived.objects.text_report import text_report
+    from dcm_processor_service.derived.saving import save
+    from dcm_processor_service.derived.source import Source, SourceSeries
+    from dcm_processor_service.derived.validation import validate
+    from dcm_processor_service.models.derived import Code, Problem, Producer, Recipe, StudyIdentity, ValueMapping
+
+__all__ = [
+    "Code",
+    "DerivedImage",
+    "DocumentOptions",
+    "Finding",
+    "ImageOptions",
+    "MapOptions",
+    "Picture",
+    "Problem",
+    "Producer",
+    "Recipe",
+    "Segment",
+    "SegmentationOptions",
+    "Source",
+    "SourceSeries",
+    "StudyIdentity",
+    "ValueMapping",
+    "Voxels",
+    "capture_pages",
+    "derive_image",
+    "encapsulated_pdf",
+    "keyed_uid",
+    "make_pdf_dicom",
+    "make_series_dicom",
+    "masks_of",
+    "measurement_report",
+    "nifti_to_dicom",
+    "parametric_map",
+    "save",
+    "segmentation",
+    "source_of",
+    "text_report",
+    "validate",
+    "voxels_of",
+]
+
+_MODELS = "dcm_processor_service.models.derived"
+_HOME = {
+    "Code": _MODELS,
+    "DerivedImage": f"{__name__}.objects.image",
+    "DocumentOptions": f"{__name__}.objects.encapsulated_pdf",
+    "Finding": f"{__name__}.objects.measurement_report",
+    "ImageOptions": f"{__name__}.objects.image",
+    "MapOptions": f"{__name__}.objects.parametric_map",
+    "Picture": f"{__name__}.objects.pages",
+    "Problem": _MODELS,
+    "Producer": _MODELS,
+    "Recipe": _MODELS,
+    "Segment": f"{__name__}.objects.segmentation",
+    "SegmentationOptions": f"{__name__}.objects.segmentation",
+    "Source": f"{__name__}.source",
+    "SourceSeries": f"{__name__}.source",
+    "StudyIdentity": _MODELS,
+    "ValueMapping": _MODELS,
+    "Voxels": f"{__name__}.inputs",
+    "capture_pages": f"{__name__}.objects.pages",
+    "derive_image": f"{__name__}.objects.image",
+    "encapsulated_pdf": f"{__name__}.objects.encapsulated_pdf",
+    "keyed_uid": f"{__name__}.attributes.uids",
+    "make_pdf_dicom": f"{__name__}.function_api",
+    "make_series_dicom": f"{__name__}.function_api",
+    "masks_of": f"{__name__}.objects.segmentation",
+    "measurement_report": f"{__name__}.objects.measurement_report",
+    "nifti_to_dicom": f"{__name__}.function_api",
+    "parametric_map": f"{__name__}.objects.parametric_map",
+    "save": f"{__name__}.saving",
+    "segmentation": f"{__name__}.objects.segmentation",
+    "text_report": f"{__name__}.objects.text_report",
+    "source_of": f"{__name__}.inputs",
+    "validate": f"{__name__}.validation",
+    "voxels_of": f"{__name__}.inputs",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""What derived objects are made of: identity, references, codes, pixels, UIDs."""

@@ -1,0 +1,188 @@
+"""What every derived object has, whatever it shows: identity, series, equipment, derivation, references, dates, UIDs.
+
+PS3.3, sections C.7.1.1 (patient), C.7.2.1 (study), C.7.3.1 (series), C.7.5.1 (equipment), C.12.1 (SOP common),
+C.12.2 (common instance reference). The equipment of a derived object is the service that made it; the scanner stays
+visible as contributing equipment. Acquisition attributes and private groups are never copied along.
+"""
+
+from __future__ import annotations
+
+import zlib
+from copy import copy
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pydicom import Dataset, FileDataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from dcm_processor_service.derived.attributes.codes import code_item, find_code
+from dcm_processor_service.derived.attributes.identity import copy_attributes, write_identity
+from dcm_processor_service.derived.attributes.uids import UidPlan, keyed_uid
+from dcm_processor_service.derived.source import Source, SourceSeries
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.headers.values import integer, items, text
+from dcm_processor_service.models.derived import Code
+
+if TYPE_CHECKING:
+    from pydicom.dataelem import DataElement
+
+    from dcm_processor_service.models.derived import Recipe
+
+__all__ = ["IMPLEMENTATION_CLASS_UID", "IMPLEMENTATION_VERSION_NAME", "Composite"]
+
+IMPLEMENTATION_CLASS_UID = keyed_uid("implementation class", "dcm-processor-service")
+IMPLEMENTATION_VERSION_NAME = "DCMPROCSERVICE"
+
+_LO, _ST = 64, 1024
+_LARGEST_BASE = 2_000_000
+_ACQUISITION = Code("109101", "DCM", "Acquisition Equipment")
+_PROCESSING = Code("109102", "DCM", "Processing Equipment")
+_EQUIPMENT = ("Manufacturer", "InstitutionName", "StationName", "ManufacturerModelName", "SoftwareVersions")
+_BODY = ("BodyPartExamined", "Laterality", "AnatomicalOrientationType")
+
+
+@dataclass(frozen=True)
+class Composite:
+    """One series in the making: gives datasets that hold all that its instances share."""
+
+    recipe: Recipe
+    source: Source
+
+    def __post_init__(self) -> None:
+        recipe = self.recipe
+        if not recipe.role.strip():
+            raise DerivedObjectError("the recipe has no role, and UIDs are keyed by it: give one, such as 'smoothed'")
+        if recipe.created.tzinfo is None:
+            raise DerivedObjectError("the recipe's time of making has no time zone: use datetime.now(timezone.utc)")
+        limits = {
+            "series_description": (recipe.series_description or recipe.role, _LO),
+            "derivation": (recipe.derivation, _ST),
+            "service_name": (recipe.producer.service_name, _LO),
+            "version": (recipe.producer.version, _LO),
+            "manufacturer": (recipe.producer.manufacturer, _LO),
+        }
+        for name, (value, limit) in limits.items():
+            if len(value) > limit or "\\" in value or not value.isprintable():
+                raise DerivedObjectError(
+                    f"{name} holds at most {limit} characters, without backslash and line breaks (PS3.5, section 6.2): "
+                    "shorten it"
+                )
+
+    @cached_property
+    def uids(self) -> UidPlan:
+        """The UIDs of this series."""
+        own = self.source.uids if isinstance(self.source, SourceSeries) else (self.source.study_instance_uid,)
+        return UidPlan.of(self.recipe, own)
+
+    @cached_property
+    def series_number(self) -> int:
+        """SeriesNumber (0020,0011): as given, else the source's, followed by three digits that stand for the role."""
+        if self.recipe.series_number is not None:
+            return self.recipe.series_number
+        base = integer(self.source.first, "SeriesNumber") if isinstance(self.source, SourceSeries) else None
+        usable = base if base is not None and 0 < base <= _LARGEST_BASE else 9
+        return usable * 1000 + 100 + zlib.crc32(self.recipe.role.encode()) % 900
+
+    @cached_property
+    def created(self) -> datetime:
+        """The time of making in the time zone of the study; in local time where the study does not state one.
+
+        TimezoneOffsetFromUTC (0008,0201) is about all dates and times of an object, so it is copied or left out.
+        """
+        offset = text(self.source.first, "TimezoneOffsetFromUTC") if isinstance(self.source, SourceSeries) else ""
+        sign, digits = offset[:1], offset[1:]
+        if sign in {"+", "-"} and len(digits) == 4 and digits.isdigit():  # noqa: PLR2004 &ZZXX of PS3.5, section 6.2
+            shift = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+            return self.recipe.created.astimezone(timezone(shift if sign == "+" else -shift))
+        return self.recipe.created.astimezone()
+
+    @property
+    def derivation(self) -> str:
+        """DerivationDescription (0008,2111)."""
+        producer = self.recipe.producer
+        own = f"{self.recipe.role} by {producer.service_name} {producer.version}"
+        return self.recipe.derivation or own[:_ST]
+
+    def new(self, sop_class_uid: str, modality: str, number: int) -> FileDataset:
+        """Starts an instance.
+
+        Args:
+            sop_class_uid: SOPClassUID (0008,0016).
+            modality: Modality (0008,0060).
+            number: InstanceNumber (0020,0013).
+        """
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = UID(sop_class_uid)
+        meta.MediaStorageSOPInstanceUID = UID(self.uids.instance(number))
+        dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)  # type: ignore[arg-type]  # no file yet
+        dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+        dataset.InstanceNumber = number
+        dataset.Modality = modality
+        self.complete(dataset)
+        dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+        return dataset
+
+    def complete(self, dataset: Dataset) -> None:
+        """Writes what all instances of the series share; over what another library put there."""
+        meta = dataset.file_meta
+        meta.TransferSyntaxUID = meta.get("TransferSyntaxUID", ExplicitVRLittleEndian)
+        meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+        meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+        for element in self._shared:
+            dataset[element.tag] = copy(element)  # assigning to an attribute changes the element in place
+        self._write_dates(dataset)
+
+    @cached_property
+    def _shared(self) -> tuple[DataElement, ...]:
+        shared = Dataset()
+        write_identity(shared, self.source)
+        if isinstance(self.source, SourceSeries):
+            copy_attributes(self.source.first, shared, _BODY)
+            if not text(shared, "Laterality"):
+                shared.pop("Laterality", None)
+        shared.SeriesInstanceUID = self.uids.series()
+        shared.SeriesNumber = self.series_number
+        shared.SeriesDescription = self.recipe.series_description or self.recipe.role[:_LO]
+        producer = self.recipe.producer
+        shared.Manufacturer = producer.manufacturer
+        shared.ManufacturerModelName = producer.service_name
+        shared.DeviceSerialNumber = producer.device_serial_number
+        shared.SoftwareVersions = producer.version
+        shared.ContributingEquipmentSequence = self._equipment()
+        return tuple(shared)
+
+    def _equipment(self) -> list[Dataset]:
+        found: list[Dataset] = []
+        if isinstance(self.source, SourceSeries):
+            carried = Dataset()
+            copy_attributes(self.source.first, carried, ("ContributingEquipmentSequence",))
+            found.extend(items(carried, "ContributingEquipmentSequence"))
+            scanner = Dataset()
+            copy_attributes(self.source.first, scanner, _EQUIPMENT)
+            if text(scanner, "Manufacturer"):
+                scanner.PurposeOfReferenceCodeSequence = [code_item(_ACQUISITION)]
+                found.append(scanner)
+        service = Dataset()
+        producer = self.recipe.producer
+        service.PurposeOfReferenceCodeSequence = [code_item(_PROCESSING)]
+        service.Manufacturer = producer.manufacturer
+        service.ManufacturerModelName = producer.service_name
+        service.SoftwareVersions = producer.version
+        service.ContributionDateTime = self.recipe.created.strftime("%Y%m%d%H%M%S.%f%z")
+        service.ContributionDescription = self.derivation
+        return [*found, service]
+
+    def _write_dates(self, dataset: Dataset) -> None:
+        day, moment = self.created.strftime("%Y%m%d"), self.created.strftime("%H%M%S.%f")
+        dataset.SeriesDate = dataset.ContentDate = dataset.InstanceCreationDate = day
+        dataset.SeriesTime = dataset.ContentTime = dataset.InstanceCreationTime = moment
+
+    def write_derivation(self, dataset: Dataset) -> None:
+        """Writes DerivationDescription and, where the recipe has one, DerivationCodeSequence (PS3.3, C.7.6.1.1.3)."""
+        dataset.DerivationDescription = self.derivation
+        if self.recipe.derivation_code is not None:
+            dataset.DerivationCodeSequence = [code_item(find_code(self.recipe.derivation_code, (7203,)))]

@@ -1,0 +1,177 @@
+"""What the image classes ask for beyond planes and pixels: CT, MR, PET and Secondary Capture.
+
+PS3.3, sections C.8.2.1 (CT), C.8.3.1 (MR), C.8.9 (PET), C.8.6 (SC). Of the source's acquisition attributes only those
+are taken over that the class requires and that stay true of any image computed from it, such as the sequence of an MR.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pydicom import Dataset
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRColorImageStorage,
+    EnhancedMRImageStorage,
+    EnhancedPETImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    LegacyConvertedEnhancedPETImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    SecondaryCaptureImageStorage,
+)
+
+from dcm_processor_service.derived.attributes.identity import copy_attributes
+from dcm_processor_service.derived.attributes.pixels import ds
+from dcm_processor_service.derived.source import SourceSeries
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.headers.values import number, text, texts
+
+if TYPE_CHECKING:
+    from dcm_processor_service.derived.source import Source
+
+__all__ = ["ImageClass", "ImageKind", "choose_class", "write_modality"]
+
+ImageKind: TypeAlias = Literal["source", "ct", "mr", "pt", "sc"]
+"""``source`` keeps the class of the source where it is CT, MR or PET, and gives Secondary Capture for all others."""
+
+ImageClass: TypeAlias = Literal["ct", "mr", "pt", "sc"]
+
+_CLASSES: dict[ImageClass, UID] = {
+    "ct": CTImageStorage,
+    "mr": MRImageStorage,
+    "pt": PositronEmissionTomographyImageStorage,
+    "sc": SecondaryCaptureImageStorage,
+}
+_KINDS: dict[str, ImageClass] = {
+    CTImageStorage: "ct",
+    EnhancedCTImageStorage: "ct",
+    LegacyConvertedEnhancedCTImageStorage: "ct",
+    MRImageStorage: "mr",
+    EnhancedMRImageStorage: "mr",
+    EnhancedMRColorImageStorage: "mr",
+    LegacyConvertedEnhancedMRImageStorage: "mr",
+    PositronEmissionTomographyImageStorage: "pt",
+    EnhancedPETImageStorage: "pt",
+    LegacyConvertedEnhancedPETImageStorage: "pt",
+}
+_MODALITIES: dict[ImageClass, str] = {"ct": "CT", "mr": "MR", "pt": "PT"}
+_CONTRAST = ("ContrastBolusAgent", "ContrastBolusAgentSequence")
+_ALWAYS = ("ImageLaterality", "AnatomicRegionSequence", "BurnedInAnnotation")
+_TAKEN: dict[ImageClass, tuple[str, ...]] = {
+    "ct": ("KVP", *_CONTRAST),
+    "mr": (
+        "ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime",
+        "InversionTime", "EchoTrainLength", "FlipAngle", "MagneticFieldStrength", "ImagedNucleus", *_CONTRAST,
+    ),
+    "pt": (
+        "Units", "CountsSource", "DecayCorrection", "CorrectedImage", "CollimatorType",
+        "PatientOrientationCodeSequence",
+        "PatientGantryRelationshipCodeSequence", "RadiopharmaceuticalInformationSequence", "SUVType",
+    ),
+    "sc": (),
+}  # fmt: skip
+_TYPE_2: dict[ImageClass, tuple[str, ...]] = {
+    "ct": ("PatientPosition", "KVP", "AcquisitionNumber"),
+    "mr": ("PatientPosition", "ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime", "EchoTrainLength"),
+    "pt": (
+        "CorrectedImage", "CollimatorType", "PatientOrientationCodeSequence", "PatientGantryRelationshipCodeSequence",
+        "RadiopharmaceuticalInformationSequence", "AcquisitionDate", "AcquisitionTime", "ActualFrameDuration",
+    ),
+    "sc": (),
+}  # fmt: skip
+
+
+def choose_class(kind: ImageKind, source: Source) -> tuple[ImageClass, str, str]:
+    """Gives the image class, its SOPClassUID and the Modality.
+
+    An enhanced multi-frame source gives the single-frame class of its modality.
+
+    Raises:
+        DerivedObjectError: The kind is unknown, or it is ``source`` and there is none.
+    """
+    if kind == "source":
+        if not isinstance(source, SourceSeries):
+            raise DerivedObjectError("there is no source to take the class from: say kind='ct', 'mr', 'pt' or 'sc'")
+        chosen: ImageClass = _KINDS.get(source.sop_class_uid, "sc")
+    elif kind in _CLASSES:
+        chosen = kind
+    else:
+        raise DerivedObjectError(f"no image class is called {kind!r}: say 'source', 'ct', 'mr', 'pt' or 'sc'")
+    modality = _MODALITIES.get(chosen, "OT")
+    if chosen == "sc" and isinstance(source, SourceSeries) and source.modality:
+        modality = source.modality
+    return chosen, str(_CLASSES[chosen]), modality
+
+
+def write_modality(dataset: Dataset, image_class: ImageClass, source: Source, units: str | None) -> None:
+    """Writes the attributes of the class that all instances of a series share; ``units`` None keeps the source's."""
+    like = source.first if isinstance(source, SourceSeries) else None
+    same_class = isinstance(source, SourceSeries) and _KINDS.get(source.sop_class_uid) == image_class
+    if like is not None:
+        copy_attributes(like, dataset, _ALWAYS)
+        if same_class:
+            copy_attributes(like, dataset, _TAKEN[image_class])
+        _write_lossy(dataset, like)
+    write_laterality(dataset)
+    if image_class in {"ct", "mr"}:  # in PET its place is taken by two codes (PS3.3, section C.7.3.1.1.2)
+        copy_attributes(like or Dataset(), dataset, ("PatientPosition",))
+    for keyword in _TYPE_2[image_class]:
+        if keyword not in dataset:
+            setattr(dataset, keyword, None)
+    if image_class == "ct":
+        localizer = like is not None and "LOCALIZER" in texts(like, "ImageType")[2:3]
+        dataset.ImageType = ["DERIVED", "SECONDARY", "LOCALIZER" if localizer else "AXIAL"]
+        dataset.RescaleType = units or (same_class and like is not None and text(like, "RescaleType")) or "US"
+        if same_class and units is None and dataset.RescaleType == "US":
+            dataset.RescaleType = "HU"  # of a CT that states no type (PS3.3, section C.11.1.1.2)
+    elif image_class == "mr":
+        dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
+        _require(dataset, "ScanningSequence", "RM")
+        _require(dataset, "SequenceVariant", "NONE")
+    elif image_class == "pt":
+        _write_pet(dataset, units)
+    else:
+        dataset.ImageType = ["DERIVED", "SECONDARY"]
+        dataset.ConversionType = "WSD"
+
+
+def write_laterality(dataset: Dataset) -> None:
+    """Type 2C of images: empty where the source does not state a side (PS3.3, section C.7.3.1.1.3)."""
+    if "ImageLaterality" not in dataset and "Laterality" not in dataset:
+        dataset.Laterality = None
+
+
+def _require(dataset: Dataset, keyword: str, value: str) -> None:
+    if not texts(dataset, keyword):
+        setattr(dataset, keyword, value)
+
+
+def _write_pet(dataset: Dataset, units: str | None) -> None:
+    dataset.ImageType = ["DERIVED", "PRIMARY"]  # the only second value that PET has (PS3.3, section C.8.9.4.1.1)
+    if units is not None:
+        dataset.Units = units
+        dataset.pop("SUVType", None)
+    _require(dataset, "Units", "NONE")
+    _require(dataset, "CountsSource", "EMISSION")
+    _require(dataset, "DecayCorrection", "NONE")
+    if text(dataset, "DecayCorrection") != "NONE":
+        # the factor is one for each frame and is folded into the values already
+        dataset.DecayFactor = "1"
+
+
+def _write_lossy(dataset: Dataset, like: Dataset) -> None:
+    """What was compressed with losses once stays so (PS3.3, section C.7.6.1.1.5)."""
+    if text(like, "LossyImageCompression") == "01":
+        copy_attributes(
+            like, dataset, ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+        )
+
+
+def slice_thickness(source: Source, step_mm: float, *, on_source_grid: bool) -> str:
+    """Gives SliceThickness (0018,0050): the source's for its own slices, else the distance between slices."""
+    stated = number(source.first, "SliceThickness") if isinstance(source, SourceSeries) and on_source_grid else None
+    return ds(stated or step_mm)

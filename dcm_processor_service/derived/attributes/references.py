@@ -1,0 +1,151 @@
+"""References to the sources, as viewers and archives look for them (PS3.3, sections C.7.6.1.1.4 and C.12.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from pydicom import Dataset
+
+from dcm_processor_service.derived.attributes.codes import code_item
+from dcm_processor_service.derived.source import SourceSeries
+from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.models.derived import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from dcm_processor_service.derived.source import Source, SourceFrame
+
+__all__ = [
+    "MOST_REFERENCES",
+    "SOURCE_IMAGE",
+    "frames_crossed",
+    "instance_references",
+    "referenced_series",
+    "source_images",
+    "spread",
+    "write_sources",
+]
+
+T = TypeVar("T")
+
+MOST_REFERENCES = 16
+
+SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
+
+
+def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = sop_class_uid
+    item.ReferencedSOPInstanceUID = sop_instance_uid
+    return item
+
+
+def instance_references(headers: Iterable[Dataset]) -> list[Dataset]:
+    """Gives one item for each instance: its class and its UID."""
+    pairs = ((text(header, "SOPClassUID"), text(header, "SOPInstanceUID")) for header in headers)
+    return [_reference(sop_class, sop_instance) for sop_class, sop_instance in pairs if sop_class and sop_instance]
+
+
+def source_images(frames: Sequence[SourceFrame], further: Sequence[Dataset] = ()) -> list[Dataset]:
+    """Gives the items of SourceImageSequence (0008,2112): one an instance, with the frames used of multi-frame ones."""
+    by_instance: dict[tuple[str, str], list[int]] = {}
+    for frame in frames:
+        numbers = by_instance.setdefault((frame.sop_class_uid, frame.sop_instance_uid), [])
+        if frame.frame_number is not None:
+            numbers.append(frame.frame_number)
+    for header in further:
+        by_instance.setdefault((text(header, "SOPClassUID"), text(header, "SOPInstanceUID")), [])
+    found = []
+    for (sop_class, sop_instance), numbers in by_instance.items():
+        if not (sop_class and sop_instance):  # a header made by hand: nothing to refer to
+            continue
+        item = _reference(sop_class, sop_instance)
+        if numbers:
+            item.ReferencedFrameNumber = numbers
+        item.PurposeOfReferenceCodeSequence = [code_item(SOURCE_IMAGE)]
+        found.append(item)
+    return found
+
+
+def referenced_series(headers: Iterable[Dataset]) -> list[Dataset]:
+    """Gives the items of ReferencedSeriesSequence (0008,1115): the series, each with its instances."""
+    by_series: dict[str, list[Dataset]] = {}
+    for header in headers:
+        if text(header, "SeriesInstanceUID") and text(header, "SOPInstanceUID"):
+            by_series.setdefault(text(header, "SeriesInstanceUID"), []).append(header)
+    found = []
+    for series_uid, members in by_series.items():
+        item = Dataset()
+        item.SeriesInstanceUID = series_uid
+        item.ReferencedInstanceSequence = instance_references(members)
+        found.append(item)
+    return found
+
+
+def spread(things: Sequence[T], most: int = MOST_REFERENCES) -> list[T]:
+    """Gives at most that many of them, evenly spread, first and last included.
+
+    Example:
+        >>> spread(range(100), most=4)
+        [0, 33, 66, 99]
+    """
+    if len(things) <= most:
+        return list(things)
+    return [things[round(step * (len(things) - 1) / (most - 1))] for step in range(most)]
+
+
+def write_sources(dataset: Dataset, source: Source, frames: Sequence[SourceFrame] | None = None) -> None:
+    """Writes which images an image comes from: SourceImageSequence, and the series and studies that these belong to.
+
+    Args:
+        dataset: Must have its StudyInstanceUID.
+        source: Nothing is written for an identity alone.
+        frames: Those used; all of the source's when None. More than :data:`MOST_REFERENCES` are thinned out evenly:
+            to list hundreds in each of hundreds of slices takes minutes to write, and tells a viewer nothing more.
+    """
+    if not isinstance(source, SourceSeries):
+        return
+    used = spread(source.frames if frames is None else frames)
+    further = spread(source.further)
+    references = source_images(used, further)
+    if references:
+        dataset.SourceImageSequence = references
+    headers = {text(header, "SOPInstanceUID"): header for header in (*(frame.header for frame in used), *further)}
+    own_study = text(dataset, "StudyInstanceUID")
+    by_study: dict[str, list[Dataset]] = {}
+    for header in headers.values():
+        by_study.setdefault(text(header, "StudyInstanceUID") or own_study, []).append(header)
+    own = referenced_series(by_study.pop(own_study, ()))
+    if own:
+        dataset.ReferencedSeriesSequence = own
+    others = []
+    for study, members in by_study.items():
+        item = Dataset()
+        item.StudyInstanceUID = study
+        item.ReferencedSeriesSequence = referenced_series(members)
+        others.append(item)
+    if others:
+        dataset.StudiesContainingOtherReferencedInstancesSequence = others
+
+
+def frames_crossed(source: SourceSeries, corners: NDArray[np.float64]) -> tuple[SourceFrame, ...]:
+    """Gives the frames of the source whose planes a slice touches, or lies next to.
+
+    Args:
+        source: All its frames count when they are not one stack.
+        corners: Shape (4, 3): corners of the slice, LPS mm, in the frame of the source.
+    """
+    grid = source.grid
+    if grid is None:
+        return source.frames
+    normal = np.cross(grid.affine_lps[:3, 0], grid.affine_lps[:3, 1])
+    normal /= np.linalg.norm(normal)
+    step = abs(float(grid.affine_lps[:3, 2] @ normal))
+    along = corners @ normal
+    places = (grid.affine_lps[:3, 3] + np.arange(grid.shape[2])[:, np.newaxis] * grid.affine_lps[:3, 2]) @ normal
+    near = np.flatnonzero((places > along.min() - step) & (places < along.max() + step))
+    return tuple(frame for index in near for frame in grid.slices[index]) or source.frames

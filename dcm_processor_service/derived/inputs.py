@@ -1,0 +1,98 @@
+"""What a caller has at hand, as what the makers take: voxels with their affine, and the source's headers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import SpatialImage
+
+from dcm_processor_service.derived.source import SourceSeries
+from dcm_processor_service.errors import DerivedObjectError, InvalidSeriesError
+from dcm_processor_service.imaging.geometry import convert_frame
+from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.series.slice_order import PydicomReader
+from dcm_processor_service.imaging.volumes.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+__all__ = ["Voxels", "source_of", "voxels_of"]
+
+Voxels: TypeAlias = "NDArray[Any] | Volume | SpatialImage | Path"
+"""An array in the source's own axes, a Volume, a NIfTI image or file."""
+
+
+def voxels_of(what: Voxels) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """Gives the array, (column, row, slice[, volume]), and the affine to LPS mm; None for a bare array.
+
+    Values of a NIfTI file are those after its scaling.
+
+    Raises:
+        DerivedObjectError: The file is no NIfTI, or holds colours.
+
+    Example:
+        >>> array, affine_lps = voxels_of(nib.nifti1.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.eye(4)))
+        >>> array.shape, affine_lps.diagonal().tolist()
+        ((2, 3, 4), [-1.0, -1.0, 1.0, 1.0])
+    """
+    if isinstance(what, Volume):
+        return what.array, what.affine_lps
+    if isinstance(what, Path):
+        try:
+            return voxels_of(nib.load(what))  # type: ignore[arg-type]  # a NIfTI file gives a spatial image
+        except (ImageFileError, OSError) as error:
+            raise DerivedObjectError(f"{what.name} cannot be read as NIfTI: check the file") from error
+    if isinstance(what, SpatialImage):
+        try:
+            array = np.asanyarray(what.dataobj)
+        except (OSError, EOFError, ValueError) as error:
+            raise DerivedObjectError("the NIfTI file ends inside its voxels, it was cut off: get it again") from error
+        if array.dtype.names is not None:
+            raise DerivedObjectError("the NIfTI image holds colours: make pictures of it with capture_pages()")
+        affine = what.affine
+        if affine is None:
+            raise DerivedObjectError("the image has no affine, so nothing says where it lies: set one")
+        return array, convert_frame(np.asarray(affine, dtype=np.float64), "RAS", "LPS")
+    return np.asarray(what), None
+
+
+def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Iterable[Path] = ()) -> SourceSeries:
+    """Reads the headers of a series from files or folders; what is no DICOM file in a folder is passed over.
+
+    Args:
+        paths: Files, or folders that are searched with all they hold.
+        series_instance_uid: Which series, where there are several.
+        further: Files of other instances that were used.
+
+    Raises:
+        InvalidSeriesError: A file that was named is no DICOM file.
+        DerivedObjectError: There is no series, or there are several and none was named.
+    """
+    reader = PydicomReader()
+    headers: dict[str, list[Dataset]] = {}
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else (path,):
+            if not file.is_file():
+                continue
+            try:
+                header = reader.header(file)
+            except InvalidSeriesError:
+                if file == path:
+                    raise
+                continue
+            if "Rows" in header or file == path:
+                headers.setdefault(text(header, "SeriesInstanceUID"), []).append(header)
+    chosen = headers.get(series_instance_uid) if series_instance_uid else None
+    if chosen is None and not series_instance_uid and len(headers) == 1:
+        chosen = next(iter(headers.values()))
+    if chosen is None:
+        known = ", ".join(sorted(headers)) or "none"
+        raise DerivedObjectError(f"which series is the source is not clear; found: {known}; name one of them")
+    return SourceSeries.from_headers(chosen, [reader.header(file) for file in further])

@@ -1,0 +1,1 @@
+"""The kinds of derived objects, a module each."""

@@ -1,0 +1,244 @@
+"""Image series from arrays: CT, MR, PET and Secondary Capture, one instance a slice, on the geometry of the source."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydicom import Dataset, FileDataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID
+
+from dcm_processor_service.derived.attributes.composite import Composite
+from dcm_processor_service.derived.attributes.modality import (
+    ImageClass,
+    ImageKind,
+    choose_class,
+    slice_thickness,
+    write_modality,
+)
+from dcm_processor_service.derived.attributes.pixels import StoredPixels, ds, store_values, write_pixels, write_values
+from dcm_processor_service.derived.attributes.references import frames_crossed, write_sources
+from dcm_processor_service.derived.objects.multi_frame import make_multi_frame
+from dcm_processor_service.derived.placement import Placement, place
+from dcm_processor_service.derived.source import SourceSeries
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.headers.instance_file import contained
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from dcm_processor_service.derived.source import Source, SourceFrame
+    from dcm_processor_service.models.derived import Recipe, ValueMapping
+
+__all__ = ["DerivedImage", "ImageOptions", "derive_image"]
+
+_EIGHT_BIT_CLASSES = frozenset({"sc"})
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How an image series is made, where the defaults do not fit."""
+
+    kind: ImageKind = "source"
+    units: str | None = None
+    """What the values are: RescaleType, such as ``HU``, or PET's Units, such as ``BQML``. None: the source's."""
+
+    window: tuple[float, float] | None = None
+    """Center and width in the unit of the values; the range of the values when None."""
+
+    same_frame: bool | None = None
+    """Whether positions mean the same place in the patient as the source's. True for an array resampled within the
+    scanner's space, False for one that was registered elsewhere. None: True exactly when the array is on the source's
+    grid."""
+
+    multi_frame: bool = False
+    """One instance for all slices; Secondary Capture only."""
+
+
+@dataclass(frozen=True)
+class DerivedImage:
+    """A made image series."""
+
+    datasets: tuple[FileDataset, ...] = field(repr=False)
+    mapping: ValueMapping
+    on_source_grid: bool
+    """Whether every voxel lies on a voxel of the source; the slices then are in the source's order and direction."""
+
+    @property
+    def series_instance_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E)."""
+        return str(self.datasets[0].SeriesInstanceUID)
+
+
+def derive_image(
+    array: NDArray[Any],
+    source: Source,
+    recipe: Recipe,
+    affine_lps: NDArray[np.float64] | None = None,
+    options: ImageOptions | None = None,
+) -> DerivedImage:
+    """Makes an image series from an array.
+
+    Integers are stored as they are wherever 16 bits hold them; other values by a slope and an intercept, with the
+    error bound in the result's ``mapping``. InstanceNumber grows along the normal of the slices, volume by volume.
+
+    Args:
+        array: Shape (i, j), (i, j, k) or (i, j, k, t): column, row, slice, volume. Axes may be in any order and
+            direction, as long as ``affine_lps`` says which.
+        source: What it was computed from; or whose it is, then with ``affine_lps`` and a ``kind``.
+        recipe: Who made it, as what, when.
+        affine_lps: Shape (4, 4): (i, j, k, 1) to LPS mm. None: the array has the axes and shape of the source.
+        options: Class, units, window, frame of reference.
+
+    Raises:
+        DerivedObjectError: Shape, geometry, values or identity do not make an image of that class.
+
+    Example:
+        >>> from pydicom import dcmread
+        >>> from pydicom.data import get_testdata_file
+        >>> from dcm_processor_service.models.derived import Producer, Recipe
+        >>> ct = dcmread(get_testdata_file("CT_small.dcm"))
+        >>> source = SourceSeries.from_headers([ct])
+        >>> half = (ct.pixel_array.T // 2).astype("int16")
+        >>> made = derive_image(half, source, Recipe(Producer("halver", "1.0"), role="half"))
+        >>> made.datasets[0].Modality, made.mapping.is_exact, made.on_source_grid
+        ('CT', True, True)
+    """
+    options = options or ImageOptions()
+    image_class, sop_class_uid, modality = choose_class(options.kind, source)
+    grid = source.grid if isinstance(source, SourceSeries) else None
+    placement = place(array, affine_lps, grid)
+    pixels = store_values(
+        placement.array,
+        allow_8_bit=image_class in _EIGHT_BIT_CLASSES,
+        allow_intercept=image_class != "pt",
+    )
+    job = _Job(Composite(recipe, source), placement, pixels, image_class, options)
+    with contained():
+        if options.multi_frame:
+            datasets: tuple[FileDataset, ...] = (
+                make_multi_frame(job.composite, placement, pixels, image_class, job.frame_of_reference_uid),
+            )
+        else:
+            datasets = tuple(job.instances(sop_class_uid, modality))
+    return DerivedImage(datasets, pixels.mapping, placement.on_source_grid)
+
+
+@dataclass(frozen=True)
+class _Job:
+    composite: Composite
+    placement: Placement
+    pixels: StoredPixels
+    image_class: ImageClass
+    options: ImageOptions
+
+    @property
+    def source(self) -> Source:
+        return self.composite.source
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """The source's when positions mean the same place as its own do, else a new one (PS3.3, section C.7.4.1)."""
+        known = self.source.frame_of_reference_uid if isinstance(self.source, SourceSeries) else ""
+        same = self.placement.on_source_grid if self.options.same_frame is None else self.options.same_frame
+        if same and not known and self.options.same_frame:
+            raise DerivedObjectError("same_frame=True, but the source has no single FrameOfReferenceUID: leave it out")
+        return known if same and known else self.composite.uids.frame_of_reference()
+
+    def instances(self, sop_class_uid: str, modality: str) -> list[FileDataset]:
+        template = self.composite.new(sop_class_uid, modality, 1)
+        self._write_series(template)
+        slices, volumes = self.placement.array.shape[2:]
+        made = []
+        for volume in range(volumes):
+            for index in range(slices):
+                number = volume * slices + index + 1
+                dataset = _sibling(template, self.composite.uids.instance(number), number)
+                self._write_plane(dataset, index)
+                self._write_volume(dataset, volume, number)
+                write_sources(dataset, self.source, self._sources_of(index, volume))
+                write_pixels(dataset, self.pixels.array[:, :, index, volume].T)
+                made.append(dataset)
+        return made
+
+    def _write_series(self, template: FileDataset) -> None:
+        self.composite.write_derivation(template)
+        write_modality(template, self.image_class, self.source, self.options.units)
+        template.FrameOfReferenceUID = self.frame_of_reference_uid
+        template.PositionReferenceIndicator = None
+        template.PatientOrientation = None
+        template.ImageOrientationPatient = [ds(cosine) for cosine in self.placement.orientation]
+        template.PixelSpacing = [ds(distance) for distance in self.placement.pixel_spacing]
+        template.SliceThickness = slice_thickness(
+            self.source, self.placement.step_mm, on_source_grid=self.placement.on_source_grid
+        )
+        if self.placement.array.shape[2] > 1:
+            template.SpacingBetweenSlices = ds(self.placement.step_mm)
+        write_values(template, self.pixels, self.options.window, rescale=self._needs_rescale())
+
+    def _needs_rescale(self) -> bool:
+        identity = self.pixels.mapping.slope == 1 and self.pixels.mapping.intercept == 0
+        return self.image_class in {"ct", "pt"} or not identity
+
+    def _write_plane(self, dataset: Dataset, index: int) -> None:
+        dataset.ImagePositionPatient = [ds(coordinate) for coordinate in self.placement.origins[index]]
+        row, column = np.array(self.placement.orientation[:3]), np.array(self.placement.orientation[3:])
+        dataset.SliceLocation = ds(float(np.cross(row, column) @ self.placement.origins[index]))
+        dataset.PatientOrientation = [direction_letters(row), direction_letters(column)]
+
+    def _write_volume(self, dataset: Dataset, volume: int, number: int) -> None:
+        slices, volumes = self.placement.array.shape[2:]
+        dataset.AcquisitionNumber = volume + 1
+        if volumes > 1:
+            dataset.TemporalPositionIdentifier = volume + 1
+            dataset.NumberOfTemporalPositions = volumes
+        if self.image_class == "pt":
+            dataset.SeriesType = ["DYNAMIC" if volumes > 1 else "STATIC", "IMAGE"]
+            dataset.NumberOfSlices = slices
+            if volumes > 1:
+                dataset.NumberOfTimeSlices = volumes
+            dataset.ImageIndex = number
+            dataset.FrameReferenceTime = ds(volume)
+
+    def _sources_of(self, index: int, volume: int) -> Sequence[SourceFrame] | None:
+        """The source's frames of the same plane, and of the same volume where there are as many volumes."""
+        if self.placement.slices is not None:
+            frames = self.placement.slices[index]
+            return [frames[volume]] if len(frames) == self.placement.array.shape[3] else frames
+        if isinstance(self.source, SourceSeries) and self.options.same_frame is not False:
+            return frames_crossed(self.source, self.placement.corners(index))
+        return None
+
+
+def _sibling(template: FileDataset, sop_instance_uid: str, number: int) -> FileDataset:
+    """Another instance of the series, with elements of its own; the items of sequences are shared.
+
+    A deep copy of the references would grow with the square of the number of slices.
+    """
+    meta = FileMetaDataset({element.tag: copy(element) for element in template.file_meta})  # a copy() shares elements
+    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
+    elements = {element.tag: copy(element) for element in template}
+    dataset = FileDataset(None, elements, file_meta=meta, preamble=b"\0" * 128)  # type: ignore[arg-type]  # no file yet
+    dataset.SOPInstanceUID = UID(sop_instance_uid)
+    dataset.InstanceNumber = number
+    return dataset
+
+
+def direction_letters(direction: NDArray[np.float64]) -> str:
+    """Gives the letters of PatientOrientation (0020,0020): where a row or column points to (PS3.3, C.7.6.1.1.1).
+
+    The main direction first, then those that are at least a tenth of it.
+
+    Example:
+        >>> direction_letters(np.array([1.0, 0.0, 0.0])), direction_letters(np.array([0.0, -0.9, 0.43]))
+        ('L', 'AH')
+    """
+    pairs: tuple[Literal["LR"], Literal["PA"], Literal["HF"]] = ("LR", "PA", "HF")
+    strength = np.abs(direction)
+    order = [axis for axis in np.argsort(-strength, kind="stable") if strength[axis] >= 0.1 * strength.max()]
+    return "".join(pairs[axis][0 if direction[axis] > 0 else 1] for axis in order)

@@ -1,0 +1,196 @@
+"""Measurements and evaluations as a structured report after template TID 1500 (PS3.16), through highdicom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.derived.attributes.codes import find_code, find_unit
+from dcm_processor_service.derived.attributes.composite import Composite
+from dcm_processor_service.derived.attributes.uids import keyed_uid
+from dcm_processor_service.derived.objects.highdicom_bridge import (
+    code_of,
+    equipment,
+    finish,
+    load_highdicom,
+    require_series,
+    shells,
+)
+from dcm_processor_service.derived.objects.text_report import write_report_header
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.values import integer, items, text
+from dcm_processor_service.models.derived import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydicom import Dataset
+
+    from dcm_processor_service.derived.source import Source, SourceSeries
+    from dcm_processor_service.models.derived import Recipe
+
+__all__ = ["Finding", "measurement_report"]
+
+_TITLE = Code("126000", "DCM", "Imaging Measurement Report")
+_PROCEDURES = {
+    "CT": Code("77477000", "SCT", "CT"),
+    "MR": Code("113091000", "SCT", "MRI"),
+    "PT": Code("82918005", "SCT", "PET"),
+}
+_ANY_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
+_MEASUREMENTS = "126010"
+_DEVICE = Code("121007", "DCM", "Device")
+_QUANTITIES = (7469, 7180, 7470, 7461, 218)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was measured of one structure."""
+
+    measurements: Mapping[str, tuple[float, Code | str]] = field(default_factory=dict)
+    """Value and unit by quantity, such as ``{"Volume": (1520.5, "ml")}``; quantities are coded concepts by name."""
+
+    evaluations: Mapping[str, Code | str] = field(default_factory=dict)
+    """Coded answers by coded question, such as ``{"Image Quality": "Good"}``; concepts by name."""
+
+    finding: Code | str | None = None
+    """What it is, a coded concept; looked up by the finding's name when None."""
+
+    site: Code | str | None = None
+    """Where it is, a coded concept."""
+
+    segment: tuple[Dataset, int] | None = field(default=None, repr=False)
+    """The SEG object and the number of the segment in it that was measured."""
+
+    quantity_codes: Mapping[str, Code] = field(default_factory=dict)
+    """Codes for quantities and questions that no table knows, by their name above."""
+
+
+def measurement_report(
+    findings: Mapping[str, Finding | Mapping[str, tuple[float, Code | str]]],
+    source: Source,
+    recipe: Recipe,
+    title: Code | str = _TITLE,
+) -> Dataset:
+    """Makes a TID 1500 measurement report, a Comprehensive 3D SR. Without findings it says so by having none.
+
+    The report is complete and unverified: no person has signed it.
+
+    Args:
+        findings: By name, such as ``{"liver": {"Volume": (1520.5, "ml")}}``, or :class:`Finding` for more.
+        source: The images that were measured.
+        recipe: Who made it, as what, when.
+        title: Of CID 7021.
+
+    Raises:
+        ConfigurationError: highdicom is not installed.
+        DerivedObjectError: A name has no code, a segment does not exist, or the source is no image series.
+    """
+    highdicom = load_highdicom()
+    series = require_series(source, "measurement report")
+    composite = Composite(recipe, series)
+    groups = []
+    evidence = [*series.headers, *series.further]
+    for name, given in findings.items():
+        finding = given if isinstance(given, Finding) else Finding(given)
+        groups.append(_group(highdicom, name, finding, series, composite))
+        if finding.segment is not None and not any(each is finding.segment[0] for each in evidence):
+            evidence.append(finding.segment[0])
+    with contained():
+        content = highdicom.sr.MeasurementReport(
+            observation_context=_observer(highdicom, composite),
+            procedure_reported=code_of(_PROCEDURES.get(series.modality, _ANY_PROCEDURE)),
+            imaging_measurements=groups or [_group(highdicom, "liver", Finding(), series, composite)],
+            title=code_of(find_code(title, (7021,))),
+        )
+        dataset: Dataset = highdicom.sr.Comprehensive3DSR(
+            evidence=shells(evidence, ""), content=content[0], is_complete=True, **equipment(composite)
+        )
+        if not groups:
+            _empty_measurements(dataset)
+        evidenced = dataset.get("CurrentRequestedProcedureEvidenceSequence")
+        others = dataset.get("PertinentOtherEvidenceSequence")
+        write_report_header(dataset, series)
+        if evidenced or others:
+            dataset.CurrentRequestedProcedureEvidenceSequence = [*(evidenced or ()), *(others or ())]
+        dataset.pop("PertinentOtherEvidenceSequence", None)
+        finish(dataset, composite)
+    return dataset
+
+
+def _empty_measurements(dataset: Dataset) -> None:
+    """Takes out the stand-in that highdicom insists on: an empty container is allowed (PS3.16, TID 1500, row 6)."""
+    for item in dataset.ContentSequence:
+        if text(item.ConceptNameCodeSequence[0], "CodeValue") == _MEASUREMENTS:
+            del item.ContentSequence
+
+
+def _observer(highdicom: Any, composite: Composite) -> Any:
+    producer = composite.recipe.producer
+    device = highdicom.sr.DeviceObserverIdentifyingAttributes(
+        uid=keyed_uid("device", producer.service_name, producer.version, producer.device_serial_number),
+        name=producer.service_name,
+        manufacturer_name=producer.manufacturer,
+        model_name=producer.service_name,
+        serial_number=producer.device_serial_number,
+    )
+    context = highdicom.sr.ObserverContext(observer_type=code_of(_DEVICE), observer_identifying_attributes=device)
+    return highdicom.sr.ObservationContext(observer_device_context=context)
+
+
+def _group(highdicom: Any, name: str, finding: Finding, series: SourceSeries, composite: Composite) -> Any:
+    producer = composite.recipe.producer
+    algorithm = highdicom.sr.AlgorithmIdentification(name=producer.service_name, version=producer.version)
+    shared: dict[str, Any] = {
+        "finding_type": code_of(find_code(finding.finding or name)),
+        "algorithm_id": algorithm,
+        "finding_sites": None
+        if finding.site is None
+        else [highdicom.sr.FindingSite(anatomic_location=code_of(find_code(finding.site)))],
+        "measurements": [
+            highdicom.sr.Measurement(
+                name=code_of(_concept(finding, quantity)), value=float(value), unit=code_of(find_unit(unit))
+            )
+            for quantity, (value, unit) in finding.measurements.items()
+        ],
+        "qualitative_evaluations": [
+            highdicom.sr.QualitativeEvaluation(
+                name=code_of(_concept(finding, question)), value=code_of(find_code(answer))
+            )
+            for question, answer in finding.evaluations.items()
+        ],
+    }
+    if finding.segment is None:
+        tracking = highdicom.sr.TrackingIdentifier(composite.uids.other(f"tracking {name}"), name)
+        images = [
+            highdicom.sr.SourceImageForMeasurementGroup(text(header, "SOPClassUID"), text(header, "SOPInstanceUID"))
+            for header in series.headers
+        ]
+        return highdicom.sr.MeasurementsAndQualitativeEvaluations(tracking, source_images=images, **shared)
+    uid, segment = _segment(highdicom, name, finding.segment, series)
+    tracking = highdicom.sr.TrackingIdentifier(uid or composite.uids.other(f"tracking {name}"), name)
+    return highdicom.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking, referenced_segment=segment, **shared
+    )
+
+
+def _concept(finding: Finding, name: str) -> Code:
+    return finding.quantity_codes.get(name) or find_code(name, _QUANTITIES)
+
+
+def _segment(highdicom: Any, name: str, given: tuple[Dataset, int], series: SourceSeries) -> tuple[str, Any]:
+    """The reference to a segment, and the UID under which it is tracked."""
+    dataset, number = given
+    described = {integer(item, "SegmentNumber"): item for item in items(dataset, "SegmentSequence")}
+    if number not in described:
+        raise DerivedObjectError(
+            f"{name!r} refers to segment {number}, the SEG object has {sorted(map(str, described))}"
+        )
+    reference = highdicom.sr.ReferencedSegment(
+        sop_class_uid=text(dataset, "SOPClassUID"),
+        sop_instance_uid=text(dataset, "SOPInstanceUID"),
+        segment_number=number,
+        source_series=highdicom.sr.SourceSeriesForSegmentation(text(series.first, "SeriesInstanceUID")),
+    )
+    return text(described[number], "TrackingUID"), reference

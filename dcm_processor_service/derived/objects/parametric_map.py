@@ -1,0 +1,140 @@
+"""Values of each voxel as a DICOM parametric map (PS3.3, sections A.75 and C.8.32), through highdicom.
+
+The values are stored in floating point, bit by bit as they are; what they mean is a quantity and a unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dcm_processor_service.derived.attributes.codes import find_code, find_unit
+from dcm_processor_service.derived.attributes.composite import Composite
+from dcm_processor_service.derived.attributes.modality import write_laterality
+from dcm_processor_service.derived.objects.highdicom_bridge import (
+    code_of,
+    equipment,
+    finish,
+    load_highdicom,
+    planes_of,
+    released,
+    require_series,
+)
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.headers.instance_file import contained
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+    from dcm_processor_service.derived.source import Source
+    from dcm_processor_service.models.derived import Code, Recipe
+
+__all__ = ["MapOptions", "parametric_map"]
+
+_QUANTITIES = (7180, 7181, 4107, 7469)
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """What the values of a map are."""
+
+    unit: Code | str = "1"
+    """A UCUM unit, such as ``mm``, ``%``, ``1`` for a pure number, or any code."""
+
+    quantity: Code | str | None = None
+    """What is measured, a coded concept such as ``"Apparent Diffusion Coefficient"``."""
+
+    label: str = ""
+    """LUTLabel (0040,9210), at most 16 characters; the role when empty."""
+
+    window: tuple[float, float] | None = None
+    """Center and width; the range of the values when None."""
+
+    recognizable_face: bool = False
+    """Whether a person could be recognised: RecognizableVisualFeatures (0028,0302)."""
+
+
+def parametric_map(
+    array: NDArray[Any],
+    source: Source,
+    recipe: Recipe,
+    affine_lps: NDArray[np.float64] | None = None,
+    options: MapOptions | None = None,
+) -> Dataset:
+    """Makes one parametric map object from an array.
+
+    Args:
+        array: Shape (i, j, k): column, row, slice. Stored as float32 when given so, or when it is of integers that
+            float32 holds, else as float64. NaN is allowed and stands for no value.
+        source: The images that it was computed from. Positions are in their frame of reference.
+        recipe: Who made it, as what, when.
+        affine_lps: Shape (4, 4): (i, j, k, 1) to LPS mm. None: the array has the axes and shape of the source.
+        options: Unit, quantity, window.
+
+    Raises:
+        ConfigurationError: highdicom is not installed.
+        DerivedObjectError: The array is no numbers, has several volumes, or the source is no image series.
+    """
+    options = options or MapOptions()
+    highdicom = load_highdicom()
+    series = require_series(source, "parametric map")
+    values = _as_float(array)
+    composite = Composite(recipe, series)
+    planes = planes_of(values, series, composite, affine_lps)
+    low, high = _range(values)
+    center, width = options.window or ((low + high) / 2, max(high - low, float(np.spacing(abs(high))), 1e-12))
+    with contained():
+        dataset: Dataset = highdicom.pm.ParametricMap(
+            source_images=planes.images,
+            pixel_array=planes.frames(planes.placement.array[..., 0]),
+            contains_recognizable_visual_features=options.recognizable_face,
+            real_world_value_mappings=[_meaning(highdicom, composite, options, (low, high))],
+            window_center=center,
+            window_width=width,
+            content_label="MAP",
+            content_description=composite.derivation[:64],
+            **planes.arguments(highdicom),
+            **equipment(composite),
+        )
+        dataset.ContentCreatorName = None  # a person's
+        finish(dataset, composite)
+        write_laterality(dataset)
+        _let_windows_be_narrow(dataset)
+    return released(dataset)
+
+
+def _as_float(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind not in "biuf":
+        raise DerivedObjectError(f"values of type {array.dtype} are no map: give numbers")
+    if array.dtype in {np.dtype(np.float32), np.dtype(np.float64)}:
+        return array
+    small = array.dtype.itemsize <= 2 or array.dtype.kind == "b"  # noqa: PLR2004 float32 holds 24 bits
+    return array.astype(np.float32 if small else np.float64)
+
+
+def _range(values: NDArray[Any]) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+
+
+def _meaning(highdicom: Any, composite: Composite, options: MapOptions, value_range: tuple[float, float]) -> Any:
+    """The real world value mapping: stored values are the values, in this unit (PS3.3, section C.7.6.16.2.11)."""
+    return highdicom.pm.RealWorldValueMapping(
+        lut_label=(options.label or composite.recipe.role)[:16],
+        lut_explanation=composite.derivation[:64],
+        unit=code_of(find_unit(options.unit)),
+        value_range=value_range,
+        slope=1,
+        intercept=0,
+        quantity_definition=None if options.quantity is None else code_of(find_code(options.quantity, _QUANTITIES)),
+    )
+
+
+def _let_windows_be_narrow(dataset: Dataset) -> None:
+    """Of the linear windows only LINEAR_EXACT may be less than 1 wide (PS3.3, section C.11.2.1.3)."""
+    for groups in (*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence):
+        for window in groups.get("FrameVOILUTSequence", ()):
+            window.VOILUTFunction = "LINEAR_EXACT"

@@ -1,0 +1,229 @@
+"""Masks as a DICOM segmentation, SEG (PS3.3, sections A.51 and C.8.20), through highdicom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dcm_processor_service.derived.attributes.codes import code_item, find_code, in_context
+from dcm_processor_service.derived.attributes.composite import Composite
+from dcm_processor_service.derived.objects.highdicom_bridge import (
+    code_of,
+    equipment,
+    finish,
+    load_highdicom,
+    planes_of,
+    released,
+    require_series,
+)
+from dcm_processor_service.derived.placement import place
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.models.derived import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+    from dcm_processor_service.derived.objects.highdicom_bridge import Planes
+    from dcm_processor_service.derived.source import Source
+    from dcm_processor_service.models.derived import Recipe
+
+__all__ = ["Segment", "SegmentationOptions", "masks_of", "segmentation"]
+
+_PROPERTY_TYPES = (7166, 7159, 7151)
+_LESIONS, _TISSUES = 7159, 7166
+_ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
+_ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+_TISSUE = Code("85756007", "SCT", "Tissue")
+_AI = Code("123109", "DCM", "Artificial Intelligence")
+_SIDES = {
+    "left": Code("7771000", "SCT", "Left"),
+    "right": Code("24028007", "SCT", "Right"),
+    "bilateral": Code("51440002", "SCT", "Right and left"),
+}
+_MOST_FRACTION = 255
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One structure, where its name alone does not say enough."""
+
+    mask: NDArray[Any] = field(repr=False)
+    """Shape (i, j, k): column, row, slice. Booleans or 0 and 1, or fractions from 0 to 1."""
+
+    code: Code | str | None = None
+    """What it is; looked up by the segment's name when None, where a leading ``left`` or ``right`` is the side."""
+
+    category: Code | str | None = None
+    """What sort of thing that is; anatomical structure, tissue or abnormal structure by the code when None."""
+
+    color_lab: tuple[float, float, float] | None = None
+    """Recommended display colour, CIE L*a*b*."""
+
+
+@dataclass(frozen=True)
+class SegmentationOptions:
+    """How a segmentation is made, where the defaults do not fit."""
+
+    type: Literal["binary", "fractional"] | None = None
+    """Fractional when a mask holds fractions, else binary, when None."""
+
+    algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
+    algorithm_name: str = ""
+    """The service's name when empty."""
+
+    algorithm_family: Code | str = _AI
+    content_label: str = "SEGMENTATION"
+
+
+def masks_of(labels: NDArray[Any], names: Mapping[str, int]) -> dict[str, NDArray[Any]]:
+    """Gives the mask of each label of a label map.
+
+    Example:
+        >>> masks = masks_of(np.array([[0, 1], [2, 1]]), {"liver": 1, "spleen": 2})
+        >>> int(masks["liver"].sum()), int(masks["spleen"].sum())
+        (2, 1)
+    """
+    return {name: labels == label for name, label in names.items()}
+
+
+def segmentation(
+    segments: Mapping[str, NDArray[Any] | Segment],
+    source: Source,
+    recipe: Recipe,
+    affine_lps: NDArray[np.float64] | None = None,
+    options: SegmentationOptions | None = None,
+) -> Dataset:
+    """Makes one SEG object from masks. Empty masks are welcome: the segment is described, and is nowhere.
+
+    Segments may overlap. They are numbered from 1 in the order given.
+
+    Args:
+        segments: Masks by name, such as ``{"liver": mask, "left kidney": other}``; each name is looked up as a coded
+            concept, or give a :class:`Segment` with a code.
+        source: The images that were segmented. Positions are in their frame of reference.
+        recipe: Who made it, as what, when.
+        affine_lps: Shape (4, 4): (i, j, k, 1) of the masks to LPS mm. None: they have the axes and shape of the source.
+        options: Binary or fractional, algorithm, label.
+
+    Raises:
+        ConfigurationError: highdicom is not installed.
+        DerivedObjectError: A name has no code, a mask is no mask, shapes differ, or the source is no image series.
+    """
+    options = options or SegmentationOptions()
+    highdicom = load_highdicom()
+    series = require_series(source, "segmentation")
+    given = {name: each if isinstance(each, Segment) else Segment(each) for name, each in segments.items()}
+    stack, fractional = _stack(given, options)
+    composite = Composite(recipe, series)
+    planes = planes_of(stack[..., 0], series, composite, affine_lps)
+    placed = np.stack([place(stack[..., n], affine_lps, series.grid).array[..., 0] for n in range(len(given))], axis=-1)
+    described = [_describe(highdicom, n, name, each, composite, options) for n, (name, each) in _numbered(given)]
+    with contained():
+        dataset = _build(highdicom, composite, planes, planes.frames(placed), described, options, fractional=fractional)
+        for item, (_, (name, each)) in zip(dataset.SegmentSequence, _numbered(given), strict=True):
+            side = _code_and_side(name, each)[1]
+            if side is not None:
+                item.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [code_item(side)]
+        dataset.ContentCreatorName = None  # a person's
+        finish(dataset, composite)
+    return released(dataset)
+
+
+def _numbered(given: Mapping[str, Segment]) -> list[tuple[int, tuple[str, Segment]]]:
+    return list(enumerate(given.items(), start=1))
+
+
+def _stack(given: Mapping[str, Segment], options: SegmentationOptions) -> tuple[NDArray[Any], bool]:
+    if not given:
+        raise DerivedObjectError(
+            "there are no segments: name each that was looked for, with an empty mask if not found"
+        )
+    shapes = {segment.mask.shape for segment in given.values()}
+    if len(shapes) != 1:
+        raise DerivedObjectError(f"the masks have different shapes, {sorted(shapes)}: bring them to one grid")
+    if 0 in (shape := shapes.pop()):
+        raise DerivedObjectError(f"masks of shape {shape} have no voxel: give (column, row, slice), each at least 1")
+    fractional = options.type == "fractional"
+    for name, segment in given.items():
+        mask = segment.mask
+        if mask.dtype.kind not in "buif" or not mask.min() >= 0 or not mask.max() <= 1:
+            raise DerivedObjectError(
+                f"the mask of {name!r} holds values other than 0 to 1: give booleans, or masks_of() a label map"
+            )
+        if mask.dtype.kind == "f" and not np.isin(mask, (0, 1)).all():
+            if options.type == "binary":
+                raise DerivedObjectError(f"the mask of {name!r} holds fractions: threshold it, or make it fractional")
+            fractional = True
+    kind = np.float32 if fractional else np.uint8
+    return np.stack([segment.mask.astype(kind) for segment in given.values()], axis=-1), fractional
+
+
+def _code_and_side(name: str, segment: Segment) -> tuple[Code, Code | None]:
+    if segment.code is not None:
+        return find_code(segment.code, _PROPERTY_TYPES), None
+    first, _, rest = name.strip().replace("_", " ").partition(" ")
+    side = _SIDES.get(first.lower())
+    return find_code(rest if side is not None and rest else name, _PROPERTY_TYPES), side if rest else None
+
+
+def _describe(
+    highdicom: Any, number: int, name: str, segment: Segment, composite: Composite, options: SegmentationOptions
+) -> Any:
+    code = _code_and_side(name, segment)[0]
+    if segment.category is not None:
+        category = find_code(segment.category, (7150,))
+    elif in_context(code, _LESIONS):
+        category = _ABNORMAL
+    else:
+        category = _TISSUE if in_context(code, _TISSUES) else _ANATOMY
+    producer = composite.recipe.producer
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name=options.algorithm_name or producer.service_name,
+        family=code_of(find_code(options.algorithm_family, (7162,))),
+        version=producer.version,
+        source=producer.manufacturer,
+    )
+    return highdicom.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=name[:64],
+        segmented_property_category=code_of(category),
+        segmented_property_type=code_of(code),
+        algorithm_type=options.algorithm_type,
+        algorithm_identification=None if options.algorithm_type == "MANUAL" else algorithm,
+        tracking_uid=composite.uids.other(f"tracking {name}"),
+        tracking_id=name[:64],
+        display_color=None if segment.color_lab is None else highdicom.color.CIELabColor(*segment.color_lab),
+    )
+
+
+def _build(
+    highdicom: Any,
+    composite: Composite,
+    planes: Planes,
+    frames: NDArray[Any],
+    described: list[Any],
+    options: SegmentationOptions,
+    *,
+    fractional: bool,
+) -> Dataset:
+    dataset: Dataset = highdicom.seg.Segmentation(
+        source_images=planes.images,
+        pixel_array=frames,
+        segmentation_type="FRACTIONAL" if fractional else "BINARY",
+        segment_descriptions=described,
+        fractional_type="PROBABILITY",
+        max_fractional_value=_MOST_FRACTION,
+        content_label=options.content_label,
+        content_description=composite.derivation[:64],
+        omit_empty_frames=bool(frames.any()),
+        further_source_images=planes.further or None,
+        **planes.arguments(highdicom),
+        **equipment(composite),
+    )
+    return dataset

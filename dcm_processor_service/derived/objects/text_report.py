@@ -1,0 +1,154 @@
+"""Findings in words as a Basic Text SR (PS3.3, section A.35.1; content items PS3.3, section C.17.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydicom import Dataset
+from pydicom.uid import BasicTextSRStorage
+
+from dcm_processor_service.derived.attributes.codes import code_item, find_code
+from dcm_processor_service.derived.attributes.composite import Composite
+from dcm_processor_service.derived.attributes.references import instance_references, referenced_series
+from dcm_processor_service.derived.objects.encapsulated_pdf import DIAGNOSTIC_REPORT
+from dcm_processor_service.derived.source import SourceSeries
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.models.derived import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydicom import FileDataset
+
+    from dcm_processor_service.derived.source import Source
+    from dcm_processor_service.models.derived import Recipe
+
+__all__ = ["text_report"]
+
+_FINDINGS = Code("121070", "DCM", "Findings")
+_FINDING = Code("121071", "DCM", "Finding")
+_LANGUAGE = Code("121049", "DCM", "Language of Content Item and Descendants")
+_SOURCE = Code("260753009", "SCT", "Source")
+_SECTIONS = {
+    "findings": _FINDINGS,
+    "impression": Code("121072", "DCM", "Impressions"),
+    "impressions": Code("121072", "DCM", "Impressions"),
+    "conclusion": Code("121076", "DCM", "Conclusions"),
+    "conclusions": Code("121076", "DCM", "Conclusions"),
+    "recommendations": Code("121074", "DCM", "Recommendations"),
+    "history": Code("121060", "DCM", "History"),
+    "request": Code("121062", "DCM", "Request"),
+    "technique": Code("121064", "DCM", "Procedure Description"),
+}
+_TEXT_OF = {
+    "121070": _FINDING,
+    "121072": Code("121073", "DCM", "Impression"),
+    "121076": Code("121077", "DCM", "Conclusion"),
+    "121074": Code("121075", "DCM", "Recommendation"),
+}
+
+
+def text_report(
+    sections: Mapping[str, str] | str, source: Source, recipe: Recipe, title: Code | str = DIAGNOSTIC_REPORT
+) -> FileDataset:
+    """Makes a structured report of plain text, which any report viewer shows.
+
+    The report is complete and unverified: no person has signed it.
+
+    Args:
+        sections: Text by section: ``findings``, ``impression``, ``conclusion``, ``recommendations``, ``history``,
+            ``request``, ``technique``, or any coded concept by name; or one text for ``findings``. Text may have line
+            breaks. Nothing in it is representable too: then the report says that there are no findings.
+        source: The images that the report is about, or whose it is.
+        recipe: Who made it, as what, when.
+        title: What kind of report it is.
+
+    Raises:
+        DerivedObjectError: A section or title has no coded concept.
+
+    Example:
+        >>> from dcm_processor_service.models.derived import Producer, Recipe, StudyIdentity
+        >>> who = StudyIdentity(patient_id="P1", study_instance_uid="2.25.1")
+        >>> made = text_report("No nodules.", who, Recipe(Producer("reporter", "1.0"), role="text"))
+        >>> made.ContentSequence[-1].ContentSequence[0].TextValue
+        'No nodules.'
+    """
+    given = {"findings": sections} if isinstance(sections, str) else dict(sections)
+    composite = Composite(recipe, source)
+    with contained():
+        dataset = composite.new(BasicTextSRStorage, "SR", 1)
+        dataset.pop("Laterality", None)
+        write_report_header(dataset, source)
+        dataset.ValueType = "CONTAINER"
+        dataset.ContinuityOfContent = "SEPARATE"
+        dataset.ConceptNameCodeSequence = [code_item(find_code(title))]
+        dataset.ContentSequence = [
+            _language(),
+            *_images(source),
+            *(_section(name, words) for name, words in (given or {"findings": ""}).items()),
+        ]
+    return dataset
+
+
+def write_report_header(dataset: Dataset, source: Source) -> None:
+    """Writes the SR document series and general modules (PS3.3, sections C.17.1 and C.17.2)."""
+    dataset.ReferencedPerformedProcedureStepSequence = []
+    dataset.PerformedProcedureCodeSequence = []
+    dataset.CompletionFlag = "COMPLETE"
+    dataset.VerificationFlag = "UNVERIFIED"
+    if not isinstance(source, SourceSeries):
+        return
+    by_study: dict[str, list[Dataset]] = {}
+    for header in (*source.headers, *source.further):
+        by_study.setdefault(text(header, "StudyInstanceUID"), []).append(header)
+    evidence = []
+    for study, members in by_study.items():
+        item = Dataset()
+        item.StudyInstanceUID = study
+        item.ReferencedSeriesSequence = referenced_series(members)
+        for series in item.ReferencedSeriesSequence:
+            series.ReferencedSOPSequence = series.ReferencedInstanceSequence
+            del series.ReferencedInstanceSequence
+        evidence.append(item)
+    dataset.CurrentRequestedProcedureEvidenceSequence = evidence
+
+
+def _item(relationship: str, value_type: str, concept: Code) -> Dataset:
+    item = Dataset()
+    item.RelationshipType = relationship
+    item.ValueType = value_type
+    item.ConceptNameCodeSequence = [code_item(concept)]
+    return item
+
+
+def _language() -> Dataset:
+    """English: the concept names are; the words are the caller's (PS3.16, TID 1204)."""
+    language = _item("HAS CONCEPT MOD", "CODE", _LANGUAGE)
+    language.ConceptCodeSequence = [code_item(Code("en", "RFC5646", "English"))]
+    return language
+
+
+def _images(source: Source) -> list[Dataset]:
+    """The sources, as items of the tree; the whole list is the evidence."""
+    if not isinstance(source, SourceSeries):
+        return []
+    found = []
+    for reference in instance_references((*source.headers[:1], *source.further[:1])):
+        image = _item("CONTAINS", "IMAGE", _SOURCE)
+        image.ReferencedSOPSequence = [reference]
+        found.append(image)
+    return found
+
+
+def _section(name: str, words: str) -> Dataset:
+    concept = _SECTIONS.get(name.strip().lower()) or find_code(name)
+    if not isinstance(words, str):
+        raise DerivedObjectError(f"the section {name!r} is no text: give a str")
+    section = _item("CONTAINS", "CONTAINER", concept)
+    section.ContinuityOfContent = "SEPARATE"
+    content = _item("CONTAINS", "TEXT", _TEXT_OF.get(concept.value, _FINDING))
+    content.TextValue = words.replace("\r\n", "\n").replace("\n", "\r\n") or "None."
+    section.ContentSequence = [content]
+    return section

@@ -1,0 +1,83 @@
+"""Datasets to files: names without patient data, each file whole or absent."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.derived.validation import validate
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.values import integer, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+__all__ = ["save"]
+
+_SHOWN = 5
+
+
+def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True) -> list[Path]:
+    """Writes each dataset as ``<modality>-<series>-<number>.dcm``; replaces that of an earlier run.
+
+    The series is named by the last digits of its UID, so that two series never meet in one name.
+
+    Args:
+        datasets: Of any series, in any order.
+        directory: Made where it is missing.
+        check: Whether a dataset with problems (:func:`validate`) is refused.
+
+    Raises:
+        DerivedObjectError: A dataset has problems, or two have the same name; nothing of it is written.
+        OSError: The folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from dcm_processor_service.derived import Producer, Recipe, StudyIdentity, encapsulated_pdf
+        >>> who = StudyIdentity(patient_id="P1", study_instance_uid="2.25.1")
+        >>> made = encapsulated_pdf(b"%PDF-1.4", who, Recipe(Producer("reporter", "1.0"), role="report"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [path.suffix for path in save([made], Path(folder))]
+        ['.dcm']
+    """
+    written: list[Path] = []
+    for dataset in datasets:
+        if check:
+            _refuse_problems(dataset)
+        path = directory / _name(dataset)
+        if path in written:
+            raise DerivedObjectError(
+                f"two instances of series {text(dataset, 'SeriesInstanceUID')} have one InstanceNumber: number them"
+            )
+        directory.mkdir(parents=True, exist_ok=True)
+        temporary = directory / f".{secrets.token_hex(8)}.part"
+        try:
+            with contained():
+                dataset.save_as(temporary, enforce_file_format=True)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        written.append(path)
+    return written
+
+
+def _name(dataset: Dataset) -> str:
+    modality = re.sub(r"[^A-Z0-9]", "", text(dataset, "Modality").upper()) or "OT"
+    series = re.sub(r"\D", "", text(dataset, "SeriesInstanceUID"))[-12:]
+    return f"{modality}-{series}-{integer(dataset, 'InstanceNumber') or 0:05d}.dcm"
+
+
+def _refuse_problems(dataset: Dataset) -> None:
+    problems = validate(dataset)
+    if problems:
+        lines = [f"{each.tag} {each.keyword}: {each.rule}; {each.remedy}" for each in problems[:_SHOWN]]
+        more = f"\n… and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise DerivedObjectError(
+            f"instance {text(dataset, 'SOPInstanceUID')} is not what the standard asks for:\n" + "\n".join(lines) + more
+        )

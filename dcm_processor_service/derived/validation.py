@@ -1,0 +1,133 @@
+"""Whether an object is what the standard asks for, before it is saved or sent.
+
+Looks at the attributes that each kind of object must have (:mod:`.iods`), at every value's form (PS3.5, section 6.2),
+and at what must agree within the object. It is a safety net for the objects of this package, not a full validator: an
+object without problems here may still be refused by a stricter reader.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydicom.datadict import tag_for_keyword
+
+from dcm_processor_service.derived.attributes.iods import CONDITIONS, IODS, MODULES
+from dcm_processor_service.derived.attributes.values import value_problem
+from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.values import integer, number, numbers, text
+from dcm_processor_service.models.derived import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydicom import Dataset
+    from pydicom.dataelem import DataElement
+
+__all__ = ["validate"]
+
+
+def validate(dataset: Dataset) -> tuple[Problem, ...]:
+    """Lists what the standard asks for and the object lacks; nothing when all is well.
+
+    A class that this package does not make gets the checks of values and agreement alone. No problem quotes a value,
+    so the list may be logged.
+
+    Example:
+        >>> from pydicom import Dataset
+        >>> dataset = Dataset()
+        >>> dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.104.1"
+        >>> [problem.keyword for problem in validate(dataset)][:3]
+        ['PatientName', 'PatientID', 'PatientBirthDate']
+    """
+    with contained():
+        return (*_required(dataset), *_values(dataset, ""), *_agreement(dataset))
+
+
+def _problem(keyword: str, rule: str, remedy: str) -> Problem:
+    tag = tag_for_keyword(keyword) or 0
+    return Problem(f"({tag >> 16:04X},{tag & 0xFFFF:04X})", keyword, rule, remedy)
+
+
+def _required(dataset: Dataset) -> Iterator[Problem]:
+    name, modules = IODS.get(text(dataset, "SOPClassUID"), ("", ()))
+    for module in modules:
+        section, attributes = MODULES[module]
+        for keyword, kind in attributes.items():
+            if kind.endswith("C") and not CONDITIONS[keyword](dataset):
+                continue
+            absent = keyword not in dataset
+            if absent or (kind.startswith("1") and dataset[keyword].is_empty):
+                what = "is required" if absent else "must have a value"
+                remedy = "write it" if kind.startswith("1") else "write it, empty where unknown"
+                yield _problem(keyword, f"{name}: type {kind} {what} (PS3.3, section {section})", remedy)
+
+
+def _values(dataset: Dataset, path: str) -> Iterator[Problem]:
+    for element in dataset:
+        where = f"{path}({element.tag.group:04X},{element.tag.element:04X})"
+        if element.VR == "SQ":
+            for index, item in enumerate(element.value or ()):
+                yield from _values(item, f"{where}[{index}].")
+                if element.keyword.endswith("CodeSequence"):
+                    yield from _code(item, f"{where}[{index}]")
+            continue
+        found = value_problem(element)
+        if found is not None:
+            yield Problem(where, _name(element), *found)
+
+
+def _name(element: DataElement) -> str:
+    return element.keyword or ("private" if element.tag.is_private else "unknown")
+
+
+def _code(item: Dataset, where: str) -> Iterator[Problem]:
+    rule = "a code has a value, the scheme of the value and a meaning (PS3.3, section 8.8)"
+    if not any(text(item, keyword) for keyword in ("CodeValue", "LongCodeValue", "URNCodeValue")):
+        yield Problem(f"{where}.(0008,0100)", "CodeValue", rule, "give the code's value")
+    if not text(item, "URNCodeValue") and not text(item, "CodingSchemeDesignator"):
+        yield Problem(f"{where}.(0008,0102)", "CodingSchemeDesignator", rule, "give the scheme, such as SCT or 99LAB")
+    if not text(item, "CodeMeaning"):
+        yield Problem(f"{where}.(0008,0104)", "CodeMeaning", rule, "give the meaning")
+
+
+def _agreement(dataset: Dataset) -> Iterator[Problem]:
+    meta = getattr(dataset, "file_meta", None)
+    if meta is not None:
+        for keyword in ("SOPClassUID", "SOPInstanceUID"):
+            if text(meta, f"MediaStorage{keyword}") != text(dataset, keyword):
+                rule = "the file's header names the class and the UID of its object (PS3.10, section 7.1)"
+                yield _problem(f"MediaStorage{keyword}", rule, f"set it to {keyword}")
+    charset = text(dataset, "SpecificCharacterSet")
+    if charset != "ISO_IR 192":
+        rule = "text is written in UTF-8, so that every name survives (PS3.3, section C.12.1.1.2)"
+        yield _problem("SpecificCharacterSet", rule, "decode all text, then declare ISO_IR 192")
+    yield from _pixels_agree(dataset)
+    orientation = numbers(dataset, "ImageOrientationPatient", count=6)
+    if orientation is not None:
+        across = np.array(orientation).reshape(2, 3)
+        if np.abs(across @ across.T - np.eye(2)).max() > 1e-3:  # noqa: PLR2004 as viewers tolerate
+            rule = "rows and columns are unit vectors at a right angle (PS3.3, section C.7.6.2.1.1)"
+            yield _problem("ImageOrientationPatient", rule, "resample the volume to perpendicular axes")
+
+
+def _pixels_agree(dataset: Dataset) -> Iterator[Problem]:
+    if "PixelData" not in dataset:
+        return
+    bits, stored = integer(dataset, "BitsAllocated") or 0, integer(dataset, "BitsStored") or 0
+    if stored > bits or integer(dataset, "HighBit") != stored - 1:
+        rule = "BitsStored fits into BitsAllocated, HighBit is one less (PS3.5, section 8.1.1)"
+        yield _problem("HighBit", rule, "set BitsStored and HighBit to the pixels' type")
+    syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
+    if syntax is not None and not syntax.is_compressed:
+        factors = [integer(dataset, keyword) or 1 for keyword in ("Rows", "Columns", "SamplesPerPixel")]
+        count = int(np.prod([*factors, integer(dataset, "NumberOfFrames") or 1], dtype=np.int64))
+        needed = -(-count * bits // 8)
+        if len(dataset.PixelData) != needed + needed % 2:
+            rule = "PixelData holds rows x columns x samples x frames pixels, of an even number of bytes (PS3.5, 8.2)"
+            yield _problem("PixelData", rule, "set Rows, Columns and NumberOfFrames to the array's shape")
+    width = number(dataset, "WindowWidth")
+    least = 1 if text(dataset, "VOILUTFunction") in {"", "LINEAR"} else 0
+    if width is not None and (width < least or width <= 0):
+        rule = "a linear window is at least 1 wide, any other above 0 (PS3.3, section C.11.2.1.2)"
+        yield _problem("WindowWidth", rule, "widen it, or say VOILUTFunction LINEAR_EXACT")

@@ -1,0 +1,1 @@
+"""STOW-RS (PS3.18, section 10.5)."""

@@ -1,0 +1,306 @@
+"""Sends over DICOMweb: STOW-RS (PS3.18, 10.5), with the same records as a C-STORE.
+
+Several instances share a request, as many as fit into memory if they had to. What a request does not acknowledge by
+name is not stored, whatever its HTTP status says.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dcm_processor_service.dicom_network.dicomweb.stow_messages import Answer, Part, RequestBody, read_answer
+from dcm_processor_service.dicom_network.dimse import tls
+from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError
+from dcm_processor_service.dicom_network.dimse.lane import Ledger, Parcel
+from dcm_processor_service.dicom_network.planning import Choice, Kind
+from dcm_processor_service.dicom_network.sources import UnreadableInstanceError
+from dcm_processor_service.dicom_network.status import DUPLICATE_SOP_INSTANCE, explain
+from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError, UnsupportedTransferSyntaxError
+from dcm_processor_service.models import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from dcm_processor_service.dicom_network.sources import Outgoing
+    from dcm_processor_service.models import Peer, SendOptions
+
+__all__ = ["WebDelivery", "public_url"]
+
+_GROUP_BYTES = 32 << 20
+_GROUP_INSTANCES = 100
+_NO_SUCH_SYNTAX = 0xC122  # PS3.18, table 10.5.3-2
+_ANSWERED = frozenset({200, 202, 409})  # all stored, some, none: each with a word on every instance
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_HOPELESS = {
+    401: "it wants credentials; put them into the peer's URL",
+    403: "it does not allow us to store",
+    404: "there is no STOW-RS service at this URL; correct the peer's URL",
+    405: "there is no STOW-RS service at this URL; correct the peer's URL",
+}
+
+
+def public_url(peer: Peer) -> str:
+    """The peer's URL without a user name or password in it.
+
+    Raises:
+        ConfigurationError: It is no URL of the web.
+    """
+    try:
+        url = httpx.URL(peer.url or "")
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"the URL of the node {peer.name!r} is not valid") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ConfigurationError(f"the URL of the node {peer.name!r} must begin with http:// or https://")
+    return str(url.copy_with(username=None, password=None)).rstrip("/")
+
+
+@dataclass
+class _Shipment:
+    """A parcel with the transfer syntax that it goes in."""
+
+    parcel: Parcel
+    syntax: str
+
+    @property
+    def choice(self) -> Choice:
+        return Choice(0, self.syntax)
+
+
+class _PassingError(Exception):
+    """A request that was not acknowledged and may be next time."""
+
+    def __init__(self, reason: str, *, after_s: float = 0.0, error: PeerUnreachableError | None = None) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+        self.error = error
+
+
+class _TooMuchError(Exception):
+    """A request that fewer instances may pass; with one alone it is refused."""
+
+
+class WebDelivery:
+    """Brings instances to one peer, in requests of many."""
+
+    def __init__(self, peer: Peer, options: SendOptions, ledger: Ledger, pause: Callable[[float], None]) -> None:
+        self.where = public_url(peer)
+        self._options = options
+        self._ledger = ledger
+        self._pause = pause
+        self._stop = threading.Event()
+        timeout = httpx.Timeout(
+            options.dimse_timeout_s, connect=options.connection_timeout_s, write=options.network_timeout_s
+        )
+        verify = tls.client_context(peer) if self.where.startswith("https:") else False  # nothing to verify without TLS
+        # the user name and password leave the URL here: httpx logs the URLs that it asks for
+        url = httpx.URL(peer.url or "")
+        auth = (url.username, url.password) if url.username else None
+        self._client = httpx.Client(verify=verify, timeout=timeout, auth=auth, trust_env=False)
+        self._target = f"{self.where}/studies"
+        self.failure: PeerUnreachableError | None = None
+        """Why the peer could not be reached any more; nothing further is sent then."""
+
+    def deliver(self, instances: Iterable[tuple[int, Outgoing]], cancelled: Callable[[], bool]) -> None:
+        """Sends instances, and writes a record for each."""
+        parcels = [Parcel(position, instance, Kind.of(instance)) for position, instance in instances]
+        groups = list(_groups(_Shipment(parcel, parcel.instance.transfer_syntax_uid) for parcel in parcels))
+
+        def send(group: list[_Shipment]) -> None:
+            try:
+                if not self._stop.is_set() and not cancelled():
+                    self._send_group(group, cancelled)
+            except BaseException:
+                self._stop.set()
+                raise
+
+        if self._options.associations == 1:
+            for group in groups:
+                send(group)
+        else:
+            with ThreadPoolExecutor(self._options.associations, thread_name_prefix="dicom-send") as pool:
+                list(pool.map(send, groups))
+        reason = "cancelled" if self.failure is None else str(self.failure)
+        for parcel in parcels:
+            if parcel.position not in self._ledger.records:
+                self._ledger.put(parcel.position, parcel.give_up(reason))
+
+    def finish(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def abort(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def _send_group(self, group: list[_Shipment], cancelled: Callable[[], bool]) -> None:
+        """Sends a group until each of its instances has a record, or nothing more can be done."""
+        fruitless = 0
+        while group and self.failure is None and not cancelled():
+            problem: _PassingError | None = None
+            try:
+                self._attempt(group)
+            except _PassingError as error:
+                problem = error
+            except PeerRefusesError as error:
+                self._fail(error)
+                return
+            except _TooMuchError as error:
+                if len(group) == 1:
+                    self._ledger.put(group[0].parcel.position, group[0].parcel.record(Outcome.REFUSED, str(error)))
+                    return
+                for half in (group[: len(group) // 2], group[len(group) // 2 :]):
+                    self._send_group(half, cancelled)
+                return
+            group = self._left(group)
+            fruitless = fruitless + 1 if problem else 0
+            if problem and (fruitless >= self._options.attempts or not group):
+                self._fail(problem.error or PeerUnreachableError(f"{self.where}: {problem}"))
+            elif group and any(shipment.parcel.problem for shipment in group):
+                backoff_s = self._options.backoff_s * 2.0 ** max(fruitless - 1, 0)
+                self._pause(min(max(backoff_s, problem.after_s if problem else 0.0), self._options.backoff_limit_s))
+
+    def _fail(self, error: PeerUnreachableError) -> None:
+        self.failure = error
+        self._stop.set()
+
+    def _left(self, group: list[_Shipment]) -> list[_Shipment]:
+        left = []
+        for shipment in group:
+            if shipment.parcel.position in self._ledger.records:
+                continue
+            if shipment.parcel.attempts < self._options.attempts:
+                left.append(shipment)
+            else:
+                self._ledger.put(shipment.parcel.position, shipment.parcel.give_up())
+        return left
+
+    def _attempt(self, group: list[_Shipment]) -> None:
+        ready = [(shipment, part) for shipment in group if (part := self._part(shipment)) is not None]
+        if not ready:
+            return
+        started = time.monotonic()
+        for shipment, _ in ready:
+            shipment.parcel.attempts += 1
+        try:
+            answer = self._post(RequestBody([part for _, part in ready]))
+        except _PassingError as error:
+            for shipment, _ in ready:
+                shipment.parcel.unacknowledged = True
+                shipment.parcel.problem = str(error)
+            raise
+        for shipment, _ in ready:
+            shipment.parcel.duration_s += (time.monotonic() - started) / len(ready)
+            self._judge(shipment, answer)
+
+    def _part(self, shipment: _Shipment) -> Part | None:
+        """Opens an instance once, to know its size; None when it cannot be sent, which is recorded."""
+        parcel = shipment.parcel
+        open_file = partial(parcel.instance.open_file, shipment.syntax)
+        try:
+            with open_file() as file:
+                if isinstance(file, BytesIO):
+                    content = file.getvalue()
+                    return Part(parcel.instance.sop_instance_uid, len(content), partial(BytesIO, content))
+                size_bytes = os.fstat(file.fileno()).st_size
+        except UnsupportedTransferSyntaxError as error:
+            meaning = f"the peer does not take its transfer syntax, and {error}"
+            self._ledger.put(parcel.position, parcel.record(Outcome.REFUSED, meaning))
+        except UnreadableInstanceError as error:
+            self._ledger.put(parcel.position, parcel.record(Outcome.FAILED, str(error)))
+        else:
+            return Part(parcel.instance.sop_instance_uid, size_bytes, open_file)
+        return None
+
+    def _post(self, body: RequestBody) -> Answer:
+        try:
+            response = self._client.post(self._target, content=body, headers=body.headers)
+        except httpx.TimeoutException as error:
+            raise _PassingError("the peer did not answer in time") from error
+        except httpx.TransportError as error:
+            failed_check = _tls_failure(error)
+            if failed_check is not None:
+                raise PeerRefusesError(f"{self.where}: no TLS with the peer, {failed_check}") from error
+            raise _PassingError(f"no connection ({type(error).__name__})") from error
+        except UnreadableInstanceError as error:  # the next attempt finds out which one
+            raise _PassingError("an instance could not be read to its end") from error
+        if response.status_code in _PASSING:
+            raise _PassingError(f"the peer answered with HTTP {response.status_code}", after_s=_retry_after(response))
+        if response.status_code in _HOPELESS:
+            raise PeerRefusesError(f"{self.where}: HTTP {response.status_code}, {_HOPELESS[response.status_code]}")
+        if response.is_redirect:
+            raise PeerRefusesError(f"{self.where}: the service has moved; correct the peer's URL")
+        if response.status_code not in _ANSWERED:
+            raise _TooMuchError(f"the peer refused the request with HTTP {response.status_code}")
+        try:
+            return read_answer(response.content)
+        except (ValueError, TypeError) as error:
+            raise _PassingError("the peer's answer acknowledges nothing; it is no DICOM JSON") from error
+
+    def _judge(self, shipment: _Shipment, answer: Answer) -> None:
+        parcel, uid = shipment.parcel, shipment.parcel.instance.sop_instance_uid
+        code = answer.stored.get(uid, answer.failed.get(uid))
+        if code is None:
+            parcel.unacknowledged = True
+            parcel.problem = "the peer's answer does not mention the instance"
+            return
+        parcel.status = code
+        status = explain(code)
+        parcel.problem = status.meaning
+        if uid in answer.stored:
+            outcome = Outcome.STORED if code == 0 else Outcome.STORED_WITH_WARNING
+        elif code == DUPLICATE_SOP_INSTANCE and parcel.unacknowledged:
+            outcome, parcel.problem = Outcome.STORED_WITH_WARNING, "stored by an earlier attempt"
+        elif status.retryable and parcel.attempts < self._options.attempts:
+            return
+        elif code == _NO_SUCH_SYNTAX and self._options.transcode and shipment.syntax != ExplicitVRLittleEndian:
+            shipment.syntax = str(ExplicitVRLittleEndian)
+            return
+        else:
+            outcome = Outcome.FAILED if status.retryable else Outcome.REFUSED
+        if outcome.acknowledged:
+            parcel.checksum = parcel.instance.checksum(shipment.syntax)
+        self._ledger.put(parcel.position, parcel.record(outcome, parcel.problem, shipment.choice))
+
+
+def _groups(shipments: Iterable[_Shipment]) -> Iterator[list[_Shipment]]:
+    group: list[_Shipment] = []
+    size_bytes = 0
+    for shipment in shipments:
+        source = shipment.parcel.instance.source
+        own_bytes = shipment.parcel.instance.memory_bytes
+        if isinstance(source, Path) and source.exists():
+            own_bytes = source.stat().st_size
+        if group and (len(group) >= _GROUP_INSTANCES or size_bytes + own_bytes > _GROUP_BYTES):
+            yield group
+            group, size_bytes = [], 0
+        group.append(shipment)
+        size_bytes += own_bytes
+    if group:
+        yield group
+
+
+def _tls_failure(error: BaseException) -> str | None:
+    """The failed TLS check behind an error of httpx, which wraps those of the layers below."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return tls.explain_failure(cause)
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _retry_after(response: httpx.Response) -> float:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else 0.0

@@ -1,0 +1,334 @@
+"""One association as its requestor: negotiate, ask, wait for the answer, release (PS3.8).
+
+pynetdicom encodes and decodes the negotiation; the loop around it is our own and blocking: the calling thread writes
+and reads the socket. So there is no thread that could stay alive, an error reaches the caller as itself, each wait has
+its limit, and nothing polls: an instance goes out in writes of about a mebibyte, and its answer is read at once.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ
+
+from dcm_processor_service.dicom_network.dimse import command_set, negotiation
+from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError, connect, handshake_failed
+from dcm_processor_service.errors import PeerUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from dcm_processor_service.dicom_network.dimse.negotiation import Agreement, AnyPDU, ProposedContext
+    from dcm_processor_service.models import Peer, SendOptions
+
+__all__ = ["Association", "AssociationLostError", "Message", "open_association"]
+
+_ASSOCIATE_AC, _ASSOCIATE_RJ, _P_DATA, _RELEASE_RQ, _RELEASE_RP, _ABORT = 2, 3, 4, 5, 6, 7
+_EMPTY_BODY = b"\0\0\0\0"
+_PDV_HEADER_BYTES = 6  # length, context id, message control header: they count into the peer's maximum
+_LARGEST_PDU_BYTES = 131_072  # some peers mishandle more, whatever they announce
+_LARGEST_RECEIVED_BYTES = 1 << 24  # an answer is a few hundred bytes; more is no DICOM
+_WRITE_BYTES = 1 << 20
+_COMMAND, _LAST = 1, 2
+_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+
+
+class AssociationLostError(Exception):
+    """The association ended before the answer; what was asked is unacknowledged."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One DIMSE message of the peer."""
+
+    context_id: int
+    command: command_set.CommandSet
+    data: bytes
+
+
+def open_association(
+    peer: Peer, contexts: tuple[ProposedContext, ...], options: SendOptions, calling_ae_title: str
+) -> Association:
+    """Connects and negotiates.
+
+    Raises:
+        PeerUnreachableError: Nobody listens, a passing rejection, a time-out.
+        PeerRefusesError: A rejection for good, with its reason and the remedy; a failed TLS check.
+    """
+    connection = connect(peer, options)
+    association = Association(connection, peer, options)
+    try:
+        association.negotiate(contexts, calling_ae_title)
+    except BaseException:
+        association.close()
+        raise
+    return association
+
+
+class Association:
+    """An association; leaving it as a context manager releases it, or aborts it after an error."""
+
+    def __init__(self, connection: socket.socket, peer: Peer, options: SendOptions) -> None:
+        self._socket = connection
+        self._peer = peer
+        self._options = options
+        self._received = bytearray()
+        self._message_id = 0
+        self._fragment_bytes = 0
+        self.agreed: dict[int, Agreement] = {}
+        self.reports: list[Message] = []
+        """N-EVENT-REPORT requests that arrived here, already answered."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.release()
+        else:
+            self.abort()
+
+    def negotiate(self, contexts: tuple[ProposedContext, ...], calling_ae_title: str) -> None:
+        """Requests the association and keeps what was agreed on."""
+        deadline = time.monotonic() + self._options.acse_timeout_s
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
+                # a peer that has closed already says why in what it sent: read it
+                self._write(negotiation.request(self._peer, contexts, calling_ae_title))
+            kind, body = self._read_pdu(deadline)
+        except (AssociationLostError, OSError) as error:
+            raise self._no_answer(error) from error
+        if kind == _ASSOCIATE_RJ:
+            raise self._rejection(self._decode(A_ASSOCIATE_RJ(), kind, body), calling_ae_title)
+        if kind != _ASSOCIATE_AC:
+            said = (
+                negotiation.abort_reason(body)
+                if kind == _ABORT
+                else f"it sent a PDU of type {kind}; is it a DICOM node?"
+            )
+            raise PeerUnreachableError(f"{self._peer.address}: no association; {said}")
+        accepted = self._decode(A_ASSOCIATE_AC(), kind, body)
+        self.agreed = negotiation.agreements(accepted, contexts)
+        largest = min(negotiation.maximum_length(accepted) or _LARGEST_PDU_BYTES, _LARGEST_PDU_BYTES)
+        self._fragment_bytes = max(largest - _PDV_HEADER_BYTES, 2) // 2 * 2  # fragments have even lengths (PS3.8, E.1)
+
+    def request(
+        self, context_id: int, encode: Callable[[int], bytes], content: Callable[[int], Iterator[bytes]] | None = None
+    ) -> command_set.CommandSet:
+        """Sends one request and waits for its answer.
+
+        Args:
+            context_id: The presentation context.
+            encode: Gives the encoded command set for a message id.
+            content: Gives the encoded data set in pieces of the length asked for.
+
+        Raises:
+            AssociationLostError: No answer: aborted, closed or timed out. The association is gone.
+        """
+        self._message_id = self._message_id % 0xFFFF + 1
+        command = encode(self._message_id)
+        try:
+            self._send(context_id, command, content)
+            return self._answer(command, time.monotonic() + self._options.dimse_timeout_s)
+        except TimeoutError as error:
+            self.abort()
+            raise AssociationLostError("the peer did not answer in time") from error
+        except OSError as error:
+            self.close()
+            raise AssociationLostError(f"the connection broke ({error.strerror or type(error).__name__})") from error
+        except BaseException:
+            self.abort()
+            raise
+
+    def wait_for_report(self, timeout_s: float) -> Message | None:
+        """Waits for an N-EVENT-REPORT request and answers it; None when none came in time.
+
+        Raises:
+            AssociationLostError: The peer ended the association.
+            OSError: The connection broke.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self.reports:
+            try:
+                if not self._received:
+                    self._receive(deadline)
+            except TimeoutError:
+                return None
+            # what has begun to arrive is read to its end: a message cut in two could not be taken up again
+            self._take(self._read_message(time.monotonic() + self._options.network_timeout_s))
+        return self.reports.pop(0)
+
+    def release(self) -> None:
+        """Releases the association; every answer is in, so a peer that only closes is as good."""
+        deadline = time.monotonic() + self._options.acse_timeout_s
+        try:
+            self._write(_pdu(_RELEASE_RQ, _EMPTY_BODY))
+            while (kind := self._read_pdu(deadline)[0]) not in {_RELEASE_RP, _ABORT}:
+                if kind == _RELEASE_RQ:  # both asked at once (PS3.8, 9.2.3: release collision)
+                    self._write(_pdu(_RELEASE_RP, _EMPTY_BODY))
+        except (AssociationLostError, OSError):
+            pass
+        finally:
+            self.close()
+
+    def abort(self) -> None:
+        """Tells the peer that the association ends here, without waiting."""
+        try:
+            self._socket.settimeout(1.0)
+            self._socket.sendall(_pdu(_ABORT, _EMPTY_BODY))
+        except OSError:
+            pass  # the connection is gone: the peer knows already
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._socket.close()
+
+    def _send(self, context_id: int, command: bytes, content: Callable[[int], Iterator[bytes]] | None) -> None:
+        parts = list(self._fragments(context_id, [command], _COMMAND))
+        if content is not None:
+            piece_bytes = self._fragment_bytes * max(1, _WRITE_BYTES // self._fragment_bytes)
+            buffered = 0
+            for part in self._fragments(context_id, content(piece_bytes), 0):
+                parts.append(part)
+                buffered += len(part)
+                if buffered >= _WRITE_BYTES:
+                    self._write(b"".join(parts))
+                    parts.clear()
+                    buffered = 0
+        self._write(b"".join(parts))
+
+    def _fragments(self, context_id: int, pieces: Iterable[bytes], kind: int) -> Iterator[bytes | memoryview]:
+        """Cuts into P-DATA PDUs, each holding one fragment; the last one is marked as such (PS3.8, 9.3.5 and E.2)."""
+        waiting: memoryview = memoryview(b"")
+        for piece in pieces:
+            view = memoryview(piece)
+            for start in range(0, len(view), self._fragment_bytes):
+                if waiting:
+                    yield _fragment_header(context_id, len(waiting), kind)
+                    yield waiting
+                waiting = view[start : start + self._fragment_bytes]
+        yield _fragment_header(context_id, len(waiting), kind | _LAST)
+        yield waiting
+
+    def _answer(self, request: bytes, deadline: float) -> command_set.CommandSet:
+        asked = command_set.decode(request)
+        while True:
+            message = self._read_message(deadline)
+            if command_set.answers(message.command, asked):
+                return message.command
+            self._take(message)
+
+    def _take(self, message: Message) -> None:
+        if command_set.us(message.command, command_set.COMMAND_FIELD) != command_set.N_EVENT_REPORT_RQ:
+            raise AssociationLostError("the peer sent a message that nobody asked for")
+        self._send(message.context_id, command_set.n_event_report_rsp(message.command), None)
+        self.reports.append(message)
+
+    def _read_message(self, deadline: float) -> Message:
+        command, data = bytearray(), bytearray()
+        decoded: command_set.CommandSet | None = None
+        while True:
+            for context_id, control, fragment in self._read_fragments(deadline):
+                (command if control & _COMMAND else data).extend(fragment)
+                if control & _COMMAND and control & _LAST:
+                    decoded = _decode_command(bytes(command))
+                if (
+                    decoded is not None
+                    and control & _LAST
+                    and not (control & _COMMAND and command_set.has_data_set(decoded))
+                ):
+                    return Message(context_id, decoded, bytes(data))
+
+    def _read_fragments(self, deadline: float) -> list[tuple[int, int, bytes]]:
+        kind, body = self._read_pdu(deadline)
+        if kind == _ABORT:
+            raise AssociationLostError(negotiation.abort_reason(body))
+        if kind == _RELEASE_RQ:
+            self._write(_pdu(_RELEASE_RP, _EMPTY_BODY))
+            raise AssociationLostError("the peer released the association")
+        if kind != _P_DATA:
+            raise AssociationLostError(f"the peer sent an unexpected PDU of type {kind}")
+        fragments = []
+        position = 0
+        while position + _PDV_HEADER_BYTES <= len(body):
+            length, context_id, control = struct.unpack_from(">IBB", body, position)
+            fragments.append((context_id, control, body[position + _PDV_HEADER_BYTES : position + 4 + length]))
+            position += 4 + max(length, 2)
+        return fragments
+
+    def _read_pdu(self, deadline: float) -> tuple[int, bytes]:
+        kind, _, length = struct.unpack(">BBI", self._read(6, deadline))
+        if length > _LARGEST_RECEIVED_BYTES:
+            raise AssociationLostError("the peer sent something that is no DICOM message")
+        return kind, self._read(length, deadline)
+
+    def _read(self, count: int, deadline: float) -> bytes:
+        while len(self._received) < count:
+            self._receive(deadline)
+        taken = bytes(self._received[:count])
+        del self._received[:count]
+        return taken
+
+    def _receive(self, deadline: float) -> None:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the peer did not answer in time")
+        if _QUICKACK is not None:
+            # a peer that collects bytes before sending waits for our acknowledgement: 40 ms an instance otherwise
+            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        self._socket.settimeout(left_s)
+        received = self._socket.recv(65_536)
+        if not received:
+            raise AssociationLostError("the peer closed the connection")
+        self._received += received
+
+    def _write(self, content: bytes) -> None:
+        self._socket.settimeout(self._options.network_timeout_s)
+        self._socket.sendall(content)
+
+    def _decode(self, pdu: AnyPDU, kind: int, body: bytes) -> AnyPDU:
+        try:
+            return negotiation.decode(pdu, kind, body)
+        except ValueError as error:
+            raise PeerUnreachableError(
+                f"{self._peer.address}: the peer's answer is no DICOM message; is it a DICOM node?"
+            ) from error
+
+    def _no_answer(self, error: AssociationLostError | OSError) -> PeerUnreachableError:
+        if self._peer.tls and not isinstance(error, TimeoutError):
+            # TLS 1.3: a peer that wants our certificate, or another one, says so only after the handshake
+            return handshake_failed(self._peer, error if isinstance(error, OSError) else ConnectionResetError())
+        return PeerUnreachableError(f"{self._peer.address}: no answer to the association request; {error}")
+
+    def _rejection(self, rejected: A_ASSOCIATE_RJ, calling_ae_title: str) -> PeerUnreachableError:
+        passing, reason = negotiation.rejection(rejected, called=self._peer.ae_title, calling=calling_ae_title)
+        message = f"{self._peer.address}: rejected the association: {reason}"
+        return PeerUnreachableError(message) if passing else PeerRefusesError(message)
+
+
+def _pdu(kind: int, body: bytes) -> bytes:
+    return struct.pack(">BBI", kind, 0, len(body)) + body
+
+
+def _fragment_header(context_id: int, length: int, control: int) -> bytes:
+    return struct.pack(">BBIIBB", _P_DATA, 0, length + _PDV_HEADER_BYTES, length + 2, context_id, control)
+
+
+def _decode_command(encoded: bytes) -> command_set.CommandSet:
+    try:
+        return command_set.decode(encoded)
+    except ValueError as error:
+        raise AssociationLostError(str(error)) from error

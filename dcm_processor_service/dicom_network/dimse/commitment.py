@@ -1,0 +1,210 @@
+"""Storage commitment: the peer promises to keep what it stored (PS3.4, annex J).
+
+The request is an N-ACTION; the answer an N-EVENT-REPORT, which comes over the same association or, from many archives,
+over a new one to us. For the latter we listen while we wait, at a port that the peer must know.
+"""
+
+from __future__ import annotations
+
+import queue
+import socket
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from pydicom import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pynetdicom import AE, evt
+from pynetdicom.dsutils import encode
+
+from dcm_processor_service.dicom_network.dimse import command_set
+from dcm_processor_service.dicom_network.dimse.association import Association, AssociationLostError, open_association
+from dcm_processor_service.dicom_network.dimse.listener import listening
+from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
+from dcm_processor_service.dicom_network.status import explain
+from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError
+from dcm_processor_service.models import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dcm_processor_service.models import InstanceRecord, Peer, SendOptions
+
+__all__ = ["STORAGE_COMMITMENT", "Commitment", "check_port", "request_commitment"]
+
+STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
+"""The SOP class Storage Commitment Push Model."""
+
+_WELL_KNOWN_INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4, J.3.5
+_REQUEST_COMMITMENT = 1
+_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
+_CONTEXT = ProposedContext(STORAGE_COMMITMENT, _SYNTAXES)
+_HOLD_S = 2.0  # how long the association is kept while the answer may come over another one
+_LOOK_S = 0.05  # how long one look at it takes then
+_PROCESSING_FAILURE = 0x0110
+
+
+@dataclass
+class Commitment:
+    """What the peer said."""
+
+    transaction_uid: str
+    committed: set[str] = field(default_factory=set)
+    failed: dict[str, int] = field(default_factory=dict)
+    problem: str = ""
+
+    def applied_to(self, record: InstanceRecord) -> InstanceRecord:
+        """The record of an instance with the answer in it; without one it stays as it is and says why."""
+        sop_instance_uid = record.sop_instance_uid
+        if sop_instance_uid in self.committed:
+            return record.model_copy(update={"outcome": Outcome.COMMITTED})
+        if sop_instance_uid in self.failed:
+            code = self.failed[sop_instance_uid]
+            meaning = f"stored, but the peer does not commit to keep it: {explain(code).meaning}"
+            return record.model_copy(update={"outcome": Outcome.FAILED, "status": code, "meaning": meaning})
+        return record.model_copy(update={"meaning": self.problem or "the peer's commitment leaves it out"})
+
+
+class _NoAnswerError(Exception):
+    """Why there is no answer to the request."""
+
+
+def request_commitment(
+    peer: Peer, options: SendOptions, calling_ae_title: str, instances: Mapping[str, str]
+) -> Commitment:
+    """Asks the peer to commit to instances, given as SOP classes by SOPInstanceUID, and waits for its answer.
+
+    Raises:
+        ConfigurationError: We cannot listen at the port.
+    """
+    result = Commitment(str(generate_uid(prefix=None)))
+    deadline = time.monotonic() + options.commitment_timeout_s
+    with _listening(options, calling_ae_title) as answers:
+        try:
+            with open_association(peer, (_CONTEXT,), options, calling_ae_title) as association:
+                _ask(association, _request(result.transaction_uid, instances))
+                answer = _wait_here(association, answers, result.transaction_uid, deadline)
+            if answer is None and answers is not None:
+                answer = _wait_there(answers, result.transaction_uid, deadline)
+        except (_NoAnswerError, PeerUnreachableError, AssociationLostError) as error:
+            result.problem = f"stored; no storage commitment: {error}"
+            return result
+    if answer is None:
+        where = "" if options.listen_port is not None else "; the peer may answer only to a listen_port of ours"
+        result.problem = f"stored; no storage commitment within {options.commitment_timeout_s:g} s{where}"
+        return result
+    result.committed.update(_uids(answer, "ReferencedSOPSequence"))
+    for item in answer.get("FailedSOPSequence", []):
+        uid = str(item.get("ReferencedSOPInstanceUID", ""))
+        result.failed[uid] = int(item.get("FailureReason", _PROCESSING_FAILURE))
+    return result
+
+
+def check_port(options: SendOptions) -> None:
+    """Tries the port that the answer may come to, so that a taken one is told before anything is sent.
+
+    Raises:
+        ConfigurationError: We cannot listen at it.
+    """
+    if options.listen_port is None:
+        return
+    try:
+        socket.create_server((options.listen_host, options.listen_port)).close()
+    except OSError as error:
+        raise _cannot_listen(options, error) from error
+
+
+def _cannot_listen(options: SendOptions, error: OSError) -> ConfigurationError:
+    port = options.listen_port
+    return ConfigurationError(f"cannot listen at port {port} for the commitment ({error.strerror}); choose another")
+
+
+def _request(transaction_uid: str, instances: Mapping[str, str]) -> Dataset:
+    request = Dataset()
+    request.TransactionUID = transaction_uid
+    request.ReferencedSOPSequence = []
+    for sop_instance_uid, sop_class_uid in instances.items():
+        item = Dataset()
+        item.ReferencedSOPClassUID = sop_class_uid
+        item.ReferencedSOPInstanceUID = sop_instance_uid
+        request.ReferencedSOPSequence.append(item)
+    return request
+
+
+def _ask(association: Association, request: Dataset) -> None:
+    agreed = association.agreed[1]
+    if not agreed.accepted:
+        raise _NoAnswerError(f"the peer does not offer it ({agreed.reason})")
+    encoded = encode(request, agreed.transfer_syntax_uid == ImplicitVRLittleEndian, is_little_endian=True) or b""
+    action = partial(
+        command_set.n_action_rq,
+        sop_class_uid=STORAGE_COMMITMENT,
+        sop_instance_uid=_WELL_KNOWN_INSTANCE,
+        action_type_id=_REQUEST_COMMITMENT,
+    )
+    command = association.request(1, action, lambda _piece_bytes: iter((encoded,)))
+    status = command_set.us(command, command_set.STATUS)
+    if status != 0:
+        meaning = "no status" if status is None else f"{status:04X} {explain(status).meaning}"
+        raise _NoAnswerError(f"the peer refused the request ({meaning})")
+
+
+def _wait_here(
+    association: Association, answers: queue.Queue[Dataset] | None, transaction_uid: str, deadline: float
+) -> Dataset | None:
+    """Waits on the association; not for long while we listen too, since many archives wait for its end."""
+    if answers is not None:
+        deadline = min(deadline, time.monotonic() + _HOLD_S)
+    implicit = association.agreed[1].transfer_syntax_uid == ImplicitVRLittleEndian
+    while (left_s := deadline - time.monotonic()) > 0 and (answers is None or answers.empty()):
+        try:
+            report = association.wait_for_report(left_s if answers is None else min(left_s, _LOOK_S))
+        except (AssociationLostError, OSError) as error:
+            if answers is None:
+                raise _NoAnswerError(f"the association ended before the answer ({error})") from error
+            return None
+        if report is not None:
+            answer = read_dataset(BytesIO(report.data), is_implicit_VR=implicit, is_little_endian=True)
+            if answer.get("TransactionUID") == transaction_uid:
+                return answer
+    return None
+
+
+def _wait_there(answers: queue.Queue[Dataset], transaction_uid: str, deadline: float) -> Dataset | None:
+    try:
+        while True:
+            answer = answers.get(timeout=max(deadline - time.monotonic(), 0.001))
+            if answer.get("TransactionUID") == transaction_uid:
+                return answer
+    except queue.Empty:
+        return None
+
+
+@contextmanager
+def _listening(options: SendOptions, ae_title: str) -> Iterator[queue.Queue[Dataset] | None]:
+    """Listens for N-EVENT-REPORT requests while the block runs."""
+    if options.listen_port is None:
+        yield None
+        return
+    answers: queue.Queue[Dataset] = queue.Queue()
+
+    def receive(event: evt.Event) -> tuple[int, None]:
+        answers.put(event.event_information)
+        return 0x0000, None
+
+    entity = AE(ae_title=ae_title)
+    entity.add_supported_context(STORAGE_COMMITMENT, list(_SYNTAXES), scu_role=True, scp_role=True)
+    entity.network_timeout = options.network_timeout_s
+    try:
+        with listening(entity, (options.listen_host, options.listen_port), [(evt.EVT_N_EVENT_REPORT, receive)]):
+            yield answers
+    except OSError as error:
+        raise _cannot_listen(options, error) from error
+
+
+def _uids(answer: Dataset, keyword: str) -> list[str]:
+    return [str(item.get("ReferencedSOPInstanceUID", "")) for item in answer.get(keyword, [])]

@@ -1,0 +1,73 @@
+"""The TCP or TLS connection to a peer, and why there is none."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.dicom_network.dimse import tls
+from dcm_processor_service.errors import PeerUnreachableError
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models import Peer, SendOptions
+
+__all__ = ["PeerRefusesError", "connect"]
+
+
+class PeerRefusesError(PeerUnreachableError):
+    """No association, and trying again changes nothing: a title or a certificate is wrong."""
+
+    exit_code = 2
+    retryable = False
+
+
+def connect(peer: Peer, options: SendOptions) -> socket.socket:
+    """Connects to the peer, over TLS when the peer asks for it; every wait is bounded.
+
+    Raises:
+        ConfigurationError: A certificate file is unusable.
+        PeerUnreachableError: Nobody answers in time.
+        PeerRefusesError: The TLS handshake failed.
+    """
+    context = tls.client_context(peer) if peer.tls else None
+    host = _host(peer)
+    try:
+        # tries every address of the name, IPv6 and IPv4
+        connection = socket.create_connection((host, peer.port), timeout=options.connection_timeout_s)
+    except (socket.gaierror, UnicodeError) as error:
+        raise PeerUnreachableError(f"{peer.address}: the host name cannot be resolved; check it") from error
+    except ConnectionRefusedError as error:
+        raise PeerUnreachableError(f"{peer.address}: nobody listens on this port; check host and port") from error
+    except TimeoutError as error:
+        raise PeerUnreachableError(
+            f"{peer.address}: no connection within {options.connection_timeout_s:g} s; check host, port and firewall"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise PeerUnreachableError(f"{peer.address}: no connection ({reason})") from error
+    # requests are small and wait for answers: collecting bytes before sending (Nagle) would cost 40 ms each
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.settimeout(options.acse_timeout_s)
+    return connection if context is None else _handshake(connection, context, peer)
+
+
+def _handshake(connection: socket.socket, context: ssl.SSLContext, peer: Peer) -> ssl.SSLSocket:
+    try:
+        return context.wrap_socket(connection, server_hostname=_host(peer))
+    except OSError as error:
+        connection.close()
+        raise handshake_failed(peer, error) from error
+
+
+def handshake_failed(peer: Peer, error: OSError) -> PeerUnreachableError:
+    """The error of a handshake; a handshake that was cut off may succeed next time, a failed check will not."""
+    message = f"{peer.address}: no TLS with the peer, {tls.explain_failure(error)}"
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        return PeerRefusesError(message)
+    return PeerUnreachableError(message)
+
+
+def _host(peer: Peer) -> str:
+    """The host without what stands around it in other places: brackets of IPv6, the dot of the DNS root."""
+    return peer.host.strip().strip("[]").rstrip(".")

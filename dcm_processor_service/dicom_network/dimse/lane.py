@@ -1,0 +1,200 @@
+"""One lane of a sending: takes instances from a queue and stores them over its association, one after the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.dicom_network.dimse import command_set
+from dcm_processor_service.dicom_network.dimse.association import Association, AssociationLostError, open_association
+from dcm_processor_service.dicom_network.planning import Choice, Kind, Refusal, choose
+from dcm_processor_service.dicom_network.sources import Checksum, UnreadableInstanceError
+from dcm_processor_service.dicom_network.status import DUPLICATE_SOP_INSTANCE, StoreStatus, explain
+from dcm_processor_service.errors import UnsupportedTransferSyntaxError
+from dcm_processor_service.models import InstanceRecord, Outcome
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+
+    from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
+    from dcm_processor_service.dicom_network.sources import Outgoing
+    from dcm_processor_service.models import Peer, SendOptions
+
+__all__ = ["Lane", "Ledger", "Parcel"]
+
+
+@dataclass
+class Parcel:
+    """An instance on its way, with what happened to it so far."""
+
+    position: int
+    instance: Outgoing
+    kind: Kind
+    attempts: int = 0
+    duration_s: float = 0.0
+    unacknowledged: bool = False
+    status: int | None = None
+    problem: str = ""
+    checksum: str = ""
+
+    def record(self, outcome: Outcome, meaning: str, choice: Choice | None = None) -> InstanceRecord:
+        """What became of it."""
+        own, sent = self.instance.transfer_syntax_uid, choice.transfer_syntax_uid if choice else ""
+        return InstanceRecord(
+            sop_class_uid=self.instance.sop_class_uid,
+            sop_instance_uid=self.instance.sop_instance_uid,
+            outcome=outcome,
+            status=self.status,
+            meaning=meaning,
+            transfer_syntax_uid=sent,
+            checksum=self.checksum if outcome.acknowledged else "",
+            transcoded_from=own if sent and sent != own else "",
+            attempts=self.attempts,
+            duration_s=self.duration_s,
+            completed_at=None if self.status is None else datetime.now(timezone.utc),
+        )
+
+    def give_up(self, reason: str = "") -> InstanceRecord:
+        """What became of it when nothing more is tried."""
+        outcome = Outcome.FAILED if self.attempts else Outcome.NOT_ATTEMPTED
+        return self.record(outcome, self.problem or reason)
+
+
+class Ledger:
+    """The records of a sending, by position; tells a listener about each as it is written."""
+
+    def __init__(self, on_record: Callable[[InstanceRecord], None] | None) -> None:
+        self._on_record = on_record
+        self._lock = threading.Lock()
+        self.records: dict[int, InstanceRecord] = {}
+
+    def put(self, position: int, record: InstanceRecord) -> None:
+        """Writes a record, and tells the listener."""
+        with self._lock:
+            self.records[position] = record
+            if self._on_record is not None:
+                self._on_record(record)
+
+
+class Lane:
+    """One association after the other to the same peer."""
+
+    def __init__(self, peer: Peer, options: SendOptions, calling_ae_title: str, ledger: Ledger) -> None:
+        self._peer = peer
+        self._options = options
+        self._calling_ae_title = calling_ae_title
+        self._ledger = ledger
+        self._association: Association | None = None
+        self._proposed: frozenset[ProposedContext] = frozenset()
+        self._again = False
+
+    def run(self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], stopped: Callable[[], bool]) -> None:
+        """Stores what is in the queue, until it is empty, the association is lost or somebody stops it.
+
+        Raises:
+            PeerUnreachableError: No association; what it would have sent is in the queue again.
+        """
+        while not stopped():
+            try:
+                parcel = queue.popleft()
+            except IndexError:
+                return
+            try:
+                association = self._ensure_association(contexts)
+            except BaseException:
+                queue.appendleft(parcel)
+                raise
+            try:
+                self._deliver(association, parcel)
+            except AssociationLostError as lost:
+                self._association = None
+                parcel.unacknowledged = True
+                parcel.problem = str(lost)
+                return
+
+    def renew(self) -> None:
+        """Releases the association when something goes again: another attempt goes over a new one."""
+        if self._again:
+            self.release()
+        self._again = False
+
+    def release(self) -> None:
+        """Releases the association, when there is one."""
+        association, self._association = self._association, None
+        if association is not None:
+            association.release()
+
+    def abort(self) -> None:
+        """Aborts the association, when there is one."""
+        association, self._association = self._association, None
+        if association is not None:
+            association.abort()
+
+    def _ensure_association(self, contexts: tuple[ProposedContext, ...]) -> Association:
+        """Keeps the association that there is while it carries what comes: some archives take its end for a mark."""
+        if self._association is not None and self._proposed.issuperset(contexts):
+            return self._association
+        self.release()
+        association = open_association(self._peer, contexts, self._options, self._calling_ae_title)
+        self._association, self._proposed = association, frozenset(contexts)
+        return association
+
+    def _deliver(self, association: Association, parcel: Parcel) -> None:
+        choice = choose(parcel.kind, association.agreed, transcode=self._options.transcode)
+        if isinstance(choice, Refusal):
+            if choice.recompress:
+                parcel.kind = replace(parcel.kind, recompress=True)
+                self._again = True
+            else:
+                self._ledger.put(parcel.position, parcel.record(Outcome.REFUSED, choice.reason))
+            return
+        started = time.monotonic()
+        parcel.attempts += 1
+        parcel.status = None
+        try:
+            command = self._store(association, parcel, choice)
+        except UnsupportedTransferSyntaxError as error:
+            meaning = f"the peer does not take its transfer syntax, and {error}"
+            self._ledger.put(parcel.position, parcel.record(Outcome.REFUSED, meaning))
+        except UnreadableInstanceError as error:
+            self.abort()
+            self._ledger.put(parcel.position, parcel.record(Outcome.FAILED, str(error)))
+        else:
+            parcel.duration_s += time.monotonic() - started
+            self._judge(parcel, choice, command)
+
+    @staticmethod
+    def _store(association: Association, parcel: Parcel, choice: Choice) -> command_set.CommandSet:
+        instance, checksum = parcel.instance, Checksum()
+        encode = partial(
+            command_set.c_store_rq, sop_class_uid=instance.sop_class_uid, sop_instance_uid=instance.sop_instance_uid
+        )
+        with instance.open_file(choice.transfer_syntax_uid) as file:
+            answer = association.request(
+                choice.context_id, encode, lambda piece_bytes: checksum.of(instance.read(file, piece_bytes))
+            )
+        parcel.checksum = checksum.text
+        return answer
+
+    def _judge(self, parcel: Parcel, choice: Choice, command: command_set.CommandSet) -> None:
+        code = command_set.us(command, command_set.STATUS)
+        if code is None:
+            self.abort()
+            raise AssociationLostError("the peer answered without a status")
+        status = explain(code)
+        if code == DUPLICATE_SOP_INSTANCE and parcel.unacknowledged:
+            # our own earlier attempt arrived, only its acknowledgement was lost
+            status = StoreStatus(code, Outcome.STORED_WITH_WARNING, "stored by an earlier attempt", retryable=False)
+        parcel.status = code
+        parcel.problem = status.meaning
+        if status.retryable and parcel.attempts < self._options.attempts:
+            self._again = True
+            return
+        elements = command_set.offending_elements(command)
+        meaning = f"{status.meaning} {elements}" if elements else status.meaning
+        self._ledger.put(parcel.position, parcel.record(status.outcome, meaning, choice))

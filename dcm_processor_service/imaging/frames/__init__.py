@@ -1,0 +1,1 @@
+"""The values of headers become one record a frame: place, pixel format, rescale."""

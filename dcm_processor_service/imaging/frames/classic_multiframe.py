@@ -1,0 +1,51 @@
+"""Objects of many frames from before functional groups: how far each frame lies from the first, along their normal.
+
+An RT dose grid has a vector of offsets (PS3.3, section C.8.8.3.2); a reconstructed nuclear medicine tomogram says which
+slice each frame is, and the step between slices (PS3.3, sections C.8.4.11 and C.8.4.15).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.imaging.headers.values import Header, item, number, numbers, text, texts
+
+if TYPE_CHECKING:
+    from dcm_processor_service.imaging.geometry import FloatArray
+
+__all__ = ["detector", "offsets_mm"]
+
+_UPRIGHT = 0.9999
+
+
+def detector(header: Header) -> Header | None:
+    """Gives the item that says where a reconstructed nuclear medicine tomogram lies; None of any other object."""
+    if text(header, "Modality") not in {"NM", "PT"} or not _is_tomogram(header):
+        return None
+    return item(header, "DetectorInformationSequence")
+
+
+def offsets_mm(header: Header, normal: FloatArray, count: int) -> tuple[float, ...] | None:
+    """Gives the distance of each frame from the position in the header along the normal; None where none is stated."""
+    dose = numbers(header, "GridFrameOffsetVector", count=count)
+    if dose is not None:
+        return _dose_offsets(dose, normal)
+    slices, step = numbers(header, "SliceVector", count=count), number(header, "SpacingBetweenSlices")
+    kinds = (numbers(header, keyword) or () for keyword in ("EnergyWindowVector", "DetectorVector"))
+    if slices is None or not step or not _is_tomogram(header) or any(len(set(kind)) > 1 for kind in kinds):
+        return None
+    return tuple((number_of_slice - 1) * step for number_of_slice in slices)  # a negative step stacks the other way
+
+
+def _dose_offsets(offsets: tuple[float, ...], normal: FloatArray) -> tuple[float, ...] | None:
+    if offsets[0] == 0:
+        return offsets
+    # absolute ones are z coordinates, which only transverse planes have
+    along = float(normal[2])
+    if abs(along) < _UPRIGHT:
+        return None
+    return tuple((offset - offsets[0]) / along for offset in offsets)
+
+
+def _is_tomogram(header: Header) -> bool:
+    return any(value.upper() in {"RECON TOMO", "RECON GATED TOMO"} for value in texts(header, "ImageType"))

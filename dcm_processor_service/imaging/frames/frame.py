@@ -1,0 +1,326 @@
+"""One record a frame, alike for files of one frame and of many.
+
+A classic file says at its top level where its slice lies. An enhanced one says it for each frame in functional
+groups: per frame, or shared by all (PS3.3, section C.7.6.16.2); what neither has may stand at the top level. What older
+objects of many frames say is in :mod:`dcm_processor_service.imaging.frames.classic_multiframe`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dcm_processor_service.imaging.frames.classic_multiframe import detector, offsets_mm
+from dcm_processor_service.imaging.frames.modality_lut import modality_lut
+from dcm_processor_service.imaging.frames.rescale_from_header import classic_rescale, frame_rescale
+from dcm_processor_service.imaging.geometry import slice_normal
+from dcm_processor_service.imaging.headers.private_tags import GE_COMPLEX_PART
+from dcm_processor_service.imaging.headers.values import (
+    Header,
+    ScannedElement,
+    ScannedHeader,
+    in_groups,
+    integer,
+    item,
+    items,
+    number,
+    numbers,
+    private_value,
+    text,
+    texts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pydicom import Dataset
+
+    from dcm_processor_service.imaging.frames.modality_lut import ModalityLut
+    from dcm_processor_service.imaging.headers.instance_file import InstanceFile
+
+__all__ = ["PIXEL_KEYWORDS", "FrameInfo", "frames_of", "mark", "marks"]
+
+
+_COSINE_NOISE = 0.01
+
+PIXEL_KEYWORDS = (
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "SamplesPerPixel",
+)
+
+
+@dataclass(frozen=True)
+class FrameInfo:
+    """One frame: where it lies and how its stored values become real ones."""
+
+    instance: InstanceFile
+    number: int
+    """From 1."""
+
+    places: tuple[Header, ...]
+    """Where its attributes stand, nearest first: its functional groups, the shared ones, the header."""
+
+    pixel_format: tuple[int | None, ...]
+    """The values of ``PIXEL_KEYWORDS``."""
+
+    orientation: tuple[float, ...] | None
+    """ImageOrientationPatient, its two directions of length 1."""
+
+    position: tuple[float, ...] | None
+    """ImagePositionPatient: LPS, mm."""
+
+    pixel_spacing: tuple[float, ...] | None
+    """Distance between rows, then between columns, mm."""
+
+    slope: float
+    intercept: float
+
+    is_rescale_malformed: bool = False
+    """Whether slope or intercept stand in the header and cannot be read; they are then as if absent."""
+
+    lut: ModalityLut | None = None
+    """The table that takes the place of slope and intercept."""
+
+    @property
+    def scaling(self) -> tuple[float, float, ModalityLut | None]:
+        """Slope, intercept and table: equal for frames whose stored values mean the same."""
+        return self.slope, self.intercept, self.lut
+
+    @property
+    def has_geometry(self) -> bool:
+        """Whether the header says where the frame lies."""
+        return self.orientation is not None and self.position is not None and self.pixel_spacing is not None
+
+
+def frames_of(instance: InstanceFile) -> list[FrameInfo]:
+    """Lists the frames of an image; none of an object that is no image."""
+    header = instance.header
+    rows = integer(header, "Rows")
+    if rows is None or instance.pixels is None:
+        return []
+    pixel_format = _pixel_values(header)
+    count = integer(header, "NumberOfFrames")
+    per_frame = items(header, "PerFrameFunctionalGroupsSequence") if count is not None else ()
+    if per_frame:
+        return _enhanced_frames(instance, pixel_format, per_frame)
+    count = max(count or 1, 1)
+    frame = _classic_frame(instance, pixel_format)
+    if count == 1:
+        return [frame]
+    # a film, or a stack whose place is unknown; a bogus count must not fill memory
+    limit = min(count, max(instance.file_size_bytes, 1))
+    offsets = None if frame.orientation is None else offsets_mm(header, slice_normal(frame.orientation), count)
+    return [_film_frame(frame, index, offsets) for index in range(limit)]
+
+
+def _pixel_values(header: Header) -> tuple[int | None, ...]:
+    if isinstance(header, ScannedHeader):
+        return _shared_pixel_values(header.shared(PIXEL_KEYWORDS))
+    return tuple(integer(header, keyword) for keyword in PIXEL_KEYWORDS)
+
+
+@lru_cache(maxsize=64)
+def _shared_pixel_values(elements: tuple[ScannedElement | None, ...]) -> tuple[int | None, ...]:
+    header = ScannedHeader.of(PIXEL_KEYWORDS, elements)
+    return tuple(integer(header, keyword) for keyword in PIXEL_KEYWORDS)
+
+
+def _classic_frame(instance: InstanceFile, pixel_format: tuple[int | None, ...]) -> FrameInfo:
+    header = instance.header
+    place = detector(header) or header
+    return FrameInfo(
+        instance,
+        1,
+        (header,),
+        pixel_format,
+        _orientation(place),
+        numbers(place, "ImagePositionPatient", count=3),
+        _spacing(header),
+        *classic_rescale(header),
+        modality_lut(header),
+    )
+
+
+def _spacing(dataset: Header) -> tuple[float, ...] | None:
+    found = numbers(dataset, "PixelSpacing", count=2)
+    return found if found is not None and min(found) > 0 else None
+
+
+def _orientation(dataset: Header) -> tuple[float, ...] | None:
+    found = numbers(dataset, "ImageOrientationPatient", count=6)
+    return None if found is None else _directions(found)
+
+
+@lru_cache(maxsize=256)
+def _directions(cosines: tuple[float, ...]) -> tuple[float, ...] | None:
+    """Gives two directions of length 1, which headers round; None where the numbers are no right angle at all."""
+    row, column = np.array(cosines[:3]), np.array(cosines[3:])
+    lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
+    if max(abs(length - 1) for length in lengths) > _COSINE_NOISE or abs(float(row @ column)) > _COSINE_NOISE:
+        return None
+    return tuple(float(value) for value in (*(row / lengths[0]), *(column / lengths[1])))
+
+
+def _film_frame(frame: FrameInfo, index: int, offsets: tuple[float, ...] | None) -> FrameInfo:
+    if offsets is None or frame.position is None or frame.orientation is None:
+        return replace(frame, number=index + 1, orientation=None, position=None)
+    normal = slice_normal(frame.orientation)
+    position = tuple(float(p + offsets[index] * n) for p, n in zip(frame.position, normal, strict=True))
+    return replace(frame, number=index + 1, position=position)
+
+
+def _enhanced_frames(
+    instance: InstanceFile, pixel_format: tuple[int | None, ...], per_frame: Iterable[Dataset]
+) -> list[FrameInfo]:
+    header = instance.header
+    shared = item(header, "SharedFunctionalGroupsSequence")
+    around = (header,) if shared is None else (shared, header)
+    return [
+        _enhanced_frame(instance, pixel_format, index, (group, *around))
+        for index, group in enumerate(per_frame, start=1)
+    ]
+
+
+def _enhanced_frame(
+    instance: InstanceFile, pixel_format: tuple[int | None, ...], index: int, places: tuple[Header, ...]
+) -> FrameInfo:
+    return FrameInfo(
+        instance,
+        index,
+        places,
+        pixel_format,
+        in_groups(places, "PlaneOrientationSequence", lambda ds, _: _orientation(ds), "ImageOrientationPatient"),
+        in_groups(places, "PlanePositionSequence", lambda ds, key: numbers(ds, key, 3), "ImagePositionPatient"),
+        in_groups(places, "PixelMeasuresSequence", lambda ds, _: _spacing(ds), "PixelSpacing"),
+        *frame_rescale(places),
+    )
+
+
+# name: (functional group, keyword inside it, keyword at the top level, how to read)
+_MARKS: dict[str, tuple[str, str, str, Callable[[Header, str], Any]]] = {
+    "TemporalPositionIdentifier": (
+        "FrameContentSequence",
+        "TemporalPositionIndex",
+        "TemporalPositionIdentifier",
+        number,
+    ),
+    "EchoTime": ("MREchoSequence", "EffectiveEchoTime", "EchoTime", number),
+    "EchoNumbers": ("MREchoSequence", "EchoNumbers", "EchoNumbers", number),
+    "InversionTime": ("MRModifierSequence", "InversionTimes", "InversionTime", number),
+    "FlipAngle": ("MRTimingAndRelatedParametersSequence", "FlipAngle", "FlipAngle", number),
+    "TriggerTime": ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", "TriggerTime", number),
+    "AcquisitionNumber": ("FrameContentSequence", "FrameAcquisitionNumber", "AcquisitionNumber", number),
+    "AcquisitionTime": ("FrameContentSequence", "FrameAcquisitionDateTime", "AcquisitionTime", text),
+    "ContentTime": ("FrameContentSequence", "FrameReferenceDateTime", "ContentTime", text),
+    "StackID": ("FrameContentSequence", "StackID", "StackID", text),
+    "DiffusionBValue": ("MRDiffusionSequence", "DiffusionBValue", "DiffusionBValue", number),
+    "ConvolutionKernel": ("CTReconstructionSequence", "ConvolutionKernel", "ConvolutionKernel", text),
+    "KVP": ("CTXRayDetailsSequence", "KVP", "KVP", number),
+}
+
+
+def mark(frame: FrameInfo, name: str) -> Any:
+    """Gives what may tell a frame apart from another at the same place; None when the header does not say.
+
+    Besides the attributes above: ``ImageType`` (the frame's own where it has one), ``DimensionIndexValues`` without
+    those that count positions, ``DiffusionGradientOrientation``, ``InstanceNumber`` with the frame number, GE's
+    ``ComplexPart``, and dates before the times of the day that they belong to.
+    """
+    if name == "ImageType":
+        return _image_type(frame.places) or None
+    if name == "DimensionIndexValues":
+        return _dimension_indices(frame.places)
+    if name == "DiffusionGradientOrientation":
+        return _gradient(frame.places)
+    if name == "InstanceNumber":
+        return (number(frame.places[-1], "InstanceNumber") or 0.0, float(frame.number))
+    if name == "ComplexPart":
+        return _ge_complex_part(frame.places[-1])
+    macro, inner, outer, read = _MARKS[name]
+    for place in frame.places[:-1]:
+        group = item(place, macro)
+        value = read(group, inner) if group is not None else None
+        if value not in {None, ""}:
+            return value
+    value = read(frame.places[-1], outer)
+    if value and outer in _DATES:  # a scan may go on past midnight
+        return text(frame.places[-1], _DATES[outer]) + value
+    return None if value == "" else value
+
+
+def marks(frames: Sequence[FrameInfo], name: str) -> list[Any]:
+    """Gives :func:`mark` of each frame, looked up once for all that share the element that it is read from."""
+    keyword = _MARKS[name][2] if name in _MARKS else name
+    if keyword in _DATES or keyword not in {"ImageType", *(outer for _, _, outer, _ in _MARKS.values())}:
+        return [mark(frame, name) for frame in frames]
+    known: dict[ScannedElement | None, Any] = {}
+    found = []
+    for frame in frames:
+        header = frame.places[-1]
+        if len(frame.places) > 1 or not isinstance(header, ScannedHeader):
+            found.append(mark(frame, name))
+            continue
+        element = header.elements.get(keyword)
+        if element not in known:
+            known[element] = mark(frame, name)
+        found.append(known[element])
+    return found
+
+
+def _ge_complex_part(header: Header) -> float | None:
+    """Magnitude, phase, real or imaginary, which GE tells apart in a private element alone; None elsewhere."""
+    if not text(header, "Manufacturer").upper().startswith("GE"):
+        return None
+    value = private_value(header, GE_COMPLEX_PART)
+    return float(value) if isinstance(value, int | float) else None
+
+
+_DATES = {"AcquisitionTime": "AcquisitionDate", "ContentTime": "ContentDate"}
+
+
+def _image_type(places: tuple[Header, ...]) -> tuple[str, ...]:
+    for place in places[:-1]:
+        for macro in ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence", "PETFrameTypeSequence"):
+            group = item(place, macro)
+            if group is not None:
+                component = text(group, "ComplexImageComponent")
+                return (*texts(group, "FrameType"), *((component,) if component else ()))
+    return texts(places[-1], "ImageType")
+
+
+def _dimension_indices(places: tuple[Header, ...]) -> tuple[float, ...] | None:
+    content = item(places[0], "FrameContentSequence") if len(places) > 1 else None
+    values = numbers(content, "DimensionIndexValues") if content is not None else None
+    if values is None:
+        return None
+    pointers = [integer_tag(dimension) for dimension in items(places[-1], "DimensionIndexSequence")]
+    if len(pointers) != len(values):
+        return None
+    return tuple(value for value, pointer in zip(values, pointers, strict=True) if pointer not in _POSITION_POINTERS)
+
+
+# InStackPositionNumber, ImagePositionPatient, SliceLocation: they count slices, not volumes
+_POSITION_POINTERS = frozenset({0x00209057, 0x00200032, 0x00201041})
+
+
+def integer_tag(dimension: Dataset) -> int | None:
+    """Gives the attribute that a dimension counts (0020,9165)."""
+    pointer = dimension.get("DimensionIndexPointer")
+    return None if pointer is None else int(pointer)
+
+
+def _gradient(places: tuple[Header, ...]) -> tuple[float, ...] | None:
+    for place in places[:-1]:
+        diffusion = item(place, "MRDiffusionSequence")
+        direction = item(diffusion, "DiffusionGradientDirectionSequence") if diffusion is not None else None
+        if direction is not None:
+            return numbers(direction, "DiffusionGradientOrientation", count=3)
+    return numbers(places[-1], "DiffusionGradientOrientation", count=3)

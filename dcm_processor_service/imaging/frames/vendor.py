@@ -1,0 +1,142 @@
+"""What scanners say in private elements alone: diffusion weighting, and Philips' precise scaling."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.imaging.frames.frame import marks
+from dcm_processor_service.imaging.headers.private_tags import PRIVATE_B_VALUES, SIEMENS_MOSAIC_COUNT, UIH_GRID_COUNT
+from dcm_processor_service.imaging.headers.values import ScannedHeader, private_value, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydicom import Dataset
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.headers.values import Header
+
+__all__ = ["b_values", "is_private_mosaic", "philips_rescale", "with_vendor_rescale"]
+
+_GE_OFFSET = 1_000_000_000
+_PHILIPS_INTERCEPT = 0x2005100D
+_PHILIPS_SLOPE = 0x2005100E
+_PHILIPS_FRAME_SEQUENCE = 0x2005140F
+_FLOAT_BYTES = 4
+
+_PHILIPS_CREATORS = 0x200500
+_PHILIPS_BLOCK = 0x20050010
+
+
+def b_values(frames: Sequence[FrameInfo]) -> tuple[float, ...]:
+    """Lists the distinct b-values in s/mm2, ascending; empty for what is no diffusion series."""
+    found: set[float] = set()
+    seen: set[int] = set()
+    for frame, value in zip(frames, marks(frames, "DiffusionBValue"), strict=True):
+        stated = value
+        if value is None and id(frame.instance) not in seen:
+            seen.add(id(frame.instance))
+            stated = _private_b_value(frame.instance.header)
+        if stated is not None:
+            found.add(float(stated))
+    return tuple(sorted(found))
+
+
+def _private_b_value(header: Header) -> float | None:
+    for tag in PRIVATE_B_VALUES:
+        value = private_value(header, tag)
+        if value is None:
+            continue
+        if isinstance(value, bytes):
+            value = value.decode("latin-1")
+        first = str(value).replace("[", "").split("\\")[0].split(",")[0].strip(" \0'")
+        if first.isdigit():
+            return float(int(first) % _GE_OFFSET)
+    return None
+
+
+def is_private_mosaic(header: Header) -> bool:
+    """Whether Siemens or UIH count several slices in the image; archives may lose the MOSAIC of its ImageType."""
+    maker = text(header, "Manufacturer").upper()
+    value: Any = None
+    if maker.startswith("SIEMENS"):
+        value = private_value(header, SIEMENS_MOSAIC_COUNT)
+        if isinstance(value, bytes):
+            value = int.from_bytes(value, "little")
+    elif maker.startswith(("UIH", "UNITED IMAGING")):
+        value = private_value(header, UIH_GRID_COUNT)
+        if isinstance(value, bytes):
+            value = value.decode("latin-1").strip(" \0")
+    try:
+        return value is not None and float(value) > 1
+    except (TypeError, ValueError):
+        return False
+
+
+def philips_rescale(frame: FrameInfo) -> tuple[float, float] | None:
+    """Gives slope and intercept of Philips' precise values; None for other scanners.
+
+    RescaleSlope leads to values scaled for display, which differ between scans of one protocol. The scale slope SS
+    (2005,100E) undoes the scaling for storage: value = stored / SS + RescaleIntercept / (RescaleSlope * SS), as
+    dcm2niix gives it (Chenevert et al., Translational Oncology 7, 2014: 65). Without a rescale the scale intercept SI
+    (2005,100D) takes its place: value = (stored - SI) / SS.
+    """
+    manufacturer = text(frame.places[-1], "Manufacturer").upper()
+    if manufacturer and "PHILIPS" not in manufacturer:
+        return None  # another maker's values, whatever was left of the scanner's header
+    for place in frame.places:
+        for dataset in (*_items(place), place):
+            for slope_tag, intercept_tag in _philips_tags(dataset, is_named=bool(manufacturer)):
+                scale = _float(dataset, slope_tag)
+                if not scale:
+                    continue
+                if frame.slope and (frame.slope, frame.intercept) != (1.0, 0.0):
+                    return 1.0 / scale, frame.intercept / (frame.slope * scale)
+                return 1.0 / scale, -(_float(dataset, intercept_tag) or 0.0) / scale
+    return None
+
+
+def _philips_tags(header: Header, *, is_named: bool) -> Iterator[tuple[int, int]]:
+    """Gives the tags of scale slope and intercept, in the blocks that Philips reserved (PS3.5, section 7.8.1)."""
+    creators = [tag for tag in _tags(header) if tag >> 8 == _PHILIPS_CREATORS]
+    for tag in creators:
+        if _creator(header, tag).startswith("PHILIPS"):
+            block = 0x20050000 | (tag & 0xFF) << 8
+            yield block | _PHILIPS_SLOPE & 0xFF, block | _PHILIPS_INTERCEPT & 0xFF
+    if is_named and _PHILIPS_BLOCK not in creators:  # some archives lose the name of the block
+        yield _PHILIPS_SLOPE, _PHILIPS_INTERCEPT
+
+
+def _tags(header: Header) -> list[int]:
+    keys = header.elements if isinstance(header, ScannedHeader) else header.keys()
+    return sorted(int(key) for key in keys if isinstance(key, int))
+
+
+def _creator(header: Header, tag: int) -> str:
+    value = private_value(header, tag)
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0").upper()
+
+
+def _items(header: Header) -> tuple[Dataset, ...]:
+    if isinstance(header, ScannedHeader) or _PHILIPS_FRAME_SEQUENCE not in header:
+        return ()
+    element = header[_PHILIPS_FRAME_SEQUENCE]
+    return tuple(element.value)[:1] if element.VR == "SQ" else ()
+
+
+def _float(header: Header, tag: int) -> float | None:
+    value = private_value(header, tag)
+    if isinstance(value, bytes):
+        value = struct.unpack("<f", value)[0] if len(value) == _FLOAT_BYTES else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def with_vendor_rescale(frames: list[FrameInfo]) -> tuple[list[FrameInfo], bool]:
+    """Gives frames with precise scaling where the vendor states one, and whether it did."""
+    result = []
+    for frame in frames:
+        precise = philips_rescale(frame)
+        result.append(frame if precise is None else replace(frame, slope=precise[0], intercept=precise[1]))
+    return result, any(new is not old for new, old in zip(result, frames, strict=True))

@@ -1,0 +1,314 @@
+"""Headers of a series' files, read as far as an inspection needs them.
+
+pydicom makes an object of every element, which for a thousand slices with a few hundred vendor elements each takes
+seconds. This scanner walks over a file's elements in one buffer (PS3.5, section 7.1) and keeps the few that are asked
+for later; what the files of a series have in common it compares, and does not read again
+(:mod:`~dcm_processor_service.imaging.headers.shared_layout`).
+It handles what nearly every file is: Part 10, little endian, one frame.
+At the first thing that it does not expect, it gives way to pydicom.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from io import FileIO
+from struct import Struct
+from struct import error as struct_error
+from typing import TYPE_CHECKING, TypeAlias
+
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from dcm_processor_service.imaging.headers.instance_file import InstanceFile, PixelLocation, read_instance
+from dcm_processor_service.imaging.headers.private_tags import PRIVATE_TAGS
+from dcm_processor_service.imaging.headers.raw_elements import (
+    SHORT_VRS,
+    UNDEFINED,
+    VR_NAMES,
+    GivesWayError,
+    after_undefined,
+    read_element,
+)
+from dcm_processor_service.imaging.headers.shared_layout import FIRST_ELEMENT, Layout
+from dcm_processor_service.imaging.headers.values import ScannedElement, ScannedHeader
+from dcm_processor_service.models.nifti import Glance
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["SCANNED_KEYWORDS", "SeriesMemory", "glance", "scan_instance"]
+
+SCANNED_KEYWORDS = (
+    "AcquisitionDate",
+    "AcquisitionNumber",
+    "AcquisitionTime",
+    "BitsAllocated",
+    "BitsStored",
+    "BodyPartExamined",
+    "Columns",
+    "ContentDate",
+    "ContentTime",
+    "ConvolutionKernel",
+    "DiffusionBValue",
+    "DiffusionGradientOrientation",
+    "DoseGridScaling",
+    "DoseUnits",
+    "EchoNumbers",
+    "EchoTime",
+    "FlipAngle",
+    "FrameOfReferenceUID",
+    "GridFrameOffsetVector",
+    "HighBit",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+    "ImageType",
+    "InstanceNumber",
+    "InversionTime",
+    "IssuerOfPatientID",
+    "KVP",
+    "Manufacturer",
+    "Modality",
+    "NumberOfFrames",
+    "PatientBirthDate",
+    "PatientID",
+    "PatientName",
+    "PatientSex",
+    "PhotometricInterpretation",
+    "PixelRepresentation",
+    "PixelSpacing",
+    "RepetitionTime",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "RescaleType",
+    "Rows",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SamplesPerPixel",
+    "SeriesDescription",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "SpecificCharacterSet",
+    "StackID",
+    "StudyInstanceUID",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "Units",
+    "WindowCenter",
+    "WindowWidth",
+)
+# whose a file is, and how that is written
+_IDENTITY = (
+    "SpecificCharacterSet",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+)
+# the element that ends a header, and those that this scanner leaves to pydicom
+_PIXELS, _LEFT_TO_PYDICOM, _PHILIPS_FRAME = -1, -2, 0x2005140F
+_SPECIAL = frozenset({_PIXELS, _LEFT_TO_PYDICOM, _PHILIPS_FRAME})
+_SCANNED: dict[int, str | int] = {
+    **{tag: keyword for keyword in SCANNED_KEYWORDS if (tag := tag_for_keyword(keyword)) is not None},
+    **{tag: tag for tag in PRIVATE_TAGS},
+    **dict.fromkeys((0x7FE00008, 0x7FE00009, 0x7FE00010), _PIXELS),
+    # ModalityLUTSequence, DetectorInformationSequence, functional groups: sequences that an inspection looks into
+    **dict.fromkeys((0x00283000, 0x00540022, 0x52009229, 0x52009230), _LEFT_TO_PYDICOM),
+    _PHILIPS_FRAME: _PHILIPS_FRAME,
+}
+# Philips keeps the scale slope at the top level, in the sequence above, or in both
+_PHILIPS_SLOPE = 0x2005100E
+_KEPT = {tag: key for tag, key in _SCANNED.items() if key not in _SPECIAL}
+_VRS: dict[str | int, str] = {
+    keyword: dictionary_VR(tag) for tag, keyword in _SCANNED.items() if isinstance(keyword, str)
+}
+# little endian files have the halves of a tag one after the other, each with its low byte first
+_BY_FILE_ORDER = {(tag & 0xFFFF) << 16 | tag >> 16: key for tag, key in _SCANNED.items()}
+_PIXELS_HEAD_BYTES = 12  # their VR is a long one
+_META_GROUP = b"\x02\x00"
+_CHUNK_BYTES = 1 << 16
+_MOST_HEADER_BYTES = 1 << 24
+
+_short_explicit = Struct("<I2sH").unpack_from
+
+SharedElements: TypeAlias = "dict[str | int, ScannedElement]"
+
+
+class SeriesMemory:
+    """What the files of one series repeat, kept once for all of them; of a file alone there is nothing to learn."""
+
+    def __init__(self, *, learns: bool = True) -> None:
+        self.learns = learns
+        self.elements: SharedElements = {}
+        """The last value of each element."""
+
+        self.layout = Layout()
+        self.model: _Model | None = None
+        """The file that the layout was learned from last."""
+
+
+@dataclass(frozen=True)
+class _Model:
+    elements: SharedElements
+    alike: SharedElements
+    """Those that are the same in all files of the layout."""
+
+    pixels: PixelLocation
+    syntax: UID
+
+
+def scan_instance(path: Path, memory: SeriesMemory | None = None) -> InstanceFile:
+    """Reads a file as ``read_instance`` does, but keeps only what is needed.
+
+    The header holds ``SCANNED_KEYWORDS``, or is a dataset of all elements where pydicom had to read it.
+
+    Args:
+        path: A DICOM file.
+        memory: Of the series; give each of its files the same one.
+
+    Raises:
+        InvalidSeriesError: The file is no DICOM file, or ends inside its header.
+    """
+    return _scanned(path, memory or SeriesMemory(learns=False)) or read_instance(path)
+
+
+def glance(path: Path) -> Glance | None:
+    """Says whose a file is, where that is plain to see; None where only the whole header tells, or nothing does."""
+    found = _scanned(path, SeriesMemory(learns=False))
+    if found is None or not isinstance(found.header, ScannedHeader):
+        return None
+    elements = found.header.elements
+    belongs_to = tuple(elements[name].content if name in elements else b"" for name in _IDENTITY)
+    return Glance(found.sop_instance_uid, belongs_to)
+
+
+def _scanned(path: Path, memory: SeriesMemory) -> InstanceFile | None:
+    try:
+        return _scan(path, memory)
+    except (GivesWayError, struct_error, OSError, IndexError, ValueError):
+        return None
+
+
+def _scan(path: Path, memory: SeriesMemory) -> InstanceFile:
+    with FileIO(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        buffer = file.read(min(size, _CHUNK_BYTES))
+        while True:
+            try:
+                return _parse(path, buffer, size, memory)
+            except (struct_error, IndexError):
+                # the header is longer than what was read
+                if len(buffer) >= min(size, _MOST_HEADER_BYTES):
+                    raise
+                buffer += file.read(len(buffer) * 4)
+
+
+def _parse(path: Path, buffer: bytes, file_size: int, memory: SeriesMemory) -> InstanceFile:
+    if buffer[128:FIRST_ELEMENT] != b"DICM":
+        raise GivesWayError
+    elements, pixels, syntax = _as_the_model(buffer, memory) or _one_by_one(buffer, memory)
+    return InstanceFile(path, ScannedHeader(elements), file_size, pixels, syntax)
+
+
+def _as_the_model(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID] | None:
+    """Reads a header that is laid out as those before; gives None of any other."""
+    model = memory.model
+    matched = memory.layout.match(buffer, _KEPT.get) if model is not None and memory.layout.is_of_use else None
+    if model is None or matched is None:
+        return None
+    values, position = matched
+    elements = model.alike.copy()
+    for value in values:
+        _keep(elements, memory.elements, _KEPT[value.tag], value.vr, value.content, value.length)
+    if len(elements) != len(model.elements):
+        return None  # something is empty here
+    return elements, replace(model.pixels, offset_bytes=position), model.syntax
+
+
+def _one_by_one(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID]:
+    syntax, position = _transfer_syntax(buffer)
+    if syntax in {ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian} or syntax.is_private:
+        raise GivesWayError
+    implicit = syntax == ImplicitVRLittleEndian
+    elements: SharedElements = {}
+    tag, vr, length, value = _walk(buffer, position, implicit, elements, memory.elements)
+    pixels = PixelLocation(tag, "" if implicit else VR_NAMES[vr], value, None if length == UNDEFINED else length)
+    if memory.learns and not implicit and memory.layout.is_of_use:
+        memory.layout.learn(buffer, value - _PIXELS_HEAD_BYTES, value)
+        differing = {_KEPT.get(one) for one in memory.layout.differing_tags()}
+        alike = {key: element for key, element in elements.items() if key not in differing}
+        memory.model = _Model(elements, alike, pixels, syntax)
+    return elements, pixels, syntax
+
+
+def _walk(
+    buffer: bytes,
+    position: int,
+    implicit: bool,  # noqa: FBT001 inner loop
+    elements: SharedElements,
+    shared: SharedElements,
+) -> tuple[int, bytes, int, int]:
+    """Collects what is asked for into ``elements`` and gives tag, VR, length and position of the pixel data."""
+    scanned, scanned_by_file_order, short = _SCANNED.get, _BY_FILE_ORDER.get, SHORT_VRS
+    while True:
+        if not implicit:  # the inner loop of every inspection, so without a call
+            in_file_order, vr, length = _short_explicit(buffer, position)
+            if vr in short:
+                value = position + 8
+                position = value + length
+                key = scanned_by_file_order(in_file_order)
+                if key is not None and length:
+                    _keep(elements, shared, key, vr, buffer[value:position], length)
+                continue
+        tag, vr, length, value = read_element(buffer, position, implicit)
+        key = scanned(tag)
+        if key == _PIXELS:
+            return tag, vr, length, value
+        if key == _LEFT_TO_PYDICOM or (key == _PHILIPS_FRAME and _PHILIPS_SLOPE not in elements):
+            raise GivesWayError
+        if length == UNDEFINED:
+            position = after_undefined(buffer, value, implicit)
+            continue
+        position = value + length
+        if key is not None and key != _PHILIPS_FRAME and length:
+            _keep(elements, shared, key, vr, buffer[value:position], length)
+
+
+def _keep(
+    elements: SharedElements, shared: SharedElements, key: str | int, vr: bytes, content: bytes, length: int
+) -> None:
+    """Keeps a value, the same object as in the file before where that has the same."""
+    if len(content) < length:
+        raise IndexError
+    # implicit syntaxes state no type, and archives rewrite what they do not know as UN (PS3.5, section 6.2.2)
+    vr_name = VR_NAMES[vr] if vr and vr != b"UN" else _VRS.get(key, "")
+    before = shared.get(key)
+    if before is None or before.content != content or before.vr != vr_name:
+        if key in _SPECIAL:  # a sequence or pixels with the VR of something else
+            raise GivesWayError
+        before = shared[key] = ScannedElement(vr_name, content)
+    elements[key] = before
+
+
+def _transfer_syntax(buffer: bytes) -> tuple[UID, int]:
+    """Gives the transfer syntax and where the data set begins (PS3.10, section 7.1)."""
+    position, syntax = FIRST_ELEMENT, b""
+    while buffer[position : position + 2] == _META_GROUP:  # what follows may have no VRs
+        tag, _, length, value = read_element(buffer, position, False)
+        position = value + length
+        if tag == 0x00020010:  # noqa: PLR2004 TransferSyntaxUID
+            syntax = buffer[value:position]
+    if not syntax:
+        raise GivesWayError
+    return _uid(syntax), position
+
+
+@lru_cache(maxsize=64)
+def _uid(value: bytes) -> UID:
+    return UID(value.decode("ascii").strip(" \0"))

@@ -1,0 +1,139 @@
+"""How the headers of a series are laid out: what is alike in all of them is compared at once, not read again.
+
+The files of a series hold the same elements in the same order, and most with the same values. So a header is cut into
+blocks of bytes that were the same in all files so far, and the few elements between them whose values differ. Where a
+new file has the same blocks in their places, its elements are those of the file that was read one by one: each begins
+where the one before ends, and what it is stands in bytes that were compared. Anything else is read one by one, and
+learned from.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from dcm_processor_service.imaging.headers.raw_elements import SHORT_VRS, UNDEFINED, after_undefined, read_element
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FIRST_ELEMENT", "Layout", "Value"]
+
+FIRST_ELEMENT = 132
+"""Behind preamble and prefix (PS3.10, section 7.1)."""
+
+_TRANSFER_SYNTAX = b"\x02\x00\x10\x00UI"
+_MOST_MISSES = 8
+_HITS_PER_MISS = 4
+
+_short_length = Struct("<H").unpack_from
+_long_length = Struct("<I").unpack_from
+
+
+class Value(NamedTuple):
+    """The value of an element that differs between files."""
+
+    tag: int
+    vr: bytes
+    content: bytes
+    length: int
+
+
+class _Element(NamedTuple):
+    tag: int
+    head: bytes
+    """Tag and VR as they stand in the file."""
+
+    vr: bytes
+    is_undefined: bool
+    start: int
+    end: int
+
+
+class Layout:
+    """What the files of one series, in an explicit transfer syntax, have had in common so far."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[bytes, _Element | None]] = []
+        self._elements: list[_Element] = []
+        self._buffer = b""
+        self._differing: set[int] = set()
+        self._hits = self._misses = 0
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether files have been alike often enough for another look."""
+        return self._misses <= _MOST_MISSES + self._hits // _HITS_PER_MISS
+
+    def differing_tags(self) -> frozenset[int]:
+        """The tags of the elements whose values differ."""
+        return frozenset(self._elements[index].tag for index in self._differing)
+
+    def match(self, buffer: bytes, is_wanted: Callable[[int], object]) -> tuple[list[Value], int] | None:
+        """Gives the values that are wanted of those that differ, and where the pixels begin; None of another layout.
+
+        Raises:
+            struct.error: The buffer ends.
+        """
+        if not self._steps:
+            return None
+        position = FIRST_ELEMENT
+        values = []
+        for block, element in self._steps:
+            if not buffer.startswith(block, position):
+                return None
+            position += len(block)
+            if element is None:
+                continue
+            if not buffer.startswith(element.head, position):
+                return None
+            if element.vr in SHORT_VRS:
+                (length,) = _short_length(buffer, position + 6)
+                value = position + 8
+            else:
+                (length,) = _long_length(buffer, position + 8)
+                value = position + 12
+                if (length == UNDEFINED) != element.is_undefined:
+                    return None
+                if element.is_undefined:
+                    position = after_undefined(buffer, value, False)
+                    continue
+            position = value + length
+            if length and is_wanted(element.tag) is not None:
+                values.append(Value(element.tag, element.vr, buffer[value:position], length))
+        self._hits += 1
+        return values, position
+
+    def learn(self, buffer: bytes, pixels_start: int, pixels_value: int) -> None:
+        """Takes in a header that was read one by one: its pixel data element begins, and its value begins."""
+        self._misses += 1
+        elements = _split(buffer, pixels_start)
+        if [one.head for one in elements] == [one.head for one in self._elements]:
+            self._differing |= {
+                index
+                for index, (new, old) in enumerate(zip(elements, self._elements, strict=True))
+                if buffer[new.start : new.end] != self._buffer[old.start : old.end]
+            }
+        else:
+            self._differing = set()
+        if any(elements[index].head == _TRANSFER_SYNTAX for index in self._differing):
+            self._differing = set()  # it says how all the rest is to be read
+        self._buffer, self._elements = buffer[:pixels_value], elements
+        self._steps = []
+        begin = FIRST_ELEMENT
+        for index in sorted(self._differing):
+            self._steps.append((buffer[begin : elements[index].start], elements[index]))
+            begin = elements[index].end
+        self._steps.append((buffer[begin:pixels_value], None))
+
+
+def _split(buffer: bytes, end: int) -> list[_Element]:
+    elements = []
+    position = FIRST_ELEMENT
+    while position < end:
+        start = position
+        tag, vr, length, value = read_element(buffer, position, False)
+        is_undefined = length == UNDEFINED
+        position = after_undefined(buffer, value, False) if is_undefined else value + length
+        elements.append(_Element(tag, buffer[start : start + 6], vr, is_undefined, start, position))
+    return elements

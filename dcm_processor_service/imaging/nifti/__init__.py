@@ -1,0 +1,1 @@
+"""Volumes or files become NIfTI files with their sidecars."""

@@ -1,0 +1,168 @@
+"""DICOM to NIfTI through dicom2nifti, for ordinary CT and MR volumes.
+
+dicom2nifti's settings are one set for the whole process, it gives float64 wherever there is a rescale, and it raises
+whatever it stumbles over. Here its settings are put in place for one conversion at a time, the array comes back as the
+integers that it is, and its refusals are sentences. Loading dicom2nifti takes about a second, so nothing else imports
+this module at its top.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dicom2nifti.settings
+import numpy as np
+from dicom2nifti.convert_dicom import dicom_array_to_nifti
+from dicom2nifti.exceptions import ConversionValidationError
+
+from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError, UnsupportedTransferSyntaxError
+from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.nifti.write import nifti_stem, sidecar_path, smallest_exact, write_nifti
+from dcm_processor_service.imaging.series.slice_order import PydicomReader
+from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import nibabel as nib
+    from pydicom import Dataset
+
+__all__ = ["Dicom2NiftiConverter"]
+
+_settings_in_use = threading.RLock()
+
+_SETTINGS = {
+    "validate_slicecount": True,
+    "validate_orientation": True,
+    "validate_orthogonal": True,
+    "validate_slice_increment": True,
+    "validate_instance_number": False,
+    "validate_multiframe_implicit": True,
+    "pydicom_read_force": False,
+    "resample": False,
+}
+
+_REFUSALS = {
+    "TOO_FEW_SLICES/LOCALIZER": "it has fewer than four slices, as a localizer has",
+    "SLICE_INCREMENT_INCONSISTENT": "its slices are not evenly spaced: slices are missing, doubled or of two stacks",
+    "NON_CUBICAL_IMAGE/GANTRY_TILT": "its slices are not stacked at right angles: the gantry was tilted",
+    "IMAGE_ORIENTATION_INCONSISTENT": "its slices have several orientations",
+    "INSTANCE_NUMBER_INCONSISTENT": "its instance numbers have gaps: instances are missing",
+    "INCONSISTENT_ACQUISITION_NUMBERS": "its slices belong to several acquisitions",
+    "MISSING_DICOM_FILES": "its volumes have different numbers of slices: instances are missing",
+    "NOT_A_VOLUME": "its slices all lie at one position",
+    "NON_IMAGING_DICOM_FILES": "it holds no images that lie in a patient",
+    "MOSAIC_TYPE_NOT_SUPPORTED": "it is a mosaic of a kind that this converter does not know",
+    "IMPLICIT_VR_ENHANCED_DICOM": "it is an enhanced object in implicit VR, which this converter cannot read",
+    "UNSUPPORTED_DATA": "it is of a kind that this converter does not know",
+}
+
+
+class Dicom2NiftiConverter:
+    """Converts one ordinary CT or MR series with dicom2nifti.
+
+    The result is stored as acquired: voxel axes are column, row, slice, as the affine says.
+    """
+
+    def convert(self, paths: Sequence[Path], destination: Path) -> NiftiFiles:
+        """Writes ``destination``: plain NIfTI when it ends in ``.nii``, gzipped when in ``.nii.gz``.
+
+        For diffusion series that dicom2nifti knows, ``.bval`` and ``.bvec`` lie beside it.
+
+        Raises:
+            InvalidNameError: The name ends in neither.
+            InvalidSeriesError: The series is not one volume, or a file is damaged.
+            UnsupportedTransferSyntaxError: The pixels are compressed in a way that cannot be decoded here.
+            NiftiConversionError: dicom2nifti failed.
+        """
+        nifti_stem(destination)
+        if not paths:
+            raise InvalidSeriesError("the series has no files: nothing can be converted")
+        reader = PydicomReader()
+        datasets = [dataset for dataset in reader.datasets(reader.order(paths)) if "Rows" in dataset]
+        if not datasets:
+            raise InvalidSeriesError("the series holds no images: it cannot be converted to NIfTI")
+        uid = str(datasets[0].get("SeriesInstanceUID", ""))
+        stored = _stored_type(datasets[0])
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=destination.parent, prefix=".dicom2nifti-") as folder:
+            result = _run(datasets, Path(folder) / "volume.nii", uid)
+            image = result["NII"]
+            write_nifti(_with_stored_type(image, stored), destination)
+            extra = _keep_gradients(result, destination)
+        volume = NiftiVolume(destination, "", tuple(image.shape), tuple(map(tuple, image.affine.tolist())))
+        return NiftiFiles((destination,), "dicom2nifti", "asked for", tuple(extra), (volume,))
+
+
+def _run(datasets: list[Dataset], output: Path, uid: str) -> dict[str, Any]:
+    try:
+        with _fixed_settings(), contained("dicom2nifti"), contained():
+            result: dict[str, Any] = dicom_array_to_nifti(datasets, str(output), reorient_nifti=False)
+    except ConversionValidationError as error:
+        code = str(error)
+        reason = _REFUSALS.get(code, "it is not one volume")
+        raise InvalidSeriesError(f"series {uid} is refused by dicom2nifti ({code}): {reason}") from error
+    except (NotImplementedError, RuntimeError) as error:
+        if any(dataset.file_meta.TransferSyntaxUID.is_compressed for dataset in datasets):
+            raise UnsupportedTransferSyntaxError(
+                f"the pixels of series {uid} are compressed and cannot be decoded here: "
+                'install the decoders with pip install "dcm-processor-service[codecs]"'
+            ) from error
+        raise _failure(uid, error) from error
+    except Exception as error:  # dicom2nifti crashes with whatever a series provokes
+        raise _failure(uid, error) from error
+    if result.get("NII") is None:
+        raise NiftiConversionError(f"dicom2nifti gave no image for series {uid}: try the engine dcm2niix")
+    return result
+
+
+def _failure(uid: str, error: Exception) -> NiftiConversionError:
+    return NiftiConversionError(
+        f"dicom2nifti failed on series {uid} ({type(error).__name__}): try the engine native or dcm2niix"
+    )
+
+
+@contextmanager
+def _fixed_settings() -> Iterator[None]:
+    """Puts dicom2nifti's process-wide settings in place, for one conversion at a time, and back again."""
+    settings = dicom2nifti.settings
+    with _settings_in_use:
+        before = {name: getattr(settings, name) for name in _SETTINGS}
+        try:
+            for name, value in _SETTINGS.items():
+                setattr(settings, name, value)
+            yield
+        finally:
+            for name, value in before.items():
+                setattr(settings, name, value)
+
+
+def _stored_type(dataset: Dataset) -> np.dtype[Any]:
+    bits = int(dataset.get("BitsAllocated") or 16)
+    kind = "i" if dataset.get("PixelRepresentation") == 1 else "u"
+    return np.dtype(f"{kind}{max(bits, 8) // 8}") if bits in {1, 8, 16, 32} else np.dtype(np.int16)
+
+
+def _with_stored_type(image: nib.nifti1.Nifti1Image, stored: np.dtype[Any]) -> nib.nifti1.Nifti1Image:
+    array = smallest_exact(np.asanyarray(image.dataobj), stored)
+    converted = type(image)(array, image.affine, image.header)
+    converted.header.set_data_dtype(array.dtype)
+    converted.set_qform(image.affine, code=1)
+    converted.set_sform(image.affine, code=1)
+    return converted
+
+
+def _keep_gradients(result: dict[str, Any], destination: Path) -> list[Path]:
+    kept = []
+    for key, suffix in (("BVAL_FILE", ".bval"), ("BVEC_FILE", ".bvec")):
+        source = result.get(key)
+        if source and Path(source).is_file():
+            target = sidecar_path(destination, suffix)
+            shutil.move(source, target)
+            kept.append(target)
+    return kept

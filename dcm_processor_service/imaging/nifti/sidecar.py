@@ -1,0 +1,215 @@
+"""JSON beside a NIfTI file: BIDS metadata without patient attributes, or the whole header simplified."""
+
+from __future__ import annotations
+
+import math
+import re
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from pydicom.datadict import keyword_for_tag
+
+from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.values import item, numbers, texts
+from dcm_processor_service.imaging.nifti.write import sidecar_path, write_json, write_nifti
+from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import nibabel as nib
+    from pydicom import DataElement, Dataset
+
+    from dcm_processor_service.imaging.volumes.volume import Volume
+    from dcm_processor_service.models.nifti import Sidecar
+
+__all__ = ["bids_metadata", "get_simplified_json", "write_with_sidecar"]
+
+_MILLI = 1e-3
+
+# DICOM keyword: (BIDS name, factor to BIDS's unit). BIDS 1.9, metadata of MR, PET and CT; names of dcm2niix elsewhere
+_BIDS_NUMBERS: dict[str, tuple[str, float]] = {
+    "MagneticFieldStrength": ("MagneticFieldStrength", 1),
+    "ImagingFrequency": ("ImagingFrequency", 1),
+    "RepetitionTime": ("RepetitionTime", _MILLI),
+    "EchoTime": ("EchoTime", _MILLI),
+    "EffectiveEchoTime": ("EchoTime", _MILLI),
+    "InversionTime": ("InversionTime", _MILLI),
+    "FlipAngle": ("FlipAngle", 1),
+    "EchoTrainLength": ("EchoTrainLength", 1),
+    "PixelBandwidth": ("PixelBandwidth", 1),
+    "NumberOfAverages": ("NumberOfAverages", 1),
+    "SAR": ("SAR", 1),
+    "SliceThickness": ("SliceThickness", 1),
+    "SpacingBetweenSlices": ("SpacingBetweenSlices", 1),
+    "KVP": ("KVP", 1),
+    "XRayTubeCurrent": ("XRayTubeCurrent", 1),
+    "ExposureTime": ("ExposureTime", 1),
+    "Exposure": ("Exposure", 1),
+    "GantryDetectorTilt": ("GantryDetectorTilt", 1),
+    "FrameReferenceTime": ("FrameReferenceTime", _MILLI),
+    "ActualFrameDuration": ("FrameDuration", _MILLI),
+    "SeriesNumber": ("SeriesNumber", 1),
+    "ImageOrientationPatient": ("ImageOrientationPatientDICOM", 1),
+}
+_BIDS_TEXTS: dict[str, str] = {
+    "Modality": "Modality",
+    "Manufacturer": "Manufacturer",
+    "ManufacturerModelName": "ManufacturersModelName",
+    "SoftwareVersions": "SoftwareVersions",
+    "BodyPartExamined": "BodyPartExamined",
+    "PatientPosition": "PatientPosition",
+    "SeriesDescription": "SeriesDescription",
+    "ProtocolName": "ProtocolName",
+    "ScanningSequence": "ScanningSequence",
+    "SequenceVariant": "SequenceVariant",
+    "ScanOptions": "ScanOptions",
+    "SequenceName": "SequenceName",
+    "MRAcquisitionType": "MRAcquisitionType",
+    "InPlanePhaseEncodingDirection": "InPlanePhaseEncodingDirectionDICOM",
+    "ReceiveCoilName": "ReceiveCoilName",
+    "ConvolutionKernel": "ConvolutionKernel",
+    "ImageType": "ImageType",
+    "Units": "Units",
+    "SeriesInstanceUID": "SeriesInstanceUID",
+}
+_BINARY_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
+_MR_TIMING_GROUPS = ("MRTimingAndRelatedParametersSequence", "MREchoSequence", "PixelMeasuresSequence")
+
+
+def bids_metadata(header: Dataset) -> dict[str, Any]:
+    """Gives what BIDS wants to know of a series, in BIDS's names and units (seconds, mm, degrees).
+
+    Holds no name, id, date or other attribute of the patient. Description and protocol are as the scanner's staff wrote
+    them.
+
+    Example:
+        >>> from pydicom import Dataset
+        >>> header = Dataset()
+        >>> header.Modality, header.RepetitionTime = "MR", 2500
+        >>> metadata = bids_metadata(header)
+        >>> metadata["Modality"], metadata["RepetitionTime"]
+        ('MR', 2.5)
+    """
+    result: dict[str, Any] = {}
+    with contained():
+        for dataset in _places(header):
+            for keyword, name in _BIDS_TEXTS.items():
+                values = [value for value in texts(dataset, keyword) if value]
+                if values:
+                    result.setdefault(name, values[0] if len(values) == 1 else values)
+            for keyword, (name, factor) in _BIDS_NUMBERS.items():
+                found = numbers(dataset, keyword)
+                if found:
+                    scaled = [_tidy(value * factor) for value in found]
+                    result.setdefault(name, scaled[0] if len(scaled) == 1 else scaled)
+    result["ConversionSoftware"] = "dcm-processor-service"
+    with suppress(PackageNotFoundError):  # run from a source tree that was never installed
+        result["ConversionSoftwareVersion"] = version("dcm-processor-service")
+    return result
+
+
+def _places(header: Dataset) -> list[Dataset]:
+    """The header itself, then the functional groups where enhanced objects keep the same attributes."""
+    places = [header]
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        group = item(header, groups)
+        if group is not None:
+            places += [found for name in _MR_TIMING_GROUPS if (found := item(group, name)) is not None]
+    return places
+
+
+def _tidy(value: float) -> float | int:
+    rounded = round(value, 9)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+def get_simplified_json(ds: Dataset, n_slices: int | None = None) -> dict[str, Any]:
+    """Gives a header as a dictionary of DICOM keyword and plain value, as the platform's former SDK did.
+
+    One value stands bare, several as a list; PatientName is text, PatientAge the number in it. Sequences stay nested:
+    what is inside one never replaces a top-level value. Binary, private, empty and unreadable elements are left out.
+    The result holds patient data.
+
+    Args:
+        ds: A dataset; its pixel data is not read and nothing is changed.
+        n_slices: Stored under ``Slices`` when given.
+
+    Example:
+        >>> from pydicom import Dataset
+        >>> header = Dataset()
+        >>> header.PatientAge, header.PixelSpacing = "045Y", [0.5, 0.7]
+        >>> get_simplified_json(header, n_slices=2)
+        {'PatientAge': 45, 'PixelSpacing': [0.5, 0.7], 'Slices': 2}
+    """
+    with contained():
+        result = _simplified(ds)
+        if "PatientName" in ds:
+            result["PatientName"] = str(ds.PatientName)
+        digits = re.findall(r"\d", str(ds.get("PatientAge", "")))
+        if digits:
+            result["PatientAge"] = int("".join(digits))
+    if n_slices is not None:
+        result["Slices"] = n_slices
+    return result
+
+
+def _simplified(ds: Dataset) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for tag in sorted(ds.keys()):
+        keyword = keyword_for_tag(tag)
+        if not keyword:
+            continue
+        try:
+            element = ds[tag]
+            value = None if element.VR in _BINARY_VRS or "/" in element.VR else _plain(element)
+        except Exception:  # noqa: BLE001, S112 one malformed element must not cost the rest of the header
+            continue
+        if value is not None:
+            result[keyword] = value
+    return result
+
+
+def _plain(element: DataElement) -> Any:
+    if element.VR == "SQ":
+        return [_simplified(nested) for nested in element.value] or None
+    values = element.to_json_dict(None, 0).get("Value")
+    if not values:
+        return None
+    values = [None if isinstance(value, float) and not math.isfinite(value) else value for value in values]
+    return values[0] if len(values) == 1 and not isinstance(values[0], dict) else values
+
+
+def sidecar_content(volume: Volume, kind: Sidecar) -> Mapping[str, Any]:
+    """Gives the JSON that lies beside a volume; for ``simplified`` with the number of slices, of one volume of a 4D."""
+    if kind == "simplified":
+        return get_simplified_json(volume.header, volume.shape[volume.slice_axis]) if volume.header is not None else {}
+    if volume.header is None:
+        return {"Modality": volume.modality} if volume.modality else {}
+    return bids_metadata(volume.header)
+
+
+def write_with_sidecar(
+    volume: Volume, image: nib.nifti1.Nifti1Image, path: Path, kind: Sidecar = "bids", name: str = ""
+) -> NiftiFiles:
+    """Writes an image and its JSON; see :meth:`Volume.to_nifti`.
+
+    Raises:
+        UnsupportedValueError: There is no such kind of sidecar.
+        InvalidNameError: The file name does not end in ``.nii`` or ``.nii.gz``.
+        NiftiConversionError: The file cannot be written.
+    """
+    if kind not in {"bids", "simplified", "none"}:
+        raise UnsupportedValueError(f"a sidecar is bids, simplified or none, not {kind!r}")
+    write_nifti(image, path)
+    sidecars: tuple[Path, ...] = ()
+    if kind != "none":
+        beside = sidecar_path(path)
+        write_json(beside, sidecar_content(volume, kind))
+        sidecars = (beside,)
+    rows = tuple(tuple(float(value) for value in row) for row in volume.affine("RAS"))
+    written = NiftiVolume(path, name, volume.shape, rows)
+    return NiftiFiles((path,), "native", "a volume in memory", sidecars, (written,), volume.report)

@@ -1,0 +1,1 @@
+"""Volumes become contact sheets."""

@@ -1,0 +1,210 @@
+"""A picture of a volume or a series: three planes, a grid of slices, no word about the patient.
+
+Seen as radiologists see it: the patient's right on the left of an axial or coronal slice, the front on the left of a
+sagittal one. What is burned into the pixels stays; everything else on the sheet is geometry.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.imaging.pictures.panel import BACKGROUND, INK, Letters, Panel, draw_panel, font
+from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
+from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+__all__ = ["MOST_TILES", "Layout", "draw_sheet", "preview_volume", "spread"]
+
+Layout: TypeAlias = Literal["both", "planes", "grid"]
+
+_WIDTH = 960
+_GRID_COLUMNS = 6
+MOST_TILES = 18
+_GAP = 4
+_FOOTER = 22
+_FEWEST_SLICES_FOR_PLANES = 4
+_OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
+
+
+def preview_volume(
+    volume: Volume,
+    mask: Volume | NDArray[Any] | None = None,
+    *,
+    layout: Layout = "both",
+    window: DisplayWindow | None = None,
+    index: int = 0,
+) -> bytes:
+    r"""Draws a contact sheet of a volume.
+
+    Args:
+        volume: Any orientation; obliques are drawn in their own planes, lettered by the nearest axes.
+        mask: Labels on the same grid, drawn in colour over the slices; the planes then go through its middle.
+        layout: The three planes, a grid of slices, or both.
+        window: The header's when not given, else the 1st to 99th percentile.
+        index: Which volume of a 4D series.
+
+    Returns:
+        A PNG file.
+
+    Raises:
+        UnsupportedValueError: The mask has another shape, or there is no such layout or volume.
+
+    Example:
+        >>> volume = Volume(np.zeros((8, 8, 8), np.int16), np.eye(4))
+        >>> preview_volume(volume)[1:4]
+        b'PNG'
+    """
+    if layout not in {"both", "planes", "grid"}:
+        raise UnsupportedValueError(f"a layout is both, planes or grid, not {layout!r}")
+    shown = window or volume.display_window or percentile_window(volume.array)
+    labels = _labels(volume, mask)
+    scene = _Scene(
+        volume.like(_one_volume(volume, index)).reorient("LPS"),
+        None if labels is None else volume.like(labels).reorient("LPS").array,
+        shown,
+    )
+    centre = scene.centre()
+    # across a handful of slices the other planes show nothing
+    has_planes = layout == "planes" or (layout == "both" and min(volume.shape[:3]) >= _FEWEST_SLICES_FOR_PLANES)
+    planes = [scene.panel(axis, centre[axis]) for axis in (2, 1, 0)] if has_planes else []
+    axis = scene.volume.slice_axis
+    count = scene.volume.shape[axis]
+    indices = spread(count, MOST_TILES) if layout != "planes" else []
+    tiles = [scene.panel(axis, k, str(k + 1)) for k in indices]
+    return draw_sheet(planes, tiles, _caption(volume, shown, count))
+
+
+def _one_volume(volume: Volume, index: int) -> NDArray[Any]:
+    if volume.array.ndim <= 3:  # noqa: PLR2004 no fourth axis
+        return volume.array
+    if not 0 <= index < volume.shape[3]:
+        raise UnsupportedValueError(f"the series has volumes 0 to {volume.shape[3] - 1}, not {index}")
+    return volume.array[..., index]
+
+
+def _labels(volume: Volume, mask: Volume | NDArray[Any] | None) -> NDArray[Any] | None:
+    if mask is None:
+        return None
+    array = mask.array if isinstance(mask, Volume) else np.asarray(mask)
+    if isinstance(mask, Volume) and not np.allclose(mask.affine_lps, volume.affine_lps, atol=1e-3):
+        raise UnsupportedValueError("the mask lies elsewhere than the volume: resample it to the volume's grid first")
+    if array.shape != volume.shape[:3]:
+        raise UnsupportedValueError(f"the mask has shape {array.shape}, the volume {volume.shape[:3]}")
+    return array if array.dtype.kind in "biu" else array > 0.5  # noqa: PLR2004 a probability
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A volume whose axes point to L, P and S, what lies over it, and how it is to be shown."""
+
+    volume: Volume
+    labels: NDArray[Any] | None
+    window: DisplayWindow
+
+    def centre(self) -> tuple[int, ...]:
+        """Where the planes go through: most of the mask, else the middle."""
+        shape = self.volume.shape[:3]
+        if self.labels is None or not self.labels.any():
+            return tuple(size // 2 for size in shape)
+        axis = self.volume.slice_axis  # the axis along which a slice is one block of memory
+        along = np.zeros(shape[axis], np.int64)
+        flat = np.zeros([size for one, size in enumerate(shape) if one != axis], np.int64)
+        for index in range(shape[axis]):
+            inside = _slice_of(self.labels, axis, index) != 0
+            along[index] = np.count_nonzero(inside)
+            flat += inside
+        counts = [flat.sum(axis=1), flat.sum(axis=0)]
+        counts.insert(axis, along)
+        return tuple(int(np.argmax(count)) for count in counts)
+
+    def panel(self, axis: int, index: int, caption: str = "") -> Panel:
+        """Cuts out a slice."""
+        across, down = [one for one in range(3) if one != axis]
+        spacing = self.volume.spacing_mm
+        # patient's head on top: S grows upwards, while rows are counted downwards
+        upside_down = down == 2  # noqa: PLR2004 the axis towards the head
+
+        def cut(array: NDArray[Any]) -> NDArray[Any]:
+            rows = _slice_of(array, axis, index).T
+            return np.ascontiguousarray(rows[::-1] if upside_down else rows)
+
+        right, bottom = ("L", "P", "S")[across], ("L", "P", "S")[down]
+        if upside_down:
+            bottom = _OPPOSITE[bottom]
+        return Panel(
+            apply_window(cut(self.volume.array), self.window),
+            (spacing[down], spacing[across]),
+            Letters(_OPPOSITE[right], right, _OPPOSITE[bottom], bottom),
+            caption,
+            None if self.labels is None else cut(self.labels),
+        )
+
+
+def _slice_of(array: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
+    """A view: ``np.take`` would first copy an array whose first axis is the fastest."""
+    view: NDArray[Any] = array[(slice(None),) * axis + (index,)]
+    return view
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Gives at most ``most`` indices, evenly spread, the ends a little inside."""
+    if count <= most:
+        return list(range(count))
+    return [int((index + 0.5) * count / most) for index in range(most)]
+
+
+def _caption(volume: Volume, window: DisplayWindow, slices: int) -> str:
+    spacing = " x ".join(f"{distance:.3g}" for distance in volume.spacing_mm)
+    parts = [
+        volume.modality,
+        " x ".join(map(str, volume.shape)),
+        f"{spacing} mm",
+        f"{slices} slices",
+        f"window {window.center:g} / {window.width:g} {volume.rescale.unit}".rstrip(),
+        volume.name,
+    ]
+    return "   ".join(part for part in parts if part)
+
+
+def draw_sheet(planes: Sequence[Panel], tiles: Sequence[Panel], caption: str) -> bytes:
+    """Puts panels under each other: planes in one row at one scale, tiles in a grid at another."""
+    blocks: list[Image.Image] = []
+    if planes:
+        blocks.append(_row_of(planes, len(planes)))
+    if tiles:
+        columns = min(_GRID_COLUMNS, len(tiles))
+        blocks += [_row_of(tiles[start : start + columns], columns) for start in range(0, len(tiles), columns)]
+    height = sum(block.height + _GAP for block in blocks) + _FOOTER
+    sheet = Image.new("RGB", (_WIDTH, height), BACKGROUND)
+    top = 0
+    for block in blocks:
+        sheet.paste(block, (0, top))
+        top += block.height + _GAP
+    ImageDraw.Draw(sheet).text((8, height - 6), caption, INK, font(12), anchor="ls")
+    out = io.BytesIO()
+    sheet.save(out, "PNG")
+    return out.getvalue()
+
+
+def _row_of(panels: Sequence[Panel], columns: int) -> Image.Image:
+    width = (_WIDTH - _GAP * (columns - 1)) // columns
+    tallest = max(panel.extent[0] for panel in panels)
+    widest = max(panel.extent[1] for panel in panels)
+    height = min(width, max(60, math.ceil(width * tallest / widest)))
+    scale = min(width / widest, height / tallest)
+    row = Image.new("RGB", (_WIDTH, height), BACKGROUND)
+    for number, panel in enumerate(panels):
+        row.paste(draw_panel(panel, width, height, scale), (number * (width + _GAP), 0))
+    return row

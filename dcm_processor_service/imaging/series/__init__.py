@@ -1,0 +1,1 @@
+"""Frames become stacks, findings and policies: what a series is."""

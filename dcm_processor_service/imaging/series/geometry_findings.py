@@ -1,0 +1,258 @@
+"""What is the matter with a series: one function a subject, each giving findings with code, place and remedy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID
+
+from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, slice_normal
+from dcm_processor_service.models import Finding, TransferSyntax
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.geometry import FloatArray
+    from dcm_processor_service.imaging.headers.instance_file import InstanceFile
+    from dcm_processor_service.imaging.series.grouping import FrameGroup
+    from dcm_processor_service.imaging.series.stack import Stack
+
+__all__ = ["about", "distinct", "group_findings", "stack_findings", "syntax_findings", "transfer_syntaxes", "uids"]
+
+_MOST_UIDS = 20
+_NAMED_FRAMES = 5
+_TILT_DEG = 0.2
+_ALONG_PART = 0.05
+_LATERAL_PART = 0.25
+_FEW_GAPS_PART = 0.2
+
+
+def uids(instances: Iterable[InstanceFile]) -> tuple[str, ...]:
+    """The UIDs of the first instances, each once."""
+    return tuple(dict.fromkeys(instance.sop_instance_uid for instance in instances))[:_MOST_UIDS]
+
+
+def transfer_syntaxes(instances: Sequence[InstanceFile]) -> tuple[TransferSyntax, ...]:
+    """Lists the transfer syntaxes of a series, and whether each can be decoded here."""
+    found = Counter(str(instance.transfer_syntax_uid) for instance in instances)
+    return tuple(transfer_syntax(UID(uid)) for uid, _ in found.most_common())
+
+
+def transfer_syntax(uid: UID) -> TransferSyntax:
+    """Says whether pixels of a transfer syntax can be decoded here, and what to install when they cannot."""
+    if not uid.is_transfer_syntax:
+        return TransferSyntax(
+            uid=uid, name="private or unknown transfer syntax", is_decodable=False, needs="its vendor"
+        )
+    if not uid.is_compressed or uid.is_deflated:
+        return TransferSyntax(uid=uid, name=uid.name)
+    try:
+        decodable = bool(get_decoder(uid).is_available)
+    except NotImplementedError:
+        return TransferSyntax(
+            uid=uid, name=uid.name, is_compressed=True, is_decodable=False, needs="a decoder that pydicom has not"
+        )
+    needs = "" if decodable else 'pip install "dcm-processor-service[codecs]"'
+    return TransferSyntax(uid=uid, name=uid.name, is_compressed=True, is_decodable=decodable, needs=needs)
+
+
+def syntax_findings(syntaxes: Sequence[TransferSyntax]) -> list[Finding]:
+    """COMPRESSED: which codec the pixels need, and whether it is here."""
+    found = []
+    for syntax in syntaxes:
+        if syntax.is_decodable and not syntax.is_compressed:
+            continue
+        remedy = "decoded here" if syntax.is_decodable else f"cannot be decoded here: it needs {syntax.needs}"
+        found.append(Finding(code="COMPRESSED", message=f"{syntax.name} is {remedy}", blocking=not syntax.is_decodable))
+    return found
+
+
+def about(code: str, instances: Sequence[InstanceFile], message: str) -> Finding:
+    """Makes a finding that names the instances it is about."""
+    who = (
+        instances[0].label
+        if len(instances) == 1
+        else f"each of {len(instances)} instances, such as {instances[0].label},"
+    )
+    return Finding(code=code, message=f"{who} {message}", sop_instance_uids=uids(instances), count=len(instances))
+
+
+def group_findings(groups: Sequence[FrameGroup]) -> list[Finding]:
+    """LOCALIZER, MIXED_SIZE, MIXED_FORMAT, MIXED_ORIENTATION, MIXED_SPACING: frames that cannot be one volume."""
+    found = []
+    localizers = [group for group in groups if group.is_localizer]
+    if localizers:
+        instances = [frame.instance for group in localizers for frame in group.frames]
+        message = "serves to plan others" if len(localizers) == len(groups) else "is a localizer among other images"
+        found.append(about("LOCALIZER", distinct(instances), f"{message}: leave it out"))
+    images = [group for group in groups if not group.is_localizer]
+    formats = [group.number_format for group in images]
+    spacings = {tuple(round(value, 4) for value in group.first.pixel_spacing or ()) for group in images}
+    orientations = {tuple(round(value, 3) for value in group.first.orientation or ()) for group in images}
+    if len({one[:2] for one in formats}) > 1:
+        sizes = ", ".join(sorted({f"{columns} x {rows}" for rows, columns in (one[:2] for one in formats)}))
+        found.append(_mixed("MIXED_SIZE", f"images have several sizes ({sizes})", images))
+    if len({one[2:] for one in formats}) > 1:
+        found.append(_mixed("MIXED_FORMAT", "images store their pixels in several number formats", images))
+    if len(orientations) > 1:
+        found.append(_mixed("MIXED_ORIENTATION", f"slices have {len(orientations)} orientations", images))
+    if len(spacings) > 1:
+        found.append(_mixed("MIXED_SPACING", f"pixels have {len(spacings)} sizes", images))
+    return found
+
+
+def distinct(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
+    """Gives each instance once, in order."""
+    return list({id(instance): instance for instance in instances}.values())
+
+
+def _mixed(code: str, what: str, groups: Sequence[FrameGroup]) -> Finding:
+    smallest = min(groups, key=lambda group: len(group.frames))
+    return Finding(
+        code=code,
+        message=f"{what}, so it is not one volume: convert with policy split or largest",
+        sop_instance_uids=uids(frame.instance for frame in smallest.frames),
+        count=len(groups),
+    )
+
+
+def stack_findings(stack: Stack) -> list[Finding]:
+    """What keeps one stack from being one uniform volume, or is worth knowing about it."""
+    return [*_axis_findings(stack), *_position_findings(stack), *_line_findings(stack), *_rescale_findings(stack)]
+
+
+def _axis_findings(stack: Stack) -> list[Finding]:
+    found = []
+    if len(stack.grid[0]) == 1:
+        found.append(
+            Finding(
+                code="SINGLE_SLICE",
+                message="one slice has no neighbour that would tell how thick it is: "
+                "convert with policy largest to take the header's thickness",
+                sop_instance_uids=uids(frame.instance for frame in stack.grid[0]),
+            )
+        )
+    if len(stack.grid) > 1:
+        count = len(stack.grid)
+        message = f"{count} volumes at one place, told apart by {stack.time_mark}: they make the fourth axis"
+        found.append(
+            Finding(code="MULTI_VOLUME", message=message, blocking=False, attribute=stack.time_mark, count=count)
+        )
+    return found
+
+
+def _along(stack: Stack) -> FloatArray:
+    along: FloatArray = stack.origins @ slice_normal(stack.first.orientation or ())
+    return along
+
+
+def _position_findings(stack: Stack) -> list[Finding]:
+    along = _along(stack)
+    found = []
+    if stack.duplicated:
+        found.append(
+            Finding(
+                code="DUPLICATE_POSITIONS",
+                message=f"{len(stack.duplicated)} of {len(along)} positions have several slices, which no attribute "
+                "tells apart: find out which are meant, or convert with policy largest to take the first of each",
+                positions_mm=tuple(round(float(along[k]), 4) for k in stack.duplicated),
+                sop_instance_uids=uids(frame.instance for frame in stack.spare),
+                count=len(stack.spare),
+            )
+        )
+    if stack.incomplete:
+        found.append(
+            Finding(
+                code="MISSING_SLICES",
+                message=f"some of the volumes lack slices, at {len(stack.incomplete)} positions, so {len(stack.spare)} "
+                f"frames of theirs have no place ({_some(stack.spare)}): get the missing instances, or convert with "
+                "policy largest to leave these frames out",
+                positions_mm=tuple(round(position, 4) for position in stack.incomplete),
+                sop_instance_uids=uids(frame.instance for frame in stack.spare),
+                count=len(stack.incomplete),
+            )
+        )
+    return [*found, *_gap_findings(stack)]
+
+
+def _some(frames: Sequence[FrameInfo]) -> str:
+    """Names the first frames."""
+    names = [f"frame {frame.number} of {frame.instance.label}" for frame in frames[:_NAMED_FRAMES]]
+    return ", ".join([*names, *(["…"] if len(frames) > _NAMED_FRAMES else [])])
+
+
+def _gap_findings(stack: Stack) -> list[Finding]:
+    geometry, along = stack.geometry, _along(stack)
+    gaps = len(along) - 1
+    uneven = geometry.along_deviation_mm > max(_ALONG_PART * geometry.step_mm, LARGEST_NOISE_MM / 2)
+    if gaps < 1 or (not geometry.outliers and not uneven):
+        return []
+    positions = tuple(round(float(along[gap]), 4) for gap in geometry.outliers)
+    whole = len(geometry.missing) == len(geometry.outliers) > 0
+    isolated = all(
+        later - earlier > 1 for earlier, later in zip(geometry.outliers, geometry.outliers[1:], strict=False)
+    )
+    if whole and (isolated or len(geometry.outliers) <= max(1, _FEW_GAPS_PART * gaps)):
+        count = sum(lacking for _, lacking in geometry.missing)
+        slices = ", ".join(str(gap) for gap, _ in geometry.missing[:5])
+        message = (
+            f"{count} slice(s) missing after slice {slices}, where the gap is a multiple of {geometry.step_mm:.4g} mm: "
+            "get the missing instances, or convert with policy resample or split"
+        )
+        return [Finding(code="MISSING_SLICES", message=message, positions_mm=positions, count=count)]
+    distances = np.diff(along)
+    message = (
+        f"the distance between slices varies from {distances.min():.4g} to {distances.max():.4g} mm: "
+        "convert with policy resample or split"
+    )
+    return [Finding(code="MIXED_SPACING", message=message, positions_mm=positions, count=len(geometry.outliers))]
+
+
+def _line_findings(stack: Stack) -> list[Finding]:
+    geometry, first = stack.geometry, stack.first
+    smallest = min(*(first.pixel_spacing or (1.0,)), geometry.step_mm or 1.0)
+    found = []
+    beside_mm = geometry.step_mm * (len(stack.grid[0]) - 1) * np.tan(np.radians(geometry.tilt_deg))
+    if geometry.tilt_deg > _TILT_DEG and beside_mm > LARGEST_NOISE_MM:
+        found.append(
+            Finding(
+                code="GANTRY_TILT",
+                message=f"slices are stacked {geometry.tilt_deg:.2f} degrees off their normal: convert with policy "
+                "resample for an upright grid, or with split for a sheared affine",
+            )
+        )
+    if geometry.lateral_deviation_mm > _LATERAL_PART * smallest or stack.drift_mm > _LATERAL_PART * smallest:
+        shift = max(geometry.lateral_deviation_mm, stack.drift_mm)
+        found.append(
+            Finding(
+                code="SHIFTED_SLICES",
+                message=f"slices lie up to {shift:.3g} mm beside one straight stack: no affine describes them, "
+                "use them one by one",
+            )
+        )
+    return found
+
+
+def _rescale_findings(stack: Stack) -> list[Finding]:
+    frames = [frame for line in stack.grid for frame in line]
+    rescales = {frame.scaling for frame in frames}
+    if len(rescales) == 1:
+        return []
+    lacking = [frame.instance for frame in frames if not _has_scaling(frame)]
+    if 0 < len(lacking) < len(frames):
+        message = f"{len(lacking)} of {len(frames)} slices have no rescale, which the others have: get them again"
+        return [
+            Finding(code="MISSING_RESCALE", message=message, sop_instance_uids=uids(lacking), count=len(lacking)),
+        ]
+    message = f"slices have {len(rescales)} different rescales: each is applied to its own slice"
+    return [Finding(code="MIXED_RESCALE", message=message, blocking=False, count=len(rescales))]
+
+
+def _has_scaling(frame: FrameInfo) -> bool:
+    """Whether the header says how stored values become real ones; functional groups are taken to say it for all."""
+    keywords = ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence")
+    return len(frame.places) > 1 or any(keyword in frame.places[0] for keyword in keywords)

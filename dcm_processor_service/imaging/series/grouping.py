@@ -1,0 +1,279 @@
+"""From frames in any order to stacks: which belong together, which place each has, what tells volumes apart.
+
+Two steps. Frames of one size, number format, orientation and pixel spacing make a group. Within a group, frames at one
+position are told apart first by what makes them another *kind* of image (echo, magnitude or phase, kernel), which gives
+separate stacks, then by time, which gives the fourth axis (:mod:`dcm_processor_service.imaging.series.time_axis`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dcm_processor_service.imaging.frames.frame import FrameInfo, mark, marks
+from dcm_processor_service.imaging.geometry import cluster_positions, orientation_label, slice_normal
+from dcm_processor_service.imaging.series.stack import Stack
+from dcm_processor_service.imaging.series.time_axis import moved_volumes, time_axis, values_by_label
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from dcm_processor_service.imaging.geometry import FloatArray
+
+__all__ = ["FrameGroup", "arrange", "group_frames", "group_names"]
+
+KIND_MARKS = (
+    "ImageType",
+    "ComplexPart",
+    "EchoTime",
+    "EchoNumbers",
+    "InversionTime",
+    "FlipAngle",
+    "ConvolutionKernel",
+    "KVP",
+    "StackID",
+)
+# what makes another kind of image even where no place has two of them
+_ALWAYS_KINDS = ("ComplexPart", "EchoTime")
+
+_COMPLEX_PARTS = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}
+_COSINE_TOLERANCE = 1e-3
+_SPACING_TOLERANCE = 1e-3
+_LATERAL_PIXELS = 4.0
+
+
+@dataclass(frozen=True)
+class FrameGroup:
+    """Frames of one size, number format, orientation and pixel spacing."""
+
+    frames: tuple[FrameInfo, ...]
+    is_localizer: bool
+
+    @property
+    def first(self) -> FrameInfo:
+        """Stands for what they have in common."""
+        return self.frames[0]
+
+    @property
+    def number_format(self) -> tuple[int | None, ...]:
+        """Size and number format of their pixels; see :func:`number_format`."""
+        return number_format(self.first)
+
+
+@lru_cache(maxsize=64)
+def _names_localizer(image_type: tuple[str, ...] | None) -> bool:
+    """Whether an image type is that of a localizer (PS3.3, sections C.8.2.1.1.1 and C.8.3.1.1.1)."""
+    return any(value.upper() in {"LOCALIZER", "SCOUT"} for value in image_type or ())
+
+
+def number_format(frame: FrameInfo) -> tuple[int | None, ...]:
+    """Gives what the pixels of one volume share: all of ``PIXEL_KEYWORDS`` but BitsStored and HighBit.
+
+    Those may follow the values of each slice, whose numbers fit into one array all the same.
+    """
+    rows, columns, allocated, _, _, *others = frame.pixel_format
+    return (rows, columns, allocated, *others)
+
+
+def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
+    """Sorts frames with geometry into groups, in the order of their first frames."""
+    orientations: list[tuple[float, ...]] = []
+    spacings: list[tuple[float, ...]] = []
+    localizers = [_names_localizer(image_type) for image_type in marks(frames, "ImageType")]
+    found: dict[tuple[Any, ...], list[FrameInfo]] = defaultdict(list)
+    for frame, is_localizer in zip(frames, localizers, strict=True):
+        orientation = _index_of_close(orientations, frame.orientation or (), _COSINE_TOLERANCE)
+        spacing = _index_of_close(spacings, frame.pixel_spacing or (), _SPACING_TOLERANCE)
+        found[is_localizer, number_format(frame), orientation, spacing].append(frame)
+    return [FrameGroup(tuple(members), key[0]) for key, members in found.items()]
+
+
+def _index_of_close(known: list[tuple[float, ...]], value: tuple[float, ...], tolerance: float) -> int:
+    for index, other in enumerate(known):
+        if other == value or max(abs(a - b) for a, b in zip(other, value, strict=True)) <= tolerance:
+            return index
+    known.append(value)
+    return len(known) - 1
+
+
+def arrange(group: FrameGroup) -> list[Stack]:
+    """Makes stacks of a group: one, or several where it holds several kinds of image, or places side by side."""
+    frames = group.frames
+    labels = _position_labels(frames)
+    if len(set(labels.tolist())) == len(frames):
+        kinds = tuple(name for name in _ALWAYS_KINDS if len({*marks(frames, name)} - {None}) > 1)
+        if not kinds:
+            single = _single_volume(frames, labels)
+            return [_moved_volumes(frames) or single] if single.geometry.outliers else [single]
+    else:
+        kinds = _varying_kinds(frames, labels)
+    places = _places(frames, labels)
+    parts: dict[tuple[Any, ...], list[FrameInfo]] = defaultdict(list)
+    for frame, place in zip(frames, places, strict=True):
+        key = (*(mark(frame, name) for name in kinds), place)
+        parts[key].append(frame)
+    kinds = (*kinds, "ImagePositionPatient")
+    keys = sorted(parts, key=_sortable)
+    names = _kind_names(kinds, keys)
+    differing = tuple(kind for column, kind in enumerate(kinds) if len({key[column] for key in keys}) > 1)
+    return [replace(_stack(parts[key]), name=name, kind_marks=differing) for key, name in zip(keys, names, strict=True)]
+
+
+def _position_labels(frames: Sequence[FrameInfo]) -> NDArray[np.intp]:
+    return cluster_positions(_along(frames))[0]
+
+
+def _along(frames: Sequence[FrameInfo]) -> FloatArray:
+    """Returns the positions of frames along their normal, mm, shape (n,)."""
+    positions = np.array([frame.position for frame in frames], dtype=np.float64)
+    along: FloatArray = positions @ slice_normal(frames[0].orientation or ())
+    return along
+
+
+def _moved_volumes(frames: Sequence[FrameInfo]) -> Stack | None:
+    """Makes a 4D stack of volumes of which each lies a little beside the last, as where the scanner follows a head."""
+    found = moved_volumes(frames, _along(frames))
+    if found is None:
+        return None
+    name, lines = found
+    return Stack(tuple(tuple(frames[index] for index in line) for line in lines), "", time_mark=name)
+
+
+def _places(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> list[int]:
+    """Numbers the places across the normal, such as two knees in one series: stacks side by side at the same heights.
+
+    Only where each height has a frame at each place: else it is one stack whose slices are shifted.
+    """
+    first = frames[0]
+    directions = np.array(first.orientation).reshape(2, 3)
+    lateral = np.array([frame.position for frame in frames], dtype=np.float64) @ directions.T
+    apart = _LATERAL_PIXELS * max(first.pixel_spacing or (1.0,))
+    corners: list[NDArray[np.float64]] = []
+    numbers = []
+    for corner in lateral:
+        near = [index for index, known in enumerate(corners) if np.abs(known - corner).max() <= apart]
+        if not near:
+            near = [len(corners)]
+            corners.append(corner)
+        numbers.append(near[0])
+    pairs = set(zip(numbers, labels.tolist(), strict=True))
+    return numbers if len(pairs) == len(corners) * len(set(labels.tolist())) else [0] * len(frames)
+
+
+def _single_volume(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> Stack:
+    return Stack((tuple(frames[index] for index in np.argsort(labels)),), "")
+
+
+def _varying_kinds(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tuple[str, ...]:
+    """The kinds that differ between frames at one position, without those that say the same again."""
+    chosen: list[str] = []
+    partitions: list[list[int]] = []
+    for name in KIND_MARKS:
+        values = marks(frames, name)
+        if len(set(values)) > 1 and any(len(group) > 1 for group in values_by_label(values, labels).values()):
+            numbers = {value: index for index, value in enumerate(dict.fromkeys(values))}
+            partition = [numbers[value] for value in values]
+            if partition not in partitions:
+                chosen.append(name)
+                partitions.append(partition)
+    return tuple(chosen)
+
+
+def _sortable(key: tuple[Any, ...]) -> tuple[tuple[bool, str, Any], ...]:
+    """Makes values of mixed types comparable: absent first, then by type, then by value."""
+    return tuple((value is not None, type(value).__name__, value if value is not None else 0) for value in key)
+
+
+def _kind_names(kinds: tuple[str, ...], keys: Sequence[tuple[Any, ...]]) -> list[str]:
+    names = []
+    for key in keys:
+        words = []
+        for column, (kind, value) in enumerate(zip(kinds, key, strict=True)):
+            distinct = sorted({other[column] for other in keys}, key=lambda one: _sortable((one,)))
+            if len(distinct) > 1:
+                words.append(_word(kind, value, distinct))
+        names.append("_".join(words))
+    return _unique(names)
+
+
+def _word(kind: str, value: Any, distinct: Sequence[Any]) -> str:
+    if kind == "ImageType" and value is not None:
+        shared = set.intersection(*(set(other or ()) for other in distinct))
+        own = [part.lower() for part in dict.fromkeys(value) if part not in shared]
+        return re.sub(r"[^a-z0-9]+", "-", "-".join(own)).strip("-") or "plain"
+    if kind == "ComplexPart" and value in _COMPLEX_PARTS:
+        return _COMPLEX_PARTS[value]
+    label = {
+        "ImagePositionPatient": "place",
+        "EchoTime": "echo",
+        "EchoNumbers": "echo",
+        "InversionTime": "inversion",
+    }.get(kind, kind.lower())
+    return f"{label}-{list(distinct).index(value) + 1}"
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    counts = Counter(names)
+    seen: Counter[str] = Counter()
+    result = []
+    for name in names:
+        seen[name] += 1
+        result.append(f"{name}-{seen[name]}" if counts[name] > 1 else name)
+    return result
+
+
+def _stack(frames: Sequence[FrameInfo]) -> Stack:
+    """Makes one stack of frames of one kind."""
+    labels = _position_labels(frames)
+    counts = np.bincount(labels)
+    volumes = int(counts.max())
+    if volumes == 1:
+        return _single_volume(frames, labels)
+    found = time_axis(frames, labels) if np.median(counts) > 1 else None
+    if found is None:
+        return _with_duplicates(frames, labels, counts)
+    name, times = found
+    cells = {(time, int(label)): frame for frame, time, label in zip(frames, times, labels, strict=True)}
+    present = [[k for k in range(len(counts)) if (time, k) in cells] for time in range(max(times) + 1)]
+    fullest = max(present, key=len)
+    # the complete volumes; where there are none, the first of those that lack the fewest slices
+    kept = [time for time, slices in enumerate(present) if len(slices) == len(counts)] or [present.index(fullest)]
+    grid = tuple(tuple(cells[time, k] for k in fullest) for time in kept)
+    along = _along(frames)
+    lacking = tuple(float(along[labels == k][0]) for k in np.flatnonzero(counts < max(times) + 1))
+    used = {id(frame) for line in grid for frame in line}
+    spare = tuple(frame for frame in frames if id(frame) not in used)
+    return Stack(grid, "", time_mark=name if len(grid) > 1 else "", incomplete=lacking, spare=spare)
+
+
+def _with_duplicates(frames: Sequence[FrameInfo], labels: NDArray[np.intp], counts: NDArray[np.intp]) -> Stack:
+    order = sorted(range(len(frames)), key=lambda index: mark(frames[index], "InstanceNumber"))
+    chosen: dict[int, FrameInfo] = {}
+    for index in order:
+        chosen.setdefault(int(labels[index]), frames[index])
+    kept = {id(frame) for frame in chosen.values()}
+    spare = [frames[index] for index in order if id(frames[index]) not in kept]
+    duplicated = tuple(int(k) for k in np.flatnonzero(counts > 1))
+    grid = (tuple(chosen[k] for k in range(len(counts))),)
+    return Stack(grid, "", duplicated=duplicated, spare=tuple(spare))
+
+
+def group_names(groups: Sequence[FrameGroup]) -> list[str]:
+    """Names groups by what differs between them: plane, size, localizer; empty for the only one."""
+    if len(groups) == 1:
+        return [""]
+    described = []
+    for group in groups:
+        first = group.first
+        plane = "localizer" if group.is_localizer else orientation_label(first.orientation or ())
+        size = f"{first.pixel_format[1]}x{first.pixel_format[0]}"
+        described.append((plane, size))
+    columns = [column for column in range(2) if len({entry[column] for entry in described}) > 1]
+    return _unique(["_".join(entry[column] for column in columns) or "part" for entry in described])

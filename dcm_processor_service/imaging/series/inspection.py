@@ -1,0 +1,288 @@
+"""What a series is, found from its headers alone, before anything is converted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pydicom.uid import UID
+
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.frames.frame import frames_of
+from dcm_processor_service.imaging.frames.pixel_format import pixel_format, predicted_type
+from dcm_processor_service.imaging.frames.vendor import b_values, with_vendor_rescale
+from dcm_processor_service.imaging.geometry import orientation_angles_deg, orientation_label
+from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_instance
+from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.values import integer, number, text
+from dcm_processor_service.imaging.series.geometry_findings import (
+    group_findings,
+    stack_findings,
+    syntax_findings,
+    transfer_syntaxes,
+    uids,
+)
+from dcm_processor_service.imaging.series.grouping import arrange, group_frames, group_names
+from dcm_processor_service.imaging.series.pixel_findings import pixel_findings
+from dcm_processor_service.models import Finding, SeriesKind, SeriesPart, SeriesReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.headers.instance_file import InstanceFile
+    from dcm_processor_service.imaging.series.stack import Stack
+
+__all__ = ["Inspection", "examine", "inspect_series"]
+
+_PROJECTION_MODALITIES = frozenset({"CR", "DX", "MG", "IO", "PX", "RG", "XA", "RF", "ES", "XC", "GM", "SM", "OP"})
+_PLANES = ("sagittal", "coronal", "axial")
+
+
+_PRECISE = Finding(
+    code="PHILIPS_SCALING",
+    message="values are Philips' precise ones, comparable between scans, as dcm2niix gives them; RescaleSlope leads to "
+    "values for display",
+    blocking=False,
+)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A report, and what it was made from: the way on to volumes."""
+
+    report: SeriesReport
+    stacks: tuple[Stack, ...]
+    """As ``report.parts``, in the same order."""
+
+    instances: tuple[InstanceFile, ...]
+
+
+def inspect_series(paths: Sequence[Path]) -> SeriesReport:
+    """Says what the files of one series are, reading their headers only.
+
+    A damaged file is a finding, not an error.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pydicom.data import get_testdata_file
+        >>> report = inspect_series([Path(get_testdata_file("CT_small.dcm"))])
+        >>> report.kind.value, sorted(report.codes)
+        ('single slice', ['SINGLE_SLICE'])
+    """
+    return examine(paths).report
+
+
+def examine(paths: Sequence[Path]) -> Inspection:
+    """Inspects the files of one series and keeps the stacks that were found."""
+    with contained():
+        instances, findings = _read(paths)
+        frames = [frame for instance in instances for frame in frames_of(instance)]
+        frames, is_precise = with_vendor_rescale(frames)
+        placed = [frame for frame in frames if frame.has_geometry]
+        findings += _content_findings(instances, frames, placed)
+        groups = group_frames(placed)
+        stacks: list[Stack] = []
+        for group, name in zip(groups, group_names(groups), strict=True):
+            stacks += [_renamed(stack, name) for stack in arrange(group)]
+        if is_precise:
+            findings.append(_PRECISE)
+        findings += group_findings(groups)
+        findings += _kind_findings(stacks)
+        for stack in stacks:
+            findings += _named(stack_findings(stack), stack.name)
+        if any(finding.code == "MOSAIC" for finding in findings):
+            findings = [finding for finding in findings if finding.code != "SINGLE_SLICE"]
+        localizers = {id(frame) for group in groups if group.is_localizer for frame in group.frames}
+        stacks.sort(key=lambda stack: (id(stack.first) in localizers, -len(stack.grid[0]) * len(stack.grid)))
+        only_localizers = bool(groups) and all(group.is_localizer for group in groups)
+        report = _report(instances, frames, stacks, findings, only_localizers=only_localizers)
+    return Inspection(report, tuple(stacks), tuple(instances))
+
+
+def _read(paths: Sequence[Path]) -> tuple[list[InstanceFile], list[Finding]]:
+    """Reads each instance once; the order of the files has no say in that of the instances or the findings."""
+    instances: list[InstanceFile] = []
+    findings: list[Finding] = []
+    memory = SeriesMemory()
+    for path in sorted(paths):
+        try:
+            instances.append(scan_instance(path, memory))
+        except InvalidSeriesError as error:
+            findings.append(Finding(code="UNREADABLE", message=str(error)))
+    kept: dict[str, InstanceFile] = {}
+    for instance in instances:
+        first = kept.setdefault(instance.sop_instance_uid or str(instance.path), instance)
+        if first is not instance:
+            findings.append(_same_instance(first, instance))
+    return sorted(kept.values(), key=_by_number), findings
+
+
+def _by_number(instance: InstanceFile) -> tuple[float, str]:
+    """Sorts by InstanceNumber, then by what is as good as random and never changes."""
+    return number(instance.header, "InstanceNumber") or 0.0, instance.sop_instance_uid
+
+
+def _same_instance(first: InstanceFile, second: InstanceFile) -> Finding:
+    if first.file_size_bytes == second.file_size_bytes and first.path.read_bytes() == second.path.read_bytes():
+        return Finding(
+            code="DUPLICATE_INSTANCES",
+            message=f"{first.label} is there more than once: the first file counts",
+            blocking=False,
+            sop_instance_uids=(first.sop_instance_uid,),
+        )
+    return Finding(
+        code="CONFLICTING_INSTANCES",
+        message=f"{first.label} is there twice with different content: leave one of the files out",
+        sop_instance_uids=(first.sop_instance_uid,),
+    )
+
+
+def _content_findings(
+    instances: Sequence[InstanceFile], frames: Sequence[FrameInfo], placed: Sequence[FrameInfo]
+) -> list[Finding]:
+    findings = []
+    series = dict.fromkeys(text(instance.header, "SeriesInstanceUID") for instance in instances)
+    if len(series) > 1:
+        message = f"the files belong to {len(series)} series: convert each series by itself"
+        findings.append(Finding(code="MIXED_SERIES", message=message, count=len(series)))
+    with_frames = {id(frame.instance) for frame in frames}
+    others = [instance for instance in instances if id(instance) not in with_frames]
+    if others:
+        name = _class_name(others[0])
+        remedy = "they are left out" if frames else "nothing can be converted"
+        message = f"{len(others)} of {len(instances)} instances hold no image ({name}): {remedy}"
+        findings.append(
+            Finding(
+                code="NON_IMAGE",
+                message=message,
+                blocking=not frames,
+                sop_instance_uids=uids(others),
+                count=len(others),
+            )
+        )
+    findings += syntax_findings(transfer_syntaxes([instance for instance in instances if id(instance) in with_frames]))
+    findings += pixel_findings(frames)
+    placed_ids = {id(frame) for frame in placed}
+    lost = [frame.instance for frame in frames if id(frame) not in placed_ids]
+    if lost:
+        message = (
+            f"{len(lost)} of {len(frames)} frames do not say where in the patient they lie (orientation, position, "
+            "pixel spacing): no volume can be made of them, use them as pictures"
+        )
+        findings.append(
+            Finding(code="MISSING_GEOMETRY", message=message, sop_instance_uids=uids(lost), count=len(lost))
+        )
+    return findings
+
+
+def _class_name(instance: InstanceFile) -> str:
+    return UID(text(instance.header, "SOPClassUID")).name or "unknown class"
+
+
+def _renamed(stack: Stack, group: str) -> Stack:
+    return replace(stack, name="_".join(filter(None, [group, stack.name]))) if group else stack
+
+
+def _named(findings: list[Finding], name: str) -> list[Finding]:
+    if not name:
+        return findings
+    return [finding.model_copy(update={"message": f"{name}: {finding.message}"}) for finding in findings]
+
+
+def _kind_findings(stacks: Sequence[Stack]) -> list[Finding]:
+    marks = dict.fromkeys(name for stack in stacks for name in stack.kind_marks)
+    several = [stack for stack in stacks if stack.kind_marks]
+    if len(several) < 2:  # noqa: PLR2004 one stack has nothing to be told apart from
+        return []
+    names = " and ".join(marks)
+    message = f"{len(several)} volumes of different kinds, told apart by {names}: convert with policy split or largest"
+    return [Finding(code="MULTI_VOLUME", message=message, attribute=next(iter(marks)), count=len(several))]
+
+
+def _part(stack: Stack) -> SeriesPart:
+    first = stack.first
+    pixels = pixel_format(first)
+    orientation = first.orientation or ()
+    frames = [frame for line in stack.grid for frame in line]
+    shape: tuple[int, ...] = (pixels.columns, pixels.rows, len(stack.grid[0]))
+    if len(stack.grid) > 1:
+        shape = (*shape, len(stack.grid))
+    supported = pixels.is_supported
+    predicted = predicted_type(pixels, {frame.scaling for frame in frames}) if supported else None
+    row_distance, column_distance = first.pixel_spacing or (1.0, 1.0)
+    step = float(sum(value**2 for value in stack.affine_lps()[:3, 2]) ** 0.5)
+    angles = orientation_angles_deg(orientation)
+    x, y, z = first.position or (0.0, 0.0, 0.0)
+    return SeriesPart(
+        name=stack.name,
+        shape=shape,
+        spacing_mm=(column_distance, row_distance, step),
+        orientation=orientation_label(orientation),
+        nearest_plane=_PLANES[angles.index(min(angles))],
+        orientation_angles_deg=angles,
+        tilt_deg=stack.geometry.tilt_deg,
+        voxel_type="none" if predicted is None else str(predicted),
+        memory_bytes=pixels.columns * pixels.rows * len(frames) * (0 if predicted is None else predicted.itemsize),
+        time_attribute=stack.time_mark,
+        first_position_mm=(x, y, z),
+    )
+
+
+def _report(
+    instances: Sequence[InstanceFile],
+    frames: Sequence[FrameInfo],
+    stacks: Sequence[Stack],
+    findings: Sequence[Finding],
+    *,
+    only_localizers: bool,
+) -> SeriesReport:
+    header = frames[0].instance.header if frames else instances[0].header if instances else None
+    bs = b_values(frames)
+    if len(bs) > 1:
+        message = f"{len(bs)} b-values up to {max(bs):g} s/mm2: the engine dcm2niix writes .bval and .bvec"
+        findings = [*findings, Finding(code="DIFFUSION", message=message, blocking=False, count=len(bs))]
+    if not instances and not findings:
+        findings = [Finding(code="NO_INSTANCES", message="the series has no files: nothing can be converted")]
+    return SeriesReport(
+        series_instance_uid=text(header, "SeriesInstanceUID") if header is not None else "",
+        modality=text(header, "Modality") if header is not None else "",
+        description=text(header, "SeriesDescription") if header is not None else "",
+        body_part=text(header, "BodyPartExamined") if header is not None else "",
+        kernel=text(header, "ConvolutionKernel") if header is not None else "",
+        series_number=integer(header, "SeriesNumber") if header is not None else None,
+        kind=_kind(instances, frames, stacks, {finding.code for finding in findings}, only_localizers=only_localizers),
+        is_diffusion=len(bs) > 1,
+        instance_count=len(instances),
+        frame_count=len(frames),
+        parts=tuple(_part(stack) for stack in stacks),
+        transfer_syntaxes=transfer_syntaxes(instances),
+        findings=tuple(findings),
+    )
+
+
+def _kind(
+    instances: Sequence[InstanceFile],
+    frames: Sequence[FrameInfo],
+    stacks: Sequence[Stack],
+    codes: set[str],
+    *,
+    only_localizers: bool,
+) -> SeriesKind:
+    if not frames:
+        return SeriesKind.NON_IMAGE if instances else SeriesKind.UNKNOWN
+    for code, kind in (("COLOUR", SeriesKind.COLOUR), ("MOSAIC", SeriesKind.MOSAIC)):
+        if code in codes:
+            return kind
+    if only_localizers:
+        return SeriesKind.LOCALIZER
+    if not stacks:
+        if text(frames[0].instance.header, "Modality") in _PROJECTION_MODALITIES:
+            return SeriesKind.PROJECTION
+        return SeriesKind.MULTI_FRAME if len(frames) > len(instances) else SeriesKind.UNKNOWN
+    if len(stacks) > 1:
+        return SeriesKind.MULTI_VOLUME
+    if len(stacks[0].grid) > 1:
+        return SeriesKind.FOUR_D
+    return SeriesKind.VOLUME if len(stacks[0].grid[0]) > 1 else SeriesKind.SINGLE_SLICE

@@ -1,0 +1,152 @@
+"""What is the matter with the pixels of a series, and with how their values are to be read."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from dcm_processor_service.imaging.frames.frame import mark
+from dcm_processor_service.imaging.frames.pixel_format import pixel_format
+from dcm_processor_service.imaging.frames.vendor import is_private_mosaic
+from dcm_processor_service.imaging.headers.private_tags import MOSAIC_TAGS
+from dcm_processor_service.imaging.headers.values import ScannedHeader, integer, text
+from dcm_processor_service.imaging.series.geometry_findings import about, distinct
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.headers.instance_file import InstanceFile
+    from dcm_processor_service.models import Finding
+
+__all__ = ["pixel_findings"]
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_MOST_BITS = 64
+_TRAIT_KEYS = ("PhotometricInterpretation", "ImageType", "Manufacturer", *MOSAIC_TAGS)
+
+
+def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
+    """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, INVALID_RESCALE and others: what the pixels are."""
+    by_instance = {id(frame.instance): frame for frame in frames}.values()
+    cut = [frame.instance for frame in by_instance if frame.instance.is_cut_off or _declares_too_much(frame)]
+    traits: dict[Hashable, tuple[str, ...]] = {}
+    having: dict[str, list[InstanceFile]] = defaultdict(list)
+    for frame in by_instance:
+        key = _what_traits_are_read_from(frame)
+        if key not in traits:
+            traits[key] = _traits(frame)
+        for trait in traits[key]:
+            having[trait].append(frame.instance)
+    usable = {scale: _is_usable(frame) for scale, frame in {_scale(frame): frame for frame in frames}.items()}
+    scale = [frame.instance for frame in frames if frame.is_rescale_malformed or not usable[_scale(frame)]]
+    messages = [
+        ("TRUNCATED", cut, "holds fewer pixels than its header declares: get it again"),
+        ("COLOUR", having["COLOUR"], "is in colour: a volume has one number a voxel, use its pixels one by one"),
+        ("MOSAIC", having["MOSAIC"], "has the slices of a volume side by side in one image: use the engine dcm2niix"),
+        ("EMPTY_IMAGE", having["EMPTY_IMAGE"], "has no row or no column, so no pixel: get it again, or leave it out"),
+        (
+            "CONTRADICTING_BITS",
+            having["CONTRADICTING_BITS"],
+            "has BitsAllocated, BitsStored and HighBit that contradict each other (PS3.5, section 8.1.1): correct them",
+        ),
+        (
+            "UNSUPPORTED_PIXELS",
+            having["UNSUPPORTED_PIXELS"],
+            "has pixels that are not one integer of 8, 16 or 32 bits or one floating point number: use them one by one",
+        ),
+        (
+            "INVALID_RESCALE",
+            distinct(scale),
+            "has a rescale that is no number, all zero, or beyond what float32 holds: correct it",
+        ),
+        ("INCONSISTENT_FRAMES", _miscounted(frames), "describes more or fewer frames than it declares: get it again"),
+    ]
+    found = [about(code, instances, message) for code, instances, message in messages if instances]
+    return [*found, *_table_findings(list(by_instance))]
+
+
+def _traits(frame: FrameInfo) -> tuple[str, ...]:
+    """Lists the codes of the findings that follow from how an image's pixels are stored."""
+    pixels, header = pixel_format(frame), frame.instance.header
+    photometric = text(header, "PhotometricInterpretation").upper()
+    in_colour = pixels.samples > 1 or photometric.startswith(("RGB", "YBR", "PALETTE"))
+    says_mosaic = "MOSAIC" in (value.upper() for value in _image_type(frame))
+    found = {
+        "COLOUR": in_colour,
+        "EMPTY_IMAGE": pixels.is_empty,
+        "CONTRADICTING_BITS": pixels.has_odd_bits,
+        "UNSUPPORTED_PIXELS": not in_colour and not (pixels.is_supported or pixels.is_empty or pixels.has_odd_bits),
+        "MOSAIC": says_mosaic or is_private_mosaic(header),
+    }
+    return tuple(code for code, is_so in found.items() if is_so)
+
+
+def _what_traits_are_read_from(frame: FrameInfo) -> Hashable:
+    """The same for files that share it, which are most of a series; else the frame's own."""
+    header, pixels = frame.instance.header, frame.instance.pixels
+    if not isinstance(header, ScannedHeader) or pixels is None:
+        return id(frame)
+    return header.shared(_TRAIT_KEYS), frame.pixel_format, pixels.tag
+
+
+def _table_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
+    mapped = [frame for frame in frames if "ModalityLUTSequence" in frame.instance.header]
+    unclear = [frame.instance for frame in mapped if not _is_table_alone(frame)]
+    if unclear:
+        message = "has a table for its values that cannot be read, or that stands beside a rescale: correct it"
+        return [about("INVALID_MODALITY_LUT", unclear, message)]
+    if not mapped:
+        return []
+    message = "maps its values through a table, which the engine native applies"
+    applied = about("MODALITY_LUT", [frame.instance for frame in mapped], message)
+    return [applied.model_copy(update={"blocking": False})]
+
+
+def _is_table_alone(frame: FrameInfo) -> bool:
+    """Whether the table can be read, and no rescale contradicts it; one that changes nothing does not."""
+    return frame.scaling == (1.0, 0.0, frame.lut) and frame.lut is not None and not pixel_format(frame).is_float
+
+
+def _scale(frame: FrameInfo) -> Hashable:
+    return frame.slope, frame.intercept, frame.pixel_format
+
+
+def _is_usable(frame: FrameInfo) -> bool:
+    """Whether the rescale gives values that differ, none of them infinite."""
+    greatest = 2.0 ** min(pixel_format(frame).bits_stored, _MOST_BITS) * abs(frame.slope) + abs(frame.intercept)
+    return frame.slope != 0 and greatest <= _FLOAT32_MAX
+
+
+def _miscounted(frames: Sequence[FrameInfo]) -> list[InstanceFile]:
+    """Instances whose frames are more or fewer than NumberOfFrames says, which is 1 where it is absent."""
+    described = Counter(id(frame.instance) for frame in frames)
+    found = []
+    for instance in distinct([frame.instance for frame in frames]):
+        declared = integer(instance.header, "NumberOfFrames")
+        if described[id(instance)] != (1 if declared is None else declared):
+            found.append(instance)
+    return found
+
+
+def _image_type(frame: FrameInfo) -> tuple[str, ...]:
+    return tuple(mark(frame, "ImageType") or ())
+
+
+def _declares_too_much(frame: FrameInfo) -> bool:
+    """Whether the header declares more pixels than the pixel data element holds."""
+    instance, pixels = frame.instance, pixel_format(frame)
+    where = instance.pixels
+    declared = max(integer(instance.header, "NumberOfFrames") or 1, 1)
+    if where is None or instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        return False
+    if where.size_bytes is None or instance.is_compressed:
+        # no codec packs a thousandfold what a scanner saw: such a header is damaged, or meant to exhaust memory
+        return declared * pixels.frame_bytes > max(instance.file_size_bytes, 1) * 4000
+    samples = pixels.rows * pixels.columns * pixels.samples * declared
+    if text(instance.header, "PhotometricInterpretation") == "YBR_FULL_422":
+        samples = samples * 2 // 3
+    return samples * pixels.bits_allocated // 8 > where.size_bytes

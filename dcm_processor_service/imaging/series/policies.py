@@ -1,0 +1,103 @@
+"""What to do with a series that is not one clean volume: refuse it, split it, take the largest part, or resample.
+
+============  ==========================================================================================================
+``strict``    refuse, with the report; the default
+``split``     every part that is one uniform volume or a clean 4D stack, named
+``largest``   the part with the most voxels
+``resample``  fill gaps and uneven steps and set a tilted stack upright, by linear interpolation
+============  ==========================================================================================================
+
+No policy makes a volume of damaged files, colour, mosaics, or images that do not say where they lie.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError, UnsupportedValueError
+from dcm_processor_service.imaging.series.stack import uniform_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dcm_processor_service.imaging.series.inspection import Inspection
+    from dcm_processor_service.imaging.series.stack import Stack
+    from dcm_processor_service.models import Finding, SeriesReport
+    from dcm_processor_service.models.nifti import Policy
+
+__all__ = ["check_policy", "chosen_stacks", "open_findings", "refusal"]
+
+POLICIES = ("strict", "split", "largest", "resample")
+
+_PARTS = frozenset(
+    {
+        "DUPLICATE_POSITIONS",
+        "GANTRY_TILT",
+        "LOCALIZER",
+        "MISSING_SLICES",
+        "MIXED_FORMAT",
+        "MIXED_ORIENTATION",
+        "MIXED_SIZE",
+        "MIXED_SPACING",
+        "MULTI_VOLUME",
+        "SINGLE_SLICE",
+    }
+)
+_RESOLVED: dict[str, frozenset[str]] = {
+    "strict": frozenset(),
+    "split": _PARTS,
+    "largest": _PARTS,
+    "resample": frozenset({"GANTRY_TILT", "MISSING_SLICES", "MIXED_SPACING"}),
+}
+
+
+def chosen_stacks(inspection: Inspection, policy: Policy) -> list[Stack]:
+    """Gives the stacks that a policy converts, in stable order.
+
+    Raises:
+        InvalidSeriesError: The policy refuses the series; carries the report.
+        UnsupportedTransferSyntaxError: All that is wrong is a missing decoder.
+    """
+    report, stacks = inspection.report, list(inspection.stacks)
+    unresolved = open_findings(inspection, policy)
+    if unresolved or not stacks:
+        raise refusal(report, unresolved)
+    if policy in {"split", "largest"}:
+        stacks = [run for stack in stacks for run in uniform_runs(stack)]
+    if policy == "largest":
+        return [max(stacks, key=_voxels)]
+    return stacks
+
+
+def check_policy(policy: str) -> None:
+    """Refuses what is no policy.
+
+    Raises:
+        UnsupportedValueError: It is not one of the four.
+    """
+    if policy not in POLICIES:
+        raise UnsupportedValueError(f"a policy is one of {', '.join(POLICIES)}, not {policy!r}")
+
+
+def open_findings(inspection: Inspection, policy: Policy) -> list[Finding]:
+    """Lists the findings for which a policy refuses a series."""
+    check_policy(policy)
+    blocking = [finding for finding in inspection.report.findings if finding.blocking]
+    stacks = inspection.stacks
+    if policy == "resample" and (len(stacks) > 1 or any(stack.incomplete for stack in stacks)):
+        return blocking  # interpolation fills gaps in one stack; it does not make volumes whole or stacks one
+    return [finding for finding in blocking if finding.code not in _RESOLVED[policy]]
+
+
+def _voxels(stack: Stack) -> int:
+    rows, columns = stack.first.pixel_format[:2]
+    return (rows or 0) * (columns or 0) * len(stack.grid) * len(stack.grid[0])
+
+
+def refusal(report: SeriesReport, findings: Sequence[Finding]) -> InvalidSeriesError | UnsupportedTransferSyntaxError:
+    """Makes the error that says why a series is refused, worst finding first."""
+    reasons = "; ".join(str(finding) for finding in findings[:3]) or "it holds no image that lies in a patient"
+    more = f"; and {len(findings) - 3} more" if len(findings) > 3 else ""  # noqa: PLR2004 three are shown
+    if findings and all(finding.code == "COMPRESSED" for finding in findings):
+        return UnsupportedTransferSyntaxError(f"series {report.series_instance_uid}: {reasons}")
+    return InvalidSeriesError(f"series {report.series_instance_uid} is refused: {reasons}{more}", report)

@@ -1,0 +1,121 @@
+"""A stack: frames in a grid of volumes and slices, and the affine that their headers define."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dcm_processor_service.imaging.geometry import allowed_difference_mm, slice_normal, stack_affine, stack_geometry
+from dcm_processor_service.imaging.headers.values import item, number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.geometry import FloatArray, StackGeometry
+
+__all__ = ["Stack", "uniform_runs"]
+
+_STEP_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Frames in a grid of volumes and slices, slices ascending along their normal."""
+
+    grid: tuple[tuple[FrameInfo, ...], ...]
+    """``grid[t][k]``: complete volumes only."""
+
+    name: str
+    """What tells it apart from the series' other stacks, such as ``echo-2``; empty for the only one."""
+
+    kind_marks: tuple[str, ...] = ()
+    """The attributes in which it differs from stacks at the same place."""
+
+    time_mark: str = ""
+    """The attribute along the fourth axis; empty for a single volume."""
+
+    duplicated: tuple[int, ...] = ()
+    """Slices (k) with more frames than volumes, which nothing tells apart."""
+
+    incomplete: tuple[float, ...] = ()
+    """Positions along the normal, mm, at which some volume lacks its slice."""
+
+    spare: tuple[FrameInfo, ...] = ()
+    """Frames that have no place in the grid."""
+
+    @property
+    def first(self) -> FrameInfo:
+        """The first slice of the first volume."""
+        return self.grid[0][0]
+
+    @property
+    def origins(self) -> FloatArray:
+        """Shape (slices, 3): LPS mm, of the first volume."""
+        return np.array([frame.position for frame in self.grid[0]], dtype=np.float64)
+
+    @property
+    def geometry(self) -> StackGeometry:
+        """How the slices lie to each other."""
+        return stack_geometry(self.first.orientation or (), self.origins)
+
+    @property
+    def drift_mm(self) -> float:
+        """How far, at most, a slice lies from the same slice of the first volume."""
+        if len(self.grid) == 1:
+            return 0.0
+        positions = np.array([[frame.position for frame in line] for line in self.grid], dtype=np.float64)
+        return float(np.linalg.norm(positions - positions[0], axis=2).max())
+
+    def affine_lps(self) -> FloatArray:
+        """Maps (i, j, k, 1) to LPS mm; a single slice is as thick as its header says, or 1 mm."""
+        first = self.first
+        step: Sequence[float] | FloatArray = self.geometry.step_vector
+        if len(self.grid[0]) == 1:
+            step = slice_normal(first.orientation or ()) * single_slice_step_mm(first)
+        return stack_affine(first.orientation or (), first.pixel_spacing or (), first.position or (), step)
+
+
+def single_slice_step_mm(frame: FrameInfo) -> float:
+    """What stands for the step of a slice without neighbours: SpacingBetweenSlices, SliceThickness, or 1 mm."""
+    for place in frame.places:
+        measures = item(place, "PixelMeasuresSequence")
+        for dataset in (place,) if measures is None else (measures, place):
+            for keyword in ("SpacingBetweenSlices", "SliceThickness"):
+                found = number(dataset, keyword)
+                if found is not None and found > 0:
+                    return found
+    return 1.0
+
+
+def uniform_runs(stack: Stack) -> list[Stack]:
+    """Splits a stack wherever the distance between slices changes, so that each part has one step."""
+    gaps = np.diff(stack.origins @ slice_normal(stack.first.orientation or ()))
+    runs: list[list[int]] = [[0]]
+    for k, gap in enumerate(gaps, start=1):
+        run = runs[-1]
+        if len(run) == 1:
+            following = gaps[k] if k < len(gaps) else gap
+            # a slice joins its nearer neighbour
+            joins = gap - following <= allowed_difference_mm(following, _STEP_TOLERANCE)
+        else:
+            step = gaps[run[0]]
+            joins = abs(gap - step) <= allowed_difference_mm(step, _STEP_TOLERANCE)
+        if joins:
+            run.append(k)
+        else:
+            runs.append([k])
+    if len(runs) == 1:
+        return [stack]
+    return [
+        replace(
+            stack,
+            grid=tuple(tuple(line[k] for k in run) for line in stack.grid),
+            name="_".join(filter(None, [stack.name, f"run-{index}"])),
+            duplicated=(),
+            incomplete=(),
+        )
+        for index, run in enumerate(runs, start=1)
+    ]

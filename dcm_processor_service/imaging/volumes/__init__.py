@@ -1,0 +1,1 @@
+"""Stacks become voxels with their place."""

@@ -1,0 +1,211 @@
+"""Volumes as images of nibabel, SimpleITK and MONAI, and what was made of them there as volumes again.
+
+SimpleITK and MONAI are extras, loaded when they are asked for. SimpleITK counts in LPS mm, as DICOM does; nibabel and
+MONAI in RAS mm. An image that comes back says itself where it lies: on the volume's own grid it keeps the volume's
+sources, on another one it has none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+
+from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.imaging.capabilities import load_extra
+from dcm_processor_service.imaging.geometry import convert_frame
+from dcm_processor_service.imaging.volumes.volume import Rescale, Volume
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+    from dcm_processor_service.imaging.geometry import FloatArray, Frame
+
+__all__ = ["to_monai", "to_nifti_image", "to_sitk", "volume_like"]
+
+_SAME_GRID_PART = 1e-3
+_SPATIAL_AXES = 3
+_LARGEST_NIFTI_INTEGER_BYTES = 4
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """An array (i, j, k[, t]), and where its library says that it lies."""
+
+    array: NDArray[Any]
+    affine: FloatArray | None = None
+    """(i, j, k, 1) to mm; None for an array, which has no place of its own."""
+
+    frame: Frame = "RAS"
+    remedy: str = ""
+    """How an image of this library gets back the place that it lost."""
+
+    @property
+    def affine_lps(self) -> FloatArray | None:
+        """The affine in the frame of volumes."""
+        return None if self.affine is None else convert_frame(self.affine, self.frame, "LPS")
+
+
+def to_nifti_image(volume: Volume) -> nib.nifti1.Nifti1Image:
+    """See :meth:`Volume.to_nifti`."""
+    affine = volume.affine("RAS")
+    image = nib.nifti1.Nifti1Image(_nifti_array(volume.array), affine)
+    image.header.set_xyzt_units("mm", "sec")
+    image.set_sform(affine, code=1)
+    # the qform holds a rotation alone: for sheared axes its code says that it does not count (NIfTI-1, method 3)
+    image.set_qform(affine, code=0 if volume.is_sheared else 1)
+    if volume.array.ndim > _SPATIAL_AXES and volume.volume_step_s:
+        image.header.set_zooms((*image.header.get_zooms()[:3], volume.volume_step_s))
+    return image
+
+
+def _nifti_array(array: NDArray[Any]) -> NDArray[Any]:
+    """Gives the array in a type that NIfTI programs read, without a copy where it already is."""
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind == "b":
+        return array.view(np.uint8)
+    if kind == "f":
+        return array.astype(np.float32) if size < np.dtype(np.float32).itemsize else array
+    if kind not in "iu":
+        raise UnsupportedValueError(f"NIfTI holds numbers, not {array.dtype}: convert the array first")
+    if size <= _LARGEST_NIFTI_INTEGER_BYTES:
+        return array
+    narrow = array.astype(np.int32)
+    if not np.array_equal(narrow, array):
+        raise UnsupportedValueError("the array's integers exceed 32 bits, which few NIfTI programs read: use float32")
+    return narrow
+
+
+def to_sitk(volume: Volume) -> Any:
+    """See :meth:`Volume.to_sitk`."""
+    if volume.is_sheared:
+        raise UnsupportedValueError(
+            "the volume's slices are tilted against their normal, and a SimpleITK image has axes at right angles: read "
+            "the series with policy resample"
+        )
+    sitk = load_extra("SimpleITK", "simpleitk")
+    image = sitk.GetImageFromArray(_sitk_array(volume.array), isVector=False)
+    axes = volume.array.ndim
+    spacing, origin, direction = np.ones(axes), np.zeros(axes), np.eye(axes)
+    spacing[:3], origin[:3] = volume.spacing_mm, volume.affine_lps[:3, 3]
+    direction[:3, :3] = volume.affine_lps[:3, :3] / spacing[:3]
+    if axes > _SPATIAL_AXES and volume.volume_step_s:
+        spacing[3] = volume.volume_step_s
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(origin.tolist())
+    image.SetDirection(direction.ravel().tolist())
+    return image
+
+
+def _sitk_array(array: NDArray[Any]) -> NDArray[Any]:
+    """Gives ([t,] k, j, i) in a type that SimpleITK has, without a copy where it already is."""
+    if array.dtype.kind == "b":
+        array = array.view(np.uint8)
+    elif array.dtype == np.float16:
+        array = array.astype(np.float32)
+    elif array.dtype.kind not in "iuf" or array.dtype.itemsize > np.dtype(np.float64).itemsize:
+        raise UnsupportedValueError(f"SimpleITK holds numbers of up to 64 bits, not {array.dtype}: convert the array")
+    return np.ascontiguousarray(array.T, dtype=array.dtype.newbyteorder("="))
+
+
+def to_monai(volume: Volume, dtype: DTypeLike | None) -> Any:
+    """See :meth:`Volume.to_monai`."""
+    data = load_extra("monai.data", "monai")
+    torch = load_extra("torch", "monai")
+    array = volume.array if volume.array.ndim > 3 else volume.array[..., np.newaxis]  # noqa: PLR2004 the volumes' axis
+    wanted = np.dtype(volume.array.dtype if dtype is None else dtype).newbyteorder("=")
+    # a copy always: what a transform does in place shall not change the volume
+    channels_first = np.array(np.moveaxis(array, -1, 0), dtype=wanted, order="C")
+    meta = {
+        "original_affine": volume.affine("RAS"),
+        "spatial_shape": np.array(volume.shape[:3]),
+        "space": "RAS",
+        "original_channel_dim": 0,  # the channel is there: EnsureChannelFirst shall not add another
+    }
+    return data.MetaTensor(torch.from_numpy(channels_first), affine=torch.from_numpy(volume.affine("RAS")), meta=meta)
+
+
+def volume_like(volume: Volume, what: Any) -> Volume:
+    """See :meth:`Volume.like`."""
+    placed = _placed(what)
+    array, affine_lps = placed.array, placed.affine_lps
+    if array.ndim not in {3, 4}:
+        raise UnsupportedValueError(
+            f"the image has {array.ndim} axes: a volume has three, or four with the volumes of a series or the "
+            "channels of a tensor (no batch)"
+        )
+    if affine_lps is None or _is_same_grid(volume, array.shape, affine_lps):
+        return _in_place(volume, array)
+    nowhere = convert_frame(np.eye(4), placed.frame, "LPS")
+    if np.array_equal(affine_lps, nowhere) and not np.array_equal(volume.affine_lps, nowhere):
+        raise UnsupportedValueError(
+            "the image does not say where it lies: it lost origin, spacing and direction on the way. Give them back: "
+            f"{placed.remedy}"
+        )
+    result = replace(volume, array=array, affine_lps=affine_lps, sources=(), slice_axis=2)
+    return replace(result, rescale=Rescale(), display_window=None)
+
+
+def _in_place(volume: Volume, array: NDArray[Any]) -> Volume:
+    if array.shape[:3] != volume.shape[:3]:
+        raise UnsupportedValueError(f"the array has shape {array.shape}, the volume {volume.shape}: resample it first")
+    volumes = array.shape[3] if array.ndim > 3 else 1  # noqa: PLR2004 the volumes' axis
+    sources = volume.sources[:volumes] if len(volume.sources) >= volumes else ()
+    return replace(volume, array=array, sources=sources, rescale=Rescale(), display_window=None)
+
+
+def _is_same_grid(volume: Volume, shape: tuple[int, ...], affine_lps: FloatArray) -> bool:
+    """Whether no corner lies further from the volume's than a thousandth of a voxel."""
+    if shape[:3] != volume.shape[:3]:
+        return False
+    ends = np.array(shape[:3]) - 1
+    corners = np.array([[*(ends * at), 1] for at in np.ndindex(2, 2, 2)])
+    shift = np.linalg.norm((corners @ (affine_lps - volume.affine_lps).T)[:, :3], axis=1)
+    return bool(shift.max() <= _SAME_GRID_PART * min(volume.spacing_mm))
+
+
+def _placed(what: Any) -> _Placed:
+    library = type(what).__module__.partition(".")[0]
+    if library == "SimpleITK":
+        return _of_sitk(what)
+    if library in {"torch", "monai"}:
+        return _of_tensor(what)
+    if isinstance(what, nib.spatialimages.SpatialImage):
+        return _Placed(np.asanyarray(what.dataobj), what.affine, "RAS", "the affine of volume.to_nifti()")
+    return _Placed(np.asanyarray(what))
+
+
+def _of_sitk(image: Any) -> _Placed:
+    axes = image.GetDimension()
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        raise UnsupportedValueError(
+            "the image has several numbers a voxel, a volume has one: take one with VectorIndexSelectionCast"
+        )
+    sitk = load_extra("SimpleITK", "simpleitk")
+    array = sitk.GetArrayFromImage(image).T
+    affine = np.eye(4)
+    direction = np.array(image.GetDirection()).reshape(axes, axes)
+    affine[:axes, :axes][:3, :3] = (direction * np.array(image.GetSpacing()))[:3, :3]
+    affine[:axes, 3][:3] = image.GetOrigin()[:3]
+    return _Placed(array, affine, "LPS", "image.CopyInformation(volume.to_sitk())")
+
+
+def _of_tensor(tensor: Any) -> _Placed:
+    array = _as_array(tensor)
+    if array.ndim == _SPATIAL_AXES + 1:  # one channel is a volume, several are its fourth axis
+        array = array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1)
+    if not hasattr(tensor, "meta") or array.ndim < _SPATIAL_AXES or tensor.affine.shape != (4, 4):
+        return _Placed(array)
+    frame: Frame = "LPS" if str(tensor.meta.get("space", "RAS")).upper() == "LPS" else "RAS"
+    affine = _as_array(tensor.affine).astype(np.float64)
+    return _Placed(array, affine, frame, "the affine of volume.to_monai()")
+
+
+def _as_array(tensor: Any) -> NDArray[Any]:
+    plain = tensor.detach().cpu()
+    if str(plain.dtype) == "torch.bfloat16":  # numpy has no such type
+        plain = plain.float()
+    array: NDArray[Any] = np.asarray(plain.numpy())
+    return array

@@ -1,0 +1,111 @@
+"""Volumes on other grids: axes reordered, spacing changed, values windowed for a screen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.imaging.geometry import axis_codes
+from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Volume
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dcm_processor_service.imaging.geometry import FloatArray
+
+__all__ = ["Interpolation", "apply_window", "percentile_window", "reorient", "resample"]
+
+Interpolation: TypeAlias = Literal["nearest", "linear", "cubic"]
+
+_SPLINE_ORDER = {"nearest": 0, "linear": 1, "cubic": 3}
+_PATIENT_AXIS = {"L": "LR", "R": "LR", "P": "PA", "A": "PA", "S": "SI", "I": "SI"}
+
+
+def reorient(volume: Volume, axes: str) -> Volume:
+    """See :meth:`Volume.reorient`."""
+    wanted = axes.upper()
+    if sorted(_PATIENT_AXIS.get(letter, "") for letter in wanted) != ["LR", "PA", "SI"]:
+        raise UnsupportedValueError(
+            f"axes name one of L/R, one of P/A and one of S/I, such as RAS or LPS, not {axes!r}"
+        )
+    have = axis_codes(volume.affine_lps)
+    order = [next(i for i, own in enumerate(have) if _PATIENT_AXIS[own] == _PATIENT_AXIS[want]) for want in wanted]
+    flipped = [have[source] != want for source, want in zip(order, wanted, strict=True)]
+    change = np.zeros((4, 4))
+    change[3, 3] = 1
+    for target, (source, flip) in enumerate(zip(order, flipped, strict=True)):
+        change[source, target] = -1 if flip else 1
+        change[source, 3] = volume.shape[source] - 1 if flip else 0
+    array = volume.array.transpose(*order, *range(3, volume.array.ndim))
+    array = array[tuple(slice(None, None, -1 if flip else 1) for flip in flipped)]
+    slice_axis = order.index(volume.slice_axis)
+    sources = tuple(line[::-1] for line in volume.sources) if flipped[slice_axis] else volume.sources
+    return replace(volume, array=array, affine_lps=volume.affine_lps @ change, slice_axis=slice_axis, sources=sources)
+
+
+def resample(volume: Volume, spacing_mm: tuple[float, ...], interpolation: Interpolation) -> Volume:
+    """See :meth:`Volume.resample`."""
+    if len(spacing_mm) != 3 or not all(np.isfinite(value) and value > 0 for value in spacing_mm):  # noqa: PLR2004 three axes
+        raise UnsupportedValueError(f"spacing is one or three positive numbers in mm, not {spacing_mm}")
+    if interpolation not in _SPLINE_ORDER:
+        raise UnsupportedValueError(f"interpolation is nearest, linear or cubic, not {interpolation!r}")
+    old = np.asarray(volume.spacing_mm)
+    zoom = np.asarray(spacing_mm, dtype=np.float64) / old
+    shape = tuple(max(1, round(size / factor)) for size, factor in zip(volume.shape[:3], zoom, strict=True))
+    # the outer faces of the outer voxels stay where they are: voxel centres move by half the difference in size
+    offset = (zoom - 1) / 2
+    change = np.eye(4)
+    change[:3, :3] = np.diag(zoom)
+    change[:3, 3] = offset
+    array = resample_grid(volume.array, np.diag(zoom), offset, shape, _SPLINE_ORDER[interpolation])
+    return replace(volume, array=array, affine_lps=volume.affine_lps @ change, sources=(), slice_axis=2)
+
+
+def resample_grid(
+    array: NDArray[Any], matrix: FloatArray, offset: FloatArray, shape: tuple[int, ...], order: int
+) -> NDArray[Any]:
+    """Reads ``array`` at ``matrix @ index + offset`` for every index of a grid of ``shape``; (i, j, k[, t]).
+
+    Beyond the outermost voxel centres the nearest voxel counts. Integers stay integers, rounded and clipped.
+    """
+    from scipy import ndimage  # a third of a second to load, and most volumes are never resampled
+
+    volumes = array.shape[3:]
+    result = np.empty((*shape, *volumes), dtype=array.dtype, order="F")
+    for t in np.ndindex(*volumes):
+        source = array[(slice(None),) * 3 + t]
+        computed = ndimage.affine_transform(
+            source if order == 0 else source.astype(np.float32 if source.dtype.itemsize < 4 else np.float64),  # noqa: PLR2004 float32 is exact for up to 24 bits
+            matrix,
+            offset,
+            output_shape=shape,
+            order=order,
+            mode="nearest",
+        )
+        if array.dtype.kind in "iu" and order > 0:
+            limits = np.iinfo(array.dtype)
+            computed = np.clip(np.rint(computed), limits.min, limits.max)
+        result[(slice(None),) * 3 + t] = computed
+    return result
+
+
+def percentile_window(array: NDArray[Any]) -> DisplayWindow:
+    """Gives the window from the 1st to the 99th percentile of a sample of the voxels."""
+    stride = max(1, round((array.size / 1_000_000) ** (1 / array.ndim)))
+    sample = array[tuple(slice(None, None, stride) for _ in array.shape)]
+    finite = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample.ravel()
+    if finite.size == 0:
+        return DisplayWindow(0.5, 1.0)
+    low, high = (float(value) for value in np.percentile(finite, (1, 99)))
+    return DisplayWindow((low + high) / 2, max(high - low, 1e-6))
+
+
+def apply_window(array: NDArray[Any], window: DisplayWindow) -> NDArray[np.uint8]:
+    """Maps values to 0..255 (PS3.3, C.11.2.1.2.1: linear, exact at the window's borders); NaN becomes 0."""
+    width = max(window.width, 1e-6)
+    scaled = (array.astype(np.float32) - (window.center - width / 2)) * (255.0 / width)
+    shown: NDArray[np.uint8] = np.nan_to_num(np.clip(scaled, 0, 255), nan=0.0).astype(np.uint8)
+    return shown

@@ -1,0 +1,88 @@
+"""Uneven and tilted stacks on an even, upright grid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dcm_processor_service.imaging.geometry import slice_normal, stack_affine
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dcm_processor_service.imaging.geometry import FloatArray
+    from dcm_processor_service.imaging.series.stack import Stack
+    from dcm_processor_service.imaging.volumes.volume import Volume
+
+__all__ = ["on_even_grid"]
+
+# what positions are off by where slices are not shifted at all
+_NO_SHIFT_PIXELS = 0.05
+
+
+def on_even_grid(volume: Volume, stack: Stack) -> Volume:
+    """Interpolates a volume, linearly, from where its slices lie to a grid with one step at right angles to them.
+
+    The step is the median distance between slices. The grid is wide enough for every slice; where no slice was, voxels
+    get the volume's least value. A stack that is even and upright comes back as it is.
+
+    Args:
+        volume: Read from ``stack``; array (i, j, k[, t]).
+        stack: Where the slices of ``volume`` lie.
+    """
+    geometry = stack.geometry
+    if len(stack.grid[0]) == 1 or not (_is_uneven(stack) or volume.is_sheared):
+        return volume
+    orientation = np.asarray(stack.first.orientation, dtype=np.float64)
+    normal = slice_normal(orientation)
+    row_distance, column_distance = stack.first.pixel_spacing or (1.0, 1.0)
+    origins = stack.origins
+    along = (origins - origins[0]) @ normal
+    lateral = origins - origins[0] - along[:, np.newaxis] * normal
+    # how many columns and rows each slice is shifted against the first
+    shifts = np.column_stack([lateral @ orientation[:3] / column_distance, lateral @ orientation[3:] / row_distance])
+    shifts[:, np.abs(shifts).max(axis=0) < _NO_SHIFT_PIXELS] = 0.0
+    low, high = np.floor(shifts.min(axis=0) + 1e-6), np.ceil(shifts.max(axis=0) - 1e-6)
+    steps = round(float(along[-1]) / geometry.step_mm) + 1
+    targets = np.minimum(np.arange(steps) * geometry.step_mm, along[-1])
+    array = _interpolated(volume.array, along, shifts - low, targets, (high - low).astype(int))
+    origin = origins[0] + low[0] * column_distance * orientation[:3] + low[1] * row_distance * orientation[3:]
+    affine = stack_affine(orientation, (row_distance, column_distance), origin, normal * geometry.step_mm)
+    return replace(volume, array=array, affine_lps=affine, sources=())
+
+
+def _is_uneven(stack: Stack) -> bool:
+    geometry = stack.geometry
+    return bool(geometry.outliers) or geometry.along_deviation_mm > 0.05 * geometry.step_mm
+
+
+def _interpolated(
+    array: NDArray[Any], along: FloatArray, shifts: FloatArray, targets: FloatArray, margin: NDArray[Any]
+) -> NDArray[Any]:
+    columns, rows = array.shape[0] + int(margin[0]), array.shape[1] + int(margin[1])
+    result = np.empty((columns, rows, len(targets), *array.shape[3:]), array.dtype, order="F")
+    background = float(array.min())
+    for t in np.ndindex(*array.shape[3:]):
+        at_t = (slice(None),) * 3 + t
+        source, target = array[at_t], result[at_t]
+        for k, position in enumerate(targets):
+            above = int(np.clip(np.searchsorted(along, position), 1, len(along) - 1))
+            weight = float((position - along[above - 1]) / (along[above] - along[above - 1]))
+            mixed = np.zeros((columns, rows))
+            for index, part in ((above - 1, 1 - weight), (above, weight)):
+                if part > 1e-9:  # noqa: PLR2004 a slice that counts for nothing is not shifted
+                    mixed += part * _shifted(source[:, :, index], shifts[index], (columns, rows), background)
+            target[:, :, k] = np.rint(mixed) if array.dtype.kind in "iu" else mixed
+    return result
+
+
+def _shifted(image: NDArray[Any], shift: FloatArray, shape: tuple[int, int], background: float) -> NDArray[Any]:
+    """Places a slice into a wider frame at a fractional offset."""
+    from scipy import ndimage
+
+    placed: NDArray[Any] = ndimage.affine_transform(
+        image.astype(np.float64), np.eye(2), -shift, output_shape=shape, order=1, mode="constant", cval=background
+    )
+    return placed

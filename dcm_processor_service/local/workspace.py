@@ -1,0 +1,218 @@
+"""A workspace on a laptop: a folder of DICOM becomes sessions and jobs, over which a callback runs as in the platform.
+
+One folder holds everything. Ids follow from what they stand for, so running again finds the same session and job and
+replaces its output, and a callback of a later event reads what an earlier one stored, by job name.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.codec import check_name
+from dcm_processor_service.errors import ConfigurationError, InvalidNameError
+from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
+from dcm_processor_service.local.result_sheets import draw_sheets, sheet_names
+from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, Series, StoredFile, Study
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.results import readable
+from dcm_processor_service.runtime.runner import run_callback
+from dcm_processor_service.runtime.settings import RuntimeSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from dcm_processor_service.runtime.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.runner import Outcome
+
+__all__ = ["LocalRun", "Workspace", "counted", "describe", "sample_folder"]
+
+_NO_JOB = "0" * 24
+_SAMPLE = ("data", "test_files", "dicomdirtests", "98892001", "CT5N")
+_EVENT_OF_LEVEL = {
+    "series": JobEvent.STABLE_SERIES,
+    "study": JobEvent.STABLE_STUDY,
+    "patient": JobEvent.STABLE_PATIENT,
+}
+
+
+def sample_folder() -> Path:
+    """Gives a folder with a real CT series of five slices, which comes with pydicom."""
+    spec = importlib.util.find_spec("pydicom")
+    folder = Path(next(iter(spec.submodule_search_locations or [""])) if spec else "", *_SAMPLE)
+    if not folder.is_dir():
+        raise ConfigurationError("this installation of pydicom has no sample scans; give a folder: --dicom DIR")
+    return folder
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """One job that ran in a workspace, and what it left."""
+
+    job: Job
+    outcome: Outcome
+    data: tuple[tuple[str, Any], ...]
+    files: tuple[StoredFile, ...]
+    folder: Path
+    sheets: tuple[Path, ...] = ()
+    """Contact sheets of the NIfTI files, or of the series where there are none."""
+
+    @property
+    def subject_label(self) -> str:
+        """The subject in words that hold no patient attribute, such as ``series CT, 5 instances``."""
+        return describe(self.job.subject)
+
+
+def describe(subject: Patient | Study | Series | None) -> str:
+    """Names a subject without a patient attribute."""
+    if isinstance(subject, Series):
+        return f"series {subject.modality or '?'}, {counted(len(subject.instance_ids), 'instance')}"
+    if isinstance(subject, Study):
+        return f"study, {len(subject.series_ids)} series"
+    if isinstance(subject, Patient):
+        return f"patient, {counted(len(subject.study_ids), 'study', 'studies')}"
+    return "no subject"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Gives a number with its noun, such as ``2 studies``."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+class Workspace:
+    """A folder with an embedded store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def settings(self, **values: Any) -> RuntimeSettings:
+        """Gives settings of this workspace's store; of no job, unless ``values`` say which."""
+        defaults: dict[str, Any] = {"session_id": _NO_JOB, "job_id": _NO_JOB}
+        return RuntimeSettings.without_environment(
+            db_provider="sqlite", db_url=str(self.folder), workspace=self.folder, **(defaults | values)
+        )
+
+    def ingest(
+        self, sources: Sequence[Path], advance: Callable[[int], None] = lambda _total: None
+    ) -> tuple[Filed, Catalogue]:
+        """Files the DICOM files below some folders, which stay where they are; tells what was filed and what was not.
+
+        What this workspace itself holds, such as results of an earlier run, is no scan, unless a folder inside of it is
+        named. ``advance`` is called with the number of files, once for each.
+        """
+        paths = [path for source in sources for path in self._scans_below(source)]
+        with opened(Container(settings=self.settings())) as container:
+            catalogue = catalogue_files(paths, container.reader(), lambda: advance(len(paths)))
+            return run_inline(catalogue.file_into(container.backend())), catalogue
+
+    def _scans_below(self, source: Path) -> list[Path]:
+        own = self.folder.resolve()
+        inside = own in (source.resolve(), *source.resolve().parents)
+        return [path for path in files_below(source) if inside or own not in path.absolute().resolve().parents]
+
+    def add_peer(self, peer: Peer) -> None:
+        """Files a DICOM node that jobs may send to."""
+        with opened(Container(settings=self.settings())) as container:
+            run_inline(container.workspace_repository().add_peer(peer))
+
+    def run(
+        self,
+        function: CallbackFunction,
+        subject: Patient | Study | Series,
+        *,
+        filed: Filed,
+        job_name: str,
+        params: dict[str, Any],
+        peer: Peer | None = None,
+        preview: bool = True,
+    ) -> LocalRun:
+        """Runs a callback as the job of one subject, and puts the files it wrote into a folder of its own.
+
+        With ``preview``, contact sheets lie beside them.
+
+        Raises:
+            ConfigurationError: The job's name cannot be the name of a folder.
+        """
+        try:
+            check_name(job_name, "job")
+        except InvalidNameError as error:
+            raise ConfigurationError(f"{error}; choose one with --job-name") from error
+        job = self._make_job(subject, filed, job_name, params)
+        settings = self.settings(
+            session_id=job.session_id,
+            job_id=job.id,
+            job_name=job.name,
+            job_event=job.event,
+            service_name=job.service_name,
+            peer_id=peer.id if peer else None,
+        )
+        folder = self.folder / "results" / job.name / f"{subject.level}-{subject.id[:8]}"
+        self._clear(settings, folder)
+        outcome = run_callback(function, settings)
+        finished = job.model_copy(
+            update={
+                "state": JobState.DONE if outcome.ok else JobState.FAILED,
+                "error_message": "" if outcome.error is None else readable(str(outcome.error)),
+                "progress_percent": 100 if outcome.ok else 0,
+            }
+        )
+        with opened(Container(settings=settings)) as container:
+            run_inline(container.workspace_repository().add_job(finished))
+            session = container.session()
+            files = tuple(session.files.list())
+            for stored in files:
+                session.files.get(stored.name, folder / stored.name)
+            names = [stored.name for stored in files]
+            sheets = draw_sheets(container, subject, names, folder) if preview else ()
+            return LocalRun(finished, outcome, tuple(session.data.items()), files, folder, sheets)
+
+    def _clear(self, settings: RuntimeSettings, folder: Path) -> None:
+        """Removes what an earlier run of the job left, so that nothing stale passes for this run's output."""
+        with opened(Container(settings=settings)) as container:
+            session = container.session()
+            for name in session.data:
+                session.data.delete(name)
+            names = [stored.name for stored in session.files.list()]
+            for name in (*names, *sheet_names(names)):
+                (folder / name).unlink(missing_ok=True)
+            for name in names:
+                session.files.delete(name)
+
+    def _make_job(self, subject: Patient | Study | Series, filed: Filed, job_name: str, params: dict[str, Any]) -> Job:
+        session_id = platform_id("session", subject.patient_uid)
+        job = Job(
+            id=platform_id("job", session_id, job_name, subject.level, subject.id),
+            session_id=session_id,
+            name=job_name,
+            event=_EVENT_OF_LEVEL[subject.level],
+            service_name="local",
+            state=JobState.RUNNING,
+            subject=subject,
+            params=params,
+            created_at=datetime.now(timezone.utc),
+        )
+        with opened(Container(settings=self.settings())) as container:
+            others = run_inline(container.job_repository().list(session_id))
+            below = set(_ids_below(subject, filed))
+            depends_on = tuple(
+                other.id for other in others if other.id != job.id and other.subject and other.subject.id in below
+            )
+            job = job.model_copy(update={"depends_on": depends_on})
+            run_inline(container.workspace_repository().add_job(job))
+        return job
+
+
+def _ids_below(subject: Patient | Study | Series, filed: Filed) -> Iterator[str]:
+    """Lists the subject and everything under it: what a job of its level waits for in the platform."""
+    yield subject.id
+    if isinstance(subject, Study):
+        yield from subject.series_ids
+    if isinstance(subject, Patient):
+        yield from subject.study_ids
+        for study in filed.studies:
+            if study.id in subject.study_ids:
+                yield from study.series_ids

@@ -1,0 +1,1 @@
+"""How a job runs: settings, context, container, callbacks, runner, worker, logs, clean-up."""

@@ -1,0 +1,263 @@
+"""Finds a callback and tells from its annotations what it wants.
+
+A callback is any function whose parameters are annotated with what should be given to it:
+:class:`~dcm_processor_service.RuntimeContext`, :class:`~dcm_processor_service.Session`, a pydantic model of its own
+(the job's params, validated), or, where the function is ``async def``, ``AsyncRuntimeContext`` and ``AsyncSession``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace, UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ValidationError
+
+from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError, ConfigurationError
+from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
+from dcm_processor_service.runtime.settings import RuntimeSettings
+from dcm_processor_service.session.session import AsyncSession, Session
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from dcm_processor_service.ports import Colour
+
+__all__ = [
+    "CALLBACK_ATTRIBUTE",
+    "Callback",
+    "CallbackFunction",
+    "find_callback",
+    "inspect_callback",
+    "validated_params",
+]
+
+CallbackFunction: TypeAlias = Callable[..., Any]
+Want: TypeAlias = "Literal['context', 'session'] | type[BaseModel]"
+
+CALLBACK_ATTRIBUTE = "__dcm_processor_callback__"
+"""What an entry of the platform's worker has: the callback that it was made of."""
+
+DEFAULT_FUNCTION = "run"
+_EXAMPLE = "def run(ctx: RuntimeContext)"
+
+
+@dataclass(frozen=True)
+class Callback:
+    """A function with what each of its parameters wants."""
+
+    function: CallbackFunction
+    colour: Colour
+    wants: tuple[tuple[str, Want], ...]
+
+    @property
+    def name(self) -> str:
+        """The function's name with its module."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    @property
+    def wants_params(self) -> bool:
+        """Whether a parameter is the job's params, for which its document is needed."""
+        return any(isinstance(want, type) for _name, want in self.wants)
+
+
+def find_callback(reference: str) -> CallbackFunction:
+    """Gives the function that ``MODULE:FUNCTION`` or ``path/to/file.py:FUNCTION`` names.
+
+    Without FUNCTION it is ``run``.
+
+    Raises:
+        CallbackNotFoundError: There is no such module or function, or importing it fails (the cause is kept).
+    """
+    place, _, function_name = reference.rpartition(":") if _has_function(reference) else (reference, "", "")
+    function_name = function_name or DEFAULT_FUNCTION
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    function: Any = module
+    for part in function_name.split("."):
+        function = getattr(function, part, None)
+    if not callable(function):
+        names = [
+            name
+            for name, item in vars(module).items()
+            if inspect.isfunction(item) and not name.startswith("_") and item.__module__ == module.__name__
+        ]
+        raise CallbackNotFoundError(
+            f"{place} has no function {function_name!r}; its functions are: {', '.join(names) or 'none'}"
+        )
+    found: CallbackFunction = function
+    return found
+
+
+def _has_function(reference: str) -> bool:
+    _place, colon, tail = reference.rpartition(":")
+    return bool(colon) and all(part.isidentifier() for part in tail.split("."))
+
+
+def _import_module(name: str) -> ModuleType:
+    _search(Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise CallbackNotFoundError(
+            f"the module {name!r} cannot be imported: {type(error).__name__}: {error}; is it installed, or in the "
+            "working directory?"
+        ) from error
+
+
+def _search(folder: Path) -> None:
+    """Lets imports find a callback's neighbours, also those in its functions, as Python does for a script."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise CallbackNotFoundError(f"there is no file {str(path)!r}")
+    spec = importlib.util.spec_from_file_location(_module_name(path), path)
+    if spec is None or spec.loader is None:
+        raise CallbackNotFoundError(f"{str(path)!r} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pydantic look their module up
+    _search(path.parent.resolve())
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[spec.name]
+        raise CallbackNotFoundError(f"{str(path)!r} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _module_name(path: Path) -> str:
+    """Gives the file's stem, unless a library has it: a callback in ``statistics.py`` replaces nothing."""
+    loaded = sys.modules.get(path.stem)
+    file = getattr(loaded, "__file__", None)
+    own = file is not None and Path(file).resolve() == path.resolve()
+    taken = path.stem in sys.stdlib_module_names or (loaded is not None and not own)
+    return f"callback_{path.stem}" if taken else path.stem
+
+
+def inspect_callback(function: CallbackFunction) -> Callback:
+    """Tells what a function wants.
+
+    Raises:
+        CallbackSignatureError: A parameter has no annotation, or one that nothing can be injected for, or blocking and
+            asynchronous are mixed; the message has the correction.
+
+    Example:
+        >>> def run(ctx: RuntimeContext) -> None: ...
+        >>> inspect_callback(run).wants
+        (('ctx', 'context'),)
+    """
+    function = getattr(function, CALLBACK_ATTRIBUTE, function)
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    if not inspect.isroutine(function):
+        raise CallbackSignatureError(f"{name} is no function; give a function, as in {_EXAMPLE}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise CallbackSignatureError(
+            f"{name} has a yield, so calling it would run nothing; return its results, or store them in the session"
+        )
+    try:
+        hints = _parameter_types(function)
+        parameters = inspect.signature(function).parameters.values()
+    except (NameError, TypeError, ValueError) as error:
+        raise CallbackSignatureError(
+            f"the annotations of {name} cannot be read: {error}; import the annotated types at the top of the module, "
+            f"not under TYPE_CHECKING, as in {_EXAMPLE}"
+        ) from error
+    colour: Colour = "async" if inspect.iscoroutinefunction(function) else "blocking"
+    wants = []
+    for parameter in parameters:
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
+            continue
+        want = _want(name, parameter, _required(hints.get(parameter.name)), colour)
+        if want is not None:
+            wants.append((parameter.name, want))
+    return Callback(function, colour, tuple(wants))
+
+
+def _parameter_types(function: CallbackFunction) -> dict[str, Any]:
+    """Reads the annotations but that of the result, whose type is often imported for type checkers alone."""
+    annotations = {**getattr(function, "__annotations__", {})}  # a built-in function has none
+    annotations.pop("return", None)
+    namespace = getattr(inspect.unwrap(function), "__globals__", {})
+    return get_type_hints(SimpleNamespace(__annotations__=annotations), namespace)
+
+
+def _required(hint: Any) -> Any:
+    """Gives ``X`` for ``X | None``: what can be injected always is."""
+    members = [member for member in get_args(hint) if member is not type(None)]
+    return members[0] if get_origin(hint) in {Union, UnionType} and len(members) == 1 else hint
+
+
+def _want(name: str, parameter: inspect.Parameter, hint: Any, colour: Colour) -> Want | None:
+    optional = parameter.default is not parameter.empty
+    if hint is None and not optional:
+        raise CallbackSignatureError(
+            f"the parameter {parameter.name!r} of {name} has no annotation; write {_EXAMPLE}, and import "
+            "RuntimeContext from dcm_processor_service"
+        )
+    if parameter.kind is parameter.POSITIONAL_ONLY and not optional:
+        raise CallbackSignatureError(
+            f"the parameter {parameter.name!r} of {name} is positional-only; arguments are given by name, so drop the /"
+        )
+    injectable: dict[Any, tuple[Literal["context", "session"], Colour]] = {
+        RuntimeContext: ("context", "blocking"),
+        Session: ("session", "blocking"),
+        AsyncRuntimeContext: ("context", "async"),
+        AsyncSession: ("session", "async"),
+    }
+    if hint in injectable:
+        want, wanted_colour = injectable[hint]
+        if wanted_colour != colour:
+            raise CallbackSignatureError(_mixed(name, parameter.name, hint, colour))
+        return want
+    if inspect.isclass(hint) and issubclass(hint, BaseModel) and not _is_ours(hint):
+        return hint
+    if optional:
+        return None
+    raise CallbackSignatureError(
+        f"the parameter {parameter.name!r} of {name} is annotated {getattr(hint, '__name__', hint)}, which cannot be "
+        f"injected; a callback takes RuntimeContext, Session or a pydantic model of its params, as in {_EXAMPLE}"
+    )
+
+
+def _is_ours(model: type[BaseModel]) -> bool:
+    """Whether a model is of this package, so that the job's params are never meant by it."""
+    return issubclass(model, RuntimeSettings) or model.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _mixed(name: str, parameter: str, hint: type, colour: Colour) -> str:
+    if colour == "blocking":
+        return (
+            f"{name} is a blocking function but its parameter {parameter!r} is {hint.__name__}; write async def "
+            f"{name}, or annotate it {hint.__name__.removeprefix('Async')}"
+        )
+    return (
+        f"{name} is async def but its parameter {parameter!r} is {hint.__name__}; annotate it Async{hint.__name__}, or "
+        f"write def {name}"
+    )
+
+
+def validated_params(model: type[BaseModel], params: dict[str, Any], job_name: str) -> BaseModel:
+    """Reads the job's params as the callback's own model.
+
+    Raises:
+        ConfigurationError: A field is missing or wrong; the message names it.
+    """
+    try:
+        return model.model_validate(params)
+    except ValidationError as error:
+        faults = "".join(
+            f"\n  {'.'.join(str(part) for part in fault['loc']) or 'params'}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+        raise ConfigurationError(
+            f"the params of the job {job_name or '(unnamed)'!r} do not fit {model.__name__}; correct them in the "
+            f"service's manifest, or with --param NAME=VALUE:{faults}"
+        ) from None  # pydantic's own error shows the values

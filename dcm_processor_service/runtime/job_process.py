@@ -1,0 +1,50 @@
+"""A process that runs one job: its logging, its signals, and what must not outlive it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.runtime.cancellation import cancelled_by_sigterm
+from dcm_processor_service.runtime.logs import job_logging, log_fields
+from dcm_processor_service.runtime.own_session import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dcm_processor_service.runtime.container import Container
+
+__all__ = ["job_process"]
+
+
+@contextmanager
+def job_process(container: Container) -> Iterator[None]:
+    """Makes this process that of the container's job, as long as this lasts.
+
+    Logging goes through the scrubber, SIGTERM asks for an end, and functions that are given no context use this
+    container. At the end, associations that were left open are aborted: each would keep the process alive for a minute.
+    """
+    settings = container.settings()
+    with ExitStack() as stack:
+        stack.enter_context(job_logging(log_fields(settings), container.scrubber(), settings.log_level))
+        stack.enter_context(cancelled_by_sigterm(container.cancellation()))
+        if container.colour() == "blocking":  # functions without a context are
+            stack.enter_context(serving(container))
+        stack.callback(_abort_associations, container, set(threading.enumerate()))
+        yield
+
+
+def _abort_associations(container: Container, before: set[threading.Thread]) -> None:
+    library: Any = sys.modules.get("pynetdicom.association")  # who has not loaded it has no association
+    if library is None:
+        return
+    left_open = [thread for thread in set(threading.enumerate()) - before if isinstance(thread, library.Association)]
+    for association in left_open:
+        association.abort()
+    if left_open:
+        container.log().warning(
+            "associations were left open and have been aborted; release each one, best in a finally",
+            count=len(left_open),
+        )

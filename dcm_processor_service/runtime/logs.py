@@ -1,0 +1,217 @@
+"""``ctx.log`` and the logging of a job's process.
+
+It is the standard library's logging with a formatter, and no framework beside it: pydicom, pynetdicom, drivers and
+``warnings`` speak through the standard library in any case, so whatever stands between them and the output stands
+there. What stands there is a scrubber: every record loses this session's names, ids and dates when it is made, before
+any handler, ours or another's, sees it.
+
+A line is JSON when the output is no terminal: ``time``, ``level``, ``logger``, ``message``, ``session``, ``job``,
+``event``, ``service``, then the fields that were given, then ``traceback``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import threading
+import traceback
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from dcm_processor_service.runtime.results import json_safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping
+    from typing import TextIO
+
+    from dcm_processor_service.runtime.scrubbing import Scrubber
+    from dcm_processor_service.runtime.settings import RuntimeSettings
+
+__all__ = ["JobLog", "job_logging", "log_fields"]
+
+LOGGER_NAME = "dcm_processor_service.job"
+
+if TYPE_CHECKING:
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:  # before Python 3.11 it takes no parameter when it runs
+    _Adapter = logging.LoggerAdapter
+
+_RESERVED = frozenset({"time", "level", "logger", "message", "session", "job", "event", "service", "traceback"})
+_OWN_ARGUMENTS = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
+_DICOM_LIBRARIES = frozenset({"highdicom", "pydicom", "pynetdicom"})
+_FROM_DICOM_LIBRARY = re.compile(r"[/\\](?:highdicom|pydicom|pynetdicom)[/\\]")
+_QUOTED = re.compile(r"""(?<![\w])(?:b?'[^'\n]*'|"[^"\n]*")""")
+_ELEMENT_LINE = re.compile(r"^[ >]*\(?[0-9A-Fa-f]{4},\s?[0-9A-Fa-f]{4}\).*$", re.MULTILINE)
+
+
+def log_fields(settings: RuntimeSettings) -> dict[str, str]:
+    """Gives what every line of a job's log tells."""
+    return {
+        "session": settings.session_id,
+        "job": settings.job_id,
+        "event": settings.job_event.value if settings.job_event else "",
+        "service": settings.service_name,
+    }
+
+
+class JobLog(_Adapter):
+    """A logger that knows its session and job, and takes fields by name.
+
+    Patient attributes of the session are removed from messages and fields.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context
+        >>> ctx = fake_context()
+        >>> ctx.log.info("segmented", volume_ml=12.5)
+    """
+
+    def __init__(self, bound: Mapping[str, str], scrubber: Scrubber) -> None:
+        super().__init__(logging.getLogger(LOGGER_NAME), {})
+        self._bound = dict(bound)
+        self._scrubber = scrubber
+
+    def bind(self, **fields: Any) -> JobLog:
+        """Gives a log whose lines have these fields too."""
+        return JobLog({**self._bound, **fields}, self._scrubber)
+
+    @override
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Parts what logging itself takes from fields."""
+        fields = {name: kwargs.pop(name) for name in list(kwargs) if name not in _OWN_ARGUMENTS}
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), "job_fields": {**self._bound, **fields}}
+        return msg, kwargs
+
+    @override
+    def log(  # type: ignore[override]  # by position alone, so that fields may have these names
+        self, level: int, msg: object, /, *args: object, **kwargs: Any
+    ) -> None:
+        """Logs a line; see :meth:`logging.Logger.log`."""
+        if self.isEnabledFor(level):
+            text, options = self.process(str(msg) % args if args else str(msg), kwargs)
+            self.logger.log(level, "%s", self._scrubber.text(text), **options)
+
+
+def _without_values(text: str) -> str:
+    """Gives what a DICOM library says without the values that it quotes: they are of any element of any dataset."""
+    return _QUOTED.sub("'…'", _ELEMENT_LINE.sub("(element)", text))
+
+
+def _silence_identifiers() -> None:
+    """Turns off what pynetdicom logs of queries: whole identifiers. It is loaded by whoever needs it, perhaps later."""
+    config: Any = sys.modules.get("pynetdicom._config")
+    if config is not None:
+        config.LOG_REQUEST_IDENTIFIERS = config.LOG_RESPONSE_IDENTIFIERS = False
+
+
+class _ScrubbedRecords:
+    """Makes log records that hold a finished, scrubbed text, so that no handler can show more."""
+
+    def __init__(self, scrubber: Scrubber, before: Callable[..., logging.LogRecord]) -> None:
+        self._scrubber = scrubber
+        self._before = before
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self._before(*args, **kwargs)
+        library = record.name.partition(".")[0]
+        if library == "pynetdicom":
+            _silence_identifiers()
+        try:
+            text = record.getMessage()
+        except Exception as error:  # noqa: BLE001  what logging would print of it shows the arguments
+            text = f"a message that cannot be formatted: {type(error).__name__}"
+        if library in _DICOM_LIBRARIES or (library == "py" and _FROM_DICOM_LIBRARY.search(text)):
+            text = _without_values(text)
+        record.msg, record.args = self._scrubber.text(text), ()
+        if record.exc_info and record.exc_info[1] is not None:
+            lines = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            record.exc_text = self._scrubber.text(lines)  # formatters take it in place of their own
+            record.exc_info = None
+        if record.stack_info:
+            record.stack_info = self._scrubber.text(record.stack_info)
+        return record
+
+
+class _Line(logging.Formatter):
+    """One record as one line of JSON, or for people."""
+
+    def __init__(self, bound: Mapping[str, str], scrubber: Scrubber, *, as_json: bool) -> None:
+        super().__init__()
+        self._bound = bound
+        self._scrubber = scrubber
+        self._as_json = as_json
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        """Gives the line."""
+        fields = {key: value for key, value in getattr(record, "job_fields", {}).items() if key not in self._bound}
+        given = self._scrubber.value(json_safe(fields))
+        safe = {f"{key}_" if key in _RESERVED else key: value for key, value in given.items()}
+        moment = datetime.fromtimestamp(record.created, timezone.utc)
+        if not self._as_json:
+            shown = "".join(f"  {key}={value}" for key, value in safe.items())
+            text = f"{moment:%H:%M:%S} {record.levelname:<7} {record.getMessage()}{shown}"
+            return f"{text}\n{record.exc_text}" if record.exc_text else text
+        line = {
+            "time": moment.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **self._bound,
+            **safe,
+            **({"traceback": record.exc_text} if record.exc_text else {}),
+        }
+        return json.dumps(line, ensure_ascii=False)
+
+
+@contextmanager
+def job_logging(
+    bound: Mapping[str, str], scrubber: Scrubber, level: str, stream: TextIO | None = None
+) -> Iterator[None]:
+    """Makes the logging of this process that of one job, as long as this lasts.
+
+    The root logger writes scrubbed lines to the standard error and nowhere else; warnings and the failures of threads
+    are lines too. Records that go to other handlers, which libraries made for themselves, are scrubbed as well.
+
+    Args:
+        bound: Fields of every line: session, job, event, service.
+        scrubber: What is removed; it may learn meanwhile.
+        level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
+        stream: Where lines go.
+    """
+    output = stream or sys.stderr
+    handler = logging.StreamHandler(output)
+    handler.setFormatter(_Line(bound, scrubber, as_json=not output.isatty()))
+    root, factory, thread_hook = logging.getLogger(), logging.getLogRecordFactory(), threading.excepthook
+    handlers, root_level = root.handlers[:], root.level
+    captured = _warnings_are_captured()
+
+    def on_thread_failure(failure: threading.ExceptHookArgs) -> None:
+        if failure.exc_value is not None and not isinstance(failure.exc_value, SystemExit):
+            error = failure.exc_value
+            logging.getLogger(LOGGER_NAME).error("a thread failed", exc_info=(type(error), error, error.__traceback__))
+
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    logging.setLogRecordFactory(_ScrubbedRecords(scrubber, factory))
+    logging.captureWarnings(capture=True)
+    threading.excepthook = on_thread_failure
+    _silence_identifiers()
+    try:
+        yield
+    finally:
+        threading.excepthook = thread_hook
+        if not captured:
+            logging.captureWarnings(capture=False)
+        logging.setLogRecordFactory(factory)
+        root.handlers[:] = handlers
+        root.setLevel(root_level)
+        handler.flush()
+
+
+def _warnings_are_captured() -> bool:
+    return getattr(logging, "_warnings_showwarning", None) is not None

@@ -1,0 +1,89 @@
+"""The session of this process's own job, for functions that are given no context.
+
+One container for the process, made from the environment at the first use and closed when the process ends. While a
+runner has a callback in hand, it is the runner's: both see one store, one connection. A forked child makes its own,
+since connections do not survive a fork.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.runtime.container import Container, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dcm_processor_service.session.session import Session
+
+__all__ = ["close_own_container", "own_container", "own_session", "serving"]
+
+
+class _Own:
+    """The container that functions without a context use."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Knows of none; what a parent process has open is the parent's to close."""
+        self.lock = threading.RLock()
+        self.served: list[Container] = []
+        self.container: Container | None = None
+        self.closing = ExitStack()
+
+
+_own = _Own()
+
+
+def own_container() -> Container:
+    """Gives the container of this process's job.
+
+    Raises:
+        ConfigurationError: The environment is not that of a job; raised at the first use of what it holds.
+    """
+    with _own.lock:
+        if _own.served:
+            return _own.served[-1]
+        if _own.container is None:
+            _own.container = _own.closing.enter_context(opened(Container()))
+        return _own.container
+
+
+def own_session() -> Session:
+    """Gives the session of this process's job.
+
+    Raises:
+        ConfigurationError: The environment is not that of a job.
+    """
+    session: Session = own_container().session()
+    return session
+
+
+@contextmanager
+def serving(container: Container) -> Iterator[None]:
+    """Has functions without a context use this container, as long as this lasts; who opened it closes it."""
+    with _own.lock:
+        _own.served.append(container)
+    try:
+        yield
+    finally:
+        with _own.lock:
+            if container in _own.served:  # a forked child has forgotten it
+                _own.served.remove(container)
+
+
+def close_own_container() -> None:
+    """Closes what the functions opened; the next use opens it again."""
+    with _own.lock:
+        _own.container = None
+        _own.closing.close()
+
+
+atexit.register(close_own_container)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_own.begin)

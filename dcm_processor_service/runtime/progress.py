@@ -1,0 +1,121 @@
+"""``ctx.progress``: how far a job is, where the queue and its viewers look."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import StoreError, UnsupportedValueError
+from dcm_processor_service.ports.concurrency import run_inline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dcm_processor_service.ports import JobKey, JobRepository
+    from dcm_processor_service.runtime.scrubbing import Scrubber
+
+__all__ = ["AsyncProgress", "Progress"]
+
+_LOG = logging.getLogger(__name__)
+
+PAUSE_S = 1.0
+"""Between two writes of one message, but for the end."""
+
+MESSAGES_AT_ONCE = 5
+"""So many new messages are written without a pause, and after them one a pause."""
+
+_FULL_PERCENT = 100
+_TOLERANCE = 1e-6
+
+
+class AsyncProgress:
+    """How far the job is, for asynchronous callbacks; :class:`Progress` explains it."""
+
+    def __init__(
+        self, key: JobKey, repository: JobRepository, scrubber: Scrubber, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._key = key
+        self._repository = repository
+        self._scrubber = scrubber
+        self._clock = clock
+        self._written: tuple[int, str] | None = None
+        self._waiting: tuple[int, str] | None = None
+        self._next_s = -math.inf
+        self._messages = float(MESSAGES_AT_ONCE)
+        self._counted_s = clock()
+
+    async def __call__(self, fraction: float, message: str = "") -> None:
+        """Tells how far the job is; see :meth:`Progress.__call__`."""
+        if not -_TOLERANCE <= fraction <= 1 + _TOLERANCE:  # also refuses NaN
+            raise UnsupportedValueError(
+                f"progress goes from 0 to 1, {fraction} is no part of that; divide what is done by what there is to do"
+            )
+        percent = min(max(int(fraction * _FULL_PERCENT + _TOLERANCE), 0), _FULL_PERCENT)
+        state = (percent, self._scrubber.text(message))
+        if state == self._written:
+            self._waiting = None
+            return
+        self._waiting = state
+        if percent == _FULL_PERCENT or self._due(state[1]):
+            await self.flush()
+
+    def _due(self, message: str) -> bool:
+        """Whether it is time to write: a message of a new step soon, but not one for each turn of a loop."""
+        now_s = self._clock()
+        if self._written is not None and message == self._written[1]:
+            return now_s >= self._next_s
+        refill = (now_s - self._counted_s) / PAUSE_S
+        self._messages, self._counted_s = min(self._messages + refill, MESSAGES_AT_ONCE), now_s
+        if self._messages < 1:
+            return False
+        self._messages -= 1
+        return True
+
+    async def flush(self) -> None:
+        """Writes what has waited; see :meth:`Progress.flush`."""
+        if self._waiting is None:
+            return
+        state, self._waiting = self._waiting, None
+        self._next_s = self._clock() + PAUSE_S
+        try:
+            await self._repository.set_progress(self._key.job_id, *state)
+        except StoreError as error:  # progress is for people: a job that can go on goes on
+            _LOG.warning("the progress of the job could not be written: %s: %s", type(error).__name__, error)
+            return
+        self._written = state
+
+
+class Progress:
+    """Tells the queue and its viewers how far the job is.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context
+        >>> ctx = fake_context()
+        >>> ctx.progress(0.4, "segmenting")
+        >>> [job.progress_percent for job in ctx.session.jobs()]
+        [40]
+    """
+
+    def __init__(self, progress: AsyncProgress) -> None:
+        self._async = progress
+
+    def __call__(self, fraction: float, message: str = "") -> None:
+        """Tells how far the job is: in one round trip, about once a second; a new message at once.
+
+        What came too soon is written with the next, or at the end. A store that does not answer is logged; the job goes
+        on.
+
+        Args:
+            fraction: From 0 to 1.
+            message: What is being done, in a word or two.
+
+        Raises:
+            UnsupportedValueError: The fraction is below 0, above 1 or no number.
+        """
+        run_inline(self._async(fraction, message))
+
+    def flush(self) -> None:
+        """Writes what has waited; the runner does so when the callback has ended."""
+        run_inline(self._async.flush())

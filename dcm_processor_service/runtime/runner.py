@@ -1,0 +1,239 @@
+"""Runs a callback in a container, and maps how it ended to an outcome with an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+import traceback
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from dcm_processor_service.errors import (
+    CallbackFailedError,
+    CallbackSignatureError,
+    DcmProcessorError,
+    StoreError,
+    StoreUnavailableError,
+)
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.callbacks import Callback, inspect_callback, validated_params
+from dcm_processor_service.runtime.cancellation import EXIT_CANCELLED, Cancellation
+from dcm_processor_service.runtime.container import AsyncContainer, Container, opened
+from dcm_processor_service.runtime.job_process import job_process
+from dcm_processor_service.runtime.results import json_safe, readable
+from dcm_processor_service.runtime.scrubbing import Scrubber
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dcm_processor_service.models import Job
+    from dcm_processor_service.runtime.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.settings import RuntimeSettings
+
+__all__ = ["Outcome", "call", "left_process", "run_callback"]
+
+EXIT_DONE = 0
+EXIT_CALLBACK_FAILED = 1
+EXIT_CONFIGURATION = 2
+EXIT_RETRYABLE = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    exit_code: int
+    duration_s: float
+    result: Any = None
+    error: DcmProcessorError | None = None
+    traceback_text: str = ""
+    """Of the error, without patient attributes of the session."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the callback returned; it may have been asked to, see the exit code."""
+        return self.error is None
+
+    @property
+    def cause(self) -> BaseException | None:
+        """What the callback raised, or what kept it from starting."""
+        return (self.error.__cause__ or self.error) if isinstance(self.error, CallbackFailedError) else self.error
+
+    def as_json(self) -> dict[str, Any]:
+        """Gives what a worker records: the result, or the error with its traceback."""
+        if self.error is None:
+            return {"result": self.result}
+        return {
+            "error": {
+                "type": type(self.cause).__name__,
+                "message": readable(str(self.error)),
+                "traceback": readable(self.traceback_text or _formatted(self.cause)),
+                "retryable": self.exit_code == EXIT_RETRYABLE,
+            }
+        }
+
+
+def _formatted(error: BaseException | None) -> str:
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__)) if error else ""
+
+
+def left_process(leaving: SystemExit) -> CallbackFailedError:
+    """Gives the error of a callback that called ``sys.exit``, which would end its process without a result."""
+    error = CallbackFailedError(
+        f"the callback ended the process: SystemExit: {leaving.code}; return, or raise an error"
+    )
+    error.__cause__ = leaving
+    return error
+
+
+def run_callback(
+    function: CallbackFunction,
+    settings: Callable[[], RuntimeSettings] | RuntimeSettings | None = None,
+    *,
+    job: Job | None = None,
+    customise: Callable[[Container], None] | None = None,
+    own_process: bool = False,
+) -> Outcome:
+    """Runs a callback as a job: validates it, makes its container, injects, and closes what was opened.
+
+    Args:
+        function: The callback; blocking ones run on this thread without an event loop, ``async def`` ones in one.
+        settings: The job's settings; read from the environment when not given.
+        job: The job's document, when it is at hand; read from the store when not given.
+        customise: Overrides providers of the container before anything is used.
+        own_process: This process runs this job alone: logging and SIGTERM are the job's as long as it runs.
+
+    Returns:
+        The outcome. Errors of the callback and of the configuration are in it, not raised; KeyboardInterrupt and
+        SystemExit pass. Asked to end by SIGTERM, it has exit code 143, whatever else it holds.
+    """
+    started = time.perf_counter()
+    run = _Run(job, customise, own_process)
+    result: Any = None
+    failure: DcmProcessorError | None = None
+    exit_code, text = EXIT_DONE, ""
+    try:
+        callback = inspect_callback(function)
+        result = json_safe(run.run(callback, settings))
+    except SystemExit as leaving:
+        if not run.cancellation.requested:
+            raise
+        failure = left_process(leaving)
+    except Exception as error:  # noqa: BLE001  whatever a callback raises is an outcome, with its cause kept
+        run.scrubber.exception(error)
+        failure, exit_code = _classify(error, run.scrubber, in_callback=run.in_callback)
+        text = run.scrubber.text(_formatted(error))
+    if run.cancellation.requested:
+        exit_code = EXIT_CANCELLED
+    return Outcome(exit_code, time.perf_counter() - started, result=result, error=failure, traceback_text=text)
+
+
+def _classify(error: Exception, scrubber: Scrubber, *, in_callback: bool) -> tuple[DcmProcessorError, int]:
+    if not in_callback and isinstance(error, DcmProcessorError):
+        return error, error.exit_code
+    retryable = isinstance(error, DcmProcessorError) and error.retryable
+    what = "the callback failed" if in_callback else "the callback could not be started"
+    failure = CallbackFailedError(scrubber.text(f"{what}: {type(error).__name__}: {error}"))
+    failure.__cause__ = error
+    return failure, EXIT_RETRYABLE if retryable else EXIT_CALLBACK_FAILED
+
+
+class _Run:
+    """One run of a callback: what is known of it from outside, whatever happens inside."""
+
+    def __init__(self, job: Job | None, customise: Callable[[Container], None] | None, own_process: bool) -> None:  # noqa: FBT001  handed on
+        self.scrubber = Scrubber()
+        self.cancellation = Cancellation()
+        self.in_callback = False
+        self._job = job
+        self._customise = customise
+        self._own_process = own_process
+
+    def run(self, callback: Callback, settings: Callable[[], RuntimeSettings] | RuntimeSettings | None) -> Any:
+        """Runs the callback in a container of its colour; gives what it returned."""
+        container = AsyncContainer() if callback.colour == "async" else Container()
+        if settings is not None:
+            container.settings.override(settings() if callable(settings) else settings)
+        container.scrubber.override(self.scrubber)
+        container.cancellation.override(self.cancellation)
+        if self._customise is not None:
+            self._customise(container)
+        if callback.colour == "async":
+            return asyncio.run(self._run_async(callback, container))
+        with ExitStack() as stack:
+            self._enter(stack, container)
+            run_inline(self._acquaint(container))
+            stack.callback(lambda: run_inline(container.async_progress().flush()))
+            document = container.session().job.read() if callback.wants_params else None
+            return call(callback, container, document, self._entering)
+
+    async def _run_async(self, callback: Callback, container: Container) -> Any:
+        with ExitStack() as stack:
+            self._enter(stack, container)
+            await self._acquaint(container)
+            document = await container.current_job().read() if callback.wants_params else None
+            arguments = _arguments(callback, container, document)
+            self._entering()
+            try:
+                return await callback.function(**arguments)
+            finally:
+                await container.async_progress().flush()
+
+    def _enter(self, stack: ExitStack, container: Container) -> None:
+        stack.enter_context(opened(container))
+        if self._own_process:
+            stack.enter_context(job_process(container))
+
+    async def _acquaint(self, container: Container) -> None:
+        """Learns the job before the callback runs: what the scrubber does not know it cannot remove.
+
+        Raises:
+            StoreUnavailableError: The store does not answer: the job is to be tried again, whatever its callback needs.
+        """
+        current = container.current_job()
+        if self._job is not None:
+            current.preset(self._job)
+        elif self._own_process:
+            try:
+                await current.read()
+            except StoreUnavailableError:
+                raise
+            except StoreError as error:  # a callback that needs the document will be told so itself
+                container.log().debug("the job's document is not known: %s", type(error).__name__)
+
+    def _entering(self) -> None:
+        self.in_callback = True
+
+
+def call(
+    callback: Callback, container: Container, document: Job | None, entering: Callable[[], None] = lambda: None
+) -> Any:
+    """Calls a blocking callback with what it wants.
+
+    Raises:
+        CallbackSignatureError: It gave a coroutine.
+        ConfigurationError: The job's params are not those that it wants.
+    """
+    arguments = _arguments(callback, container, document)
+    entering()
+    result = callback.function(**arguments)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise CallbackSignatureError(
+            f"{callback.name} gave a coroutine, so it has not run; write async def, also in a decorator around it"
+        )
+    return result
+
+
+def _arguments(callback: Callback, container: Container, document: Job | None) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for name, want in callback.wants:
+        if isinstance(want, type) and issubclass(want, BaseModel):
+            arguments[name] = validated_params(want, document.params if document else {}, container.settings().job_name)
+        else:
+            arguments[name] = container.context() if want == "context" else container.session()
+    return arguments

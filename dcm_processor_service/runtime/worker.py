@@ -1,0 +1,167 @@
+"""What the platform's worker calls: an entry made of a callback.
+
+The worker imports the service's module, calls its entry with keyword arguments, and writes what it returns as JSON into
+a file that the queue stores. ``worker = entrypoint(run)`` makes ``run`` such an entry.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dcm_processor_service.env_vars import (
+    get_db_info,
+    get_job_event,
+    get_job_id,
+    get_job_name,
+    get_peer_id,
+    get_session_id,
+)
+from dcm_processor_service.errors import CallbackFailedError, ConfigurationError, UnsupportedValueError
+from dcm_processor_service.runtime.callbacks import CALLBACK_ATTRIBUTE
+from dcm_processor_service.runtime.cancellation import EXIT_CANCELLED
+from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.job_process import job_process
+from dcm_processor_service.runtime.results import readable
+from dcm_processor_service.runtime.runner import left_process, run_callback
+from dcm_processor_service.runtime.settings import RuntimeSettings
+from dcm_processor_service.runtime.stores import job_of_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from dcm_processor_service.models import Job
+    from dcm_processor_service.runtime.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.runner import Outcome
+
+__all__ = ["entrypoint", "run_for_worker"]
+
+T = TypeVar("T")
+
+RESULT_BYTES = 8 * 1024 * 1024
+"""The queue stores a result inside the job's document, of at most 16 MiB; one that does not fit ends the queue."""
+
+
+def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
+    """Makes a callback an entry that the platform's worker can call.
+
+    The context comes from the environment, and from the worker's arguments where the environment lacks a value; the
+    arguments become ``ctx.job``: ``params``, ``added_params``, ``headers``. Others are ignored. What the callback
+    returns becomes plain JSON. What it raises reaches the worker with traceback and cause, ``sys.exit`` as an error
+    that tells its code. Asked to end (SIGTERM), the process ends with code 143 when the callback has returned.
+
+    An entry of the first release, ``def worker(session_id, job_name, headers, params, added_params, **kwargs)``, needs
+    none of this and works beside it.
+
+    Args:
+        function: A callback, blocking or ``async def``. It can be run locally as well, by its own name or the entry's.
+
+    Example:
+        >>> from dcm_processor_service import RuntimeContext
+        >>> def run(ctx: RuntimeContext) -> dict[str, float]:
+        ...     return {"threshold": ctx.job.params["threshold"]}
+        >>> worker = entrypoint(run)
+        >>> worker(session_id="5" * 24, job_id="1" * 24, params={"threshold": 0.5}, db_provider="memory")
+        {'threshold': 0.5}
+    """
+
+    def entry(*_positional: Any, **arguments: Any) -> Any:
+        try:
+            outcome = run_callback(function, lambda: _settings(arguments), job=_job(arguments), own_process=True)
+        except SystemExit as leaving:
+            raise left_process(leaving) from leaving
+        if outcome.exit_code == EXIT_CANCELLED:
+            raise SystemExit(EXIT_CANCELLED)
+        if outcome.error is not None:
+            raise _for_worker(outcome)
+        return _storable(outcome.result)
+
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(entry, name, getattr(function, name, None) or getattr(entry, name))
+    setattr(entry, CALLBACK_ATTRIBUTE, function)
+    return entry
+
+
+def run_for_worker(work: Callable[[Container], T], arguments: Mapping[str, Any]) -> T:
+    """Runs work of this package's own, such as a hook, in the container of the job that a worker's arguments tell of.
+
+    Raises:
+        ConfigurationError: Neither environment nor arguments tell the store, session or job.
+        SystemExit: With code 143, after the work, when SIGTERM came meanwhile.
+    """
+    container = Container(settings=_settings(arguments))
+    job = _job(arguments)
+    with ExitStack() as stack:
+        stack.enter_context(opened(container))
+        stack.enter_context(job_process(container))
+        if job is not None:
+            container.current_job().preset(job)
+        try:
+            result = work(container)
+        except Exception as error:
+            container.scrubber().exception(error)
+            raise
+    if container.cancellation().requested:
+        raise SystemExit(EXIT_CANCELLED)
+    return result
+
+
+def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
+    """Gives the environment's settings; what a shell on the way has dropped comes from the arguments.
+
+    Raises:
+        ConfigurationError: A value is missing or malformed, or both tell another session or job.
+    """
+    job = _job(arguments)
+    provider, url, name = get_db_info()
+    headers = arguments.get("headers")
+    told: dict[str, tuple[str | None, Any]] = {
+        "db_provider": (provider, arguments.get("db_provider")),
+        "db_url": (url, arguments.get("db_url")),
+        "db_name": (name, arguments.get("db_name")),
+        "session_id": (get_session_id(), job.session_id if job else None),
+        "job_id": (get_job_id(), job.id if job else None),
+        "job_name": (get_job_name(), arguments.get("job_name")),
+        "job_event": (get_job_event(), arguments.get("event")),
+        "peer_id": (get_peer_id(), headers.get("PeerUID") if isinstance(headers, dict) else None),
+    }
+    for field in ("session_id", "job_id"):
+        here, there = told[field]
+        if here and there and here.lower() != str(there).lower():
+            raise ConfigurationError(
+                f"the environment and the worker's arguments name different values for {field.replace('_', ' ')}: "
+                f"{here} and {there}; start the entry in the environment of its own job"
+            )
+    return RuntimeSettings(**{field: there for field, (here, there) in told.items() if not here and there})
+
+
+def _job(arguments: Mapping[str, Any]) -> Job | None:
+    return job_of_arguments(arguments) if arguments else None
+
+
+def _for_worker(outcome: Outcome) -> BaseException:
+    """Gives what the worker records and prints: the callback's own error, unless that says what must not be printed."""
+    error = outcome.cause or CallbackFailedError("the callback failed")
+    shown = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if outcome.traceback_text in {"", shown} and readable(shown) == shown:
+        return error
+    replacement = CallbackFailedError(f"{readable(str(outcome.error))}\n\n{readable(outcome.traceback_text)}")
+    replacement.__suppress_context__ = True
+    return replacement
+
+
+def _storable(result: Any) -> Any:
+    """Gives a result that fits into the job's document.
+
+    Raises:
+        UnsupportedValueError: It does not fit.
+    """
+    size_bytes = len(json.dumps(result))
+    if size_bytes > RESULT_BYTES:
+        raise UnsupportedValueError(
+            f"the callback returned {size_bytes} bytes of JSON, of which a job keeps {RESULT_BYTES}; store it with "
+            "session.files.save(name, value), and return its name"
+        )
+    return result

@@ -1,0 +1,215 @@
+"""``session.data``: named values of a job, and of the jobs before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from dcm_processor_service.codec import check_name, from_normal, to_normal
+from dcm_processor_service.errors import DataNotFoundError, StoredValueError, UnsupportedValueError
+from dcm_processor_service.ports import ABSENT, ANY, MISSING
+from dcm_processor_service.ports.concurrency import run_inline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dcm_processor_service.models import Job, JobOutput
+    from dcm_processor_service.ports import DataRepository, Sentinel
+    from dcm_processor_service.session.jobs import AsyncJobs
+
+__all__ = ["AsyncData", "Data"]
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+class AsyncData:
+    """Named values, for asynchronous callbacks; :class:`Data` explains them."""
+
+    def __init__(self, jobs: AsyncJobs, repository: DataRepository) -> None:
+        self._jobs = jobs
+        self._repository = repository
+
+    @overload
+    async def get(self, name: str, *, job: str | Job | None = None) -> Any: ...
+    @overload
+    async def get(self, name: str, *, default: D, job: str | Job | None = None) -> Any | D: ...
+    @overload
+    async def get(self, name: str, as_type: type[T], *, job: str | Job | None = None) -> T: ...
+    @overload
+    async def get(self, name: str, as_type: type[T], *, default: D, job: str | Job | None = None) -> T | D: ...
+    async def get(self, name: str, as_type: Any = None, *, default: Any = MISSING, job: str | Job | None = None) -> Any:
+        """Gives a value; see :meth:`Data.get`."""
+        check_name(name, "data")
+        found = await self._repository.find(await self._jobs.output_key(job), name)
+        if found is not None:
+            return found.value if as_type is None else from_normal(found.value, as_type, name)
+        if default is MISSING:
+            whose = "this job" if job is None else f"the job {getattr(job, 'name', job)!r}"
+            raise DataNotFoundError(
+                f"{whose} has no data named {name!r}; give a default, or check the name against session.data.keys()"
+            )
+        return default
+
+    async def set(self, name: str, value: object) -> None:
+        """Stores a value; see :meth:`Data.set`."""
+        await self._repository.put(self._jobs.key, check_name(name, "data"), to_normal(value), ANY)
+
+    async def has(self, name: str, *, job: str | Job | None = None) -> bool:
+        """Says whether there is a value; see :meth:`Data.has`."""
+        check_name(name, "data")
+        return await self._repository.find(await self._jobs.output_key(job), name) is not None
+
+    async def delete(self, name: str) -> bool:
+        """Removes a value; see :meth:`Data.delete`."""
+        return await self._repository.delete(self._jobs.key, check_name(name, "data"))
+
+    async def keys(self, *, job: str | Job | None = None) -> list[str]:
+        """Lists the names; see :meth:`Data.keys`."""
+        rows = await self._repository.scan(await self._jobs.output_key(job), values=False)
+        return [name for name, _value in rows]
+
+    async def items(self, *, job: str | Job | None = None) -> list[tuple[str, Any]]:
+        """Lists names with values; see :meth:`Data.items`."""
+        return await self._repository.scan(await self._jobs.output_key(job), values=True)
+
+    async def increment(self, name: str, by: float = 1) -> float:
+        """Adds to a number; see :meth:`Data.increment`."""
+        step = to_normal(by)
+        if isinstance(step, bool) or not isinstance(step, (int, float)):
+            raise UnsupportedValueError("the step of an increment must be a number")
+        total: float | None = await self._repository.increment(self._jobs.key, check_name(name, "data"), step)
+        if total is None:
+            raise StoredValueError(f"the data {name!r} is no number, so nothing can be added to it; set it first")
+        return total
+
+    async def compare_and_set(self, name: str, expected: object | Sentinel, value: object) -> bool:
+        """Stores a value unless another was faster; see :meth:`Data.compare_and_set`."""
+        wanted = expected if expected is ABSENT else to_normal(expected)
+        return await self._repository.put(self._jobs.key, check_name(name, "data"), to_normal(value), wanted)
+
+    async def collect(self, name: str, *, job: str, as_type: Any = None) -> dict[str, JobOutput]:
+        """Gives the value of every job of one name; see :meth:`Data.collect`."""
+        check_name(name, "data")
+        outputs = await self._jobs.repository.collect(self._jobs.key.session_id, job, name)
+        if as_type is not None:
+            outputs = [
+                output.model_copy(update={"value": from_normal(output.value, as_type, name)})
+                if output.found
+                else output
+                for output in outputs
+            ]
+        return {output.job.id: output for output in outputs}
+
+
+class Data:
+    """Named values of this job, and of the jobs before it.
+
+    Values are those of :mod:`dcm_processor_service.codec`: JSON's, bytes, moments, and on the way in pydantic models,
+    dataclasses, enums, paths, numpy scalars and small arrays. What is read is a copy. A value larger than one MongoDB
+    document holds is refused: store it with ``session.files.save``.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context
+        >>> data = fake_context().session.data
+        >>> data["volume_ml"] = 1480.5
+        >>> data.get("volume_ml", float), "note" in data, data.get("note", default="none")
+        (1480.5, False, 'none')
+    """
+
+    def __init__(self, data: AsyncData) -> None:
+        self._async = data
+
+    @overload
+    def get(self, name: str, *, job: str | Job | None = None) -> Any: ...
+    @overload
+    def get(self, name: str, *, default: D, job: str | Job | None = None) -> Any | D: ...
+    @overload
+    def get(self, name: str, as_type: type[T], *, job: str | Job | None = None) -> T: ...
+    @overload
+    def get(self, name: str, as_type: type[T], *, default: D, job: str | Job | None = None) -> T | D: ...
+    def get(self, name: str, as_type: Any = None, *, default: Any = MISSING, job: str | Job | None = None) -> Any:
+        """Gives a value, in one round trip (two with ``job``).
+
+        Args:
+            name: Its name.
+            as_type: What to read it as: a pydantic model, a dataclass, ``list[float]``…
+            default: What to give when there is none, in place of an error.
+            job: Read this job's value in place of the own: a name, or a job out of ``session.jobs(…)``. A name means
+                the job that this one depends on; else the one for the same subject; else the only one.
+
+        Raises:
+            DataNotFoundError: No value of that name.
+            StoredValueError: The value cannot be read as ``as_type``.
+            JobNotFoundError: No such job; also when several are meant (AmbiguousJobError).
+            UpstreamFailedError: The other job failed; its output is never replaced by a default.
+        """
+        return run_inline(self._async.get(name, as_type, default=default, job=job))
+
+    def set(self, name: str, value: object) -> None:
+        """Stores a value in place of the one before; atomic, one round trip.
+
+        Raises:
+            InvalidNameError: The name is not allowed.
+            UnsupportedValueError: The value, or something in it, cannot be stored.
+        """
+        run_inline(self._async.set(name, value))
+
+    def has(self, name: str, *, job: str | Job | None = None) -> bool:
+        """Says whether there is a value of that name; errors are those of :meth:`get`."""
+        return run_inline(self._async.has(name, job=job))
+
+    def delete(self, name: str) -> bool:
+        """Removes a value; says whether there was one."""
+        return run_inline(self._async.delete(name))
+
+    def keys(self, *, job: str | Job | None = None) -> list[str]:
+        """Lists the names in order; reads no values."""
+        return run_inline(self._async.keys(job=job))
+
+    def items(self, *, job: str | Job | None = None) -> list[tuple[str, Any]]:
+        """Lists names and values in order of names, in one round trip."""
+        return run_inline(self._async.items(job=job))
+
+    def increment(self, name: str, by: float = 1) -> float:
+        """Adds to a stored number, which starts from 0, and gives the sum; atomic, whoever else adds.
+
+        Raises:
+            StoredValueError: What is stored is no number.
+        """
+        return run_inline(self._async.increment(name, by))
+
+    def compare_and_set(self, name: str, expected: object | Sentinel, value: object) -> bool:
+        """Stores ``value`` when what is stored equals ``expected`` (``ABSENT``: nothing); says whether it did.
+
+        Example:
+            >>> from dcm_processor_service import ABSENT
+            >>> from dcm_processor_service.testing import fake_context
+            >>> data = fake_context().session.data
+            >>> data.compare_and_set("owner", ABSENT, "a"), data.compare_and_set("owner", ABSENT, "b")
+            (True, False)
+        """
+        return run_inline(self._async.compare_and_set(name, expected, value))
+
+    def collect(self, name: str, *, job: str, as_type: Any = None) -> dict[str, JobOutput]:
+        """Gives what every job named ``job`` of this session stored under ``name``, by job id, in one round trip.
+
+        Each :class:`~dcm_processor_service.models.JobOutput` tells the job, with its subject and state, and whether a
+        value was found; a failed job is listed, not raised.
+        """
+        return run_inline(self._async.collect(name, job=job, as_type=as_type))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.get(name)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        self.set(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        if not self.delete(name):
+            raise DataNotFoundError(f"this job has no data named {name!r}, so it cannot be deleted")
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.has(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())

@@ -1,0 +1,261 @@
+"""``session.dicom``: the patient, studies and series that the job is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from dcm_processor_service.errors import AmbiguousSeriesError, SeriesNotFoundError
+from dcm_processor_service.models import Patient, Series, Study, SubjectLevel
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.session.derive import Derive
+from dcm_processor_service.session.selection import select_series
+from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from dcm_processor_service.models import Peer, SendOptions, SendReport
+    from dcm_processor_service.ports import DicomRepository
+    from dcm_processor_service.session.derive import AsyncDerive
+    from dcm_processor_service.session.jobs import AsyncCurrentJob
+    from dcm_processor_service.session.selection import Selection, SeriesRules
+    from dcm_processor_service.session.sending import AsyncSending, Parcel
+    from dcm_processor_service.session.series import SeriesTools
+
+__all__ = ["AsyncDicom", "AsyncSeriesChoice", "Dicom", "SeriesChoice"]
+
+
+def _ignore() -> None:
+    """Is told of each record where nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class AsyncSeriesChoice:
+    """The series that meet all rules, those with most voxels first, and why the others do not."""
+
+    series: tuple[AsyncDicomSeries, ...]
+    selection: Selection
+
+    def explain(self) -> str:
+        """Says for each series whether it was chosen, or which rule failed first; holds no patient attribute."""
+        return self.selection.explain()
+
+
+@dataclass(frozen=True)
+class SeriesChoice:
+    """The series that meet all rules, those with most voxels first, and why the others do not."""
+
+    series: tuple[DicomSeries, ...]
+    selection: Selection
+
+    def explain(self) -> str:
+        """Says for each series whether it was chosen, or which rule failed first; holds no patient attribute."""
+        return self.selection.explain()
+
+
+class AsyncDicom:
+    """The job's images, for asynchronous callbacks; :class:`Dicom` explains them."""
+
+    def __init__(
+        self,
+        job: AsyncCurrentJob,
+        repository: DicomRepository,
+        tools: SeriesTools,
+        sending: AsyncSending,
+        derive: AsyncDerive,
+    ) -> None:
+        self.derive = derive
+        self._job = job
+        self._repository = repository
+        self._tools = tools
+        self._sending = sending
+
+    async def subject(self) -> Patient | Study | Series:
+        """Gives what the job is about; see :meth:`Dicom.subject`."""
+        subject = (await self._job.read()).subject
+        if subject is None:
+            raise SeriesNotFoundError(f"the job {self._job.id} is about no patient, study or series")
+        return subject
+
+    async def patient(self) -> Patient:
+        """Gives the patient; see :meth:`Dicom.patient`."""
+        subject = await self.subject()
+        if isinstance(subject, Patient):
+            found = await self._repository.find(SubjectLevel.PATIENT, subject.id)
+        else:
+            study = (await self.studies())[0] if isinstance(subject, Series) else subject
+            found = await self._repository.parent(study)
+        if isinstance(found, Patient):
+            return found
+        raise SeriesNotFoundError("the patient of this job is no longer stored; was the session cleaned up?")
+
+    async def studies(self) -> list[Study]:
+        """Lists the studies; see :meth:`Dicom.studies`."""
+        subject = await self.subject()
+        if isinstance(subject, Patient):
+            current = await self._repository.find(SubjectLevel.PATIENT, subject.id)
+            parent = current if isinstance(current, Patient) else subject
+            return cast("list[Study]", await self._repository.children(parent))
+        if isinstance(subject, Study):
+            found = await self._repository.find(SubjectLevel.STUDY, subject.id)
+        else:  # by what lists it: two peers may have sent studies of one UID
+            found = await self._repository.parent(subject)
+        if isinstance(found, Study):
+            return [found]
+        raise SeriesNotFoundError(f"the study {subject.study_instance_uid} of this job is no longer stored")
+
+    async def series(self) -> list[AsyncDicomSeries]:
+        """Lists the series below the job's subject; see :meth:`Dicom.series`."""
+        subject = await self.subject()
+        if isinstance(subject, Series):
+            return [await self.get_series(subject.id)]
+        return [
+            self._bound(series)
+            for study in await self.studies()
+            for series in cast("list[Series]", await self._repository.children(study))
+        ]
+
+    async def get_series(self, which: str | None = None) -> AsyncDicomSeries:
+        """Gives one series; see :meth:`Dicom.get_series`."""
+        if which is None:
+            found = await self.series()
+            if len(found) == 1:
+                return found[0]
+            if not found:
+                raise SeriesNotFoundError("the subject of this job has no series")
+            listed = ", ".join(f"{series.series_instance_uid} ({series.info.modality})" for series in found)
+            raise AmbiguousSeriesError(
+                f"the subject of this job has {len(found)} series; name one: session.dicom.get_series(uid), of {listed}"
+            )
+        try:
+            series = await self._repository.find(SubjectLevel.SERIES, which)
+        except AmbiguousSeriesError:  # two peers sent it: the job's own is meant, if it has one
+            own = [one for one in await self.series() if one.series_instance_uid == which]
+            if len(own) == 1:
+                return own[0]
+            raise
+        if isinstance(series, Series):
+            return self._bound(series)
+        raise SeriesNotFoundError(f"no series {which} is stored; give a platform id or a SeriesInstanceUID")
+
+    async def select(self, rules: SeriesRules) -> AsyncSeriesChoice:
+        """Chooses series by rules; see :meth:`Dicom.select`."""
+        found = {series.series_instance_uid: series for series in await self.series()}
+        selection = select_series([await series.inspect() for series in found.values()], rules)
+        chosen = tuple(found[report.series_instance_uid] for report in selection.chosen)
+        return AsyncSeriesChoice(chosen, selection)
+
+    async def send(
+        self,
+        what: Parcel | Iterable[Parcel],
+        to: Peer | str,
+        *,
+        options: SendOptions | None = None,
+        on_record: Callable[[], None] = _ignore,
+    ) -> SendReport:
+        """Sends instances to a node; see :meth:`Dicom.send`."""
+        return await self._sending.send(what, to, options, on_record)
+
+    def _bound(self, series: Series) -> AsyncDicomSeries:
+        return AsyncDicomSeries(series, self._repository, self._tools)
+
+
+class Dicom:
+    """The patient, studies and series that the job is about.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> ctx = fake_context(series=synthetic_series(slices=5))
+        >>> ctx.session.dicom.get_series().instance_count()
+        5
+    """
+
+    def __init__(self, dicom: AsyncDicom) -> None:
+        self._async = dicom
+        self.derive: Derive = Derive(dicom.derive)
+
+    def subject(self) -> Patient | Study | Series:
+        """Gives what the job is about, as at scheduling time.
+
+        Raises:
+            SeriesNotFoundError: The job is about none, as pre- and post-services of an empty session.
+        """
+        return run_inline(self._async.subject())
+
+    def patient(self) -> Patient:
+        """Gives the patient of the job's subject, as stored now.
+
+        Raises:
+            SeriesNotFoundError: It is no longer stored.
+        """
+        return run_inline(self._async.patient())
+
+    def studies(self) -> list[Study]:
+        """Lists the studies of a patient; for a study or series, the one that it is or belongs to.
+
+        Raises:
+            SeriesNotFoundError: It is no longer stored.
+        """
+        return run_inline(self._async.studies())
+
+    def series(self) -> list[DicomSeries]:
+        """Lists the series of the job's subject, in the order in which they arrived; for a series, itself."""
+        return [DicomSeries(series) for series in run_inline(self._async.series())]
+
+    def get_series(self, which: str | None = None) -> DicomSeries:
+        """Gives one series: by the platform's id, by SeriesInstanceUID (0020,000E), or the only one of the subject.
+
+        A UID that is stored several times, as two peers sent it, means the one below the job's subject.
+
+        Raises:
+            SeriesNotFoundError: No such series; also when several are meant (AmbiguousSeriesError).
+        """
+        return DicomSeries(run_inline(self._async.get_series(which)))
+
+    def select(self, rules: SeriesRules) -> SeriesChoice:
+        """Chooses among the series of the job's subject by rules; reads headers alone.
+
+        Example:
+            >>> from dcm_processor_service.session.selection import SeriesRules
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> dicom = fake_context(series=synthetic_series(slices=5)).session.dicom
+            >>> choice = dicom.select(SeriesRules(modality="MR", min_slices=3))
+            >>> choice.series, choice.explain()
+            ((), '1.2.826.0.1.3680043.8.498.1.1: modality is CT, not MR')
+        """
+        choice = run_inline(self._async.select(rules))
+        return SeriesChoice(tuple(DicomSeries(series) for series in choice.series), choice.selection)
+
+    def send(
+        self,
+        what: Parcel | Iterable[Parcel],
+        to: Peer | str,
+        *,
+        options: SendOptions | None = None,
+        on_record: Callable[[], None] = _ignore,
+    ) -> SendReport:
+        """Sends datasets, files, folders and series, any mix, to a node; gives one record for each instance.
+
+        What the node acknowledged is kept in the session while sending: the same sending after a crash sends the rest.
+
+        Args:
+            what: What to send; nothing of it is changed.
+            to: The node, or its name.
+            options: ``SendOptions(associations=2, commit=True, check=False, …)``.
+            on_record: Called when an instance's record is there; with several associations from their threads.
+
+        Raises:
+            SendRejectedError: Not everything was stored; its ``report`` tells (not with ``check=False``).
+            PeerUnreachableError: No association; the message tells why.
+            PeerNotFoundError: No node of that name.
+
+        Example:
+            >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=3))
+            >>> with FakePacs() as pacs:
+            ...     report = ctx.session.dicom.send(ctx.session.dicom.get_series(), to=pacs.peer)
+            >>> report.ok, report.stored
+            (True, 3)
+        """
+        return run_inline(self._async.send(what, to, options=options, on_record=on_record))

@@ -1,0 +1,304 @@
+"""``session.files``: named files of a job, and of the jobs before it."""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import os
+import tempfile
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+from dcm_processor_service.codec import check_name, to_normal
+from dcm_processor_service.errors import InvalidNameError, StoredFileNotFoundError, UnsupportedValueError
+from dcm_processor_service.ports import NewFile
+from dcm_processor_service.ports.concurrency import run_inline
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from dcm_processor_service.models import Job, StoredFile
+    from dcm_processor_service.ports import FileFormats, FileRepository, Offload
+    from dcm_processor_service.session.jobs import AsyncJobs
+
+__all__ = ["AsyncFiles", "FileContent", "Files"]
+
+FileContent: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
+"""What can be put: a path, bytes, or a file opened for reading bytes."""
+
+RESERVED_METADATA = frozenset({"name", "session_id", "job_id", "sha256"})
+_SNIFF_BYTES = 4096
+_DICOM_PREAMBLE_BYTES = 128
+_ZIP_SIGNATURE = b"PK\x03\x04"
+
+
+class AsyncFiles:
+    """Named files, for asynchronous callbacks; :class:`Files` explains them."""
+
+    def __init__(
+        self, jobs: AsyncJobs, repository: FileRepository, formats: Callable[[], FileFormats], offload: Offload
+    ) -> None:
+        self._jobs = jobs
+        self._repository = repository
+        self._formats = formats
+        self._offload = offload
+
+    async def put(
+        self,
+        name: str,
+        content: FileContent,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> StoredFile:
+        """Stores a file; see :meth:`Files.put`."""
+        check_name(name, "file")
+        extra = to_normal(dict(metadata or {}))
+        if clash := sorted(RESERVED_METADATA & extra.keys()):
+            raise InvalidNameError(f"the metadata key {clash[0]!r} is the store's own; choose another")
+        with _opened(content) as source:
+            kind = await self._offload(lambda: content_type or sniff_content_type(name, source))
+            return await self._repository.put(self._jobs.key, name, source, NewFile(content_type=kind, metadata=extra))
+
+    async def get(self, name: str, to: str | os.PathLike[str], *, job: str | Job | None = None) -> Path:
+        """Downloads a file; see :meth:`Files.get`."""
+        check_name(name, "file")
+        target = Path(to)
+        if target.is_dir():
+            target = target / PurePosixPath(name).name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(descriptor, "wb") as sink:
+                await self._fetch(name, sink, job)
+            os.chmod(part, 0o666 & ~_umask())  # noqa: PTH101  mkstemp makes it ours alone, as no other file is
+            os.replace(part, target)  # noqa: PTH105  the name appears when the content is complete
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+        return target
+
+    async def read(self, name: str, *, job: str | Job | None = None) -> bytes:
+        """Gives the content; see :meth:`Files.read`."""
+        sink = io.BytesIO()
+        await self._fetch(check_name(name, "file"), sink, job)
+        return sink.getvalue()
+
+    @asynccontextmanager
+    async def open(self, name: str, *, job: str | Job | None = None) -> AsyncIterator[BinaryIO]:
+        """Gives the content as an open file; see :meth:`Files.open`."""
+        check_name(name, "file")
+        with tempfile.TemporaryFile() as sink:  # not a spooled one: before Python 3.11 that is no complete file
+            await self._fetch(name, sink, job)
+            sink.seek(0)
+            yield sink
+
+    async def _fetch(self, name: str, sink: BinaryIO, job: str | Job | None) -> StoredFile:
+        stored = await self._repository.fetch(await self._jobs.output_key(job), name, sink)
+        return self._found(stored, name, job)
+
+    @staticmethod
+    def _found(stored: StoredFile | None, name: str, job: str | Job | None) -> StoredFile:
+        if stored is None:
+            whose = "this job" if job is None else f"the job {getattr(job, 'name', job)!r}"
+            raise StoredFileNotFoundError(
+                f"{whose} has no file named {name!r}; check the name against session.files.list()"
+            )
+        return stored
+
+    async def info(self, name: str, *, job: str | Job | None = None) -> StoredFile:
+        """Tells size, type, checksum and metadata; see :meth:`Files.info`."""
+        stored = await self._repository.find(await self._jobs.output_key(job), check_name(name, "file"))
+        return self._found(stored, name, job)
+
+    async def has(self, name: str, *, job: str | Job | None = None) -> bool:
+        """Says whether there is a file; see :meth:`Files.has`."""
+        key = await self._jobs.output_key(job)
+        return await self._repository.find(key, check_name(name, "file")) is not None
+
+    async def delete(self, name: str) -> bool:
+        """Removes a file; see :meth:`Files.delete`."""
+        return await self._repository.delete(self._jobs.key, check_name(name, "file"))
+
+    async def save(self, name: str, value: object, *, metadata: Mapping[str, Any] | None = None) -> StoredFile:
+        """Stores a value as a file; see :meth:`Files.save`."""
+        check_name(name, "file")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, PurePosixPath(name).name)
+            await self._offload(lambda: self._formats().write(value, path))
+            return await self.put(name, path, metadata=metadata)
+
+    async def load(self, name: str, *, job: str | Job | None = None) -> Any:
+        """Reads a value from a file; see :meth:`Files.load`."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = await self.get(check_name(name, "file"), folder, job=job)
+            return await self._offload(lambda: self._formats().read(path))
+
+    async def list(self, *, job: str | Job | None = None) -> list[StoredFile]:
+        """Lists the files by name; see :meth:`Files.list`."""
+        return await self._repository.list(await self._jobs.output_key(job))
+
+
+def _umask() -> int:
+    current = os.umask(0o077)
+    os.umask(current)
+    return current
+
+
+@contextmanager
+def _opened(content: FileContent) -> Iterator[BinaryIO]:
+    given: object = content
+    if isinstance(given, io.TextIOBase):
+        raise UnsupportedValueError("the file was opened as text, so its bytes are not known; open it with 'rb'")
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        yield io.BytesIO(content)
+    elif isinstance(content, (str, os.PathLike)):
+        with Path(content).open("rb") as source:
+            yield source
+    elif hasattr(content, "read"):
+        yield content  # the caller's, who closes it
+    else:
+        raise UnsupportedValueError(
+            f"a {type(content).__name__} is no file content; give a path, bytes or a file opened with 'rb', or store a "
+            "value with session.files.save(name, value)"
+        )
+
+
+def sniff_content_type(name: str, source: BinaryIO) -> str:
+    """Tells the content type from the first bytes, else from the name; leaves ``source`` where it was."""
+    import puremagic
+
+    by_name = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    seekable = getattr(source, "seekable", None)  # what has only read() cannot go back
+    if seekable is None or not seekable():
+        return by_name
+    start = source.tell()
+    head = source.read(_SNIFF_BYTES)
+    source.seek(start)
+    if not isinstance(head, bytes):
+        raise UnsupportedValueError(f"the file {name!r} was opened as text; open it with 'rb'")
+    if head[_DICOM_PREAMBLE_BYTES:].startswith(b"DICM"):  # PS3.10, section 7.1
+        return "application/dicom"
+    try:
+        guesses = puremagic.magic_string(head, filename=name)
+    except (puremagic.PureError, ValueError):  # the content is empty, or nothing known matches; else an empty list
+        return by_name
+    if not guesses:
+        return by_name
+    best = [guess.mime_type for guess in guesses if guess.confidence == guesses[0].confidence]
+    if head.startswith(_ZIP_SIGNATURE) and len(best) > 1:  # it might be any of a dozen office documents, so it is none
+        return by_name if mimetypes.guess_type(name)[0] else "application/zip"
+    return best[0] or by_name
+
+
+class Files:
+    """Named files of this job, and of the jobs before it.
+
+    Replacing is atomic: a reader, or a crash at any point, sees the old content or the new one. Names may have parts
+    (``masks/liver.nii.gz``) and never lead out of a folder.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context
+        >>> files = fake_context().session.files
+        >>> files.put("report.txt", b"no finding").size_bytes
+        10
+        >>> files.save("box.json", {"size_mm": [10, 20, 30]}).content_type
+        'application/json'
+        >>> files.load("box.json")["size_mm"], files.read("report.txt")
+        ([10, 20, 30], b'no finding')
+    """
+
+    def __init__(self, files: AsyncFiles) -> None:
+        self._async = files
+
+    def put(
+        self,
+        name: str,
+        content: FileContent,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> StoredFile:
+        """Stores a file in place of the one before.
+
+        Args:
+            name: Its name.
+            content: A path, bytes, or a file opened with ``rb`` (read from where it is, and left open).
+            content_type: Such as ``application/pdf``; told from the content when not given.
+            metadata: Values to keep with the file.
+
+        Raises:
+            InvalidNameError: The name, or a key of the metadata, is not allowed.
+            FileNotFoundError: There is no file at the path.
+        """
+        return run_inline(self._async.put(name, content, content_type=content_type, metadata=metadata))
+
+    def get(self, name: str, to: str | os.PathLike[str], *, job: str | Job | None = None) -> Path:
+        """Downloads a file to a path, or into a folder under its own name; gives the path.
+
+        The name appears when the content is complete and its checksum is right.
+
+        Raises:
+            StoredFileNotFoundError: No file of that name.
+            StoredValueError: The content is damaged.
+            JobNotFoundError: No such job; also when several are meant (AmbiguousJobError).
+            UpstreamFailedError: The other job failed.
+        """
+        return run_inline(self._async.get(name, to, job=job))
+
+    def read(self, name: str, *, job: str | Job | None = None) -> bytes:
+        """Gives the content; errors are those of :meth:`get`."""
+        return run_inline(self._async.read(name, job=job))
+
+    def open(self, name: str, *, job: str | Job | None = None) -> AbstractContextManager[BinaryIO]:
+        """Gives the content as an open file on disk, which goes at the end; errors are those of :meth:`get`."""
+        return self._open(name, job)
+
+    @contextmanager
+    def _open(self, name: str, job: str | Job | None) -> Iterator[BinaryIO]:
+        manager = self._async.open(name, job=job)
+        stream = run_inline(manager.__aenter__())
+        try:
+            yield stream
+        finally:
+            run_inline(manager.__aexit__(None, None, None))
+
+    def info(self, name: str, *, job: str | Job | None = None) -> StoredFile:
+        """Tells size, type, checksum and metadata without the content; errors are those of :meth:`get`."""
+        return run_inline(self._async.info(name, job=job))
+
+    def has(self, name: str, *, job: str | Job | None = None) -> bool:
+        """Says whether there is a file of that name."""
+        return run_inline(self._async.has(name, job=job))
+
+    def delete(self, name: str) -> bool:
+        """Removes a file; says whether there was one."""
+        return run_inline(self._async.delete(name))
+
+    def save(self, name: str, value: object, *, metadata: Mapping[str, Any] | None = None) -> StoredFile:
+        """Stores a value as a file, in the format that the extension names.
+
+        ``.nii`` and ``.nii.gz`` take a nibabel image, ``.npy`` an array, ``.npz`` a dictionary of arrays, ``.dcm`` a
+        pydicom dataset, ``.json`` what session data can hold, ``.txt``, ``.md``, ``.csv`` and ``.html`` text.
+
+        Raises:
+            UnsupportedValueError: The extension is unknown, or the value does not fit it.
+        """
+        return run_inline(self._async.save(name, value, metadata=metadata))
+
+    def load(self, name: str, *, job: str | Job | None = None) -> Any:
+        """Reads what :meth:`save` stored; the value does not depend on any file.
+
+        Raises:
+            StoredValueError: The content is not what the extension says.
+        """
+        return run_inline(self._async.load(name, job=job))
+
+    def list(self, *, job: str | Job | None = None) -> list[StoredFile]:
+        """Lists the files by name."""
+        return run_inline(self._async.list(job=job))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.has(name)

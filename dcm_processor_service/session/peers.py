@@ -1,0 +1,128 @@
+"""``session.peers``: the DICOM nodes that the platform knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import PeerNotFoundError
+from dcm_processor_service.ports.concurrency import run_inline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dcm_processor_service.models import AcceptedContext, EchoResult, Peer
+    from dcm_processor_service.ports import DicomSender, Offload, PeerRepository
+
+__all__ = ["AsyncPeers", "Peers"]
+
+
+class AsyncPeers:
+    """DICOM nodes, for asynchronous callbacks; :class:`Peers` explains them."""
+
+    def __init__(
+        self,
+        repository: PeerRepository,
+        current_id: str | None,
+        sender: Callable[[], DicomSender],
+        offload: Offload,
+    ) -> None:
+        self._repository = repository
+        self._current_id = current_id
+        self._sender = sender
+        self._offload = offload
+
+    async def current(self) -> Peer:
+        """Gives the node that sent this session's images; see :meth:`Peers.current`."""
+        if self._current_id is None:
+            raise PeerNotFoundError(
+                "this job was not told who sent its images (DCM-PROCESSOR-SERVICE-PEER-ID is not set); name a node: "
+                "session.peers.get(name)"
+            )
+        peer = await self._repository.get(self._current_id)
+        if peer is None:
+            raise PeerNotFoundError(
+                f"the node {self._current_id} that sent this session's images is no longer known; add it to the "
+                "platform again or name another: session.peers.get(name)"
+            )
+        return await self._checked(peer)
+
+    async def get(self, name: str) -> Peer:
+        """Gives a node by name; see :meth:`Peers.get`."""
+        peer = await self._repository.find(name)
+        if peer is None:
+            known = ", ".join(sorted(peer.name for peer in await self._repository.list()))
+            raise PeerNotFoundError(f"no DICOM node is named {name!r}; known nodes: {known or 'none'}")
+        return await self._checked(peer)
+
+    async def _checked(self, peer: Peer) -> Peer:
+        """Finds out here, and not in the middle of a sending, that a certificate cannot be used."""
+        if peer.tls:
+            await self._offload(lambda: self._sender().check(peer))
+        return peer
+
+    async def echo(self, peer: Peer | str) -> EchoResult:
+        """Asks a node whether it is there; see :meth:`Peers.echo`."""
+        node = await self.get(peer) if isinstance(peer, str) else peer
+        return await self._offload(lambda: self._sender().echo(node))
+
+    async def probe(self, peer: Peer | str) -> list[AcceptedContext]:
+        """Asks a node what it takes; see :meth:`Peers.probe`."""
+        node = await self.get(peer) if isinstance(peer, str) else peer
+        return await self._offload(lambda: self._sender().probe(node))
+
+    async def list(self) -> list[Peer]:
+        """Lists all nodes by name."""
+        return await self._repository.list()
+
+
+class Peers:
+    """The DICOM nodes that the platform knows: those that send images and those that results go to.
+
+    Example:
+        >>> from dcm_processor_service.models import Peer
+        >>> from dcm_processor_service.testing import fake_context
+        >>> ctx = fake_context(peers=[Peer(name="PACS", ae_title="ORTHANC", host="127.0.0.1", port=4242)])
+        >>> ctx.session.peers.get("PACS").address
+        'ORTHANC@127.0.0.1:4242'
+    """
+
+    def __init__(self, peers: AsyncPeers) -> None:
+        self._async = peers
+
+    def current(self) -> Peer:
+        """Gives the node that sent this session's images.
+
+        Raises:
+            PeerNotFoundError: The job was not told, or the node is no longer known.
+        """
+        return run_inline(self._async.current())
+
+    def get(self, name: str) -> Peer:
+        """Gives a node by name: of the platform's peers first, then of its own listeners.
+
+        Raises:
+            PeerNotFoundError: No node of that name; the message lists those there are.
+            ConfigurationError: A certificate file of the node is unusable.
+        """
+        return run_inline(self._async.get(name))
+
+    def echo(self, peer: Peer | str) -> EchoResult:
+        """Asks a node whether it is there (C-ECHO), with the time that took; one that is not gives the reason.
+
+        Raises:
+            PeerNotFoundError: No node of that name.
+            ConfigurationError: A certificate file of the node is unusable.
+        """
+        return run_inline(self._async.echo(peer))
+
+    def probe(self, peer: Peer | str) -> list[AcceptedContext]:
+        """Asks a node which kinds of objects it takes, in which transfer syntaxes; sends none.
+
+        Raises:
+            PeerUnreachableError: No association; the message tells why.
+        """
+        return run_inline(self._async.probe(peer))
+
+    def list(self) -> list[Peer]:
+        """Lists all nodes by name."""
+        return run_inline(self._async.list())

@@ -1,0 +1,332 @@
+"""One series of the job: its headers, its datasets, its files, its volume."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
+from dcm_processor_service.ports import require_scan
+from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+
+    from pydicom import Dataset
+
+    from dcm_processor_service.imaging.volumes.volume import Volume
+    from dcm_processor_service.models import Instance, Series, SeriesReport
+    from dcm_processor_service.models.nifti import Engine, NiftiFiles, Policy, Sidecar
+    from dcm_processor_service.ports import DicomReader, DicomRepository, NiftiConverter, Offload, VolumeReader
+    from dcm_processor_service.session.scratch import Scratch
+
+__all__ = ["AsyncDicomSeries", "DicomSeries", "SeriesTools"]
+
+
+@dataclass(frozen=True)
+class SeriesTools:
+    """What a series needs besides its store; reader, converter and volumes are made at their first use."""
+
+    reader: Callable[[], DicomReader]
+    volumes: Callable[[], VolumeReader]
+    converter: Callable[[], NiftiConverter]
+    scratch: Scratch
+    offload: Offload
+
+
+class AsyncDicomSeries:
+    """One series, for asynchronous callbacks; :class:`DicomSeries` explains it."""
+
+    def __init__(self, info: Series, repository: DicomRepository, tools: SeriesTools) -> None:
+        self.info = info
+        self._repository = repository
+        self._tools = tools
+        self._paths: list[Path] | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.series_instance_uid})"
+
+    @property
+    def id(self) -> str:
+        """The platform's id of the series."""
+        return self.info.id
+
+    @property
+    def series_instance_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E)."""
+        return self.info.series_instance_uid
+
+    async def instances(self) -> list[Instance]:
+        """Lists the stored files; see :meth:`DicomSeries.instances`."""
+        return await self._repository.instances(self.info)
+
+    async def instance_count(self) -> int:
+        """Counts the stored files; see :meth:`DicomSeries.instance_count`."""
+        return len(await self.instances())
+
+    async def headers(self) -> list[Dataset]:
+        """Reads everything but pixels; see :meth:`DicomSeries.headers`."""
+        paths = await self.paths()
+        return await self._tools.offload(lambda: [self._tools.reader().header(path) for path in paths])
+
+    async def datasets(self) -> AsyncIterator[Dataset]:
+        """Reads one dataset after the other; see :meth:`DicomSeries.datasets`."""
+        datasets = self._tools.reader().datasets(await self.paths())
+        while (dataset := await self._tools.offload(lambda: next(datasets, None))) is not None:
+            yield dataset
+
+    async def paths(self) -> list[Path]:
+        """Gives the series as files in slice order; see :meth:`DicomSeries.paths`."""
+        if self._paths is None:
+            unordered = await self._materialise()
+            self._paths = await self._tools.offload(lambda: self._tools.reader().order(unordered))
+        else:
+            await self._tools.offload(partial(_require_scans, self._paths))
+        return self._paths
+
+    async def _materialise(self) -> list[Path]:
+        """Brings every file of the series to this machine's disk, when it is not there already."""
+        instances = await self.instances()
+        if not instances:
+            raise SeriesNotFoundError(f"the series {self.series_instance_uid} has no stored instances")
+        need_bytes = sum(instance.size_bytes for instance in instances)
+        folder: Path | None = None
+        paths = []
+        async for instance, content in self._repository.fetch(instances):
+            if isinstance(content, Path):
+                paths.append(content)
+                continue
+            if folder is None:
+                folder = self._tools.scratch.folder(self.id, need_bytes)
+            path = folder / f"{instance.id}.dcm"
+            await self._tools.offload(partial(path.write_bytes, content))
+            paths.append(path)
+        if len(paths) != len(instances):
+            raise InvalidSeriesError(
+                f"the store gave {len(paths)} of {len(instances)} instances of the series {self.series_instance_uid}; "
+                "is the session being cleaned up?"
+            )
+        return paths
+
+    async def export(self, directory: str | os.PathLike[str]) -> list[Path]:
+        """Copies the series into a folder; see :meth:`DicomSeries.export`."""
+        target = Path(directory)
+        paths = await self.paths()
+        width = max(4, len(str(len(paths))))
+        names = [f"{position:0{width}}.dcm" for position in range(1, len(paths) + 1)]
+
+        def copy() -> list[Path]:
+            target.mkdir(parents=True, exist_ok=True)
+            return [_copy_complete(source, target / name) for source, name in zip(paths, names, strict=True)]
+
+        return await self._tools.offload(copy)
+
+    async def inspect(self) -> SeriesReport:
+        """Says what the series is; see :meth:`DicomSeries.inspect`."""
+        paths = await self.paths()
+        return await self._tools.offload(lambda: self._tools.volumes().inspect(paths))
+
+    async def preview(self) -> bytes:
+        """Draws a contact sheet; see :meth:`DicomSeries.preview`."""
+        paths = await self.paths()
+        return await self._tools.offload(lambda: self._tools.volumes().preview(paths))
+
+    async def volumes(self, policy: Policy = "split") -> tuple[Volume, ...]:
+        """Reads all volumes; see :meth:`DicomSeries.volumes`."""
+        paths = await self.paths()
+        return await self._tools.offload(lambda: self._tools.volumes().read(paths, policy))
+
+    async def volume(self, policy: Policy = "strict") -> Volume:
+        """Reads the volume; see :meth:`DicomSeries.volume`."""
+        volumes = await self.volumes(policy)
+        if len(volumes) == 1:
+            return volumes[0]
+        names = ", ".join(volume.name for volume in volumes)
+        raise InvalidSeriesError(
+            f"the series {self.series_instance_uid} holds {len(volumes)} volumes ({names}); read them with "
+            "series.volumes(), or take one with policy='largest'"
+        )
+
+    async def to_nifti(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        engine: Engine = "auto",
+        policy: Policy = "strict",
+        sidecar: Sidecar = "bids",
+    ) -> NiftiFiles:
+        """Writes the series as NIfTI; see :meth:`DicomSeries.to_nifti`."""
+        target = Path(path)
+        paths = await self.paths()
+        return await self._tools.offload(
+            lambda: self._tools.converter().convert(paths, target, engine=engine, policy=policy, sidecar=sidecar)
+        )
+
+
+def _require_scans(paths: Iterable[Path]) -> None:
+    """Refuses files that went since they were looked at: a scan that was moved, a copy that ended with its job."""
+    for path in paths:
+        require_scan(path)
+
+
+def _copy_complete(source: Path, target: Path) -> Path:
+    """Copies unless the same content is there already; the name appears when the copy is complete."""
+    if target.is_file() and target.read_bytes() == source.read_bytes():
+        return target
+    part = target.with_name(f".{target.name}.part")
+    shutil.copyfile(source, part)
+    part.replace(target)
+    return target
+
+
+class DicomSeries:
+    """One series of the job.
+
+    Its files are brought to this machine once, in bulk, when they are first needed.
+
+    Example:
+        >>> import tempfile
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> series = fake_context(series=synthetic_series(slices=3)).session.dicom.get_series()
+        >>> [int(header.InstanceNumber) for header in series.headers()]
+        [1, 2, 3]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [path.name for path in series.export(folder)]
+        ['0001.dcm', '0002.dcm', '0003.dcm']
+    """
+
+    def __init__(self, series: AsyncDicomSeries) -> None:
+        self._async = series
+
+    def __repr__(self) -> str:
+        return f"DicomSeries({self.series_instance_uid})"
+
+    @property
+    def info(self) -> Series:
+        """What the platform knows of the series."""
+        return self._async.info
+
+    @property
+    def id(self) -> str:
+        """The platform's id of the series."""
+        return self._async.id
+
+    @property
+    def series_instance_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E)."""
+        return self._async.series_instance_uid
+
+    def instances(self) -> list[Instance]:
+        """Lists the stored files in the order in which they arrived."""
+        return run_inline(self._async.instances())
+
+    def instance_count(self) -> int:
+        """Counts the stored files."""
+        return run_inline(self._async.instance_count())
+
+    def headers(self) -> list[Dataset]:
+        """Reads every instance up to its pixel data, in slice order.
+
+        Raises:
+            InvalidSeriesError: A file is no DICOM file or is cut off; the message names the instance.
+        """
+        return run_inline(self._async.headers())
+
+    def datasets(self) -> Iterator[Dataset]:
+        """Reads one whole dataset after the other, in slice order; one is in memory at a time."""
+        return iterate_inline(self._async.datasets())
+
+    def paths(self) -> list[Path]:
+        """Gives the series as files in slice order, to be read and not changed; they go when the job ends.
+
+        Slice order is along the normal of the image plane (PS3.3, section C.7.6.2.1.1), then by time, then by
+        InstanceNumber.
+
+        Every method that reads files raises the same errors.
+
+        Raises:
+            SeriesNotFoundError: No instance of it is stored.
+            StoredFileNotFoundError: A file was moved or removed since it was stored; the message names it.
+            InvalidSeriesError: A file is no DICOM file, or ends inside its header.
+        """
+        return run_inline(self._async.paths())
+
+    def export(self, directory: str | os.PathLike[str]) -> list[Path]:
+        """Copies the series into a folder, as ``0001.dcm``, ``0002.dcm``… in slice order; gives the paths.
+
+        Files that are there already with the same content are kept, so an interrupted export goes on where it was.
+        """
+        return run_inline(self._async.export(directory))
+
+    def inspect(self) -> SeriesReport:
+        """Says what the series is, before anything is converted: kind, shape, spacing, orientation, findings.
+
+        Readable as text (``print(report)``), as a pydantic model and as JSON (``report.model_dump_json()``).
+        """
+        return run_inline(self._async.inspect())
+
+    def preview(self) -> bytes:
+        """Draws a contact sheet as PNG: three planes and a grid of slices, with no patient text on it.
+
+        Raises:
+            InvalidSeriesError: The series holds no image that can be shown.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> sheet = fake_context(series=synthetic_series(slices=3)).session.dicom.get_series().preview()
+            >>> sheet[1:4]
+            b'PNG'
+        """
+        return run_inline(self._async.preview())
+
+    def volume(self, policy: Policy = "strict") -> Volume:
+        """Reads the series as one volume: its voxels, rescaled, with their place in the patient (LPS).
+
+        Args:
+            policy: What to do when it is not one uniform volume or clean 4D stack: ``strict`` refuses it,
+                ``largest`` takes the largest part, ``resample`` fills gaps and sets a tilted stack upright.
+
+        Raises:
+            InvalidSeriesError: The policy refuses the series; ``report`` says why.
+            UnsupportedTransferSyntaxError: Its pixels cannot be decoded here; the message names the remedy.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> volume = fake_context(series=synthetic_series(slices=3)).session.dicom.get_series().volume()
+            >>> volume.shape, volume.spacing_mm, str(volume.array.dtype)
+            ((16, 16, 3), (1.0, 1.0, 2.0), 'int16')
+        """
+        return run_inline(self._async.volume(policy))
+
+    def volumes(self, policy: Policy = "split") -> tuple[Volume, ...]:
+        """Reads all volumes of the series, named, in stable order; errors are those of :meth:`volume`."""
+        return run_inline(self._async.volumes(policy))
+
+    def to_nifti(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        engine: Engine = "auto",
+        policy: Policy = "strict",
+        sidecar: Sidecar = "bids",
+    ) -> NiftiFiles:
+        """Writes the series as ``.nii`` or ``.nii.gz``, in RAS as NIfTI has it, with a JSON sidecar.
+
+        The series is inspected first; the result says which engine ran and why.
+
+        Args:
+            path: The file; several volumes get names of their own beside it.
+            engine: ``auto``, or one by name.
+            policy: As in :meth:`volume`, and ``split``: every part in a file of its own.
+            sidecar: ``bids`` (no patient attributes), ``simplified`` (the whole header) or ``none``.
+
+        Raises:
+            InvalidSeriesError: The policy refuses the series; ``report`` says why.
+            NiftiConversionError: The engine gave no usable result.
+            UnsupportedTransferSyntaxError: No engine here can decode its pixels.
+        """
+        return run_inline(self._async.to_nifti(path, engine=engine, policy=policy, sidecar=sidecar))

@@ -1,0 +1,89 @@
+"""The four facades of one job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.session.data import Data
+from dcm_processor_service.session.dicom import Dicom
+from dcm_processor_service.session.files import Files
+from dcm_processor_service.session.jobs import CurrentJob
+from dcm_processor_service.session.peers import Peers
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models import Job
+    from dcm_processor_service.session.data import AsyncData
+    from dcm_processor_service.session.dicom import AsyncDicom
+    from dcm_processor_service.session.files import AsyncFiles
+    from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
+    from dcm_processor_service.session.peers import AsyncPeers
+
+__all__ = ["AsyncSession", "Session"]
+
+
+class AsyncSession:
+    """What an asynchronous callback talks to: ``await session.data.get(…)`` and so on."""
+
+    def __init__(
+        self,
+        *,
+        job: AsyncCurrentJob,
+        jobs: AsyncJobs,
+        data: AsyncData,
+        files: AsyncFiles,
+        peers: AsyncPeers,
+        dicom: AsyncDicom,
+    ) -> None:
+        self.job = job
+        self.data = data
+        self.files = files
+        self.peers = peers
+        self.dicom = dicom
+        self._jobs = jobs
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id})"
+
+    @property
+    def id(self) -> str:
+        """The platform's id of the session."""
+        return self.job.session_id
+
+    async def jobs(self, name: str | None = None) -> list[Job]:
+        """Lists the session's jobs, oldest first; those of one name when it is given."""
+        return await self._jobs.list(name)
+
+
+class Session:
+    """What a callback talks to.
+
+    ``data`` holds named values, ``files`` named files, ``peers`` the DICOM nodes, ``dicom`` the images.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context
+        >>> session = fake_context().session
+        >>> session.data["finding"] = {"volume_ml": 12.5}
+        >>> session.data.keys()
+        ['finding']
+    """
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._async = session
+        self.job: CurrentJob = CurrentJob(session.job)
+        self.data: Data = Data(session.data)
+        self.files: Files = Files(session.files)
+        self.peers: Peers = Peers(session.peers)
+        self.dicom: Dicom = Dicom(session.dicom)
+
+    def __repr__(self) -> str:
+        return f"Session({self.id})"
+
+    @property
+    def id(self) -> str:
+        """The platform's id of the session."""
+        return self._async.id
+
+    def jobs(self, name: str | None = None) -> list[Job]:
+        """Lists the session's jobs, oldest first; those of one name when it is given."""
+        return run_inline(self._async.jobs(name))

@@ -1,0 +1,332 @@
+"""A small archive in this process: takes what is sent to it, with faults to order, for tests of what sends.
+
+It listens on a free port of the loopback interface. With ``tls=True`` it makes a throw-away authority and certificate
+of its own, see :mod:`dcm_processor_service.testing.fake_certificates`.
+"""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+import threading
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    JPEG2000,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+from pynetdicom import AE, _config, build_context, build_role, evt
+
+from dcm_processor_service.dicom_network.dimse.listener import listening
+from dcm_processor_service.models import Peer
+from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from pynetdicom.association import Association
+    from pynetdicom.presentation import PresentationContext
+    from typing_extensions import Self
+
+__all__ = ["FakePacs", "Faults"]
+
+# pynetdicom would log the identifiers of queries, which name patients
+_config.LOG_REQUEST_IDENTIFIERS = False
+_config.LOG_RESPONSE_IDENTIFIERS = False
+
+_SYNTAXES = tuple(
+    str(uid)
+    for uid in (
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+        JPEGBaseline8Bit,
+        JPEGExtended12Bit,
+        JPEGLossless,
+        JPEGLosslessSV1,
+        JPEGLSLossless,
+        JPEGLSNearLossless,
+        JPEG2000Lossless,
+        JPEG2000,
+        HTJ2KLossless,
+        RLELossless,
+    )
+)
+_PATIENCE_S = 2.0  # with a client that connects and says nothing
+_VERIFICATION = "1.2.840.10008.1.1"
+_STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
+_COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
+_NO_SUCH_INSTANCE = 0x0112
+_COMMITTED, _FAILURES_EXIST = 1, 2
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What the archive does wrong; nothing by default."""
+
+    refuse_classes: Collection[str] = ()
+    """SOP classes whose presentation contexts are refused."""
+    accept_syntaxes: Sequence[str] | None = None
+    """The only transfer syntaxes that are accepted, in the order of its liking; None accepts the usual ones."""
+    status: int = 0x0000
+    """What a C-STORE is answered with; a failure is not kept."""
+    status_after: int = 0
+    """How many instances are stored before that begins."""
+    status_times: int | None = None
+    """How many instances are answered so; None means all."""
+    abort_after: int | None = None
+    """How many instances arrive before the association is aborted, in place of an answer."""
+    abort_times: int = 1
+    """How often that happens; each time counts anew."""
+    abort_on: Collection[str] = ()
+    """SOPInstanceUIDs that make it abort whenever they arrive."""
+    keep_aborted: bool = False
+    """What is aborted is stored nevertheless: only its acknowledgement is lost."""
+    delay_s: float = 0.0
+    """How long each answer takes."""
+    reject: tuple[int, int, int] | None = None
+    """Result, source and reason with which associations are rejected (PS3.8, table 9-21)."""
+    reject_times: int | None = None
+    """How many associations are rejected; None means all."""
+    check_titles: bool = False
+    """Rejects who calls it by another title than its own."""
+    calling_ae_titles: Sequence[str] = ()
+    """Rejects who calls itself otherwise; empty accepts everyone."""
+    duplicates: int = 0x0000
+    """What a second instance of a SOPInstanceUID is answered with, such as 0x0111."""
+    commitment: Literal["ok", "fail", "silent", "none"] = "ok"
+    """What comes of a request for storage commitment; ``none`` does not offer it."""
+    commitment_port: int | None = None
+    """Where the answer goes to over a new association; None answers over the same one."""
+
+
+class FakePacs:
+    """An archive on the loopback interface, while the ``with`` block runs.
+
+    Args:
+        faults: What it does wrong.
+        ae_title: Its AE title.
+        host: The address that it listens at.
+        tls: Speak TLS, with a throw-away certificate for ``localhost`` and the loopback addresses.
+        certificate: The certificate to show instead; then ``authority`` says whom clients must trust.
+        authority: The authority that signs.
+        require_client_certificate: Refuse clients without a certificate of the same authority.
+
+    Example:
+        >>> from pydicom.data import get_testdata_file
+        >>> from dcm_processor_service.dicom_network.sender import PynetdicomSender
+        >>> with FakePacs(Faults(status=0xB007)) as pacs:
+        ...     report = PynetdicomSender().send(get_testdata_file("MR_small.dcm"), pacs.peer)
+        >>> report.records[0].outcome.value, pacs.datasets()[0].Modality
+        ('stored_with_warning', 'MR')
+    """
+
+    def __init__(
+        self,
+        faults: Faults | None = None,
+        *,
+        ae_title: str = "FAKEPACS",
+        host: str = "127.0.0.1",
+        tls: bool = False,
+        certificate: Certificate | None = None,
+        authority: FakeAuthority | None = None,
+        require_client_certificate: bool = False,
+    ) -> None:
+        self.faults = faults or Faults()
+        self.authority = authority
+        self._ae_title = ae_title
+        self._host = host
+        self._tls = tls
+        self._certificate = certificate
+        self._require_client_certificate = require_client_certificate
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._counts: Counter[str] = Counter()
+        self._reporters: list[threading.Thread] = []
+        self._cleanup = ExitStack()
+        self._entity = AE(ae_title=ae_title)
+        self._port = 0
+        self.received: dict[str, bytes] = {}
+        """Each stored instance as a DICOM file, by SOPInstanceUID."""
+        self.arrivals: list[str] = []
+        """The SOPInstanceUIDs in the order in which they were stored, repetitions too."""
+        self.titles: list[tuple[str, str]] = []
+        """Calling and called AE title of each association that was asked for."""
+
+    def __enter__(self) -> Self:
+        context = self._tls_context() if self._tls else None
+        self._prepare()
+        handlers = [
+            (evt.EVT_REQUESTED, self._on_requested),
+            (evt.EVT_C_STORE, self._on_store),
+            (evt.EVT_C_ECHO, self._on_echo),
+            (evt.EVT_N_ACTION, self._on_action),
+        ]
+        listener = listening(self._entity, (self._host, 0), handlers, context)
+        self._port = self._cleanup.enter_context(listener)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        for reporter in self._reporters:
+            reporter.join()
+        self._cleanup.close()
+
+    @property
+    def peer(self) -> Peer:
+        """How to reach it."""
+        return Peer(
+            name=self._ae_title,
+            ae_title=self._ae_title,
+            host=self._host,
+            port=self._port,
+            tls=self._tls,
+            ca_file=self.authority.ca_file if self.authority else None,
+        )
+
+    def datasets(self) -> list[Dataset]:
+        """What is stored, in the order of its arrival."""
+        return [dcmread(BytesIO(content)) for content in self.received.values()]
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self.authority is None:
+            folder = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="fake-pacs-"))
+            self.authority = FakeAuthority(Path(folder))
+        if self._certificate is None:
+            self._certificate = self.authority.issue("fake-pacs")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._certificate.cert_file, self._certificate.key_file)
+        if self._require_client_certificate:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.authority.ca_file)
+        return context
+
+    def _prepare(self) -> None:
+        self._entity.add_supported_context(_VERIFICATION)
+        self._entity.acse_timeout = _PATIENCE_S
+        self._entity.require_called_aet = self.faults.check_titles
+        self._entity.require_calling_aet = list(self.faults.calling_ae_titles)
+
+    def _supported(self, sop_class_uids: Iterable[str]) -> Iterator[PresentationContext]:
+        """Supports every class that is asked for, private ones too, but those that are to be refused."""
+        own = self.faults.accept_syntaxes
+        for uid in dict.fromkeys(sop_class_uids):
+            if uid == _STORAGE_COMMITMENT and self.faults.commitment != "none":
+                context = build_context(uid)
+                context.scu_role = context.scp_role = True
+                yield context
+            elif uid == _VERIFICATION:
+                yield build_context(uid)
+            elif uid != _STORAGE_COMMITMENT and uid not in self.faults.refuse_classes:
+                yield build_context(uid, list(_SYNTAXES if own is None else own))
+
+    def _take_fault(self, name: str, times: int | None) -> bool:
+        """Counts a fault that happens a number of times."""
+        with self._lock:
+            self._counts[name] += 1
+            return times is None or self._counts[name] <= times
+
+    def _on_requested(self, event: evt.Event) -> None:
+        request: Any = event.assoc.requestor.primitive  # one of many kinds to its types
+        self.titles.append((str(request.calling_ae_title).strip(), str(request.called_ae_title).strip()))
+        asked = event.assoc.requestor.requested_contexts
+        event.assoc.acceptor.supported_contexts = list(self._supported(str(item.abstract_syntax) for item in asked))
+        if self.faults.reject is not None and self._take_fault("reject", self.faults.reject_times):
+            event.assoc.acse.send_reject(*self.faults.reject)
+            event.assoc.is_rejected = True
+            event.assoc.kill()  # returns when the rejection is on its way
+
+    def _on_echo(self, _event: evt.Event) -> int:
+        self._closing.wait(self.faults.delay_s)
+        return 0x0000
+
+    def _on_store(self, event: evt.Event) -> int:
+        self._closing.wait(self.faults.delay_s)
+        request: Any = event.request
+        uid = str(request.AffectedSOPInstanceUID)
+        if uid in self.faults.abort_on or self._aborts():
+            if self.faults.keep_aborted:
+                self._keep(uid, event.encoded_dataset())
+            event.assoc.abort()
+            return 0xC000
+        status = self._status()
+        if uid in self.received and self.faults.duplicates:
+            return self.faults.duplicates
+        if status == 0 or 0xB000 <= status <= 0xBFFF:  # noqa: PLR2004  warnings (PS3.7, annex C)
+            self._keep(uid, event.encoded_dataset())
+        return status
+
+    def _keep(self, uid: str, content: bytes) -> None:
+        with self._lock:
+            self.received[uid] = content
+            self.arrivals.append(uid)
+
+    def _aborts(self) -> bool:
+        if self.faults.abort_after is None or self._counts["abort"] >= self.faults.abort_times:
+            return False
+        with self._lock:
+            self._counts["before abort"] += 1
+            if self._counts["before abort"] <= self.faults.abort_after:
+                return False
+            self._counts["before abort"] = 0
+        return self._take_fault("abort", self.faults.abort_times)
+
+    def _status(self) -> int:
+        if self.faults.status and len(self.arrivals) >= self.faults.status_after:
+            return self.faults.status if self._take_fault("status", self.faults.status_times) else 0x0000
+        return 0x0000
+
+    def _on_action(self, event: evt.Event) -> tuple[int, None]:
+        if self.faults.commitment != "silent":
+            reporter = threading.Thread(target=self._report, args=(event.assoc, event.action_information))
+            self._reporters.append(reporter)
+            reporter.start()
+        return 0x0000, None
+
+    def _report(self, association: Association, request: Dataset) -> None:
+        report = Dataset()
+        report.TransactionUID = request.TransactionUID
+        kept: list[Dataset] = []
+        lost: list[Dataset] = []
+        for item in request.ReferencedSOPSequence:
+            known = item.ReferencedSOPInstanceUID in self.received and self.faults.commitment == "ok"
+            (kept if known else lost).append(item)
+        report.ReferencedSOPSequence = kept
+        if lost:
+            for item in lost:
+                item.FailureReason = _NO_SUCH_INSTANCE
+            report.FailedSOPSequence = lost
+        kind = _FAILURES_EXIST if lost else _COMMITTED
+        if self.faults.commitment_port is None:
+            association.send_n_event_report(report, kind, _STORAGE_COMMITMENT, _COMMITMENT_INSTANCE)
+            return
+        entity = AE(ae_title=self._ae_title)
+        entity.add_requested_context(_STORAGE_COMMITMENT)
+        role = build_role(_STORAGE_COMMITMENT, scp_role=True)
+        called = str(association.requestor.ae_title).strip()
+        back = entity.associate(self._host, self.faults.commitment_port, ae_title=called, ext_neg=[role])
+        if back.is_established:
+            back.send_n_event_report(report, kind, _STORAGE_COMMITMENT, _COMMITMENT_INSTANCE)
+            back.release()
