@@ -16,7 +16,7 @@ from dcm_processor_service.models import Job, Peer
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.testing import FakePacs
-from tests.unit.test_ingest import make_series, save
+from tests.unit.local.test_ingest import make_series, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

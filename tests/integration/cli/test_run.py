@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from dcm_processor_service.cli.app import app
 from tests.command_line import run_process
 from tests.integration.cli.test_exec import HEAD, write
-from tests.unit.test_ingest import make_series, save
+from tests.unit.local.test_ingest import make_series, save
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from dcm_processor_service import AsyncRuntimeContext, Job, JobEvent, Patient, P
 from dcm_processor_service.errors import ConfigurationError, PeerNotFoundError, SeriesNotFoundError
 from dcm_processor_service.testing import fake_async_context, synthetic_series
 from dcm_processor_service.testing import fake_context as make_context
-from tests.unit.test_ingest import make_series
+from tests.unit.local.test_ingest import make_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable

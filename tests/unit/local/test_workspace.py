@@ -15,7 +15,7 @@ from dcm_processor_service.models import RemovedImages
 from dcm_processor_service.ports import JobKey, NewFile
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.session_lifecycle import clean_up_session
-from tests.unit.test_ingest import make_series, save
+from tests.unit.local.test_ingest import make_series, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
