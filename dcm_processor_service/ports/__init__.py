@@ -1,7 +1,7 @@
 """What stands between the facades and the world: one small Protocol for each kind of store or tool.
 
 Repositories store, fetch and list; they decide nothing. Absence is ``None`` or ``False``, never an exception. Methods
-of repositories are ``async def``: in the blocking world they never suspend, in the asynchronous world they await a
+of repositories are ``async def``: in the blocking mode they never suspend, in the asynchronous mode they await a
 driver or a thread (see :class:`Offload`). Tools that compute (reader, converter) are ordinary functions, and the facade
 offloads them.
 
@@ -9,7 +9,7 @@ Write an own backend by implementing the repositories and returning a :class:`Ba
 in the entry-point group ``dcm_processor_service.backends``.
 """
 
-from dcm_processor_service.ports.concurrency import Colour, Offload, in_thread, inline
+from dcm_processor_service.ports.concurrency import Mode, Offload, in_thread, inline
 from dcm_processor_service.ports.imaging import DicomReader, FileFormats, NiftiConverter, ObjectMaker, VolumeReader
 from dcm_processor_service.ports.network import DicomSender, Sendable
 from dcm_processor_service.ports.stores import (
@@ -41,7 +41,6 @@ __all__ = [
     "MISSING",
     "Backend",
     "BackendOpener",
-    "Colour",
     "DataRepository",
     "DicomReader",
     "DicomRepository",
@@ -51,6 +50,7 @@ __all__ = [
     "Found",
     "JobKey",
     "JobRepository",
+    "Mode",
     "NewFile",
     "NiftiConverter",
     "NormalValue",

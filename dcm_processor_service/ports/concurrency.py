@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
-__all__ = ["Colour", "Offload", "in_thread", "inline", "iterate_inline", "run_inline"]
+__all__ = ["Mode", "Offload", "in_thread", "inline", "iterate_inline", "run_inline"]
 
 T = TypeVar("T")
 
-Colour: TypeAlias = Literal["blocking", "async"]
+Mode: TypeAlias = Literal["blocking", "async"]
 
 
 def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -56,7 +56,7 @@ def iterate_inline(items: AsyncIterator[T]) -> Iterator[T]:
 
 
 class Offload(Protocol):
-    """Runs blocking work: in place in the blocking world, in a thread in the asynchronous one."""
+    """Runs blocking work: in place in the blocking mode, in a thread in the asynchronous one."""
 
     async def __call__(self, work: Callable[[], T], /) -> T:
         """Runs ``work`` and gives its result."""

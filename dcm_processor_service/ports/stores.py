@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         Study,
         SubjectLevel,
     )
-    from dcm_processor_service.ports.concurrency import Colour, Offload
+    from dcm_processor_service.ports.concurrency import Mode, Offload
 
 __all__ = [
     "ABSENT",
@@ -273,10 +273,10 @@ class StoreLocation:
     url: str
     database: str
     timeout_s: float
-    colour: Colour
+    mode: Mode
 
     def __repr__(self) -> str:
-        return f"StoreLocation(database={self.database!r}, colour={self.colour!r})"  # the URL may hold a password
+        return f"StoreLocation(database={self.database!r}, mode={self.mode!r})"  # the URL may hold a password
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from dcm_processor_service.session.session import AsyncSession, Session
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from dcm_processor_service.ports import Colour
+    from dcm_processor_service.ports import Mode
 
 __all__ = [
     "CALLBACK_ATTRIBUTE",
@@ -53,7 +53,7 @@ class Callback:
     """A function with what each of its parameters wants."""
 
     function: CallbackFunction
-    colour: Colour
+    mode: Mode
     wants: tuple[tuple[str, Want], ...]
 
     @property
@@ -170,15 +170,15 @@ def inspect_callback(function: CallbackFunction) -> Callback:
             f"the annotations of {name} cannot be read: {error}; import the annotated types at the top of the module, "
             f"not under TYPE_CHECKING, as in {_EXAMPLE}"
         ) from error
-    colour: Colour = "async" if inspect.iscoroutinefunction(function) else "blocking"
+    mode: Mode = "async" if inspect.iscoroutinefunction(function) else "blocking"
     wants = []
     for parameter in parameters:
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
             continue
-        want = _want(name, parameter, _required(hints.get(parameter.name)), colour)
+        want = _want(name, parameter, _required(hints.get(parameter.name)), mode)
         if want is not None:
             wants.append((parameter.name, want))
-    return Callback(function, colour, tuple(wants))
+    return Callback(function, mode, tuple(wants))
 
 
 def _parameter_types(function: CallbackFunction) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def _required(hint: Any) -> Any:
     return members[0] if get_origin(hint) in {Union, UnionType} and len(members) == 1 else hint
 
 
-def _want(name: str, parameter: inspect.Parameter, hint: Any, colour: Colour) -> Want | None:
+def _want(name: str, parameter: inspect.Parameter, hint: Any, mode: Mode) -> Want | None:
     optional = parameter.default is not parameter.empty
     if hint is None and not optional:
         raise CallbackSignatureError(
@@ -206,16 +206,16 @@ def _want(name: str, parameter: inspect.Parameter, hint: Any, colour: Colour) ->
         raise CallbackSignatureError(
             f"the parameter {parameter.name!r} of {name} is positional-only; arguments are given by name, so drop the /"
         )
-    injectable: dict[Any, tuple[Literal["context", "session"], Colour]] = {
+    injectable: dict[Any, tuple[Literal["context", "session"], Mode]] = {
         RuntimeContext: ("context", "blocking"),
         Session: ("session", "blocking"),
         AsyncRuntimeContext: ("context", "async"),
         AsyncSession: ("session", "async"),
     }
     if hint in injectable:
-        want, wanted_colour = injectable[hint]
-        if wanted_colour != colour:
-            raise CallbackSignatureError(_mixed(name, parameter.name, hint, colour))
+        want, wanted_mode = injectable[hint]
+        if wanted_mode != mode:
+            raise CallbackSignatureError(_mixed(name, parameter.name, hint, mode))
         return want
     if inspect.isclass(hint) and issubclass(hint, BaseModel) and not _is_ours(hint):
         return hint
@@ -232,8 +232,8 @@ def _is_ours(model: type[BaseModel]) -> bool:
     return issubclass(model, RuntimeSettings) or model.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
-def _mixed(name: str, parameter: str, hint: type, colour: Colour) -> str:
-    if colour == "blocking":
+def _mixed(name: str, parameter: str, hint: type, mode: Mode) -> str:
+    if mode == "blocking":
         return (
             f"{name} is a blocking function but its parameter {parameter!r} is {hint.__name__}; write async def "
             f"{name}, or annotate it {hint.__name__.removeprefix('Async')}"

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender as NodeSender
     from dcm_processor_service.imaging.capabilities import Capability
     from dcm_processor_service.ports import (
-        Colour,
         DataRepository,
         DicomReader,
         DicomRepository,
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
         FileFormats,
         FileRepository,
         JobRepository,
+        Mode,
         NiftiConverter,
         ObjectMaker,
         Offload,
@@ -70,18 +70,18 @@ __all__ = ["AsyncContainer", "Container", "backend_names", "opened"]
 C = TypeVar("C", bound=containers.Container)
 
 
-def _offload(colour: Colour) -> Offload:
-    return in_thread if colour == "async" else inline
+def _offload(mode: Mode) -> Offload:
+    return in_thread if mode == "async" else inline
 
 
-def _backend(settings: RuntimeSettings, colour: Colour, offload: Offload) -> Iterator[Backend]:
+def _backend(settings: RuntimeSettings, mode: Mode, offload: Offload) -> Iterator[Backend]:
     location = StoreLocation(
         url=settings.db_url.get_secret_value(),
         database=settings.db_name,
         timeout_s=settings.store_timeout_s,
-        colour=colour,
+        mode=mode,
     )
-    with backend_opener(settings.backend_name, colour)(location, offload) as backend:
+    with backend_opener(settings.backend_name, mode)(location, offload) as backend:
         yield backend
 
 
@@ -192,11 +192,11 @@ class Container(containers.DeclarativeContainer):
     """
 
     settings: providers.Provider[RuntimeSettings] = providers.Singleton(RuntimeSettings)
-    colour: providers.Provider[Colour] = providers.Object("blocking")
-    offload: providers.Provider[Offload] = providers.Singleton(_offload, colour)
+    mode: providers.Provider[Mode] = providers.Object("blocking")
+    offload: providers.Provider[Offload] = providers.Singleton(_offload, mode)
     scratch: providers.Provider[Scratch] = providers.Resource(_scratch, settings)
 
-    backend: providers.Provider[Backend] = providers.Resource(_backend, settings, colour, offload)
+    backend: providers.Provider[Backend] = providers.Resource(_backend, settings, mode, offload)
     data_repository: providers.Provider[DataRepository] = providers.Callable(attrgetter("data"), backend)
     file_repository: providers.Provider[FileRepository] = providers.Callable(attrgetter("files"), backend)
     job_repository: providers.Provider[JobRepository] = providers.Callable(attrgetter("jobs"), backend)
@@ -267,7 +267,7 @@ class Container(containers.DeclarativeContainer):
 class AsyncContainer(Container):
     """The same for an asynchronous callback: motor in place of PyMongo, other blocking work in threads."""
 
-    colour: providers.Provider[Colour] = providers.Object("async")
+    mode: providers.Provider[Mode] = providers.Object("async")
     session: providers.Provider[Any] = providers.Singleton(lambda session: session, Container.async_session)
     context: providers.Provider[Any] = providers.Singleton(
         AsyncRuntimeContext.bind,

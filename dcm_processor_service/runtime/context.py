@@ -33,7 +33,7 @@ def _values(settings: RuntimeSettings) -> dict[str, Any]:
 
 
 class _Context(RuntimeSettings):
-    """What contexts of both colours have."""
+    """What contexts of both modes have."""
 
     _log: JobLog | None = PrivateAttr(default=None)
     _cancellation: Cancellation | None = PrivateAttr(default=None)

@@ -30,7 +30,7 @@ def job_process(container: Container) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(job_logging(log_fields(settings), container.scrubber(), settings.log_level))
         stack.enter_context(cancelled_by_sigterm(container.cancellation()))
-        if container.colour() == "blocking":  # functions without a context are
+        if container.mode() == "blocking":  # functions without a context are
             stack.enter_context(serving(container))
         stack.callback(_abort_associations, container, set(threading.enumerate()))
         yield

@@ -154,15 +154,15 @@ class _Run:
         self._own_process = own_process
 
     def run(self, callback: Callback, settings: Callable[[], RuntimeSettings] | RuntimeSettings | None) -> Any:
-        """Runs the callback in a container of its colour; gives what it returned."""
-        container = AsyncContainer() if callback.colour == "async" else Container()
+        """Runs the callback in a container of its mode; gives what it returned."""
+        container = AsyncContainer() if callback.mode == "async" else Container()
         if settings is not None:
             container.settings.override(settings() if callable(settings) else settings)
         container.scrubber.override(self.scrubber)
         container.cancellation.override(self.cancellation)
         if self._customise is not None:
             self._customise(container)
-        if callback.colour == "async":
+        if callback.mode == "async":
             return asyncio.run(self._run_async(callback, container))
         with ExitStack() as stack:
             self._enter(stack, container)

@@ -70,7 +70,7 @@ def run_hooks(group: str, container: Container) -> list[str]:
                 f"{type(error).__name__}: {error}; reinstall the package that adds it"
             ) from error
         hook = inspect_callback(function)
-        if hook.colour == "async":
+        if hook.mode == "async":
             raise CallbackSignatureError(
                 f"the hook {entry.name!r} of {group} is async def; hooks are blocking: write def"
             )

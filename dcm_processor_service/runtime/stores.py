@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from dcm_processor_service.models import Job
-    from dcm_processor_service.ports import BackendOpener, Colour
+    from dcm_processor_service.ports import BackendOpener, Mode
 
 __all__ = ["backend_names", "backend_opener", "job_of_arguments"]
 
 BACKEND_GROUP = "dcm_processor_service.backends"
 
 
-def _mongodb(colour: Colour) -> BackendOpener:
-    if colour == "async":
+def _mongodb(mode: Mode) -> BackendOpener:
+    if mode == "async":
         from dcm_processor_service.backends.mongo.asynchronous import open_async
 
         return open_async
@@ -34,13 +34,13 @@ def _mongodb(colour: Colour) -> BackendOpener:
     return open_blocking
 
 
-def _sqlite(_colour: Colour) -> BackendOpener:
+def _sqlite(_colour: Mode) -> BackendOpener:
     from dcm_processor_service.backends.sqlite import open_sqlite
 
     return open_sqlite
 
 
-def _memory(_colour: Colour) -> BackendOpener:
+def _memory(_colour: Mode) -> BackendOpener:
     from dcm_processor_service.backends.memory import open_memory
 
     return open_memory
@@ -54,14 +54,14 @@ def backend_names() -> list[str]:
     return sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=BACKEND_GROUP))})
 
 
-def backend_opener(name: str, colour: Colour) -> BackendOpener:
+def backend_opener(name: str, mode: Mode) -> BackendOpener:
     """Gives the function that opens a store of this name.
 
     Raises:
         ConfigurationError: No such store, or the package that adds it cannot be loaded.
     """
     if name in _BUILT_IN:
-        return _BUILT_IN[name](colour)
+        return _BUILT_IN[name](mode)
     for entry in entry_points(group=BACKEND_GROUP):
         if entry.name.lower() == name:
             return _loaded(entry)

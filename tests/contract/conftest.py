@@ -46,13 +46,13 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 def _embedded(name: str, folder: Path) -> Iterator[World]:
     (folder / "dicom").mkdir()
     if name == "memory":
-        made = World(name, colour="blocking", settings={"db_provider": "memory"})
+        made = World(name, mode="blocking", settings={"db_provider": "memory"})
         backend = MemoryStore().backend()
         made.share(backend)
     else:
         settings = {"db_provider": "sqlite", "db_url": str(folder / "workspace")}
-        made = World(name, colour="async" if name == "sqlite-threads" else "blocking", settings=settings)
-        blocking = World(name, colour="blocking", settings=settings)
+        made = World(name, mode="async" if name == "sqlite-threads" else "blocking", settings=settings)
+        blocking = World(name, mode="blocking", settings=settings)
         backend = blocking.container().backend()
     made._seeder = WorkspaceSeeder(backend, folder / "dicom")
     made.seed.job(Job(id=JOB_ID, session_id=SESSION_ID, name="own"))
@@ -64,8 +64,8 @@ def _embedded(name: str, folder: Path) -> Iterator[World]:
 
 def _mongo(name: str, url: str, database: Database[dict[str, Any]]) -> Iterator[World]:
     settings = {"db_provider": "mongodb", "db_url": url, "db_name": database.name}
-    colour = "async" if name == "motor" else "blocking"
-    made = World(name, colour=colour, settings=settings, seeder=PlatformSeeder(database))
+    mode = "async" if name == "motor" else "blocking"
+    made = World(name, mode=mode, settings=settings, seeder=PlatformSeeder(database))
     made.seed.job(Job(id=JOB_ID, session_id=SESSION_ID, name="own"))
     yield made
     made.close()

@@ -117,7 +117,7 @@ def test_the_runner_writes_what_has_waited_when_the_callback_has_ended(world: Wo
         if world.name == "memory":  # it does not outlive its container
             made.backend.override(container.backend())
 
-    callback: CallbackFunction = awaited if world.colour == "async" else blocking
+    callback: CallbackFunction = awaited if world.mode == "async" else blocking
     outcome = run_callback(callback, container.settings(), customise=customise)
     assert outcome.exit_code == 0, outcome.error
 

@@ -40,11 +40,11 @@ class Seeder(Protocol):
 
 
 class World:
-    """One kind of store in one colour."""
+    """One kind of store in one mode."""
 
-    def __init__(self, name: str, *, colour: str, settings: dict[str, Any], seeder: Seeder | None = None) -> None:
+    def __init__(self, name: str, *, mode: str, settings: dict[str, Any], seeder: Seeder | None = None) -> None:
         self.name = name
-        self.colour = colour
+        self.mode = mode
         self._settings = settings
         self._seeder = seeder
         self._stack = ExitStack()
@@ -56,13 +56,13 @@ class World:
         return self._seeder
 
     def run(self, body: Coroutine[Any, Any, None]) -> None:
-        if self.colour == "async":
+        if self.mode == "async":
             asyncio.run(body)
         else:
             run_inline(body)
 
     def container(self, job_id: str = JOB_ID, **settings: Any) -> Container:
-        made = AsyncContainer() if self.colour == "async" else Container()
+        made = AsyncContainer() if self.mode == "async" else Container()
         container: Container = self._stack.enter_context(opened(made))
         values = {"session_id": SESSION_ID, "job_id": job_id} | self._settings | settings
         container.settings.override(RuntimeSettings.without_environment(**values))

@@ -142,7 +142,7 @@ def test_no_secret_is_shown(setenv: Callable[..., None], caplog: pytest.LogCaptu
     settings = RuntimeSettings()
     logging.getLogger().warning("%s %r", settings, settings)
     context = RuntimeContext()
-    location = StoreLocation(url=URL, database="d", timeout_s=1, colour="blocking")
+    location = StoreLocation(url=URL, database="d", timeout_s=1, mode="blocking")
     shown = [
         repr(settings),
         str(settings),

@@ -1,4 +1,4 @@
-"""The asynchronous colour: motor.
+"""The asynchronous mode: motor.
 
 It is at its end of life. Nothing else imports it, so that PyMongo's own asynchronous client can take its place in this
 file alone.

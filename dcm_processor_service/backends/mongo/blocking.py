@@ -1,4 +1,4 @@
-"""The blocking colour: PyMongo. Awaiting these operations never suspends."""
+"""The blocking mode: PyMongo. Awaiting these operations never suspends."""
 
 from __future__ import annotations
 

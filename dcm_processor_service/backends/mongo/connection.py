@@ -1,4 +1,4 @@
-"""What both colours of driver share: the few operations that repositories use, and a client made when needed."""
+"""What both modes of driver share: the few operations that repositories use, and a client made when needed."""
 
 from __future__ import annotations
 

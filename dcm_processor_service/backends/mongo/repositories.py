@@ -1,4 +1,4 @@
-"""The repositories over the platform's collections, written once for both colours of driver."""
+"""The repositories over the platform's collections, written once for both modes of driver."""
 
 from __future__ import annotations
 

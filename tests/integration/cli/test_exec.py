@@ -200,14 +200,14 @@ def test_a_database_that_does_not_answer_is_told_by_default_within_seconds(tmp_p
         "DB_URL": f"mongodb://user:SECRET@127.0.0.1:{closed_port}",
         "DB_NAME": "platform",
     }
-    for colour, text in {
+    for mode, text in {
         "blocking": "def run(ctx: RuntimeContext):\n    ctx.session.data.get('x')\n",
         "async": "async def run(ctx: AsyncRuntimeContext):\n    await ctx.session.data.get('x')\n",
     }.items():
-        (tmp_path / colour).mkdir()
-        write(tmp_path / colour, HEAD + text)
+        (tmp_path / mode).mkdir()
+        write(tmp_path / mode, HEAD + text)
     with ThreadPoolExecutor() as pool:  # both wait at the same time
-        ran = pool.map(lambda colour: execute(tmp_path / colour, **variables), ["blocking", "async"])
+        ran = pool.map(lambda mode: execute(tmp_path / mode, **variables), ["blocking", "async"])
     for code, record, errors in ran:
         assert code == 3
         assert record["error"]["type"] == "StoreUnavailableError"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pymongo.database import Database
     from pymongo.monitoring import CommandFailedEvent, CommandStartedEvent, CommandSucceededEvent
 
-    from dcm_processor_service.ports import Colour
+    from dcm_processor_service.ports import Mode
 
 COLOURS = ["pymongo", "motor"]
 
@@ -48,10 +48,10 @@ class Recorder(CommandListener):
 
 
 class Store:
-    """The backend in one colour over a fresh database, and that database as another program sees it."""
+    """The backend in one mode over a fresh database, and that database as another program sees it."""
 
-    def __init__(self, colour: str, url: str, database: Database[dict[str, Any]]) -> None:
-        self.colour = colour
+    def __init__(self, mode: str, url: str, database: Database[dict[str, Any]]) -> None:
+        self.mode = mode
         self.url = url
         self.database = database
         self.recorder = Recorder()
@@ -65,17 +65,17 @@ class Store:
 
     def another(self, *listeners: CommandListener, timeout_s: float = 30.0) -> Backend:
         """A backend with a client of its own."""
-        colour: Colour = "async" if self.colour == "motor" else "blocking"
-        location = StoreLocation(self.url, self.database.name, timeout_s, colour)
+        mode: Mode = "async" if self.mode == "motor" else "blocking"
+        location = StoreLocation(self.url, self.database.name, timeout_s, mode)
         opened = (
             asynchronous.open_with_options(location, in_thread, event_listeners=listeners)
-            if self.colour == "motor"
+            if self.mode == "motor"
             else blocking.open_with_options(location, inline, event_listeners=listeners)
         )
         return self._stack.enter_context(opened)
 
     def run(self, body: Coroutine[Any, Any, None]) -> None:
-        if self.colour == "motor":
+        if self.mode == "motor":
             asyncio.run(body)
         else:
             run_inline(body)

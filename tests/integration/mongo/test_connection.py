@@ -33,13 +33,13 @@ KEY = JobKey("5e" * 12, "10" * 12)
 CREDENTIALS = "keeper:pa55word"
 
 
-def call(colour: str, url: str, work: Callable[[Backend], Awaitable[Any]], timeout_s: float = 5.0) -> Any:
+def call(mode: str, url: str, work: Callable[[Backend], Awaitable[Any]], timeout_s: float = 5.0) -> Any:
     """Opens a store, does one thing, closes it."""
 
     async def awaited(backend: Backend) -> Any:
         return await work(backend)
 
-    if colour == "motor":
+    if mode == "motor":
         with open_async(StoreLocation(url, "nobody", timeout_s, "async"), in_thread) as backend:
             return asyncio.run(awaited(backend))
     with open_blocking(StoreLocation(url, "nobody", timeout_s, "blocking"), inline) as backend:
@@ -94,33 +94,33 @@ def waited_s(error: BaseException) -> float:
 
 @pytest.fixture(scope="module")
 def unanswered() -> dict[tuple[str, str], Future[Any]]:
-    """Every call in both colours where nobody listens. All wait at the same time."""
+    """Every call in both modes where nobody listens. All wait at the same time."""
     url = f"mongodb://{CREDENTIALS}@127.0.0.1:{closed_port()}/"
     with ThreadPoolExecutor(2 * len(CALLS)) as pool:
         return {
-            (colour, name): pool.submit(call, colour, url, work, timeout_s=0.3)
-            for colour in ("pymongo", "motor")
+            (mode, name): pool.submit(call, mode, url, work, timeout_s=0.3)
+            for mode in ("pymongo", "motor")
             for name, work in CALLS.items()
         }
 
 
-@pytest.mark.parametrize("colour", ["pymongo", "motor"])
+@pytest.mark.parametrize("mode", ["pymongo", "motor"])
 @pytest.mark.parametrize("name", CALLS)
 def test_nobody_listening_is_told_within_the_time_out_without_the_url(
-    unanswered: dict[tuple[str, str], Future[Any]], colour: str, name: str
+    unanswered: dict[tuple[str, str], Future[Any]], mode: str, name: str
 ) -> None:
     with pytest.raises(StoreUnavailableError, match="did not answer in time") as caught:
-        unanswered[colour, name].result()
+        unanswered[mode, name].result()
     assert waited_s(caught.value) <= 0.3
     told = "".join(traceback.format_exception(caught.value))
     assert "pa55word" not in told
     assert "mongodb://" not in told
 
 
-@pytest.mark.parametrize("colour", ["pymongo", "motor"])
-def test_a_server_that_says_nothing_is_told_within_the_time_out(colour: str) -> None:
+@pytest.mark.parametrize("mode", ["pymongo", "motor"])
+def test_a_server_that_says_nothing_is_told_within_the_time_out(mode: str) -> None:
     with silent_server() as port, pytest.raises(StoreUnavailableError) as caught:
-        call(colour, f"mongodb://127.0.0.1:{port}/", CALLS["data.find"], timeout_s=0.3)
+        call(mode, f"mongodb://127.0.0.1:{port}/", CALLS["data.find"], timeout_s=0.3)
     assert waited_s(caught.value) <= 0.3
 
 
@@ -168,19 +168,19 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.parametrize("colour", ["pymongo", "motor"])
+@pytest.mark.parametrize("mode", ["pymongo", "motor"])
 @pytest.mark.parametrize("url", MALFORMED)
-def test_a_malformed_url_is_told_by_its_variable_without_its_pieces(colour: str, url: str) -> None:
+def test_a_malformed_url_is_told_by_its_variable_without_its_pieces(mode: str, url: str) -> None:
     with pytest.raises(ConfigurationError, match="DCM-PROCESSOR-SERVICE-DB-URL") as caught:
-        call(colour, url, CALLS["data.find"])
+        call(mode, url, CALLS["data.find"])
     assert caught.value.exit_code == 2
     assert "pa55word" not in "".join(traceback.format_exception(caught.value))
 
 
-@pytest.mark.parametrize("colour", ["pymongo", "motor"])
-def test_a_refused_login_is_told_without_it(colour: str, mongo_url: str) -> None:
+@pytest.mark.parametrize("mode", ["pymongo", "motor"])
+def test_a_refused_login_is_told_without_it(mode: str, mongo_url: str) -> None:
     with pytest.raises(ConfigurationError, match="refuses the login") as caught:
-        call(colour, mongo_url.replace("mongodb://", f"mongodb://{CREDENTIALS}@"), CALLS["data.find"])
+        call(mode, mongo_url.replace("mongodb://", f"mongodb://{CREDENTIALS}@"), CALLS["data.find"])
     assert "pa55word" not in "".join(traceback.format_exception(caught.value))
 
 

@@ -60,7 +60,7 @@ class Service:
 
 
 @pytest.mark.parametrize(
-    ("function", "colour", "wants"),
+    ("function", "mode", "wants"),
     [
         (accepts_context, "blocking", {"ctx": "context"}),
         (accepts_session, "blocking", {"session": "session"}),
@@ -80,9 +80,9 @@ class Service:
     ],
     ids=lambda item: getattr(item, "__name__", None),
 )
-def test_annotations_tell_what_is_wanted(function: Any, colour: str, wants: dict[str, object]) -> None:
+def test_annotations_tell_what_is_wanted(function: Any, mode: str, wants: dict[str, object]) -> None:
     callback = inspect_callback(function)
-    assert callback.colour == colour
+    assert callback.mode == mode
     assert dict(callback.wants) == wants
 
 

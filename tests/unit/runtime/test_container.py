@@ -252,7 +252,7 @@ from dcm_processor_service.ports import inline
 @contextmanager
 def open_store(location, offload):
     where = "inline" if offload is inline else "in_thread"
-    print("open", location.url, location.database, location.timeout_s, location.colour, where)
+    print("open", location.url, location.database, location.timeout_s, location.mode, where)
     yield MemoryStore().backend()
     print("close")
 """
