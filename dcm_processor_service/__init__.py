@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived import make_pdf_dicom, make_series_dicom, nifti_to_dicom
     from dcm_processor_service.errors import DcmProcessorError
     from dcm_processor_service.imaging.nifti.sidecar import get_simplified_json
-    from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, Series, StoredFile, Study
+    from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
     from dcm_processor_service.ports import ABSENT
     from dcm_processor_service.post_services import run_post_services
     from dcm_processor_service.pre_services import run_pre_services
@@ -58,7 +58,7 @@ __all__ = [
     "Peer",
     "RuntimeContext",
     "RuntimeSettings",
-    "Series",
+    "SeriesRecord",
     "Session",
     "StoredFile",
     "Study",
@@ -100,7 +100,7 @@ _HOME = {
     "Peer": "models",
     "RuntimeContext": "runtime.context",
     "RuntimeSettings": "runtime.settings",
-    "Series": "models",
+    "SeriesRecord": "models",
     "Session": "session",
     "StoredFile": "models",
     "Study": "models",

@@ -89,7 +89,7 @@ def to_normal(value: object, *, limited: bool = True) -> Any:
         >>> to_normal({"mask": Path("out/liver.nii"), "size": (3, 4)})
         {'mask': 'out/liver.nii', 'size': [3, 4]}
     """
-    walk = _Walk(limited=limited)
+    walk = _NormalWalk(limited=limited)
     normal = walk.normalise(value, "value", 0)
     if limited and walk.size_bytes > MAX_VALUE_BYTES:
         raise UnsupportedValueError(
@@ -99,7 +99,7 @@ def to_normal(value: object, *, limited: bool = True) -> Any:
     return normal
 
 
-class _Walk:
+class _NormalWalk:
     """One normalisation, with the running size in BSON's count (type byte, key, payload)."""
 
     def __init__(self, *, limited: bool) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
 from dcm_processor_service.local.ingest import catalogue_files, files_below
-from dcm_processor_service.models import Series, SubjectLevel
+from dcm_processor_service.models import SeriesRecord, SubjectLevel
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
 from dcm_processor_service.runtime.own_session import own_container
 
@@ -62,13 +62,13 @@ def get_series_dicom(
         return list(own_container().reader().datasets(_download(series, Path(folder))))
 
 
-def _find(series_id: object) -> Series | None:
+def _find(series_id: object) -> SeriesRecord | None:
     text = series_id.get("$oid") if isinstance(series_id, dict) else series_id
     found = run_inline(own_container().dicom_repository().find(SubjectLevel.SERIES, str(text)))
-    return found if isinstance(found, Series) else None
+    return found if isinstance(found, SeriesRecord) else None
 
 
-def _download(series: Series, folder: Path) -> list[Path]:
+def _download(series: SeriesRecord, folder: Path) -> list[Path]:
     """Writes the instances as ``<instance id>.dcm``."""
     folder.mkdir(parents=True, exist_ok=True)
     repository = own_container().dicom_repository()
@@ -122,7 +122,7 @@ def get_series_nifti(
         return image, header, image.get_fdata(dtype="float32")
 
 
-def _instance_ids(series: Series) -> list[str]:
+def _instance_ids(series: SeriesRecord) -> list[str]:
     return [instance.id for instance in run_inline(own_container().dicom_repository().instances(series))]
 
 

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.backends.copies import COPIES_SHOWN, refuse_copies
 from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal, to_normal
 from dcm_processor_service.errors import StoredFileNotFoundError, UnsupportedValueError
-from dcm_processor_service.models import JobOutput, Patient, RemovedImages, Series, StoredFile, Study, SubjectLevel
+from dcm_processor_service.models import (
+    JobOutput,
+    Patient,
+    RemovedImages,
+    SeriesRecord,
+    StoredFile,
+    Study,
+    SubjectLevel,
+)
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel, require_scan
 
 if TYPE_CHECKING:
@@ -44,7 +52,7 @@ class MemoryStore:
     files: dict[tuple[JobKey, str], tuple[StoredFile, bytes]] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     peers: dict[str, Peer] = field(default_factory=dict)
-    subjects: dict[str, Patient | Study | Series] = field(default_factory=dict)
+    subjects: dict[str, Patient | Study | SeriesRecord] = field(default_factory=dict)
     instances: dict[str, tuple[Instance, Path | bytes]] = field(default_factory=dict)
     series_instances: dict[str, list[str]] = field(default_factory=dict)
     arrived_at: dict[str, datetime] = field(default_factory=dict)
@@ -227,7 +235,7 @@ class MemoryDicomRepository:
     def __init__(self, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()
 
-    async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
+    async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | SeriesRecord | None:
         """Returns one object by id or instance UID.
 
         Raises:
@@ -241,21 +249,21 @@ class MemoryDicomRepository:
         refuse_copies(level, id_or_uid, [one.id for one in found])
         return found[0] if found else None
 
-    async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
+    async def children(self, parent: Patient | Study) -> list[Study] | list[SeriesRecord]:
         """Lists what lies below a patient or study."""
         subjects = self._store.subjects
         if isinstance(parent, Patient):
             return [study for child in parent.study_ids if isinstance(study := subjects.get(child), Study)]
-        return [series for child in parent.series_ids if isinstance(series := subjects.get(child), Series)]
+        return [series for child in parent.series_ids if isinstance(series := subjects.get(child), SeriesRecord)]
 
-    async def parent(self, child: Study | Series) -> Patient | Study | None:
+    async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
         """Gives what lists a study or series."""
         for subject in self._store.subjects.values():
             if isinstance(subject, Patient | Study) and child.id in subject.child_ids:
                 return subject
         return None
 
-    async def instances(self, series: Series) -> list[Instance]:
+    async def instances(self, series: SeriesRecord) -> list[Instance]:
         """Lists the files of a series."""
         return [
             self._store.instances[instance_id][0] for instance_id in self._store.series_instances.get(series.id, [])
@@ -281,7 +289,7 @@ class MemoryWorkspaceRepository:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    async def add_subject(self, subject: Patient | Study | Series, peer_id: str = "") -> None:
+    async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
         """Files a patient, study or series."""
         del peer_id  # nothing asks a memory store who sent what
         self._store.subjects[subject.id] = subject

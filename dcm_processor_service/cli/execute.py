@@ -10,7 +10,7 @@ import typer
 from dcm_processor_service.cli.console import result_channel
 from dcm_processor_service.errors import DcmProcessorError
 from dcm_processor_service.runtime.callbacks import find_callback
-from dcm_processor_service.runtime.runner import Outcome, left_process, run_callback
+from dcm_processor_service.runtime.runner import CallbackOutcome, left_process, run_callback
 
 __all__ = ["execute"]
 
@@ -28,10 +28,10 @@ def execute(
     try:
         outcome = run_callback(find_callback(callback), own_process=True)
     except DcmProcessorError as error:
-        outcome = Outcome(error.exit_code, 0.0, error=error)
+        outcome = CallbackOutcome(error.exit_code, 0.0, error=error)
     except SystemExit as leaving:  # without a line on the standard output nobody would know that it ended here
         left = left_process(leaving)
-        outcome = Outcome(left.exit_code, 0.0, error=left)
+        outcome = CallbackOutcome(left.exit_code, 0.0, error=left)
     if outcome.error is not None:
         sys.stderr.write(f"error: {outcome.error}\n")
     emit(outcome.as_json())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dcm_processor_service.local.ingest import Catalogue, Filed
-    from dcm_processor_service.models import Patient, Peer, Series, Study
+    from dcm_processor_service.models import Patient, Peer, SeriesRecord, Study
     from dcm_processor_service.runtime.callbacks import CallbackFunction
 
 __all__ = ["run"]
@@ -142,7 +142,7 @@ def _print_findings(filed: Filed, catalogue: Catalogue, console: Console, *, sho
             console.print(f"  {path}: {finding}", markup=False, soft_wrap=True)
 
 
-def _subjects(filed: Filed, event: JobEvent) -> Sequence[Patient | Study | Series]:
+def _subjects(filed: Filed, event: JobEvent) -> Sequence[Patient | Study | SeriesRecord]:
     if event is JobEvent.STABLE_SERIES:
         return filed.series
     return filed.studies if event is JobEvent.STABLE_STUDY else filed.patients
@@ -151,7 +151,7 @@ def _subjects(filed: Filed, event: JobEvent) -> Sequence[Patient | Study | Serie
 def _run_all(
     place: Workspace,
     function: CallbackFunction,
-    subjects: Sequence[Patient | Study | Series],
+    subjects: Sequence[Patient | Study | SeriesRecord],
     filed: Filed,
     job_name: str,
     params: dict[str, Any],

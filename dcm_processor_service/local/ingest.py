@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.models import Instance, Patient, Series, Study, SubjectLevel
+from dcm_processor_service.models import Instance, Patient, SeriesRecord, Study, SubjectLevel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -79,7 +79,7 @@ class Filed:
 
     patients: tuple[Patient, ...]
     studies: tuple[Study, ...]
-    series: tuple[Series, ...]
+    series: tuple[SeriesRecord, ...]
     instance_count: int
 
 
@@ -192,8 +192,8 @@ class Catalogue:
         workspace = backend.fillable()
         patients = [Patient(**await _merged(backend, SubjectLevel.PATIENT, row)) for row in self._patients.values()]
         studies = [Study(**await _merged(backend, SubjectLevel.STUDY, row)) for row in self._studies.values()]
-        series = [Series(**await _merged(backend, SubjectLevel.SERIES, row)) for row in self._series.values()]
-        subjects: tuple[Patient | Study | Series, ...] = (*patients, *studies, *series)
+        series = [SeriesRecord(**await _merged(backend, SubjectLevel.SERIES, row)) for row in self._series.values()]
+        subjects: tuple[Patient | Study | SeriesRecord, ...] = (*patients, *studies, *series)
         for subject in subjects:
             await workspace.add_subject(subject)
         for series_id, instance, content in self._instances.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.errors import DcmProcessorError
-from dcm_processor_service.models import Series
+from dcm_processor_service.models import SeriesRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +33,11 @@ def sheet_names(names: Sequence[str]) -> list[str]:
 
 
 def draw_sheets(
-    container: Container, subject: Patient | Study | Series | None, names: Sequence[str], folder: Path
+    container: Container, subject: Patient | Study | SeriesRecord | None, names: Sequence[str], folder: Path
 ) -> tuple[Path, ...]:
     """Draws them beside the files of a folder; gives their paths. What no picture can be made of has none."""
     series: list[Path] = []
-    if isinstance(subject, Series):
+    if isinstance(subject, SeriesRecord):
         series = _files_of_series(container)
     reader = container.volume_reader()
     wanted = _sheets_of(names)

@@ -16,7 +16,7 @@ from dcm_processor_service.codec import check_name
 from dcm_processor_service.errors import ConfigurationError, InvalidNameError
 from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
 from dcm_processor_service.local.result_sheets import draw_sheets, sheet_names
-from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, Series, StoredFile, Study
+from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.results import readable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from dcm_processor_service.runtime.callbacks import CallbackFunction
-    from dcm_processor_service.runtime.runner import Outcome
+    from dcm_processor_service.runtime.runner import CallbackOutcome
 
 __all__ = ["LocalRun", "Workspace", "counted", "describe", "sample_folder"]
 
@@ -54,7 +54,7 @@ class LocalRun:
     """One job that ran in a workspace, and what it left."""
 
     job: Job
-    outcome: Outcome
+    outcome: CallbackOutcome
     data: tuple[tuple[str, Any], ...]
     files: tuple[StoredFile, ...]
     folder: Path
@@ -67,9 +67,9 @@ class LocalRun:
         return describe(self.job.subject)
 
 
-def describe(subject: Patient | Study | Series | None) -> str:
+def describe(subject: Patient | Study | SeriesRecord | None) -> str:
     """Names a subject without a patient attribute."""
-    if isinstance(subject, Series):
+    if isinstance(subject, SeriesRecord):
         return f"series {subject.modality or '?'}, {counted(len(subject.instance_ids), 'instance')}"
     if isinstance(subject, Study):
         return f"study, {len(subject.series_ids)} series"
@@ -122,7 +122,7 @@ class Workspace:
     def run(
         self,
         function: CallbackFunction,
-        subject: Patient | Study | Series,
+        subject: Patient | Study | SeriesRecord,
         *,
         filed: Filed,
         job_name: str,
@@ -182,7 +182,9 @@ class Workspace:
             for name in names:
                 session.files.delete(name)
 
-    def _make_job(self, subject: Patient | Study | Series, filed: Filed, job_name: str, params: dict[str, Any]) -> Job:
+    def _make_job(
+        self, subject: Patient | Study | SeriesRecord, filed: Filed, job_name: str, params: dict[str, Any]
+    ) -> Job:
         session_id = platform_id("session", subject.patient_uid)
         job = Job(
             id=platform_id("job", session_id, job_name, subject.level, subject.id),
@@ -206,7 +208,7 @@ class Workspace:
         return job
 
 
-def _ids_below(subject: Patient | Study | Series, filed: Filed) -> Iterator[str]:
+def _ids_below(subject: Patient | Study | SeriesRecord, filed: Filed) -> Iterator[str]:
     """Lists the subject and everything under it: what a job of its level waits for in the platform."""
     yield subject.id
     if isinstance(subject, Study):

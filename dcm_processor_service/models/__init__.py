@@ -4,7 +4,7 @@ One module a subject. A ``repr`` never shows a patient attribute: header values 
 """
 
 from dcm_processor_service.models.files import StoredFile
-from dcm_processor_service.models.imaging import Finding, SeriesKind, SeriesPart, SeriesReport, TransferSyntax
+from dcm_processor_service.models.imaging import SeriesFinding, SeriesKind, SeriesPart, SeriesReport, TransferSyntax
 from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
 from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
 from dcm_processor_service.models.peers import Peer
@@ -23,7 +23,7 @@ from dcm_processor_service.models.sessions import (
     SessionPart,
     SessionRecord,
 )
-from dcm_processor_service.models.subjects import Instance, Patient, Series, Study, Subject, SubjectLevel
+from dcm_processor_service.models.subjects import Instance, Patient, SeriesRecord, Study, Subject, SubjectLevel
 
 __all__ = [
     "AcceptedContext",
@@ -31,7 +31,6 @@ __all__ = [
     "CleanupReport",
     "EchoResult",
     "Engine",
-    "Finding",
     "Glance",
     "Instance",
     "InstanceRecord",
@@ -48,9 +47,10 @@ __all__ = [
     "RemovedImages",
     "SendOptions",
     "SendReport",
-    "Series",
+    "SeriesFinding",
     "SeriesKind",
     "SeriesPart",
+    "SeriesRecord",
     "SeriesReport",
     "SessionPart",
     "SessionRecord",

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Finding", "SeriesKind", "SeriesPart", "SeriesReport", "TransferSyntax"]
+__all__ = ["SeriesFinding", "SeriesKind", "SeriesPart", "SeriesReport", "TransferSyntax"]
 
 
 class SeriesKind(str, Enum):
@@ -26,7 +26,7 @@ class SeriesKind(str, Enum):
     UNKNOWN = "unknown"
 
 
-class Finding(BaseModel):
+class SeriesFinding(BaseModel):
     """One thing that an inspection found, with a code that a program can test.
 
     Example:
@@ -104,7 +104,7 @@ class SeriesReport(BaseModel):
     frame_count: int = 0
     parts: tuple[SeriesPart, ...] = Field(default=(), description="Every volume found, the largest group's first")
     transfer_syntaxes: tuple[TransferSyntax, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[SeriesFinding, ...] = ()
 
     @property
     def is_convertible(self) -> bool:

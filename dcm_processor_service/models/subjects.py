@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Instance", "Patient", "Series", "Study", "Subject", "SubjectLevel"]
+__all__ = ["Instance", "Patient", "SeriesRecord", "Study", "Subject", "SubjectLevel"]
 
 
 class SubjectLevel(str, Enum):
@@ -71,7 +71,7 @@ class Study(_Subject):
         return self.study_instance_uid
 
 
-class Series(_Subject):
+class SeriesRecord(_Subject):
     """One series: instances that belong together, such as the slices of a volume."""
 
     level: Literal["series"] = "series"
@@ -91,7 +91,7 @@ class Series(_Subject):
         return str(self.metadata.get("Modality") or "")
 
 
-Subject: TypeAlias = Annotated[Patient | Study | Series, Field(discriminator="level")]
+Subject: TypeAlias = Annotated[Patient | Study | SeriesRecord, Field(discriminator="level")]
 """What a job is about, told apart by ``level``."""
 
 

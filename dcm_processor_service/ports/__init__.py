@@ -11,7 +11,7 @@ in the entry-point group ``dcm_processor_service.backends``.
 
 from dcm_processor_service.ports.concurrency import Mode, Offload, in_thread, inline
 from dcm_processor_service.ports.imaging import DicomReader, FileFormats, NiftiConverter, ObjectMaker, VolumeReader
-from dcm_processor_service.ports.network import DicomSender, Sendable
+from dcm_processor_service.ports.network import Sendable, Sender
 from dcm_processor_service.ports.stores import (
     ABSENT,
     ANY,
@@ -44,7 +44,6 @@ __all__ = [
     "DataRepository",
     "DicomReader",
     "DicomRepository",
-    "DicomSender",
     "FileFormats",
     "FileRepository",
     "Found",
@@ -59,6 +58,7 @@ __all__ = [
     "PeerRepository",
     "PlatformDocuments",
     "Sendable",
+    "Sender",
     "Sentinel",
     "SessionRepository",
     "StoreLocation",

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models import AcceptedContext, EchoResult, InstanceRecord, Peer, SendOptions, SendReport
 
-__all__ = ["DicomSender", "Sendable"]
+__all__ = ["Sendable", "Sender"]
 
 Sendable: TypeAlias = "Dataset | str | os.PathLike[str]"
 """Something to send: a dataset, a DICOM file, a DICOMDIR, or a folder with DICOM files somewhere below."""
 
 
-class DicomSender(Protocol):
+class Sender(Protocol):
     """Sends instances to DICOM nodes; ordinary functions, which the facade offloads."""
 
     def send(

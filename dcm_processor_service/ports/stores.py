@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         Patient,
         Peer,
         RemovedImages,
-        Series,
+        SeriesRecord,
         SessionPart,
         SessionRecord,
         StoredFile,
@@ -183,20 +183,20 @@ class PeerRepository(Protocol):
 class DicomRepository(Protocol):
     """Patients, studies, series and their files."""
 
-    async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
+    async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | SeriesRecord | None:
         """Returns one object by the platform's id, or by its ``uid``; None when there is none.
 
         Raises:
             AmbiguousSeriesError: The ``uid`` stands for several, of which none is picked.
         """
 
-    async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
+    async def children(self, parent: Patient | Study) -> list[Study] | list[SeriesRecord]:
         """Lists the studies of a patient or the series of a study, in the order in which they arrived."""
 
-    async def parent(self, child: Study | Series) -> Patient | Study | None:
+    async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
         """Gives the patient of a study or the study of a series: the one that lists it."""
 
-    async def instances(self, series: Series) -> list[Instance]:
+    async def instances(self, series: SeriesRecord) -> list[Instance]:
         """Lists the files of a series, in the order in which they arrived."""
 
     def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
@@ -253,7 +253,7 @@ class PlatformDocuments(Protocol):
 class WorkspaceRepository(Protocol):
     """What the platform does for its own store, for stores without one: a laptop's workspace, a test's memory."""
 
-    async def add_subject(self, subject: Patient | Study | Series, peer_id: str = "") -> None:
+    async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
         """Files a patient, study or series, in place of the one with its id."""
 
     async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:

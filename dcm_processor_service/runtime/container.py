@@ -50,7 +50,6 @@ if TYPE_CHECKING:
         DataRepository,
         DicomReader,
         DicomRepository,
-        DicomSender,
         FileFormats,
         FileRepository,
         JobRepository,
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
         Offload,
         PeerRepository,
         PlatformDocuments,
+        Sender,
         SessionRepository,
         VolumeReader,
         WorkspaceRepository,
@@ -128,7 +128,7 @@ def _formats() -> FileFormats:
     return ExtensionFormats()
 
 
-def _sender(settings: RuntimeSettings) -> DicomSender:
+def _sender(settings: RuntimeSettings) -> Sender:
     from dcm_processor_service.dicom_network.sender import PynetdicomSender
 
     return PynetdicomSender(settings.ae_title)
@@ -212,7 +212,7 @@ class Container(containers.DeclarativeContainer):
     converter: providers.Provider[NiftiConverter] = providers.Singleton(_converter)
     formats: providers.Provider[FileFormats] = providers.Singleton(_formats)
     object_maker: providers.Provider[ObjectMaker] = providers.Singleton(_object_maker)
-    sender: providers.Provider[DicomSender] = providers.Singleton(_sender, settings)
+    sender: providers.Provider[Sender] = providers.Singleton(_sender, settings)
     node_sender: providers.Provider[NodeSender] = providers.Factory(_node_sender, settings)
     converter_capabilities: providers.Provider[list[Capability]] = providers.Callable(_converter_capabilities)
     decoder_capabilities: providers.Provider[list[Capability]] = providers.Callable(_decoder_capabilities)

@@ -37,7 +37,7 @@ def json_safe(value: object) -> Any:
         >>> json_safe({"out": Path("a/b"), 3: (2**70, float("nan"))})
         {'out': 'a/b', '3': ['1180591620717411303424', None]}
     """
-    return _Walk().safe(value)
+    return _JsonWalk().safe(value)
 
 
 def readable(text: str) -> str:
@@ -45,7 +45,7 @@ def readable(text: str) -> str:
     return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
-class _Walk:
+class _JsonWalk:
     """One conversion; knows the containers that it is inside of, since an object graph may lead back to itself."""
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.callbacks import CallbackFunction
     from dcm_processor_service.runtime.settings import RuntimeSettings
 
-__all__ = ["Outcome", "call", "left_process", "run_callback"]
+__all__ = ["CallbackOutcome", "call", "left_process", "run_callback"]
 
 EXIT_DONE = 0
 EXIT_CALLBACK_FAILED = 1
@@ -43,7 +43,7 @@ EXIT_RETRYABLE = 3
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CallbackOutcome:
     """How a run ended."""
 
     exit_code: int
@@ -97,7 +97,7 @@ def run_callback(
     job: Job | None = None,
     customise: Callable[[Container], None] | None = None,
     own_process: bool = False,
-) -> Outcome:
+) -> CallbackOutcome:
     """Runs a callback as a job: validates it, makes its container, injects, and closes what was opened.
 
     Args:
@@ -129,7 +129,7 @@ def run_callback(
         text = run.scrubber.text(_formatted(error))
     if run.cancellation.requested:
         exit_code = EXIT_CANCELLED
-    return Outcome(exit_code, time.perf_counter() - started, result=result, error=failure, traceback_text=text)
+    return CallbackOutcome(exit_code, time.perf_counter() - started, result=result, error=failure, traceback_text=text)
 
 
 def _classify(error: Exception, scrubber: Scrubber, *, in_callback: bool) -> tuple[DcmProcessorError, int]:

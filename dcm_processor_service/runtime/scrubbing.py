@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from dcm_processor_service.models import Job, Patient, Series, Study
+    from dcm_processor_service.models import Job, Patient, SeriesRecord, Study
 
 __all__ = ["REMOVED", "Scrubber"]
 
@@ -89,7 +89,7 @@ class Scrubber:
     def __repr__(self) -> str:
         return f"Scrubber({len(self._words) + len(self._numbers)} texts, {len(self._days)} dates)"
 
-    def learn(self, subject: Patient | Study | Series | None) -> None:
+    def learn(self, subject: Patient | Study | SeriesRecord | None) -> None:
         """Takes in what a patient, study or series says of the person."""
         if subject is None:
             return

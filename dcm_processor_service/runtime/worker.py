@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models import Job
     from dcm_processor_service.runtime.callbacks import CallbackFunction
-    from dcm_processor_service.runtime.runner import Outcome
+    from dcm_processor_service.runtime.runner import CallbackOutcome
 
 __all__ = ["entrypoint", "run_for_worker"]
 
@@ -141,7 +141,7 @@ def _job(arguments: Mapping[str, Any]) -> Job | None:
     return job_of_arguments(arguments) if arguments else None
 
 
-def _for_worker(outcome: Outcome) -> BaseException:
+def _for_worker(outcome: CallbackOutcome) -> BaseException:
     """Gives what the worker records and prints: the callback's own error, unless that says what must not be printed."""
     error = outcome.cause or CallbackFailedError("the callback failed")
     shown = "".join(traceback.format_exception(type(error), error, error.__traceback__))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from dcm_processor_service.errors import AmbiguousSeriesError, SeriesNotFoundError
-from dcm_processor_service.models import Patient, Series, Study, SubjectLevel
+from dcm_processor_service.models import Patient, SeriesRecord, Study, SubjectLevel
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.session.derive import Derive
 from dcm_processor_service.session.selection import select_series
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.session.derive import AsyncDerive
     from dcm_processor_service.session.jobs import AsyncCurrentJob
     from dcm_processor_service.session.selection import Selection, SeriesRules
-    from dcm_processor_service.session.sending import AsyncSending, Parcel
+    from dcm_processor_service.session.sending import AsyncSending, SendItem
     from dcm_processor_service.session.series import SeriesTools
 
 __all__ = ["AsyncDicom", "AsyncSeriesChoice", "Dicom", "SeriesChoice"]
@@ -71,7 +71,7 @@ class AsyncDicom:
         self._tools = tools
         self._sending = sending
 
-    async def subject(self) -> Patient | Study | Series:
+    async def subject(self) -> Patient | Study | SeriesRecord:
         """Gives what the job is about; see :meth:`Dicom.subject`."""
         subject = (await self._job.read()).subject
         if subject is None:
@@ -84,7 +84,7 @@ class AsyncDicom:
         if isinstance(subject, Patient):
             found = await self._repository.find(SubjectLevel.PATIENT, subject.id)
         else:
-            study = (await self.studies())[0] if isinstance(subject, Series) else subject
+            study = (await self.studies())[0] if isinstance(subject, SeriesRecord) else subject
             found = await self._repository.parent(study)
         if isinstance(found, Patient):
             return found
@@ -108,12 +108,12 @@ class AsyncDicom:
     async def series(self) -> list[AsyncDicomSeries]:
         """Lists the series below the job's subject; see :meth:`Dicom.series`."""
         subject = await self.subject()
-        if isinstance(subject, Series):
+        if isinstance(subject, SeriesRecord):
             return [await self.get_series(subject.id)]
         return [
             self._bound(series)
             for study in await self.studies()
-            for series in cast("list[Series]", await self._repository.children(study))
+            for series in cast("list[SeriesRecord]", await self._repository.children(study))
         ]
 
     async def get_series(self, which: str | None = None) -> AsyncDicomSeries:
@@ -135,7 +135,7 @@ class AsyncDicom:
             if len(own) == 1:
                 return own[0]
             raise
-        if isinstance(series, Series):
+        if isinstance(series, SeriesRecord):
             return self._bound(series)
         raise SeriesNotFoundError(f"no series {which} is stored; give a platform id or a SeriesInstanceUID")
 
@@ -148,7 +148,7 @@ class AsyncDicom:
 
     async def send(
         self,
-        what: Parcel | Iterable[Parcel],
+        what: SendItem | Iterable[SendItem],
         to: Peer | str,
         *,
         options: SendOptions | None = None,
@@ -157,7 +157,7 @@ class AsyncDicom:
         """Sends instances to a node; see :meth:`Dicom.send`."""
         return await self._sending.send(what, to, options, on_record)
 
-    def _bound(self, series: Series) -> AsyncDicomSeries:
+    def _bound(self, series: SeriesRecord) -> AsyncDicomSeries:
         return AsyncDicomSeries(series, self._repository, self._tools)
 
 
@@ -175,7 +175,7 @@ class Dicom:
         self._async = dicom
         self.derive: Derive = Derive(dicom.derive)
 
-    def subject(self) -> Patient | Study | Series:
+    def subject(self) -> Patient | Study | SeriesRecord:
         """Gives what the job is about, as at scheduling time.
 
         Raises:
@@ -229,7 +229,7 @@ class Dicom:
 
     def send(
         self,
-        what: Parcel | Iterable[Parcel],
+        what: SendItem | Iterable[SendItem],
         to: Peer | str,
         *,
         options: SendOptions | None = None,

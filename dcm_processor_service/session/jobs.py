@@ -15,7 +15,7 @@ from dcm_processor_service.ports.concurrency import run_inline
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from dcm_processor_service.models import JobEvent, Patient, Series, Study
+    from dcm_processor_service.models import JobEvent, Patient, SeriesRecord, Study
     from dcm_processor_service.ports import JobKey, JobRepository
 
 __all__ = ["AsyncCurrentJob", "AsyncJobs", "CurrentJob", "resolve_job"]
@@ -54,7 +54,7 @@ def resolve_job(jobs: Iterable[Job], own_job_id: str, name: str) -> Job:
     )
 
 
-def _key(subject: Patient | Study | Series) -> tuple[str, str]:
+def _key(subject: Patient | Study | SeriesRecord) -> tuple[str, str]:
     return subject.level, subject.id
 
 
@@ -231,6 +231,6 @@ class CurrentJob:
         return self.read().added_params
 
     @property
-    def headers(self) -> Patient | Study | Series | None:
+    def headers(self) -> Patient | Study | SeriesRecord | None:
         """The patient, study or series that the job is about, as at scheduling time."""
         return self.read().subject

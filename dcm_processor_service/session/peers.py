@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dcm_processor_service.models import AcceptedContext, EchoResult, Peer
-    from dcm_processor_service.ports import DicomSender, Offload, PeerRepository
+    from dcm_processor_service.ports import Offload, PeerRepository, Sender
 
 __all__ = ["AsyncPeers", "Peers"]
 
@@ -23,7 +23,7 @@ class AsyncPeers:
         self,
         repository: PeerRepository,
         current_id: str | None,
-        sender: Callable[[], DicomSender],
+        sender: Callable[[], Sender],
         offload: Offload,
     ) -> None:
         self._repository = repository

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from dcm_processor_service.models import Peer, SendOptions, SendReport
-    from dcm_processor_service.ports import DicomSender, Offload, Sendable
+    from dcm_processor_service.ports import Offload, Sendable, Sender
     from dcm_processor_service.runtime.cancellation import Cancellation
     from dcm_processor_service.session.data import AsyncData
     from dcm_processor_service.session.peers import AsyncPeers
 
-    Parcel: TypeAlias = Sendable | AsyncDicomSeries | DicomSeries
+    SendItem: TypeAlias = Sendable | AsyncDicomSeries | DicomSeries
 
 __all__ = ["AsyncSending", "journal_key"]
 
@@ -32,7 +32,7 @@ class AsyncSending:
         self,
         data: AsyncData,
         peers: AsyncPeers,
-        sender: Callable[[], DicomSender],
+        sender: Callable[[], Sender],
         offload: Offload,
         defaults: SendOptions,
         cancellation: Cancellation,
@@ -46,7 +46,7 @@ class AsyncSending:
 
     async def send(
         self,
-        what: Parcel | Iterable[Parcel],
+        what: SendItem | Iterable[SendItem],
         to: Peer | str,
         options: SendOptions | None,
         on_record: Callable[[], None],
@@ -80,11 +80,11 @@ class AsyncSending:
         return report
 
 
-async def _unpacked(what: Parcel | Iterable[Parcel]) -> Sequence[Sendable]:
+async def _unpacked(what: SendItem | Iterable[SendItem]) -> Sequence[Sendable]:
     """Gives datasets and paths; a series becomes its files."""
     parcels = (what,) if _is_one(what) else what
     items: list[Sendable] = []
-    for parcel in cast("Iterable[Parcel]", parcels):
+    for parcel in cast("Iterable[SendItem]", parcels):
         if isinstance(parcel, DicomSeries):
             items.extend(parcel.paths())
         elif isinstance(parcel, AsyncDicomSeries):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.imaging.volumes.volume import Volume
-    from dcm_processor_service.models import Instance, Series, SeriesReport
+    from dcm_processor_service.models import Instance, SeriesRecord, SeriesReport
     from dcm_processor_service.models.nifti import Engine, NiftiFiles, Policy, Sidecar
     from dcm_processor_service.ports import DicomReader, DicomRepository, NiftiConverter, Offload, VolumeReader
     from dcm_processor_service.session.scratch import Scratch
@@ -41,7 +41,7 @@ class SeriesTools:
 class AsyncDicomSeries:
     """One series, for asynchronous callbacks; :class:`DicomSeries` explains it."""
 
-    def __init__(self, info: Series, repository: DicomRepository, tools: SeriesTools) -> None:
+    def __init__(self, info: SeriesRecord, repository: DicomRepository, tools: SeriesTools) -> None:
         self.info = info
         self._repository = repository
         self._tools = tools
@@ -206,7 +206,7 @@ class DicomSeries:
         return f"DicomSeries({self.series_instance_uid})"
 
     @property
-    def info(self) -> Series:
+    def info(self) -> SeriesRecord:
         """What the platform knows of the series."""
         return self._async.info
 

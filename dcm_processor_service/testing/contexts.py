@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.local.ingest import Catalogue
-from dcm_processor_service.models import Job, JobEvent, Patient, Peer, Series, Study
+from dcm_processor_service.models import Job, JobEvent, Patient, Peer, SeriesRecord, Study
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import AsyncContainer, Container
 from dcm_processor_service.runtime.settings import RuntimeSettings
@@ -33,7 +33,7 @@ def fake_context(
     params: Mapping[str, Any] | None = None,
     added_params: Mapping[str, Any] | None = None,
     series: Sequence[Dataset] | None = None,
-    subject: Patient | Study | Series | None = None,
+    subject: Patient | Study | SeriesRecord | None = None,
     peers: Iterable[Peer] = (),
     jobs: Iterable[Job] = (),
     customise: Callable[[Container], None] | None = None,
@@ -71,7 +71,7 @@ def fake_async_context(
     params: Mapping[str, Any] | None = None,
     added_params: Mapping[str, Any] | None = None,
     series: Sequence[Dataset] | None = None,
-    subject: Patient | Study | Series | None = None,
+    subject: Patient | Study | SeriesRecord | None = None,
     peers: Iterable[Peer] = (),
     jobs: Iterable[Job] = (),
     customise: Callable[[Container], None] | None = None,
@@ -93,7 +93,7 @@ def _fill(
     params: Mapping[str, Any] | None,
     added_params: Mapping[str, Any] | None,
     series: Sequence[Dataset] | None,
-    subject: Patient | Study | Series | None,
+    subject: Patient | Study | SeriesRecord | None,
     peers: tuple[Peer, ...],
     jobs: tuple[Job, ...],
     settings: dict[str, Any],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dcm_processor_service.errors import DerivedObjectError
-from dcm_processor_service.models import Instance, Job, Series
+from dcm_processor_service.models import Instance, Job, SeriesRecord
 from dcm_processor_service.models.derived import StudyIdentity
 from dcm_processor_service.testing import synthetic_series
 from tests.contract.worlds import SESSION_ID
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 async def opened(world: World) -> tuple[AsyncSession, AsyncDicomSeries]:
     datasets = synthetic_series(slices=4, rows=6, columns=5)
     instances = [Instance(id=f"{n:024x}", sop_instance_uid=ds.SOPInstanceUID) for n, ds in enumerate(datasets, 1)]
-    series = Series(id="51" * 12, instance_ids=tuple(instance.id for instance in instances))
+    series = SeriesRecord(id="51" * 12, instance_ids=tuple(instance.id for instance in instances))
     world.seed.subject(series)
     for instance, dataset in zip(instances, datasets, strict=True):
         content = io.BytesIO()

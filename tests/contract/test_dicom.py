@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dcm_processor_service.errors import AmbiguousSeriesError, JobNotFoundError, SeriesNotFoundError
-from dcm_processor_service.models import Instance, Job, Patient, Series, Study
+from dcm_processor_service.models import Instance, Job, Patient, SeriesRecord, Study
 from dcm_processor_service.testing import synthetic_series
 from tests.contract.worlds import SESSION_ID
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 STUDY_UID, SERIES_UID = "1.2.826.0.1.3680043.8.498.1", "1.2.826.0.1.3680043.8.498.1.1"
 INSTANCES = tuple(Instance(id=f"{number:024x}", sop_instance_uid=f"{SERIES_UID}.{number}") for number in (3, 1, 2))
-SERIES = Series(
+SERIES = SeriesRecord(
     id="51" * 12,
     patient_uid="hash",
     study_instance_uid=STUDY_UID,
@@ -30,7 +30,7 @@ SERIES = Series(
     instance_ids=tuple(instance.id for instance in INSTANCES),
     metadata={"Modality": "CT"},
 )
-EMPTY = Series(id="52" * 12, patient_uid="hash", study_instance_uid=STUDY_UID, series_instance_uid="1.9")
+EMPTY = SeriesRecord(id="52" * 12, patient_uid="hash", study_instance_uid=STUDY_UID, series_instance_uid="1.9")
 STUDY = Study(id="57" * 12, patient_uid="hash", study_instance_uid=STUDY_UID, series_ids=(SERIES.id, EMPTY.id))
 PATIENT = Patient(id="9a" * 12, patient_uid="hash", study_ids=(STUDY.id,))
 
@@ -100,7 +100,7 @@ async def test_the_patient_is_found_from_every_level(world: World) -> None:
 async def test_of_two_studies_with_one_uid_the_one_that_lists_the_series_counts(world: World) -> None:
     """Two peers may have sent the same study; the platform files it once for each."""
     seed(world)
-    twin = Series(id="61" * 12, patient_uid="hash", study_instance_uid=STUDY_UID, series_instance_uid=SERIES_UID)
+    twin = SeriesRecord(id="61" * 12, patient_uid="hash", study_instance_uid=STUDY_UID, series_instance_uid=SERIES_UID)
     world.seed.subject(twin)
     world.seed.subject(Study(id="67" * 12, patient_uid="hash", study_instance_uid=STUDY_UID, series_ids=(twin.id,)))
     world.seed.subject(Patient(id="6a" * 12, patient_uid="hash", study_ids=("67" * 12,)))
@@ -113,13 +113,15 @@ async def test_of_two_studies_with_one_uid_the_one_that_lists_the_series_counts(
 
 
 OTHER_SERIES = tuple(
-    Series(id=f"{number}" * 24, patient_uid="other", study_instance_uid="2.1", series_instance_uid=f"2.1.{number}")
+    SeriesRecord(
+        id=f"{number}" * 24, patient_uid="other", study_instance_uid="2.1", series_instance_uid=f"2.1.{number}"
+    )
     for number in (1, 2)
 )
 OTHER_STUDY = Study(id="3" * 24, patient_uid="other", study_instance_uid="2.1", series_ids=("1" * 24, "2" * 24))
 OTHER_PATIENT = Patient(id="4" * 24, patient_uid="other", study_ids=(OTHER_STUDY.id,))
 SECOND_STUDY = Study(id="58" * 12, patient_uid="hash", study_instance_uid="1.8", series_ids=("59" * 12,))
-SECOND_STUDY_SERIES = Series(
+SECOND_STUDY_SERIES = SeriesRecord(
     id="59" * 12, patient_uid="hash", study_instance_uid="1.8", series_instance_uid="1.8.1", metadata={"Modality": "MR"}
 )
 TWO_STUDIES = PATIENT.model_copy(update={"study_ids": (SECOND_STUDY.id, STUDY.id)})
@@ -189,7 +191,7 @@ async def test_a_uid_that_two_peers_sent_means_the_jobs_own_and_else_none(world:
 
 
 async def test_an_empty_uid_finds_nothing(world: World) -> None:
-    world.seed.subject(Series(id="62" * 12, patient_uid="hash", study_instance_uid=STUDY_UID))
+    world.seed.subject(SeriesRecord(id="62" * 12, patient_uid="hash", study_instance_uid=STUDY_UID))
     with pytest.raises(SeriesNotFoundError, match="no series"):
         await world.session(job_about(world, PATIENT)).dicom.get_series("")
 

@@ -14,15 +14,15 @@ from dcm_processor_service.errors import (
     StoredFileNotFoundError,
     UpstreamFailedError,
 )
-from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Series, Study
+from dcm_processor_service.models import Job, JobEvent, JobState, Patient, SeriesRecord, Study
 from tests.contract.worlds import JOB_ID, SESSION_ID
 
 if TYPE_CHECKING:
     from tests.contract.worlds import World
 
 START = datetime(2024, 1, 1, tzinfo=timezone.utc)
-LEFT = Series(id="1" * 24, series_instance_uid="1.1", study_instance_uid="1", metadata={"Modality": "CT"})
-RIGHT = Series(id="2" * 24, series_instance_uid="1.2", study_instance_uid="1", metadata={"Modality": "MR"})
+LEFT = SeriesRecord(id="1" * 24, series_instance_uid="1.1", study_instance_uid="1", metadata={"Modality": "CT"})
+RIGHT = SeriesRecord(id="2" * 24, series_instance_uid="1.2", study_instance_uid="1", metadata={"Modality": "MR"})
 STUDY = Study(id="3" * 24, study_instance_uid="1", series_ids=(LEFT.id, RIGHT.id))
 PATIENT = Patient(id="4" * 24, patient_uid="p", study_ids=(STUDY.id,))
 
@@ -107,7 +107,7 @@ async def test_jobs_are_listed_oldest_first_with_all_that_their_documents_say(wo
     assert found.model_dump(exclude={"subject", "created_at"}) == jobs["clean_left"].model_dump(
         exclude={"subject", "created_at"}
     )
-    assert isinstance(found.subject, Series)
+    assert isinstance(found.subject, SeriesRecord)
     assert (found.subject.id, found.subject.series_instance_uid, found.subject.modality) == (LEFT.id, "1.1", "CT")
     assert isinstance(listed[jobs["study"].id].subject, Study)
     assert isinstance(listed[jobs["patient"].id].subject, Patient)
@@ -213,7 +213,7 @@ async def test_the_own_document_is_read_once(world: World) -> None:
     document = await job.read()
     assert document.params == {"threshold": 0.5}
     assert document.added_params == {"me": {"a": 1}}
-    assert isinstance(document.subject, Series)
+    assert isinstance(document.subject, SeriesRecord)
     assert await job.read() is document
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dcm_processor_service import AsyncRuntimeContext, JobState, RuntimeContext
 from dcm_processor_service.errors import UnsupportedValueError
-from dcm_processor_service.models import Job, Series
+from dcm_processor_service.models import Job, SeriesRecord
 from dcm_processor_service.runtime.runner import run_callback
 from tests.contract.worlds import JOB_ID, SESSION_ID
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from tests.contract.worlds import World
 
 OTHER_ID = "b1" * 12
-SUBJECT = Series(id="1" * 24, series_instance_uid="1.1", study_instance_uid="1", metadata={"PatientName": "Doe^Jane"})
+SUBJECT = SeriesRecord(
+    id="1" * 24, series_instance_uid="1.1", study_instance_uid="1", metadata={"PatientName": "Doe^Jane"}
+)
 
 
 async def tell(container: Container, fraction: float, message: str = "") -> None:

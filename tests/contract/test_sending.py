@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dcm_processor_service.errors import PeerNotFoundError, SendRejectedError
-from dcm_processor_service.models import Instance, Job, Outcome, Series
+from dcm_processor_service.models import Instance, Job, Outcome, SeriesRecord
 from dcm_processor_service.testing import FakePacs, synthetic_series
 from dcm_processor_service.testing.fake_pacs import Faults
 from tests.contract.worlds import SESSION_ID
@@ -26,7 +26,7 @@ def seeded(world: World, count: int) -> tuple[AsyncSession, list[Dataset]]:
     """A series job over a synthetic series."""
     datasets = synthetic_series(slices=count)
     instances = [Instance(id=f"{n:024x}", sop_instance_uid=ds.SOPInstanceUID) for n, ds in enumerate(datasets, 1)]
-    series = Series(
+    series = SeriesRecord(
         id="51" * 12,
         series_instance_uid=datasets[0].SeriesInstanceUID,
         instance_ids=tuple(instance.id for instance in instances),

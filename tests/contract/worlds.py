@@ -12,7 +12,7 @@ from bson import ObjectId
 from gridfs import GridFSBucket
 
 from dcm_processor_service import AsyncContainer, Container, opened
-from dcm_processor_service.models import Job, JobState, Patient, Peer, Series, Study
+from dcm_processor_service.models import Job, JobState, Patient, Peer, SeriesRecord, Study
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.settings import RuntimeSettings
 
@@ -35,7 +35,7 @@ class Seeder(Protocol):
 
     def job(self, job: Job) -> None: ...
     def peer(self, peer: Peer) -> None: ...
-    def subject(self, subject: Patient | Study | Series) -> None: ...
+    def subject(self, subject: Patient | Study | SeriesRecord) -> None: ...
     def instance(self, series_id: str, instance: Instance, content: bytes) -> None: ...
 
 
@@ -96,7 +96,7 @@ class WorkspaceSeeder:
     def peer(self, peer: Peer) -> None:
         run_inline(self._workspace.add_peer(peer))
 
-    def subject(self, subject: Patient | Study | Series) -> None:
+    def subject(self, subject: Patient | Study | SeriesRecord) -> None:
         run_inline(self._workspace.add_subject(subject))
 
     def instance(self, series_id: str, instance: Instance, content: bytes) -> None:
@@ -155,7 +155,7 @@ class PlatformSeeder:
         self.database.peers.insert_one(document | {"whitelist_aet": [], "whitelist_ip": []})
         self.database.dicomnodes.insert_one(document | {"_id": ObjectId(), "device_id": "d"})
 
-    def subject(self, subject: Patient | Study | Series) -> None:
+    def subject(self, subject: Patient | Study | SeriesRecord) -> None:
         collection = {"patient": "patients", "study": "studies", "series": "series"}[subject.level]
         self.database[collection].insert_one(_header_document(subject))
 
@@ -169,7 +169,7 @@ class PlatformSeeder:
         )
 
 
-def _header_document(subject: Patient | Study | Series) -> dict[str, Any]:
+def _header_document(subject: Patient | Study | SeriesRecord) -> dict[str, Any]:
     document: dict[str, Any] = {
         "_id": ObjectId(subject.id),
         "PatientUID": subject.patient_uid,

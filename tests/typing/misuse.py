@@ -21,7 +21,7 @@ from dcm_processor_service import (
     Patient,
     RuntimeContext,
     RuntimeSettings,
-    Series,
+    SeriesRecord,
     Session,
     Study,
     opened,
@@ -49,7 +49,7 @@ def right_blocking(ctx: RuntimeContext) -> float:
     for dataset in ctx.session.dicom.get_series().datasets():
         modality: str = str(dataset.Modality)
     match ctx.job.headers:
-        case Series() as series:
+        case SeriesRecord() as series:
             uid: str = series.series_instance_uid
         case Study() | Patient() | None:
             uid = ""

@@ -180,9 +180,9 @@ def test_the_deepest_value_passes_bson(depth: int) -> None:
 )
 def test_what_passes_the_size_check_is_no_larger_in_bson(make: Any) -> None:
     value = make(20_000)
-    from dcm_processor_service.codec import _Walk
+    from dcm_processor_service.codec import _NormalWalk
 
-    walk = _Walk(limited=True)
+    walk = _NormalWalk(limited=True)
     walk.normalise(value, "value", 0)
     assert len(bson.encode({"value": value})) <= walk.size_bytes + 64
 

@@ -18,7 +18,7 @@ from dcm_processor_service.backends.mongo.documents import (
     subjects_of,
 )
 from dcm_processor_service.errors import StoredFileNotFoundError, StoredValueError
-from dcm_processor_service.models import Patient, Series, Study, SubjectLevel
+from dcm_processor_service.models import Patient, SeriesRecord, Study, SubjectLevel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -47,7 +47,7 @@ class MongoDicomRepository:
         self._files = collection("dicomfiles.files")
         self._chunks = collection("dicomfiles.chunks")
 
-    async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
+    async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | SeriesRecord | None:
         """Gives one object by id, instance UID, or (a patient) the platform's hash.
 
         The platform files what it receives from two peers twice, under one UID. None of them is picked then.
@@ -61,23 +61,23 @@ class MongoDicomRepository:
         refuse_copies(level, id_or_uid, [id_text(row["_id"]) for row in rows])
         return subject(level, rows[0]) if rows else None
 
-    async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
+    async def children(self, parent: Patient | Study) -> list[Study] | list[SeriesRecord]:
         """Lists the studies of a patient or the series of a study that are stored now, in order of arrival."""
         if isinstance(parent, Patient):
             return cast("list[Study]", await self._listed(SubjectLevel.STUDY, parent.study_ids))
-        return cast("list[Series]", await self._listed(SubjectLevel.SERIES, parent.series_ids))
+        return cast("list[SeriesRecord]", await self._listed(SubjectLevel.SERIES, parent.series_ids))
 
-    async def parent(self, child: Study | Series) -> Patient | Study | None:
+    async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
         """Gives the patient that lists a study, or the study that lists a series."""
         level = SubjectLevel.PATIENT if isinstance(child, Study) else SubjectLevel.STUDY
         rows = await self._subjects[level].find(parent_query(level, child.id), limit=1)
         return cast("Patient | Study", subject(level, rows[0])) if rows else None
 
-    async def _listed(self, level: SubjectLevel, ids: Sequence[str]) -> list[Patient | Study | Series]:
+    async def _listed(self, level: SubjectLevel, ids: Sequence[str]) -> list[Patient | Study | SeriesRecord]:
         rows = by_id(await self._subjects[level].find({"_id": either(*ids)}))
         return [subject(level, rows[member]) for member in ids if member in rows]
 
-    async def instances(self, series: Series) -> list[Instance]:
+    async def instances(self, series: SeriesRecord) -> list[Instance]:
         """Lists the files of a series, in order of arrival.
 
         An instance whose file is gone is listed too, with a size of 0 bytes, so that a count tells of it; reading it

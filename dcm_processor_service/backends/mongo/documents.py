@@ -14,7 +14,7 @@ from bson import Binary, CodecOptions, Decimal128, Int64, ObjectId, Timestamp
 from pydantic import BaseModel, ValidationError
 
 from dcm_processor_service.errors import StoredValueError, StoreError
-from dcm_processor_service.models import Instance, Patient, Peer, Series, StoredFile, Study, SubjectLevel
+from dcm_processor_service.models import Instance, Patient, Peer, SeriesRecord, StoredFile, Study, SubjectLevel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -265,7 +265,7 @@ class _Level(NamedTuple):
     """How the platform stores one level of the hierarchy."""
 
     collection: str
-    model: type[Patient | Study | Series]
+    model: type[Patient | Study | SeriesRecord]
     key: str
     """The field that names an object besides its ``_id``."""
     uids: dict[str, str]
@@ -279,11 +279,13 @@ _SERIES_UIDS = {**_STUDY_UID, "series_instance_uid": "SeriesInstanceUID"}
 _LEVELS = {
     SubjectLevel.PATIENT: _Level("patients", Patient, "PatientUID", {}, ("study_ids", "Studies")),
     SubjectLevel.STUDY: _Level("studies", Study, "StudyInstanceUID", _STUDY_UID, ("series_ids", "Series")),
-    SubjectLevel.SERIES: _Level("series", Series, "SeriesInstanceUID", _SERIES_UIDS, ("instance_ids", "Instances")),
+    SubjectLevel.SERIES: _Level(
+        "series", SeriesRecord, "SeriesInstanceUID", _SERIES_UIDS, ("instance_ids", "Instances")
+    ),
 }
 
 
-def subject(level: SubjectLevel, document: Mapping[str, Any]) -> Patient | Study | Series:
+def subject(level: SubjectLevel, document: Mapping[str, Any]) -> Patient | Study | SeriesRecord:
     """Reads a patient, study or series; also the snapshot of one in a job's headers."""
     shape = _LEVELS[level]
     ids, array = shape.members

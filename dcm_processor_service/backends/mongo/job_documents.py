@@ -16,7 +16,7 @@ from dcm_processor_service.models import Job, JobEvent, JobOutput, JobState, Sub
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dcm_processor_service.models import Patient, Series, Study
+    from dcm_processor_service.models import Patient, SeriesRecord, Study
 
 __all__ = [
     "OLDEST_FIRST",
@@ -154,7 +154,7 @@ def _percent(progress: object) -> int:
     return 0
 
 
-def _subject(headers: Mapping[str, Any], event: JobEvent | None) -> Patient | Study | Series | None:
+def _subject(headers: Mapping[str, Any], event: JobEvent | None) -> Patient | Study | SeriesRecord | None:
     """Tells the level by what the document lists, since a series' has its study's UID as well; else by the event."""
     if not headers.get("_id"):
         return None

@@ -16,7 +16,17 @@ from dcm_processor_service.backends.sqlite.sessions import SqliteSessionReposito
 from dcm_processor_service.backends.sqlite.store import SqliteStore, folder_of
 from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal, to_normal
 from dcm_processor_service.errors import StoredFileNotFoundError, UnsupportedValueError
-from dcm_processor_service.models import Instance, Job, JobOutput, Patient, Peer, Series, Study, Subject, SubjectLevel
+from dcm_processor_service.models import (
+    Instance,
+    Job,
+    JobOutput,
+    Patient,
+    Peer,
+    SeriesRecord,
+    Study,
+    Subject,
+    SubjectLevel,
+)
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel, require_scan
 
 if TYPE_CHECKING:
@@ -30,7 +40,7 @@ __all__ = ["open_sqlite"]
 
 M = TypeVar("M", bound=BaseModel)
 
-_SUBJECT: TypeAdapter[Patient | Study | Series] = TypeAdapter(Subject)
+_SUBJECT: TypeAdapter[Patient | Study | SeriesRecord] = TypeAdapter(Subject)
 _UPSERT_DATA = (
     "INSERT INTO data VALUES (?, ?, ?, ?) ON CONFLICT (session_id, job_id, name) DO UPDATE SET value = excluded.value"
 )
@@ -190,7 +200,7 @@ class SqliteDicomRepository:
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
 
-    async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | Series | None:
+    async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | SeriesRecord | None:
         """Returns one object by id or instance UID.
 
         Raises:
@@ -210,13 +220,13 @@ class SqliteDicomRepository:
             refuse_copies(level, id_or_uid, [one.id for one in found])
         return found[0] if found else None
 
-    async def children(self, parent: Patient | Study) -> list[Study] | list[Series]:
+    async def children(self, parent: Patient | Study) -> list[Study] | list[SeriesRecord]:
         """Lists what lies below a patient or study."""
         if isinstance(parent, Patient):
             return await self._subjects(Study, parent.study_ids)
-        return await self._subjects(Series, parent.series_ids)
+        return await self._subjects(SeriesRecord, parent.series_ids)
 
-    async def parent(self, child: Study | Series) -> Patient | Study | None:
+    async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
         """Gives what lists a study or series."""
         level, members = ("patient", "$.study_ids") if isinstance(child, Study) else ("study", "$.series_ids")
         rows = await self._store.read(
@@ -239,7 +249,7 @@ class SqliteDicomRepository:
         )
         return [_load(model, text) for (text,) in rows]
 
-    async def instances(self, series: Series) -> list[Instance]:
+    async def instances(self, series: SeriesRecord) -> list[Instance]:
         """Lists the files of a series."""
         rows = await self._store.read("SELECT document FROM instances WHERE series_id = ? ORDER BY position", series.id)
         return [_load(Instance, text) for (text,) in rows]
@@ -272,7 +282,7 @@ class SqliteWorkspaceRepository:
     async def _insert(self, statement: str, *values: str) -> None:
         await self._store.run(lambda connection: connection.execute(statement, values))
 
-    async def add_subject(self, subject: Patient | Study | Series, peer_id: str = "") -> None:
+    async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
         """Files a patient, study or series."""
         del peer_id  # a workspace has one sender: its owner
         await self._insert(

@@ -31,7 +31,7 @@ from dcm_processor_service.imaging.headers.raw_elements import (
     after_undefined,
     read_element,
 )
-from dcm_processor_service.imaging.headers.shared_layout import FIRST_ELEMENT, Layout
+from dcm_processor_service.imaging.headers.shared_layout import FIRST_ELEMENT, HeaderLayout
 from dcm_processor_service.imaging.headers.values import ScannedElement, ScannedHeader
 from dcm_processor_service.models.nifti import Glance
 
@@ -148,7 +148,7 @@ class SeriesMemory:
         self.elements: SharedElements = {}
         """The last value of each element."""
 
-        self.layout = Layout()
+        self.layout = HeaderLayout()
         self.model: _Model | None = None
         """The file that the layout was learned from last."""
 

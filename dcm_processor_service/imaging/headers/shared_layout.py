@@ -17,7 +17,7 @@ from dcm_processor_service.imaging.headers.raw_elements import SHORT_VRS, UNDEFI
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FIRST_ELEMENT", "Layout", "Value"]
+__all__ = ["FIRST_ELEMENT", "HeaderLayout", "Value"]
 
 FIRST_ELEMENT = 132
 """Behind preamble and prefix (PS3.10, section 7.1)."""
@@ -50,7 +50,7 @@ class _Element(NamedTuple):
     end: int
 
 
-class Layout:
+class HeaderLayout:
     """What the files of one series, in an explicit transfer syntax, have had in common so far."""
 
     def __init__(self) -> None:

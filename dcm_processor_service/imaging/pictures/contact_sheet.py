@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-__all__ = ["MOST_TILES", "Layout", "draw_sheet", "preview_volume", "spread"]
+__all__ = ["MOST_TILES", "SheetLayout", "draw_sheet", "preview_volume", "spread"]
 
-Layout: TypeAlias = Literal["both", "planes", "grid"]
+SheetLayout: TypeAlias = Literal["both", "planes", "grid"]
 
 _WIDTH = 960
 _GRID_COLUMNS = 6
@@ -42,7 +42,7 @@ def preview_volume(
     volume: Volume,
     mask: Volume | NDArray[Any] | None = None,
     *,
-    layout: Layout = "both",
+    layout: SheetLayout = "both",
     window: DisplayWindow | None = None,
     index: int = 0,
 ) -> bytes:

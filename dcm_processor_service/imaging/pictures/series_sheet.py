@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dcm_processor_service.imaging.pictures.contact_sheet import Layout
+    from dcm_processor_service.imaging.pictures.contact_sheet import SheetLayout
     from dcm_processor_service.imaging.series.inspection import Inspection
 
 __all__ = ["preview_series"]
 
 
-def preview_series(paths: Sequence[Path], *, layout: Layout = "both") -> bytes:
+def preview_series(paths: Sequence[Path], *, layout: SheetLayout = "both") -> bytes:
     """Draws a contact sheet of a series, whatever it holds: its largest volume, else its images as they are.
 
     Raises:

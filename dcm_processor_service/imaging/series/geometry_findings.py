@@ -10,7 +10,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, slice_normal
-from dcm_processor_service.models import Finding, TransferSyntax
+from dcm_processor_service.models import SeriesFinding, TransferSyntax
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,28 +60,30 @@ def transfer_syntax(uid: UID) -> TransferSyntax:
     return TransferSyntax(uid=uid, name=uid.name, is_compressed=True, is_decodable=decodable, needs=needs)
 
 
-def syntax_findings(syntaxes: Sequence[TransferSyntax]) -> list[Finding]:
+def syntax_findings(syntaxes: Sequence[TransferSyntax]) -> list[SeriesFinding]:
     """COMPRESSED: which codec the pixels need, and whether it is here."""
     found = []
     for syntax in syntaxes:
         if syntax.is_decodable and not syntax.is_compressed:
             continue
         remedy = "decoded here" if syntax.is_decodable else f"cannot be decoded here: it needs {syntax.needs}"
-        found.append(Finding(code="COMPRESSED", message=f"{syntax.name} is {remedy}", blocking=not syntax.is_decodable))
+        found.append(
+            SeriesFinding(code="COMPRESSED", message=f"{syntax.name} is {remedy}", blocking=not syntax.is_decodable)
+        )
     return found
 
 
-def about(code: str, instances: Sequence[InstanceFile], message: str) -> Finding:
+def about(code: str, instances: Sequence[InstanceFile], message: str) -> SeriesFinding:
     """Makes a finding that names the instances it is about."""
     who = (
         instances[0].label
         if len(instances) == 1
         else f"each of {len(instances)} instances, such as {instances[0].label},"
     )
-    return Finding(code=code, message=f"{who} {message}", sop_instance_uids=uids(instances), count=len(instances))
+    return SeriesFinding(code=code, message=f"{who} {message}", sop_instance_uids=uids(instances), count=len(instances))
 
 
-def group_findings(groups: Sequence[FrameGroup]) -> list[Finding]:
+def group_findings(groups: Sequence[FrameGroup]) -> list[SeriesFinding]:
     """LOCALIZER, MIXED_SIZE, MIXED_FORMAT, MIXED_ORIENTATION, MIXED_SPACING: frames that cannot be one volume."""
     found = []
     localizers = [group for group in groups if group.is_localizer]
@@ -110,9 +112,9 @@ def distinct(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
     return list({id(instance): instance for instance in instances}.values())
 
 
-def _mixed(code: str, what: str, groups: Sequence[FrameGroup]) -> Finding:
+def _mixed(code: str, what: str, groups: Sequence[FrameGroup]) -> SeriesFinding:
     smallest = min(groups, key=lambda group: len(group.frames))
-    return Finding(
+    return SeriesFinding(
         code=code,
         message=f"{what}, so it is not one volume: convert with policy split or largest",
         sop_instance_uids=uids(frame.instance for frame in smallest.frames),
@@ -120,16 +122,16 @@ def _mixed(code: str, what: str, groups: Sequence[FrameGroup]) -> Finding:
     )
 
 
-def stack_findings(stack: Stack) -> list[Finding]:
+def stack_findings(stack: Stack) -> list[SeriesFinding]:
     """What keeps one stack from being one uniform volume, or is worth knowing about it."""
     return [*_axis_findings(stack), *_position_findings(stack), *_line_findings(stack), *_rescale_findings(stack)]
 
 
-def _axis_findings(stack: Stack) -> list[Finding]:
+def _axis_findings(stack: Stack) -> list[SeriesFinding]:
     found = []
     if len(stack.grid[0]) == 1:
         found.append(
-            Finding(
+            SeriesFinding(
                 code="SINGLE_SLICE",
                 message="one slice has no neighbour that would tell how thick it is: "
                 "convert with policy largest to take the header's thickness",
@@ -140,7 +142,7 @@ def _axis_findings(stack: Stack) -> list[Finding]:
         count = len(stack.grid)
         message = f"{count} volumes at one place, told apart by {stack.time_mark}: they make the fourth axis"
         found.append(
-            Finding(code="MULTI_VOLUME", message=message, blocking=False, attribute=stack.time_mark, count=count)
+            SeriesFinding(code="MULTI_VOLUME", message=message, blocking=False, attribute=stack.time_mark, count=count)
         )
     return found
 
@@ -150,12 +152,12 @@ def _along(stack: Stack) -> FloatArray:
     return along
 
 
-def _position_findings(stack: Stack) -> list[Finding]:
+def _position_findings(stack: Stack) -> list[SeriesFinding]:
     along = _along(stack)
     found = []
     if stack.duplicated:
         found.append(
-            Finding(
+            SeriesFinding(
                 code="DUPLICATE_POSITIONS",
                 message=f"{len(stack.duplicated)} of {len(along)} positions have several slices, which no attribute "
                 "tells apart: find out which are meant, or convert with policy largest to take the first of each",
@@ -166,7 +168,7 @@ def _position_findings(stack: Stack) -> list[Finding]:
         )
     if stack.incomplete:
         found.append(
-            Finding(
+            SeriesFinding(
                 code="MISSING_SLICES",
                 message=f"some of the volumes lack slices, at {len(stack.incomplete)} positions, so {len(stack.spare)} "
                 f"frames of theirs have no place ({_some(stack.spare)}): get the missing instances, or convert with "
@@ -185,7 +187,7 @@ def _some(frames: Sequence[FrameInfo]) -> str:
     return ", ".join([*names, *(["…"] if len(frames) > _NAMED_FRAMES else [])])
 
 
-def _gap_findings(stack: Stack) -> list[Finding]:
+def _gap_findings(stack: Stack) -> list[SeriesFinding]:
     geometry, along = stack.geometry, _along(stack)
     gaps = len(along) - 1
     uneven = geometry.along_deviation_mm > max(_ALONG_PART * geometry.step_mm, LARGEST_NOISE_MM / 2)
@@ -203,23 +205,23 @@ def _gap_findings(stack: Stack) -> list[Finding]:
             f"{count} slice(s) missing after slice {slices}, where the gap is a multiple of {geometry.step_mm:.4g} mm: "
             "get the missing instances, or convert with policy resample or split"
         )
-        return [Finding(code="MISSING_SLICES", message=message, positions_mm=positions, count=count)]
+        return [SeriesFinding(code="MISSING_SLICES", message=message, positions_mm=positions, count=count)]
     distances = np.diff(along)
     message = (
         f"the distance between slices varies from {distances.min():.4g} to {distances.max():.4g} mm: "
         "convert with policy resample or split"
     )
-    return [Finding(code="MIXED_SPACING", message=message, positions_mm=positions, count=len(geometry.outliers))]
+    return [SeriesFinding(code="MIXED_SPACING", message=message, positions_mm=positions, count=len(geometry.outliers))]
 
 
-def _line_findings(stack: Stack) -> list[Finding]:
+def _line_findings(stack: Stack) -> list[SeriesFinding]:
     geometry, first = stack.geometry, stack.first
     smallest = min(*(first.pixel_spacing or (1.0,)), geometry.step_mm or 1.0)
     found = []
     beside_mm = geometry.step_mm * (len(stack.grid[0]) - 1) * np.tan(np.radians(geometry.tilt_deg))
     if geometry.tilt_deg > _TILT_DEG and beside_mm > LARGEST_NOISE_MM:
         found.append(
-            Finding(
+            SeriesFinding(
                 code="GANTRY_TILT",
                 message=f"slices are stacked {geometry.tilt_deg:.2f} degrees off their normal: convert with policy "
                 "resample for an upright grid, or with split for a sheared affine",
@@ -228,7 +230,7 @@ def _line_findings(stack: Stack) -> list[Finding]:
     if geometry.lateral_deviation_mm > _LATERAL_PART * smallest or stack.drift_mm > _LATERAL_PART * smallest:
         shift = max(geometry.lateral_deviation_mm, stack.drift_mm)
         found.append(
-            Finding(
+            SeriesFinding(
                 code="SHIFTED_SLICES",
                 message=f"slices lie up to {shift:.3g} mm beside one straight stack: no affine describes them, "
                 "use them one by one",
@@ -237,7 +239,7 @@ def _line_findings(stack: Stack) -> list[Finding]:
     return found
 
 
-def _rescale_findings(stack: Stack) -> list[Finding]:
+def _rescale_findings(stack: Stack) -> list[SeriesFinding]:
     frames = [frame for line in stack.grid for frame in line]
     rescales = {frame.scaling for frame in frames}
     if len(rescales) == 1:
@@ -246,10 +248,10 @@ def _rescale_findings(stack: Stack) -> list[Finding]:
     if 0 < len(lacking) < len(frames):
         message = f"{len(lacking)} of {len(frames)} slices have no rescale, which the others have: get them again"
         return [
-            Finding(code="MISSING_RESCALE", message=message, sop_instance_uids=uids(lacking), count=len(lacking)),
+            SeriesFinding(code="MISSING_RESCALE", message=message, sop_instance_uids=uids(lacking), count=len(lacking)),
         ]
     message = f"slices have {len(rescales)} different rescales: each is applied to its own slice"
-    return [Finding(code="MIXED_RESCALE", message=message, blocking=False, count=len(rescales))]
+    return [SeriesFinding(code="MIXED_RESCALE", message=message, blocking=False, count=len(rescales))]
 
 
 def _has_scaling(frame: FrameInfo) -> bool:

@@ -24,7 +24,7 @@ from dcm_processor_service.imaging.series.geometry_findings import (
 )
 from dcm_processor_service.imaging.series.grouping import arrange, group_frames, group_names
 from dcm_processor_service.imaging.series.pixel_findings import pixel_findings
-from dcm_processor_service.models import Finding, SeriesKind, SeriesPart, SeriesReport
+from dcm_processor_service.models import SeriesFinding, SeriesKind, SeriesPart, SeriesReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ _PROJECTION_MODALITIES = frozenset({"CR", "DX", "MG", "IO", "PX", "RG", "XA", "R
 _PLANES = ("sagittal", "coronal", "axial")
 
 
-_PRECISE = Finding(
+_PRECISE = SeriesFinding(
     code="PHILIPS_SCALING",
     message="values are Philips' precise ones, comparable between scans, as dcm2niix gives them; RescaleSlope leads to "
     "values for display",
@@ -101,16 +101,16 @@ def examine(paths: Sequence[Path]) -> Inspection:
     return Inspection(report, tuple(stacks), tuple(instances))
 
 
-def _read(paths: Sequence[Path]) -> tuple[list[InstanceFile], list[Finding]]:
+def _read(paths: Sequence[Path]) -> tuple[list[InstanceFile], list[SeriesFinding]]:
     """Reads each instance once; the order of the files has no say in that of the instances or the findings."""
     instances: list[InstanceFile] = []
-    findings: list[Finding] = []
+    findings: list[SeriesFinding] = []
     memory = SeriesMemory()
     for path in sorted(paths):
         try:
             instances.append(scan_instance(path, memory))
         except InvalidSeriesError as error:
-            findings.append(Finding(code="UNREADABLE", message=str(error)))
+            findings.append(SeriesFinding(code="UNREADABLE", message=str(error)))
     kept: dict[str, InstanceFile] = {}
     for instance in instances:
         first = kept.setdefault(instance.sop_instance_uid or str(instance.path), instance)
@@ -124,15 +124,15 @@ def _by_number(instance: InstanceFile) -> tuple[float, str]:
     return number(instance.header, "InstanceNumber") or 0.0, instance.sop_instance_uid
 
 
-def _same_instance(first: InstanceFile, second: InstanceFile) -> Finding:
+def _same_instance(first: InstanceFile, second: InstanceFile) -> SeriesFinding:
     if first.file_size_bytes == second.file_size_bytes and first.path.read_bytes() == second.path.read_bytes():
-        return Finding(
+        return SeriesFinding(
             code="DUPLICATE_INSTANCES",
             message=f"{first.label} is there more than once: the first file counts",
             blocking=False,
             sop_instance_uids=(first.sop_instance_uid,),
         )
-    return Finding(
+    return SeriesFinding(
         code="CONFLICTING_INSTANCES",
         message=f"{first.label} is there twice with different content: leave one of the files out",
         sop_instance_uids=(first.sop_instance_uid,),
@@ -141,12 +141,12 @@ def _same_instance(first: InstanceFile, second: InstanceFile) -> Finding:
 
 def _content_findings(
     instances: Sequence[InstanceFile], frames: Sequence[FrameInfo], placed: Sequence[FrameInfo]
-) -> list[Finding]:
+) -> list[SeriesFinding]:
     findings = []
     series = dict.fromkeys(text(instance.header, "SeriesInstanceUID") for instance in instances)
     if len(series) > 1:
         message = f"the files belong to {len(series)} series: convert each series by itself"
-        findings.append(Finding(code="MIXED_SERIES", message=message, count=len(series)))
+        findings.append(SeriesFinding(code="MIXED_SERIES", message=message, count=len(series)))
     with_frames = {id(frame.instance) for frame in frames}
     others = [instance for instance in instances if id(instance) not in with_frames]
     if others:
@@ -154,7 +154,7 @@ def _content_findings(
         remedy = "they are left out" if frames else "nothing can be converted"
         message = f"{len(others)} of {len(instances)} instances hold no image ({name}): {remedy}"
         findings.append(
-            Finding(
+            SeriesFinding(
                 code="NON_IMAGE",
                 message=message,
                 blocking=not frames,
@@ -172,7 +172,7 @@ def _content_findings(
             "pixel spacing): no volume can be made of them, use them as pictures"
         )
         findings.append(
-            Finding(code="MISSING_GEOMETRY", message=message, sop_instance_uids=uids(lost), count=len(lost))
+            SeriesFinding(code="MISSING_GEOMETRY", message=message, sop_instance_uids=uids(lost), count=len(lost))
         )
     return findings
 
@@ -185,20 +185,20 @@ def _renamed(stack: Stack, group: str) -> Stack:
     return replace(stack, name="_".join(filter(None, [group, stack.name]))) if group else stack
 
 
-def _named(findings: list[Finding], name: str) -> list[Finding]:
+def _named(findings: list[SeriesFinding], name: str) -> list[SeriesFinding]:
     if not name:
         return findings
     return [finding.model_copy(update={"message": f"{name}: {finding.message}"}) for finding in findings]
 
 
-def _kind_findings(stacks: Sequence[Stack]) -> list[Finding]:
+def _kind_findings(stacks: Sequence[Stack]) -> list[SeriesFinding]:
     marks = dict.fromkeys(name for stack in stacks for name in stack.kind_marks)
     several = [stack for stack in stacks if stack.kind_marks]
     if len(several) < 2:  # noqa: PLR2004 one stack has nothing to be told apart from
         return []
     names = " and ".join(marks)
     message = f"{len(several)} volumes of different kinds, told apart by {names}: convert with policy split or largest"
-    return [Finding(code="MULTI_VOLUME", message=message, attribute=next(iter(marks)), count=len(several))]
+    return [SeriesFinding(code="MULTI_VOLUME", message=message, attribute=next(iter(marks)), count=len(several))]
 
 
 def _part(stack: Stack) -> SeriesPart:
@@ -234,7 +234,7 @@ def _report(
     instances: Sequence[InstanceFile],
     frames: Sequence[FrameInfo],
     stacks: Sequence[Stack],
-    findings: Sequence[Finding],
+    findings: Sequence[SeriesFinding],
     *,
     only_localizers: bool,
 ) -> SeriesReport:
@@ -242,9 +242,9 @@ def _report(
     bs = b_values(frames)
     if len(bs) > 1:
         message = f"{len(bs)} b-values up to {max(bs):g} s/mm2: the engine dcm2niix writes .bval and .bvec"
-        findings = [*findings, Finding(code="DIFFUSION", message=message, blocking=False, count=len(bs))]
+        findings = [*findings, SeriesFinding(code="DIFFUSION", message=message, blocking=False, count=len(bs))]
     if not instances and not findings:
-        findings = [Finding(code="NO_INSTANCES", message="the series has no files: nothing can be converted")]
+        findings = [SeriesFinding(code="NO_INSTANCES", message="the series has no files: nothing can be converted")]
     return SeriesReport(
         series_instance_uid=text(header, "SeriesInstanceUID") if header is not None else "",
         modality=text(header, "Modality") if header is not None else "",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
-    from dcm_processor_service.models import Finding
+    from dcm_processor_service.models import SeriesFinding
 
 __all__ = ["pixel_findings"]
 
@@ -29,7 +29,7 @@ _MOST_BITS = 64
 _TRAIT_KEYS = ("PhotometricInterpretation", "ImageType", "Manufacturer", *MOSAIC_TAGS)
 
 
-def pixel_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
+def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
     """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, INVALID_RESCALE and others: what the pixels are."""
     by_instance = {id(frame.instance): frame for frame in frames}.values()
     cut = [frame.instance for frame in by_instance if frame.instance.is_cut_off or _declares_too_much(frame)]
@@ -93,7 +93,7 @@ def _what_traits_are_read_from(frame: FrameInfo) -> Hashable:
     return header.shared(_TRAIT_KEYS), frame.pixel_format, pixels.tag
 
 
-def _table_findings(frames: Sequence[FrameInfo]) -> list[Finding]:
+def _table_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
     mapped = [frame for frame in frames if "ModalityLUTSequence" in frame.instance.header]
     unclear = [frame.instance for frame in mapped if not _is_table_alone(frame)]
     if unclear:

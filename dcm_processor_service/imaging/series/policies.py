@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.series.inspection import Inspection
     from dcm_processor_service.imaging.series.stack import Stack
-    from dcm_processor_service.models import Finding, SeriesReport
+    from dcm_processor_service.models import SeriesFinding, SeriesReport
     from dcm_processor_service.models.nifti import Policy
 
 __all__ = ["check_policy", "chosen_stacks", "open_findings", "refusal"]
@@ -79,7 +79,7 @@ def check_policy(policy: str) -> None:
         raise UnsupportedValueError(f"a policy is one of {', '.join(POLICIES)}, not {policy!r}")
 
 
-def open_findings(inspection: Inspection, policy: Policy) -> list[Finding]:
+def open_findings(inspection: Inspection, policy: Policy) -> list[SeriesFinding]:
     """Lists the findings for which a policy refuses a series."""
     check_policy(policy)
     blocking = [finding for finding in inspection.report.findings if finding.blocking]
@@ -94,7 +94,9 @@ def _voxels(stack: Stack) -> int:
     return (rows or 0) * (columns or 0) * len(stack.grid) * len(stack.grid[0])
 
 
-def refusal(report: SeriesReport, findings: Sequence[Finding]) -> InvalidSeriesError | UnsupportedTransferSyntaxError:
+def refusal(
+    report: SeriesReport, findings: Sequence[SeriesFinding]
+) -> InvalidSeriesError | UnsupportedTransferSyntaxError:
     """Makes the error that says why a series is refused, worst finding first."""
     reasons = "; ".join(str(finding) for finding in findings[:3]) or "it holds no image that lies in a patient"
     more = f"; and {len(findings) - 3} more" if len(findings) > 3 else ""  # noqa: PLR2004 three are shown

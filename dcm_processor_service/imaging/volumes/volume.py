@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
-    from dcm_processor_service.imaging.pictures.contact_sheet import Layout
+    from dcm_processor_service.imaging.pictures.contact_sheet import SheetLayout
     from dcm_processor_service.imaging.volumes.resampling import Interpolation
     from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.models.nifti import NiftiFiles, Sidecar
@@ -286,7 +286,7 @@ class Volume:
 
         return write_with_sidecar(self, image, Path(path), sidecar)
 
-    def preview(self, mask: Volume | NDArray[Any] | None = None, layout: Layout = "both") -> bytes:
+    def preview(self, mask: Volume | NDArray[Any] | None = None, layout: SheetLayout = "both") -> bytes:
         """Draws a contact sheet as a PNG file; see ``imaging.pictures.contact_sheet``."""
         from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from dcm_processor_service.ports import DicomSender, Sendable
+    from dcm_processor_service.ports import Sendable, Sender
 
 EXPLICIT, IMPLICIT, RLE = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(RLELossless)
 J2K = str(JPEG2000)
@@ -64,7 +64,7 @@ def test_files_folders_and_datasets_arrive_bit_by_bit(sender: PynetdicomSender, 
 
 
 def test_it_is_the_port_and_pynetdicom_logs_no_identifiers() -> None:
-    port: DicomSender = PynetdicomSender()
+    port: Sender = PynetdicomSender()
     assert port.identify([make_ct()]) == [make_ct().SOPInstanceUID]
     assert not _config.LOG_REQUEST_IDENTIFIERS
     assert not _config.LOG_RESPONSE_IDENTIFIERS

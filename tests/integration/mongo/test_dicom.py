@@ -12,7 +12,7 @@ from gridfs.grid_file_shared import DEFAULT_CHUNK_SIZE
 
 from dcm_processor_service.backends.mongo.dicom import GROUP_BYTES, GROUP_CHUNKS
 from dcm_processor_service.errors import AmbiguousSeriesError, StoredFileNotFoundError, StoredValueError
-from dcm_processor_service.models import Instance, Patient, Series, Study, SubjectLevel
+from dcm_processor_service.models import Instance, Patient, SeriesRecord, Study, SubjectLevel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +42,8 @@ def add_files(store: Store, contents: list[bytes]) -> list[str]:
     return [str(file["_id"]) for file in files]
 
 
-def series_of(instance_ids: list[str]) -> Series:
-    return Series(id="5e" * 12, series_instance_uid="1.2.3", instance_ids=tuple(instance_ids))
+def series_of(instance_ids: list[str]) -> SeriesRecord:
+    return SeriesRecord(id="5e" * 12, series_instance_uid="1.2.3", instance_ids=tuple(instance_ids))
 
 
 async def fetched(store: Store, instances: list[Instance]) -> list[tuple[str, bytes]]:
@@ -68,7 +68,7 @@ async def test_each_level_is_found_by_id_and_by_uid(store: Store) -> None:
     dicom = store.backend.dicom
     patient = Patient(id=patient_id, patient_uid="hash", study_ids=(study_id,))
     study = Study(id=study_id, patient_uid="hash", study_instance_uid="1.2", series_ids=(series_id,))
-    series = Series(
+    series = SeriesRecord(
         id=series_id,
         patient_uid="hash",
         study_instance_uid="1.2",

@@ -9,7 +9,7 @@ import pytest
 from bson import Int64, ObjectId
 
 from dcm_processor_service.errors import StoredValueError
-from dcm_processor_service.models import JobEvent, JobState, Patient, Series, Study
+from dcm_processor_service.models import JobEvent, JobState, Patient, SeriesRecord, Study
 
 if TYPE_CHECKING:
     from tests.integration.mongo.conftest import Store
@@ -92,7 +92,7 @@ async def test_all_that_a_document_says_is_read_in_one_command(store: Store) -> 
         "created_at": CREATED,
     }
     assert type(job.params["n"]) is int
-    assert job.subject == Series(
+    assert job.subject == SeriesRecord(
         id="5e" * 12,
         patient_uid="hash",
         study_instance_uid="1.2",
@@ -129,14 +129,14 @@ async def test_the_state_is_what_the_queue_means(
 
 
 SUBJECTS: list[tuple[dict[str, Any], str | None, type | None]] = [
-    (SERIES_HEADERS, "stable-series", Series),
+    (SERIES_HEADERS, "stable-series", SeriesRecord),
     (STUDY_HEADERS, "stable-study", Study),
     (PATIENT_HEADERS, "stable-patient", Patient),
     (PATIENT_HEADERS, None, Patient),  # pre- and post-services have no event
     ({"_id": ObjectId(), "StudyInstanceUID": "1.2"}, "stable-study", Study),
     ({"_id": ObjectId(), "StudyInstanceUID": "1.2"}, None, None),
-    ({"_id": {"$oid": "5e" * 12}, "Instances": [{"$oid": "1" * 24}]}, "stable-series", Series),
-    ({"_id": "5e" * 12, "Instances": []}, "stable-series", Series),
+    ({"_id": {"$oid": "5e" * 12}, "Instances": [{"$oid": "1" * 24}]}, "stable-series", SeriesRecord),
+    ({"_id": "5e" * 12, "Instances": []}, "stable-series", SeriesRecord),
     ({}, "stable-series", None),
 ]
 
@@ -152,7 +152,7 @@ async def test_the_subject_is_told_by_what_its_document_lists(
     else:
         assert type(job.subject) is kind
         if "$oid" in str(headers):
-            assert job.subject == Series(id="5e" * 12, instance_ids=("1" * 24,))
+            assert job.subject == SeriesRecord(id="5e" * 12, instance_ids=("1" * 24,))
 
 
 async def test_a_pre_service_has_neither_name_nor_event(store: Store) -> None:

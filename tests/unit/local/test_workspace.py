@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dcm_processor_service import Container, Job, JobState, Peer, RuntimeContext, Series, opened
+from dcm_processor_service import Container, Job, JobState, Peer, RuntimeContext, SeriesRecord, opened
 from dcm_processor_service.cli.network import parse_peer
 from dcm_processor_service.errors import ConfigurationError, UpstreamFailedError
 from dcm_processor_service.local.workspace import Workspace, counted, describe, sample_folder
@@ -252,7 +252,7 @@ def test_the_sample_is_a_real_series() -> None:
 
 
 def test_a_subject_is_described_without_a_person() -> None:
-    series = Series(id="1", metadata={"Modality": "CT", "PatientName": "SECRET"}, instance_ids=("1",))
+    series = SeriesRecord(id="1", metadata={"Modality": "CT", "PatientName": "SECRET"}, instance_ids=("1",))
     assert describe(series) == "series CT, 1 instance"
     assert describe(None) == "no subject"
     assert (counted(0, "study", "studies"), counted(1, "file"), counted(2, "file")) == (

@@ -15,7 +15,7 @@ from dcm_processor_service.models import (
     Instance,
     Patient,
     RemovedImages,
-    Series,
+    SeriesRecord,
     SessionRecord,
     StoredFile,
     Study,
@@ -45,7 +45,7 @@ def store() -> MemoryStore:
     made.subjects[PATIENT] = Patient(id=PATIENT, study_ids=("s1",))
     made.subjects["s1"] = Study(id="s1", series_ids=SERIES)
     for series_id in SERIES:
-        made.subjects[series_id] = Series(id=series_id)
+        made.subjects[series_id] = SeriesRecord(id=series_id)
         for number in (1, 2):
             arrive(made, series_id, f"{series_id}-{number}", before(30))
     for session_id in (OWN, OTHER):

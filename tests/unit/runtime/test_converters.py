@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
-    from dcm_processor_service.models import Series
+    from dcm_processor_service.models import SeriesRecord
     from dcm_processor_service.models.nifti import Engine, NiftiFiles
     from dcm_processor_service.runtime.container import Container
 
@@ -39,8 +39,8 @@ def container() -> Iterator[Container]:
 
 
 @pytest.fixture
-def series(container: Container) -> Series:
-    found: Series = container.session().dicom.get_series().info
+def series(container: Container) -> SeriesRecord:
+    found: SeriesRecord = container.session().dicom.get_series().info
     return found
 
 
@@ -59,7 +59,7 @@ def numbers(datasets: Any) -> list[int]:
 
 
 @pytest.mark.parametrize("spell", [str, ObjectId, lambda text: {"$oid": text}], ids=["text", "ObjectId", "extended"])
-def test_a_series_is_found_however_its_id_is_written(series: Series, spell: Any) -> None:
+def test_a_series_is_found_however_its_id_is_written(series: SeriesRecord, spell: Any) -> None:
     datasets = sdk.get_series_dicom(spell(series.id))
     assert datasets is not None
     assert numbers(datasets) == [5, 4, 3, 2, 1]  # as they arrived
@@ -67,7 +67,7 @@ def test_a_series_is_found_however_its_id_is_written(series: Series, spell: Any)
     assert datasets[0].pixel_array.shape == (16, 16)
 
 
-def test_a_series_is_written_under_the_ids_of_its_instances(series: Series, tmp_path: Path) -> None:
+def test_a_series_is_written_under_the_ids_of_its_instances(series: SeriesRecord, tmp_path: Path) -> None:
     paths = sdk.get_series_dicom(series.id, tmp_path / "new" / "folder")
     assert paths == [str(tmp_path / "new" / "folder" / f"{one}.dcm") for one in series.instance_ids]
     assert numbers(map(dcmread, paths or ())) == [5, 4, 3, 2, 1]
@@ -80,12 +80,12 @@ def test_an_unknown_series_is_none_and_has_no_volume(container: Container, serie
         sdk.get_series_nifti(series_id)
 
 
-def test_an_instance_whose_file_is_gone_is_told(container: Container, series: Series) -> None:
+def test_an_instance_whose_file_is_gone_is_told(container: Container, series: SeriesRecord) -> None:
     class Emptied(MemoryDicomRepository):
-        async def find(self, *_arguments: object) -> Series:
+        async def find(self, *_arguments: object) -> SeriesRecord:
             return series
 
-        async def instances(self, _series: Series) -> list[Instance]:
+        async def instances(self, _series: SeriesRecord) -> list[Instance]:
             return [Instance(id="aa" * 12)]
 
         async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
@@ -100,7 +100,7 @@ def test_an_instance_whose_file_is_gone_is_told(container: Container, series: Se
 
 
 @pytest.mark.parametrize("name", ["volume.nii.gz", "volume.nii"])
-def test_a_series_becomes_a_file_with_a_json_beside_it(series: Series, tmp_path: Path, name: str) -> None:
+def test_a_series_becomes_a_file_with_a_json_beside_it(series: SeriesRecord, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "all.nii.files"
     target = str(folder / name)
     filename, json_filename, nothing = sdk.get_series_nifti(series.id, target)
@@ -111,13 +111,13 @@ def test_a_series_becomes_a_file_with_a_json_beside_it(series: Series, tmp_path:
     assert (header["Modality"], header["Slices"], header["PatientID"]) == ("CT", 5, "SYNTHETIC")
 
 
-def test_voxel_axes_are_those_of_the_first_release(series: Series) -> None:
+def test_voxel_axes_are_those_of_the_first_release(series: SeriesRecord) -> None:
     image, _header, _array = sdk.get_series_nifti(series.id)
     assert nib.aff2axcodes(image.affine) == ("L", "A", "S")  # dcm2niix turns the rows round
 
 
 def test_what_dcm2niix_cannot_convert_is_converted_by_another_engine(
-    container: Container, series: Series, caplog: pytest.LogCaptureFixture
+    container: Container, series: SeriesRecord, caplog: pytest.LogCaptureFixture
 ) -> None:
     real = container.converter()
 
@@ -137,7 +137,7 @@ def test_what_dcm2niix_cannot_convert_is_converted_by_another_engine(
     assert "converted by the engine native" in caplog.text
 
 
-def test_a_series_becomes_an_image_that_depends_on_no_file(series: Series) -> None:
+def test_a_series_becomes_an_image_that_depends_on_no_file(series: SeriesRecord) -> None:
     image, header, array = sdk.get_series_nifti(series.id)
     assert isinstance(header, dict)
     assert header["Slices"] == 5

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.models import Job, Patient, Series
+from dcm_processor_service.models import Job, Patient, SeriesRecord
 from dcm_processor_service.runtime.scrubbing import REMOVED, Scrubber
 
 if TYPE_CHECKING:
@@ -186,14 +186,14 @@ def test_who_knows_nothing_removes_nothing() -> None:
 @pytest.mark.parametrize("value", ["", " ", "X", "1", None, [], {}, "^^", "7"])
 def test_what_would_remove_half_of_every_line_is_not_learned(value: object) -> None:
     scrubber = Scrubber()
-    scrubber.learn(Series(id="0" * 24, metadata={"PatientName": value, "PatientID": value, "StudyDate": value}))
+    scrubber.learn(SeriesRecord(id="0" * 24, metadata={"PatientName": value, "PatientID": value, "StudyDate": value}))
     assert scrubber.text("slice 1 of 7: X 10") == "slice 1 of 7: X 10"
 
 
 def test_names_of_two_letters_and_ids_of_three_characters_are_the_shortest_that_are_removed() -> None:
     scrubber = Scrubber()
     metadata = {"PatientName": "Li^X", "PatientID": "Q7", "AccessionNumber": "42", "StudyID": "Q78"}
-    scrubber.learn(Series(id="0" * 24, metadata=metadata))
+    scrubber.learn(SeriesRecord(id="0" * 24, metadata=metadata))
     assert scrubber.text("Li, X, Q7, 42, Q78") == f"{REMOVED}, X, Q7, 42, {REMOVED}"
 
 
@@ -205,9 +205,9 @@ def test_half_a_date_is_removed_as_it_is_written() -> None:
 
 def test_it_learns_more_while_it_runs(scrubber: Scrubber) -> None:
     assert scrubber.text("Foreman") == "Foreman"
-    scrubber.learn(Series(id="0" * 24, metadata={"OperatorsName": "Foreman^Eric"}))
+    scrubber.learn(SeriesRecord(id="0" * 24, metadata={"OperatorsName": "Foreman^Eric"}))
     assert scrubber.text("Foreman") == REMOVED
-    scrubber.learn(Series(id="0" * 24, metadata={"SeriesDate": "20251231"}))
+    scrubber.learn(SeriesRecord(id="0" * 24, metadata={"SeriesDate": "20251231"}))
     assert scrubber.text("2025-12-31") == REMOVED
     assert scrubber.text("House") == REMOVED
 

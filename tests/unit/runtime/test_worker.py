@@ -19,7 +19,7 @@ import pytest
 from bson import Int64, ObjectId, json_util
 from pydantic import BaseModel
 
-from dcm_processor_service import AsyncRuntimeContext, JobEvent, JobState, Patient, RuntimeContext, Series
+from dcm_processor_service import AsyncRuntimeContext, JobEvent, JobState, Patient, RuntimeContext, SeriesRecord
 from dcm_processor_service.db_manager import get_session_data, set_session_data
 from dcm_processor_service.errors import (
     CallbackFailedError,
@@ -92,7 +92,7 @@ def test_arguments_become_the_job(spell: Any) -> None:
         assert ctx.job.params == {"threshold": 0.5, "since": MOMENT, "model": "cc" * 12}
         assert ctx.job.added_params == {"segment": {"told": [1, 2]}}
         subject = ctx.job.headers
-        assert isinstance(subject, Series)
+        assert isinstance(subject, SeriesRecord)
         assert (subject.id, subject.series_instance_uid, subject.modality) == (SERIES_ID, "1.2.3", "CT")
         assert subject.instance_ids == ("aa" * 12, "bb" * 12)
         assert ctx.peer_id == PEER_ID

@@ -9,7 +9,7 @@ import pytest
 
 from dcm_processor_service.backends.memory import MemoryJobRepository, MemoryStore
 from dcm_processor_service.errors import AmbiguousJobError, JobNotFoundError, UpstreamFailedError
-from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Series, Study
+from dcm_processor_service.models import Job, JobEvent, JobState, Patient, SeriesRecord, Study
 from dcm_processor_service.ports import JobKey
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob, resolve_job
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dcm_processor_service import RuntimeContext
 
 SESSION_ID = "5" * 24
-LEFT = Series(id="1" * 24, series_instance_uid="1.1", study_instance_uid="1")
-RIGHT = Series(id="2" * 24, series_instance_uid="1.2", study_instance_uid="1")
+LEFT = SeriesRecord(id="1" * 24, series_instance_uid="1.1", study_instance_uid="1")
+RIGHT = SeriesRecord(id="2" * 24, series_instance_uid="1.2", study_instance_uid="1")
 STUDY = Study(id="1" * 24, study_instance_uid="1", series_ids=(LEFT.id, RIGHT.id))  # the id of a series, on purpose
 PATIENT = Patient(id="4" * 24)
 
