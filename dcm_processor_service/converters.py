@@ -59,7 +59,7 @@ def get_series_dicom(
     if dir_path is not None:
         return [str(path) for path in _download(series, Path(dir_path))]
     with tempfile.TemporaryDirectory() as folder:
-        return list(own_container().reader().datasets(_download(series, Path(folder))))
+        return [own_container().imaging().dataset(path) for path in _download(series, Path(folder))]
 
 
 def _find(series_id: object) -> SeriesRecord | None:
@@ -151,7 +151,7 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
         UnsupportedTransferSyntaxError: No engine here can decode the pixels; the message names the remedy.
     """
     container = own_container()
-    series = catalogue_files(files_below(Path(series_path)), container.reader()).series_files()
+    series = catalogue_files(files_below(Path(series_path)), container.imaging()).series_files()
     if not series:
         return 0
     with tempfile.TemporaryDirectory() as folder:

@@ -34,7 +34,7 @@ LAYERS: dict[str, str] = {
 """For each room, the rooms that it may import besides itself; those not listed may import all."""
 
 ADAPTERS = ("backends", "imaging", "derived", "dicom_network")
-MAY_IMPORT_ADAPTERS = ("runtime.container", "runtime.stores")
+MAY_IMPORT_ADAPTERS = ("runtime.adapters", "runtime.stores")
 
 IMAGING_LIBRARIES = {*HEAVY} - {"motor", "pymongo", "bson", "gridfs", "pynetdicom", "SimpleITK", "monai", "torch"}
 LIBRARIES: dict[str, set[str]] = {

@@ -92,12 +92,5 @@ def _extras() -> list[Row]:
 
 
 def _imaging() -> list[Row]:
-    container = Container()
-    rows: list[Row] = []
-    for area, provider in (
-        ("converter", container.converter_capabilities),
-        ("decoder", container.decoder_capabilities),
-    ):
-        found: list[Capability] = provider()
-        rows.extend((area, item.name, item.available, item.detail) for item in found)
-    return rows
+    found: dict[str, list[Capability]] = Container().capabilities()
+    return [(area, item.name, item.available, item.detail) for area, items in found.items() for item in items]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,12 +16,14 @@ from dcm_processor_service.models.nifti import Engine, Policy, Sidecar
 from dcm_processor_service.runtime.container import Container, opened
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from dcm_processor_service.local.ingest import Catalogue
     from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.models.nifti import NiftiFiles
-    from dcm_processor_service.ports import NiftiConverter, VolumeReader
+    from dcm_processor_service.session.functions import ImagingFunctions
 
 __all__ = ["convert", "inspect", "series_below"]
 
@@ -40,12 +43,12 @@ def inspect(
     found: list[tuple[SeriesReport, bytes | None]] = []
     with sentences(), opened(Container()) as container:
         series = series_below(folder, container)
-        reader = container.volume_reader()
+        imaging = container.imaging()
         with progress_bar(error_console()) as progress:
             task = progress.add_task("inspecting", total=len(series))
             for paths in series.values():
-                report = reader.inspect(paths)
-                found.append((report, _sheet(reader, paths) if page else None))
+                report = imaging.inspect(paths)
+                found.append((report, _sheet(imaging, paths) if page else None))
                 if as_json:
                     print_json_line(report.model_dump(mode="json", exclude={"description"}))
                 else:
@@ -56,9 +59,9 @@ def inspect(
         error_console().print(f"The contact sheets are in {page}.", markup=False, soft_wrap=True)
 
 
-def _sheet(reader: VolumeReader, paths: list[Path]) -> bytes | None:
+def _sheet(imaging: ImagingFunctions, paths: list[Path]) -> bytes | None:
     try:
-        return reader.preview(paths)
+        return imaging.preview(paths)
     except DicomError:  # the report says why there is nothing to show
         return None
 
@@ -83,7 +86,10 @@ def convert(
             task = progress.add_task("converting", total=len(series))
             for uid, paths in series.items():
                 target = out / f"{uid}{'.nii' if plain else '.nii.gz'}"
-                row = _convert_one(container.converter(), paths, target, engine=engine, policy=policy, sidecar=sidecar)
+                convert_it = partial(
+                    container.converter().convert, paths, target, engine=engine, policy=policy, sidecar=sidecar
+                )
+                row = _outcome_of(convert_it)
                 refused += "error" in row
                 row = {"series_instance_uid": uid, **row}
                 if as_json:
@@ -105,7 +111,7 @@ def series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
     paths = files_below(folder)
     with progress_bar(error_console()) as progress:
         task = progress.add_task("reading headers", total=len(paths))
-        catalogue = catalogue_files(paths, container.reader(), lambda: progress.advance(task))
+        catalogue = catalogue_files(paths, container.imaging(), lambda: progress.advance(task))
     _print_left_out(catalogue, error_console())
     series = catalogue.series_files()
     if not series:
@@ -118,9 +124,9 @@ def _print_left_out(catalogue: Catalogue, console: Console) -> None:
         console.print(f"{count} {'file' if count == 1 else 'files'} left out: {finding}.", markup=False)
 
 
-def _convert_one(converter: NiftiConverter, paths: list[Path], target: Path, **options: Any) -> dict[str, Any]:
+def _outcome_of(convert_it: Callable[[], NiftiFiles]) -> dict[str, Any]:
     try:
-        files: NiftiFiles = converter.convert(paths, target, **options)
+        files = convert_it()
     except DicomError as error:
         report = error.report if isinstance(error, InvalidSeriesError) else None
         codes = sorted(report.codes) if report else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -124,7 +124,14 @@ def print_contexts(contexts: Sequence[AcceptedContext], *, as_json: bool) -> Non
     output_console().print(table)
 
 
-def parse_address(text: str, **security: Any) -> Peer:
+def parse_address(
+    text: str,
+    *,
+    tls: bool = False,
+    cert_file: Path | None = None,
+    key_file: Path | None = None,
+    ca_file: Path | None = None,
+) -> Peer:
     """Reads a node given as ``AET@HOST:PORT``.
 
     Raises:
@@ -137,14 +144,15 @@ def parse_address(text: str, **security: Any) -> Peer:
     match = _ADDRESS.fullmatch(text.strip())
     if match is None:
         raise ConfigurationError(f"{text!r} is no node; give AET@HOST:PORT, for example ORTHANC@127.0.0.1:4242")
-    files = {name: str(path) for name, path in security.items() if isinstance(path, Path)}
+    given = {"cert_file": cert_file, "key_file": key_file, "ca_file": ca_file}
+    files = {name: str(path) for name, path in given.items() if path is not None}
     try:
         return Peer(
             name=match["aet"],
             ae_title=match["aet"],
             host=match["host"].strip("[]"),
             port=int(match["port"]),
-            tls=bool(security.get("tls")) or bool(files),
+            tls=tls or bool(files),
             **files,
         )
     except ValidationError as error:

@@ -10,13 +10,18 @@ import typer
 from dcm_processor_service.cli.console import output_console, print_json_line, sentences
 from dcm_processor_service.cli.images import series_below
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.models.derived import Producer, Recipe
+from dcm_processor_service.models.derived import (
+    DocumentOptions,
+    ImageOptions,
+    MapOptions,
+    Producer,
+    Recipe,
+    SegmentationOptions,
+)
 from dcm_processor_service.runtime.container import Container, opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from pydicom import Dataset
 
 __all__ = ["derive", "pdf"]
 
@@ -39,7 +44,7 @@ def derive(
         typer.Option(help="An image of the source's class, Secondary Capture, segmentation or parametric map"),
     ] = "image",
     segment: Annotated[list[str] | None, typer.Option(help="NAME=LABEL for --kind seg, such as liver=1")] = None,
-    unit: Annotated[str, typer.Option(help="UCUM unit of the values, for --kind pm")] = "1",
+    units: Annotated[str, typer.Option(help="UCUM unit of the values, for --kind pm")] = "1",
     series_uid: SeriesUid = "",
     role: Role = "derived",
     service: Service = DEFAULT_SERVICE,
@@ -47,19 +52,18 @@ def derive(
 ) -> None:
     """Turn a NIfTI file into DICOM, on the geometry of a series."""
     with sentences(), opened(Container()) as container:
-        headers = _headers(container, like, series_uid)
-        maker, recipe = container.object_maker(), _recipe(service, role)
+        source, recipe, make = _source(container, like, series_uid), _recipe(service, role), container.derived()
         if not nifti.is_file() or not nifti.name.lower().endswith((".nii", ".nii.gz")):
             raise ConfigurationError(f"there is no file {str(nifti)!r} of NIfTI; give a .nii or .nii.gz file")
         image = container.formats().read(nifti)
         if kind == "seg":
             masks = {name: _mask(image, label) for name, label in _labels(segment or []).items()}
-            datasets = [maker.segmentation(masks, headers, recipe, {})]
+            datasets = [make.segmentation(masks, source, recipe, SegmentationOptions())]
         elif kind == "pm":
-            datasets = [maker.parametric_map(image, headers, recipe, {"unit": unit})]
+            datasets = [make.parametric_map(image, source, recipe, MapOptions(units))]
         else:
-            datasets = maker.image(image, headers, recipe, {"kind": "sc"} if kind == "sc" else {})
-        _print_saved(maker.save(datasets, out), as_json=as_json)
+            datasets = make.image(image, source, recipe, ImageOptions("sc" if kind == "sc" else "source"), None)
+        _print_saved(make.save(datasets, out), as_json=as_json)
 
 
 def pdf(
@@ -74,24 +78,20 @@ def pdf(
 ) -> None:
     """Wrap a PDF as DICOM, with the identity of a series."""
     with sentences(), opened(Container()) as container:
-        headers = _headers(container, like, series_uid)
+        source, make = _source(container, like, series_uid), container.derived()
         if not report.is_file():
             raise ConfigurationError(f"there is no file {str(report)!r}; give a PDF file")
-        maker = container.object_maker()
-        options = {"title": title} if title else {}
-        made = maker.pdf(report.read_bytes(), headers, _recipe(service, role), options)
-        _print_saved(maker.save([made], out), as_json=as_json)
+        made = make.pdf(report.read_bytes(), source, _recipe(service, role), DocumentOptions(title))
+        _print_saved(make.save([made], out), as_json=as_json)
 
 
-def _headers(container: Container, like: Path, series_uid: str) -> list[Dataset]:
+def _source(container: Container, like: Path, series_uid: str) -> list[Path]:
     series = series_below(like, container)
     if series_uid and series_uid not in series:
         raise ConfigurationError(f"the folder holds no series {series_uid}; it holds: {', '.join(series)}")
     if not series_uid and len(series) > 1:
         raise ConfigurationError(f"the folder holds {len(series)} series; name one, --series-uid: {', '.join(series)}")
-    paths = series[series_uid or next(iter(series))]
-    reader = container.reader()
-    return [reader.header(path) for path in reader.order(paths)]
+    return container.imaging().order(series[series_uid or next(iter(series))])
 
 
 def _recipe(service: str, role: str) -> Recipe:

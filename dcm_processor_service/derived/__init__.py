@@ -28,17 +28,28 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.attributes.uids import keyed_uid
     from dcm_processor_service.derived.function_api import make_pdf_dicom, make_series_dicom, nifti_to_dicom
     from dcm_processor_service.derived.inputs import Voxels, source_of, voxels_of
-    from dcm_processor_service.derived.objects.encapsulated_pdf import DocumentOptions, encapsulated_pdf
-    from dcm_processor_service.derived.objects.image import DerivedImage, ImageOptions, derive_image
+    from dcm_processor_service.derived.objects.encapsulated_pdf import encapsulated_pdf
+    from dcm_processor_service.derived.objects.image import DerivedImage, derive_image
     from dcm_processor_service.derived.objects.measurement_report import Finding, measurement_report
     from dcm_processor_service.derived.objects.pages import Picture, capture_pages
-    from dcm_processor_service.derived.objects.parametric_map import MapOptions, parametric_map
-    from dcm_processor_service.derived.objects.segmentation import Segment, SegmentationOptions, masks_of, segmentation
+    from dcm_processor_service.derived.objects.parametric_map import parametric_map
+    from dcm_processor_service.derived.objects.segmentation import Segment, masks_of, segmentation
     from dcm_processor_service.derived.objects.text_report import text_report
     from dcm_processor_service.derived.saving import save
     from dcm_processor_service.derived.source import Source, SourceSeries
     from dcm_processor_service.derived.validation import validate
-    from dcm_processor_service.models.derived import Code, Problem, Producer, Recipe, StudyIdentity, ValueMapping
+    from dcm_processor_service.models.derived import (
+        Code,
+        DocumentOptions,
+        ImageOptions,
+        MapOptions,
+        Problem,
+        Producer,
+        Recipe,
+        SegmentationOptions,
+        StudyIdentity,
+        ValueMapping,
+    )
 
 __all__ = [
     "Code",
@@ -80,16 +91,16 @@ _MODELS = "dcm_processor_service.models.derived"
 _HOME = {
     "Code": _MODELS,
     "DerivedImage": f"{__name__}.objects.image",
-    "DocumentOptions": f"{__name__}.objects.encapsulated_pdf",
+    "DocumentOptions": _MODELS,
     "Finding": f"{__name__}.objects.measurement_report",
-    "ImageOptions": f"{__name__}.objects.image",
-    "MapOptions": f"{__name__}.objects.parametric_map",
+    "ImageOptions": _MODELS,
+    "MapOptions": _MODELS,
     "Picture": f"{__name__}.objects.pages",
     "Problem": _MODELS,
     "Producer": _MODELS,
     "Recipe": _MODELS,
     "Segment": f"{__name__}.objects.segmentation",
-    "SegmentationOptions": f"{__name__}.objects.segmentation",
+    "SegmentationOptions": _MODELS,
     "Source": f"{__name__}.source",
     "SourceSeries": f"{__name__}.source",
     "StudyIdentity": _MODELS,

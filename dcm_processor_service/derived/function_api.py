@@ -31,14 +31,14 @@ from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.modality import write_laterality
 from dcm_processor_service.derived.attributes.pixels import ds
 from dcm_processor_service.derived.attributes.references import source_images
-from dcm_processor_service.derived.objects.encapsulated_pdf import DocumentOptions, encapsulated_pdf
-from dcm_processor_service.derived.objects.image import ImageOptions, derive_image, direction_letters
+from dcm_processor_service.derived.objects.encapsulated_pdf import encapsulated_pdf
+from dcm_processor_service.derived.objects.image import derive_image, direction_letters
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.geometry import convert_frame, orientation_label
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import integer, numbers, text, texts
-from dcm_processor_service.models.derived import Producer, Recipe, StudyIdentity
+from dcm_processor_service.models.derived import DocumentOptions, ImageOptions, Producer, Recipe, StudyIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
     from pydicom import Dataset, FileDataset
 
-    from dcm_processor_service.derived.attributes.modality import ImageKind
+    from dcm_processor_service.models.derived import ImageKind
 
 __all__ = ["make_pdf_dicom", "make_series_dicom", "nifti_to_dicom"]
 

@@ -13,8 +13,8 @@ from nibabel.spatialimages import SpatialImage
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError, InvalidSeriesError
 from dcm_processor_service.imaging.geometry import convert_frame
+from dcm_processor_service.imaging.headers.instance_file import read_header
 from dcm_processor_service.imaging.headers.values import text
-from dcm_processor_service.imaging.series.slice_order import PydicomReader
 from dcm_processor_service.imaging.volumes.volume import Volume
 
 if TYPE_CHECKING:
@@ -75,14 +75,13 @@ def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Ite
         InvalidSeriesError: A file that was named is no DICOM file.
         DerivedObjectError: There is no series, or there are several and none was named.
     """
-    reader = PydicomReader()
     headers: dict[str, list[Dataset]] = {}
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else (path,):
             if not file.is_file():
                 continue
             try:
-                header = reader.header(file)
+                header = read_header(file)
             except InvalidSeriesError:
                 if file == path:
                     raise
@@ -95,4 +94,4 @@ def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Ite
     if chosen is None:
         known = ", ".join(sorted(headers)) or "none"
         raise DerivedObjectError(f"which series is the source is not clear; found: {known}; name one of them")
-    return SourceSeries.from_headers(chosen, [reader.header(file) for file in further])
+    return SourceSeries.from_headers(chosen, [read_header(file) for file in further])

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.geometry import cluster_positions, slice_normal, stack_affine, stack_geometry
-from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.instance_file import contained, read_header
 from dcm_processor_service.imaging.headers.values import integer, item, items, number, numbers, text
 from dcm_processor_service.imaging.series.slice_order import temporal_key
 from dcm_processor_service.models.derived import StudyIdentity
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["Source", "SourceFrame", "SourceGrid", "SourceSeries"]
+__all__ = ["Source", "SourceFiles", "SourceFrame", "SourceGrid", "SourceSeries", "source_series"]
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,9 @@ class SourceSeries:
 Source: TypeAlias = SourceSeries | StudyIdentity
 """What an object is derived from, or whose it is where there is no DICOM source."""
 
+SourceFiles: TypeAlias = "Sequence[Path] | Sequence[Dataset] | StudyIdentity"
+"""The files of a series or their headers, in any order; or whose the object is where there is no DICOM source."""
+
 
 def _frames(header: Dataset) -> list[SourceFrame]:
     sop_class, sop_instance = text(header, "SOPClassUID"), text(header, "SOPInstanceUID")
@@ -234,3 +238,15 @@ def _stacked(stacks: tuple[tuple[SourceFrame, ...], ...], size: tuple[int, int])
         step = slice_normal(orientation) * abs(thickness)
     affine = stack_affine(orientation, spacing, origins[0], step)
     return SourceGrid((*size, len(stacks)), affine, stacks, is_tilted=stack.tilt_deg > 0.05)  # noqa: PLR2004 degrees
+
+
+def source_series(like: SourceFiles) -> Source:
+    """Returns the series that an object is derived from.
+
+    Raises:
+        DerivedObjectError: There is no file, or they belong to several series.
+        InvalidSeriesError: A file is no DICOM file or ends inside its header.
+    """
+    if isinstance(like, StudyIdentity):
+        return like
+    return SourceSeries.from_headers([read_header(each) if isinstance(each, Path) else each for each in like])

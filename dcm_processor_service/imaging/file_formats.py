@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["ExtensionFormats"]
+__all__ = ["read_value", "write_value"]
 
 
 _DAMAGE = (
@@ -45,41 +45,38 @@ _DAMAGE = (
 """What the libraries below raise over damaged content."""
 
 
-class ExtensionFormats:
-    """Turns values into files and back, by the extension of the name."""
+def write_value(value: object, path: Path) -> None:
+    """Writes a value as the extension says.
 
-    def write(self, value: object, path: Path) -> None:
-        """Writes a value.
+    Raises:
+        UnsupportedValueError: The extension is none of those known, or the value does not fit it.
+    """
+    writer, _reader = _format_of(path)
+    try:
+        writer(value, path)
+    except UnsupportedValueError:
+        raise
+    except (ValueError, TypeError, AttributeError, KeyError, HeaderDataError) as error:
+        raise UnsupportedValueError(
+            f"{path.name!r} takes no {type(value).__name__} like this one: writing it ended in a "
+            f"{type(error).__name__}, kept as the cause"
+        ) from error
 
-        Raises:
-            UnsupportedValueError: The extension is none of those known, or the value does not fit it.
-        """
-        writer, _reader = _format_of(path)
-        try:
-            writer(value, path)
-        except UnsupportedValueError:
-            raise
-        except (ValueError, TypeError, AttributeError, KeyError, HeaderDataError) as error:
-            raise UnsupportedValueError(
-                f"{path.name!r} takes no {type(value).__name__} like this one: writing it ended in a "
-                f"{type(error).__name__}, kept as the cause"
-            ) from error
 
-    def read(self, path: Path) -> Any:
-        """Reads a value that does not depend on the file afterwards.
+def read_value(path: Path) -> Any:
+    """Reads a value that does not depend on the file afterwards.
 
-        Raises:
-            UnsupportedValueError: The extension is none of those known.
-            StoredValueError: The content is not what the extension says.
-        """
-        _writer, reader = _format_of(path)
-        try:
-            return reader(path)
-        except _DAMAGE as error:
-            raise StoredValueError(
-                f"the file {path.name!r} does not hold what its extension says; store it again with save, or read its "
-                "bytes"
-            ) from error
+    Raises:
+        UnsupportedValueError: The extension is none of those known.
+        StoredValueError: The content is not what the extension says.
+    """
+    _writer, reader = _format_of(path)
+    try:
+        return reader(path)
+    except _DAMAGE as error:
+        raise StoredValueError(
+            f"the file {path.name!r} does not hold what its extension says; store it again with save, or read its bytes"
+        ) from error
 
 
 def _mismatch(path: Path, wanted: str, value: object) -> UnsupportedValueError:

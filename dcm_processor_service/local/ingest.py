@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from dcm_processor_service.ports import Backend, DicomReader
+    from dcm_processor_service.ports import Backend
+    from dcm_processor_service.session.functions import ImagingFunctions
 
 __all__ = ["Catalogue", "Filed", "catalogue_files", "files_below", "platform_id"]
 
@@ -105,7 +106,7 @@ class Catalogue:
         identity = self._identify(header)
         return _NO_UIDS if identity is None else self._add_instance(*identity, content, size_bytes)
 
-    def add_file(self, path: Path, reader: DicomReader) -> str | None:
+    def add_file(self, path: Path, imaging: ImagingFunctions) -> str | None:
         """Sorts a file in like :meth:`add`, from a glance at it where that tells of a series that is known already.
 
         Raises:
@@ -113,10 +114,10 @@ class Catalogue:
             OSError: It cannot be opened.
         """
         size_bytes = path.stat().st_size
-        glance = reader.glance(path)
+        glance = imaging.glance(path)
         if glance is not None and glance.sop_instance_uid and glance.belongs_to in self._glances:
             return self._add_instance(self._glances[glance.belongs_to], glance.sop_instance_uid, path, size_bytes)
-        identity = self._identify(reader.header(path))
+        identity = self._identify(imaging.header(path))
         if identity is None:
             return _NO_UIDS
         if glance is not None:
@@ -259,13 +260,13 @@ def _what_else(path: Path) -> str:
 
 
 def catalogue_files(
-    paths: Iterable[Path], reader: DicomReader, advance: Callable[[], None] = lambda: None
+    paths: Iterable[Path], imaging: ImagingFunctions, advance: Callable[[], None] = lambda: None
 ) -> Catalogue:
     """Reads the headers of files and sorts them; what is left out is noted, never lost in silence."""
     catalogue = Catalogue()
     for path in paths:
         try:
-            reason = catalogue.add_file(path, reader)
+            reason = catalogue.add_file(path, imaging)
         except InvalidSeriesError:
             reason = _what_else(path)
         except OSError:

@@ -39,10 +39,13 @@ def draw_sheets(
     series: list[Path] = []
     if isinstance(subject, SeriesRecord):
         series = _files_of_series(container)
-    reader = container.volume_reader()
     wanted = _sheets_of(names)
     pictures = dict(
-        zip(wanted.values(), reader.preview_results([folder / name for name in wanted], series), strict=True)
+        zip(
+            wanted.values(),
+            container.imaging().preview_results([folder / name for name in wanted], series),
+            strict=True,
+        )
     )
     if not wanted and series:
         pictures[_OF_SERIES] = _picture_of_series(container, series)
@@ -74,6 +77,6 @@ def _files_of_series(container: Container) -> list[Path]:
 
 def _picture_of_series(container: Container, series: Sequence[Path]) -> bytes | None:
     try:
-        return container.volume_reader().preview(series)
+        return container.imaging().preview(series)
     except DcmProcessorError:
         return None

@@ -106,7 +106,7 @@ class Workspace:
         """
         paths = [path for source in sources for path in self._scans_below(source)]
         with opened(Container(settings=self.settings())) as container:
-            catalogue = catalogue_files(paths, container.reader(), lambda: advance(len(paths)))
+            catalogue = catalogue_files(paths, container.imaging(), lambda: advance(len(paths)))
             return run_inline(catalogue.file_into(container.backend())), catalogue
 
     def _scans_below(self, source: Path) -> list[Path]:

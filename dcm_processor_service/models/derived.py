@@ -8,8 +8,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Literal, TypeAlias, TypedDict
 
-__all__ = ["Code", "Problem", "Producer", "Recipe", "StudyIdentity", "ValueMapping"]
+__all__ = [
+    "ARTIFICIAL_INTELLIGENCE",
+    "DIAGNOSTIC_REPORT",
+    "MEASUREMENT_REPORT",
+    "Code",
+    "DocumentOptions",
+    "ImageKind",
+    "ImageOptions",
+    "MapOptions",
+    "Problem",
+    "Producer",
+    "Recipe",
+    "RecipeFields",
+    "SegmentationOptions",
+    "StudyIdentity",
+    "ValueMapping",
+]
+
+ImageKind: TypeAlias = Literal["source", "ct", "mr", "pt", "sc"]
+"""``source`` keeps the class of the source where it is CT, MR or PET, and is Secondary Capture for all others."""
 
 
 def _now() -> datetime:
@@ -33,6 +53,11 @@ class Code:
 
     meaning: str
     """CodeMeaning (0008,0104): what a person reads."""
+
+
+DIAGNOSTIC_REPORT = Code("18748-4", "LN", "Diagnostic imaging report")
+MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
+ARTIFICIAL_INTELLIGENCE = Code("123109", "DCM", "Artificial Intelligence")
 
 
 @dataclass(frozen=True)
@@ -82,6 +107,98 @@ class Recipe:
 
     created: datetime = field(default_factory=_now)
     """When the object was made; must have a time zone."""
+
+
+class RecipeFields(TypedDict, total=False):
+    """The fields of :class:`Recipe` that an author of a callback may set; the session knows the others.
+
+    Example:
+        >>> fields: RecipeFields = {"series_description": "Smoothed", "series_number": 901}
+    """
+
+    series_description: str
+    series_number: int | None
+    derivation: str
+    derivation_code: Code | str | None
+    created: datetime
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How an image series is made, where the defaults do not fit."""
+
+    kind: ImageKind = "source"
+    units: str | None = None
+    """What the values are: RescaleType, such as ``HU``, or PET's Units, such as ``BQML``. None: the source's."""
+
+    window: tuple[float, float] | None = None
+    """Center and width in the unit of the values; the range of the values when None."""
+
+    same_frame: bool | None = None
+    """Whether positions mean the same place in the patient as the source's. True for an array resampled within the
+    scanner's space, False for one that was registered elsewhere. None: True exactly when the array is on the source's
+    grid."""
+
+    multi_frame: bool = False
+    """One instance for all slices or pages; Secondary Capture only."""
+
+    shows_identity: bool = True
+    """Of pages alone: whether they show who the patient is, BurnedInAnnotation (0028,0301)."""
+
+
+@dataclass(frozen=True)
+class SegmentationOptions:
+    """How a segmentation is made, where the defaults do not fit."""
+
+    kind: Literal["binary", "fractional"] | None = None
+    """Fractional when a mask holds fractions, else binary, when None."""
+
+    algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
+    algorithm_name: str = ""
+    """The service's name when empty."""
+
+    algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE
+    """Of CID 7162."""
+
+    content_label: str = "SEGMENTATION"
+    """ContentLabel (0070,0080): upper case letters, digits, spaces and underscores, at most 16."""
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """What the values of a map are."""
+
+    units: Code | str = "1"
+    """A UCUM unit, such as ``mm``, ``%``, ``1`` for a pure number, or any code."""
+
+    quantity: Code | str | None = None
+    """What is measured, a coded concept such as ``"Apparent Diffusion Coefficient"``."""
+
+    label: str = ""
+    """LUTLabel (0040,9210), at most 16 characters; the role when empty."""
+
+    window: tuple[float, float] | None = None
+    """Center and width; the range of the values when None."""
+
+    recognizable_face: bool = False
+    """Whether a person could be recognised: RecognizableVisualFeatures (0028,0302)."""
+
+
+@dataclass(frozen=True)
+class DocumentOptions:
+    """How a document is described."""
+
+    title: str = ""
+    """DocumentTitle (0042,0010); the series description when empty."""
+
+    concept: Code | str = DIAGNOSTIC_REPORT
+    """What kind of document it is: ConceptNameCodeSequence (0040,A043)."""
+
+    shows_identity: bool = True
+    """Whether the pages show who the patient is: BurnedInAnnotation (0028,0301). Say no only when you know."""
+
+    modality: str = "DOC"
+    """Modality (0008,0060)."""
 
 
 @dataclass(frozen=True)

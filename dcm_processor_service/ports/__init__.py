@@ -2,15 +2,15 @@
 
 Repositories store, fetch and list; they decide nothing. Absence is ``None`` or ``False``, never an exception. Methods
 of repositories are ``async def``: in the blocking mode they never suspend, in the asynchronous mode they await a
-driver or a thread (see :class:`Offload`). Tools that compute (reader, converter) are ordinary functions, and the facade
-offloads them.
+driver or a thread (see :class:`Offload`). The converter and the sender are ordinary functions, and the
+facade offloads them.
 
 Write an own backend by implementing the repositories and returning a :class:`Backend` from a context manager; name it
 in the entry-point group ``dcm_processor_service.backends``.
 """
 
 from dcm_processor_service.ports.concurrency import Mode, Offload, in_thread, inline
-from dcm_processor_service.ports.imaging import DicomReader, FileFormats, NiftiConverter, ObjectMaker, VolumeReader
+from dcm_processor_service.ports.imaging import NiftiConverter
 from dcm_processor_service.ports.network import Sendable, Sender
 from dcm_processor_service.ports.stores import (
     ABSENT,
@@ -42,9 +42,7 @@ __all__ = [
     "Backend",
     "BackendOpener",
     "DataRepository",
-    "DicomReader",
     "DicomRepository",
-    "FileFormats",
     "FileRepository",
     "Found",
     "JobKey",
@@ -53,7 +51,6 @@ __all__ = [
     "NewFile",
     "NiftiConverter",
     "NormalValue",
-    "ObjectMaker",
     "Offload",
     "PeerRepository",
     "PlatformDocuments",
@@ -62,7 +59,6 @@ __all__ = [
     "Sentinel",
     "SessionRepository",
     "StoreLocation",
-    "VolumeReader",
     "WorkspaceRepository",
     "in_thread",
     "inline",

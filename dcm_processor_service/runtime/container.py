@@ -7,8 +7,8 @@ A worker makes a container, a test overrides its providers with fakes::
         run(container.context())
 
 Making a container reads no environment and opens nothing; the first use of a provider does. Leaving :func:`opened`
-closes what was opened, the store first. Adapters, and the libraries below them, are imported inside provider
-functions: that is the seam of laziness.
+closes what was opened, the store first. Adapters, and the libraries below them, are imported by the functions of
+:mod:`.stores` and :mod:`.adapters`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dependency_injector import containers, providers
 
-from dcm_processor_service.backends.plain_documents import PlainDocuments
 from dcm_processor_service.models import SendOptions
 from dcm_processor_service.models.derived import Producer
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
+from dcm_processor_service.runtime import adapters
 from dcm_processor_service.runtime.cancellation import Cancellation
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.logs import JobLog, log_fields
@@ -48,22 +48,19 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.capabilities import Capability
     from dcm_processor_service.ports import (
         DataRepository,
-        DicomReader,
         DicomRepository,
-        FileFormats,
         FileRepository,
         JobRepository,
         Mode,
         NiftiConverter,
-        ObjectMaker,
         Offload,
         PeerRepository,
         PlatformDocuments,
         Sender,
         SessionRepository,
-        VolumeReader,
         WorkspaceRepository,
     )
+    from dcm_processor_service.session.functions import DerivedFunctions, FileFormats, ImagingFunctions
 
 __all__ = ["AsyncContainer", "Container", "backend_names", "opened"]
 
@@ -85,16 +82,6 @@ def _backend(settings: RuntimeSettings, mode: Mode, offload: Offload) -> Iterato
         yield backend
 
 
-def _documents(backend: Backend) -> PlatformDocuments:
-    return backend.documents or PlainDocuments(backend)
-
-
-def _node_sender(settings: RuntimeSettings, **options: Any) -> NodeSender:
-    from dcm_processor_service.dicom_network.dicom_sender import DicomSender as NodeSender
-
-    return NodeSender(**({"ae_title": settings.ae_title} | options))
-
-
 def _workspace(backend: Backend) -> WorkspaceRepository:
     return backend.fillable()
 
@@ -102,42 +89,6 @@ def _workspace(backend: Backend) -> WorkspaceRepository:
 def _scratch(settings: RuntimeSettings) -> Iterator[Scratch]:
     with open_scratch(settings.scratch) as scratch:
         yield scratch
-
-
-def _reader() -> DicomReader:
-    from dcm_processor_service.imaging.series.slice_order import PydicomReader
-
-    return PydicomReader()
-
-
-def _converter() -> NiftiConverter:
-    from dcm_processor_service.imaging.adapters import EngineConverter
-
-    return EngineConverter()
-
-
-def _volume_reader() -> VolumeReader:
-    from dcm_processor_service.imaging.adapters import NativeVolumeReader
-
-    return NativeVolumeReader()
-
-
-def _formats() -> FileFormats:
-    from dcm_processor_service.imaging.file_formats import ExtensionFormats
-
-    return ExtensionFormats()
-
-
-def _sender(settings: RuntimeSettings) -> Sender:
-    from dcm_processor_service.dicom_network.sender import PynetdicomSender
-
-    return PynetdicomSender(settings.ae_title)
-
-
-def _object_maker() -> ObjectMaker:
-    from dcm_processor_service.derived.object_maker import DerivedObjectMaker
-
-    return DerivedObjectMaker()
 
 
 def _producer(settings: RuntimeSettings) -> Producer:
@@ -148,18 +99,6 @@ def _producer(settings: RuntimeSettings) -> Producer:
 def _send_options(settings: RuntimeSettings) -> SendOptions:
     patience_s = settings.dicom_timeout_s
     return SendOptions(acse_timeout_s=patience_s, dimse_timeout_s=patience_s, network_timeout_s=patience_s)
-
-
-def _converter_capabilities() -> list[Capability]:
-    from dcm_processor_service.imaging.capabilities import converter_capabilities
-
-    return converter_capabilities()
-
-
-def _decoder_capabilities() -> list[Capability]:
-    from dcm_processor_service.imaging.capabilities import decoder_capabilities
-
-    return decoder_capabilities()
 
 
 def _current_job(
@@ -203,19 +142,17 @@ class Container(containers.DeclarativeContainer):
     peer_repository: providers.Provider[PeerRepository] = providers.Callable(attrgetter("peers"), backend)
     dicom_repository: providers.Provider[DicomRepository] = providers.Callable(attrgetter("dicom"), backend)
     session_repository: providers.Provider[SessionRepository] = providers.Callable(attrgetter("sessions"), backend)
-    platform_documents: providers.Provider[PlatformDocuments] = providers.Callable(_documents, backend)
+    platform_documents: providers.Provider[PlatformDocuments] = providers.Callable(adapters.platform_documents, backend)
     workspace_repository: providers.Provider[WorkspaceRepository] = providers.Callable(_workspace, backend)
 
-    # given to facades as ``.provider``, a function that makes the tool: who converts nothing imports no converter
-    reader: providers.Provider[DicomReader] = providers.Singleton(_reader)
-    volume_reader: providers.Provider[VolumeReader] = providers.Singleton(_volume_reader)
-    converter: providers.Provider[NiftiConverter] = providers.Singleton(_converter)
-    formats: providers.Provider[FileFormats] = providers.Singleton(_formats)
-    object_maker: providers.Provider[ObjectMaker] = providers.Singleton(_object_maker)
-    sender: providers.Provider[Sender] = providers.Singleton(_sender, settings)
-    node_sender: providers.Provider[NodeSender] = providers.Factory(_node_sender, settings)
-    converter_capabilities: providers.Provider[list[Capability]] = providers.Callable(_converter_capabilities)
-    decoder_capabilities: providers.Provider[list[Capability]] = providers.Callable(_decoder_capabilities)
+    # given to facades as ``.provider``, a function that makes them: who converts nothing imports no converter
+    formats: providers.Provider[FileFormats] = providers.Singleton(adapters.file_formats)
+    imaging: providers.Provider[ImagingFunctions] = providers.Singleton(adapters.imaging_functions)
+    derived: providers.Provider[DerivedFunctions] = providers.Singleton(adapters.derived_functions)
+    converter: providers.Provider[NiftiConverter] = providers.Singleton(adapters.nifti_converter)
+    sender: providers.Provider[Sender] = providers.Singleton(adapters.sender, settings)
+    node_sender: providers.Provider[NodeSender] = providers.Factory(adapters.legacy_sender, settings)
+    capabilities: providers.Provider[dict[str, list[Capability]]] = providers.Callable(adapters.capabilities)
 
     job_key: providers.Provider[JobKey] = providers.Singleton(
         JobKey, settings.provided.session_id, settings.provided.job_id
@@ -231,12 +168,7 @@ class Container(containers.DeclarativeContainer):
         _current_job, settings, job_key, job_repository, scrubber
     )
     series_tools: providers.Provider[SeriesTools] = providers.Singleton(
-        SeriesTools,
-        reader=reader.provider,
-        volumes=volume_reader.provider,
-        converter=converter.provider,
-        scratch=scratch,
-        offload=offload,
+        SeriesTools, imaging=imaging.provider, converter=converter.provider, scratch=scratch, offload=offload
     )
     data: providers.Provider[AsyncData] = providers.Singleton(AsyncData, jobs, data_repository)
     peers: providers.Provider[AsyncPeers] = providers.Singleton(
@@ -246,7 +178,7 @@ class Container(containers.DeclarativeContainer):
         AsyncSending, data, peers, sender.provider, offload, providers.Callable(_send_options, settings), cancellation
     )
     derive: providers.Provider[AsyncDerive] = providers.Singleton(
-        AsyncDerive, providers.Singleton(_producer, settings), object_maker.provider, offload
+        AsyncDerive, providers.Singleton(_producer, settings), derived.provider, offload
     )
     async_session: providers.Provider[AsyncSession] = providers.Singleton(
         AsyncSession,

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from dcm_processor_service.models.derived import Producer, Recipe, StudyIdentity
+from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.models.derived import (
+    ARTIFICIAL_INTELLIGENCE,
+    DIAGNOSTIC_REPORT,
+    MEASUREMENT_REPORT,
+    DocumentOptions,
+    ImageOptions,
+    MapOptions,
+    Recipe,
+    RecipeFields,
+    SegmentationOptions,
+    StudyIdentity,
+)
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 
@@ -14,63 +26,105 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import TypeAlias
 
+    from numpy.typing import ArrayLike
     from pydicom import Dataset
 
-    from dcm_processor_service.models.derived import Code, Problem
-    from dcm_processor_service.ports import ObjectMaker, Offload
+    from dcm_processor_service.derived.inputs import Voxels
+    from dcm_processor_service.derived.objects.measurement_report import Measured
+    from dcm_processor_service.derived.objects.pages import Picture
+    from dcm_processor_service.derived.objects.segmentation import Segment
+    from dcm_processor_service.derived.source import SourceFiles
+    from dcm_processor_service.models.derived import Code, ImageKind, Problem, Producer
+    from dcm_processor_service.ports import Offload
+    from dcm_processor_service.session.functions import DerivedFunctions
 
     Like: TypeAlias = AsyncDicomSeries | DicomSeries | Sequence[Dataset] | StudyIdentity
 
 __all__ = ["AsyncDerive", "Derive"]
 
+T = TypeVar("T")
+
 
 class AsyncDerive:
     """Makes DICOM objects, for asynchronous callbacks; :class:`Derive` explains it."""
 
-    def __init__(self, producer: Producer, maker: Callable[[], ObjectMaker], offload: Offload) -> None:
+    def __init__(self, producer: Producer, functions: Callable[[], DerivedFunctions], offload: Offload) -> None:
         self._producer = producer
-        self._maker = maker
+        self._functions = functions
         self._offload = offload
 
     async def __call__(
-        self, result: object, *, like: Like, role: str, recipe: Mapping[str, Any] | None = None, **options: Any
+        self,
+        result: Voxels | Sequence[Picture],
+        *,
+        like: Like,
+        role: str,
+        recipe: RecipeFields | None = None,
+        kind: ImageKind = "source",
+        units: str | None = None,
+        window: tuple[float, float] | None = None,
+        same_frame: bool | None = None,
+        multi_frame: bool = False,
+        shows_identity: bool = True,
+        affine_lps: ArrayLike | None = None,
     ) -> list[Dataset]:
         """Makes an image series; see :meth:`Derive.__call__`."""
-        source, how = await _source(like), self._recipe(role, recipe)
-        return await self._offload(lambda: self._maker().image(result, source, how, options))
+        options = ImageOptions(kind, units, window, same_frame, multi_frame, shows_identity)
+        return await self._make(
+            like, role, recipe, lambda make, source, how: make.image(result, source, how, options, affine_lps)
+        )
 
     async def segmentation(
         self,
-        segments: Mapping[str, Any],
+        segments: Mapping[str, Segment | Voxels],
         *,
         like: Like,
         role: str = "segmentation",
-        recipe: Mapping[str, Any] | None = None,
-        **options: Any,
+        recipe: RecipeFields | None = None,
+        kind: Literal["binary", "fractional"] | None = None,
+        algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
+        algorithm_name: str = "",
+        algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
+        content_label: str = "SEGMENTATION",
     ) -> Dataset:
         """Makes a SEG; see :meth:`Derive.segmentation`."""
-        source, how = await _source(like), self._recipe(role, recipe)
-        return await self._offload(lambda: self._maker().segmentation(segments, source, how, options))
+        options = SegmentationOptions(kind, algorithm_type, algorithm_name, algorithm_family, content_label)
+        return await self._make(
+            like, role, recipe, lambda make, source, how: make.segmentation(segments, source, how, options)
+        )
 
     async def parametric_map(
-        self, result: object, *, like: Like, role: str, recipe: Mapping[str, Any] | None = None, **options: Any
+        self,
+        result: Voxels,
+        *,
+        like: Like,
+        role: str,
+        recipe: RecipeFields | None = None,
+        units: Code | str = "1",
+        quantity: Code | str | None = None,
+        label: str = "",
+        window: tuple[float, float] | None = None,
+        recognizable_face: bool = False,
     ) -> Dataset:
         """Makes a parametric map; see :meth:`Derive.parametric_map`."""
-        source, how = await _source(like), self._recipe(role, recipe)
-        return await self._offload(lambda: self._maker().parametric_map(result, source, how, options))
+        options = MapOptions(units, quantity, label, window, recognizable_face)
+        return await self._make(
+            like, role, recipe, lambda make, source, how: make.parametric_map(result, source, how, options)
+        )
 
     async def measurement_report(
         self,
-        findings: Mapping[str, Any],
+        findings: Mapping[str, Measured],
         *,
         like: Like,
         role: str = "measurements",
-        recipe: Mapping[str, Any] | None = None,
-        **options: Any,
+        recipe: RecipeFields | None = None,
+        title: Code | str = MEASUREMENT_REPORT,
     ) -> Dataset:
         """Makes a TID 1500 report; see :meth:`Derive.measurement_report`."""
-        source, how = await _source(like), self._recipe(role, recipe)
-        return await self._offload(lambda: self._maker().measurement_report(findings, source, how, options))
+        return await self._make(
+            like, role, recipe, lambda make, source, how: make.measurement_report(findings, source, how, title)
+        )
 
     async def text_report(
         self,
@@ -78,12 +132,13 @@ class AsyncDerive:
         *,
         like: Like,
         role: str = "report",
-        recipe: Mapping[str, Any] | None = None,
-        **options: Code | str,
+        recipe: RecipeFields | None = None,
+        title: Code | str = DIAGNOSTIC_REPORT,
     ) -> Dataset:
         """Makes a Basic Text SR; see :meth:`Derive.text_report`."""
-        source, how = await _source(like), self._recipe(role, recipe)
-        return await self._offload(lambda: self._maker().text_report(sections, source, how, options))
+        return await self._make(
+            like, role, recipe, lambda make, source, how: make.text_report(sections, source, how, title)
+        )
 
     async def pdf(
         self,
@@ -91,42 +146,63 @@ class AsyncDerive:
         *,
         like: Like,
         role: str = "document",
-        recipe: Mapping[str, Any] | None = None,
-        **options: Any,
+        recipe: RecipeFields | None = None,
+        title: str = "",
+        concept: Code | str = DIAGNOSTIC_REPORT,
+        shows_identity: bool = True,
+        modality: str = "DOC",
     ) -> Dataset:
         """Wraps a PDF; see :meth:`Derive.pdf`."""
-        source, how = await _source(like), self._recipe(role, recipe)
-        return await self._offload(lambda: self._maker().pdf(content, source, how, options))
+        options = DocumentOptions(title, concept, shows_identity, modality)
+        return await self._make(like, role, recipe, lambda make, source, how: make.pdf(content, source, how, options))
 
     async def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
         """Lists what an object lacks; see :meth:`Derive.validate`."""
-        return await self._offload(lambda: self._maker().validate(dataset))
+        return await self._offload(lambda: self._functions().validate(dataset))
 
     async def save(self, datasets: Iterable[Dataset], directory: str | os.PathLike[str]) -> list[Path]:
         """Writes objects as files; see :meth:`Derive.save`."""
-        return await self._offload(lambda: self._maker().save(datasets, Path(directory)))
+        return await self._offload(lambda: self._functions().save(datasets, Path(directory)))
 
-    def _recipe(self, role: str, recipe: Mapping[str, Any] | None) -> Recipe:
-        return Recipe(self._producer, role=role, **(recipe or {}))
+    async def _make(
+        self,
+        like: Like,
+        role: str,
+        recipe: RecipeFields | None,
+        make: Callable[[DerivedFunctions, SourceFiles, Recipe], T],
+    ) -> T:
+        how = self._recipe(role, recipe or {})
+        source = await _source(like)
+        return await self._offload(lambda: make(self._functions(), source, how))
+
+    def _recipe(self, role: str, fields: RecipeFields) -> Recipe:
+        if unknown := fields.keys() - RecipeFields.__annotations__.keys():
+            raise UnsupportedValueError(
+                f"a recipe has no field {min(unknown)!r}; it has {', '.join(RecipeFields.__annotations__)}"
+            )
+        return Recipe(self._producer, role=role, **fields)
 
 
-async def _source(like: Like) -> Any:
-    """Gives the headers of a series, or the identity where there is no source."""
+async def _source(like: Like) -> SourceFiles:
+    """Returns the files of a series, or what was given in their place."""
     if isinstance(like, DicomSeries):
-        return like.headers()
+        return like.paths()
     if isinstance(like, AsyncDicomSeries):
-        return await like.headers()
-    return like if isinstance(like, StudyIdentity) else list(like)
+        return await like.paths()
+    return like
 
 
 class Derive:
     """Makes DICOM objects from results.
 
     Every object refers to its source, names the service that made it, and has UIDs that follow from session, source,
-    role and version: a job that is retried overwrites its own result at the archive. ``role`` is what the object is
-    within the job; ``recipe`` sets further fields of :class:`~dcm_processor_service.models.derived.Recipe`, such as
-    ``series_description``. ``like`` is the source: a series, its headers, or a
-    :class:`~dcm_processor_service.models.derived.StudyIdentity` where there is none.
+    role and version: a job that is retried overwrites its own result at the peer. Each method has these arguments:
+
+    - ``like`` is the source: a series, its headers, or a :class:`~dcm_processor_service.models.derived.StudyIdentity`
+      where there is none;
+    - ``role`` is what the object is within the job;
+    - ``recipe`` sets further fields of :class:`~dcm_processor_service.models.derived.Recipe`: ``series_description``,
+      ``series_number``, ``derivation``, ``derivation_code``, ``created``.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context, synthetic_series
@@ -142,67 +218,177 @@ class Derive:
         self._async = derive
 
     def __call__(
-        self, result: object, *, like: Like, role: str, recipe: Mapping[str, Any] | None = None, **options: Any
+        self,
+        result: Voxels | Sequence[Picture],
+        *,
+        like: Like,
+        role: str,
+        recipe: RecipeFields | None = None,
+        kind: ImageKind = "source",
+        units: str | None = None,
+        window: tuple[float, float] | None = None,
+        same_frame: bool | None = None,
+        multi_frame: bool = False,
+        shows_identity: bool = True,
+        affine_lps: ArrayLike | None = None,
     ) -> list[Dataset]:
         """Makes an image series: of the source's class, or Secondary Capture.
 
         Args:
             result: A Volume, a nibabel image, an array (i, j, k[, t]) on the source's grid, or a list of pages (PNG
-                bytes or arrays).
+                bytes or arrays), for which only ``multi_frame`` and ``shows_identity`` apply.
             like: The source.
             role: What it is within the job.
             recipe: Further fields of the recipe.
-            options: ``kind="sc"``, ``units``, ``window``, ``same_frame``, ``multi_frame``, ``affine_lps``.
+            kind: The image class: ``source`` (that of the source where it is CT, MR or PET, else Secondary Capture),
+                ``ct``, ``mr``, ``pt`` or ``sc``.
+            units: What the values are: RescaleType (0028,1054), such as ``HU``, or PET's Units (0054,1001), such as
+                ``BQML``. None: the source's.
+            window: Center and width, in the unit of the values. None: the range of the values.
+            same_frame: Whether positions mean the same place in the patient as the source's do. True for an array
+                resampled within the scanner's space, False for one that was registered elsewhere. None: True exactly
+                when the array is on the source's grid.
+            multi_frame: One instance for all slices or pages; Secondary Capture only.
+            shows_identity: Whether pages show who the patient is: BurnedInAnnotation (0028,0301).
+            affine_lps: Shape (4, 4), (i, j, k, 1) to LPS mm, for an array on another grid than the source's. None: the
+                result's own place, and for an array the source's grid.
 
         Raises:
             DerivedObjectError: Shape, geometry, values or identity do not make an image of that class.
+            UnsupportedValueError: The recipe has a field that there is not.
         """
-        return run_inline(self._async(result, like=like, role=role, recipe=recipe, **options))
+        return run_inline(
+            self._async(
+                result,
+                like=like,
+                role=role,
+                recipe=recipe,
+                kind=kind,
+                units=units,
+                window=window,
+                same_frame=same_frame,
+                multi_frame=multi_frame,
+                shows_identity=shows_identity,
+                affine_lps=affine_lps,
+            )
+        )
 
     def segmentation(
         self,
-        segments: Mapping[str, Any],
+        segments: Mapping[str, Segment | Voxels],
         *,
         like: Like,
         role: str = "segmentation",
-        recipe: Mapping[str, Any] | None = None,
-        **options: Any,
+        recipe: RecipeFields | None = None,
+        kind: Literal["binary", "fractional"] | None = None,
+        algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
+        algorithm_name: str = "",
+        algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
+        content_label: str = "SEGMENTATION",
     ) -> Dataset:
         """Makes a SEG from masks by name: ``{"liver": mask}``; empty masks are welcome (extra ``highdicom``).
+
+        Args:
+            segments: Masks by name, all on one grid: booleans, 0 and 1, or fractions from 0 to 1. Each name is looked
+                up as a coded concept; a :class:`~dcm_processor_service.derived.Segment` has a code of its own.
+            like: The series that was segmented.
+            role: What it is within the job.
+            recipe: Further fields of the recipe.
+            kind: ``binary`` or ``fractional``. None: fractional when a mask holds fractions, else binary.
+            algorithm_type: SegmentAlgorithmType (0062,0008): ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
+            algorithm_name: AlgorithmName (0066,0036). Empty: the service's name.
+            algorithm_family: Of CID 7162, by name or as a code.
+            content_label: ContentLabel (0070,0080): upper case, digits and underscores, at most 16 characters.
 
         Raises:
             ConfigurationError: highdicom is not installed.
             DerivedObjectError: A name has no code, or a mask does not fit the source.
+            UnsupportedValueError: The masks lie on different grids, or the recipe has a field that there is not.
         """
-        return run_inline(self._async.segmentation(segments, like=like, role=role, recipe=recipe, **options))
+        return run_inline(
+            self._async.segmentation(
+                segments,
+                like=like,
+                role=role,
+                recipe=recipe,
+                kind=kind,
+                algorithm_type=algorithm_type,
+                algorithm_name=algorithm_name,
+                algorithm_family=algorithm_family,
+                content_label=content_label,
+            )
+        )
 
     def parametric_map(
-        self, result: object, *, like: Like, role: str, recipe: Mapping[str, Any] | None = None, **options: Any
+        self,
+        result: Voxels,
+        *,
+        like: Like,
+        role: str,
+        recipe: RecipeFields | None = None,
+        units: Code | str = "1",
+        quantity: Code | str | None = None,
+        label: str = "",
+        window: tuple[float, float] | None = None,
+        recognizable_face: bool = False,
     ) -> Dataset:
-        """Makes a parametric map of floating-point values; ``unit="mm"`` says of what (extra ``highdicom``).
+        """Makes a parametric map of floating-point values (extra ``highdicom``).
+
+        Args:
+            result: A Volume, a nibabel image or an array (i, j, k) on the source's grid. NaN stands for no value.
+            like: The series that it was computed from.
+            role: What it is within the job.
+            recipe: Further fields of the recipe.
+            units: A UCUM unit of the values, such as ``mm2/s`` or ``%``, or any code; ``1`` for a pure number.
+            quantity: What is measured, by name or as a code, such as ``"Apparent Diffusion Coefficient"``.
+            label: LUTLabel (0040,9210), at most 16 characters. Empty: the role.
+            window: Center and width, in the unit of the values. None: the range of the values.
+            recognizable_face: Whether a person could be recognised: RecognizableVisualFeatures (0028,0302).
 
         Raises:
             ConfigurationError: highdicom is not installed.
-            DerivedObjectError: The values do not fit the source.
+            DerivedObjectError: The values do not fit the source, or a unit or quantity has no code.
+            UnsupportedValueError: The recipe has a field that there is not.
         """
-        return run_inline(self._async.parametric_map(result, like=like, role=role, recipe=recipe, **options))
+        return run_inline(
+            self._async.parametric_map(
+                result,
+                like=like,
+                role=role,
+                recipe=recipe,
+                units=units,
+                quantity=quantity,
+                label=label,
+                window=window,
+                recognizable_face=recognizable_face,
+            )
+        )
 
     def measurement_report(
         self,
-        findings: Mapping[str, Any],
+        findings: Mapping[str, Measured],
         *,
         like: Like,
         role: str = "measurements",
-        recipe: Mapping[str, Any] | None = None,
-        **options: Any,
+        recipe: RecipeFields | None = None,
+        title: Code | str = MEASUREMENT_REPORT,
     ) -> Dataset:
         """Makes a TID 1500 structured report: ``{"liver": {"Volume": (1520.5, "ml")}}`` (extra ``highdicom``).
+
+        Args:
+            findings: Measurements by name, each a value and its unit (UCUM) by quantity; or a
+                :class:`~dcm_processor_service.derived.Finding` for more.
+            like: The series that was measured.
+            role: What it is within the job.
+            recipe: Further fields of the recipe.
+            title: What kind of report it is, of CID 7021, by name or as a code.
 
         Raises:
             ConfigurationError: highdicom is not installed.
             DerivedObjectError: A name has no code.
+            UnsupportedValueError: The recipe has a field that there is not.
         """
-        return run_inline(self._async.measurement_report(findings, like=like, role=role, recipe=recipe, **options))
+        return run_inline(self._async.measurement_report(findings, like=like, role=role, recipe=recipe, title=title))
 
     def text_report(
         self,
@@ -210,11 +396,24 @@ class Derive:
         *,
         like: Like,
         role: str = "report",
-        recipe: Mapping[str, Any] | None = None,
-        **options: Code | str,
+        recipe: RecipeFields | None = None,
+        title: Code | str = DIAGNOSTIC_REPORT,
     ) -> Dataset:
-        """Makes a Basic Text SR: text by section (``findings``, ``impression``…), or one text for the findings."""
-        return run_inline(self._async.text_report(sections, like=like, role=role, recipe=recipe, **options))
+        """Makes a Basic Text SR.
+
+        Args:
+            sections: Text by section (``findings``, ``impression``, …, or a coded concept by name), or one text for the
+                findings.
+            like: The series that the report is about, or whose it is.
+            role: What it is within the job.
+            recipe: Further fields of the recipe.
+            title: What kind of report it is, by name or as a code.
+
+        Raises:
+            DerivedObjectError: A section or the title has no coded concept.
+            UnsupportedValueError: The recipe has a field that there is not.
+        """
+        return run_inline(self._async.text_report(sections, like=like, role=role, recipe=recipe, title=title))
 
     def pdf(
         self,
@@ -222,15 +421,41 @@ class Derive:
         *,
         like: Like,
         role: str = "document",
-        recipe: Mapping[str, Any] | None = None,
-        **options: Any,
+        recipe: RecipeFields | None = None,
+        title: str = "",
+        concept: Code | str = DIAGNOSTIC_REPORT,
+        shows_identity: bool = True,
+        modality: str = "DOC",
     ) -> Dataset:
-        """Wraps the bytes of a PDF so that it is stored with the study; ``title="…"`` names it.
+        """Wraps the bytes of a PDF so that it is stored with the study.
+
+        Args:
+            content: The bytes of the file.
+            like: The series that the document is about, or whose it is.
+            role: What it is within the job.
+            recipe: Further fields of the recipe.
+            title: DocumentTitle (0042,0010). Empty: the series description.
+            concept: What kind of document it is, by name or as a code: ConceptNameCodeSequence (0040,A043).
+            shows_identity: Whether the pages show who the patient is: BurnedInAnnotation (0028,0301). Say no only when
+                you know.
+            modality: Modality (0008,0060).
 
         Raises:
-            DerivedObjectError: The content is no PDF.
+            DerivedObjectError: The content is no PDF, or the concept has no code.
+            UnsupportedValueError: The recipe has a field that there is not.
         """
-        return run_inline(self._async.pdf(content, like=like, role=role, recipe=recipe, **options))
+        return run_inline(
+            self._async.pdf(
+                content,
+                like=like,
+                role=role,
+                recipe=recipe,
+                title=title,
+                concept=concept,
+                shows_identity=shows_identity,
+                modality=modality,
+            )
+        )
 
     def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
         """Lists what the standard asks for and an object lacks: tag, keyword, rule, remedy."""

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from dcm_processor_service.models import Job, StoredFile
-    from dcm_processor_service.ports import FileFormats, FileRepository, Offload
+    from dcm_processor_service.ports import FileRepository, Offload
+    from dcm_processor_service.session.functions import FileFormats
     from dcm_processor_service.session.jobs import AsyncJobs
 
 __all__ = ["AsyncFiles", "FileContent", "Files"]

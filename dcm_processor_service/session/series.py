@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.volumes.volume import Volume
     from dcm_processor_service.models import Instance, SeriesRecord, SeriesReport
     from dcm_processor_service.models.nifti import Engine, NiftiFiles, Policy, Sidecar
-    from dcm_processor_service.ports import DicomReader, DicomRepository, NiftiConverter, Offload, VolumeReader
+    from dcm_processor_service.ports import DicomRepository, NiftiConverter, Offload
+    from dcm_processor_service.session.functions import ImagingFunctions
     from dcm_processor_service.session.scratch import Scratch
 
 __all__ = ["AsyncDicomSeries", "DicomSeries", "SeriesTools"]
@@ -29,10 +30,9 @@ __all__ = ["AsyncDicomSeries", "DicomSeries", "SeriesTools"]
 
 @dataclass(frozen=True)
 class SeriesTools:
-    """What a series needs besides its store; reader, converter and volumes are made at their first use."""
+    """What a series needs besides its store; functions and converter are made at their first use."""
 
-    reader: Callable[[], DicomReader]
-    volumes: Callable[[], VolumeReader]
+    imaging: Callable[[], ImagingFunctions]
     converter: Callable[[], NiftiConverter]
     scratch: Scratch
     offload: Offload
@@ -71,19 +71,18 @@ class AsyncDicomSeries:
     async def headers(self) -> list[Dataset]:
         """Reads everything but pixels; see :meth:`DicomSeries.headers`."""
         paths = await self.paths()
-        return await self._tools.offload(lambda: [self._tools.reader().header(path) for path in paths])
+        return await self._tools.offload(lambda: [self._tools.imaging().header(path) for path in paths])
 
     async def datasets(self) -> AsyncIterator[Dataset]:
         """Reads one dataset after the other; see :meth:`DicomSeries.datasets`."""
-        datasets = self._tools.reader().datasets(await self.paths())
-        while (dataset := await self._tools.offload(lambda: next(datasets, None))) is not None:
-            yield dataset
+        for path in await self.paths():
+            yield await self._tools.offload(partial(self._tools.imaging().dataset, path))
 
     async def paths(self) -> list[Path]:
         """Gives the series as files in slice order; see :meth:`DicomSeries.paths`."""
         if self._paths is None:
             unordered = await self._materialise()
-            self._paths = await self._tools.offload(lambda: self._tools.reader().order(unordered))
+            self._paths = await self._tools.offload(lambda: self._tools.imaging().order(unordered))
         else:
             await self._tools.offload(partial(_require_scans, self._paths))
         return self._paths
@@ -128,17 +127,17 @@ class AsyncDicomSeries:
     async def inspect(self) -> SeriesReport:
         """Says what the series is; see :meth:`DicomSeries.inspect`."""
         paths = await self.paths()
-        return await self._tools.offload(lambda: self._tools.volumes().inspect(paths))
+        return await self._tools.offload(lambda: self._tools.imaging().inspect(paths))
 
     async def preview(self) -> bytes:
         """Draws a contact sheet; see :meth:`DicomSeries.preview`."""
         paths = await self.paths()
-        return await self._tools.offload(lambda: self._tools.volumes().preview(paths))
+        return await self._tools.offload(lambda: self._tools.imaging().preview(paths))
 
     async def volumes(self, policy: Policy = "split") -> tuple[Volume, ...]:
         """Reads all volumes; see :meth:`DicomSeries.volumes`."""
         paths = await self.paths()
-        return await self._tools.offload(lambda: self._tools.volumes().read(paths, policy))
+        return await self._tools.offload(lambda: self._tools.imaging().volumes(paths, policy))
 
     async def volume(self, policy: Policy = "strict") -> Volume:
         """Reads the volume; see :meth:`DicomSeries.volume`."""

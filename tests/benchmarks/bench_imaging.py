@@ -91,9 +91,9 @@ def rivals(source: Path, out: Path) -> dict[str, Callable[[], Any]]:
     return {
         "inspect (headers only)": lambda: inspect_series(paths),
         "native, image in memory": lambda: read_volume(paths).to_nifti(),
-        "native, .nii": lambda: AutoConverter("native").convert(paths, out / "n.nii"),
-        "native, .nii.gz": lambda: AutoConverter("native").convert(paths, out / "n.nii.gz"),
-        "engine dcm2niix, .nii.gz": lambda: AutoConverter("dcm2niix").convert(paths, out / "d.nii.gz"),
+        "native, .nii": lambda: AutoConverter().convert(paths, out / "n.nii", engine="native"),
+        "native, .nii.gz": lambda: AutoConverter().convert(paths, out / "n.nii.gz", engine="native"),
+        "engine dcm2niix, .nii.gz": lambda: AutoConverter().convert(paths, out / "d.nii.gz", engine="dcm2niix"),
         "dcm2niix -z n": lambda: dcm2niix(source, out, "-z", "n"),
         "dcm2niix -z i": lambda: dcm2niix(source, out, "-z", "i"),
         "predecessor's way": lambda: predecessor(source, out),

@@ -32,11 +32,9 @@ from dcm_processor_service.imaging.headers.values import number, text, texts
 
 if TYPE_CHECKING:
     from dcm_processor_service.derived.source import Source
+    from dcm_processor_service.models.derived import ImageKind
 
-__all__ = ["ImageClass", "ImageKind", "choose_class", "write_modality"]
-
-ImageKind: TypeAlias = Literal["source", "ct", "mr", "pt", "sc"]
-"""``source`` keeps the class of the source where it is CT, MR or PET, and gives Secondary Capture for all others."""
+__all__ = ["ImageClass", "choose_class", "write_modality"]
 
 ImageClass: TypeAlias = Literal["ct", "mr", "pt", "sc"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydicom.uid import EncapsulatedPDFStorage
@@ -13,7 +12,7 @@ from dcm_processor_service.derived.attributes.references import instance_referen
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
-from dcm_processor_service.models.derived import Code
+from dcm_processor_service.models.derived import DocumentOptions
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
@@ -21,26 +20,9 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.models.derived import Recipe
 
-__all__ = ["DIAGNOSTIC_REPORT", "DocumentOptions", "encapsulated_pdf"]
+__all__ = ["encapsulated_pdf"]
 
-DIAGNOSTIC_REPORT = Code("18748-4", "LN", "Diagnostic imaging report")
 _LARGEST_BYTES = 2**32 - 2
-
-
-@dataclass(frozen=True)
-class DocumentOptions:
-    """How a document is described."""
-
-    title: str = ""
-    """DocumentTitle (0042,0010); the series description when empty."""
-
-    concept: Code | str = DIAGNOSTIC_REPORT
-    """What kind of document it is: ConceptNameCodeSequence (0040,A043)."""
-
-    shows_identity: bool = True
-    """Whether the pages show who the patient is: BurnedInAnnotation (0028,0301). Say no only when you know."""
-
-    modality: str = "DOC"
 
 
 def encapsulated_pdf(

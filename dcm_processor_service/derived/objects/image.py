@@ -14,7 +14,6 @@ from pydicom.uid import UID
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.modality import (
     ImageClass,
-    ImageKind,
     choose_class,
     slice_thickness,
     write_modality,
@@ -26,6 +25,7 @@ from dcm_processor_service.derived.placement import Placement, place
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.models.derived import ImageOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,29 +35,9 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.source import Source, SourceFrame
     from dcm_processor_service.models.derived import Recipe, ValueMapping
 
-__all__ = ["DerivedImage", "ImageOptions", "derive_image"]
+__all__ = ["DerivedImage", "derive_image"]
 
 _EIGHT_BIT_CLASSES = frozenset({"sc"})
-
-
-@dataclass(frozen=True)
-class ImageOptions:
-    """How an image series is made, where the defaults do not fit."""
-
-    kind: ImageKind = "source"
-    units: str | None = None
-    """What the values are: RescaleType, such as ``HU``, or PET's Units, such as ``BQML``. None: the source's."""
-
-    window: tuple[float, float] | None = None
-    """Center and width in the unit of the values; the range of the values when None."""
-
-    same_frame: bool | None = None
-    """Whether positions mean the same place in the patient as the source's. True for an array resampled within the
-    scanner's space, False for one that was registered elsewhere. None: True exactly when the array is on the source's
-    grid."""
-
-    multi_frame: bool = False
-    """One instance for all slices; Secondary Capture only."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dcm_processor_service.derived.attributes.codes import find_code, find_unit
 from dcm_processor_service.derived.attributes.composite import Composite
@@ -20,7 +20,7 @@ from dcm_processor_service.derived.objects.text_report import write_report_heade
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import integer, items, text
-from dcm_processor_service.models.derived import Code
+from dcm_processor_service.models.derived import MEASUREMENT_REPORT, Code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.source import Source, SourceSeries
     from dcm_processor_service.models.derived import Recipe
 
-__all__ = ["Finding", "measurement_report"]
+__all__ = ["Finding", "Measured", "measurement_report"]
 
-_TITLE = Code("126000", "DCM", "Imaging Measurement Report")
 _PROCEDURES = {
     "CT": Code("77477000", "SCT", "CT"),
     "MR": Code("113091000", "SCT", "MRI"),
@@ -67,11 +66,15 @@ class Finding:
     """Codes for quantities and questions that no table knows, by their name above."""
 
 
+Measured: TypeAlias = "Finding | Mapping[str, tuple[float, Code | str]]"
+"""What was measured of one structure: a :class:`Finding`, or its measurements alone."""
+
+
 def measurement_report(
-    findings: Mapping[str, Finding | Mapping[str, tuple[float, Code | str]]],
+    findings: Mapping[str, Measured],
     source: Source,
     recipe: Recipe,
-    title: Code | str = _TITLE,
+    title: Code | str = MEASUREMENT_REPORT,
 ) -> Dataset:
     """Makes a TID 1500 measurement report, a Comprehensive 3D SR. Without findings it says so by having none.
 

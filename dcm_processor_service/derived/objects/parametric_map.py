@@ -5,7 +5,6 @@ The values are stored in floating point, bit by bit as they are; what they mean 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,37 +23,18 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
 )
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.models.derived import MapOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
     from dcm_processor_service.derived.source import Source
-    from dcm_processor_service.models.derived import Code, Recipe
+    from dcm_processor_service.models.derived import Recipe
 
-__all__ = ["MapOptions", "parametric_map"]
+__all__ = ["parametric_map"]
 
 _QUANTITIES = (7180, 7181, 4107, 7469)
-
-
-@dataclass(frozen=True)
-class MapOptions:
-    """What the values of a map are."""
-
-    unit: Code | str = "1"
-    """A UCUM unit, such as ``mm``, ``%``, ``1`` for a pure number, or any code."""
-
-    quantity: Code | str | None = None
-    """What is measured, a coded concept such as ``"Apparent Diffusion Coefficient"``."""
-
-    label: str = ""
-    """LUTLabel (0040,9210), at most 16 characters; the role when empty."""
-
-    window: tuple[float, float] | None = None
-    """Center and width; the range of the values when None."""
-
-    recognizable_face: bool = False
-    """Whether a person could be recognised: RecognizableVisualFeatures (0028,0302)."""
 
 
 def parametric_map(
@@ -72,7 +52,7 @@ def parametric_map(
         source: The images that it was computed from. Positions are in their frame of reference.
         recipe: Who made it, as what, when.
         affine_lps: Shape (4, 4): (i, j, k, 1) to LPS mm. None: the array has the axes and shape of the source.
-        options: Unit, quantity, window.
+        options: Units, quantity, window.
 
     Raises:
         ConfigurationError: highdicom is not installed.
@@ -125,7 +105,7 @@ def _meaning(highdicom: Any, composite: Composite, options: MapOptions, value_ra
     return highdicom.pm.RealWorldValueMapping(
         lut_label=(options.label or composite.recipe.role)[:16],
         lut_explanation=composite.derivation[:64],
-        unit=code_of(find_unit(options.unit)),
+        unit=code_of(find_unit(options.units)),
         value_range=value_range,
         slope=1,
         intercept=0,

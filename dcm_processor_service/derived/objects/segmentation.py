@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
 from dcm_processor_service.derived.placement import place
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
-from dcm_processor_service.models.derived import Code
+from dcm_processor_service.models.derived import Code, SegmentationOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,14 +33,13 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.models.derived import Recipe
 
-__all__ = ["Segment", "SegmentationOptions", "masks_of", "segmentation"]
+__all__ = ["Segment", "masks_of", "segmentation"]
 
 _PROPERTY_TYPES = (7166, 7159, 7151)
 _LESIONS, _TISSUES = 7159, 7166
 _ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
 _ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 _TISSUE = Code("85756007", "SCT", "Tissue")
-_AI = Code("123109", "DCM", "Artificial Intelligence")
 _SIDES = {
     "left": Code("7771000", "SCT", "Left"),
     "right": Code("24028007", "SCT", "Right"),
@@ -64,21 +63,6 @@ class Segment:
 
     color_lab: tuple[float, float, float] | None = None
     """Recommended display colour, CIE L*a*b*."""
-
-
-@dataclass(frozen=True)
-class SegmentationOptions:
-    """How a segmentation is made, where the defaults do not fit."""
-
-    type: Literal["binary", "fractional"] | None = None
-    """Fractional when a mask holds fractions, else binary, when None."""
-
-    algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
-    algorithm_name: str = ""
-    """The service's name when empty."""
-
-    algorithm_family: Code | str = _AI
-    content_label: str = "SEGMENTATION"
 
 
 def masks_of(labels: NDArray[Any], names: Mapping[str, int]) -> dict[str, NDArray[Any]]:
@@ -149,7 +133,7 @@ def _stack(given: Mapping[str, Segment], options: SegmentationOptions) -> tuple[
         raise DerivedObjectError(f"the masks have different shapes, {sorted(shapes)}: bring them to one grid")
     if 0 in (shape := shapes.pop()):
         raise DerivedObjectError(f"masks of shape {shape} have no voxel: give (column, row, slice), each at least 1")
-    fractional = options.type == "fractional"
+    fractional = options.kind == "fractional"
     for name, segment in given.items():
         mask = segment.mask
         if mask.dtype.kind not in "buif" or not mask.min() >= 0 or not mask.max() <= 1:
@@ -157,7 +141,7 @@ def _stack(given: Mapping[str, Segment], options: SegmentationOptions) -> tuple[
                 f"the mask of {name!r} holds values other than 0 to 1: give booleans, or masks_of() a label map"
             )
         if mask.dtype.kind == "f" and not np.isin(mask, (0, 1)).all():
-            if options.type == "binary":
+            if options.kind == "binary":
                 raise DerivedObjectError(f"the mask of {name!r} holds fractions: threshold it, or make it fractional")
             fractional = True
     kind = np.float32 if fractional else np.uint8

@@ -10,12 +10,11 @@ from pydicom.uid import BasicTextSRStorage
 from dcm_processor_service.derived.attributes.codes import code_item, find_code
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.references import instance_references, referenced_series
-from dcm_processor_service.derived.objects.encapsulated_pdf import DIAGNOSTIC_REPORT
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import text
-from dcm_processor_service.models.derived import Code
+from dcm_processor_service.models.derived import DIAGNOSTIC_REPORT, Code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
-from pydicom import FileDataset
+from pydicom import FileDataset, dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_partial
 from pydicom.uid import (
@@ -40,6 +40,7 @@ __all__ = [
     "InstanceFile",
     "PixelLocation",
     "contained",
+    "read_dataset",
     "read_header",
     "read_instance",
 ]
@@ -152,10 +153,36 @@ def read_instance(path: Path) -> InstanceFile:
 
 
 def read_header(path: Path) -> FileDataset:
-    """Reads all elements of a file up to its pixel data; see :func:`read_instance`."""
+    """Reads all elements of a file up to its pixel data.
+
+    Raises:
+        InvalidSeriesError: The file is no DICOM file or ends inside its header.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pydicom.data import get_testdata_file
+        >>> header = read_header(Path(get_testdata_file("CT_small.dcm")))
+        >>> header.Modality, "PixelData" in header
+        ('CT', False)
+    """
     header = read_instance(path).header
     assert isinstance(header, FileDataset)
     return header
+
+
+def read_dataset(path: Path) -> FileDataset:
+    """Reads a whole file, pixel data included.
+
+    Raises:
+        InvalidSeriesError: The file is no DICOM file, or is cut off.
+    """
+    instance = read_instance(path)
+    if instance.is_cut_off:
+        raise InvalidSeriesError(f"{instance.label} ends inside its pixel data, it was cut off: get it again")
+    with contained():
+        dataset = dcmread(path, force=True)
+        dataset.file_meta.TransferSyntaxUID = instance.transfer_syntax_uid
+    return dataset
 
 
 def _read_open_file(path: Path, file: BinaryIO) -> InstanceFile:

@@ -66,42 +66,64 @@ _DCM2NIIX_SPLITS = frozenset(
 
 @dataclass(frozen=True)
 class AutoConverter:
-    """Converts a series with the engine that suits it.
+    """Converts a series with the engine that suits it; a :class:`~dcm_processor_service.ports.NiftiConverter`.
 
     Args:
-        engine: ``auto``, or one by name.
-        policy: What to do with a series that is not one clean volume; see
-            :mod:`dcm_processor_service.imaging.series.policies`.
-        sidecar: The JSON beside each image: ``bids``, ``simplified`` or ``none``.
         timeout_s: After which dcm2niix is stopped.
         dcm2niix_program: Path of another dcm2niix than the one that is installed with this package.
     """
 
-    engine: Engine = "auto"
-    policy: Policy = "strict"
-    sidecar: Sidecar = "bids"
     timeout_s: float = 600.0
     dcm2niix_program: str = ""
+
+    def convert(
+        self,
+        paths: Sequence[Path],
+        destination: Path,
+        *,
+        engine: Engine = "auto",
+        policy: Policy = "strict",
+        sidecar: Sidecar = "bids",
+    ) -> NiftiFiles:
+        """Writes ``destination``, plain or gzipped as its name says, with sidecars beside it.
+
+        Where the policy finds several volumes, each has a file of its own: ``scan.nii.gz`` becomes
+        ``scan_<name>.nii.gz`` for every volume's name, in stable order.
+
+        Args:
+            paths: The files of one series, in any order.
+            destination: ``.nii`` or ``.nii.gz``.
+            engine: ``auto``, or one by name.
+            policy: What to do with a series that is not one clean volume; see
+                :mod:`dcm_processor_service.imaging.series.policies`.
+            sidecar: The JSON beside each image: ``bids``, ``simplified`` or ``none``.
+
+        Raises:
+            InvalidNameError: The name ends in neither ``.nii`` nor ``.nii.gz``.
+            InvalidSeriesError: The policy refuses the series; carries the report.
+            UnsupportedTransferSyntaxError: No engine here can decode its pixels.
+            UnsupportedValueError: There is no such engine or policy.
+            NiftiConversionError: The engine made no usable result.
+        """
+        conversion = _Conversion(engine, policy, sidecar, self.timeout_s, self.dcm2niix_program)
+        nifti_stem(destination)
+        return conversion.run(examine(paths), destination)
+
+
+@dataclass(frozen=True)
+class _Conversion:
+    engine: Engine
+    policy: Policy
+    sidecar: Sidecar
+    timeout_s: float
+    dcm2niix_program: str
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise UnsupportedValueError(f"an engine is one of {', '.join(ENGINES)}, not {self.engine!r}")
         check_policy(self.policy)
 
-    def convert(self, paths: Sequence[Path], destination: Path) -> NiftiFiles:
-        """Writes ``destination``, plain or gzipped as its name says, with sidecars beside it.
-
-        Where the policy gives several volumes, each has a file of its own: ``scan.nii.gz`` becomes
-        ``scan_<name>.nii.gz`` for every volume's name, in stable order.
-
-        Raises:
-            InvalidNameError: The name ends in neither ``.nii`` nor ``.nii.gz``.
-            InvalidSeriesError: The policy refuses the series; carries the report.
-            UnsupportedTransferSyntaxError: No engine here can decode its pixels.
-            NiftiConversionError: The engine gave no usable result.
-        """
-        nifti_stem(destination)
-        inspection = examine(paths)
+    def run(self, inspection: Inspection, destination: Path) -> NiftiFiles:
         if self.engine == "native":
             return self._native(inspection, destination, "asked for")
         if self.engine == "dcm2niix":

@@ -21,9 +21,9 @@ from dicom2nifti.convert_dicom import dicom_array_to_nifti
 from dicom2nifti.exceptions import ConversionValidationError
 
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError, UnsupportedTransferSyntaxError
-from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.instance_file import contained, read_dataset
 from dcm_processor_service.imaging.nifti.write import nifti_stem, sidecar_path, smallest_exact, write_nifti
-from dcm_processor_service.imaging.series.slice_order import PydicomReader
+from dcm_processor_service.imaging.series.slice_order import order_files
 from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ class Dicom2NiftiConverter:
         nifti_stem(destination)
         if not paths:
             raise InvalidSeriesError("the series has no files: nothing can be converted")
-        reader = PydicomReader()
-        datasets = [dataset for dataset in reader.datasets(reader.order(paths)) if "Rows" in dataset]
+        datasets = [dataset for dataset in map(read_dataset, order_files(paths)) if "Rows" in dataset]
         if not datasets:
             raise InvalidSeriesError("the series holds no images: it cannot be converted to NIfTI")
         uid = str(datasets[0].get("SeriesInstanceUID", ""))
@@ -99,7 +98,7 @@ class Dicom2NiftiConverter:
         return NiftiFiles((destination,), "dicom2nifti", "asked for", tuple(extra), (volume,))
 
 
-def _run(datasets: list[Dataset], output: Path, uid: str) -> dict[str, Any]:
+def _run(datasets: Sequence[Dataset], output: Path, uid: str) -> dict[str, Any]:
     try:
         with _fixed_settings(), contained("dicom2nifti"), contained():
             result: dict[str, Any] = dicom_array_to_nifti(datasets, str(output), reorient_nifti=False)

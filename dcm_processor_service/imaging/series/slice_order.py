@@ -1,83 +1,41 @@
-"""The port that reads the files of a series: whose they are, headers, slice order, whole datasets."""
+"""The slice order of one series: along the normal of its planes, then by time."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydicom import dcmread
 
-from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.geometry import FloatArray, cluster_positions, slice_normal
-from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, glance, scan_instance
-from dcm_processor_service.imaging.headers.instance_file import contained, read_header, read_instance
+from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_instance
+from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import Header, number, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from pydicom import Dataset
-
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
-    from dcm_processor_service.models.nifti import Glance
 
-__all__ = ["PydicomReader", "order_instances", "temporal_key"]
+__all__ = ["order_files", "order_instances", "temporal_key"]
 
 
-class PydicomReader:
-    """Reads DICOM files with pydicom; the package's :class:`~dcm_processor_service.ports.DicomReader`."""
+def order_files(paths: Sequence[Path]) -> list[Path]:
+    """Returns the files of one series in slice order.
 
-    def header(self, path: Path) -> Dataset:
-        """Reads a file up to its pixel data.
+    By orientation where there are several, then by position along the slices' normal, then by time, then by
+    InstanceNumber, then by SOPInstanceUID. Files without a position come last.
 
-        Raises:
-            InvalidSeriesError: The file is no DICOM file or ends inside its header.
-
-        Example:
-            >>> from pathlib import Path
-            >>> from pydicom.data import get_testdata_file
-            >>> header = PydicomReader().header(Path(get_testdata_file("CT_small.dcm")))
-            >>> header.Modality, "PixelData" in header
-            ('CT', False)
-        """
-        return read_header(path)
-
-    def glance(self, path: Path) -> Glance | None:
-        """Says whose a file is, in a fraction of the time that :meth:`header` takes; None where only that tells."""
-        return glance(path)
-
-    def order(self, paths: Sequence[Path]) -> list[Path]:
-        """Gives the files of one series in slice order.
-
-        By orientation where there are several, then by position along the slices' normal, then by time, then by
-        InstanceNumber, then by SOPInstanceUID. Files without a position come last.
-
-        Raises:
-            InvalidSeriesError: A file is no DICOM file or ends inside its header.
-        """
-        memory = SeriesMemory()
-        with contained():
-            return [instance.path for instance in order_instances([scan_instance(path, memory) for path in paths])]
-
-    def datasets(self, paths: Sequence[Path]) -> Iterator[Dataset]:
-        """Reads whole files, pixel data included, one at a time and in the given order.
-
-        Raises:
-            InvalidSeriesError: A file is no DICOM file, or is cut off.
-        """
-        for path in paths:
-            instance = read_instance(path)
-            if instance.is_cut_off:
-                raise InvalidSeriesError(f"{instance.label} ends inside its pixel data, it was cut off: get it again")
-            with contained():
-                dataset = dcmread(path, force=True)
-                dataset.file_meta.TransferSyntaxUID = instance.transfer_syntax_uid
-            yield dataset
+    Raises:
+        InvalidSeriesError: A file is no DICOM file or ends inside its header.
+    """
+    memory = SeriesMemory()
+    with contained():
+        return [instance.path for instance in order_instances([scan_instance(path, memory) for path in paths])]
 
 
 def order_instances(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
-    """Orders instances as :meth:`PydicomReader.order` does."""
+    """Orders instances as :func:`order_files` does."""
     groups: list[FloatArray] = []
     placed: list[tuple[int, float]] = []
     for instance in instances:

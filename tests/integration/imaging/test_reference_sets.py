@@ -62,7 +62,7 @@ def test_ge_epi_through_the_native_engine(tmp_path: Path, number: int) -> None:
 def test_siemens_mosaics(tmp_path: Path, name: str, engine: Any) -> None:
     paths = files(f"{MOSAIC}{name[-1]}", tmp_path)
     assert inspect_series(paths).kind is SeriesKind.MOSAIC
-    result = AutoConverter(engine).convert(paths, tmp_path / "x.nii")
+    result = AutoConverter().convert(paths, tmp_path / "x.nii", engine=engine)
     assert result.engine == ("dcm2niix" if engine == "auto" else engine)
     same(nib.nifti1.Nifti1Image.from_filename(tmp_path / "x.nii"), Path(f"dcm_qa_nih/Ref/EPI_PE={name}.nii"))
     with pytest.raises(InvalidSeriesError, match="MOSAIC"):
@@ -92,7 +92,7 @@ def test_philips_enhanced_holds_two_kinds_of_image(tmp_path: Path) -> None:
     # the reference's scaling factors are float32 with an error of their own
     same(magnitude.to_nifti(), Path("dcm_qa_enh/Ref/Philips_WIP_B0_NS_801_e1.nii"), relative=1e-6)
     same(field_map.to_nifti(), Path("dcm_qa_enh/Ref/Philips_WIP_B0_NS_801_e2_fieldmaphz.nii"), relative=1e-5)
-    result = AutoConverter("dcm2niix", "split").convert(paths, tmp_path / "x.nii")
+    result = AutoConverter().convert(paths, tmp_path / "x.nii", engine="dcm2niix", policy="split")
     same(nib.nifti1.Nifti1Image.from_filename(result.paths[0]), Path("dcm_qa_enh/Ref/Philips_WIP_B0_NS_801_e1.nii"))
 
 
@@ -113,7 +113,7 @@ def test_a_ct_with_variable_steps_and_tilt_gets_no_uniform_affine(tmp_path: Path
     assert report.parts[0].tilt_deg == pytest.approx(18.5, abs=0.1)
     for engine in ("auto", "native", "dcm2niix", "dicom2nifti"):
         with pytest.raises(InvalidSeriesError, match="MIXED_SPACING"):
-            AutoConverter(engine).convert(paths, tmp_path / "x.nii")
+            AutoConverter().convert(paths, tmp_path / "x.nii", engine=engine)
     runs = read_volumes(paths, "split")
     assert [run.shape[2] for run in runs] == [14, 14]
     [upright] = read_volumes(paths, "resample")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
-from dcm_processor_service.derived.objects.image import ImageOptions, derive_image
+from dcm_processor_service.derived import ImageOptions, derive_image
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import Code, Producer, Recipe, StudyIdentity

@@ -94,7 +94,7 @@ def test_fractions_make_a_fractional_object() -> None:
     category = made.SegmentSequence[0].SegmentedPropertyCategoryCodeSequence[0]
     assert category.CodeValue == "49755003"
     with pytest.raises(DerivedObjectError, match="threshold it"):
-        segmentation({"liver": RAMP}, make_source(), make_recipe(), options=SegmentationOptions(type="binary"))
+        segmentation({"liver": RAMP}, make_source(), make_recipe(), options=SegmentationOptions(kind="binary"))
 
 
 def test_a_mask_on_its_own_grid_says_where_it_is() -> None:

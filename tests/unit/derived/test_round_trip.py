@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dcm_processor_service.derived.objects.image import ImageOptions, derive_image
+from dcm_processor_service.derived import ImageOptions, derive_image
 from dcm_processor_service.models.derived import StudyIdentity
 from tests.unit.derived.sources import assemble, make_recipe, make_source
 from tests.unit.derived.volumes import ORIENTATIONS, affines, same_place, turned

@@ -48,7 +48,7 @@ def test_all_engines_agree_on_a_plain_ct(tmp_path: Path, ct: list[Path], engine:
     assert files.paths == (target,)
     assert target.read_bytes()[:2] == (b"\x1f\x8b" if suffix.endswith("gz") else b"\x5c\x01")
     native = tmp_path / "native.nii"
-    AutoConverter("native").convert(ct, native)
+    AutoConverter().convert(ct, native, engine="native")
     np.testing.assert_array_equal(loaded(target).get_fdata(), loaded(native).get_fdata())
     np.testing.assert_allclose(loaded(target).affine, loaded(native).affine, atol=1e-4)
     assert sorted(path.name for path in target.parent.iterdir()) == ["ct.json", target.name]
@@ -64,11 +64,11 @@ def test_all_engines_agree_on_a_plain_ct(tmp_path: Path, ct: list[Path], engine:
 def test_dcm2niix_sees_the_files_that_are_asked_for_whatever_lies_beside_them_and_whatever_their_names(
     tmp_path: Path, ct: list[Path]
 ) -> None:
-    expected = AutoConverter("dcm2niix").convert(ct, tmp_path / "a.nii").volumes[0]
+    expected = AutoConverter().convert(ct, tmp_path / "a.nii", engine="dcm2niix").volumes[0]
     single_frame(replace(RECIPE, slices=3, seed=9), ct[0].parent)
-    assert AutoConverter("dcm2niix").convert(ct, tmp_path / "b.nii").volumes[0].shape == expected.shape
+    assert AutoConverter().convert(ct, tmp_path / "b.nii", engine="dcm2niix").volumes[0].shape == expected.shape
     odd = [path.rename(path.with_name(f".{number}.par")) for number, path in enumerate(ct)]
-    assert AutoConverter("dcm2niix").convert(odd, tmp_path / "c.nii").volumes[0].shape == expected.shape
+    assert AutoConverter().convert(odd, tmp_path / "c.nii", engine="dcm2niix").volumes[0].shape == expected.shape
     assert (tmp_path / "a.nii").read_bytes() == (tmp_path / "b.nii").read_bytes() == (tmp_path / "c.nii").read_bytes()
 
 
@@ -76,7 +76,7 @@ def test_the_result_says_why(tmp_path: Path, ct: list[Path]) -> None:
     assert AutoConverter().convert(ct, tmp_path / "a.nii").reason == "one uniform volume"
     four_d = multi_frame(Recipe(volumes=2), tmp_path)
     assert AutoConverter().convert(four_d, tmp_path / "b.nii").reason == "a clean 4D stack"
-    assert AutoConverter("dcm2niix").convert(ct, tmp_path / "c.nii").reason == "asked for"
+    assert AutoConverter().convert(ct, tmp_path / "c.nii", engine="dcm2niix").reason == "asked for"
 
 
 @pytest.mark.parametrize("engine", ["auto", "native", "dcm2niix", "dicom2nifti"])
@@ -84,7 +84,7 @@ def test_the_check_comes_before_any_engine(tmp_path: Path, ct: list[Path], engin
     ordered = sorted(ct, key=lambda path: float(dcmread(path).ImagePositionPatient[2]))
     (tmp_path / "out").mkdir()
     with pytest.raises(InvalidSeriesError, match="MISSING_SLICES") as caught:
-        AutoConverter(engine).convert([*ordered[:2], *ordered[3:]], tmp_path / "out" / "x.nii")
+        AutoConverter().convert([*ordered[:2], *ordered[3:]], tmp_path / "out" / "x.nii", engine=engine)
     assert caught.value.report is not None
     assert not list((tmp_path / "out").iterdir())
 
@@ -97,20 +97,20 @@ def test_several_volumes_are_named_files_in_stable_order(tmp_path: Path) -> None
         ds.EchoTime = str(int(ds.TemporalPositionIdentifier) * 4)
         del ds.TemporalPositionIdentifier
         ds.save_as(path)
-    files = AutoConverter(policy="split").convert(paths, tmp_path / "out" / "x.nii.gz")
+    files = AutoConverter().convert(paths, tmp_path / "out" / "x.nii.gz", policy="split")
     assert [path.name for path in files.paths] == ["x_echo-1.nii.gz", "x_echo-2.nii.gz"]
     assert [path.name for path in files.sidecars] == ["x_echo-1.json", "x_echo-2.json"]
     assert [volume.name for volume in files.volumes] == ["echo-1", "echo-2"]
-    one = AutoConverter(policy="largest").convert(paths, tmp_path / "out" / "y.nii")
+    one = AutoConverter().convert(paths, tmp_path / "out" / "y.nii", policy="largest")
     assert [path.name for path in one.paths] == ["y.nii"]
 
 
 def test_sidecars_of_all_kinds(tmp_path: Path, ct: list[Path]) -> None:
     for engine in ("native", "dcm2niix", "dicom2nifti"):
-        simplified = AutoConverter(engine, sidecar="simplified").convert(ct, tmp_path / f"{engine}.nii")
+        simplified = AutoConverter().convert(ct, tmp_path / f"{engine}.nii", engine=engine, sidecar="simplified")
         content = json.loads(simplified.sidecars[0].read_text())
         assert (content["Slices"], content["PatientID"]) == (6, "SECRET-ID")
-        none = AutoConverter(engine, sidecar="none").convert(ct, tmp_path / f"{engine}-2.nii")
+        none = AutoConverter().convert(ct, tmp_path / f"{engine}-2.nii", engine=engine, sidecar="none")
         assert none.sidecars == ()
 
 
@@ -163,31 +163,31 @@ def test_what_dcm2niix_says_of_itself_is_not_trusted(
     program = fake_dcm2niix(tmp_path, images, ending)
     (tmp_path / "out").mkdir()
     with pytest.raises(NiftiConversionError, match=message):
-        AutoConverter("dcm2niix", dcm2niix_program=program).convert(ct, tmp_path / "out" / "x.nii")
+        AutoConverter(dcm2niix_program=program).convert(ct, tmp_path / "out" / "x.nii", engine="dcm2niix")
     assert not list((tmp_path / "out").iterdir())
 
 
 def test_slices_that_dcm2niix_puts_elsewhere_are_not_taken(tmp_path: Path, ct: list[Path]) -> None:
     program = fake_dcm2niix(tmp_path, {"": CLEAN}, spacing=(0.6, 0.8, 5.0))
     with pytest.raises(NiftiConversionError, match="placed the slices"):
-        AutoConverter("dcm2niix", dcm2niix_program=program).convert(ct, tmp_path / "x.nii")
+        AutoConverter(dcm2niix_program=program).convert(ct, tmp_path / "x.nii", engine="dcm2niix")
 
 
 def test_by_products_are_never_taken_for_the_series(tmp_path: Path, ct: list[Path]) -> None:
     program = fake_dcm2niix(tmp_path, {"": CLEAN, "_Eq_1": (40, 40, 40), "_ROI2": (40, 40, 40)})
-    files = AutoConverter("dcm2niix", "largest", dcm2niix_program=program).convert(ct, tmp_path / "x.nii")
+    files = AutoConverter(dcm2niix_program=program).convert(ct, tmp_path / "x.nii", engine="dcm2niix", policy="largest")
     assert files.volumes[0].shape == CLEAN
 
 
 def test_dcm2niix_is_stopped_when_it_takes_too_long(tmp_path: Path, ct: list[Path]) -> None:
     program = fake_dcm2niix(tmp_path, {}, "exec sleep 600")
     with pytest.raises(NiftiConversionError, match=r"longer than 0\.2 s"):
-        AutoConverter("dcm2niix", timeout_s=0.2, dcm2niix_program=program).convert(ct, tmp_path / "x.nii")
+        AutoConverter(timeout_s=0.2, dcm2niix_program=program).convert(ct, tmp_path / "x.nii", engine="dcm2niix")
 
 
 def test_a_missing_program_is_named(tmp_path: Path, ct: list[Path]) -> None:
     with pytest.raises(NiftiConversionError, match="reinstall"):
-        AutoConverter("dcm2niix", dcm2niix_program=str(tmp_path / "absent")).convert(ct, tmp_path / "x.nii")
+        AutoConverter(dcm2niix_program=str(tmp_path / "absent")).convert(ct, tmp_path / "x.nii", engine="dcm2niix")
 
 
 def diffusion(folder: Path) -> list[Path]:
@@ -211,7 +211,7 @@ def test_diffusion_that_lacks_slices_gives_its_whole_volumes_when_asked(tmp_path
     paths = sorted(diffusion(tmp_path), key=lambda path: int(dcmread(path).InstanceNumber))[:-1]
     with pytest.raises(InvalidSeriesError, match="MISSING_SLICES"):
         AutoConverter().convert(paths, tmp_path / "x.nii")
-    files = AutoConverter("auto", "largest").convert(paths, tmp_path / "out" / "x.nii")
+    files = AutoConverter().convert(paths, tmp_path / "out" / "x.nii", engine="auto", policy="largest")
     assert (files.engine, files.volumes[0].shape) == ("native", (12, 10, 4, 2))
 
 

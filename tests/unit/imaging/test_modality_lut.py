@@ -142,5 +142,5 @@ def test_a_rescale_that_changes_nothing_contradicts_nothing(tmp_path: Path) -> N
 def test_engines_that_leave_tables_out_are_not_run(tmp_path: Path, engine: Any) -> None:
     paths = change(single_frame(Recipe(signed=False), tmp_path), lambda ds, _: table(ds, 0, range(100)))
     with pytest.raises(InvalidSeriesError, match=r"MODALITY_LUT: .* native"):
-        AutoConverter(engine).convert(paths, tmp_path / "x.nii")
+        AutoConverter().convert(paths, tmp_path / "x.nii", engine=engine)
     assert AutoConverter().convert(paths, tmp_path / "out" / "x.nii").engine == "native"

@@ -1,0 +1,129 @@
+"""Results as a callback has them to DICOM objects: what ``session.dicom.derive`` and the command line call.
+
+``like`` is what :func:`~dcm_processor_service.derived.source.source_series` takes. Each raises DerivedObjectError where
+result and source do not make such an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dcm_processor_service.derived.inputs import voxels_of
+from dcm_processor_service.derived.objects.encapsulated_pdf import encapsulated_pdf
+from dcm_processor_service.derived.objects.image import derive_image
+from dcm_processor_service.derived.objects.measurement_report import measurement_report
+from dcm_processor_service.derived.objects.pages import capture_pages
+from dcm_processor_service.derived.objects.parametric_map import parametric_map
+from dcm_processor_service.derived.objects.segmentation import Segment, segmentation
+from dcm_processor_service.derived.objects.text_report import text_report
+from dcm_processor_service.derived.source import source_series
+from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
+from dcm_processor_service.models.derived import ImageOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+    from pydicom import Dataset
+
+    from dcm_processor_service.derived.inputs import Voxels
+    from dcm_processor_service.derived.objects.measurement_report import Measured
+    from dcm_processor_service.derived.objects.pages import Picture
+    from dcm_processor_service.derived.source import SourceFiles
+    from dcm_processor_service.models.derived import Code, DocumentOptions, MapOptions, Recipe, SegmentationOptions
+
+__all__ = [
+    "make_image",
+    "make_measurement_report",
+    "make_parametric_map",
+    "make_pdf",
+    "make_segmentation",
+    "make_text_report",
+]
+
+
+def make_image(
+    result: Voxels | Sequence[Picture],
+    like: SourceFiles,
+    recipe: Recipe,
+    options: ImageOptions,
+    affine_lps: ArrayLike | None = None,
+) -> list[Dataset]:
+    """Makes an image series, or pages of pictures where the result is a list of them."""
+    source = source_series(like)
+    if isinstance(result, Sequence):
+        of_pages = ImageOptions(multi_frame=options.multi_frame, shows_identity=options.shows_identity)
+        if options != of_pages or affine_lps is not None:
+            raise DerivedObjectError(
+                "pages are pictures without a place: give them multi_frame and shows_identity only"
+            )
+        how = replace(recipe, object_kind="pages")
+        return [
+            *capture_pages(
+                result, source, how, multi_frame=of_pages.multi_frame, shows_identity=of_pages.shows_identity
+            )
+        ]
+    if not options.shows_identity:
+        raise DerivedObjectError("shows_identity is said of pages, and this result is no list of them: leave it out")
+    array, own_affine = voxels_of(result)
+    affine = own_affine if affine_lps is None else np.asarray(affine_lps, np.float64)
+    how = replace(recipe, object_kind="image" if options.kind == "source" else options.kind)
+    return [*derive_image(array, source, how, affine, options).datasets]
+
+
+def make_segmentation(
+    segments: Mapping[str, Segment | Voxels], like: SourceFiles, recipe: Recipe, options: SegmentationOptions
+) -> Dataset:
+    """Makes a SEG."""
+    masks = {}
+    affines = []
+    for name, given in segments.items():
+        if isinstance(given, Segment):
+            masks[name] = given
+            continue
+        array, affine_lps = voxels_of(given)
+        masks[name] = Segment(array)
+        affines.append(affine_lps)
+    how = replace(recipe, object_kind="SEG")
+    return segmentation(masks, source_series(like), how, _one_affine(affines), options)
+
+
+def make_parametric_map(result: Voxels, like: SourceFiles, recipe: Recipe, options: MapOptions) -> Dataset:
+    """Makes a parametric map."""
+    array, affine_lps = voxels_of(result)
+    return parametric_map(array, source_series(like), replace(recipe, object_kind="map"), affine_lps, options)
+
+
+def make_measurement_report(
+    findings: Mapping[str, Measured], like: SourceFiles, recipe: Recipe, title: Code | str
+) -> Dataset:
+    """Makes a TID 1500 report."""
+    return measurement_report(findings, source_series(like), replace(recipe, object_kind="measurements"), title)
+
+
+def make_text_report(
+    sections: Mapping[str, str] | str, like: SourceFiles, recipe: Recipe, title: Code | str
+) -> Dataset:
+    """Makes a Basic Text SR."""
+    return text_report(sections, source_series(like), replace(recipe, object_kind="text"), title)
+
+
+def make_pdf(content: bytes, like: SourceFiles, recipe: Recipe, options: DocumentOptions) -> Dataset:
+    """Wraps a PDF."""
+    return encapsulated_pdf(content, source_series(like), replace(recipe, object_kind="PDF"), options)
+
+
+def _one_affine(affines: list[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
+    """Returns the affine that all masks share; those without one lie on the source's grid."""
+    if not affines:
+        return None
+    first = affines[0]
+    for other in affines[1:]:
+        same = other is first if first is None or other is None else np.allclose(first, other)
+        if not same:
+            raise UnsupportedValueError("the masks lie on different grids; resample them to one, or to the source's")
+    return first

@@ -1,0 +1,120 @@
+"""What stands behind the session besides the stores: files of values, images, derived objects, converter, network.
+
+With :mod:`.stores` the one seam of laziness: every library below a function here is imported when it is called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.session.functions import DerivedFunctions, FileFormats, ImagingFunctions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from dcm_processor_service.dicom_network.dicom_sender import DicomSender
+    from dcm_processor_service.imaging.capabilities import Capability
+    from dcm_processor_service.ports import Backend, NiftiConverter, PlatformDocuments, Sender
+    from dcm_processor_service.runtime.settings import RuntimeSettings
+
+__all__ = [
+    "capabilities",
+    "derived_functions",
+    "file_formats",
+    "imaging_functions",
+    "legacy_sender",
+    "nifti_converter",
+    "platform_documents",
+    "sender",
+]
+
+
+def file_formats() -> FileFormats:
+    """Returns how values become files."""
+    from dcm_processor_service.imaging.file_formats import read_value, write_value
+
+    return FileFormats(read_value, write_value)
+
+
+def imaging_functions() -> ImagingFunctions:
+    """Returns what reads DICOM files."""
+    from dcm_processor_service.imaging.headers.fast_scan import glance
+    from dcm_processor_service.imaging.headers.instance_file import read_dataset, read_header
+    from dcm_processor_service.imaging.series.inspection import inspect_series
+    from dcm_processor_service.imaging.series.slice_order import order_files
+    from dcm_processor_service.imaging.volumes.read import read_volumes
+
+    return ImagingFunctions(
+        glance=glance,
+        header=read_header,
+        dataset=read_dataset,
+        order=order_files,
+        inspect=inspect_series,
+        volumes=read_volumes,
+        preview=_preview,
+        preview_results=_preview_results,
+    )
+
+
+def _preview(paths: Sequence[Path]) -> bytes:
+    from dcm_processor_service.imaging.pictures.series_sheet import preview_series  # loads Pillow
+
+    return preview_series(paths)
+
+
+def _preview_results(niftis: Sequence[Path], series: Sequence[Path]) -> Iterator[bytes | None]:
+    from dcm_processor_service.imaging.pictures.results import preview_results  # loads Pillow
+
+    return preview_results(niftis, series)
+
+
+def derived_functions() -> DerivedFunctions:
+    """Returns what makes DICOM objects of results."""
+    from dcm_processor_service.derived import make, save, validate
+
+    return DerivedFunctions(
+        image=make.make_image,
+        segmentation=make.make_segmentation,
+        parametric_map=make.make_parametric_map,
+        measurement_report=make.make_measurement_report,
+        text_report=make.make_text_report,
+        pdf=make.make_pdf,
+        validate=validate,
+        save=save,
+    )
+
+
+def nifti_converter() -> NiftiConverter:
+    """Returns the converter that chooses the engine by what a series is."""
+    from dcm_processor_service.imaging.nifti.convert import AutoConverter
+
+    return AutoConverter()
+
+
+def sender(settings: RuntimeSettings) -> Sender:
+    """Returns the sender over DIMSE and DICOMweb."""
+    from dcm_processor_service.dicom_network.sender import PynetdicomSender
+
+    return PynetdicomSender(settings.ae_title)
+
+
+def legacy_sender(settings: RuntimeSettings, **arguments: Any) -> DicomSender:
+    """Returns the sender of 0.0.1, with our own AE title unless ``arguments`` name another."""
+    from dcm_processor_service.dicom_network.dicom_sender import DicomSender
+
+    return DicomSender(**({"ae_title": settings.ae_title} | arguments))
+
+
+def platform_documents(backend: Backend) -> PlatformDocuments:
+    """Returns the store's documents as the platform sees them; made of its values where it holds none."""
+    from dcm_processor_service.backends.plain_documents import PlainDocuments
+
+    return backend.documents or PlainDocuments(backend)
+
+
+def capabilities() -> dict[str, list[Capability]]:
+    """Lists the converters and the decoders, each with whether it is there and how to get it."""
+    from dcm_processor_service.imaging.capabilities import converter_capabilities, decoder_capabilities
+
+    return {"converter": converter_capabilities(), "decoder": decoder_capabilities()}

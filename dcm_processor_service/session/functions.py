@@ -1,0 +1,78 @@
+"""The functions of the imaging rooms that the facades call, as the container hands them on.
+
+They have one implementation, so they are no ports. The container makes each group at its first use: who stores a value
+loads no imaging library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike
+    from pydicom import Dataset
+
+    from dcm_processor_service.derived.inputs import Voxels
+    from dcm_processor_service.derived.objects.measurement_report import Measured
+    from dcm_processor_service.derived.objects.pages import Picture
+    from dcm_processor_service.derived.objects.segmentation import Segment
+    from dcm_processor_service.derived.source import SourceFiles
+    from dcm_processor_service.imaging.volumes.volume import Volume
+    from dcm_processor_service.models import SeriesReport
+    from dcm_processor_service.models.derived import (
+        Code,
+        DocumentOptions,
+        ImageOptions,
+        MapOptions,
+        Problem,
+        Recipe,
+        SegmentationOptions,
+    )
+    from dcm_processor_service.models.nifti import Glance, Policy
+
+__all__ = ["DerivedFunctions", "FileFormats", "ImagingFunctions"]
+
+
+@dataclass(frozen=True)
+class FileFormats:
+    """Values to files and back, by the extension of the name."""
+
+    read: Callable[[Path], Any]
+    write: Callable[[object, Path], None]
+
+
+@dataclass(frozen=True)
+class ImagingFunctions:
+    """DICOM files to headers, reports, volumes and pictures; several files are always those of one series."""
+
+    glance: Callable[[Path], Glance | None]
+    """Says whose a file is, in a fraction of the time that ``header`` takes; None where only that tells."""
+
+    header: Callable[[Path], Dataset]
+    dataset: Callable[[Path], Dataset]
+    order: Callable[[Sequence[Path]], list[Path]]
+    inspect: Callable[[Sequence[Path]], SeriesReport]
+    volumes: Callable[[Sequence[Path], Policy], tuple[Volume, ...]]
+    preview: Callable[[Sequence[Path]], bytes]
+    """Draws a contact sheet as PNG."""
+
+    preview_results: Callable[[Sequence[Path], Sequence[Path]], Iterator[bytes | None]]
+    """Draws one of each NIfTI file, labels over the series that they were made from; None where there is no picture."""
+
+
+@dataclass(frozen=True)
+class DerivedFunctions:
+    """Results to DICOM objects: what :mod:`dcm_processor_service.derived` makes, checks and writes."""
+
+    image: Callable[[Voxels | Sequence[Picture], SourceFiles, Recipe, ImageOptions, ArrayLike | None], list[Dataset]]
+    segmentation: Callable[[Mapping[str, Segment | Voxels], SourceFiles, Recipe, SegmentationOptions], Dataset]
+    parametric_map: Callable[[Voxels, SourceFiles, Recipe, MapOptions], Dataset]
+    measurement_report: Callable[[Mapping[str, Measured], SourceFiles, Recipe, Code | str], Dataset]
+    text_report: Callable[[Mapping[str, str] | str, SourceFiles, Recipe, Code | str], Dataset]
+    pdf: Callable[[bytes, SourceFiles, Recipe, DocumentOptions], Dataset]
+    validate: Callable[[Dataset], tuple[Problem, ...]]
+    save: Callable[[Iterable[Dataset], Path], list[Path]]
