@@ -44,6 +44,8 @@ __all__ = ["AsyncDerive", "Derive"]
 
 T = TypeVar("T")
 
+_NO_FIELDS: RecipeFields = {}
+
 
 class AsyncDerive:
     """Makes DICOM objects, for asynchronous callbacks; :class:`Derive` explains it."""
@@ -59,7 +61,7 @@ class AsyncDerive:
         *,
         like: Like,
         role: str,
-        recipe: RecipeFields | None = None,
+        recipe: RecipeFields = _NO_FIELDS,
         kind: ImageKind = "source",
         units: str | None = None,
         window: tuple[float, float] | None = None,
@@ -80,7 +82,7 @@ class AsyncDerive:
         *,
         like: Like,
         role: str = "segmentation",
-        recipe: RecipeFields | None = None,
+        recipe: RecipeFields = _NO_FIELDS,
         kind: Literal["binary", "fractional"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
         algorithm_name: str = "",
@@ -99,7 +101,7 @@ class AsyncDerive:
         *,
         like: Like,
         role: str,
-        recipe: RecipeFields | None = None,
+        recipe: RecipeFields = _NO_FIELDS,
         units: Code | str = "1",
         quantity: Code | str | None = None,
         label: str = "",
@@ -118,7 +120,7 @@ class AsyncDerive:
         *,
         like: Like,
         role: str = "measurements",
-        recipe: RecipeFields | None = None,
+        recipe: RecipeFields = _NO_FIELDS,
         title: Code | str = MEASUREMENT_REPORT,
     ) -> Dataset:
         """Makes a TID 1500 report; see :meth:`Derive.measurement_report`."""
@@ -132,7 +134,7 @@ class AsyncDerive:
         *,
         like: Like,
         role: str = "report",
-        recipe: RecipeFields | None = None,
+        recipe: RecipeFields = _NO_FIELDS,
         title: Code | str = DIAGNOSTIC_REPORT,
     ) -> Dataset:
         """Makes a Basic Text SR; see :meth:`Derive.text_report`."""
@@ -146,7 +148,7 @@ class AsyncDerive:
         *,
         like: Like,
         role: str = "document",
-        recipe: RecipeFields | None = None,
+        recipe: RecipeFields = _NO_FIELDS,
         title: str = "",
         concept: Code | str = DIAGNOSTIC_REPORT,
         shows_identity: bool = True,
@@ -168,10 +170,10 @@ class AsyncDerive:
         self,
         like: Like,
         role: str,
-        recipe: RecipeFields | None,
+        recipe: RecipeFields,
         make: Callable[[DerivedFunctions, SourceFiles, Recipe], T],
     ) -> T:
-        how = self._recipe(role, recipe or {})
+        how = self._recipe(role, recipe)
         source = await _source(like)
         return await self._offload(lambda: make(self._functions(), source, how))
 
@@ -223,7 +225,7 @@ class Derive:
         *,
         like: Like,
         role: str,
-        recipe: RecipeFields | None = None,
+        recipe: RecipeFields = _NO_FIELDS,
         kind: ImageKind = "source",
         units: str | None = None,
         window: tuple[float, float] | None = None,
@@ -279,7 +281,7 @@ class Derive:
         *,
         like: Like,
         role: str = "segmentation",
-        recipe: RecipeFields | None = None,
+        recipe: RecipeFields = _NO_FIELDS,
         kind: Literal["binary", "fractional"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
         algorithm_name: str = "",
@@ -325,7 +327,7 @@ class Derive:
         *,
         like: Like,
         role: str,
-        recipe: RecipeFields | None = None,
+        recipe: RecipeFields = _NO_FIELDS,
         units: Code | str = "1",
         quantity: Code | str | None = None,
         label: str = "",
@@ -370,7 +372,7 @@ class Derive:
         *,
         like: Like,
         role: str = "measurements",
-        recipe: RecipeFields | None = None,
+        recipe: RecipeFields = _NO_FIELDS,
         title: Code | str = MEASUREMENT_REPORT,
     ) -> Dataset:
         """Makes a TID 1500 structured report: ``{"liver": {"Volume": (1520.5, "ml")}}`` (extra ``highdicom``).
@@ -396,7 +398,7 @@ class Derive:
         *,
         like: Like,
         role: str = "report",
-        recipe: RecipeFields | None = None,
+        recipe: RecipeFields = _NO_FIELDS,
         title: Code | str = DIAGNOSTIC_REPORT,
     ) -> Dataset:
         """Makes a Basic Text SR.
@@ -421,7 +423,7 @@ class Derive:
         *,
         like: Like,
         role: str = "document",
-        recipe: RecipeFields | None = None,
+        recipe: RecipeFields = _NO_FIELDS,
         title: str = "",
         concept: Code | str = DIAGNOSTIC_REPORT,
         shows_identity: bool = True,

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.models import Instance, Job, SeriesRecord
 from dcm_processor_service.models.derived import StudyIdentity
 from dcm_processor_service.testing import synthetic_series
@@ -106,3 +106,67 @@ async def test_without_a_source_identity_and_geometry_are_given(world: World) ->
     assert {dataset.StudyInstanceUID for dataset in made} == {"2.25.7"}
     with pytest.raises(DerivedObjectError):
         await session.dicom.derive(array, like=who, role="r", kind="ct")
+
+
+async def test_the_recipe_sets_fields_and_an_unknown_field_is_refused(world: World) -> None:
+    session, series = await opened(world)
+    pdf = session.dicom.derive.pdf
+    made = await pdf(b"%PDF-1.4", like=series, recipe={"series_description": "For the referrer", "series_number": 7})
+    assert (made.SeriesDescription, made.SeriesNumber) == ("For the referrer", 7)
+    with pytest.raises(UnsupportedValueError, match=r"no field 'series_descripton'; it has series_description"):
+        await pdf(b"%PDF-1.4", like=series, recipe={"series_descripton": "x"})  # type: ignore[typeddict-unknown-key]
+    for own in ({"role": "x"}, {"producer": None}, {"object_kind": "SEG"}):
+        with pytest.raises(UnsupportedValueError, match="no field"):
+            await pdf(b"%PDF-1.4", like=series, recipe=own)  # type: ignore[arg-type]
+
+
+async def test_every_option_reaches_the_object(world: World) -> None:
+    session, series = await opened(world)
+    derive, volume = session.dicom.derive, await series.volume()
+    source = (await series.headers())[0]
+    image = (await derive(volume, like=series, role="r", kind="ct", units="US", window=(40, 400), same_frame=False))[0]
+    assert (image.Modality, image.RescaleType) == ("CT", "US")
+    assert (image.WindowCenter, image.WindowWidth) == (40, 400)
+    assert image.FrameOfReferenceUID != source.FrameOfReferenceUID
+    (frames,) = await derive(abs(volume.array), like=series, role="r", kind="sc", multi_frame=True)
+    assert (frames.Modality, frames.NumberOfFrames) == ("CT", 4)
+    seg = await derive.segmentation(
+        {"liver": volume.array > volume.array.mean()},
+        like=series,
+        kind="fractional",
+        algorithm_type="SEMIAUTOMATIC",
+        algorithm_name="watershed",
+        algorithm_family="Artificial Intelligence",
+        content_label="LIVER",
+    )
+    (segment,) = seg.SegmentSequence
+    assert (seg.SegmentationType, seg.ContentLabel) == ("FRACTIONAL", "LIVER")
+    assert (segment.SegmentAlgorithmType, segment.SegmentAlgorithmName) == ("SEMIAUTOMATIC", "watershed")
+    made = await derive.parametric_map(
+        volume.array / 7,
+        like=series,
+        role="r",
+        units="mm2/s",
+        quantity="Apparent Diffusion Coefficient",
+        label="ADC",
+        window=(2, 3),
+        recognizable_face=True,
+    )
+    (mapping,) = made.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    assert (mapping.LUTLabel, mapping.MeasurementUnitsCodeSequence[0].CodeValue) == ("ADC", "mm2/s")
+    assert made.RecognizableVisualFeatures == "YES"
+    document = await derive.pdf(b"%PDF-1.4", like=series, title="T", shows_identity=False, modality="OT")
+    assert (document.DocumentTitle, document.BurnedInAnnotation, document.Modality) == ("T", "NO", "OT")
+
+
+async def test_pages_take_no_options_of_volumes_and_volumes_none_of_pages(world: World) -> None:
+    session, series = await opened(world)
+    derive, page = session.dicom.derive, np.zeros((8, 8), np.uint8)
+    (made,) = await derive([page, page], like=series, role="r", multi_frame=True, shows_identity=False)
+    assert (made.NumberOfFrames, made.BurnedInAnnotation) == (2, "NO")
+    with pytest.raises(DerivedObjectError, match="multi_frame and shows_identity only"):
+        await derive([page], like=series, role="r", units="HU")
+    with pytest.raises(DerivedObjectError, match="multi_frame and shows_identity only"):
+        await derive([page], like=series, role="r", affine_lps=np.eye(4))
+    with pytest.raises(DerivedObjectError, match="shows_identity is said of pages"):
+        await derive(await series.volume(), like=series, role="r", shows_identity=False)

@@ -48,6 +48,13 @@ def right_blocking(ctx: RuntimeContext) -> float:
         head: bytes = stream.read(4)
     for dataset in ctx.session.dicom.get_series().datasets():
         modality: str = str(dataset.Modality)
+    source = ctx.session.dicom.get_series()
+    volume = source.volume()
+    derive = ctx.session.dicom.derive
+    derive(volume, like=source, role="r", kind="sc", units="HU", window=(40, 400), recipe={"series_number": 901})
+    derive([b"a PNG"], like=source.headers(), role="pages", multi_frame=True, shows_identity=False)
+    derive.segmentation({"liver": volume}, like=source, kind="binary", recipe={"series_description": "Liver"})
+    derive.measurement_report({"liver": {"Volume": (12.5, "ml")}}, like=source, title="Imaging Measurement Report")
     match ctx.job.headers:
         case SeriesRecord() as series:
             uid: str = series.series_instance_uid
@@ -90,6 +97,30 @@ def wrong_types(ctx: RuntimeContext) -> None:
     ctx.job.headers.metadata  # E: union-attr
     ctx.job_name = "x"  # E: misc
     ctx.session.data.get("x", job=5)  # E: call-overload
+
+
+def wrong_options_of_derived_objects(ctx: RuntimeContext) -> None:
+    series, derive = ctx.session.dicom.get_series(), ctx.session.dicom.derive
+    derive(series.volume(), like=series, role="r", widnow=(40, 400))  # E: call-arg
+    derive(series.volume(), like=series, role="r", kind="CT")  # E: arg-type
+    derive(series.volume(), like=series, role="r", window=40)  # E: arg-type
+    derive(series.volume(), like=series)  # E: call-arg
+    derive.segmentation({"liver": series.volume()}, like=series, labls={"liver": 1})  # E: call-arg
+    derive.segmentation({"liver": series.volume()}, like=series, kind="fraction")  # E: arg-type
+    derive.parametric_map(series.volume(), like=series, role="r", unit="mm")  # E: call-arg
+    derive.measurement_report({}, like=series, titel="x")  # E: call-arg
+    derive.text_report({"findings": 5}, like=series)  # E: dict-item
+    derive.pdf("report.pdf", like=series)  # E: arg-type
+    derive.pdf(b"%PDF-", like=series, recipe={"series_descripton": "x"})  # E: typeddict-unknown-key
+    derive.pdf(b"%PDF-", like=series, recipe={"series_number": "5"})  # E: typeddict-item
+    derive.pdf(b"%PDF-", like=5)  # E: arg-type
+
+
+async def wrong_options_in_an_async_callback(ctx: AsyncRuntimeContext) -> None:
+    series, derive = await ctx.session.dicom.get_series(), ctx.session.dicom.derive
+    await derive(await series.volume(), like=series, role="r", widnow=(40, 400))  # E: call-arg
+    await derive.segmentation({"liver": await series.volume()}, like=series, labls={})  # E: call-arg
+    await derive.pdf(b"%PDF-", like=series, recipe={"series_descripton": "x"})  # E: typeddict-unknown-key
 
 
 async def forgotten_await(ctx: AsyncRuntimeContext) -> None:

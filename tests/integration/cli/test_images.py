@@ -117,7 +117,7 @@ def test_results_become_dicom_of_every_kind(tmp_path: Path) -> None:
     assert np.allclose(before.affine, after.affine, atol=1e-4)
     for kind, options, sop_class in (
         ("seg", ("--segment", "liver=40"), SegmentationStorage),
-        ("pm", ("--unit", "mm"), ParametricMapStorage),
+        ("pm", ("--units", "mm"), ParametricMapStorage),
     ):
         (made,) = lines(here("derive", nifti, *wanted, tmp_path / kind, "--kind", kind, *options, "--json"))
         assert pydicom.dcmread(made["path"]).SOPClassUID == sop_class

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dcm_processor_service.derived.attributes.modality import ImageKind
     from dcm_processor_service.derived.objects.image import DerivedImage
+    from dcm_processor_service.models.derived import ImageKind
 
 WHO = StudyIdentity(patient_id="P-1", study_instance_uid="1.2.3")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

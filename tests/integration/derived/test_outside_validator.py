@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from dcm_processor_service.derived.attributes.modality import ImageKind
+    from dcm_processor_service.models.derived import ImageKind
 
 SHAPE = (16, 12, 5)
 WHOLE = np.arange(960, dtype=np.int16).reshape(SHAPE)

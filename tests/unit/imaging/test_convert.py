@@ -41,9 +41,8 @@ def ct(tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("engine", ["auto", "native", "dcm2niix", "dicom2nifti"])
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 def test_all_engines_agree_on_a_plain_ct(tmp_path: Path, ct: list[Path], engine: Any, suffix: str) -> None:
-    converter = AutoConverter(engine)
     target = tmp_path / "out" / f"ct{suffix}"
-    files = converter.convert(ct, target)
+    files = AutoConverter().convert(ct, target, engine=engine)
     assert files.engine == ("native" if engine == "auto" else engine)
     assert files.paths == (target,)
     assert target.read_bytes()[:2] == (b"\x1f\x8b" if suffix.endswith("gz") else b"\x5c\x01")
@@ -114,11 +113,11 @@ def test_sidecars_of_all_kinds(tmp_path: Path, ct: list[Path]) -> None:
         assert none.sidecars == ()
 
 
-def test_a_converter_is_checked_when_it_is_made(tmp_path: Path, ct: list[Path]) -> None:
+def test_unknown_engine_policy_and_suffix_are_refused(tmp_path: Path, ct: list[Path]) -> None:
     with pytest.raises(UnsupportedValueError, match="engine"):
-        AutoConverter("magic")  # type: ignore[arg-type]  # what the message is for
+        AutoConverter().convert(ct, tmp_path / "x.nii", engine="magic")  # type: ignore[arg-type]  # what the message is for
     with pytest.raises(UnsupportedValueError, match="policy"):
-        AutoConverter(policy="hope")  # type: ignore[arg-type]  # what the message is for
+        AutoConverter().convert(ct, tmp_path / "x.nii", policy="hope")  # type: ignore[arg-type]  # what the message is for
     with pytest.raises(InvalidNameError):
         AutoConverter().convert(ct, tmp_path / "x.nrrd")
 

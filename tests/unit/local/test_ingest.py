@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dcm_processor_service import Container
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.imaging.series.slice_order import PydicomReader
 from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.testing import synthetic_series
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
+    from dcm_processor_service.session.functions import ImagingFunctions
+
+IMAGING: ImagingFunctions = Container().imaging()
 NOT_DICOM = "not readable as DICOM"
 NO_UID = "no StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID"
 DUPLICATE = "the same instance as another file"
@@ -51,7 +54,7 @@ def save(datasets: Iterable[Dataset], folder: Path) -> list[Path]:
 
 
 def ingest(folder: Path) -> Catalogue:
-    return catalogue_files(files_below(folder), PydicomReader())
+    return catalogue_files(files_below(folder), IMAGING)
 
 
 def filed(catalogue: Catalogue, store: MemoryStore | None = None) -> Filed:
@@ -110,13 +113,6 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     assert result.instance_count + len(catalogue.faulty) == len(files_below(tmp_path))
 
 
-class WholeHeaders(PydicomReader):
-    """A reader to which nothing is plain to see."""
-
-    def glance(self, path: Path) -> None:
-        assert path.is_file()
-
-
 def test_a_glance_files_as_whole_headers_do(tmp_path: Path) -> None:
     save(make_series(1, slices=3, PatientName="Müller^Änne", SpecificCharacterSet="ISO_IR 192"), tmp_path / "a")
     save(make_series(2, slices=3, PatientName="Müller^Änne", SpecificCharacterSet="ISO_IR 100"), tmp_path / "b")
@@ -125,7 +121,8 @@ def test_a_glance_files_as_whole_headers_do(tmp_path: Path) -> None:
         dataset.PatientID = f"P{number % 2}"
         save([dataset], tmp_path / "d" / str(number))
     paths = files_below(tmp_path)
-    quick, slow = catalogue_files(paths, PydicomReader()), catalogue_files(paths, WholeHeaders())
+    quick = catalogue_files(paths, IMAGING)
+    slow = catalogue_files(paths, replace(IMAGING, glance=lambda _path: None))
     assert quick.series_files() == slow.series_files()
     result = filed(quick)
     assert result == filed(slow)
@@ -136,14 +133,13 @@ def test_a_glance_files_as_whole_headers_do(tmp_path: Path) -> None:
 def test_only_the_first_file_of_a_series_is_read_as_a_whole(tmp_path: Path) -> None:
     read: list[Path] = []
 
-    class Noting(PydicomReader):
-        def header(self, path: Path) -> Dataset:
-            read.append(path)
-            return super().header(path)
+    def noted(path: Path) -> Dataset:
+        read.append(path)
+        return IMAGING.header(path)
 
     save(make_series(1, slices=5), tmp_path / "a")
     save(make_series(2, slices=5), tmp_path / "b")
-    assert len(catalogue_files(files_below(tmp_path), Noting()).series_files()) == 2
+    assert len(catalogue_files(files_below(tmp_path), replace(IMAGING, header=noted)).series_files()) == 2
     assert len(read) == 2
 
 
@@ -265,7 +261,7 @@ def test_progress_is_told_for_every_file(tmp_path: Path) -> None:
     save(make_series(1), tmp_path)
     (tmp_path / "x").touch()
     told = []
-    catalogue_files(files_below(tmp_path), PydicomReader(), lambda: told.append(1))
+    catalogue_files(files_below(tmp_path), IMAGING, lambda: told.append(1))
     assert len(told) == 3
 
 

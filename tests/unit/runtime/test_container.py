@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,12 +20,12 @@ from dcm_processor_service.models import Peer
 from dcm_processor_service.models.nifti import NiftiFiles
 from dcm_processor_service.ports import in_thread, inline
 from dcm_processor_service.runtime.container import backend_names
+from dcm_processor_service.session.functions import FileFormats
 from dcm_processor_service.session.scratch import Scratch
 from dcm_processor_service.testing import synthetic_series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 PEER = Peer(id="d" * 24, name="PACS", ae_title="ORTHANC", host="127.0.0.1", port=4242)
 
@@ -115,6 +117,10 @@ class FakePeers:
         return [PEER]
 
 
+def write_fake(value: object, path: Path) -> None:
+    path.write_text(f"fake {value}", encoding="utf-8")
+
+
 class FakeConverter:
     def __init__(self) -> None:
         self.seen: list[int] = []
@@ -124,21 +130,14 @@ class FakeConverter:
         return NiftiFiles((destination,), "fake", "asked for")
 
 
-class FakeFormats:
-    def write(self, value: object, path: Path) -> None:
-        path.write_text(repr(value), encoding="utf-8")
-
-    def read(self, path: Path) -> Any:
-        return path.read_text(encoding="utf-8").upper()
-
-
 def test_any_provider_is_overridden_by_a_fake_in_one_line(fake_context: Any) -> None:
     converter = FakeConverter()
 
     def customise(container: Container) -> None:
         container.peer_repository.override(FakePeers())
         container.converter.override(converter)
-        container.formats.override(FakeFormats())
+        container.formats.override(FileFormats(read=Path.read_text, write=write_fake))
+        container.imaging.override(replace(container.imaging(), preview=lambda _paths: b"drawn"))
 
     context = fake_context(series=synthetic_series(slices=3), customise=customise, peer_id=PEER.id)
     assert context.session.peers.current() == PEER
@@ -146,7 +145,9 @@ def test_any_provider_is_overridden_by_a_fake_in_one_line(fake_context: Any) -> 
     assert context.session.dicom.get_series().to_nifti("x.nii").engine == "fake"
     assert converter.seen == [3]
     context.session.files.save("a.odd", "value")
-    assert context.session.files.load("a.odd") == "'VALUE'"
+    assert context.session.files.load("a.odd") == "fake value"
+    assert context.session.dicom.get_series().preview() == b"drawn"
+    assert context.session.dicom.get_series().inspect().frame_count == 3
 
 
 @pytest.mark.parametrize(
