@@ -86,10 +86,8 @@ def convert(
             task = progress.add_task("converting", total=len(series))
             for uid, paths in series.items():
                 target = out / f"{uid}{'.nii' if plain else '.nii.gz'}"
-                convert_it = partial(
-                    container.converter().convert, paths, target, engine=engine, policy=policy, sidecar=sidecar
-                )
-                row = _outcome_of(convert_it)
+                to_nifti = partial(container.converter().convert, engine=engine, policy=policy, sidecar=sidecar)
+                row = _convert_one(to_nifti, paths, target)
                 refused += "error" in row
                 row = {"series_instance_uid": uid, **row}
                 if as_json:
@@ -124,9 +122,9 @@ def _print_left_out(catalogue: Catalogue, console: Console) -> None:
         console.print(f"{count} {'file' if count == 1 else 'files'} left out: {finding}.", markup=False)
 
 
-def _outcome_of(convert_it: Callable[[], NiftiFiles]) -> dict[str, Any]:
+def _convert_one(to_nifti: Callable[[list[Path], Path], NiftiFiles], paths: list[Path], target: Path) -> dict[str, Any]:
     try:
-        files = convert_it()
+        files = to_nifti(paths, target)
     except DicomError as error:
         report = error.report if isinstance(error, InvalidSeriesError) else None
         codes = sorted(report.codes) if report else []

@@ -125,80 +125,46 @@ class RecipeFields(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """How an image series is made, where the defaults do not fit."""
+    """Options of an image series: arguments of :meth:`~dcm_processor_service.session.derive.Derive.__call__`."""
 
     kind: ImageKind = "source"
     units: str | None = None
-    """What the values are: RescaleType, such as ``HU``, or PET's Units, such as ``BQML``. None: the source's."""
-
     window: tuple[float, float] | None = None
-    """Center and width in the unit of the values; the range of the values when None."""
-
     same_frame: bool | None = None
-    """Whether positions mean the same place in the patient as the source's. True for an array resampled within the
-    scanner's space, False for one that was registered elsewhere. None: True exactly when the array is on the source's
-    grid."""
-
     multi_frame: bool = False
-    """One instance for all slices or pages; Secondary Capture only."""
-
     shows_identity: bool = True
-    """Of pages alone: whether they show who the patient is, BurnedInAnnotation (0028,0301)."""
 
 
 @dataclass(frozen=True)
 class SegmentationOptions:
-    """How a segmentation is made, where the defaults do not fit."""
+    """Options of a segmentation: arguments of :meth:`~dcm_processor_service.session.derive.Derive.segmentation`."""
 
     kind: Literal["binary", "fractional"] | None = None
-    """Fractional when a mask holds fractions, else binary, when None."""
-
     algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
     algorithm_name: str = ""
-    """The service's name when empty."""
-
     algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE
-    """Of CID 7162."""
-
     content_label: str = "SEGMENTATION"
-    """ContentLabel (0070,0080): upper case letters, digits, spaces and underscores, at most 16."""
 
 
 @dataclass(frozen=True)
 class MapOptions:
-    """What the values of a map are."""
+    """Options of a parametric map: arguments of :meth:`~dcm_processor_service.session.derive.Derive.parametric_map`."""
 
     units: Code | str = "1"
-    """A UCUM unit, such as ``mm``, ``%``, ``1`` for a pure number, or any code."""
-
     quantity: Code | str | None = None
-    """What is measured, a coded concept such as ``"Apparent Diffusion Coefficient"``."""
-
     label: str = ""
-    """LUTLabel (0040,9210), at most 16 characters; the role when empty."""
-
     window: tuple[float, float] | None = None
-    """Center and width; the range of the values when None."""
-
     recognizable_face: bool = False
-    """Whether a person could be recognised: RecognizableVisualFeatures (0028,0302)."""
 
 
 @dataclass(frozen=True)
 class DocumentOptions:
-    """How a document is described."""
+    """Options of a PDF: arguments of :meth:`~dcm_processor_service.session.derive.Derive.pdf`."""
 
     title: str = ""
-    """DocumentTitle (0042,0010); the series description when empty."""
-
     concept: Code | str = DIAGNOSTIC_REPORT
-    """What kind of document it is: ConceptNameCodeSequence (0040,A043)."""
-
     shows_identity: bool = True
-    """Whether the pages show who the patient is: BurnedInAnnotation (0028,0301). Say no only when you know."""
-
     modality: str = "DOC"
-    """Modality (0008,0060)."""
 
 
 @dataclass(frozen=True)

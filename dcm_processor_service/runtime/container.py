@@ -31,7 +31,7 @@ from dcm_processor_service.runtime.scrubbing import Scrubber
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.runtime.stores import backend_names, backend_opener
 from dcm_processor_service.session.data import AsyncData
-from dcm_processor_service.session.derive import AsyncDerive
+from dcm_processor_service.session.derive_async import AsyncDerive
 from dcm_processor_service.session.dicom import AsyncDicom
 from dcm_processor_service.session.files import AsyncFiles
 from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs

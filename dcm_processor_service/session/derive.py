@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
-from dcm_processor_service.errors import UnsupportedValueError
-from dcm_processor_service.models.derived import (
-    ARTIFICIAL_INTELLIGENCE,
-    DIAGNOSTIC_REPORT,
-    MEASUREMENT_REPORT,
-    DocumentOptions,
-    ImageOptions,
-    MapOptions,
-    Recipe,
-    RecipeFields,
-    SegmentationOptions,
-    StudyIdentity,
-)
+from dcm_processor_service.models.derived import ARTIFICIAL_INTELLIGENCE, DIAGNOSTIC_REPORT, MEASUREMENT_REPORT
 from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
+from dcm_processor_service.session.derive_async import NO_FIELDS
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import TypeAlias
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import ArrayLike
     from pydicom import Dataset
@@ -33,165 +20,10 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.derived.objects.pages import Picture
     from dcm_processor_service.derived.objects.segmentation import Segment
-    from dcm_processor_service.derived.source import SourceFiles
-    from dcm_processor_service.models.derived import Code, ImageKind, Problem, Producer
-    from dcm_processor_service.ports import Offload
-    from dcm_processor_service.session.functions import DerivedFunctions
+    from dcm_processor_service.models.derived import Code, ImageKind, Problem, RecipeFields
+    from dcm_processor_service.session.derive_async import AsyncDerive, Like
 
-    Like: TypeAlias = AsyncDicomSeries | DicomSeries | Sequence[Dataset] | StudyIdentity
-
-__all__ = ["AsyncDerive", "Derive"]
-
-T = TypeVar("T")
-
-_NO_FIELDS: RecipeFields = {}
-
-
-class AsyncDerive:
-    """Makes DICOM objects, for asynchronous callbacks; :class:`Derive` explains it."""
-
-    def __init__(self, producer: Producer, functions: Callable[[], DerivedFunctions], offload: Offload) -> None:
-        self._producer = producer
-        self._functions = functions
-        self._offload = offload
-
-    async def __call__(
-        self,
-        result: Voxels | Sequence[Picture],
-        *,
-        like: Like,
-        role: str,
-        recipe: RecipeFields = _NO_FIELDS,
-        kind: ImageKind = "source",
-        units: str | None = None,
-        window: tuple[float, float] | None = None,
-        same_frame: bool | None = None,
-        multi_frame: bool = False,
-        shows_identity: bool = True,
-        affine_lps: ArrayLike | None = None,
-    ) -> list[Dataset]:
-        """Makes an image series; see :meth:`Derive.__call__`."""
-        options = ImageOptions(kind, units, window, same_frame, multi_frame, shows_identity)
-        return await self._make(
-            like, role, recipe, lambda make, source, how: make.image(result, source, how, options, affine_lps)
-        )
-
-    async def segmentation(
-        self,
-        segments: Mapping[str, Segment | Voxels],
-        *,
-        like: Like,
-        role: str = "segmentation",
-        recipe: RecipeFields = _NO_FIELDS,
-        kind: Literal["binary", "fractional"] | None = None,
-        algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
-        algorithm_name: str = "",
-        algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
-        content_label: str = "SEGMENTATION",
-    ) -> Dataset:
-        """Makes a SEG; see :meth:`Derive.segmentation`."""
-        options = SegmentationOptions(kind, algorithm_type, algorithm_name, algorithm_family, content_label)
-        return await self._make(
-            like, role, recipe, lambda make, source, how: make.segmentation(segments, source, how, options)
-        )
-
-    async def parametric_map(
-        self,
-        result: Voxels,
-        *,
-        like: Like,
-        role: str,
-        recipe: RecipeFields = _NO_FIELDS,
-        units: Code | str = "1",
-        quantity: Code | str | None = None,
-        label: str = "",
-        window: tuple[float, float] | None = None,
-        recognizable_face: bool = False,
-    ) -> Dataset:
-        """Makes a parametric map; see :meth:`Derive.parametric_map`."""
-        options = MapOptions(units, quantity, label, window, recognizable_face)
-        return await self._make(
-            like, role, recipe, lambda make, source, how: make.parametric_map(result, source, how, options)
-        )
-
-    async def measurement_report(
-        self,
-        findings: Mapping[str, Measured],
-        *,
-        like: Like,
-        role: str = "measurements",
-        recipe: RecipeFields = _NO_FIELDS,
-        title: Code | str = MEASUREMENT_REPORT,
-    ) -> Dataset:
-        """Makes a TID 1500 report; see :meth:`Derive.measurement_report`."""
-        return await self._make(
-            like, role, recipe, lambda make, source, how: make.measurement_report(findings, source, how, title)
-        )
-
-    async def text_report(
-        self,
-        sections: Mapping[str, str] | str,
-        *,
-        like: Like,
-        role: str = "report",
-        recipe: RecipeFields = _NO_FIELDS,
-        title: Code | str = DIAGNOSTIC_REPORT,
-    ) -> Dataset:
-        """Makes a Basic Text SR; see :meth:`Derive.text_report`."""
-        return await self._make(
-            like, role, recipe, lambda make, source, how: make.text_report(sections, source, how, title)
-        )
-
-    async def pdf(
-        self,
-        content: bytes,
-        *,
-        like: Like,
-        role: str = "document",
-        recipe: RecipeFields = _NO_FIELDS,
-        title: str = "",
-        concept: Code | str = DIAGNOSTIC_REPORT,
-        shows_identity: bool = True,
-        modality: str = "DOC",
-    ) -> Dataset:
-        """Wraps a PDF; see :meth:`Derive.pdf`."""
-        options = DocumentOptions(title, concept, shows_identity, modality)
-        return await self._make(like, role, recipe, lambda make, source, how: make.pdf(content, source, how, options))
-
-    async def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
-        """Lists what an object lacks; see :meth:`Derive.validate`."""
-        return await self._offload(lambda: self._functions().validate(dataset))
-
-    async def save(self, datasets: Iterable[Dataset], directory: str | os.PathLike[str]) -> list[Path]:
-        """Writes objects as files; see :meth:`Derive.save`."""
-        return await self._offload(lambda: self._functions().save(datasets, Path(directory)))
-
-    async def _make(
-        self,
-        like: Like,
-        role: str,
-        recipe: RecipeFields,
-        make: Callable[[DerivedFunctions, SourceFiles, Recipe], T],
-    ) -> T:
-        how = self._recipe(role, recipe)
-        source = await _source(like)
-        return await self._offload(lambda: make(self._functions(), source, how))
-
-    def _recipe(self, role: str, fields: RecipeFields) -> Recipe:
-        if unknown := fields.keys() - RecipeFields.__annotations__.keys():
-            raise UnsupportedValueError(
-                f"a recipe has no field {min(unknown)!r}; it has {', '.join(RecipeFields.__annotations__)}"
-            )
-        return Recipe(self._producer, role=role, **fields)
-
-
-async def _source(like: Like) -> SourceFiles:
-    """Returns the files of a series, or what was given in their place."""
-    if isinstance(like, DicomSeries):
-        return like.paths()
-    if isinstance(like, AsyncDicomSeries):
-        return await like.paths()
-    return like
+__all__ = ["Derive"]
 
 
 class Derive:
@@ -225,7 +57,7 @@ class Derive:
         *,
         like: Like,
         role: str,
-        recipe: RecipeFields = _NO_FIELDS,
+        recipe: RecipeFields = NO_FIELDS,
         kind: ImageKind = "source",
         units: str | None = None,
         window: tuple[float, float] | None = None,
@@ -281,7 +113,7 @@ class Derive:
         *,
         like: Like,
         role: str = "segmentation",
-        recipe: RecipeFields = _NO_FIELDS,
+        recipe: RecipeFields = NO_FIELDS,
         kind: Literal["binary", "fractional"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
         algorithm_name: str = "",
@@ -327,7 +159,7 @@ class Derive:
         *,
         like: Like,
         role: str,
-        recipe: RecipeFields = _NO_FIELDS,
+        recipe: RecipeFields = NO_FIELDS,
         units: Code | str = "1",
         quantity: Code | str | None = None,
         label: str = "",
@@ -372,7 +204,7 @@ class Derive:
         *,
         like: Like,
         role: str = "measurements",
-        recipe: RecipeFields = _NO_FIELDS,
+        recipe: RecipeFields = NO_FIELDS,
         title: Code | str = MEASUREMENT_REPORT,
     ) -> Dataset:
         """Makes a TID 1500 structured report: ``{"liver": {"Volume": (1520.5, "ml")}}`` (extra ``highdicom``).
@@ -398,7 +230,7 @@ class Derive:
         *,
         like: Like,
         role: str = "report",
-        recipe: RecipeFields = _NO_FIELDS,
+        recipe: RecipeFields = NO_FIELDS,
         title: Code | str = DIAGNOSTIC_REPORT,
     ) -> Dataset:
         """Makes a Basic Text SR.
@@ -423,7 +255,7 @@ class Derive:
         *,
         like: Like,
         role: str = "document",
-        recipe: RecipeFields = _NO_FIELDS,
+        recipe: RecipeFields = NO_FIELDS,
         title: str = "",
         concept: Code | str = DIAGNOSTIC_REPORT,
         shows_identity: bool = True,

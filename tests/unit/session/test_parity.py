@@ -11,7 +11,8 @@ import pytest
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.session.data import AsyncData, Data
-from dcm_processor_service.session.derive import AsyncDerive, Derive
+from dcm_processor_service.session.derive import Derive
+from dcm_processor_service.session.derive_async import AsyncDerive
 from dcm_processor_service.session.dicom import AsyncDicom, Dicom
 from dcm_processor_service.session.files import AsyncFiles, Files
 from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
