@@ -30,7 +30,7 @@ class SeriesFinding(BaseModel):
     """One thing that an inspection found, with a code that a program can test.
 
     Example:
-        >>> finding = Finding(code="MISSING_SLICES", message="2 slices are missing after slice 5: get them")
+        >>> finding = SeriesFinding(code="MISSING_SLICES", message="2 slices are missing after slice 5: get them")
         >>> print(finding)
         MISSING_SLICES: 2 slices are missing after slice 5: get them
     """
