@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.models.derived import (
@@ -23,7 +23,6 @@ from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import TypeAlias
 
     from numpy.typing import ArrayLike
     from pydicom import Dataset
@@ -37,13 +36,15 @@ if TYPE_CHECKING:
     from dcm_processor_service.ports import Offload
     from dcm_processor_service.session.functions import DerivedFunctions
 
-    Like: TypeAlias = AsyncDicomSeries | DicomSeries | Sequence[Dataset] | StudyIdentity
-
 __all__ = ["NO_FIELDS", "AsyncDerive", "Like"]
 
 T = TypeVar("T")
 
+Like: TypeAlias = "AsyncDicomSeries | DicomSeries | Sequence[Dataset] | StudyIdentity"
+"""What an object is derived from: a series or its headers; or whose it is where there is no source."""
+
 NO_FIELDS: RecipeFields = {}
+"""The recipe of an object whose author sets none of its fields."""
 
 
 class AsyncDerive:
