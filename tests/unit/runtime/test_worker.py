@@ -19,7 +19,7 @@ import pytest
 from bson import Int64, ObjectId, json_util
 from pydantic import BaseModel
 
-from dcm_processor_service import AsyncRuntimeContext, JobEvent, JobState, Patient, RuntimeContext, SeriesRecord
+from dcm_processor_service import AsyncRuntimeContext, JobEvent, JobState, RuntimeContext, SeriesRecord
 from dcm_processor_service.db_manager import get_session_data, set_session_data
 from dcm_processor_service.errors import (
     CallbackFailedError,
@@ -137,19 +137,15 @@ def test_a_job_without_a_subject_is_one() -> None:
     entrypoint(run)(**arguments(headers=None))
 
 
-def test_a_patient_is_told_by_what_it_lists() -> None:
-    def run(ctx: RuntimeContext) -> str:
-        assert isinstance(ctx.job.headers, Patient)
-        return ctx.job.headers.study_ids[0]
+@pytest.mark.parametrize(("members", "level"), [("Studies", "patient"), ("Series", "study"), ("Instances", "series")])
+def test_the_level_of_a_subject_is_told_by_what_it_lists(members: str, level: str) -> None:
+    def run(ctx: RuntimeContext) -> tuple[str, bool]:
+        subject = ctx.job.headers
+        assert subject is not None
+        return subject.level, ("bb" * 12,) in subject.model_dump().values()
 
-    given = {
-        "_id": {"$oid": "aa" * 12},
-        "PatientUID": "9f86",
-        "PeerUID": PEER_ID,
-        "Studies": ["bb" * 12],
-        "Metadata": {},
-    }
-    assert entrypoint(run)(**arguments(headers=given, event="", job_name="")) == "bb" * 12
+    given = {"_id": {"$oid": "aa" * 12}, "PatientUID": "9f86", "PeerUID": PEER_ID, members: ["bb" * 12], "Metadata": {}}
+    assert entrypoint(run)(**arguments(headers=given, event="", job_name="")) == [level, True]
 
 
 def test_the_environment_goes_before_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
