@@ -5,10 +5,10 @@ The functions of this package's first release gave such documents; over MongoDB 
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.codec import equal
+from dcm_processor_service.models.platform_ids import platform_id
 
 if TYPE_CHECKING:
     from dcm_processor_service.models import Peer, StoredFile
@@ -28,7 +28,7 @@ class PlainDocuments:
         before = await self._backend.data.find(key, name)
         await self._backend.data.put(key, name, value)
         if before is None:
-            return hashlib.sha256(f"{key.session_id}\0{key.job_id}\0{name}".encode()).hexdigest()[:24]
+            return platform_id(key.session_id, key.job_id, name)
         return int(not equal(before.value, value))
 
     async def file(self, key: JobKey, name: str) -> dict[str, Any] | None:

@@ -12,8 +12,10 @@ from rich.table import Table
 
 from dcm_processor_service.cli.console import error_console, output_console, print_json_line, progress_bar, sentences
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.local.ingest import files_below, platform_id
+from dcm_processor_service.local.ingest import files_below
 from dcm_processor_service.models import Peer, SendOptions
+from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
+from dcm_processor_service.models.platform_ids import NO_ID, platform_id
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.settings import RuntimeSettings
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["echo", "parse_address", "parse_peer", "print_contexts", "print_echo", "probe", "send"]
 
 _ADDRESS = re.compile(r"(?P<aet>[^@]+)@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>\d+)")
-_NO_ID = "0" * 24
 
 Address = Annotated[str, typer.Argument(help="AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242")]
 Tls = Annotated[bool, typer.Option("--tls", help="Speak TLS, and verify the node's certificate against its host name")]
@@ -37,13 +38,11 @@ KeyFile = Annotated[Path | None, typer.Option(help="Our private key, PEM")]
 Calling = Annotated[str, typer.Option(help="Our AE title")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for each record")]
 
-DEFAULT_CALLING = "DCM-PROCESSOR"
-
 
 def send(
     paths: Annotated[list[Path], typer.Argument(help="DICOM files, DICOMDIRs or folders at any depth")],
     to: Annotated[str, typer.Option(help="AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242")],
-    calling: Calling = DEFAULT_CALLING,
+    calling: Calling = DEFAULT_AE_TITLE,
     associations: Annotated[int, typer.Option(min=1, max=32, help="How many associations send side by side")] = 1,
     tls: Tls = False,
     ca_file: CaFile = None,
@@ -72,7 +71,7 @@ def send(
 
 def echo(
     address: Address,
-    calling: Calling = DEFAULT_CALLING,
+    calling: Calling = DEFAULT_AE_TITLE,
     tls: Tls = False,
     ca_file: CaFile = None,
     cert_file: CertFile = None,
@@ -97,7 +96,7 @@ def print_echo(result: EchoResult, *, as_json: bool) -> None:
 
 def probe(
     address: Address,
-    calling: Calling = DEFAULT_CALLING,
+    calling: Calling = DEFAULT_AE_TITLE,
     tls: Tls = False,
     ca_file: CaFile = None,
     cert_file: CertFile = None,
@@ -181,7 +180,7 @@ def parse_peer(text: str) -> Peer:
 
 def _container(calling: str) -> Container:
     settings = RuntimeSettings.without_environment(
-        db_provider="memory", session_id=_NO_ID, job_id=_NO_ID, ae_title=calling
+        db_provider="memory", session_id=NO_ID, job_id=NO_ID, ae_title=calling
     )
     container = Container()
     container.settings.override(settings)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
-from dcm_processor_service.dicom_network.sender import DEFAULT_AE_TITLE, PynetdicomSender
+from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.dicom_network.sources import dicomdir_files
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.models import Outcome, Peer, SendOptions
+from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -22,6 +22,7 @@ from dcm_processor_service.errors import (
     UnsupportedTransferSyntaxError,
 )
 from dcm_processor_service.models import EchoResult, InstanceRecord, Outcome, SendOptions, SendReport
+from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,10 +31,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import AcceptedContext, Peer
     from dcm_processor_service.ports import Sendable
 
-__all__ = ["DEFAULT_AE_TITLE", "PynetdicomSender"]
-
-DEFAULT_AE_TITLE = "DCM-PROCESSOR"
-"""Our AE title towards peers that do not ask for another one."""
+__all__ = ["PynetdicomSender"]
 
 _DEFAULT_OPTIONS = SendOptions()
 _NOTHING: Mapping[str, InstanceRecord] = {}

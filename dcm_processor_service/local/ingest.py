@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.models import Instance, Patient, SeriesRecord, Study, SubjectLevel
+from dcm_processor_service.models.platform_ids import platform_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.ports import Backend
     from dcm_processor_service.session.functions import ImagingFunctions
 
-__all__ = ["Catalogue", "Filed", "catalogue_files", "files_below", "platform_id"]
+__all__ = ["Catalogue", "Filed", "catalogue_files", "files_below"]
 
 
 _PATIENT_KEYWORDS = (
@@ -62,16 +63,6 @@ _SERIES_KEYWORDS = (
 _NO_UIDS = "no StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID"
 _PACKED = {b"\x1f\x8b": "packed with gzip, unpack them first", b"PK": "packed as ZIP, unpack them first"}
 _IGNORED_NAMES = frozenset({"DICOMDIR", "LICENSE", "README", "Thumbs.db", ".DS_Store"})
-
-
-def platform_id(*parts: str) -> str:
-    """Gives an id in the platform's form, 24 hexadecimal digits, the same for the same parts.
-
-    Example:
-        >>> platform_id("series", "1.2.3") == platform_id("series", "1.2.3")
-        True
-    """
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)

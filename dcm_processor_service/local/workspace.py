@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.codec import check_name
 from dcm_processor_service.errors import ConfigurationError, InvalidNameError
-from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
+from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files, files_below
 from dcm_processor_service.local.result_sheets import draw_sheets, sheet_names
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
+from dcm_processor_service.models.platform_ids import NO_ID, platform_id
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.results import readable
@@ -31,13 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalRun", "Workspace", "counted", "describe", "sample_folder"]
 
-_NO_JOB = "0" * 24
 _SAMPLE = ("data", "test_files", "dicomdirtests", "98892001", "CT5N")
-_EVENT_OF_LEVEL = {
-    "series": JobEvent.STABLE_SERIES,
-    "study": JobEvent.STABLE_STUDY,
-    "patient": JobEvent.STABLE_PATIENT,
-}
 
 
 def sample_folder() -> Path:
@@ -91,7 +86,7 @@ class Workspace:
 
     def settings(self, **values: Any) -> RuntimeSettings:
         """Gives settings of this workspace's store; of no job, unless ``values`` say which."""
-        defaults: dict[str, Any] = {"session_id": _NO_JOB, "job_id": _NO_JOB}
+        defaults: dict[str, Any] = {"session_id": NO_ID, "job_id": NO_ID}
         return RuntimeSettings.without_environment(
             db_provider="sqlite", db_url=str(self.folder), workspace=self.folder, **(defaults | values)
         )
@@ -190,7 +185,7 @@ class Workspace:
             id=platform_id("job", session_id, job_name, subject.level, subject.id),
             session_id=session_id,
             name=job_name,
-            event=_EVENT_OF_LEVEL[subject.level],
+            event=JobEvent.of(subject),
             service_name="local",
             state=JobState.RUNNING,
             subject=subject,

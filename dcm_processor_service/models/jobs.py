@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dcm_processor_service.models.subjects import Subject
+from dcm_processor_service.models.subjects import Subject, SubjectLevel
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models.subjects import Patient, SeriesRecord, Study
 
 __all__ = ["Job", "JobEvent", "JobOutput", "JobState"]
 
@@ -19,6 +22,22 @@ class JobEvent(str, Enum):
     STABLE_SERIES = "stable-series"
     STABLE_STUDY = "stable-study"
     STABLE_PATIENT = "stable-patient"
+
+    @property
+    def level(self) -> SubjectLevel:
+        """The level of what the job is about."""
+        return SubjectLevel(self.value.removeprefix("stable-"))
+
+    @classmethod
+    def of(cls, subject: Patient | Study | SeriesRecord) -> JobEvent:
+        """Returns the event of a job about ``subject``.
+
+        Example:
+            >>> from dcm_processor_service.models import Study
+            >>> JobEvent.of(Study(id="1" * 24)).value
+            'stable-study'
+        """
+        return cls(f"stable-{subject.level}")
 
 
 class JobState(str, Enum):

@@ -6,7 +6,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-__all__ = ["AETitle", "Peer"]
+__all__ = ["DEFAULT_AE_TITLE", "AETitle", "Peer"]
+
+DEFAULT_AE_TITLE = "DCM-PROCESSOR"
+"""Our own AE title, where neither the settings nor a peer ask for another one."""
 
 _MAX_AE_TITLE_CHARACTERS = 16
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -22,7 +21,8 @@ from typing_extensions import Self, override
 from dcm_processor_service.env_vars import Fault, posix_name, read_variables, variable_name
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models.jobs import JobEvent
-from dcm_processor_service.models.peers import AETitle
+from dcm_processor_service.models.peers import DEFAULT_AE_TITLE, AETitle
+from dcm_processor_service.models.platform_ids import is_platform_id
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -32,7 +32,7 @@ __all__ = ["RuntimeSettings"]
 
 
 def _check_id(value: str) -> str:
-    if not re.fullmatch(r"[0-9a-fA-F]{24}", value):
+    if not is_platform_id(value):
         raise ValueError("24 hexadecimal digits")
     return value.lower()
 
@@ -87,7 +87,7 @@ class RuntimeSettings(BaseSettings):
     )
 
     ae_title: AETitle = Field(
-        default="DCM-PROCESSOR", description="Our own AE title, 1 to 16 characters", examples=["LIVERAI"]
+        default=DEFAULT_AE_TITLE, description="Our own AE title, 1 to 16 characters", examples=["LIVERAI"]
     )
     service_version: str = Field(
         default="0",

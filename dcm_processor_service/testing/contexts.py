@@ -25,7 +25,6 @@ __all__ = ["fake_async_context", "fake_context", "synthetic_series"]
 SESSION_ID = "5" * 24
 JOB_ID = "1" * 24
 _MOST_SLICES = 31
-_EVENTS = {"series": JobEvent.STABLE_SERIES, "study": JobEvent.STABLE_STUDY, "patient": JobEvent.STABLE_PATIENT}
 
 
 def fake_context(
@@ -113,7 +112,7 @@ def _fill(
         "session_id": SESSION_ID,
         "job_id": JOB_ID,
         "job_name": "job",
-        "job_event": _EVENTS[subject.level] if subject else JobEvent.STABLE_SERIES,
+        "job_event": JobEvent.of(subject) if subject else JobEvent.STABLE_SERIES,
         "service_name": "service",
         "peer_id": known[0].id if known else None,
     }

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from dcm_processor_service.errors import StoredValueError, StoreError
 from dcm_processor_service.models import Instance, Patient, Peer, SeriesRecord, StoredFile, Study, SubjectLevel
+from dcm_processor_service.models.platform_ids import is_platform_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -54,7 +55,6 @@ CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=timezone.utc)
 """How documents are decoded: moments come back aware, in UTC."""
 
 _PLAIN_TYPES = frozenset({bool, bytes, datetime, float, int, str, type(None)})
-_ID_HEX_DIGITS = 24
 _FILE_NAME_HEX_DIGITS = 32
 
 
@@ -83,7 +83,7 @@ def id_text(value: object) -> str:
 def _owner(key: JobKey) -> Document:
     """Gives the ids of a drawer in the platform's types."""
     for what, text in (("session", key.session_id), ("job", key.job_id)):
-        if len(text) != _ID_HEX_DIGITS or not ObjectId.is_valid(text):
+        if not is_platform_id(text):
             raise StoreError(
                 f"{text[:40]!r} is no id of a {what}, so nothing can be stored for it; ids have 24 hex digits"
             )
@@ -307,7 +307,7 @@ def subjects_of(level: SubjectLevel) -> str:
 
 def subject_query(level: SubjectLevel, id_or_uid: str) -> Document:
     """Finds one object by id (24 hexadecimal digits), else by its instance UID, or a patient by the platform's hash."""
-    if len(id_or_uid) == _ID_HEX_DIGITS and ObjectId.is_valid(id_or_uid):
+    if is_platform_id(id_or_uid):
         return {"_id": either(id_or_uid)}
     return {_LEVELS[level].key: id_or_uid}
 

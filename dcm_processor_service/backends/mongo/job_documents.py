@@ -35,11 +35,6 @@ PROJECTION = {"result.result": 0, "errorMessage.trace": 0}
 """Leaves out what may be large and nobody asks for."""
 
 _NO_HEARTBEAT = {"is_worker": {"$ne": True}}
-_LEVEL_OF_EVENT = {
-    JobEvent.STABLE_SERIES: SubjectLevel.SERIES,
-    JobEvent.STABLE_STUDY: SubjectLevel.STUDY,
-    JobEvent.STABLE_PATIENT: SubjectLevel.PATIENT,
-}
 _LEVEL_OF_MEMBERS = {
     "Instances": SubjectLevel.SERIES,
     "Series": SubjectLevel.STUDY,
@@ -160,5 +155,5 @@ def _subject(headers: Mapping[str, Any], event: JobEvent | None) -> Patient | St
         return None
     level = next((level for members, level in _LEVEL_OF_MEMBERS.items() if members in headers), None)
     if level is None and event is not None:
-        level = _LEVEL_OF_EVENT[event]
+        level = event.level
     return None if level is None else subject(level, headers)

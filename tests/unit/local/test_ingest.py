@@ -13,7 +13,8 @@ import pytest
 from dcm_processor_service import Container
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files, files_below, platform_id
+from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files, files_below
+from dcm_processor_service.models.platform_ids import platform_id
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.testing import synthetic_series
 
