@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
 from dcm_processor_service.local.ingest import catalogue_files, files_below
 from dcm_processor_service.models import SeriesRecord, SubjectLevel
@@ -70,12 +71,12 @@ def _find(series_id: object) -> SeriesRecord | None:
 
 def _download(series: SeriesRecord, folder: Path) -> list[Path]:
     """Writes the instances as ``<instance id>.dcm``."""
-    folder.mkdir(parents=True, exist_ok=True)
     repository = own_container().dicom_repository()
     paths = []
     for instance, content in iterate_inline(repository.fetch(run_inline(repository.instances(series)))):
         path = folder / f"{instance.id}.dcm"
-        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+        with write_whole(path) as file:
+            file.write(content if isinstance(content, bytes) else content.read_bytes())
         paths.append(path)
     return paths
 
@@ -161,5 +162,6 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
         except (InvalidSeriesError, NiftiConversionError) as error:
             _LOG.warning("the folder is not converted: %s", error)
             return 0
-        shutil.move(written.paths[0], output_file)
+        with write_whole(Path(output_file)) as file, written.paths[0].open("rb") as converted:
+            shutil.copyfileobj(converted, file)
         return written.volumes[0].shape[2]

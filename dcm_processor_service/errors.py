@@ -10,6 +10,8 @@
     │ └ CallbackFailedError
     ├ InvalidNameError (ValueError)
     ├ UnsupportedValueError (TypeError)
+    ├ LocalFileError (OSError)
+    │ └ LocalFileNotFoundError (FileNotFoundError)
     ├ StoreError
     │ ├ StoreUnavailableError (ConnectionError)      retryable
     │ ├ StoredValueError (ValueError)
@@ -61,6 +63,8 @@ __all__ = [
     "InvalidNameError",
     "InvalidSeriesError",
     "JobNotFoundError",
+    "LocalFileError",
+    "LocalFileNotFoundError",
     "NiftiConversionError",
     "NotFoundError",
     "PeerNotFoundError",
@@ -126,6 +130,14 @@ class InvalidNameError(DcmProcessorError, ValueError):
 
 class UnsupportedValueError(DcmProcessorError, TypeError):
     """A value cannot be stored as session data; the message names the path inside the value and the remedy."""
+
+
+class LocalFileError(DcmProcessorError, OSError):
+    """A file of this machine, such as one to store or to download to, cannot be read or written."""
+
+
+class LocalFileNotFoundError(LocalFileError, FileNotFoundError):
+    """There is no file at the path."""
 
 
 class StoreError(DcmProcessorError):

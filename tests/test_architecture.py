@@ -20,15 +20,16 @@ HEAVY = [
 
 LAYERS: dict[str, str] = {
     "errors": "",
+    "disk": "errors",
     "models": "errors",
     "codec": "errors models",
     "ports": "errors models codec",
     "env_vars": "errors",
-    "session": "errors models codec ports",
-    "runtime": "errors models codec ports env_vars session",
-    "backends": "errors models codec ports",
-    "imaging": "errors models codec ports",
-    "derived": "errors models codec ports imaging",
+    "session": "errors disk models codec ports",
+    "runtime": "errors disk models codec ports env_vars session",
+    "backends": "errors disk models codec ports",
+    "imaging": "errors disk models codec ports",
+    "derived": "errors disk models codec ports imaging",
     "dicom_network": "errors models codec ports",
 }
 """For each room, the rooms that it may import besides itself; those not listed may import all."""
@@ -105,7 +106,7 @@ def library_room(module: str) -> str:
     return next((key for key in sorted(LIBRARIES, key=len, reverse=True) if f"{module}.".startswith(f"{key}.")), "")
 
 
-GROUND = ("errors", "models", "codec", "ports")
+GROUND = ("errors", "disk", "models", "codec", "ports")
 """Rooms that import none above them, so that to have them loaded makes no other import easier than it is alone."""
 
 IMPORTER = """

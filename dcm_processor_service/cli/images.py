@@ -10,6 +10,7 @@ import typer
 
 from dcm_processor_service.cli.console import error_console, output_console, print_json_line, progress_bar, sentences
 from dcm_processor_service.cli.page import inspection_page
+from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import ConfigurationError, DicomError, InvalidSeriesError
 from dcm_processor_service.local.ingest import catalogue_files, files_below
 from dcm_processor_service.models.nifti import Engine, Policy, Sidecar
@@ -55,7 +56,8 @@ def inspect(
                     output_console().print(str(report), markup=False, soft_wrap=True)
                 progress.advance(task)
     if page:
-        page.write_text(inspection_page(found), encoding="utf-8")
+        with sentences(), write_whole(page) as file:
+            file.write(inspection_page(found).encode())
         error_console().print(f"The contact sheets are in {page}.", markup=False, soft_wrap=True)
 
 

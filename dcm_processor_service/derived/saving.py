@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import secrets
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.derived.validation import validate
+from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import integer, text
@@ -34,7 +34,7 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True) ->
 
     Raises:
         DerivedObjectError: A dataset has problems, or two have the same name; nothing of it is written.
-        OSError: The folder cannot be written.
+        LocalFileError: The folder cannot be written.
 
     Example:
         >>> import tempfile
@@ -55,14 +55,8 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True) ->
             raise DerivedObjectError(
                 f"two instances of series {text(dataset, 'SeriesInstanceUID')} have one InstanceNumber: number them"
             )
-        directory.mkdir(parents=True, exist_ok=True)
-        temporary = directory / f".{secrets.token_hex(8)}.part"
-        try:
-            with contained():
-                dataset.save_as(temporary, enforce_file_format=True)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with write_whole(path) as file, contained():
+            dataset.save_as(file, enforce_file_format=True)
         written.append(path)
     return written
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import DcmProcessorError
 from dcm_processor_service.models import SeriesRecord
 
@@ -52,8 +53,8 @@ def draw_sheets(
     drawn = []
     for name, picture in pictures.items():
         if picture is not None and name not in names:  # a file of the job's own is never written over
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(picture)
+            with write_whole(folder / name) as file:
+                file.write(picture)
             drawn.append(folder / name)
     return tuple(drawn)
 

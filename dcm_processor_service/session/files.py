@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from dcm_processor_service.codec import check_name, to_normal
+from dcm_processor_service.disk import open_to_read, write_whole
 from dcm_processor_service.errors import InvalidNameError, StoredFileNotFoundError, UnsupportedValueError
 from dcm_processor_service.ports import NewFile
 from dcm_processor_service.ports.concurrency import run_inline
@@ -69,16 +70,8 @@ class AsyncFiles:
         target = Path(to)
         if target.is_dir():
             target = target / PurePosixPath(name).name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
-        try:
-            with os.fdopen(descriptor, "wb") as sink:
-                await self._fetch(name, sink, job)
-            os.chmod(part, 0o666 & ~_umask())  # noqa: PTH101  mkstemp makes it ours alone, as no other file is
-            os.replace(part, target)  # noqa: PTH105  the name appears when the content is complete
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
+        with write_whole(target) as sink:
+            await self._fetch(name, sink, job)
         return target
 
     async def read(self, name: str, *, job: str | Job | None = None) -> bytes:
@@ -142,12 +135,6 @@ class AsyncFiles:
         return await self._repository.list(await self._jobs.output_key(job))
 
 
-def _umask() -> int:
-    current = os.umask(0o077)
-    os.umask(current)
-    return current
-
-
 @contextmanager
 def _opened(content: FileContent) -> Iterator[BinaryIO]:
     given: object = content
@@ -156,7 +143,7 @@ def _opened(content: FileContent) -> Iterator[BinaryIO]:
     if isinstance(content, (bytes, bytearray, memoryview)):
         yield io.BytesIO(content)
     elif isinstance(content, (str, os.PathLike)):
-        with Path(content).open("rb") as source:
+        with open_to_read(content) as source:
             yield source
     elif hasattr(content, "read"):
         yield content  # the caller's, who closes it
@@ -232,7 +219,7 @@ class Files:
 
         Raises:
             InvalidNameError: The name, or a key of the metadata, is not allowed.
-            FileNotFoundError: There is no file at the path.
+            LocalFileError: The file at the path cannot be read; LocalFileNotFoundError where there is none.
         """
         return run_inline(self._async.put(name, content, content_type=content_type, metadata=metadata))
 
@@ -244,6 +231,7 @@ class Files:
         Raises:
             StoredFileNotFoundError: No file of that name.
             StoredValueError: The content is damaged.
+            LocalFileError: The file cannot be written.
             JobNotFoundError: No such job; also when several are meant (AmbiguousJobError).
             UpstreamFailedError: The other job failed.
         """

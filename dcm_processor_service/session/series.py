@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
 from dcm_processor_service.ports import require_scan
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
@@ -119,7 +120,6 @@ class AsyncDicomSeries:
         names = [f"{position:0{width}}.dcm" for position in range(1, len(paths) + 1)]
 
         def copy() -> list[Path]:
-            target.mkdir(parents=True, exist_ok=True)
             return [_copy_complete(source, target / name) for source, name in zip(paths, names, strict=True)]
 
         return await self._tools.offload(copy)
@@ -176,9 +176,8 @@ def _copy_complete(source: Path, target: Path) -> Path:
     """Copies unless the same content is there already; the name appears when the copy is complete."""
     if target.is_file() and target.read_bytes() == source.read_bytes():
         return target
-    part = target.with_name(f".{target.name}.part")
-    shutil.copyfile(source, part)
-    part.replace(target)
+    with write_whole(target) as sink, source.open("rb") as content:
+        shutil.copyfileobj(content, sink)
     return target
 
 

@@ -7,14 +7,13 @@ old content goes after that. A process killed at any point leaves the row on the
 from __future__ import annotations
 
 import hashlib
-import os
 import uuid
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.backends.sqlite.encoding import decode, encode
-from dcm_processor_service.backends.sqlite.store import SqliteStore, sync_folder
 from dcm_processor_service.codec import to_normal
+from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import StoredValueError, StoreUnavailableError
 from dcm_processor_service.models import StoredFile
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import sqlite3
     from typing import BinaryIO
 
+    from dcm_processor_service.backends.sqlite.store import SqliteStore
     from dcm_processor_service.ports import JobKey, NewFile
 
 __all__ = ["SqliteFileRepository"]
@@ -65,25 +65,12 @@ class SqliteFileRepository:
         return stored
 
     def _write(self, content: str, source: BinaryIO) -> tuple[int, str]:
-        path = self._store.content_path(content)
-        part = path.with_suffix(".part")
         digest, size_bytes = hashlib.sha256(), 0
-        try:
-            with part.open("wb") as sink:
-                while block := source.read(_BLOCK_BYTES):
-                    digest.update(block)
-                    size_bytes += len(block)
-                    sink.write(block)
-                sink.flush()
-                os.fsync(sink.fileno())
-            part.replace(path)
-            sync_folder(path.parent)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise StoreUnavailableError(
-                f"a file of {size_bytes} bytes so far cannot be written to the workspace: {error.strerror or error}; "
-                "free space on its disk"
-            ) from error
+        with write_whole(self._store.content_path(content), durable=True, error=StoreUnavailableError) as sink:
+            while block := source.read(_BLOCK_BYTES):
+                digest.update(block)
+                size_bytes += len(block)
+                sink.write(block)
         return size_bytes, digest.hexdigest()
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
@@ -168,13 +167,3 @@ def _migrate(connection: sqlite3.Connection) -> None:
             f"the workspace was made by a newer version of this package (schema {version}, this one reads up to "
             f"{SCHEMA_VERSION}); upgrade the package or start a new workspace"
         )
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes a rename in ``folder`` survive a power cut, where the system can."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

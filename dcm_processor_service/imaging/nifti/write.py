@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from isal import igzip, igzip_threaded
 
+from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import InvalidNameError, NiftiConversionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import BinaryIO
 
     import nibabel as nib
     from numpy.typing import NDArray
 
-__all__ = ["atomic_write", "copy_nifti", "nifti_stem", "sidecar_path", "smallest_exact", "write_json", "write_nifti"]
+__all__ = ["copy_nifti", "nifti_stem", "sidecar_path", "smallest_exact", "write_json", "write_nifti"]
 
 _COMPRESSION_LEVEL = 1
 _THREADED_FROM_BYTES = 4 << 20
@@ -64,22 +63,13 @@ def sidecar_path(path: Path, suffix: str = ".json") -> Path:
     return path.with_name(nifti_stem(path) + suffix)
 
 
-@contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Opens a temporary file in the same folder that takes the name ``path`` when the block ends without an error."""
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with temporary.open("xb") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON whole or not at all: UTF-8, indented, keys in the order given."""
-    with atomic_write(path) as file:
+    """Writes JSON whole or not at all: UTF-8, indented, keys in the order given.
+
+    Raises:
+        NiftiConversionError: The file cannot be written.
+    """
+    with write_whole(path, error=NiftiConversionError) as file:
         file.write((json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
@@ -107,14 +97,11 @@ def write_nifti(image: nib.nifti1.Nifti1Image, path: Path) -> None:
     if header.endianness != ("<" if array.dtype.newbyteorder("=").byteorder != ">" else ">"):
         header = header.as_byteswapped()
     head = header.binaryblock + b"\0\0\0\0"
-    try:
-        with atomic_write(path) as file:
-            if path.name.lower().endswith(".gz"):
-                _write_gzipped(file, head, array)
-            else:
-                _write_parts(file, head, array)
-    except OSError as error:
-        raise NiftiConversionError(f"{path.name} cannot be written: {os.strerror(error.errno or 0)}") from error
+    with write_whole(path, error=NiftiConversionError) as file:
+        if path.name.lower().endswith(".gz"):
+            _write_gzipped(file, head, array)
+        else:
+            _write_parts(file, head, array)
 
 
 def _write_parts(file: BinaryIO | igzip.IGzipFile, head: bytes, array: NDArray[Any]) -> None:
@@ -152,15 +139,12 @@ def copy_nifti(source: Path, destination: Path) -> None:
         NiftiConversionError: The folder cannot be written.
     """
     nifti_stem(destination)
-    try:
-        with source.open("rb") as plain, atomic_write(destination) as file:
-            if destination.name.lower().endswith(".gz"):
-                with igzip_threaded.open(file, "wb", compresslevel=_COMPRESSION_LEVEL, threads=1) as packed:
-                    shutil.copyfileobj(plain, packed, 1 << 20)
-            else:
-                shutil.copyfileobj(plain, file, 1 << 20)
-    except OSError as error:
-        raise NiftiConversionError(f"{destination.name} cannot be written: {os.strerror(error.errno or 0)}") from error
+    with write_whole(destination, error=NiftiConversionError) as file, source.open("rb") as plain:
+        if destination.name.lower().endswith(".gz"):
+            with igzip_threaded.open(file, "wb", compresslevel=_COMPRESSION_LEVEL, threads=1) as packed:
+                shutil.copyfileobj(plain, packed, 1 << 20)
+        else:
+            shutil.copyfileobj(plain, file, 1 << 20)
 
 
 def smallest_exact(array: NDArray[Any], stored: np.dtype[Any]) -> NDArray[Any]:
