@@ -15,17 +15,14 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from enum import Enum
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from dcm_processor_service.errors import InvalidNameError, StoredValueError, UnsupportedValueError
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-__all__ = ["MAX_ARRAY_ITEMS", "MAX_VALUE_BYTES", "check_name", "equal", "from_normal", "to_normal"]
+__all__ = ["MAX_ARRAY_ITEMS", "MAX_VALUE_BYTES", "check_name", "equal", "from_normal", "to_normal", "validation_faults"]
 
 T = TypeVar("T")
 
@@ -226,17 +223,26 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
             f"generic of those; read it without a type and build the {wanted} from it"
         ) from error
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'value'}: {_fault_message(fault)}"
-            for fault in error.errors(include_input=False, include_url=False, include_context=False)
-        )
+        faults = "; ".join(validation_faults(error, "value"))
         # the cause would show the stored value, which may be a patient's
         raise StoredValueError(f"the data {name!r} cannot be read as {wanted}: {faults}") from None
 
 
-def _fault_message(fault: ErrorDetails) -> str:
-    # of pydantic's own messages this one alone quotes the value
-    return "its tag is none of those expected" if fault["type"] == "union_tag_invalid" else fault["msg"]
+def validation_faults(error: ValidationError, whole: str, spelled: Mapping[str, str] | None = None) -> list[str]:
+    """Returns what pydantic found, a sentence a field, without the values: they may be a patient's.
+
+    Args:
+        error: What pydantic raised.
+        whole: How the value as a whole is called.
+        spelled: How the reader knows a field, where not by its name.
+    """
+    faults = []
+    for fault in error.errors(include_input=False, include_url=False, include_context=False):
+        place = ".".join((spelled or {}).get(str(part), str(part)) for part in fault["loc"]) or whole
+        # of pydantic's own messages this one alone quotes the value
+        message = "its tag is none of those expected" if fault["type"] == "union_tag_invalid" else fault["msg"]
+        faults.append(f"{place}: {message}")
+    return faults
 
 
 def equal(left: Any, right: Any) -> bool:

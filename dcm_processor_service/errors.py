@@ -37,8 +37,7 @@
 One root to catch; each leaf is also the builtin that a Python reader would catch. A message says what happened,
 where, and what to do. No message carries a patient attribute, a secret or a connection string.
 
-``exit_code`` is what a process that ends with the error exits with: 1 the callback failed, 2 the configuration is
-wrong, 3 trying again later may help (``retryable``).
+``exit_code`` is what a process that ends with the error exits with.
 """
 
 from __future__ import annotations
@@ -49,6 +48,10 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import SendReport, SeriesReport
 
 __all__ = [
+    "EXIT_CONFIGURATION",
+    "EXIT_DONE",
+    "EXIT_FAILED",
+    "EXIT_RETRYABLE",
     "AmbiguousJobError",
     "AmbiguousSeriesError",
     "CallbackError",
@@ -83,10 +86,19 @@ __all__ = [
 ]
 
 
+EXIT_DONE = 0
+EXIT_FAILED = 1
+"""The callback failed, or something was refused."""
+EXIT_CONFIGURATION = 2
+"""What was asked for, or the environment, is wrong: it has to be corrected first."""
+EXIT_RETRYABLE = 3
+"""Trying again later may help."""
+
+
 class DcmProcessorError(Exception):
     """The root of every error that this package raises on purpose."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[int] = EXIT_FAILED
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str) -> None:
@@ -101,13 +113,13 @@ class DcmProcessorError(Exception):
 class ConfigurationError(DcmProcessorError, ValueError):
     """The environment or an option is missing, malformed or contradicts itself; lists every fault at once."""
 
-    exit_code = 2
+    exit_code = EXIT_CONFIGURATION
 
 
 class CallbackError(DcmProcessorError):
     """Something is wrong with the user's callback."""
 
-    exit_code = 2
+    exit_code = EXIT_CONFIGURATION
 
 
 class CallbackNotFoundError(CallbackError, ImportError):
@@ -121,7 +133,7 @@ class CallbackSignatureError(CallbackError, TypeError):
 class CallbackFailedError(CallbackError):
     """The callback raised; the original exception is ``__cause__``."""
 
-    exit_code = 1
+    exit_code = EXIT_FAILED
 
 
 class InvalidNameError(DcmProcessorError, ValueError):
@@ -147,7 +159,7 @@ class StoreError(DcmProcessorError):
 class StoreUnavailableError(StoreError, ConnectionError):
     """The store cannot be reached or did not answer in time; trying again later may help."""
 
-    exit_code = 3
+    exit_code = EXIT_RETRYABLE
     retryable = True
 
 
@@ -170,13 +182,13 @@ class StoredFileNotFoundError(NotFoundError, FileNotFoundError):
 class SessionNotFoundError(NotFoundError):
     """The session of this process does not exist in the store."""
 
-    exit_code = 2
+    exit_code = EXIT_CONFIGURATION
 
 
 class JobNotFoundError(NotFoundError):
     """No job of that id or name in this session."""
 
-    exit_code = 2
+    exit_code = EXIT_CONFIGURATION
 
 
 class AmbiguousJobError(JobNotFoundError):
@@ -241,7 +253,7 @@ class PeerUnreachableError(SendError, ConnectionError):
     ``report`` has one record an instance when a sending got that far.
     """
 
-    exit_code = 3
+    exit_code = EXIT_RETRYABLE
     retryable = True
 
     def __init__(self, message: str, report: SendReport | None = None) -> None:

@@ -11,8 +11,9 @@ import typer
 from dcm_processor_service.cli.console import error_console, output_console, print_json_line, progress_bar, sentences
 from dcm_processor_service.cli.page import inspection_page
 from dcm_processor_service.disk import write_whole
-from dcm_processor_service.errors import ConfigurationError, DicomError, InvalidSeriesError
+from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError, DicomError, InvalidSeriesError
 from dcm_processor_service.local.ingest import catalogue_files, files_below
+from dcm_processor_service.local.workspace import counted
 from dcm_processor_service.models.nifti import Engine, Policy, Sidecar
 from dcm_processor_service.runtime.container import Container, opened
 
@@ -97,7 +98,7 @@ def convert(
                 else:
                     _print_row(row, output_console())
                 progress.advance(task)
-    raise typer.Exit(1 if refused else 0)
+    raise typer.Exit(EXIT_FAILED if refused else EXIT_DONE)
 
 
 def series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
@@ -121,7 +122,7 @@ def series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
 
 def _print_left_out(catalogue: Catalogue, console: Console) -> None:
     for finding, count in catalogue.findings.items():
-        console.print(f"{count} {'file' if count == 1 else 'files'} left out: {finding}.", markup=False)
+        console.print(f"{counted(count, 'file')} left out: {finding}.", markup=False)
 
 
 def _convert_one(to_nifti: Callable[[list[Path], Path], NiftiFiles], paths: list[Path], target: Path) -> dict[str, Any]:

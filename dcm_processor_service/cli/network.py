@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rich.table import Table
 
 from dcm_processor_service.cli.console import error_console, output_console, print_json_line, progress_bar, sentences
-from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE, ConfigurationError
 from dcm_processor_service.local.ingest import files_below
 from dcm_processor_service.models import Peer, SendOptions
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
@@ -66,7 +66,7 @@ def send(
             _print_records(report)
         else:
             output_console().print(str(report), markup=False, soft_wrap=True)
-    raise typer.Exit(0 if report.ok else 1)
+    raise typer.Exit(EXIT_DONE if report.ok else EXIT_FAILED)
 
 
 def echo(
@@ -91,7 +91,7 @@ def print_echo(result: EchoResult, *, as_json: bool) -> None:
         print_json_line(result.model_dump(mode="json"))
     else:
         output_console().print(str(result), markup=False, soft_wrap=True)
-    raise typer.Exit(0 if result.ok else 3)
+    raise typer.Exit(EXIT_DONE if result.ok else EXIT_RETRYABLE)
 
 
 def probe(

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from dcm_processor_service.cli.console import error_console, output_console, progress_bar, result_channel, sentences
 from dcm_processor_service.cli.network import parse_peer
-from dcm_processor_service.errors import CallbackFailedError, ConfigurationError
+from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, ConfigurationError
 from dcm_processor_service.local.workspace import LocalRun, Workspace, counted, describe, sample_folder
 from dcm_processor_service.models import JobEvent
 from dcm_processor_service.runtime.callbacks import find_callback, inspect_callback
@@ -73,7 +73,7 @@ def run(
             emit(_as_json(one))
         else:
             _print_run(one, output_console())
-    raise typer.Exit(max((one.outcome.exit_code for one in runs), default=0))
+    raise typer.Exit(max((one.outcome.exit_code for one in runs), default=EXIT_DONE))
 
 
 def default_job_name(callback: str) -> str:

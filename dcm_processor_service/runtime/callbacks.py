@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_
 
 from pydantic import BaseModel, ValidationError
 
+from dcm_processor_service.codec import validation_faults
 from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError, ConfigurationError
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.settings import RuntimeSettings
@@ -253,10 +254,7 @@ def validated_params(model: type[BaseModel], params: dict[str, Any], job_name: s
     try:
         return model.model_validate(params)
     except ValidationError as error:
-        faults = "".join(
-            f"\n  {'.'.join(str(part) for part in fault['loc']) or 'params'}: {fault['msg']}"
-            for fault in error.errors(include_input=False, include_url=False, include_context=False)
-        )
+        faults = "".join(f"\n  {fault}" for fault in validation_faults(error, "params"))
         raise ConfigurationError(
             f"the params of the job {job_name or '(unnamed)'!r} do not fit {model.__name__}; correct them in the "
             f"service's manifest, or with --param NAME=VALUE:{faults}"

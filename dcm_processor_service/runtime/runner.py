@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from dcm_processor_service.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_RETRYABLE,
     CallbackFailedError,
     CallbackSignatureError,
     DcmProcessorError,
@@ -35,11 +38,6 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.settings import RuntimeSettings
 
 __all__ = ["CallbackOutcome", "call", "left_process", "run_callback"]
-
-EXIT_DONE = 0
-EXIT_CALLBACK_FAILED = 1
-EXIT_CONFIGURATION = 2
-EXIT_RETRYABLE = 3
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def _classify(error: Exception, scrubber: Scrubber, *, in_callback: bool) -> tup
     what = "the callback failed" if in_callback else "the callback could not be started"
     failure = CallbackFailedError(scrubber.text(f"{what}: {type(error).__name__}: {error}"))
     failure.__cause__ = error
-    return failure, EXIT_RETRYABLE if retryable else EXIT_CALLBACK_FAILED
+    return failure, EXIT_RETRYABLE if retryable else EXIT_FAILED
 
 
 class _Run:

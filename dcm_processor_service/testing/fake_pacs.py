@@ -35,7 +35,10 @@ from pydicom.uid import (
 )
 from pynetdicom import AE, _config, build_context, build_role, evt
 
+from dcm_processor_service.dicom_network.dimse.command_set import VERIFICATION
+from dcm_processor_service.dicom_network.dimse.commitment import COMMITMENT_INSTANCE, STORAGE_COMMITMENT
 from dcm_processor_service.dicom_network.dimse.listener import listening
+from dcm_processor_service.dicom_network.status import explain
 from dcm_processor_service.models import Peer
 from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
 
@@ -73,9 +76,6 @@ _SYNTAXES = tuple(
     )
 )
 _PATIENCE_S = 2.0  # with a client that connects and says nothing
-_VERIFICATION = "1.2.840.10008.1.1"
-_STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
-_COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
 _NO_SUCH_INSTANCE = 0x0112
 _COMMITTED, _FAILURES_EXIST = 1, 2
 
@@ -224,7 +224,7 @@ class FakePacs:
         return context
 
     def _prepare(self) -> None:
-        self._entity.add_supported_context(_VERIFICATION)
+        self._entity.add_supported_context(VERIFICATION)
         self._entity.acse_timeout = _PATIENCE_S
         self._entity.require_called_aet = self.faults.check_titles
         self._entity.require_calling_aet = list(self.faults.calling_ae_titles)
@@ -233,13 +233,13 @@ class FakePacs:
         """Supports every class that is asked for, private ones too, but those that are to be refused."""
         own = self.faults.accept_syntaxes
         for uid in dict.fromkeys(sop_class_uids):
-            if uid == _STORAGE_COMMITMENT and self.faults.commitment != "none":
+            if uid == STORAGE_COMMITMENT and self.faults.commitment != "none":
                 context = build_context(uid)
                 context.scu_role = context.scp_role = True
                 yield context
-            elif uid == _VERIFICATION:
+            elif uid == VERIFICATION:
                 yield build_context(uid)
-            elif uid != _STORAGE_COMMITMENT and uid not in self.faults.refuse_classes:
+            elif uid != STORAGE_COMMITMENT and uid not in self.faults.refuse_classes:
                 yield build_context(uid, list(_SYNTAXES if own is None else own))
 
     def _take_fault(self, name: str, times: int | None) -> bool:
@@ -274,7 +274,7 @@ class FakePacs:
         status = self._status()
         if uid in self.received and self.faults.duplicates:
             return self.faults.duplicates
-        if status == 0 or 0xB000 <= status <= 0xBFFF:  # noqa: PLR2004  warnings (PS3.7, annex C)
+        if explain(status).outcome.acknowledged:
             self._keep(uid, event.encoded_dataset())
         return status
 
@@ -320,13 +320,13 @@ class FakePacs:
             report.FailedSOPSequence = lost
         kind = _FAILURES_EXIST if lost else _COMMITTED
         if self.faults.commitment_port is None:
-            association.send_n_event_report(report, kind, _STORAGE_COMMITMENT, _COMMITMENT_INSTANCE)
+            association.send_n_event_report(report, kind, STORAGE_COMMITMENT, COMMITMENT_INSTANCE)
             return
         entity = AE(ae_title=self._ae_title)
-        entity.add_requested_context(_STORAGE_COMMITMENT)
-        role = build_role(_STORAGE_COMMITMENT, scp_role=True)
+        entity.add_requested_context(STORAGE_COMMITMENT)
+        role = build_role(STORAGE_COMMITMENT, scp_role=True)
         called = str(association.requestor.ae_title).strip()
         back = entity.associate(self._host, self.faults.commitment_port, ae_title=called, ext_neg=[role])
         if back.is_established:
-            back.send_n_event_report(report, kind, _STORAGE_COMMITMENT, _COMMITMENT_INSTANCE)
+            back.send_n_event_report(report, kind, STORAGE_COMMITMENT, COMMITMENT_INSTANCE)
             back.release()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from bson import Binary, CodecOptions, Decimal128, Int64, ObjectId, Timestamp
 from pydantic import BaseModel, ValidationError
 
+from dcm_processor_service.codec import validation_faults
 from dcm_processor_service.errors import StoredValueError, StoreError
 from dcm_processor_service.models import Instance, Patient, Peer, SeriesRecord, StoredFile, Study, SubjectLevel
 from dcm_processor_service.models.platform_ids import is_platform_id
@@ -124,10 +125,7 @@ def modelled(model: type[M], what: str, fields: Mapping[str, Any], spelled: Mapp
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str((spelled or {}).get(str(part), part)) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors(include_input=False, include_url=False, include_context=False)
-        )
+        faults = "; ".join(validation_faults(error, "document", spelled))
         # the cause would show the document's values
         raise StoredValueError(f"{what} is malformed in the database: {faults}; correct it there") from None
 

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models import InstanceRecord, Peer, SendOptions
 
-__all__ = ["STORAGE_COMMITMENT", "Commitment", "check_port", "request_commitment"]
+__all__ = ["COMMITMENT_INSTANCE", "STORAGE_COMMITMENT", "Commitment", "check_port", "request_commitment"]
 
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 """The SOP class Storage Commitment Push Model."""
 
-_WELL_KNOWN_INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4, J.3.5
+COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4, J.3.5
 _REQUEST_COMMITMENT = 1
 _SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 _CONTEXT = ProposedContext(STORAGE_COMMITMENT, _SYNTAXES)
@@ -143,7 +143,7 @@ def _ask(association: Association, request: Dataset) -> None:
     action = partial(
         command_set.n_action_rq,
         sop_class_uid=STORAGE_COMMITMENT,
-        sop_instance_uid=_WELL_KNOWN_INSTANCE,
+        sop_instance_uid=COMMITMENT_INSTANCE,
         action_type_id=_REQUEST_COMMITMENT,
     )
     command = association.request(1, action, lambda _piece_bytes: iter((encoded,)))

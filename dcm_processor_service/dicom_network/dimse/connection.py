@@ -7,7 +7,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.dicom_network.dimse import tls
-from dcm_processor_service.errors import PeerUnreachableError
+from dcm_processor_service.errors import EXIT_CONFIGURATION, PeerUnreachableError
 
 if TYPE_CHECKING:
     from dcm_processor_service.models import Peer, SendOptions
@@ -18,7 +18,7 @@ __all__ = ["PeerRefusesError", "connect"]
 class PeerRefusesError(PeerUnreachableError):
     """No association, and trying again changes nothing: a title or a certificate is wrong."""
 
-    exit_code = 2
+    exit_code = EXIT_CONFIGURATION
     retryable = False
 
 
