@@ -4,45 +4,27 @@ from __future__ import annotations
 
 import gzip
 import json
-import struct
 import zipfile
-import zlib
+from contextlib import contextmanager
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import nibabel
 import numpy as np
 import pydicom
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError, SpatialImage
-from nibabel.wrapstruct import WrapStructError
-from pydicom.errors import InvalidDicomError
+from nibabel.spatialimages import SpatialImage
 
 from dcm_processor_service.codec import to_normal
-from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
+from dcm_processor_service.disk import file_faults, open_to_read, write_whole
+from dcm_processor_service.errors import DcmProcessorError, StoredValueError, UnsupportedValueError
+from dcm_processor_service.imaging.headers.instance_file import contained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
 __all__ = ["read_value", "write_value"]
-
-
-_DAMAGE = (
-    ValueError,
-    EOFError,
-    OSError,
-    KeyError,
-    AttributeError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    ImageFileError,
-    HeaderDataError,
-    WrapStructError,
-    InvalidDicomError,
-)
-"""What the libraries below raise over damaged content."""
 
 
 def write_value(value: object, path: Path) -> None:
@@ -50,17 +32,11 @@ def write_value(value: object, path: Path) -> None:
 
     Raises:
         UnsupportedValueError: The extension is none of those known, or the value does not fit it.
+        LocalFileError: The file cannot be written.
     """
     writer, _reader = _format_of(path)
-    try:
+    with _library_faults(UnsupportedValueError, f"{path.name!r} takes no {type(value).__name__} like this one"):
         writer(value, path)
-    except UnsupportedValueError:
-        raise
-    except (ValueError, TypeError, AttributeError, KeyError, HeaderDataError) as error:
-        raise UnsupportedValueError(
-            f"{path.name!r} takes no {type(value).__name__} like this one: writing it ended in a "
-            f"{type(error).__name__}, kept as the cause"
-        ) from error
 
 
 def read_value(path: Path) -> Any:
@@ -68,15 +44,24 @@ def read_value(path: Path) -> Any:
 
     Raises:
         UnsupportedValueError: The extension is none of those known.
-        StoredValueError: The content is not what the extension says.
+        StoredValueError: The content is not what the extension says, or takes more memory than there is.
+        LocalFileError: The file cannot be opened.
     """
     _writer, reader = _format_of(path)
+    told = f"the file {path.name!r} does not hold what its extension says; store it again with save, or read its bytes"
+    with open_to_read(path) as source, _library_faults(StoredValueError, told):
+        return reader(source)
+
+
+@contextmanager
+def _library_faults(kind: type[DcmProcessorError], sentence: str) -> Iterator[None]:
+    """Turns whatever a library raises over content or values that are not its own into one error, its cause kept."""
     try:
-        return reader(path)
-    except _DAMAGE as error:
-        raise StoredValueError(
-            f"the file {path.name!r} does not hold what its extension says; store it again with save, or read its bytes"
-        ) from error
+        yield
+    except DcmProcessorError:
+        raise
+    except Exception as error:
+        raise kind(f"{sentence} ({type(error).__name__}, kept as the cause)") from error
 
 
 def _mismatch(path: Path, wanted: str, value: object) -> UnsupportedValueError:
@@ -86,23 +71,25 @@ def _mismatch(path: Path, wanted: str, value: object) -> UnsupportedValueError:
 def _write_nifti(value: object, path: Path) -> None:
     if not isinstance(value, SpatialImage):
         raise _mismatch(path, "a nibabel image", value)
-    nibabel.save(value, path)
+    with file_faults(path, "written", faults=(OSError,)):
+        nibabel.save(value, path)
 
 
-def _read_nifti(path: Path) -> Any:
-    content = path.read_bytes()
-    if path.suffix.lower() == ".gz":
-        content = gzip.decompress(content)
-    image = nibabel.Nifti1Image.from_bytes(content)
+def _read_nifti(source: BinaryIO) -> Any:
+    image = nibabel.Nifti1Image.from_bytes(source.read())
     image.dataobj[..., -1:]  # the last voxels: content that was cut off shows here, not when the callback computes
     return image
+
+
+def _read_gzipped_nifti(source: BinaryIO) -> Any:
+    return _read_nifti(BytesIO(gzip.decompress(source.read())))
 
 
 def _write_array(value: object, path: Path) -> None:
     array = np.asanyarray(value)
     if array.dtype.hasobject:
         raise _mismatch(path, "an array of numbers", value)
-    with path.open("wb") as sink:  # given a path, numpy would add an extension to VOLUME.NPY
+    with write_whole(path) as sink:  # given a path, numpy would add an extension to VOLUME.NPY
         np.save(sink, array, allow_pickle=False)
 
 
@@ -113,21 +100,35 @@ def _write_arrays(value: object, path: Path) -> None:
         raise _mismatch(path, "a dictionary of arrays", value)
     if any(array.dtype.hasobject for array in value.values()):
         raise _mismatch(path, "arrays of numbers", value)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:  # numpy's own has names that it takes for itself
+    # numpy's own has names that it takes for itself
+    with write_whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in value.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as sink:
                 np.save(sink, array, allow_pickle=False)
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    with path.open("rb") as source, np.load(source, allow_pickle=False) as arrays:
-        return dict(arrays)
+def _read_array(source: BinaryIO) -> np.ndarray[Any, Any]:
+    return np.lib.format.read_array(source, allow_pickle=False)  # numpy's load would take an archive as well
+
+
+def _read_arrays(source: BinaryIO) -> dict[str, np.ndarray[Any, Any]]:
+    with np.load(source, allow_pickle=False) as archive:
+        arrays = dict(archive)
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise StoredValueError("the archive holds something else than arrays; read its bytes")
+    return arrays
 
 
 def _write_dataset(value: object, path: Path) -> None:
     if not isinstance(value, pydicom.Dataset):
         raise _mismatch(path, "a pydicom dataset", value)
-    value.save_as(path, enforce_file_format=True)
+    with write_whole(path) as file, contained():  # pydicom's warnings quote values
+        value.save_as(file, enforce_file_format=True)
+
+
+def _read_dataset(source: BinaryIO) -> pydicom.Dataset:
+    with contained():
+        return pydicom.dcmread(source)
 
 
 def _write_json(value: object, path: Path) -> None:
@@ -138,27 +139,29 @@ def _write_json(value: object, path: Path) -> None:
         raise UnsupportedValueError(
             f"{path.name!r} takes JSON: text, finite numbers, lists and dictionaries"
         ) from error
-    path.write_text(text + "\n", encoding="utf-8")
+    _write_text(text + "\n", path)
 
 
 def _write_text(value: object, path: Path) -> None:
     if not isinstance(value, str):
         raise _mismatch(path, "text", value)
-    path.write_bytes(value.encode())
+    content = value.encode()
+    with write_whole(path) as file:
+        file.write(content)
 
 
-def _read_text(path: Path) -> str:
-    return path.read_bytes().decode()
+def _read_text(source: BinaryIO) -> str:
+    return source.read().decode()
 
 
 _TEXT = (_write_text, _read_text)
-_FORMATS: dict[str, tuple[Callable[[object, Path], None], Callable[[Path], Any]]] = {
+_FORMATS: dict[str, tuple[Callable[[object, Path], None], Callable[[BinaryIO], Any]]] = {
     ".nii": (_write_nifti, _read_nifti),
-    ".nii.gz": (_write_nifti, _read_nifti),
-    ".npy": (_write_array, lambda path: np.load(path, allow_pickle=False)),
+    ".nii.gz": (_write_nifti, _read_gzipped_nifti),
+    ".npy": (_write_array, _read_array),
     ".npz": (_write_arrays, _read_arrays),
-    ".dcm": (_write_dataset, pydicom.dcmread),
-    ".json": (_write_json, lambda path: json.loads(path.read_text(encoding="utf-8"))),
+    ".dcm": (_write_dataset, _read_dataset),
+    ".json": (_write_json, json.load),
     ".txt": _TEXT,
     ".md": _TEXT,
     ".csv": _TEXT,
@@ -166,7 +169,7 @@ _FORMATS: dict[str, tuple[Callable[[object, Path], None], Callable[[Path], Any]]
 }
 
 
-def _format_of(path: Path) -> tuple[Callable[[object, Path], None], Callable[[Path], Any]]:
+def _format_of(path: Path) -> tuple[Callable[[object, Path], None], Callable[[BinaryIO], Any]]:
     name = path.name.lower()
     for extension in sorted(_FORMATS, key=len, reverse=True):
         if name.endswith(extension):
