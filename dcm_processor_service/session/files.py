@@ -8,10 +8,10 @@ import os
 import tempfile
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from dcm_processor_service.codec import check_name, to_normal
-from dcm_processor_service.disk import open_to_read, write_whole
+from dcm_processor_service.disk import file_faults, open_to_read, write_whole
 from dcm_processor_service.errors import InvalidNameError, StoredFileNotFoundError, UnsupportedValueError
 from dcm_processor_service.ports import NewFile
 from dcm_processor_service.ports.concurrency import run_inline
@@ -57,19 +57,22 @@ class AsyncFiles:
     ) -> StoredFile:
         """Stores a file; see :meth:`Files.put`."""
         check_name(name, "file")
-        extra = to_normal(dict(metadata or {}))
+        extra = to_normal(metadata or {})
+        if not isinstance(extra, dict) or not isinstance(content_type or "", str):
+            raise UnsupportedValueError("metadata is a dictionary, and a content type text such as application/pdf")
         if clash := sorted(RESERVED_METADATA & extra.keys()):
             raise InvalidNameError(f"the metadata key {clash[0]!r} is the store's own; choose another")
         with _opened(content) as source:
-            kind = await self._offload(lambda: content_type or sniff_content_type(name, source))
+            kind = to_normal(content_type or await self._offload(lambda: sniff_content_type(name, source)))
             return await self._repository.put(self._jobs.key, name, source, NewFile(content_type=kind, metadata=extra))
 
     async def get(self, name: str, to: str | os.PathLike[str], *, job: str | Job | None = None) -> Path:
         """Downloads a file; see :meth:`Files.get`."""
         check_name(name, "file")
         target = Path(to)
-        if target.is_dir():
-            target = target / PurePosixPath(name).name
+        with file_faults(target, "written"):
+            if target.is_dir():
+                target = target / PurePosixPath(name).name
         with write_whole(target) as sink:
             await self._fetch(name, sink, job)
         return target
@@ -141,12 +144,12 @@ def _opened(content: FileContent) -> Iterator[BinaryIO]:
     if isinstance(given, io.TextIOBase):
         raise UnsupportedValueError("the file was opened as text, so its bytes are not known; open it with 'rb'")
     if isinstance(content, (bytes, bytearray, memoryview)):
-        yield io.BytesIO(content)
+        yield io.BytesIO(content.tobytes() if isinstance(content, memoryview) else content)
     elif isinstance(content, (str, os.PathLike)):
         with open_to_read(content) as source:
-            yield source
+            yield cast("BinaryIO", _Content(source))
     elif hasattr(content, "read"):
-        yield content  # the caller's, who closes it
+        yield cast("BinaryIO", _Content(content))  # the caller's, who closes it
     else:
         raise UnsupportedValueError(
             f"a {type(content).__name__} is no file content; give a path, bytes or a file opened with 'rb', or store a "
@@ -154,19 +157,46 @@ def _opened(content: FileContent) -> Iterator[BinaryIO]:
         )
 
 
+class _Content:
+    """A stream of bytes that somebody opened; what it raises becomes an error of this package, in every store."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._name = str(getattr(stream, "name", type(stream).__name__))
+
+    def read(self, size: int = -1) -> bytes:
+        with file_faults(self._name, "read"):
+            content: object = self._stream.read(size)
+        if not isinstance(content, bytes):
+            raise UnsupportedValueError(
+                f"the content gives {type(content).__name__} in place of bytes when it is read; open it with 'rb'"
+            )
+        return content
+
+    def seekable(self) -> bool:
+        """Returns whether it can be read again; what has only ``read`` cannot."""
+        with file_faults(self._name, "read"):
+            return hasattr(self._stream, "seekable") and self._stream.seekable()
+
+    def tell(self) -> int:
+        with file_faults(self._name, "read"):
+            return self._stream.tell()
+
+    def seek(self, offset: int) -> int:
+        with file_faults(self._name, "read"):
+            return self._stream.seek(offset)
+
+
 def sniff_content_type(name: str, source: BinaryIO) -> str:
     """Tells the content type from the first bytes, else from the name; leaves ``source`` where it was."""
     import puremagic
 
     by_name = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    seekable = getattr(source, "seekable", None)  # what has only read() cannot go back
-    if seekable is None or not seekable():
+    if not source.seekable():
         return by_name
     start = source.tell()
     head = source.read(_SNIFF_BYTES)
     source.seek(start)
-    if not isinstance(head, bytes):
-        raise UnsupportedValueError(f"the file {name!r} was opened as text; open it with 'rb'")
     if head[_DICOM_PREAMBLE_BYTES:].startswith(b"DICM"):  # PS3.10, section 7.1
         return "application/dicom"
     try:

@@ -97,6 +97,8 @@ class AsyncJobs:
             return self.key
         if isinstance(job, str):
             job = resolve_job(await self.repository.list(self.key.session_id), self.key.job_id, job)
+        if not isinstance(job, Job):
+            raise JobNotFoundError(f"a {type(job).__name__} is no job; give a name, or a job out of session.jobs()")
         if job.state is JobState.FAILED:
             raise UpstreamFailedError(
                 f"the job {job.name!r} ({job.id}) failed, so its output cannot be read: "

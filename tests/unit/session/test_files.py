@@ -16,6 +16,9 @@ import pytest
 from dcm_processor_service.backends.memory import MemoryFileRepository
 from dcm_processor_service.errors import (
     InvalidNameError,
+    JobNotFoundError,
+    LocalFileError,
+    LocalFileNotFoundError,
     StoredFileNotFoundError,
     StoredValueError,
     UnsupportedValueError,
@@ -288,3 +291,74 @@ def test_sniffing_leaves_the_position() -> None:
     source.seek(2)
     assert sniff_content_type("x", source) == "application/pdf"
     assert source.tell() == 2
+
+
+class Reading:
+    """A stream whose ``read`` gives one thing, or raises it."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+    def read(self, _size: int = -1) -> Any:
+        if isinstance(self.content, Exception):
+            raise self.content
+        return self.content
+
+
+def closed() -> BinaryIO:
+    stream = io.BytesIO(b"x")
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("", LocalFileError),
+        ("none/such", LocalFileNotFoundError),
+        ("nul\0", LocalFileError),
+        ("\ud800", LocalFileError),
+        (closed(), LocalFileError),
+        (Reading(OSError(5, "Input/output error")), LocalFileError),
+        (Reading(ValueError("not open")), LocalFileError),
+        (Reading("text"), UnsupportedValueError),
+        (Reading(None), UnsupportedValueError),
+        (5, UnsupportedValueError),
+        (None, UnsupportedValueError),
+        ([b"x"], UnsupportedValueError),
+    ],
+    ids=repr,
+)
+def test_content_that_cannot_be_read_is_refused(files: Files, content: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        files.put("a.txt", content)
+    assert files.list() == []
+
+
+def test_every_second_byte_of_a_memoryview_is_stored(files: Files) -> None:
+    files.put("a", memoryview(b"abcdef")[::2])
+    assert files.read("a") == b"ace"
+
+
+@pytest.mark.parametrize(
+    "given", [{"metadata": [1]}, {"metadata": {1: 2}}, {"content_type": 5}, {"content_type": "\ud800"}], ids=repr
+)
+def test_what_accompanies_a_file_is_refused_when_no_store_can_keep_it(files: Files, given: dict[str, Any]) -> None:
+    with pytest.raises(UnsupportedValueError):
+        files.put("a", b"x", **given)
+    assert files.list() == []
+
+
+@pytest.mark.parametrize("target", ["file/below", "nul\0", "\ud800", "n" * 300])
+def test_a_download_to_a_place_that_takes_no_file_is_refused(files: Files, tmp_path: Path, target: str) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    files.put("a", b"x")
+    with pytest.raises(LocalFileError):
+        files.get("a", tmp_path / target)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("job", [5, b"segment", ["segment"]])
+def test_what_is_neither_a_name_nor_a_job_is_refused(files: Files, job: Any) -> None:
+    with pytest.raises(JobNotFoundError, match="is no job; give a name"):
+        files.read("a", job=job)
