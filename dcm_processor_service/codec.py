@@ -22,9 +22,19 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from dcm_processor_service.errors import InvalidNameError, StoredValueError, UnsupportedValueError
 
-__all__ = ["MAX_ARRAY_ITEMS", "MAX_VALUE_BYTES", "check_name", "equal", "from_normal", "to_normal", "validation_faults"]
+__all__ = [
+    "MAX_ARRAY_ITEMS",
+    "MAX_VALUE_BYTES",
+    "check_name",
+    "equal",
+    "from_normal",
+    "modelled",
+    "to_normal",
+    "validation_faults",
+]
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 MAX_VALUE_BYTES = 16 * 1024 * 1024 - 64 * 1024
 """The largest normal form, in BSON's count: a MongoDB document holds 16 MiB, some of it is the document's own."""
@@ -226,6 +236,20 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
         faults = "; ".join(validation_faults(error, "value"))
         # the cause would show the stored value, which may be a patient's
         raise StoredValueError(f"the data {name!r} cannot be read as {wanted}: {faults}") from None
+
+
+def modelled(model: type[M], what: str, fields: Any, spelled: Mapping[str, str] | None = None) -> M:
+    """Makes a model of what a store holds; ``spelled`` tells how the store calls a field.
+
+    Raises:
+        StoredValueError: A field is not what it must be; the message names it, never its value.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        faults = "; ".join(validation_faults(error, "document", spelled))
+        # the cause would show the document's values
+        raise StoredValueError(f"{what} is malformed in the database: {faults}; correct it there") from None
 
 
 def validation_faults(error: ValidationError, whole: str, spelled: Mapping[str, str] | None = None) -> list[str]:

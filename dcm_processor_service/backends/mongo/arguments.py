@@ -15,6 +15,7 @@ from bson.json_util import JSONOptions, object_hook
 
 from dcm_processor_service.backends.mongo.documents import id_text
 from dcm_processor_service.backends.mongo.job_documents import job
+from dcm_processor_service.errors import StoredValueError
 
 if TYPE_CHECKING:
     from dcm_processor_service.models import Job
@@ -30,7 +31,12 @@ def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:
     Raises:
         StoredValueError: A part of them is malformed.
     """
-    kwargs = _decoded(dict(arguments))
+    try:
+        kwargs = _decoded(dict(arguments))
+    except RecursionError as error:
+        raise StoredValueError(
+            "the arguments of the job are nested deeper than Python can follow; flatten its params"
+        ) from error
     job_id = id_text(kwargs.get("job_id"))
     if not job_id:
         return None
@@ -61,5 +67,5 @@ def _extended(value: dict[str, Any]) -> Any:
     """Reads one value of Extended JSON; what only looks like one stays as it is."""
     try:
         return object_hook(value, _OPTIONS)
-    except (BSONError, TypeError, ValueError):
+    except (BSONError, ArithmeticError, TypeError, ValueError):
         return value

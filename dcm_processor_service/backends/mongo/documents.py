@@ -7,19 +7,19 @@ written here has the platform's own types.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bson import Binary, CodecOptions, Decimal128, Int64, ObjectId, Timestamp
-from pydantic import BaseModel, ValidationError
 
-from dcm_processor_service.codec import validation_faults
+from dcm_processor_service.codec import modelled
 from dcm_processor_service.errors import StoredValueError, StoreError
 from dcm_processor_service.models import Instance, Patient, Peer, SeriesRecord, StoredFile, Study, SubjectLevel
 from dcm_processor_service.models.platform_ids import is_platform_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from typing import TypeAlias
 
     from dcm_processor_service.ports import JobKey, NewFile, NormalValue
@@ -36,8 +36,9 @@ __all__ = [
     "file_change",
     "files_query",
     "id_text",
+    "id_texts",
     "instance",
-    "modelled",
+    "mapping",
     "new_data",
     "new_id",
     "peer",
@@ -50,7 +51,6 @@ __all__ = [
 ]
 
 Document: TypeAlias = "dict[str, Any]"
-M = TypeVar("M", bound=BaseModel)
 
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=timezone.utc)
 """How documents are decoded: moments come back aware, in UTC."""
@@ -91,6 +91,16 @@ def _owner(key: JobKey) -> Document:
     return {"session_id": ObjectId(key.session_id), "job_id": ObjectId(key.job_id)}
 
 
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Returns a part of a document that should be one of its own; what is something else counts as empty."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def id_texts(values: Any) -> Any:
+    """Returns a list of ids as text; what is no list as it is, so that :func:`modelled` refuses it."""
+    return tuple(map(id_text, values)) if isinstance(values, (list, tuple)) else values or ()
+
+
 def plain(value: Any, what: str) -> NormalValue:
     """Gives a stored value in plain Python types: no Int64, no ObjectId (its text), no Binary (its bytes).
 
@@ -114,20 +124,6 @@ def plain(value: Any, what: str) -> NormalValue:
     if isinstance(value, Timestamp):
         return value.as_datetime()
     raise StoredValueError(f"{what} holds a BSON {type(value).__name__}, which has no counterpart here; store it anew")
-
-
-def modelled(model: type[M], what: str, fields: Mapping[str, Any], spelled: Mapping[str, str] | None = None) -> M:
-    """Makes a model of a document's fields; ``spelled`` tells how the document calls a field.
-
-    Raises:
-        StoredValueError: A field is not what it must be; the message names it, never its value.
-    """
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        faults = "; ".join(validation_faults(error, "document", spelled))
-        # the cause would show the document's values
-        raise StoredValueError(f"{what} is malformed in the database: {faults}; correct it there") from None
 
 
 # session data
@@ -217,7 +213,7 @@ def chunks_query(file_id: object, first: int, last: int) -> Document:
 
 def stored_file(document: Document) -> StoredFile:
     """Reads a file's document."""
-    metadata = {**(document.get("metadata") or {})}
+    metadata = {**mapping(document.get("metadata"))}
     name, job_id = metadata.pop("name", ""), id_text(metadata.pop("job_id", None))
     sha256 = metadata.pop("sha256", None)
     metadata.pop("session_id", None)
@@ -292,7 +288,7 @@ def subject(level: SubjectLevel, document: Mapping[str, Any]) -> Patient | Study
         "id": id_text(document.get("_id")),
         "patient_uid": document.get("PatientUID") or "",
         "metadata": plain(document.get("Metadata") or {}, what),
-        ids: tuple(id_text(member) for member in document.get(array) or ()),
+        ids: id_texts(document.get(array)),
         **{field: document.get(uid) or "" for field, uid in shape.uids.items()},
     }
     return modelled(shape.model, what, fields, shape.uids)
@@ -317,7 +313,7 @@ def parent_query(level: SubjectLevel, child_id: str) -> Document:
 
 def instance(instance_id: str, document: Document | None) -> Instance:
     """Reads a DICOM file's document; without one the instance is known by its id alone."""
-    metadata = (document or {}).get("metadata") or {}
+    metadata = mapping((document or {}).get("metadata"))
     fields = {
         "id": instance_id,
         "sop_instance_uid": str(metadata.get("SOPInstanceUID") or ""),

@@ -84,7 +84,7 @@ def translated() -> Iterator[None]:
         yield
     except driver.ConfigurationError as error:
         raise _bad_url(error) from None
-    except (InvalidDocument, OverflowError, DocumentTooLarge) as error:
+    except (InvalidDocument, OverflowError, UnicodeEncodeError, DocumentTooLarge) as error:
         raise UnsupportedValueError(
             _TOO_LARGE if isinstance(error, DocumentTooLarge) else "the value holds something that BSON cannot hold"
         ) from error

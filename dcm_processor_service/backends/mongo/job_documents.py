@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.backends.mongo.documents import Document, either, id_text, modelled, plain, subject
+from dcm_processor_service.backends.mongo.documents import Document, either, id_text, id_texts, mapping, plain, subject
+from dcm_processor_service.codec import modelled
 from dcm_processor_service.models import Job, JobEvent, JobOutput, JobState, SubjectLevel
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def outputs(rows: Iterable[Document], data_name: str) -> list[JobOutput]:
 def job(document: Document) -> Job:
     """Reads a job's document."""
     what = f"the job {id_text(document['_id'])}"
-    kwargs = _mapping(_mapping(document.get("data")).get("kwargs"))
+    kwargs = mapping(mapping(document.get("data")).get("kwargs"))
     event = _event(document.get("job_event"))
     state, error_message = _outcome(document)
     fields = {
@@ -110,18 +111,14 @@ def job(document: Document) -> Job:
         "error_message": error_message,
         "progress_percent": _percent(document.get("progress")),
         "progress_message": str(document.get("progressMessage") or ""),
-        "depends_on": tuple(id_text(parent) for parent in document.get("depends_on") or ()),
-        "subject": _subject(_mapping(kwargs.get("headers")), event),
+        "depends_on": id_texts(document.get("depends_on")),
+        "subject": _subject(mapping(kwargs.get("headers")), event),
         "params": plain(kwargs.get("params") or {}, what),
         "added_params": plain(kwargs.get("added_params") or {}, what),
         "created_at": document.get("createdAt"),
     }
     spelled = {"name": "job_name", "params": "data.kwargs.params", "added_params": "data.kwargs.added_params"}
     return modelled(Job, what, fields, spelled)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _event(text: object) -> JobEvent | None:
@@ -131,7 +128,7 @@ def _event(text: object) -> JobEvent | None:
 def _outcome(document: Document) -> tuple[JobState, str]:
     if document.get("error"):
         return JobState.FAILED, _message(document.get("errorMessage"))
-    result = _mapping(document.get("result"))
+    result = mapping(document.get("result"))
     if "error" in result:
         return JobState.FAILED, _message(result["error"])
     if document.get("done"):
@@ -140,7 +137,7 @@ def _outcome(document: Document) -> tuple[JobState, str]:
 
 
 def _message(fault: object) -> str:
-    return str(_mapping(fault).get("message") or "") if isinstance(fault, Mapping) else str(fault or "")
+    return str(mapping(fault).get("message") or "") if isinstance(fault, Mapping) else str(fault or "")
 
 
 def _percent(progress: object) -> int:

@@ -10,12 +10,19 @@ import base64
 import json
 import math
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
+
+from dcm_processor_service.codec import modelled, to_normal
+from dcm_processor_service.errors import StoredValueError
 
 if TYPE_CHECKING:
     from dcm_processor_service.ports import NormalValue
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "dump", "encode", "load"]
+
+M = TypeVar("M", bound=BaseModel)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -37,8 +44,30 @@ def decode(text: str) -> NormalValue:
     Example:
         >>> decode('{"mask":{"$bytes":"AQ=="}}')
         {'mask': b'\x01'}
+
+    Raises:
+        StoredValueError: The text is not what :func:`encode` writes.
     """
-    return json.loads(text, object_hook=_untag)
+    try:
+        return json.loads(text, object_hook=_untag)
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        raise StoredValueError(
+            "what is stored in the workspace is damaged: it is not the JSON that was written; store it again"
+        ) from error
+
+
+def dump(model: BaseModel) -> str:
+    """Returns a model's JSON text."""
+    return encode(to_normal(model))
+
+
+def load(model: type[M], text: str) -> M:
+    """Returns the model back.
+
+    Raises:
+        StoredValueError: The text is no such model's.
+    """
+    return modelled(model, f"a {model.__name__} of the workspace", decode(text))
 
 
 def _tag(value: NormalValue) -> Any:

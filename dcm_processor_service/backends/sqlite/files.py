@@ -11,7 +11,7 @@ import uuid
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.backends.sqlite.encoding import decode, encode
+from dcm_processor_service.backends.sqlite.encoding import dump, load
 from dcm_processor_service.codec import to_normal
 from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import StoredValueError, StoreUnavailableError
@@ -52,7 +52,7 @@ class SqliteFileRepository:
             uploaded_at=to_normal(datetime.now(timezone.utc)),
         )
         row = (key.session_id, key.job_id, name)
-        document = encode(to_normal(stored))
+        document = dump(stored)
 
         def switch(connection: sqlite3.Connection) -> str | None:
             old = connection.execute(_FIND, row).fetchone()
@@ -76,7 +76,7 @@ class SqliteFileRepository:
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
         """Gives what is known of the file."""
         rows = await self._store.read(_FIND, key.session_id, key.job_id, name)
-        return StoredFile.model_validate(decode(rows[0][1])) if rows else None
+        return load(StoredFile, rows[0][1]) if rows else None
 
     async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
         """Writes the content to ``sink``."""
@@ -86,6 +86,7 @@ class SqliteFileRepository:
         seen = ""
         while rows := self._store.rows(_FIND, row):
             content, document = rows[0]
+            stored = load(StoredFile, document)
             try:
                 source = self._store.content_path(content).open("rb")
             except FileNotFoundError as error:
@@ -95,7 +96,6 @@ class SqliteFileRepository:
                     ) from error
                 seen = content
                 continue
-            stored = StoredFile.model_validate(decode(document))
             with source:  # open, so that a replacement from now on does not take it away
                 _copy_verified(source, sink, stored)
             return stored
@@ -120,7 +120,7 @@ class SqliteFileRepository:
         rows = await self._store.read(
             "SELECT document FROM files WHERE session_id = ? AND job_id = ? ORDER BY name", key.session_id, key.job_id
         )
-        return [StoredFile.model_validate(decode(text)) for (text,) in rows]
+        return [load(StoredFile, text) for (text,) in rows]
 
     def _remove(self, content: str) -> None:
         self._store.content_path(content).unlink(missing_ok=True)

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from dcm_processor_service.backends.copies import COPIES_SHOWN, refuse_copies
-from dcm_processor_service.backends.sqlite.encoding import decode, encode
+from dcm_processor_service.backends.sqlite.encoding import decode, dump, encode, load
 from dcm_processor_service.backends.sqlite.files import SqliteFileRepository
 from dcm_processor_service.backends.sqlite.sessions import SqliteSessionRepository
 from dcm_processor_service.backends.sqlite.store import SqliteStore, folder_of
-from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal, to_normal
+from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal
 from dcm_processor_service.errors import StoredFileNotFoundError, UnsupportedValueError
 from dcm_processor_service.models import (
     Instance,
@@ -24,7 +24,6 @@ from dcm_processor_service.models import (
     Peer,
     SeriesRecord,
     Study,
-    Subject,
     SubjectLevel,
 )
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel, require_scan
@@ -40,7 +39,11 @@ __all__ = ["open_sqlite"]
 
 M = TypeVar("M", bound=BaseModel)
 
-_SUBJECT: TypeAdapter[Patient | Study | SeriesRecord] = TypeAdapter(Subject)
+_MODELS: dict[SubjectLevel, type[Patient | Study | SeriesRecord]] = {
+    SubjectLevel.PATIENT: Patient,
+    SubjectLevel.STUDY: Study,
+    SubjectLevel.SERIES: SeriesRecord,
+}
 _UPSERT_DATA = (
     "INSERT INTO data VALUES (?, ?, ?, ?) ON CONFLICT (session_id, job_id, name) DO UPDATE SET value = excluded.value"
 )
@@ -63,14 +66,6 @@ def open_sqlite(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
         )
     finally:
         store.close()
-
-
-def _dump(model: BaseModel) -> str:
-    return encode(to_normal(model))
-
-
-def _load(model: type[M], text: str) -> M:
-    return model.model_validate(decode(text))
 
 
 class SqliteDataRepository:
@@ -139,7 +134,7 @@ class SqliteJobRepository:
     async def find(self, job_id: str) -> Job | None:
         """Gives one job."""
         rows = await self._store.read("SELECT document FROM jobs WHERE id = ?", job_id)
-        return _load(Job, rows[0][0]) if rows else None
+        return load(Job, rows[0][0]) if rows else None
 
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
         """Gives every job of the name with its value."""
@@ -151,14 +146,14 @@ class SqliteJobRepository:
             job_name,
         )
         return [
-            JobOutput(job=_load(Job, job), found=text is not None, value=None if text is None else decode(text))
+            JobOutput(job=load(Job, job), found=text is not None, value=None if text is None else decode(text))
             for job, text in rows
         ]
 
     async def list(self, session_id: str) -> list[Job]:
         """Lists all jobs of a session, in the order in which they were added."""
         rows = await self._store.read("SELECT document FROM jobs WHERE session_id = ? ORDER BY position", session_id)
-        return [_load(Job, text) for (text,) in rows]
+        return [load(Job, text) for (text,) in rows]
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
         """Writes how far a job is."""
@@ -167,7 +162,7 @@ class SqliteJobRepository:
             row = connection.execute("SELECT document FROM jobs WHERE id = ?", (job_id,)).fetchone()
             if row:
                 update = {"progress_percent": percent, "progress_message": message}
-                document = _dump(_load(Job, row[0]).model_copy(update=update))
+                document = dump(load(Job, row[0]).model_copy(update=update))
                 connection.execute("UPDATE jobs SET document = ? WHERE id = ?", (document, job_id))
 
         await self._store.run(work)
@@ -182,16 +177,16 @@ class SqlitePeerRepository:
     async def get(self, peer_id: str) -> Peer | None:
         """Gives a node by id."""
         rows = await self._store.read("SELECT document FROM peers WHERE id = ?", peer_id)
-        return _load(Peer, rows[0][0]) if rows else None
+        return load(Peer, rows[0][0]) if rows else None
 
     async def find(self, name: str) -> Peer | None:
         """Gives a node by name."""
         rows = await self._store.read("SELECT document FROM peers WHERE name = ?", name)
-        return _load(Peer, rows[0][0]) if rows else None
+        return load(Peer, rows[0][0]) if rows else None
 
     async def list(self) -> list[Peer]:
         """Lists all nodes by name."""
-        return [_load(Peer, text) for (text,) in await self._store.read("SELECT document FROM peers ORDER BY name")]
+        return [load(Peer, text) for (text,) in await self._store.read("SELECT document FROM peers ORDER BY name")]
 
 
 class SqliteDicomRepository:
@@ -215,7 +210,7 @@ class SqliteDicomRepository:
             id_or_uid,
             COPIES_SHOWN,
         )
-        found = [_SUBJECT.validate_python(decode(text)) for (text,) in rows]
+        found = [load(_MODELS[level], text) for (text,) in rows]
         if found and found[0].id != id_or_uid:
             refuse_copies(level, id_or_uid, [one.id for one in found])
         return found[0] if found else None
@@ -238,7 +233,7 @@ class SqliteDicomRepository:
         )
         if not rows:
             return None
-        return _load(Patient, rows[0][0]) if isinstance(child, Study) else _load(Study, rows[0][0])
+        return load(Patient, rows[0][0]) if isinstance(child, Study) else load(Study, rows[0][0])
 
     async def _subjects(self, model: type[M], ids: Sequence[str]) -> list[M]:
         # one JSON parameter holds all ids, so the number of them is not bounded by SQLite's parameters
@@ -247,12 +242,12 @@ class SqliteDicomRepository:
             "ORDER BY wanted.key",
             encode(list(ids)),
         )
-        return [_load(model, text) for (text,) in rows]
+        return [load(model, text) for (text,) in rows]
 
     async def instances(self, series: SeriesRecord) -> list[Instance]:
         """Lists the files of a series."""
         rows = await self._store.read("SELECT document FROM instances WHERE series_id = ? ORDER BY position", series.id)
-        return [_load(Instance, text) for (text,) in rows]
+        return [load(Instance, text) for (text,) in rows]
 
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
         """Gives the path where each file lies."""
@@ -290,7 +285,7 @@ class SqliteWorkspaceRepository:
             subject.id,
             subject.level,
             subject.uid,
-            _dump(subject),
+            dump(subject),
         )
 
     async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
@@ -302,7 +297,7 @@ class SqliteWorkspaceRepository:
             "series_id = excluded.series_id, document = excluded.document, path = excluded.path",
             instance.id,
             series_id,
-            _dump(instance),
+            dump(instance),
             os.path.abspath(content),  # noqa: PTH100  where it lies, links and all
         )
 
@@ -314,7 +309,7 @@ class SqliteWorkspaceRepository:
             job.id,
             job.session_id,
             job.name,
-            _dump(job),
+            dump(job),
         )
 
     async def add_peer(self, peer: Peer) -> None:
@@ -324,5 +319,5 @@ class SqliteWorkspaceRepository:
             "document = excluded.document",
             peer.name,
             peer.id,
-            _dump(peer),
+            dump(peer),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.backends.sqlite.encoding import decode
+from dcm_processor_service.backends.sqlite.encoding import load
 from dcm_processor_service.models import Job, RemovedImages, SessionRecord
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class SqliteSessionRepository:
         )
         if not rows:
             return None
-        first = Job.model_validate(decode(rows[0][0]))
+        first = load(Job, rows[0][0])
         return SessionRecord(id=session_id, created_at=first.created_at or _SOME_DAY)
 
     async def of_patient(self, patient_id: str) -> list[SessionRecord]:

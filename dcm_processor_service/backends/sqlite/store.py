@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dcm_processor_service.errors import StoredValueError, StoreUnavailableError
+from dcm_processor_service.errors import StoredValueError, StoreUnavailableError, UnsupportedValueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +23,7 @@ T = TypeVar("T")
 DATABASE_NAME = "workspace.sqlite3"
 CONTENT_FOLDER = "files"
 SCHEMA_VERSION = 1
+_MALFORMED = "malformed JSON"
 ORPHAN_AGE_S = 24 * 3600
 
 _SCHEMA = """
@@ -139,7 +140,16 @@ class SqliteStore:
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise UnsupportedValueError(
+                "a name or an id holds what SQLite cannot: lone surrogates, or an integer beyond 64 bits"
+            ) from error
         except sqlite3.OperationalError as error:
+            if _MALFORMED in str(error):
+                raise StoredValueError(
+                    f"the workspace database in {self.folder.name!r} holds a damaged document: {error}; restore it or "
+                    "start a new one"
+                ) from error
             raise StoreUnavailableError(
                 f"the workspace database in {self.folder.name!r} cannot be used: {error}; is another process holding "
                 "it, or the disk full or read-only?"
