@@ -149,7 +149,7 @@ def _results(folder: Path) -> dict[str, str]:
 
 
 def _mutmut(folder: Path, *arguments: str) -> str:
-    command = [Path(sys.executable).with_name("mutmut"), *arguments]
+    command: list[str | Path] = [Path(sys.executable).with_name("mutmut"), *arguments]
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "ignore"}
     return subprocess.run(
         command,

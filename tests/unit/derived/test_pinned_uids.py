@@ -16,7 +16,7 @@ import pytest
 from dcm_processor_service.derived import Segment, StudyIdentity, keyed_uid
 from dcm_processor_service.derived.attributes.uids import UidPlan
 from dcm_processor_service.models.derived import Producer, Recipe
-from dcm_processor_service.session.derive import AsyncDerive, Derive
+from dcm_processor_service.session.derive_async import AsyncDerive, Derive
 from dcm_processor_service.testing import fake_context
 from tests.unit.derived.sources import make_headers
 
@@ -75,7 +75,7 @@ MAKERS: dict[str, Callable[[Derive], Iterable[Dataset]]] = {
     "segments": lambda derive: [
         derive.segmentation({"liver": Segment(MASK), "left kidney": Segment(~MASK)}, like=headers(), role="organs")
     ],
-    "map": lambda derive: [derive.parametric_map(VALUES / 7, like=headers(), role="adc", unit="mm2/s")],
+    "map": lambda derive: [derive.parametric_map(VALUES / 7, like=headers(), role="adc", units="mm2/s")],
     "measurements": lambda derive: [derive.measurement_report({"liver": {"Volume": (12.5, "ml")}}, like=headers())],
     "text": lambda derive: [derive.text_report("No nodules.", like=headers())],
     "document": lambda derive: [derive.pdf(b"%PDF-1.7 odd", like=headers())],

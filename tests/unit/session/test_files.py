@@ -327,7 +327,7 @@ def closed() -> BinaryIO:
         (None, UnsupportedValueError),
         ([b"x"], UnsupportedValueError),
     ],
-    ids=repr,
+    ids=lambda item: item if isinstance(item, str) else type(item).__name__,
 )
 def test_content_that_cannot_be_read_is_refused(files: Files, content: Any, kind: type[Exception]) -> None:
     with pytest.raises(kind):
