@@ -7,7 +7,7 @@ objects of many frames say is in :mod:`dcm_processor_service.imaging.frames.clas
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from dcm_processor_service.imaging.frames.classic_multiframe import detector, offsets_mm
 from dcm_processor_service.imaging.frames.modality_lut import modality_lut
+from dcm_processor_service.imaging.frames.pixel_format import pixel_format
 from dcm_processor_service.imaging.frames.rescale_from_header import classic_rescale, frame_rescale
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.private_tags import GE_COMPLEX_PART
@@ -39,37 +40,29 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.imaging.frames.modality_lut import ModalityLut
+    from dcm_processor_service.imaging.frames.pixel_format import PixelFormat
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
 
-__all__ = ["PIXEL_KEYWORDS", "FrameInfo", "frames_of", "mark", "marks"]
+__all__ = ["FrameInfo", "frames_of", "mark", "marks"]
 
 
 _COSINE_NOISE = 0.01
-
-PIXEL_KEYWORDS = (
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "SamplesPerPixel",
-)
+_FLOAT_BITS = {0x7FE00008: 32, 0x7FE00009: 64}  # FloatPixelData and DoubleFloatPixelData
 
 
 @dataclass(frozen=True)
 class FrameInfo:
     """One frame: where it lies and how its stored values become real ones."""
 
-    instance: InstanceFile
+    instance: InstanceFile = field(repr=False)
     number: int
     """From 1."""
 
-    places: tuple[Header, ...]
+    places: tuple[Header, ...] = field(repr=False)
     """Where its attributes stand, nearest first: its functional groups, the shared ones, the header."""
 
-    pixel_format: tuple[int | None, ...]
-    """The values of ``PIXEL_KEYWORDS``."""
+    pixel_format: PixelFormat
+    """Shared between frames whose pixels are stored alike."""
 
     orientation: tuple[float, ...] | None
     """ImageOrientationPatient, its two directions of length 1."""
@@ -106,13 +99,13 @@ def frames_of(instance: InstanceFile) -> list[FrameInfo]:
     rows = integer(header, "Rows")
     if rows is None or instance.pixels is None:
         return []
-    pixel_format = _pixel_values(header)
+    stored_as = pixel_format(header, float_bits=_FLOAT_BITS.get(instance.pixels.tag, 0))
     count = integer(header, "NumberOfFrames")
     per_frame = items(header, "PerFrameFunctionalGroupsSequence") if count is not None else ()
     if per_frame:
-        return _enhanced_frames(instance, pixel_format, per_frame)
+        return _enhanced_frames(instance, stored_as, per_frame)
     count = max(count or 1, 1)
-    frame = _classic_frame(instance, pixel_format)
+    frame = _classic_frame(instance, stored_as)
     if count == 1:
         return [frame]
     # a film, or a stack whose place is unknown; a bogus count must not fill memory
@@ -121,26 +114,14 @@ def frames_of(instance: InstanceFile) -> list[FrameInfo]:
     return [_film_frame(frame, index, offsets) for index in range(limit)]
 
 
-def _pixel_values(header: Header) -> tuple[int | None, ...]:
-    if isinstance(header, ScannedHeader):
-        return _shared_pixel_values(header.shared(PIXEL_KEYWORDS))
-    return tuple(integer(header, keyword) for keyword in PIXEL_KEYWORDS)
-
-
-@lru_cache(maxsize=64)
-def _shared_pixel_values(elements: tuple[ScannedElement | None, ...]) -> tuple[int | None, ...]:
-    header = ScannedHeader.of(PIXEL_KEYWORDS, elements)
-    return tuple(integer(header, keyword) for keyword in PIXEL_KEYWORDS)
-
-
-def _classic_frame(instance: InstanceFile, pixel_format: tuple[int | None, ...]) -> FrameInfo:
+def _classic_frame(instance: InstanceFile, stored_as: PixelFormat) -> FrameInfo:
     header = instance.header
     place = detector(header) or header
     return FrameInfo(
         instance,
         1,
         (header,),
-        pixel_format,
+        stored_as,
         _orientation(place),
         numbers(place, "ImagePositionPatient", count=3),
         _spacing(header),
@@ -177,26 +158,23 @@ def _film_frame(frame: FrameInfo, index: int, offsets: tuple[float, ...] | None)
     return replace(frame, number=index + 1, position=position)
 
 
-def _enhanced_frames(
-    instance: InstanceFile, pixel_format: tuple[int | None, ...], per_frame: Iterable[Dataset]
-) -> list[FrameInfo]:
+def _enhanced_frames(instance: InstanceFile, stored_as: PixelFormat, per_frame: Iterable[Dataset]) -> list[FrameInfo]:
     header = instance.header
     shared = item(header, "SharedFunctionalGroupsSequence")
     around = (header,) if shared is None else (shared, header)
     return [
-        _enhanced_frame(instance, pixel_format, index, (group, *around))
-        for index, group in enumerate(per_frame, start=1)
+        _enhanced_frame(instance, stored_as, index, (group, *around)) for index, group in enumerate(per_frame, start=1)
     ]
 
 
 def _enhanced_frame(
-    instance: InstanceFile, pixel_format: tuple[int | None, ...], index: int, places: tuple[Header, ...]
+    instance: InstanceFile, stored_as: PixelFormat, index: int, places: tuple[Header, ...]
 ) -> FrameInfo:
     return FrameInfo(
         instance,
         index,
         places,
-        pixel_format,
+        stored_as,
         in_groups(places, "PlaneOrientationSequence", lambda ds, _: _orientation(ds), "ImageOrientationPatient"),
         in_groups(places, "PlanePositionSequence", lambda ds, key: numbers(ds, key, 3), "ImagePositionPatient"),
         in_groups(places, "PixelMeasuresSequence", lambda ds, _: _spacing(ds), "PixelSpacing"),

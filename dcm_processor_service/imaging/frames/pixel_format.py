@@ -1,4 +1,4 @@
-"""From stored values to real ones: which number type holds the result exactly, and the arithmetic.
+"""How pixels are stored, and from stored values to real ones: which number type holds the result, and the arithmetic.
 
 Stored values are integers (PS3.3, section C.7.6.3.1). A rescale (C.11.1, and C.7.6.16.2.9 for frames) with whole slope
 and intercept gives integers again, and they stay integers; any other gives float32.
@@ -12,15 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcm_processor_service.imaging.frames.frame import PIXEL_KEYWORDS
+from dcm_processor_service.imaging.headers.values import ScannedElement, ScannedHeader, integer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.frames.modality_lut import ModalityLut
+    from dcm_processor_service.imaging.headers.values import Header
 
-__all__ = ["PixelFormat", "in_place_rescaled", "pixel_format", "predicted_type"]
+__all__ = ["PixelFormat", "in_place_rescaled", "narrowest", "pixel_format", "predicted_type", "smallest_exact"]
+
+_KEYWORDS = (
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "SamplesPerPixel",
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,9 @@ class PixelFormat:
     bits_allocated: int
     bits_stored: int
     high_bit: int
-    is_signed: bool
+    is_signed: bool | None
+    """None where the header does not say, which no two formats that are mixed may hide."""
+
     samples: int
     float_bits: int = 0
     """Of one value where the pixels are floating point: 32 or 64 (PS3.3, sections C.7.6.24 and C.7.6.25); else 0."""
@@ -47,6 +59,14 @@ class PixelFormat:
         """The number type that holds a stored value, in the machine's byte order."""
         kind = "f" if self.is_float else "i" if self.is_signed else "u"
         return np.dtype(f"{kind}{self.bits_allocated // 8}")
+
+    @cached_property
+    def number_format(self) -> tuple[int | None, ...]:
+        """What the pixels of one volume share: all but BitsStored and HighBit.
+
+        Those may follow the values of each slice, whose numbers fit into one array all the same.
+        """
+        return self.rows, self.columns, self.bits_allocated, self.is_signed, self.samples, self.is_float
 
     @cached_property
     def frame_bytes(self) -> int:
@@ -74,32 +94,40 @@ class PixelFormat:
         return is_known and not self.has_odd_bits and not self.is_empty
 
 
-# FloatPixelData and DoubleFloatPixelData: the bits of one value
-_FLOAT_BITS = {0x7FE00008: 32, 0x7FE00009: 64}
+def pixel_format(header: Header, *, float_bits: int = 0) -> PixelFormat:
+    """Returns the format of an image's pixels, with the standard's defaults for what the header leaves out.
+
+    Args:
+        header: The top level of the image's header.
+        float_bits: Of one value where the pixel data element holds floating point numbers; else 0.
+    """
+    if isinstance(header, ScannedHeader):
+        return _shared_pixel_format(header.shared(_KEYWORDS), float_bits)
+    return _pixel_format(tuple(integer(header, keyword) for keyword in _KEYWORDS), float_bits)
 
 
-def pixel_format(frame: FrameInfo) -> PixelFormat:
-    """Gives the format of a frame, with the standard's defaults for what the header leaves out."""
-    pixels = frame.instance.pixels
-    return _pixel_format(frame.pixel_format, 0 if pixels is None else _FLOAT_BITS.get(pixels.tag, 0))
+@lru_cache(maxsize=64)
+def _shared_pixel_format(elements: tuple[ScannedElement | None, ...], float_bits: int) -> PixelFormat:
+    """The same for all files that share these elements."""
+    header = ScannedHeader.of(_KEYWORDS, elements)
+    return _pixel_format(tuple(integer(header, keyword) for keyword in _KEYWORDS), float_bits)
 
 
 @lru_cache(maxsize=64)
 def _pixel_format(values: tuple[int | None, ...], float_bits: int) -> PixelFormat:
-    found = dict(zip(PIXEL_KEYWORDS, values, strict=True))
-    allocated = found["BitsAllocated"] or 0
-    # floating point pixels have neither BitsStored nor HighBit
-    stored = None if float_bits else found["BitsStored"]
-    high_bit = None if float_bits else found["HighBit"]
+    rows, columns, allocated, stored, high_bit, representation, samples = values
+    if float_bits:  # floating point pixels have neither BitsStored nor HighBit
+        stored = high_bit = None
+    allocated = allocated or 0
     stored = allocated if stored is None else stored
     return PixelFormat(
-        found["Rows"] or 0,
-        found["Columns"] or 0,
+        rows or 0,
+        columns or 0,
         allocated,
         stored,
         stored - 1 if high_bit is None else high_bit,
-        found["PixelRepresentation"] == 1,
-        found["SamplesPerPixel"] or 1,
+        None if representation is None else representation == 1,
+        samples or 1,
         float_bits,
     )
 
@@ -132,12 +160,27 @@ def _stored_range(pixels: PixelFormat) -> tuple[int, int]:
 
 
 def narrowest(low: float, high: float, stored: np.dtype[Any]) -> np.dtype[Any]:
-    """Gives the stored type when it holds the range, else int16, uint16 or int32, else float32."""
+    """Returns the stored type when it is of integers and holds the range, else int16, uint16 or int32, else float32."""
     for candidate in (stored, np.dtype(np.int16), np.dtype(np.uint16), np.dtype(np.int32)):
-        limits = np.iinfo(candidate)
-        if limits.min <= low and high <= limits.max:
+        if candidate.kind in "iu" and np.iinfo(candidate).min <= low and high <= np.iinfo(candidate).max:
             return candidate
     return np.dtype(np.float32)
+
+
+def smallest_exact(array: NDArray[Any], stored: np.dtype[Any]) -> NDArray[Any]:
+    """Returns a float array in the :func:`narrowest` type where that holds it exactly, else in float32.
+
+    Example:
+        >>> smallest_exact(np.array([-1024.0, 3071.0]), np.dtype(np.uint16)).dtype
+        dtype('int16')
+    """
+    if array.dtype.kind != "f":
+        return array
+    if not np.isfinite(array).all():
+        return array.astype(np.float32)
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+    narrowed = array.astype(narrowest(low, high, stored))
+    return narrowed if np.array_equal(narrowed, array) else array.astype(np.float32)
 
 
 def in_place_rescaled(array: NDArray[Any], slope: float, intercept: float, ends: tuple[int, int]) -> NDArray[Any]:

@@ -21,8 +21,9 @@ from dicom2nifti.convert_dicom import dicom_array_to_nifti
 from dicom2nifti.exceptions import ConversionValidationError
 
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError, UnsupportedTransferSyntaxError
+from dcm_processor_service.imaging.frames.pixel_format import pixel_format, smallest_exact
 from dcm_processor_service.imaging.headers.instance_file import contained, read_dataset
-from dcm_processor_service.imaging.nifti.write import nifti_stem, sidecar_path, smallest_exact, write_nifti
+from dcm_processor_service.imaging.nifti.write import nifti_stem, sidecar_path, write_nifti
 from dcm_processor_service.imaging.series.slice_order import order_files
 from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
 
@@ -142,9 +143,8 @@ def _fixed_settings() -> Iterator[None]:
 
 
 def _stored_type(dataset: Dataset) -> np.dtype[Any]:
-    bits = int(dataset.get("BitsAllocated") or 16)
-    kind = "i" if dataset.get("PixelRepresentation") == 1 else "u"
-    return np.dtype(f"{kind}{max(bits, 8) // 8}") if bits in {1, 8, 16, 32} else np.dtype(np.int16)
+    pixels = pixel_format(dataset)
+    return pixels.stored_type if pixels.is_supported else np.dtype(np.int16)
 
 
 def _with_stored_type(image: nib.nifti1.Nifti1Image, stored: np.dtype[Any]) -> nib.nifti1.Nifti1Image:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import nibabel as nib
     from numpy.typing import NDArray
 
-__all__ = ["copy_nifti", "nifti_stem", "sidecar_path", "smallest_exact", "write_json", "write_nifti"]
+__all__ = ["copy_nifti", "nifti_stem", "sidecar_path", "write_json", "write_nifti"]
 
 _COMPRESSION_LEVEL = 1
 _THREADED_FROM_BYTES = 4 << 20
@@ -145,22 +145,3 @@ def copy_nifti(source: Path, destination: Path) -> None:
                 shutil.copyfileobj(plain, packed, 1 << 20)
         else:
             shutil.copyfileobj(plain, file, 1 << 20)
-
-
-def smallest_exact(array: NDArray[Any], stored: np.dtype[Any]) -> NDArray[Any]:
-    """Gives a float array in the stored integer type, or the next that holds it exactly; in float32 when none does.
-
-    Example:
-        >>> smallest_exact(np.array([-1024.0, 3071.0]), np.dtype(np.uint16)).dtype
-        dtype('int16')
-    """
-    if array.dtype.kind != "f":
-        return array
-    if array.size and not np.isfinite(array).all():
-        return array.astype(np.float32)
-    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
-    for candidate in (stored, np.dtype(np.int16), np.dtype(np.uint16), np.dtype(np.int32)):
-        if candidate.kind in "iu" and np.iinfo(candidate).min <= low and high <= np.iinfo(candidate).max:
-            as_integers = array.astype(candidate)
-            return as_integers if np.array_equal(as_integers, array) else array.astype(np.float32)
-    return array.astype(np.float32)

@@ -63,23 +63,14 @@ class FrameGroup:
 
     @property
     def number_format(self) -> tuple[int | None, ...]:
-        """Size and number format of their pixels; see :func:`number_format`."""
-        return number_format(self.first)
+        """Size and number format of their pixels."""
+        return self.first.pixel_format.number_format
 
 
 @lru_cache(maxsize=64)
 def _names_localizer(image_type: tuple[str, ...] | None) -> bool:
     """Whether an image type is that of a localizer (PS3.3, sections C.8.2.1.1.1 and C.8.3.1.1.1)."""
     return any(value.upper() in {"LOCALIZER", "SCOUT"} for value in image_type or ())
-
-
-def number_format(frame: FrameInfo) -> tuple[int | None, ...]:
-    """Gives what the pixels of one volume share: all of ``PIXEL_KEYWORDS`` but BitsStored and HighBit.
-
-    Those may follow the values of each slice, whose numbers fit into one array all the same.
-    """
-    rows, columns, allocated, _, _, *others = frame.pixel_format
-    return (rows, columns, allocated, *others)
 
 
 def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
@@ -91,7 +82,7 @@ def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
     for frame, is_localizer in zip(frames, localizers, strict=True):
         orientation = _index_of_close(orientations, frame.orientation or (), _COSINE_TOLERANCE)
         spacing = _index_of_close(spacings, frame.pixel_spacing or (), _SPACING_TOLERANCE)
-        found[is_localizer, number_format(frame), orientation, spacing].append(frame)
+        found[is_localizer, frame.pixel_format.number_format, orientation, spacing].append(frame)
     return [FrameGroup(tuple(members), key[0]) for key, members in found.items()]
 
 
@@ -273,7 +264,7 @@ def group_names(groups: Sequence[FrameGroup]) -> list[str]:
     for group in groups:
         first = group.first
         plane = "localizer" if group.is_localizer else orientation_label(first.orientation or ())
-        size = f"{first.pixel_format[1]}x{first.pixel_format[0]}"
+        size = f"{first.pixel_format.columns}x{first.pixel_format.rows}"
         described.append((plane, size))
     columns = [column for column in range(2) if len({entry[column] for entry in described}) > 1]
     return _unique(["_".join(entry[column] for column in columns) or "part" for entry in described])

@@ -9,7 +9,7 @@ from pydicom.uid import UID
 
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.frames.frame import frames_of
-from dcm_processor_service.imaging.frames.pixel_format import pixel_format, predicted_type
+from dcm_processor_service.imaging.frames.pixel_format import predicted_type
 from dcm_processor_service.imaging.frames.vendor import b_values, with_vendor_rescale
 from dcm_processor_service.imaging.geometry import orientation_angles_deg, orientation_label
 from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_instance
@@ -203,7 +203,7 @@ def _kind_findings(stacks: Sequence[Stack]) -> list[SeriesFinding]:
 
 def _part(stack: Stack) -> SeriesPart:
     first = stack.first
-    pixels = pixel_format(first)
+    pixels = first.pixel_format
     orientation = first.orientation or ()
     frames = [frame for line in stack.grid for frame in line]
     shape: tuple[int, ...] = (pixels.columns, pixels.rows, len(stack.grid[0]))

@@ -9,7 +9,6 @@ import numpy as np
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dcm_processor_service.imaging.frames.frame import mark
-from dcm_processor_service.imaging.frames.pixel_format import pixel_format
 from dcm_processor_service.imaging.frames.vendor import is_private_mosaic
 from dcm_processor_service.imaging.headers.private_tags import MOSAIC_TAGS
 from dcm_processor_service.imaging.headers.values import ScannedHeader, integer, text
@@ -71,7 +70,7 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
 
 def _traits(frame: FrameInfo) -> tuple[str, ...]:
     """Lists the codes of the findings that follow from how an image's pixels are stored."""
-    pixels, header = pixel_format(frame), frame.instance.header
+    pixels, header = frame.pixel_format, frame.instance.header
     photometric = text(header, "PhotometricInterpretation").upper()
     in_colour = pixels.samples > 1 or photometric.startswith(("RGB", "YBR", "PALETTE"))
     says_mosaic = "MOSAIC" in (value.upper() for value in _image_type(frame))
@@ -87,10 +86,10 @@ def _traits(frame: FrameInfo) -> tuple[str, ...]:
 
 def _what_traits_are_read_from(frame: FrameInfo) -> Hashable:
     """The same for files that share it, which are most of a series; else the frame's own."""
-    header, pixels = frame.instance.header, frame.instance.pixels
-    if not isinstance(header, ScannedHeader) or pixels is None:
+    header = frame.instance.header
+    if not isinstance(header, ScannedHeader):
         return id(frame)
-    return header.shared(_TRAIT_KEYS), frame.pixel_format, pixels.tag
+    return header.shared(_TRAIT_KEYS), frame.pixel_format
 
 
 def _table_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
@@ -108,7 +107,7 @@ def _table_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
 
 def _is_table_alone(frame: FrameInfo) -> bool:
     """Whether the table can be read, and no rescale contradicts it; one that changes nothing does not."""
-    return frame.scaling == (1.0, 0.0, frame.lut) and frame.lut is not None and not pixel_format(frame).is_float
+    return frame.scaling == (1.0, 0.0, frame.lut) and frame.lut is not None and not frame.pixel_format.is_float
 
 
 def _scale(frame: FrameInfo) -> Hashable:
@@ -117,7 +116,7 @@ def _scale(frame: FrameInfo) -> Hashable:
 
 def _is_usable(frame: FrameInfo) -> bool:
     """Whether the rescale gives values that differ, none of them infinite."""
-    greatest = 2.0 ** min(pixel_format(frame).bits_stored, _MOST_BITS) * abs(frame.slope) + abs(frame.intercept)
+    greatest = 2.0 ** min(frame.pixel_format.bits_stored, _MOST_BITS) * abs(frame.slope) + abs(frame.intercept)
     return frame.slope != 0 and greatest <= _FLOAT32_MAX
 
 
@@ -138,7 +137,7 @@ def _image_type(frame: FrameInfo) -> tuple[str, ...]:
 
 def _declares_too_much(frame: FrameInfo) -> bool:
     """Whether the header declares more pixels than the pixel data element holds."""
-    instance, pixels = frame.instance, pixel_format(frame)
+    instance, pixels = frame.instance, frame.pixel_format
     where = instance.pixels
     declared = max(integer(instance.header, "NumberOfFrames") or 1, 1)
     if where is None or instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:

@@ -90,8 +90,8 @@ def open_findings(inspection: Inspection, policy: Policy) -> list[SeriesFinding]
 
 
 def _voxels(stack: Stack) -> int:
-    rows, columns = stack.first.pixel_format[:2]
-    return (rows or 0) * (columns or 0) * len(stack.grid) * len(stack.grid[0])
+    pixels = stack.first.pixel_format
+    return pixels.rows * pixels.columns * len(stack.grid) * len(stack.grid[0])
 
 
 def refusal(

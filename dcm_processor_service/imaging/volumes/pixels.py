@@ -13,7 +13,6 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError
-from dcm_processor_service.imaging.frames.pixel_format import pixel_format
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.series.geometry_findings import transfer_syntax
 
@@ -47,7 +46,7 @@ def read_pixels(frames: Sequence[FrameInfo], target: Callable[[int], NDArray[Any
     for indices in by_file.values():
         indices.sort(key=lambda index: frames[index].number)
         instance = frames[indices[0]].instance
-        pixels = pixel_format(frames[indices[0]])
+        pixels = frames[indices[0]].pixel_format
         numbers = [frames[index].number for index in indices]
         targets = (target(index) for index in indices)
         read = _read_raw if _lies_plain(instance, pixels) else _decode

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.imaging.frames.pixel_format import in_place_rescaled, is_whole, narrowest, pixel_format
+from dcm_processor_service.imaging.frames.pixel_format import in_place_rescaled, is_whole, narrowest
 from dcm_processor_service.imaging.headers.instance_file import contained, read_header
 from dcm_processor_service.imaging.headers.values import item, number, text
 from dcm_processor_service.imaging.series.inspection import examine
@@ -126,7 +126,7 @@ def _rescales(frames: Sequence[FrameInfo]) -> set[tuple[float, float]]:
 
 def _assemble(frames: Sequence[FrameInfo], volumes: int, slices: int) -> NDArray[Any]:
     """Gives the rescaled values of frames in the order (t, k), as an array (i, j, k) or (i, j, k, t)."""
-    pixels = pixel_format(frames[0])
+    pixels = frames[0].pixel_format
     shape = (len(frames), pixels.rows, pixels.columns)
     rescales = _rescales(frames)
     if pixels.is_float or not all(is_whole(*one) for one in rescales):
@@ -141,7 +141,7 @@ def _assemble(frames: Sequence[FrameInfo], volumes: int, slices: int) -> NDArray
 
 def _assemble_stored(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) -> NDArray[Any]:
     """One whole rescale for all: values stay where they were read."""
-    array = np.empty(shape, pixel_format(frames[0]).stored_type)
+    array = np.empty(shape, frames[0].pixel_format.stored_type)
     slope, intercept = frames[0].slope, frames[0].intercept
     ends: list[int] = []
     for index in read_pixels(frames, array.__getitem__):
@@ -152,7 +152,7 @@ def _assemble_stored(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) -
 
 def _assemble_wide(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) -> NDArray[Any]:
     """Several whole rescales, or tables: exact arithmetic slice by slice, then the narrowest type that holds all."""
-    stored = pixel_format(frames[0]).stored_type
+    stored = frames[0].pixel_format.stored_type
     array = np.empty(shape, np.int64 if stored.itemsize > 2 else np.int32)  # noqa: PLR2004 bytes
     scratch = np.empty(shape[1:], stored)
     for index in read_pixels(frames, lambda _: scratch):
@@ -169,7 +169,7 @@ def _assemble_float(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) ->
         InvalidSeriesError: A value is beyond what float32 holds.
     """
     array = np.empty(shape, np.float32)
-    scratch = np.empty(shape[1:], pixel_format(frames[0]).stored_type)
+    scratch = np.empty(shape[1:], frames[0].pixel_format.stored_type)
     for index in read_pixels(frames, lambda _: scratch):
         frame = frames[index]
         values = frame.lut.apply(scratch) if frame.lut else scratch
