@@ -49,10 +49,12 @@ LIBRARIES: dict[str, set[str]] = {
 """The heavy libraries that importing a module may load; every other module loads none."""
 
 
+PATHS = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__main__.py"]
+
+
 def modules() -> list[str]:
-    paths = sorted(PACKAGE.rglob("*.py"))
-    names = [".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in paths]
-    return [name.removesuffix(".__init__").removesuffix("__init__") for name in names if name != "__main__"]
+    names = [".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PATHS]
+    return [name.removesuffix(".__init__").removesuffix("__init__") for name in names]
 
 
 def room(module: str) -> str:
@@ -94,6 +96,56 @@ def test_a_room_imports_only_what_stands_below_it(module: str) -> None:
         assert imported <= set(LAYERS[own].split()), f"{module} imports {sorted(imported - set(LAYERS[own].split()))}"
     else:
         assert not imported & set(ADAPTERS) or own in EXCEPTIONS, f"{module} imports an adapter"
+
+
+def all_imports(path: Path, known: set[str]) -> set[str]:
+    """The modules of this package that a module imports anywhere: also inside functions, also for annotations alone."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in known else str(node.module) for name in names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name in known}
+    return found
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The strongly connected components of more than one node, by Tarjan's algorithm."""
+    index: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found = []
+
+    def visit(node: str) -> None:
+        index[node] = lowest[node] = len(index)
+        stack.append(node)
+        for other in graph[node]:
+            if other not in index:
+                visit(other)
+                lowest[node] = min(lowest[node], lowest[other])
+            elif other in stack:
+                lowest[node] = min(lowest[node], index[other])
+        if lowest[node] == index[node]:
+            at = stack.index(node)
+            found.append(sorted(stack[at:]))
+            del stack[at:]
+
+    for node in graph:
+        if node not in index:
+            visit(node)
+    return [component for component in found if len(component) > 1]
+
+
+def test_circles_of_any_length_are_found() -> None:
+    graph = {"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": {"d"}, "e": {"f", "a"}, "f": {"e"}}
+    assert sorted(circles(graph)) == [["a", "b", "c"], ["e", "f"]]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports for annotations and inside functions count: a reader follows those, too."""
+    paths = {f"{PACKAGE.name}.{name}".rstrip("."): path for name, path in zip(modules(), PATHS, strict=True)}
+    assert not circles({name: all_imports(path, set(paths)) - {name} for name, path in paths.items()})
 
 
 EXCEPTIONS = {

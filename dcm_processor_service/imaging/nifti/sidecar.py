@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import nibabel as nib
     from pydicom import DataElement, Dataset
 
-    from dcm_processor_service.imaging.volumes.volume import Volume
+    from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
     from dcm_processor_service.models.nifti import Sidecar
 
 __all__ = ["bids_metadata", "get_simplified_json", "write_with_sidecar"]
@@ -183,7 +183,7 @@ def _plain(element: DataElement) -> Any:
     return values[0] if len(values) == 1 and not isinstance(values[0], dict) else values
 
 
-def sidecar_content(volume: Volume, kind: Sidecar) -> Mapping[str, Any]:
+def sidecar_content(volume: VoxelGrid, kind: Sidecar) -> Mapping[str, Any]:
     """Gives the JSON that lies beside a volume; for ``simplified`` with the number of slices, of one volume of a 4D."""
     if kind == "simplified":
         return get_simplified_json(volume.header, volume.shape[volume.slice_axis]) if volume.header is not None else {}
@@ -193,7 +193,7 @@ def sidecar_content(volume: Volume, kind: Sidecar) -> Mapping[str, Any]:
 
 
 def write_with_sidecar(
-    volume: Volume, image: nib.nifti1.Nifti1Image, path: Path, kind: Sidecar = "bids", name: str = ""
+    volume: VoxelGrid, image: nib.nifti1.Nifti1Image, path: Path, kind: Sidecar = "bids", name: str = ""
 ) -> NiftiFiles:
     """Writes an image and its JSON; see :meth:`Volume.to_nifti`.
 

@@ -16,8 +16,9 @@ from PIL import Image, ImageDraw
 
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.imaging.pictures.panel import BACKGROUND, INK, Letters, Panel, draw_panel, font
-from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
-from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Volume
+from dcm_processor_service.imaging.volumes.interop import volume_like
+from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window, reorient
+from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow, VoxelGrid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +40,8 @@ _OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 
 
 def preview_volume(
-    volume: Volume,
-    mask: Volume | NDArray[Any] | None = None,
+    volume: VoxelGrid,
+    mask: VoxelGrid | NDArray[Any] | None = None,
     *,
     layout: SheetLayout = "both",
     window: DisplayWindow | None = None,
@@ -62,7 +63,7 @@ def preview_volume(
         UnsupportedValueError: The mask has another shape, or there is no such layout or volume.
 
     Example:
-        >>> volume = Volume(np.zeros((8, 8, 8), np.int16), np.eye(4))
+        >>> volume = VoxelGrid(np.zeros((8, 8, 8), np.int16), np.eye(4))
         >>> preview_volume(volume)[1:4]
         b'PNG'
     """
@@ -71,8 +72,8 @@ def preview_volume(
     shown = window or volume.display_window or percentile_window(volume.array)
     labels = _labels(volume, mask)
     scene = _Scene(
-        volume.like(_one_volume(volume, index)).reorient("LPS"),
-        None if labels is None else volume.like(labels).reorient("LPS").array,
+        reorient(volume_like(volume, _one_volume(volume, index)), "LPS"),
+        None if labels is None else reorient(volume_like(volume, labels), "LPS").array,
         shown,
     )
     centre = scene.centre()
@@ -86,7 +87,7 @@ def preview_volume(
     return draw_sheet(planes, tiles, _caption(volume, shown, count))
 
 
-def _one_volume(volume: Volume, index: int) -> NDArray[Any]:
+def _one_volume(volume: VoxelGrid, index: int) -> NDArray[Any]:
     if volume.array.ndim <= 3:  # noqa: PLR2004 no fourth axis
         return volume.array
     if not 0 <= index < volume.shape[3]:
@@ -94,11 +95,11 @@ def _one_volume(volume: Volume, index: int) -> NDArray[Any]:
     return volume.array[..., index]
 
 
-def _labels(volume: Volume, mask: Volume | NDArray[Any] | None) -> NDArray[Any] | None:
+def _labels(volume: VoxelGrid, mask: VoxelGrid | NDArray[Any] | None) -> NDArray[Any] | None:
     if mask is None:
         return None
-    array = mask.array if isinstance(mask, Volume) else np.asarray(mask)
-    if isinstance(mask, Volume) and not np.allclose(mask.affine_lps, volume.affine_lps, atol=1e-3):
+    array = mask.array if isinstance(mask, VoxelGrid) else np.asarray(mask)
+    if isinstance(mask, VoxelGrid) and not np.allclose(mask.affine_lps, volume.affine_lps, atol=1e-3):
         raise UnsupportedValueError("the mask lies elsewhere than the volume: resample it to the volume's grid first")
     if array.shape != volume.shape[:3]:
         raise UnsupportedValueError(f"the mask has shape {array.shape}, the volume {volume.shape[:3]}")
@@ -109,7 +110,7 @@ def _labels(volume: Volume, mask: Volume | NDArray[Any] | None) -> NDArray[Any] 
 class _Scene:
     """A volume whose axes point to L, P and S, what lies over it, and how it is to be shown."""
 
-    volume: Volume
+    volume: VoxelGrid
     labels: NDArray[Any] | None
     window: DisplayWindow
 
@@ -165,7 +166,7 @@ def spread(count: int, most: int) -> list[int]:
     return [int((index + 0.5) * count / most) for index in range(most)]
 
 
-def _caption(volume: Volume, window: DisplayWindow, slices: int) -> str:
+def _caption(volume: VoxelGrid, window: DisplayWindow, slices: int) -> str:
     spacing = " x ".join(f"{distance:.3g}" for distance in volume.spacing_mm)
     parts = [
         volume.modality,

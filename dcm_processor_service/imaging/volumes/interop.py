@@ -8,7 +8,7 @@ sources, on another one it has none.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.imaging.capabilities import load_extra
 from dcm_processor_service.imaging.geometry import convert_frame
-from dcm_processor_service.imaging.volumes.volume import Rescale, Volume
+from dcm_processor_service.imaging.volumes.voxel_grid import Rescale, VoxelGrid
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
 
 __all__ = ["to_monai", "to_nifti_image", "to_sitk", "volume_like"]
+
+V = TypeVar("V", bound=VoxelGrid)
 
 _SAME_GRID_PART = 1e-3
 _SPATIAL_AXES = 3
@@ -48,7 +50,7 @@ class _Placed:
         return None if self.affine is None else convert_frame(self.affine, self.frame, "LPS")
 
 
-def to_nifti_image(volume: Volume) -> nib.nifti1.Nifti1Image:
+def to_nifti_image(volume: VoxelGrid) -> nib.nifti1.Nifti1Image:
     """See :meth:`Volume.to_nifti`."""
     affine = volume.affine("RAS")
     image = nib.nifti1.Nifti1Image(_nifti_array(volume.array), affine)
@@ -78,7 +80,7 @@ def _nifti_array(array: NDArray[Any]) -> NDArray[Any]:
     return narrow
 
 
-def to_sitk(volume: Volume) -> Any:
+def to_sitk(volume: VoxelGrid) -> Any:
     """See :meth:`Volume.to_sitk`."""
     if volume.is_sheared:
         raise UnsupportedValueError(
@@ -110,7 +112,7 @@ def _sitk_array(array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array.T, dtype=array.dtype.newbyteorder("="))
 
 
-def to_monai(volume: Volume, dtype: DTypeLike | None) -> Any:
+def to_monai(volume: VoxelGrid, dtype: DTypeLike | None) -> Any:
     """See :meth:`Volume.to_monai`."""
     data = load_extra("monai.data", "monai")
     torch = load_extra("torch", "monai")
@@ -127,7 +129,7 @@ def to_monai(volume: Volume, dtype: DTypeLike | None) -> Any:
     return data.MetaTensor(torch.from_numpy(channels_first), affine=torch.from_numpy(volume.affine("RAS")), meta=meta)
 
 
-def volume_like(volume: Volume, what: Any) -> Volume:
+def volume_like(volume: V, what: Any) -> V:
     """See :meth:`Volume.like`."""
     placed = _placed(what)
     array, affine_lps = placed.array, placed.affine_lps
@@ -148,7 +150,7 @@ def volume_like(volume: Volume, what: Any) -> Volume:
     return replace(result, rescale=Rescale(), display_window=None)
 
 
-def _in_place(volume: Volume, array: NDArray[Any]) -> Volume:
+def _in_place(volume: V, array: NDArray[Any]) -> V:
     if array.shape[:3] != volume.shape[:3]:
         raise UnsupportedValueError(f"the array has shape {array.shape}, the volume {volume.shape}: resample it first")
     volumes = array.shape[3] if array.ndim > 3 else 1  # noqa: PLR2004 the volumes' axis
@@ -156,7 +158,7 @@ def _in_place(volume: Volume, array: NDArray[Any]) -> Volume:
     return replace(volume, array=array, sources=sources, rescale=Rescale(), display_window=None)
 
 
-def _is_same_grid(volume: Volume, shape: tuple[int, ...], affine_lps: FloatArray) -> bool:
+def _is_same_grid(volume: VoxelGrid, shape: tuple[int, ...], affine_lps: FloatArray) -> bool:
     """Whether no corner lies further from the volume's than a thousandth of a voxel."""
     if shape[:3] != volume.shape[:3]:
         return False

@@ -17,6 +17,7 @@ from dcm_processor_service.imaging.headers.values import item, number, text
 from dcm_processor_service.imaging.series.inspection import examine
 from dcm_processor_service.imaging.series.policies import chosen_stacks
 from dcm_processor_service.imaging.volumes.pixels import read_pixels
+from dcm_processor_service.imaging.volumes.upright import on_even_grid
 from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Rescale, SliceSource, Volume
 
 if TYPE_CHECKING:
@@ -80,11 +81,7 @@ def volumes_of(inspection: Inspection, policy: Policy = "strict") -> tuple[Volum
     volumes = []
     for stack in chosen_stacks(inspection, policy):
         volume = _volume(stack, inspection.report)
-        if policy == "resample":
-            from dcm_processor_service.imaging.volumes.upright import on_even_grid
-
-            volume = on_even_grid(volume, stack)
-        volumes.append(volume)
+        volumes.append(on_even_grid(volume, stack) if policy == "resample" else volume)
     return tuple(volumes)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.imaging.geometry import axis_codes
-from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Volume
+from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow, VoxelGrid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Interpolation", "apply_window", "percentile_window", "reorient", "resample"]
 
+V = TypeVar("V", bound=VoxelGrid)
+
 Interpolation: TypeAlias = Literal["nearest", "linear", "cubic"]
 
 _SPLINE_ORDER = {"nearest": 0, "linear": 1, "cubic": 3}
 _PATIENT_AXIS = {"L": "LR", "R": "LR", "P": "PA", "A": "PA", "S": "SI", "I": "SI"}
 
 
-def reorient(volume: Volume, axes: str) -> Volume:
+def reorient(volume: V, axes: str) -> V:
     """See :meth:`Volume.reorient`."""
     wanted = axes.upper()
     if sorted(_PATIENT_AXIS.get(letter, "") for letter in wanted) != ["LR", "PA", "SI"]:
@@ -46,7 +48,7 @@ def reorient(volume: Volume, axes: str) -> Volume:
     return replace(volume, array=array, affine_lps=volume.affine_lps @ change, slice_axis=slice_axis, sources=sources)
 
 
-def resample(volume: Volume, spacing_mm: tuple[float, ...], interpolation: Interpolation) -> Volume:
+def resample(volume: V, spacing_mm: tuple[float, ...], interpolation: Interpolation) -> V:
     """See :meth:`Volume.resample`."""
     if len(spacing_mm) != 3 or not all(np.isfinite(value) and value > 0 for value in spacing_mm):  # noqa: PLR2004 three axes
         raise UnsupportedValueError(f"spacing is one or three positive numbers in mm, not {spacing_mm}")

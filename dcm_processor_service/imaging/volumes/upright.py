@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from dcm_processor_service.imaging.geometry import slice_normal, stack_affine
+from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcm_processor_service.imaging.geometry import FloatArray
     from dcm_processor_service.imaging.series.stack import Stack
-    from dcm_processor_service.imaging.volumes.volume import Volume
 
 __all__ = ["on_even_grid"]
 
 # what positions are off by where slices are not shifted at all
 _NO_SHIFT_PIXELS = 0.05
 
+V = TypeVar("V", bound=VoxelGrid)
 
-def on_even_grid(volume: Volume, stack: Stack) -> Volume:
+
+def on_even_grid(volume: V, stack: Stack) -> V:
     """Interpolates a volume, linearly, from where its slices lie to a grid with one step at right angles to them.
 
     The step is the median distance between slices. The grid is wide enough for every slice; where no slice was, voxels

@@ -1,158 +1,41 @@
-"""A volume: voxels, where they lie, and from which DICOM slices they come.
-
-Axes are (i, j, k[, t]) = (column, row, slice[, volume]), as in NIfTI: ``array[i, j, k]`` is what DICOM calls column i
-and row j of slice k. ``affine_lps`` maps (i, j, k, 1) to mm in LPS, DICOM's patient frame; RAS, NIfTI's frame, appears
-at the edge alone.
-"""
+"""What users hold: a volume, with the ways to compute with it, show it and write it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
-
-from dcm_processor_service.errors import InvalidSeriesError, UnsupportedValueError
-from dcm_processor_service.imaging.geometry import axis_codes, convert_frame
+from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow, Rescale, SliceSource, VoxelGrid
 
 if TYPE_CHECKING:
     import os
 
     import nibabel as nib
+    import numpy as np
     import SimpleITK
     import torch
     from monai.data.meta_tensor import MetaTensor
     from nibabel.spatialimages import SpatialImage
     from numpy.typing import DTypeLike, NDArray
-    from pydicom import Dataset
 
-    from dcm_processor_service.imaging.geometry import FloatArray, Frame
     from dcm_processor_service.imaging.pictures.contact_sheet import SheetLayout
     from dcm_processor_service.imaging.volumes.resampling import Interpolation
-    from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.models.nifti import NiftiFiles, Sidecar
 
 __all__ = ["DisplayWindow", "Rescale", "SliceSource", "Volume"]
 
-_SPATIAL_AXES = 3
-_SHEAR_TOLERANCE = 1e-4
 
-
-@dataclass(frozen=True)
-class SliceSource:
-    """The DICOM frame that a slice of a volume comes from."""
-
-    sop_instance_uid: str
-    frame_number: int = 1
-    """From 1, as DICOM counts (PS3.3, section 10.3)."""
-
-
-@dataclass(frozen=True)
-class DisplayWindow:
-    """The window that the header proposes, in rescaled units (PS3.3, section C.11.2)."""
-
-    center: float
-    width: float
-
-
-@dataclass(frozen=True)
-class Rescale:
-    """How stored values became the array's: value = stored * slope + intercept, already applied."""
-
-    slope: float = 1.0
-    intercept: float = 0.0
-    unit: str = ""
-    """RescaleType (0028,1054), Units (0054,1001) or ModalityLUTType (0028,3004), such as HU or BQML; empty for US."""
-
-    varies: bool = False
-    """Whether slices have their own slope or intercept; ``slope`` and ``intercept`` are then those of the first."""
-
-    by_table: bool = False
-    """Whether a table made the values instead, a Modality LUT Sequence (PS3.3, section C.11.1); slope is then 1."""
-
-
-@dataclass(frozen=True, eq=False)
-class Volume:
+class Volume(VoxelGrid):
     """Voxels with their place in the patient.
 
     Example:
+        >>> import numpy as np
         >>> volume = Volume(np.zeros((4, 3, 2), np.int16), np.diag([0.5, 0.5, 2.0, 1.0]), modality="CT")
         >>> volume.spacing_mm, volume.axis_codes
         ((0.5, 0.5, 2.0), 'LPS')
         >>> volume.affine("RAS").diagonal().tolist()
         [-0.5, -0.5, 2.0, 1.0]
     """
-
-    array: NDArray[Any] = field(repr=False)
-    """Shape (i, j, k) or (i, j, k, t); rescaled values, as integers wherever they are whole."""
-
-    affine_lps: FloatArray
-    """Shape (4, 4), mm."""
-
-    sources: tuple[tuple[SliceSource, ...], ...] = field(default=(), repr=False)
-    """For every volume t and every index along ``slice_axis`` the DICOM frame; empty when voxels mix slices."""
-
-    slice_axis: int = 2
-    """The array axis along which ``sources`` counts; not 2 only after :meth:`reorient`."""
-
-    name: str = ""
-    """What tells it apart from the series' other volumes, such as ``echo-2``; empty for the only one."""
-
-    series_instance_uid: str = ""
-    study_instance_uid: str = ""
-    frame_of_reference_uid: str = ""
-    modality: str = ""
-    display_window: DisplayWindow | None = None
-    rescale: Rescale = Rescale()
-    volume_step_s: float | None = None
-    """Seconds between the volumes of a 4D series, where the header knows."""
-
-    header: Dataset | None = field(default=None, repr=False)
-    """Header of the first slice, without pixels; patient data, so never shown."""
-
-    report: SeriesReport | None = field(default=None, repr=False)
-    """What the inspection of the series found."""
-
-    def __post_init__(self) -> None:
-        if self.array.ndim not in {_SPATIAL_AXES, _SPATIAL_AXES + 1}:
-            raise UnsupportedValueError(f"a volume has axes (i, j, k) or (i, j, k, t), not shape {self.array.shape}")
-        if 0 in self.array.shape:
-            raise UnsupportedValueError(
-                f"a volume has at least one voxel along each axis, not shape {self.array.shape}"
-            )
-        affine = np.asarray(self.affine_lps, dtype=np.float64)
-        if affine.shape != (4, 4) or not np.isfinite(affine).all() or np.linalg.det(affine[:3, :3]) == 0:
-            raise UnsupportedValueError("the affine of a volume has shape (4, 4), finite numbers and three directions")
-        object.__setattr__(self, "affine_lps", affine)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(i, j, k) or (i, j, k, t)."""
-        return self.array.shape
-
-    @property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance between neighbouring voxels along i, j and k, from the slices' positions."""
-        i, j, k = np.linalg.norm(self.affine_lps[:3, :3], axis=0)
-        return float(i), float(j), float(k)
-
-    @property
-    def axis_codes(self) -> str:
-        """Where each of i, j, k grows to, such as ``LPS``."""
-        return axis_codes(self.affine_lps)
-
-    @property
-    def is_sheared(self) -> bool:
-        """Whether the axes are not at right angles, as when the gantry was tilted."""
-        directions = self.affine_lps[:3, :3] / np.linalg.norm(self.affine_lps[:3, :3], axis=0)
-        return bool(np.abs(directions.T @ directions - np.eye(3)).max() > _SHEAR_TOLERANCE)
-
-    def affine(self, frame: Frame) -> FloatArray:
-        """Gives the affine in mm: (i, j, k, 1) to ``LPS`` or to ``RAS``."""
-        if frame not in {"LPS", "RAS"}:
-            raise UnsupportedValueError(f"a frame is LPS or RAS, not {frame!r}")
-        return convert_frame(self.affine_lps, "LPS", frame)
 
     def reorient(self, axes: str = "RAS") -> Volume:
         """Gives the same voxels with axes in another order and direction; a view, nothing is resampled.
@@ -197,6 +80,7 @@ class Volume:
                 numbers a voxel.
 
         Example:
+            >>> import numpy as np
             >>> volume = Volume(np.zeros((4, 3, 2), np.int16), np.diag([0.5, 0.5, 2.0, 1.0]))
             >>> volume.like(volume.array > 0).array.dtype
             dtype('bool')
@@ -217,6 +101,7 @@ class Volume:
             UnsupportedValueError: The axes are not at right angles, or the array holds no numbers.
 
         Example:
+            >>> import numpy as np
             >>> volume = Volume(np.zeros((4, 3, 2), np.int16), np.diag([0.5, 0.5, 2.0, 1.0]))
             >>> volume.to_sitk().GetSpacing()
             (0.5, 0.5, 2.0)
@@ -291,13 +176,3 @@ class Volume:
         from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
 
         return preview_volume(self, mask, layout=layout)
-
-    def source(self, index: int, volume: int = 0) -> SliceSource:
-        """Gives the DICOM frame of one slice: ``index`` counts along ``slice_axis``.
-
-        Raises:
-            InvalidSeriesError: The volume was resampled or made from an array, so its slices have no source.
-        """
-        if not self.sources:
-            raise InvalidSeriesError("this volume's slices have no single source: it was resampled or made anew")
-        return self.sources[volume][index]
