@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,30 +24,62 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["Voxels", "source_of", "voxels_of"]
+    from dcm_processor_service.imaging.volumes.volume import SliceSource
+
+__all__ = ["PlacedArray", "Voxels", "source_of", "voxels_of"]
 
 Voxels: TypeAlias = "NDArray[Any] | Volume | SpatialImage | Path"
 """An array in the source's own axes, a Volume, a NIfTI image or file."""
 
 
-def voxels_of(what: Voxels) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    """Gives the array, (column, row, slice[, volume]), and the affine to LPS mm; None for a bare array.
+@dataclass(frozen=True)
+class PlacedArray:
+    """An array, and what is known of its place and its values."""
 
-    Values of a NIfTI file are those after its scaling.
+    array: NDArray[Any] = field(repr=False)
+    """Axes (column, row, slice[, volume])."""
+
+    affine_lps: NDArray[np.float64] | None = None
+    """Shape (4, 4): (i, j, k, 1) to LPS mm; None for a bare array."""
+
+    sources: tuple[tuple[SliceSource, ...], ...] = ()
+    """As those of a volume; empty where slices have none."""
+
+    frame_of_reference_uid: str = ""
+    """Empty where nothing tells."""
+
+    unit: str = ""
+    """What the values are, such as HU; empty where nothing tells."""
+
+
+def voxels_of(what: Voxels, affine_lps: NDArray[np.float64] | None = None) -> PlacedArray:
+    """Returns voxels with their place. Values of a NIfTI file are those after its scaling.
+
+    Args:
+        what: Any form of voxels.
+        affine_lps: Where they lie, over what they say themselves, as after a registration.
 
     Raises:
         DerivedObjectError: The file is no NIfTI, or holds colours.
 
     Example:
-        >>> array, affine_lps = voxels_of(nib.nifti1.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.eye(4)))
-        >>> array.shape, affine_lps.diagonal().tolist()
+        >>> found = voxels_of(nib.nifti1.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.eye(4)))
+        >>> found.array.shape, found.affine_lps.diagonal().tolist()
         ((2, 3, 4), [-1.0, -1.0, 1.0, 1.0])
     """
+    found = _as_they_are(what)
+    if affine_lps is None:
+        return found
+    return PlacedArray(found.array, np.asarray(affine_lps, dtype=np.float64), unit=found.unit)
+
+
+def _as_they_are(what: Voxels) -> PlacedArray:
     if isinstance(what, Volume):
-        return what.array, what.affine_lps
+        unit = what.rescale.unit
+        return PlacedArray(what.array, what.affine_lps, what.sources, what.frame_of_reference_uid, unit)
     if isinstance(what, Path):
         try:
-            return voxels_of(nib.load(what))  # type: ignore[arg-type]  # a NIfTI file gives a spatial image
+            return _as_they_are(nib.load(what))  # type: ignore[arg-type]  # a NIfTI file gives a spatial image
         except (ImageFileError, OSError) as error:
             raise DerivedObjectError(f"{what.name} cannot be read as NIfTI: check the file") from error
     if isinstance(what, SpatialImage):
@@ -59,8 +92,8 @@ def voxels_of(what: Voxels) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
         affine = what.affine
         if affine is None:
             raise DerivedObjectError("the image has no affine, so nothing says where it lies: set one")
-        return array, convert_frame(np.asarray(affine, dtype=np.float64), "RAS", "LPS")
-    return np.asarray(what), None
+        return PlacedArray(array, convert_frame(np.asarray(affine, dtype=np.float64), "RAS", "LPS"))
+    return PlacedArray(np.asarray(what))
 
 
 def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Iterable[Path] = ()) -> SourceSeries:

@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.encapsulated_pdf import encapsulated_pdf
 from dcm_processor_service.derived.objects.image import derive_image
 from dcm_processor_service.derived.objects.measurement_report import measurement_report
 from dcm_processor_service.derived.objects.pages import capture_pages
 from dcm_processor_service.derived.objects.parametric_map import parametric_map
-from dcm_processor_service.derived.objects.segmentation import Segment, segmentation
+from dcm_processor_service.derived.objects.segmentation import segmentation
 from dcm_processor_service.derived.objects.text_report import text_report
 from dcm_processor_service.derived.source import source_series
-from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
+from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import ImageOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
     from pydicom import Dataset
 
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.derived.objects.pages import Picture
+    from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.models.derived import Code, DocumentOptions, MapOptions, Recipe, SegmentationOptions
 
@@ -69,33 +69,21 @@ def make_image(
         ]
     if not options.shows_identity:
         raise DerivedObjectError("shows_identity is said of pages, and this result is no list of them: leave it out")
-    array, own_affine = voxels_of(result)
-    affine = own_affine if affine_lps is None else np.asarray(affine_lps, np.float64)
+    affine = None if affine_lps is None else np.asarray(affine_lps, np.float64)
     how = replace(recipe, object_kind="image" if options.kind == "source" else options.kind)
-    return [*derive_image(array, source, how, affine, options).datasets]
+    return [*derive_image(result, source, how, affine, options).datasets]
 
 
 def make_segmentation(
     segments: Mapping[str, Segment | Voxels], like: SourceFiles, recipe: Recipe, options: SegmentationOptions
 ) -> Dataset:
     """Makes a SEG."""
-    masks = {}
-    affines = []
-    for name, given in segments.items():
-        if isinstance(given, Segment):
-            masks[name] = given
-            continue
-        array, affine_lps = voxels_of(given)
-        masks[name] = Segment(array)
-        affines.append(affine_lps)
-    how = replace(recipe, object_kind="SEG")
-    return segmentation(masks, source_series(like), how, _one_affine(affines), options)
+    return segmentation(segments, source_series(like), replace(recipe, object_kind="SEG"), options=options)
 
 
 def make_parametric_map(result: Voxels, like: SourceFiles, recipe: Recipe, options: MapOptions) -> Dataset:
     """Makes a parametric map."""
-    array, affine_lps = voxels_of(result)
-    return parametric_map(array, source_series(like), replace(recipe, object_kind="map"), affine_lps, options)
+    return parametric_map(result, source_series(like), replace(recipe, object_kind="map"), options=options)
 
 
 def make_measurement_report(
@@ -115,15 +103,3 @@ def make_text_report(
 def make_pdf(content: bytes, like: SourceFiles, recipe: Recipe, options: DocumentOptions) -> Dataset:
     """Wraps a PDF."""
     return encapsulated_pdf(content, source_series(like), replace(recipe, object_kind="PDF"), options)
-
-
-def _one_affine(affines: list[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
-    """Returns the affine that all masks share; those without one lie on the source's grid."""
-    if not affines:
-        return None
-    first = affines[0]
-    for other in affines[1:]:
-        same = other is first if first is None or other is None else np.allclose(first, other)
-        if not same:
-            raise UnsupportedValueError("the masks lie on different grids; resample them to one, or to the source's")
-    return first

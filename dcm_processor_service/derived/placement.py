@@ -1,29 +1,38 @@
-"""Where the slices of an array go: the grid of the source when the array lies on it, else the planes of its affine.
+"""Where the slices of an array go: onto the planes of the source's frames where it lies on these, else where it says.
 
-An array that lies on the source's grid, with its axes in whatever order and direction, is turned to the source's own
-axes, so that slice k shows what slice k of the source shows and viewers scroll them together. Any other array keeps its
-axes. A DICOM slice is a rectangle of rows and columns, and slices of a volume are stacked along their normal, so a
-sheared affine is refused.
+A volume that was read from the source says for each slice which frame it is, and lies on that frame's plane, also where
+the gantry was tilted. Voxels that say by an affine where they lie, and do so on the grid of one of the source's stacks,
+are turned to that stack's axes, so that slice k shows what slice k of the source shows and viewers scroll them
+together. All other voxels keep their axes; since slices of an affine are stacked along their normal, a sheared one is
+refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.frames.frame import frame_of_reference_uid
+from dcm_processor_service.imaging.series.stack import Stack
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from dcm_processor_service.derived.source import SourceFrame, SourceGrid
+    from dcm_processor_service.derived.inputs import PlacedArray
+    from dcm_processor_service.derived.source import Source
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
 
 __all__ = ["Placement", "place"]
 
 _MATCH_VOXELS = 0.02
+_SAME_PLACE_MM = 1e-2
 _SHEAR = 1e-4
 
 
@@ -49,8 +58,11 @@ class Placement:
     origins: NDArray[np.float64]
     """Shape (slices, 3): ImagePositionPatient of each slice, LPS mm."""
 
-    slices: tuple[tuple[SourceFrame, ...], ...] | None
-    """For each slice the frames of the source that show the same plane; None when the array is not on its grid."""
+    slices: tuple[tuple[FrameInfo, ...], ...] | None = None
+    """For each slice the frames of the source that show the same plane; None when the array is not on its planes."""
+
+    frame_of_reference_uid: str = ""
+    """In which the positions are known to be; empty when nothing tells."""
 
     def corners(self, index: int) -> NDArray[np.float64]:
         """Shape (4, 3): the corners of a slice, LPS mm."""
@@ -65,29 +77,29 @@ class Placement:
         return self.slices is not None
 
 
-def place(array: NDArray[Any], affine_lps: NDArray[np.float64] | None, grid: SourceGrid | None) -> Placement:
+def place(voxels: PlacedArray, source: Source) -> Placement:
     """Finds the planes of an array.
 
     Args:
-        array: Shape (i, j), (i, j, k) or (i, j, k, t): column, row, slice, volume.
-        affine_lps: Shape (4, 4): (i, j, k, 1) to LPS mm. None when the array has the source's own axes and shape.
-        grid: The grid of the source, where it has one.
+        voxels: Shape (i, j), (i, j, k) or (i, j, k, t): column, row, slice, volume. Without an affine they have the
+            axes and the shape of a stack of the source.
+        source: Whose frames they may lie on.
 
     Raises:
-        DerivedObjectError: The shape does not fit, the affine is not invertible, or it is sheared.
+        DerivedObjectError: The shape does not fit, the affine is not invertible, or it is sheared and not the source's.
     """
-    stack = _four_axes(array)
-    if affine_lps is None:
-        if grid is None or stack.shape[:3] != grid.shape:
-            has = "has no regular grid" if grid is None else f"has the grid {grid.shape}"
-            raise DerivedObjectError(
-                f"the array of shape {array.shape} comes without an affine and the source {has}: give affine_lps, "
-                "which maps (column, row, slice, 1) to LPS mm"
-            )
-        affine_lps = grid.affine_lps
-    affine = _checked_affine(affine_lps)
-    found = _on_grid(stack, affine, grid) if grid is not None else None
-    return found if found is not None else _on_own_planes(stack, affine)
+    array = _four_axes(voxels.array)
+    series = source if isinstance(source, SourceSeries) else None
+    own, others = _own_grid(voxels, series), _grids(voxels, series)
+    affine = _checked_affine(_implied_affine(array, others) if voxels.affine_lps is None else voxels.affine_lps)
+    found = _matches(array, affine, own) or _matches(array, affine, others)
+    if not found:
+        return _on_own_planes(array, affine, voxels.frame_of_reference_uid)
+    slices = _shared_planes(found)
+    if series is not None and own and array.shape[3] == 1:  # such as a mask of a 4D series
+        slices = tuple(tuple(one for frame in frames for one in series.in_all_volumes(frame)) for frames in slices)
+    known = voxels.frame_of_reference_uid or frame_of_reference_uid(frame for frames in slices for frame in frames)
+    return replace(found[0], slices=slices, frame_of_reference_uid=known)
 
 
 def _four_axes(array: NDArray[Any]) -> NDArray[Any]:
@@ -109,13 +121,62 @@ def _checked_affine(affine_lps: NDArray[np.float64]) -> NDArray[np.float64]:
     return affine
 
 
-def _on_grid(stack: NDArray[Any], affine: NDArray[np.float64], grid: SourceGrid) -> Placement | None:
-    """The array on the source's axes, when each of its voxels is a voxel of the source."""
-    to_grid = np.linalg.inv(grid.affine_lps) @ affine
+def _own_grid(voxels: PlacedArray, series: SourceSeries | None) -> list[Stack]:
+    """Returns the stack of the frames that the voxels were read from, where these are the source's."""
+    lines: list[tuple[FrameInfo, ...]] = []
+    if series is None:
+        return []
+    for line in voxels.sources:
+        frames = [series.frame(each.sop_instance_uid, each.frame_number) for each in line]
+        lines.append(tuple(frame for frame in frames if frame is not None))
+    if not lines or any(len(line) != len(voxels.sources[0]) for line in lines):
+        return []
+    stack = Stack(tuple(lines), "")
+    if stack.geometry.step_mm < 0:  # of a volume that was turned round
+        stack = replace(stack, grid=tuple(line[::-1] for line in lines))
+    return [stack]
+
+
+def _grids(voxels: PlacedArray, series: SourceSeries | None) -> list[Stack]:
+    """Returns the stacks of the source in whose frame of reference the voxels may be."""
+    own = voxels.frame_of_reference_uid
+    known = [(grid, frame_of_reference_uid(grid.grid[0])) for grid in (series.grids if series is not None else ())]
+    return [grid for grid, uid in known if not own or not uid or uid == own]
+
+
+def _implied_affine(array: NDArray[Any], grids: Sequence[Stack]) -> NDArray[np.float64]:
+    """Returns the place of an array that has the shape of a stack of the source."""
+    fitting = [grid.affine_lps() for grid in grids if grid.shape == array.shape[:3]]
+    if fitting and all(np.allclose(affine, fitting[0], atol=_SAME_PLACE_MM) for affine in fitting):
+        return fitting[0]
+    shapes = " and ".join(sorted({str(grid.shape) for grid in grids}))
+    has = f"has the grid {shapes}" if shapes else "has no regular grid"
+    which = " in several places" if fitting else ""
+    raise DerivedObjectError(
+        f"the array of shape {array.shape[:3]} comes without an affine and the source {has}{which}: give what "
+        "volume.like(array) returns, or affine_lps, which maps (column, row, slice, 1) to LPS mm"
+    )
+
+
+def _matches(array: NDArray[Any], affine: NDArray[np.float64], grids: Sequence[Stack]) -> list[Placement]:
+    return [found for grid in grids if (found := _on_grid(array, affine, grid)) is not None]
+
+
+def _shared_planes(found: Sequence[Placement]) -> tuple[tuple[FrameInfo, ...], ...]:
+    """Returns the frames of each slice: of all stacks that lie through each other, such as those of two echoes."""
+    ends = found[0].origins[[0, -1]]
+    alike = [each.slices or () for each in found if np.allclose(each.origins[[0, -1]], ends, atol=_SAME_PLACE_MM)]
+    return tuple(tuple(frame for frames in column for frame in frames) for column in zip(*alike, strict=True))
+
+
+def _on_grid(array: NDArray[Any], affine: NDArray[np.float64], grid: Stack) -> Placement | None:
+    """Returns the array on a stack's axes and planes, when each of its voxels is a voxel of the stack."""
+    grid_affine = grid.affine_lps()
+    to_grid = np.linalg.inv(grid_affine) @ affine
     axes = np.rint(to_grid[:3, :3])
     if not (np.abs(axes).sum(axis=0) == 1).all() or not (np.abs(axes).sum(axis=1) == 1).all():
         return None
-    last = np.array(stack.shape[:3]) - 1
+    last = np.array(array.shape[:3]) - 1
     corners = np.array([(*(np.array(corner) * last), 1) for corner in product((0, 1), repeat=3)]).T
     lands = (to_grid @ corners)[:3]
     whole = np.rint(lands)
@@ -123,28 +184,24 @@ def _on_grid(stack: NDArray[Any], affine: NDArray[np.float64], grid: SourceGrid)
     if np.abs(lands - whole).max() > _MATCH_VOXELS or not inside:
         return None
     own_axis_of = [int(np.flatnonzero(axes[axis])[0]) for axis in range(3)]
-    turned = stack.transpose(*own_axis_of, 3)
+    turned = array.transpose(*own_axis_of, 3)
     for axis in range(3):
         if axes[axis, own_axis_of[axis]] < 0:
             turned = np.flip(turned, axis)
-    first = whole.min(axis=1).astype(int)
-    return _grid_placement(turned, grid, first)
-
-
-def _grid_placement(turned: NDArray[Any], grid: SourceGrid, first: NDArray[np.int_]) -> Placement:
-    slices = grid.slices[first[2] : first[2] + turned.shape[2]]
-    in_plane = grid.affine_lps[:3, 0] * first[0] + grid.affine_lps[:3, 1] * first[1]
-    affine = grid.affine_lps.copy()
-    affine[:3, 3] = grid.affine_lps[:3, :3] @ first + grid.affine_lps[:3, 3]
-    orientation, spacing = slices[0][0].orientation or (), slices[0][0].pixel_spacing or (1.0, 1.0)
+    column, row, lowest = whole.min(axis=1).astype(int).tolist()
+    lines = [line[lowest : lowest + turned.shape[2]] for line in grid.grid]
+    placed_affine = grid_affine.copy()
+    placed_affine[:3, 3] += grid_affine[:3, :3] @ (column, row, lowest)
+    in_plane = grid_affine[:3, 0] * column + grid_affine[:3, 1] * row
+    spacing = grid.first.pixel_spacing or (1.0, 1.0)
     return Placement(
         array=turned,
-        affine_lps=affine,
-        orientation=orientation,
+        affine_lps=placed_affine,
+        orientation=grid.first.orientation or (),
         pixel_spacing=(spacing[0], spacing[1]),
-        step_mm=_along_normal(affine),
-        origins=np.array([frames[0].origin for frames in slices], dtype=np.float64) + in_plane,
-        slices=slices,
+        step_mm=_along_normal(placed_affine),
+        origins=np.array([frame.position for frame in lines[0]], dtype=np.float64) + in_plane,
+        slices=tuple(zip(*lines, strict=True)),
     )
 
 
@@ -153,7 +210,7 @@ def _along_normal(affine: NDArray[np.float64]) -> float:
     return float(abs(affine[:3, 2] @ normal) / np.linalg.norm(normal))
 
 
-def _on_own_planes(stack: NDArray[Any], affine: NDArray[np.float64]) -> Placement:
+def _on_own_planes(stack: NDArray[Any], affine: NDArray[np.float64], frame_of_reference: str) -> Placement:
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     units = affine[:3, :3] / lengths
     shear = np.abs(units.T @ units - np.eye(3)).max()
@@ -161,7 +218,7 @@ def _on_own_planes(stack: NDArray[Any], affine: NDArray[np.float64]) -> Placemen
         angle = np.degrees(np.arcsin(min(1.0, float(shear))))
         raise DerivedObjectError(
             f"the affine is sheared by {angle:.2f} degrees, but DICOM stacks rectangles along their normal: "
-            "resample the array to perpendicular axes first"
+            "give the series that its slices come from as the source, or resample the array to perpendicular axes"
         )
     if np.cross(units[:, 0], units[:, 1]) @ units[:, 2] < 0:  # slices ascend along the normal, so does InstanceNumber
         stack = stack[:, :, ::-1]
@@ -176,5 +233,5 @@ def _on_own_planes(stack: NDArray[Any], affine: NDArray[np.float64]) -> Placemen
         pixel_spacing=(float(lengths[1]), float(lengths[0])),
         step_mm=float(lengths[2]),
         origins=affine[:3, 3] + steps * affine[:3, 2],
-        slices=None,
+        frame_of_reference_uid=frame_of_reference,
     )

@@ -1,69 +1,39 @@
-"""The series that an object is derived from, as far as its headers tell: its frames, and the grid that they lie on.
+"""The series that an object is derived from: its headers, and what the inspection of a series makes of them.
 
-Frames of multi-frame instances count like single-frame instances: position, orientation and spacing come from their
-functional groups (PS3.3, section C.7.6.16).
+Where frames lie, which of them belong together and in what order, is the inspection's answer
+(:mod:`dcm_processor_service.imaging.series`): nothing here reads geometry by rules of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
+from pydicom.uid import ExplicitVRLittleEndian
 
 from dcm_processor_service.errors import DerivedObjectError
-from dcm_processor_service.imaging.geometry import cluster_positions, slice_normal, stack_affine, stack_geometry
-from dcm_processor_service.imaging.headers.instance_file import contained, read_header
-from dcm_processor_service.imaging.headers.values import integer, item, items, number, numbers, text
-from dcm_processor_service.imaging.series.slice_order import temporal_key
+from dcm_processor_service.imaging.frames.frame import frames_of
+from dcm_processor_service.imaging.headers.instance_file import InstanceFile, PixelLocation, contained, read_header
+from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.series.grouping import group_frames, stacks_of
+from dcm_processor_service.imaging.series.stack import uniform_runs
 from dcm_processor_service.models.derived import StudyIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["Source", "SourceFiles", "SourceFrame", "SourceGrid", "SourceSeries", "source_series"]
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.series.stack import Stack
 
+__all__ = ["Source", "SourceFiles", "SourceSeries", "frames_of_header", "source_series"]
 
-@dataclass(frozen=True)
-class SourceFrame:
-    """One image plane of the source."""
+__all__ = ["Source", "SourceSeries", "frames_of_header", "source_series"]
 
-    sop_class_uid: str
-    sop_instance_uid: str
-    frame_number: int | None
-    """Counts from 1 within a multi-frame instance; None for a single-frame one."""
-
-    origin: tuple[float, ...] | None
-    """ImagePositionPatient, LPS mm."""
-
-    orientation: tuple[float, ...] | None
-    """ImageOrientationPatient."""
-
-    pixel_spacing: tuple[float, ...] | None
-    """PixelSpacing in mm: between rows, between columns."""
-
-    header: Dataset = field(repr=False)
-
-
-@dataclass(frozen=True)
-class SourceGrid:
-    """The regular grid of a source whose slices are one stack."""
-
-    shape: tuple[int, int, int]
-    """Columns, rows, slices."""
-
-    affine_lps: NDArray[np.float64]
-    """(i, j, k, 1) to LPS mm; slices ascend along the normal. Sheared where the source is tilted."""
-
-    slices: tuple[tuple[SourceFrame, ...], ...]
-    """For each slice its frames, in the order of time."""
-
-    is_tilted: bool
+_MOST_FRAMES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -75,7 +45,7 @@ class SourceSeries:
         >>> from pydicom.data import get_testdata_file
         >>> header = dcmread(get_testdata_file("CT_small.dcm"), stop_before_pixels=True)
         >>> source = SourceSeries.from_headers([header])
-        >>> source.modality, source.grid.shape
+        >>> source.modality, source.stacks[0].shape
         ('CT', (128, 128, 1))
     """
 
@@ -84,7 +54,7 @@ class SourceSeries:
 
     @classmethod
     def from_headers(cls, headers: Iterable[Dataset], further: Iterable[Dataset] = ()) -> SourceSeries:
-        """Takes the headers of a series (``dcmread(..., stop_before_pixels=True)``), in any order.
+        """Takes the headers of a series (``dcmread(..., stop_before_pixels=True)``), in any order, each instance once.
 
         Args:
             headers: One for each instance of the series that the object is like.
@@ -108,7 +78,7 @@ class SourceSeries:
                     f"the headers of the source have {len(found)} values of {keyword}: give those of one series, "
                     "and other instances that were used as 'further'"
                 )
-        return cls(own, others)
+        return cls(tuple({text(header, "SOPInstanceUID"): header for header in own}.values()), others)
 
     @property
     def first(self) -> Dataset:
@@ -137,15 +107,46 @@ class SourceSeries:
         return tuple(text(header, "SOPInstanceUID") for header in (*self.headers, *self.further))
 
     @cached_property
-    def frames(self) -> tuple[SourceFrame, ...]:
-        """The image planes of the series, in the order of its headers; instances without pixels have none."""
-        with contained():
-            return tuple(frame for header in self.headers for frame in _frames(header))
+    def frames(self) -> tuple[FrameInfo, ...]:
+        """The frames of the series, in the order of its headers; instances that are no image have none."""
+        return tuple(frame for header in self.headers for frame in frames_of_header(header))
 
     @cached_property
-    def grid(self) -> SourceGrid | None:
-        """The grid of the series; None when its frames are not one regular stack."""
-        return _grid(self.frames)
+    def stacks(self) -> tuple[Stack, ...]:
+        """What the inspection of the series finds: its frames in grids of volumes and slices, the largest first."""
+        with contained():
+            return tuple(stacks_of(group_frames([frame for frame in self.frames if frame.has_geometry])))
+
+    @cached_property
+    def grids(self) -> tuple[Stack, ...]:
+        """The stacks, cut where their step changes, of which each lies where one affine says, sheared where tilted."""
+        runs = [run for stack in self.stacks for run in (uniform_runs(stack) if stack.is_uneven else [stack])]
+        return tuple(run for run in runs if run.is_straight and not run.is_uneven)
+
+    @cached_property
+    def _columns(self) -> dict[tuple[str, int], tuple[FrameInfo, ...]]:
+        """For each frame that has a place those of all volumes at that place, itself first."""
+        found: dict[tuple[str, int], tuple[FrameInfo, ...]]
+        found = {_key(frame): (frame,) for frame in self.frames if frame.has_geometry}
+        for stack in self.stacks:
+            for column in zip(*stack.grid, strict=True):
+                found.update((_key(frame), (frame, *(one for one in column if one is not frame))) for frame in column)
+        return found
+
+    def frame(self, sop_instance_uid: str, number: int) -> FrameInfo | None:
+        """Returns the frame of that number, from 1, of an instance; None where the series has none that has a place."""
+        found = self._columns.get((sop_instance_uid, number))
+        return None if found is None else found[0]
+
+    def in_all_volumes(self, frame: FrameInfo) -> tuple[FrameInfo, ...]:
+        """Returns a frame and, of a 4D series, those of the other volumes at its place."""
+        return self._columns[_key(frame)]
+
+    def led_by(self, frame: FrameInfo) -> SourceSeries:
+        """Returns the same source with the header of a frame first, from which patient, study and class are taken."""
+        if frame.instance.header is self.first:
+            return self
+        return replace(self, headers=tuple(sorted(self.headers, key=lambda one: one is not frame.instance.header)))
 
 
 Source: TypeAlias = SourceSeries | StudyIdentity
@@ -155,98 +156,24 @@ SourceFiles: TypeAlias = "Sequence[Path] | Sequence[Dataset] | StudyIdentity"
 """The files of a series or their headers, in any order; or whose the object is where there is no DICOM source."""
 
 
-def _frames(header: Dataset) -> list[SourceFrame]:
-    sop_class, sop_instance = text(header, "SOPClassUID"), text(header, "SOPInstanceUID")
-    if integer(header, "Rows") is None or integer(header, "Columns") is None:
-        return []
-    per_frame = items(header, "PerFrameFunctionalGroupsSequence")
-    if not per_frame:
-        count = integer(header, "NumberOfFrames") or 1
-        plane = (
-            numbers(header, "ImagePositionPatient", count=3),
-            numbers(header, "ImageOrientationPatient", count=6),
-            numbers(header, "PixelSpacing", count=2),
-        )
-        if count == 1:
-            return [SourceFrame(sop_class, sop_instance, None, *plane, header)]
-        return [SourceFrame(sop_class, sop_instance, frame, None, *plane[1:], header) for frame in range(1, count + 1)]
-    shared = item(header, "SharedFunctionalGroupsSequence")
-    return [
-        SourceFrame(
-            sop_class,
-            sop_instance,
-            index,
-            _group_value(groups, shared, "PlanePositionSequence", "ImagePositionPatient", 3),
-            _group_value(groups, shared, "PlaneOrientationSequence", "ImageOrientationPatient", 6),
-            _group_value(groups, shared, "PixelMeasuresSequence", "PixelSpacing", 2),
-            header,
-        )
-        for index, groups in enumerate(per_frame, start=1)
-    ]
-
-
-def _group_value(
-    groups: Dataset, shared: Dataset | None, macro: str, keyword: str, count: int
-) -> tuple[float, ...] | None:
-    for place in (groups, shared):
-        found = item(place, macro) if place is not None else None
-        if found is not None:
-            return numbers(found, keyword, count=count)
-    return None
-
-
-def _grid(frames: Sequence[SourceFrame]) -> SourceGrid | None:
-    first = frames[0] if frames else None
-    if first is None or first.orientation is None or first.pixel_spacing is None:
-        return None
-    size = (integer(first.header, "Columns") or 0, integer(first.header, "Rows") or 0)
-    for frame in frames:
-        same_plane = (
-            frame.origin is not None
-            and frame.orientation is not None
-            and frame.pixel_spacing is not None
-            and np.allclose(frame.orientation, first.orientation, atol=1e-4)
-            and np.allclose(frame.pixel_spacing, first.pixel_spacing, rtol=1e-4)
-            and (integer(frame.header, "Columns"), integer(frame.header, "Rows")) == size
-        )
-        if not same_plane:
-            return None
-    origins = np.array([frame.origin for frame in frames], dtype=np.float64)
-    labels, positions = cluster_positions(origins @ slice_normal(first.orientation))
-    members = [np.flatnonzero(labels == label) for label in range(len(positions))]
-    stacks = tuple(_in_time([frames[int(i)] for i in indices]) for indices in members)
-    if len({len(stack) for stack in stacks}) != 1:
-        return None
-    return _stacked(stacks, size)
-
-
-def _in_time(frames: list[SourceFrame]) -> tuple[SourceFrame, ...]:
-    return tuple(sorted(frames, key=lambda frame: (temporal_key(frame.header), frame.frame_number or 0)))
-
-
-def _stacked(stacks: tuple[tuple[SourceFrame, ...], ...], size: tuple[int, int]) -> SourceGrid | None:
-    first = stacks[0][0]
-    orientation, spacing = first.orientation or (), first.pixel_spacing or ()
-    origins = np.array([stack[0].origin for stack in stacks], dtype=np.float64)
-    stack = stack_geometry(orientation, origins)
-    step = np.asarray(stack.step_vector)
-    deviations = np.linalg.norm(origins - origins[0] - np.arange(len(origins))[:, np.newaxis] * step, axis=1)
-    if stack.outliers or deviations.max() > max(0.02, 0.05 * stack.step_mm):
-        return None
-    if len(stacks) == 1:
-        thickness = number(first.header, "SpacingBetweenSlices") or number(first.header, "SliceThickness") or 1.0
-        step = slice_normal(orientation) * abs(thickness)
-    affine = stack_affine(orientation, spacing, origins[0], step)
-    return SourceGrid((*size, len(stacks)), affine, stacks, is_tilted=stack.tilt_deg > 0.05)  # noqa: PLR2004 degrees
-
-
 def source_series(like: SourceFiles) -> Source:
-    """Returns the series that an object is derived from.
+    """Returns what an object is derived from: a series by its files or its headers, in any order, or an identity.
 
     Raises:
-        DerivedObjectError: There is no file, or they belong to several series.
-        InvalidSeriesError: A file is no DICOM file or ends inside its header.
+        InvalidSeriesError: A file is no DICOM file, or ends inside its header.
+        DerivedObjectError: There is no instance, one has no UID, or they belong to several studies or series.
     """
     if isinstance(like, StudyIdentity):
         return like
-    return SourceSeries.from_headers([read_header(each) if isinstance(each, Path) else each for each in like])
+    return SourceSeries.from_headers(read_header(each) if isinstance(each, Path) else each for each in like)
+
+
+def frames_of_header(header: Dataset) -> list[FrameInfo]:
+    """Lists the frames of an instance as the inspection does, from its header alone: pixels are taken to be there."""
+    pixels = PixelLocation(0x7FE00010, "OW", 0, None)
+    with contained():
+        return frames_of(InstanceFile(Path(), header, _MOST_FRAMES, pixels, ExplicitVRLittleEndian))
+
+
+def _key(frame: FrameInfo) -> tuple[str, int]:
+    return frame.instance.sop_instance_uid, frame.number

@@ -150,7 +150,7 @@ def _require(dataset: Dataset, keyword: str, value: str) -> None:
 
 def _write_pet(dataset: Dataset, units: str | None) -> None:
     dataset.ImageType = ["DERIVED", "PRIMARY"]  # the only second value that PET has (PS3.3, section C.8.9.4.1.1)
-    if units is not None:
+    if units is not None and units != text(dataset, "Units"):
         dataset.Units = units
         dataset.pop("SUVType", None)
     _require(dataset, "Units", "NONE")

@@ -9,6 +9,7 @@ from pydicom import Dataset
 
 from dcm_processor_service.derived.attributes.codes import code_item
 from dcm_processor_service.derived.source import SourceSeries
+from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.models.derived import Code
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dcm_processor_service.derived.source import Source, SourceFrame
+    from dcm_processor_service.derived.source import Source
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.headers.values import Header
 
 __all__ = [
     "MOST_REFERENCES",
@@ -44,19 +47,20 @@ def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
     return item
 
 
-def instance_references(headers: Iterable[Dataset]) -> list[Dataset]:
+def instance_references(headers: Iterable[Header]) -> list[Dataset]:
     """Gives one item for each instance: its class and its UID."""
     pairs = ((text(header, "SOPClassUID"), text(header, "SOPInstanceUID")) for header in headers)
     return [_reference(sop_class, sop_instance) for sop_class, sop_instance in pairs if sop_class and sop_instance]
 
 
-def source_images(frames: Sequence[SourceFrame], further: Sequence[Dataset] = ()) -> list[Dataset]:
+def source_images(frames: Sequence[FrameInfo], further: Sequence[Dataset] = ()) -> list[Dataset]:
     """Gives the items of SourceImageSequence (0008,2112): one an instance, with the frames used of multi-frame ones."""
     by_instance: dict[tuple[str, str], list[int]] = {}
     for frame in frames:
-        numbers = by_instance.setdefault((frame.sop_class_uid, frame.sop_instance_uid), [])
-        if frame.frame_number is not None:
-            numbers.append(frame.frame_number)
+        header = frame.instance.header
+        numbers = by_instance.setdefault((text(header, "SOPClassUID"), frame.instance.sop_instance_uid), [])
+        if "NumberOfFrames" in header:
+            numbers.append(frame.number)
     for header in further:
         by_instance.setdefault((text(header, "SOPClassUID"), text(header, "SOPInstanceUID")), [])
     found = []
@@ -71,9 +75,9 @@ def source_images(frames: Sequence[SourceFrame], further: Sequence[Dataset] = ()
     return found
 
 
-def referenced_series(headers: Iterable[Dataset]) -> list[Dataset]:
+def referenced_series(headers: Iterable[Header]) -> list[Dataset]:
     """Gives the items of ReferencedSeriesSequence (0008,1115): the series, each with its instances."""
-    by_series: dict[str, list[Dataset]] = {}
+    by_series: dict[str, list[Header]] = {}
     for header in headers:
         if text(header, "SeriesInstanceUID") and text(header, "SOPInstanceUID"):
             by_series.setdefault(text(header, "SeriesInstanceUID"), []).append(header)
@@ -98,7 +102,7 @@ def spread(things: Sequence[T], most: int = MOST_REFERENCES) -> list[T]:
     return [things[round(step * (len(things) - 1) / (most - 1))] for step in range(most)]
 
 
-def write_sources(dataset: Dataset, source: Source, frames: Sequence[SourceFrame] | None = None) -> None:
+def write_sources(dataset: Dataset, source: Source, frames: Sequence[FrameInfo] | None = None) -> None:
     """Writes which images an image comes from: SourceImageSequence, and the series and studies that these belong to.
 
     Args:
@@ -114,9 +118,11 @@ def write_sources(dataset: Dataset, source: Source, frames: Sequence[SourceFrame
     references = source_images(used, further)
     if references:
         dataset.SourceImageSequence = references
-    headers = {text(header, "SOPInstanceUID"): header for header in (*(frame.header for frame in used), *further)}
+    headers = {
+        text(header, "SOPInstanceUID"): header for header in (*(frame.instance.header for frame in used), *further)
+    }
     own_study = text(dataset, "StudyInstanceUID")
-    by_study: dict[str, list[Dataset]] = {}
+    by_study: dict[str, list[Header]] = {}
     for header in headers.values():
         by_study.setdefault(text(header, "StudyInstanceUID") or own_study, []).append(header)
     own = referenced_series(by_study.pop(own_study, ()))
@@ -132,20 +138,18 @@ def write_sources(dataset: Dataset, source: Source, frames: Sequence[SourceFrame
         dataset.StudiesContainingOtherReferencedInstancesSequence = others
 
 
-def frames_crossed(source: SourceSeries, corners: NDArray[np.float64]) -> tuple[SourceFrame, ...]:
-    """Gives the frames of the source whose planes a slice touches, or lies next to.
+def frames_crossed(source: SourceSeries, corners: NDArray[np.float64]) -> tuple[FrameInfo, ...]:
+    """Returns the frames of the source whose planes a slice touches, or lies next to; all where it meets none.
 
     Args:
-        source: All its frames count when they are not one stack.
-        corners: Shape (4, 3): corners of the slice, LPS mm, in the frame of the source.
+        source: Each of its stacks counts.
+        corners: Shape (4, 3): corners of the slice, LPS mm, in the frame of reference of the source.
     """
-    grid = source.grid
-    if grid is None:
-        return source.frames
-    normal = np.cross(grid.affine_lps[:3, 0], grid.affine_lps[:3, 1])
-    normal /= np.linalg.norm(normal)
-    step = abs(float(grid.affine_lps[:3, 2] @ normal))
-    along = corners @ normal
-    places = (grid.affine_lps[:3, 3] + np.arange(grid.shape[2])[:, np.newaxis] * grid.affine_lps[:3, 2]) @ normal
-    near = np.flatnonzero((places > along.min() - step) & (places < along.max() + step))
-    return tuple(frame for index in near for frame in grid.slices[index]) or source.frames
+    found: list[FrameInfo] = []
+    for stack in source.stacks:
+        normal = slice_normal(stack.first.orientation or ())
+        step = abs(float(stack.affine_lps()[:3, 2] @ normal))
+        along, places = corners @ normal, stack.origins @ normal
+        near = np.flatnonzero((places > along.min() - step) & (places < along.max() + step))
+        found += [line[index] for index in near for line in stack.grid]
+    return tuple(found) or source.frames

@@ -1,8 +1,8 @@
 """What segmentations, parametric maps and measurement reports share on their way through highdicom.
 
-highdicom is an extra. It gets shells of the source's headers: what it needs of geometry and identity of instances, and
-no patient attribute, since its warnings quote them. Patient, study, equipment and dates are written afterwards, as for
-every other object.
+highdicom is an extra. It gets shells of the source's headers: the identity of instances and where their frames lie, as
+the inspection found it, in the form that highdicom reads; no patient attribute, since its warnings quote them. Patient,
+study, equipment and dates are written afterwards, as for every other object.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pydicom.sr.coding import Code as PydicomCode
 from pydicom.uid import UID
 
 from dcm_processor_service.derived.attributes.identity import copy_attributes
+from dcm_processor_service.derived.attributes.modality import slice_thickness
+from dcm_processor_service.derived.attributes.pixels import ds
 from dcm_processor_service.derived.placement import place
-from dcm_processor_service.derived.source import Source, SourceSeries
+from dcm_processor_service.derived.source import Source, SourceSeries, frames_of_header
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.capabilities import load_extra
 from dcm_processor_service.imaging.headers.values import text
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcm_processor_service.derived.attributes.composite import Composite
+    from dcm_processor_service.derived.inputs import PlacedArray
     from dcm_processor_service.derived.placement import Placement
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.models.derived import Code
 
 __all__ = [
@@ -39,17 +43,17 @@ __all__ = [
     "planes_of",
     "released",
     "require_series",
-    "shells",
+    "shell",
 ]
 
-_GEOMETRY = (
+_KEPT = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
-    "ImageType", "Rows", "Columns", "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
-    "SliceThickness", "SpacingBetweenSlices", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-    "DimensionOrganizationSequence", "DimensionIndexSequence", "LossyImageCompression", "LossyImageCompressionRatio",
+    "ImageType", "Rows", "Columns", "NumberOfFrames", "LossyImageCompression", "LossyImageCompressionRatio",
     "LossyImageCompressionMethod", "BurnedInAnnotation", "SamplesPerPixel", "PhotometricInterpretation",
     "PositionReferenceIndicator", "InstanceNumber",
 )  # fmt: skip
+_SAME_COSINE = 1e-3
+_FAR_AWAY = (1e9, 1e9, 1e9)  # mm
 _EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator",
@@ -81,21 +85,16 @@ def code_of(code: Code) -> PydicomCode:
     return PydicomCode(code.value, code.scheme, code.meaning)
 
 
-def shells(headers: Sequence[Dataset], frame_of_reference_uid: str) -> list[Dataset]:
-    """Gives headers without patient attributes."""
-    found = []
-    for header in headers:
-        shell = Dataset()
-        copy_attributes(header, shell, _GEOMETRY)
-        for keyword in _EMPTY:
-            if keyword not in shell:
-                setattr(shell, keyword, "")
-        if not text(shell, "FrameOfReferenceUID"):
-            shell.FrameOfReferenceUID = frame_of_reference_uid
-        if text(shell, "StudyInstanceUID") == "":
-            shell.StudyInstanceUID = "2.25.0"
-        found.append(shell)
-    return found
+def shell(header: Dataset) -> Dataset:
+    """Returns what identifies an instance, without patient attributes and without geometry."""
+    made = Dataset()
+    copy_attributes(header, made, _KEPT)
+    for keyword in _EMPTY:
+        if keyword not in made:
+            setattr(made, keyword, "")
+    if text(made, "StudyInstanceUID") == "":
+        made.StudyInstanceUID = "2.25.0"
+    return made
 
 
 def equipment(composite: Composite) -> dict[str, Any]:
@@ -136,44 +135,103 @@ def released(made: Dataset) -> Dataset:
 
 
 class Planes:
-    """Masks or maps on their planes, and how highdicom is told where these are."""
+    """Masks or maps on their planes, and how highdicom is told where these are.
+
+    Raises:
+        DerivedObjectError: No image of the source is in the frame of reference of the voxels.
+    """
 
     def __init__(self, placement: Placement, source: SourceSeries, composite: Composite) -> None:
         self.placement = placement
-        own = placement.slices if placement.array.shape[3] == 1 else None
-        frame_of_reference = source.frame_of_reference_uid or composite.uids.frame_of_reference()
-        self.order: NDArray[np.intp] = np.arange(placement.array.shape[2])
-        self.explicit = True
-        used = source.headers
-        whole = placement.array.shape[1::-1] == self._size_of(source)
-        if own is not None and whole and all(len(frames) == 1 for frames in own):
-            frames = [each[0] for each in own]
-            if all(frame.frame_number is None for frame in frames):
-                used, self.explicit = tuple(frame.header for frame in frames), False
-            elif len(source.headers) == 1 and len(frames) == len(source.frames):
-                self.order = np.argsort([frame.frame_number or 0 for frame in frames])
-                self.explicit = False
-        self.images = shells(used if used[0].get("NumberOfFrames") is None else used[:1], frame_of_reference)
-        chosen = {text(image, "SOPInstanceUID") for image in self.images}
-        others = [each for each in (*source.headers, *source.further) if text(each, "SOPInstanceUID") not in chosen]
-        self.further = shells(others, frame_of_reference)
+        known = placement.frame_of_reference_uid or source.frame_of_reference_uid
+        self._frame_of_reference_uid = known or composite.uids.frame_of_reference()
+        self._thickness = slice_thickness(source, placement.step_mm, on_source_grid=placement.on_source_grid)
+        used = self._frames_in_space(source)
+        if not used:
+            raise DerivedObjectError(
+                "no image of the source is known to lie in the frame of reference of the voxels: give the series that "
+                "they were computed from as the source, or register them and give affine_lps"
+            )
+        first, slices = used[0], placement.slices
+        is_multi_frame = "NumberOfFrames" in first.instance.header
+        same = [frame for frame in used if _is_alike(frame, first)]
+        if is_multi_frame:  # highdicom takes one such instance
+            same = [frame for frame in same if frame.instance is first.instance]
+        chosen = {id(frame.instance) for frame in same}
+        self.images = self._shells(same, first.orientation if slices is None else placement.orientation)
+        self.further = self._shells([frame for frame in used if id(frame.instance) not in chosen])
+        self.further += self._further_shells(source)
+        is_whole = placement.array.shape[1::-1] == (first.pixel_format.rows, first.pixel_format.columns)
+        has_one_each = slices is not None and all(len(frames) == 1 for frames in slices)
+        self._is_explicit = is_multi_frame or not (is_whole and has_one_each)
+
+    def _frames_in_space(self, source: SourceSeries) -> list[FrameInfo]:
+        """Lists the frames that the voxels lie on, else all that lie somewhere, in the frame of reference of these."""
+        slices = self.placement.slices
+        if slices is None:
+            candidates = [frame for frame in source.frames if frame.has_geometry]
+        else:
+            candidates = [frame for frames in slices for frame in frames]
+        known = {"", self._frame_of_reference_uid}
+        return [frame for frame in candidates if text(frame.instance.header, "FrameOfReferenceUID") in known]
+
+    def _further_shells(self, source: SourceSeries) -> list[Dataset]:
+        """Lists the further instances of the study that lie somewhere, each in its own frame of reference."""
+        study = text(source.first, "StudyInstanceUID")
+        found = []
+        for header in source.further:
+            frames = [frame for frame in frames_of_header(header) if frame.has_geometry]
+            if frames and text(header, "StudyInstanceUID") == study:
+                found += self._shells(frames)
+                found[-1].FrameOfReferenceUID = text(header, "FrameOfReferenceUID")
+        return found
+
+    def _shells(self, frames: Sequence[FrameInfo], orientation: tuple[float, ...] | None = None) -> list[Dataset]:
+        by_instance: dict[int, list[FrameInfo]] = {}
+        for frame in frames:
+            by_instance.setdefault(id(frame.instance), []).append(frame)
+        return [self._placed_shell(each, orientation or each[0].orientation or ()) for each in by_instance.values()]
+
+    def _placed_shell(self, frames: Sequence[FrameInfo], orientation: tuple[float, ...]) -> Dataset:
+        """Returns an instance with the place of those of its frames that are meant; its other frames lie far away."""
+        header = frames[0].instance.header
+        assert isinstance(header, Dataset)  # as every header of a source
+        made = shell(header)
+        made.FrameOfReferenceUID = self._frame_of_reference_uid
+        measures, plane = Dataset(), Dataset()
+        measures.PixelSpacing = [ds(distance) for distance in frames[0].pixel_spacing or ()]
+        measures.SliceThickness = self._thickness
+        if len(self.placement.origins) > 1:
+            measures.SpacingBetweenSlices = ds(self.placement.step_mm)
+        plane.ImageOrientationPatient = [ds(cosine) for cosine in orientation]
+        if "NumberOfFrames" in made:
+            shared = Dataset()
+            shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+            made.SharedFunctionalGroupsSequence = [shared]
+            places = {frame.number: frame.position or () for frame in frames}
+            made.NumberOfFrames = max(places)
+            made.PerFrameFunctionalGroupsSequence = []
+            for number in range(1, max(places) + 1):
+                groups = Dataset()
+                groups.PlanePositionSequence = [_position(places.get(number, _FAR_AWAY))]
+                made.PerFrameFunctionalGroupsSequence.append(groups)
+        for top_level in (measures, plane, _position(frames[0].position or ())):
+            made.update(top_level)
+        return made
 
     @staticmethod
-    def _size_of(source: SourceSeries) -> tuple[int, int]:
-        return int(source.first.get("Rows") or 0), int(source.first.get("Columns") or 0)
-
-    def frames(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Gives (slices, rows, columns, …) from (columns, rows, slices, …), in the order of the source's frames."""
-        return np.ascontiguousarray(np.moveaxis(array, (2, 1, 0), (0, 1, 2))[self.order])
+    def frames(array: NDArray[Any]) -> NDArray[Any]:
+        """Returns (slices, rows, columns, …) from (columns, rows, slices, …)."""
+        return np.ascontiguousarray(np.moveaxis(array, (2, 1, 0), (0, 1, 2)))
 
     def arguments(self, highdicom: Any) -> dict[str, Any]:
-        """Gives the constructor arguments that say where the planes are; none when they are the source's own."""
-        if not self.explicit:
+        """Returns the constructor arguments that say where the planes are; none when they are those of the images."""
+        if not self._is_explicit:
             return {}
         placement = self.placement
-        thickness = placement.step_mm
+        between = placement.step_mm if len(placement.origins) > 1 else None
         return {
-            "pixel_measures": highdicom.PixelMeasuresSequence(placement.pixel_spacing, thickness, thickness),
+            "pixel_measures": highdicom.PixelMeasuresSequence(placement.pixel_spacing, float(self._thickness), between),
             "plane_orientation": highdicom.PlaneOrientationSequence("PATIENT", placement.orientation),
             "plane_positions": [
                 highdicom.PlanePositionSequence("PATIENT", [float(part) for part in origin])
@@ -182,16 +240,28 @@ class Planes:
         }
 
 
-def planes_of(
-    array: NDArray[Any], source: SourceSeries, composite: Composite, affine_lps: NDArray[np.float64] | None
-) -> Planes:
+def _is_alike(frame: FrameInfo, other: FrameInfo) -> bool:
+    """Whether highdicom may take both as one stack: of one size, and of one orientation but for rounding in headers."""
+    sizes = {(each.pixel_format.rows, each.pixel_format.columns) for each in (frame, other)}
+    return len(sizes) == 1 and np.allclose(frame.orientation or (), other.orientation or (), atol=_SAME_COSINE)
+
+
+def _position(coordinates: Sequence[float]) -> Dataset:
+    item = Dataset()
+    item.ImagePositionPatient = [ds(coordinate) for coordinate in coordinates]
+    return item
+
+
+def planes_of(voxels: PlacedArray, source: SourceSeries, composite: Composite) -> Planes:
     """Places an array of three axes.
 
     Raises:
-        DerivedObjectError: It has a fourth axis, or does not lie on planes (see :func:`.placement.place`).
+        DerivedObjectError: It has a fourth axis, does not lie on planes (see :func:`.placement.place`), or lies in
+            another frame of reference than the source.
     """
-    if array.ndim > 3 and array.shape[3] != 1:  # noqa: PLR2004 columns, rows, slices
+    shape = voxels.array.shape
+    if len(shape) > 3 and shape[3] != 1:  # noqa: PLR2004 columns, rows, slices
         raise DerivedObjectError(
-            f"an array of shape {array.shape} has several volumes: make one object for each, with a role of its own"
+            f"an array of shape {shape} has several volumes: make one object for each, with a role of its own"
         )
-    return Planes(place(array, affine_lps, source.grid), source, composite)
+    return Planes(place(voxels, source), source, composite)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydicom import Dataset, FileDataset
@@ -20,6 +20,7 @@ from dcm_processor_service.derived.attributes.modality import (
 )
 from dcm_processor_service.derived.attributes.pixels import StoredPixels, ds, store_values, write_pixels, write_values
 from dcm_processor_service.derived.attributes.references import frames_crossed, write_sources
+from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.multi_frame import make_multi_frame
 from dcm_processor_service.derived.placement import Placement, place
 from dcm_processor_service.derived.source import SourceSeries
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dcm_processor_service.derived.source import Source, SourceFrame
+    from dcm_processor_service.derived.inputs import Voxels
+    from dcm_processor_service.derived.source import Source
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.models.derived import Recipe, ValueMapping
 
 __all__ = ["DerivedImage", "derive_image"]
@@ -56,23 +59,24 @@ class DerivedImage:
 
 
 def derive_image(
-    array: NDArray[Any],
+    voxels: Voxels,
     source: Source,
     recipe: Recipe,
     affine_lps: NDArray[np.float64] | None = None,
     options: ImageOptions | None = None,
 ) -> DerivedImage:
-    """Makes an image series from an array.
+    """Makes an image series from an array, a Volume, or a NIfTI image or file.
 
     Integers are stored as they are wherever 16 bits hold them; other values by a slope and an intercept, with the
     error bound in the result's ``mapping``. InstanceNumber grows along the normal of the slices, volume by volume.
 
     Args:
-        array: Shape (i, j), (i, j, k) or (i, j, k, t): column, row, slice, volume. Axes may be in any order and
-            direction, as long as ``affine_lps`` says which.
+        voxels: Shape (i, j), (i, j, k) or (i, j, k, t): column, row, slice, volume. Axes may be in any order and
+            direction, as long as an affine says which. A Volume brings its place, frame of reference and unit.
         source: What it was computed from; or whose it is, then with ``affine_lps`` and a ``kind``.
         recipe: Who made it, as what, when.
-        affine_lps: Shape (4, 4): (i, j, k, 1) to LPS mm. None: the array has the axes and shape of the source.
+        affine_lps: Shape (4, 4): (i, j, k, 1) to LPS mm, over what the voxels say themselves. None, of a bare array: it
+            has the axes and shape of the source.
         options: Class, units, window, frame of reference.
 
     Raises:
@@ -91,8 +95,12 @@ def derive_image(
     """
     options = options or ImageOptions()
     image_class, sop_class_uid, modality = choose_class(options.kind, source)
-    grid = source.grid if isinstance(source, SourceSeries) else None
-    placement = place(array, affine_lps, grid)
+    given = voxels_of(voxels, affine_lps)
+    placement = place(given, source)
+    if placement.slices is not None and isinstance(source, SourceSeries):
+        source = source.led_by(placement.slices[0][0])
+    if options.units is None and given.unit:
+        options = replace(options, units=given.unit)
     pixels = store_values(
         placement.array,
         allow_8_bit=image_class in _EIGHT_BIT_CLASSES,
@@ -123,12 +131,19 @@ class _Job:
 
     @property
     def frame_of_reference_uid(self) -> str:
-        """The source's when positions mean the same place as its own do, else a new one (PS3.3, section C.7.4.1)."""
-        known = self.source.frame_of_reference_uid if isinstance(self.source, SourceSeries) else ""
-        same = self.placement.on_source_grid if self.options.same_frame is None else self.options.same_frame
-        if same and not known and self.options.same_frame:
-            raise DerivedObjectError("same_frame=True, but the source has no single FrameOfReferenceUID: leave it out")
-        return known if same and known else self.composite.uids.frame_of_reference()
+        """The one in which positions mean what they mean there, else a new one (PS3.3, section C.7.4.1)."""
+        known = self.placement.frame_of_reference_uid if self.options.same_frame is None else ""
+        if self.options.same_frame:
+            known = self._sources_frame_of_reference_uid
+            if not known:
+                raise DerivedObjectError(
+                    "same_frame=True, but the source has no single FrameOfReferenceUID: leave it out"
+                )
+        return known or self.composite.uids.frame_of_reference()
+
+    @property
+    def _sources_frame_of_reference_uid(self) -> str:
+        return self.source.frame_of_reference_uid if isinstance(self.source, SourceSeries) else ""
 
     def instances(self, sop_class_uid: str, modality: str) -> list[FileDataset]:
         template = self.composite.new(sop_class_uid, modality, 1)
@@ -149,6 +164,8 @@ class _Job:
     def _write_series(self, template: FileDataset) -> None:
         self.composite.write_derivation(template)
         write_modality(template, self.image_class, self.source, self.options.units)
+        if self.image_class in {"mr", "sc"} and self.options.units and self._needs_rescale():
+            template.RescaleType = self.options.units
         template.FrameOfReferenceUID = self.frame_of_reference_uid
         template.PositionReferenceIndicator = None
         template.PatientOrientation = None
@@ -185,14 +202,17 @@ class _Job:
             dataset.ImageIndex = number
             dataset.FrameReferenceTime = ds(volume)
 
-    def _sources_of(self, index: int, volume: int) -> Sequence[SourceFrame] | None:
+    def _sources_of(self, index: int, volume: int) -> Sequence[FrameInfo] | None:
         """The source's frames of the same plane, and of the same volume where there are as many volumes."""
         if self.placement.slices is not None:
             frames = self.placement.slices[index]
             return [frames[volume]] if len(frames) == self.placement.array.shape[3] else frames
-        if isinstance(self.source, SourceSeries) and self.options.same_frame is not False:
-            return frames_crossed(self.source, self.placement.corners(index))
-        return None
+        is_elsewhere = self.placement.frame_of_reference_uid not in {"", self._sources_frame_of_reference_uid}
+        if not isinstance(self.source, SourceSeries) or self.options.same_frame is False:
+            return None
+        if is_elsewhere and not self.options.same_frame:
+            return None
+        return frames_crossed(self.source, self.placement.corners(index))
 
 
 def _sibling(template: FileDataset, sop_instance_uid: str, number: int) -> FileDataset:

@@ -14,7 +14,7 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
     finish,
     load_highdicom,
     require_series,
-    shells,
+    shell,
 )
 from dcm_processor_service.derived.objects.text_report import write_report_header
 from dcm_processor_service.errors import DerivedObjectError
@@ -108,7 +108,10 @@ def measurement_report(
             title=code_of(find_code(title, (7021,))),
         )
         dataset: Dataset = highdicom.sr.Comprehensive3DSR(
-            evidence=shells(evidence, ""), content=content[0], is_complete=True, **equipment(composite)
+            evidence=[shell(header) for header in evidence],
+            content=content[0],
+            is_complete=True,
+            **equipment(composite),
         )
         if not groups:
             _empty_measurements(dataset)

@@ -5,6 +5,7 @@ The values are stored in floating point, bit by bit as they are; what they mean 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from dcm_processor_service.derived.attributes.codes import find_code, find_unit
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.modality import write_laterality
+from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.highdicom_bridge import (
     code_of,
     equipment,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
+    from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.models.derived import Recipe
 
@@ -38,20 +41,21 @@ _QUANTITIES = (7180, 7181, 4107, 7469)
 
 
 def parametric_map(
-    array: NDArray[Any],
+    voxels: Voxels,
     source: Source,
     recipe: Recipe,
     affine_lps: NDArray[np.float64] | None = None,
     options: MapOptions | None = None,
 ) -> Dataset:
-    """Makes one parametric map object from an array.
+    """Makes one parametric map object from an array, a Volume, or a NIfTI image or file.
 
     Args:
-        array: Shape (i, j, k): column, row, slice. Stored as float32 when given so, or when it is of integers that
+        voxels: Shape (i, j, k): column, row, slice. Stored as float32 when given so, or when it is of integers that
             float32 holds, else as float64. NaN is allowed and stands for no value.
         source: The images that it was computed from. Positions are in their frame of reference.
         recipe: Who made it, as what, when.
-        affine_lps: Shape (4, 4): (i, j, k, 1) to LPS mm. None: the array has the axes and shape of the source.
+        affine_lps: Shape (4, 4): (i, j, k, 1) to LPS mm, over what the voxels say themselves. None, of a bare array: it
+            has the axes and shape of the source.
         options: Units, quantity, window.
 
     Raises:
@@ -61,9 +65,10 @@ def parametric_map(
     options = options or MapOptions()
     highdicom = load_highdicom()
     series = require_series(source, "parametric map")
-    values = _as_float(array)
+    given = voxels_of(voxels, affine_lps)
+    values = _as_float(given.array)
     composite = Composite(recipe, series)
-    planes = planes_of(values, series, composite, affine_lps)
+    planes = planes_of(replace(given, array=values), series, composite)
     low, high = _range(values)
     center, width = options.window or ((low + high) / 2, max(high - low, float(np.spacing(abs(high))), 1e-12))
     with contained():

@@ -9,6 +9,7 @@ import numpy as np
 
 from dcm_processor_service.derived.attributes.codes import code_item, find_code, in_context
 from dcm_processor_service.derived.attributes.composite import Composite
+from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.highdicom_bridge import (
     code_of,
     equipment,
@@ -18,18 +19,19 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
     released,
     require_series,
 )
-from dcm_processor_service.derived.placement import place
-from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.models.derived import Code, SegmentationOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from pydicom import Dataset
 
+    from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.highdicom_bridge import Planes
+    from dcm_processor_service.derived.placement import Placement
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.models.derived import Recipe
 
@@ -52,7 +54,7 @@ _MOST_FRACTION = 255
 class Segment:
     """One structure, where its name alone does not say enough."""
 
-    mask: NDArray[Any] = field(repr=False)
+    mask: Voxels = field(repr=False)
     """Shape (i, j, k): column, row, slice. Booleans or 0 and 1, or fractions from 0 to 1."""
 
     code: Code | str | None = None
@@ -77,7 +79,7 @@ def masks_of(labels: NDArray[Any], names: Mapping[str, int]) -> dict[str, NDArra
 
 
 def segmentation(
-    segments: Mapping[str, NDArray[Any] | Segment],
+    segments: Mapping[str, Voxels | Segment],
     source: Source,
     recipe: Recipe,
     affine_lps: NDArray[np.float64] | None = None,
@@ -88,28 +90,32 @@ def segmentation(
     Segments may overlap. They are numbered from 1 in the order given.
 
     Args:
-        segments: Masks by name, such as ``{"liver": mask, "left kidney": other}``; each name is looked up as a coded
-            concept, or give a :class:`Segment` with a code.
+        segments: Masks by name, such as ``{"liver": mask, "left kidney": other}``: arrays, Volumes, NIfTI images or
+            files, on one grid. Each name is looked up as a coded concept, or give a :class:`Segment` with a code.
         source: The images that were segmented. Positions are in their frame of reference.
         recipe: Who made it, as what, when.
-        affine_lps: Shape (4, 4): (i, j, k, 1) of the masks to LPS mm. None: they have the axes and shape of the source.
+        affine_lps: Shape (4, 4): (i, j, k, 1) of the masks to LPS mm, over what they say themselves. None, of bare
+            arrays: they have the axes and shape of the source.
         options: Binary or fractional, algorithm, label.
 
     Raises:
         ConfigurationError: highdicom is not installed.
         DerivedObjectError: A name has no code, a mask is no mask, shapes differ, or the source is no image series.
+        UnsupportedValueError: The masks lie on different grids.
     """
     options = options or SegmentationOptions()
     highdicom = load_highdicom()
     series = require_series(source, "segmentation")
     given = {name: each if isinstance(each, Segment) else Segment(each) for name, each in segments.items()}
-    stack, fractional = _stack(given, options)
+    masks = {name: voxels_of(each.mask, affine_lps) for name, each in given.items()}
+    fractional = _is_fractional({name: mask.array for name, mask in masks.items()}, options)
     composite = Composite(recipe, series)
-    planes = planes_of(stack[..., 0], series, composite, affine_lps)
-    placed = np.stack([place(stack[..., n], affine_lps, series.grid).array[..., 0] for n in range(len(given))], axis=-1)
+    each_planes = [planes_of(mask, series, composite) for mask in masks.values()]
+    planes, placed = each_planes[0], _on_one_grid([each.placement for each in each_planes])
+    frames = planes.frames(placed.astype(np.float32 if fractional else np.uint8))
     described = [_describe(highdicom, n, name, each, composite, options) for n, (name, each) in _numbered(given)]
     with contained():
-        dataset = _build(highdicom, composite, planes, planes.frames(placed), described, options, fractional=fractional)
+        dataset = _build(highdicom, composite, planes, frames, described, options, fractional=fractional)
         for item, (_, (name, each)) in zip(dataset.SegmentSequence, _numbered(given), strict=True):
             side = _code_and_side(name, each)[1]
             if side is not None:
@@ -123,19 +129,28 @@ def _numbered(given: Mapping[str, Segment]) -> list[tuple[int, tuple[str, Segmen
     return list(enumerate(given.items(), start=1))
 
 
-def _stack(given: Mapping[str, Segment], options: SegmentationOptions) -> tuple[NDArray[Any], bool]:
-    if not given:
+def _on_one_grid(placements: Sequence[Placement]) -> NDArray[Any]:
+    """Returns the masks on a last axis of their own: (columns, rows, slices, masks)."""
+    first = placements[0]
+    for other in placements[1:]:
+        same = other.array.shape == first.array.shape and np.allclose(other.affine_lps, first.affine_lps, atol=1e-3)
+        if not same or other.frame_of_reference_uid != first.frame_of_reference_uid:
+            raise UnsupportedValueError("the masks lie on different grids; resample them to one, or to the source's")
+    return np.stack([placement.array[..., 0] for placement in placements], axis=-1)
+
+
+def _is_fractional(masks: Mapping[str, NDArray[Any]], options: SegmentationOptions) -> bool:
+    if not masks:
         raise DerivedObjectError(
             "there are no segments: name each that was looked for, with an empty mask if not found"
         )
-    shapes = {segment.mask.shape for segment in given.values()}
+    shapes = {mask.shape for mask in masks.values()}
     if len(shapes) != 1:
         raise DerivedObjectError(f"the masks have different shapes, {sorted(shapes)}: bring them to one grid")
     if 0 in (shape := shapes.pop()):
         raise DerivedObjectError(f"masks of shape {shape} have no voxel: give (column, row, slice), each at least 1")
     fractional = options.kind == "fractional"
-    for name, segment in given.items():
-        mask = segment.mask
+    for name, mask in masks.items():
         if mask.dtype.kind not in "buif" or not mask.min() >= 0 or not mask.max() <= 1:
             raise DerivedObjectError(
                 f"the mask of {name!r} holds values other than 0 to 1: give booleans, or masks_of() a label map"
@@ -144,8 +159,7 @@ def _stack(given: Mapping[str, Segment], options: SegmentationOptions) -> tuple[
             if options.kind == "binary":
                 raise DerivedObjectError(f"the mask of {name!r} holds fractions: threshold it, or make it fractional")
             fractional = True
-    kind = np.float32 if fractional else np.uint8
-    return np.stack([segment.mask.astype(kind) for segment in given.values()], axis=-1), fractional
+    return fractional
 
 
 def _code_and_side(name: str, segment: Segment) -> tuple[Code, Code | None]:

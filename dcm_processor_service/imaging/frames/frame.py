@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.pixel_format import PixelFormat
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
 
-__all__ = ["FrameInfo", "frames_of", "mark", "marks"]
+__all__ = ["FrameInfo", "frame_of_reference_uid", "frames_of", "mark", "marks"]
 
 
 _COSINE_NOISE = 0.01
@@ -180,6 +180,12 @@ def _enhanced_frame(
         in_groups(places, "PixelMeasuresSequence", lambda ds, _: _spacing(ds), "PixelSpacing"),
         *frame_rescale(places),
     )
+
+
+def frame_of_reference_uid(frames: Iterable[FrameInfo]) -> str:
+    """Returns the FrameOfReferenceUID (0020,0052) that all frames state; empty where they differ or one has none."""
+    found = {text(frame.places[-1], "FrameOfReferenceUID") for frame in frames}
+    return found.pop() if len(found) == 1 else ""
 
 
 # name: (functional group, keyword inside it, keyword at the top level, how to read)

@@ -26,8 +26,6 @@ __all__ = ["about", "distinct", "group_findings", "stack_findings", "syntax_find
 _MOST_UIDS = 20
 _NAMED_FRAMES = 5
 _TILT_DEG = 0.2
-_ALONG_PART = 0.05
-_LATERAL_PART = 0.25
 _FEW_GAPS_PART = 0.2
 
 
@@ -190,8 +188,7 @@ def _some(frames: Sequence[FrameInfo]) -> str:
 def _gap_findings(stack: Stack) -> list[SeriesFinding]:
     geometry, along = stack.geometry, _along(stack)
     gaps = len(along) - 1
-    uneven = geometry.along_deviation_mm > max(_ALONG_PART * geometry.step_mm, LARGEST_NOISE_MM / 2)
-    if gaps < 1 or (not geometry.outliers and not uneven):
+    if not stack.is_uneven:
         return []
     positions = tuple(round(float(along[gap]), 4) for gap in geometry.outliers)
     whole = len(geometry.missing) == len(geometry.outliers) > 0
@@ -215,8 +212,7 @@ def _gap_findings(stack: Stack) -> list[SeriesFinding]:
 
 
 def _line_findings(stack: Stack) -> list[SeriesFinding]:
-    geometry, first = stack.geometry, stack.first
-    smallest = min(*(first.pixel_spacing or (1.0,)), geometry.step_mm or 1.0)
+    geometry = stack.geometry
     found = []
     beside_mm = geometry.step_mm * (len(stack.grid[0]) - 1) * np.tan(np.radians(geometry.tilt_deg))
     if geometry.tilt_deg > _TILT_DEG and beside_mm > LARGEST_NOISE_MM:
@@ -227,13 +223,12 @@ def _line_findings(stack: Stack) -> list[SeriesFinding]:
                 "resample for an upright grid, or with split for a sheared affine",
             )
         )
-    if geometry.lateral_deviation_mm > _LATERAL_PART * smallest or stack.drift_mm > _LATERAL_PART * smallest:
-        shift = max(geometry.lateral_deviation_mm, stack.drift_mm)
+    if not stack.is_straight:
         found.append(
             SeriesFinding(
                 code="SHIFTED_SLICES",
-                message=f"slices lie up to {shift:.3g} mm beside one straight stack: no affine describes them, "
-                "use them one by one",
+                message=f"slices lie up to {stack.shift_mm:.3g} mm beside one straight stack: no affine describes "
+                "them, use them one by one",
             )
         )
     return found

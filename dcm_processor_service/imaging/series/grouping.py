@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.geometry import FloatArray
 
-__all__ = ["FrameGroup", "arrange", "group_frames", "group_names"]
+__all__ = ["FrameGroup", "group_frames", "stacks_of"]
 
 KIND_MARKS = (
     "ImageType",
@@ -94,7 +94,18 @@ def _index_of_close(known: list[tuple[float, ...]], value: tuple[float, ...], to
     return len(known) - 1
 
 
-def arrange(group: FrameGroup) -> list[Stack]:
+def stacks_of(groups: Sequence[FrameGroup]) -> list[Stack]:
+    """Makes the stacks of all groups, each with a name of its own: the largest first, localizers last."""
+    made: list[tuple[bool, Stack]] = []
+    for group, name in zip(groups, _group_names(groups), strict=True):
+        for stack in _arrange(group):
+            full_name = "_".join(filter(None, [name, stack.name]))
+            made.append((group.is_localizer, replace(stack, name=full_name)))
+    made.sort(key=lambda each: (each[0], -len(each[1].grid[0]) * len(each[1].grid)))
+    return [stack for _, stack in made]
+
+
+def _arrange(group: FrameGroup) -> list[Stack]:
     """Makes stacks of a group: one, or several where it holds several kinds of image, or places side by side."""
     frames = group.frames
     labels = _position_labels(frames)
@@ -256,7 +267,7 @@ def _with_duplicates(frames: Sequence[FrameInfo], labels: NDArray[np.intp], coun
     return Stack(grid, "", duplicated=duplicated, spare=tuple(spare))
 
 
-def group_names(groups: Sequence[FrameGroup]) -> list[str]:
+def _group_names(groups: Sequence[FrameGroup]) -> list[str]:
     """Names groups by what differs between them: plane, size, localizer; empty for the only one."""
     if len(groups) == 1:
         return [""]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydicom.uid import UID
@@ -22,7 +22,7 @@ from dcm_processor_service.imaging.series.geometry_findings import (
     transfer_syntaxes,
     uids,
 )
-from dcm_processor_service.imaging.series.grouping import arrange, group_frames, group_names
+from dcm_processor_service.imaging.series.grouping import group_frames, stacks_of
 from dcm_processor_service.imaging.series.pixel_findings import pixel_findings
 from dcm_processor_service.models import SeriesFinding, SeriesKind, SeriesPart, SeriesReport
 
@@ -83,9 +83,7 @@ def examine(paths: Sequence[Path]) -> Inspection:
         placed = [frame for frame in frames if frame.has_geometry]
         findings += _content_findings(instances, frames, placed)
         groups = group_frames(placed)
-        stacks: list[Stack] = []
-        for group, name in zip(groups, group_names(groups), strict=True):
-            stacks += [_renamed(stack, name) for stack in arrange(group)]
+        stacks = stacks_of(groups)
         if is_precise:
             findings.append(_PRECISE)
         findings += group_findings(groups)
@@ -94,8 +92,6 @@ def examine(paths: Sequence[Path]) -> Inspection:
             findings += _named(stack_findings(stack), stack.name)
         if any(finding.code == "MOSAIC" for finding in findings):
             findings = [finding for finding in findings if finding.code != "SINGLE_SLICE"]
-        localizers = {id(frame) for group in groups if group.is_localizer for frame in group.frames}
-        stacks.sort(key=lambda stack: (id(stack.first) in localizers, -len(stack.grid[0]) * len(stack.grid)))
         only_localizers = bool(groups) and all(group.is_localizer for group in groups)
         report = _report(instances, frames, stacks, findings, only_localizers=only_localizers)
     return Inspection(report, tuple(stacks), tuple(instances))
@@ -181,10 +177,6 @@ def _class_name(instance: InstanceFile) -> str:
     return UID(text(instance.header, "SOPClassUID")).name or "unknown class"
 
 
-def _renamed(stack: Stack, group: str) -> Stack:
-    return replace(stack, name="_".join(filter(None, [group, stack.name]))) if group else stack
-
-
 def _named(findings: list[SeriesFinding], name: str) -> list[SeriesFinding]:
     if not name:
         return findings
@@ -206,9 +198,7 @@ def _part(stack: Stack) -> SeriesPart:
     pixels = first.pixel_format
     orientation = first.orientation or ()
     frames = [frame for line in stack.grid for frame in line]
-    shape: tuple[int, ...] = (pixels.columns, pixels.rows, len(stack.grid[0]))
-    if len(stack.grid) > 1:
-        shape = (*shape, len(stack.grid))
+    shape = stack.shape if len(stack.grid) == 1 else (*stack.shape, len(stack.grid))
     supported = pixels.is_supported
     predicted = predicted_type(pixels, {frame.scaling for frame in frames}) if supported else None
     row_distance, column_distance = first.pixel_spacing or (1.0, 1.0)

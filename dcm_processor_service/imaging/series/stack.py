@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dcm_processor_service.imaging.geometry import allowed_difference_mm, slice_normal, stack_affine, stack_geometry
+from dcm_processor_service.imaging.geometry import (
+    LARGEST_NOISE_MM,
+    allowed_difference_mm,
+    slice_normal,
+    stack_affine,
+    stack_geometry,
+)
 from dcm_processor_service.imaging.headers.values import item, number
 
 if TYPE_CHECKING:
@@ -19,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Stack", "uniform_runs"]
 
 _STEP_TOLERANCE = 0.02
+_ALONG_PART = 0.05
+_LATERAL_PART = 0.25
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,30 @@ class Stack:
     def geometry(self) -> StackGeometry:
         """How the slices lie to each other."""
         return stack_geometry(self.first.orientation or (), self.origins)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Columns, rows, slices."""
+        pixels = self.first.pixel_format
+        return pixels.columns, pixels.rows, len(self.grid[0])
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether no single step puts the slices where they lie along their normal."""
+        geometry = self.geometry
+        allowed = max(_ALONG_PART * geometry.step_mm, LARGEST_NOISE_MM / 2)
+        return bool(geometry.outliers) or geometry.along_deviation_mm > allowed
+
+    @property
+    def shift_mm(self) -> float:
+        """How far, at most, a slice lies beside one straight stack, in any of the volumes."""
+        return max(self.geometry.lateral_deviation_mm, self.drift_mm)
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether one affine describes all slices across their normal, to a quarter of a voxel."""
+        smallest = min(*(self.first.pixel_spacing or (1.0,)), self.geometry.step_mm or 1.0)
+        return self.shift_mm <= _LATERAL_PART * smallest
 
     @property
     def drift_mm(self) -> float:

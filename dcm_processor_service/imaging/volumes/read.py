@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.frames.frame import frame_of_reference_uid
 from dcm_processor_service.imaging.frames.pixel_format import in_place_rescaled, is_whole, narrowest
 from dcm_processor_service.imaging.headers.instance_file import contained, read_header
 from dcm_processor_service.imaging.headers.values import item, number, text
@@ -100,7 +101,7 @@ def _volume(stack: Stack, report: SeriesReport) -> Volume:
             sources=sources,
             series_instance_uid=text(header, "SeriesInstanceUID"),
             study_instance_uid=text(header, "StudyInstanceUID"),
-            frame_of_reference_uid=text(header, "FrameOfReferenceUID"),
+            frame_of_reference_uid=frame_of_reference_uid(frames),
             modality=text(header, "Modality"),
             display_window=_display_window(first),
             rescale=_rescale(frames),

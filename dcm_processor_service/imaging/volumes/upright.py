@@ -35,7 +35,7 @@ def on_even_grid(volume: V, stack: Stack) -> V:
         stack: Where the slices of ``volume`` lie.
     """
     geometry = stack.geometry
-    if len(stack.grid[0]) == 1 or not (_is_uneven(stack) or volume.is_sheared):
+    if len(stack.grid[0]) == 1 or not (stack.is_uneven or volume.is_sheared):
         return volume
     orientation = np.asarray(stack.first.orientation, dtype=np.float64)
     normal = slice_normal(orientation)
@@ -53,11 +53,6 @@ def on_even_grid(volume: V, stack: Stack) -> V:
     origin = origins[0] + low[0] * column_distance * orientation[:3] + low[1] * row_distance * orientation[3:]
     affine = stack_affine(orientation, (row_distance, column_distance), origin, normal * geometry.step_mm)
     return replace(volume, array=array, affine_lps=affine, sources=())
-
-
-def _is_uneven(stack: Stack) -> bool:
-    geometry = stack.geometry
-    return bool(geometry.outliers) or geometry.along_deviation_mm > 0.05 * geometry.step_mm
 
 
 def _interpolated(

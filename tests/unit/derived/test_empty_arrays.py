@@ -17,7 +17,6 @@ from dcm_processor_service.derived import (
     derive_image,
     parametric_map,
     segmentation,
-    voxels_of,
 )
 from dcm_processor_service.errors import DerivedObjectError
 from tests.unit.derived.sources import PLAIN, make_recipe, make_source
@@ -40,8 +39,7 @@ MAKERS: dict[str, Callable[[NDArray[np.int16]], object]] = {
 
 
 def from_nifti(image: nib.nifti1.Nifti1Image) -> object:
-    array, affine_lps = voxels_of(image)
-    return derive_image(array, WHO, make_recipe(), affine_lps, ImageOptions(kind="ct"))
+    return derive_image(image, WHO, make_recipe(), options=ImageOptions(kind="ct"))
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 3), (5, 0, 3), (5, 4, 0), (0, 0, 0), (5, 4, 3, 0)])

@@ -26,13 +26,13 @@ def test_every_form_of_voxels(tmp_path: Path) -> None:
     path = tmp_path / "image.nii.gz"
     nib.nifti1.save(image, path)
     for what in (image, path, Volume(ARRAY, PLAIN)):
-        array, affine = voxels_of(what)
-        assert np.array_equal(array, ARRAY)
-        assert affine is not None
-        assert np.allclose(affine, PLAIN)
-    array, affine = voxels_of(ARRAY)
-    assert array is ARRAY
-    assert affine is None
+        found = voxels_of(what)
+        assert np.array_equal(found.array, ARRAY)
+        assert found.affine_lps is not None
+        assert np.allclose(found.affine_lps, PLAIN)
+    bare = voxels_of(ARRAY)
+    assert bare.array is ARRAY
+    assert bare.affine_lps is None
 
 
 def test_files_that_are_no_nifti_are_refused(tmp_path: Path) -> None:
@@ -50,8 +50,7 @@ def test_a_folder_gives_its_series(tmp_path: Path) -> None:
     paths = save(made.datasets, tmp_path / "deep" / "down")
     (tmp_path / "readme.txt").write_text("not DICOM")
     source = source_of([tmp_path])
-    assert source.grid is not None
-    assert source.grid.shape == (5, 4, 3)
+    assert [grid.shape for grid in source.grids] == [(5, 4, 3)]
     assert source_of(paths).uids == source.uids
     with pytest.raises(InvalidSeriesError):
         source_of([tmp_path / "readme.txt"])

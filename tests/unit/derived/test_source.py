@@ -35,11 +35,10 @@ def enhanced(slices: int = 3, volumes: int = 2) -> Dataset:
 
 
 def test_frames_of_an_enhanced_source_are_found_in_their_groups() -> None:
-    source = SourceSeries.from_headers([enhanced()])
-    assert source.grid is not None
-    assert source.grid.shape == (5, 4, 3)
-    assert np.allclose(source.grid.affine_lps, PLAIN)
-    assert [[frame.frame_number for frame in frames] for frames in source.grid.slices] == [[5, 6], [3, 4], [1, 2]]
+    (stack,) = SourceSeries.from_headers([enhanced()]).grids
+    assert stack.shape == (5, 4, 3)
+    assert np.allclose(stack.affine_lps(), PLAIN)
+    assert [[frame.number for frame in line] for line in stack.grid] == [[5, 3, 1], [6, 4, 2]]
 
 
 def test_an_enhanced_source_gives_the_single_frame_class_and_refers_to_its_frames() -> None:
@@ -53,26 +52,33 @@ def test_an_enhanced_source_gives_the_single_frame_class_and_refers_to_its_frame
 
 
 def test_the_order_of_headers_does_not_matter() -> None:
-    headers = make_headers(volumes=2)
-    grid = SourceSeries.from_headers(headers[::-1]).grid
-    assert grid is not None
-    assert [[frame.sop_instance_uid for frame in frames] for frames in grid.slices] == [
-        [f"1.2.3.{t}.{k}" for t in (1, 2)] for k in (1, 2, 3)
+    (stack,) = SourceSeries.from_headers(make_headers(volumes=2)[::-1]).grids
+    assert [[frame.instance.sop_instance_uid for frame in line] for line in stack.grid] == [
+        [f"1.2.3.{t}.{k}" for k in (1, 2, 3)] for t in (1, 2)
     ]
 
 
-def test_what_is_no_regular_stack_has_no_grid() -> None:
-    missing = [header for header in make_headers(shape=(5, 4, 6)) if header.InstanceNumber != 3]
-    assert SourceSeries.from_headers(missing).grid is None
-    turned = make_headers()
-    turned[1].ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
-    assert SourceSeries.from_headers(turned).grid is None
-    uneven = make_headers(volumes=2)[:-1]
-    assert SourceSeries.from_headers(uneven).grid is None
+def test_a_gap_parts_a_stack_into_grids_and_a_header_given_twice_counts_once() -> None:
+    headers = [header for header in make_headers(shape=(5, 4, 6)) if header.InstanceNumber != 3]
+    source = SourceSeries.from_headers([*headers, headers[0]])
+    assert len(source.uids) == 5
+    assert sorted(grid.shape for grid in source.grids) == [(5, 4, 2), (5, 4, 3)]
+
+
+def test_each_orientation_is_a_grid_of_its_own() -> None:
+    turned = make_headers(shape=(5, 4, 4))
+    turned[0].ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+    assert [grid.shape for grid in SourceSeries.from_headers(turned).grids] == [(5, 4, 3), (5, 4, 1)]
+
+
+def test_what_lies_nowhere_has_no_grid() -> None:
     planar = make_headers()
     for header in planar:
         del header.ImagePositionPatient
-    assert SourceSeries.from_headers(planar).grid is None
+    source = SourceSeries.from_headers(planar)
+    assert source.grids == ()
+    with pytest.raises(DerivedObjectError, match="no regular grid"):
+        derive_image(np.zeros((5, 4, 3), np.int16), source, make_recipe())
 
 
 def test_a_header_without_uids_is_refused() -> None:
