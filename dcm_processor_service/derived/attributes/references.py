@@ -48,13 +48,13 @@ def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
 
 
 def instance_references(headers: Iterable[Header]) -> list[Dataset]:
-    """Gives one item for each instance: its class and its UID."""
+    """Returns one item for each instance: its class and its UID."""
     pairs = ((text(header, "SOPClassUID"), text(header, "SOPInstanceUID")) for header in headers)
     return [_reference(sop_class, sop_instance) for sop_class, sop_instance in pairs if sop_class and sop_instance]
 
 
 def source_images(frames: Sequence[FrameInfo], further: Sequence[Dataset] = ()) -> list[Dataset]:
-    """Gives the items of SourceImageSequence (0008,2112): one an instance, with the frames used of multi-frame ones."""
+    """Returns the items of SourceImageSequence (0008,2112): one an instance, with the frames that were used."""
     by_instance: dict[tuple[str, str], list[int]] = {}
     for frame in frames:
         header = frame.instance.header
@@ -76,7 +76,7 @@ def source_images(frames: Sequence[FrameInfo], further: Sequence[Dataset] = ()) 
 
 
 def referenced_series(headers: Iterable[Header]) -> list[Dataset]:
-    """Gives the items of ReferencedSeriesSequence (0008,1115): the series, each with its instances."""
+    """Returns the items of ReferencedSeriesSequence (0008,1115): the series, each with its instances."""
     by_series: dict[str, list[Header]] = {}
     for header in headers:
         if text(header, "SeriesInstanceUID") and text(header, "SOPInstanceUID"):
@@ -91,7 +91,7 @@ def referenced_series(headers: Iterable[Header]) -> list[Dataset]:
 
 
 def spread(things: Sequence[T], most: int = MOST_REFERENCES) -> list[T]:
-    """Gives at most that many of them, evenly spread, first and last included.
+    """Returns at most that many of them, evenly spread, first and last included.
 
     Example:
         >>> spread(range(100), most=4)

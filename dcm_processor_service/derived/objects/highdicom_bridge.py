@@ -61,7 +61,7 @@ _EMPTY = (
 
 
 def load_highdicom(name: str = "highdicom") -> Any:
-    """Gives highdicom, or a module of it.
+    """Returns highdicom, or a module of it.
 
     Raises:
         ConfigurationError: It is not installed.
@@ -70,7 +70,7 @@ def load_highdicom(name: str = "highdicom") -> Any:
 
 
 def require_series(source: Source, what: str) -> SourceSeries:
-    """Gives the source as a series of images, which such an object always refers to.
+    """Returns the source as a series of images, which such an object always refers to.
 
     Raises:
         DerivedObjectError: The source is an identity alone.
@@ -81,7 +81,7 @@ def require_series(source: Source, what: str) -> SourceSeries:
 
 
 def code_of(code: Code) -> PydicomCode:
-    """Gives a code as highdicom takes it."""
+    """Returns a code as highdicom takes it."""
     return PydicomCode(code.value, code.scheme, code.meaning)
 
 
@@ -98,7 +98,7 @@ def shell(header: Dataset) -> Dataset:
 
 
 def equipment(composite: Composite) -> dict[str, Any]:
-    """Gives the constructor arguments that every highdicom object takes."""
+    """Returns the constructor arguments that every highdicom object takes."""
     producer = composite.recipe.producer
     return {
         "series_instance_uid": composite.uids.series(),
@@ -124,7 +124,7 @@ def finish(dataset: Dataset, composite: Composite) -> None:
 
 
 def released(made: Dataset) -> Dataset:
-    """Gives highdicom's object as a plain dataset, and closes the index database in it, which nothing else closes."""
+    """Returns highdicom's object as a plain dataset, and closes the index database in it, which nothing else closes."""
     plain = Dataset()
     plain.update(made)
     plain.file_meta = made.file_meta

@@ -230,7 +230,7 @@ def _sibling(template: FileDataset, sop_instance_uid: str, number: int) -> FileD
 
 
 def direction_letters(direction: NDArray[np.float64]) -> str:
-    """Gives the letters of PatientOrientation (0020,0020): where a row or column points to (PS3.3, C.7.6.1.1.1).
+    """Returns the letters of PatientOrientation (0020,0020): where a row or column points to (PS3.3, C.7.6.1.1.1).
 
     The main direction first, then those that are at least a tenth of it.
 

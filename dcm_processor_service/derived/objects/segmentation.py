@@ -68,7 +68,7 @@ class Segment:
 
 
 def masks_of(labels: NDArray[Any], names: Mapping[str, int]) -> dict[str, NDArray[Any]]:
-    """Gives the mask of each label of a label map.
+    """Returns the mask of each label of a label map.
 
     Example:
         >>> masks = masks_of(np.array([[0, 1], [2, 1]]), {"liver": 1, "spleen": 2})

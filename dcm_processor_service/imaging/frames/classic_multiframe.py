@@ -19,14 +19,14 @@ _UPRIGHT = 0.9999
 
 
 def detector(header: Header) -> Header | None:
-    """Gives the item that says where a reconstructed nuclear medicine tomogram lies; None of any other object."""
+    """Returns the item that says where a reconstructed nuclear medicine tomogram lies; None of any other object."""
     if text(header, "Modality") not in {"NM", "PT"} or not _is_tomogram(header):
         return None
     return item(header, "DetectorInformationSequence")
 
 
 def offsets_mm(header: Header, normal: FloatArray, count: int) -> tuple[float, ...] | None:
-    """Gives the distance of each frame from the position in the header along the normal; None where none is stated."""
+    """Returns the distance of each frame from the position in the header along the normal, or None."""
     dose = numbers(header, "GridFrameOffsetVector", count=count)
     if dose is not None:
         return _dose_offsets(dose, normal)

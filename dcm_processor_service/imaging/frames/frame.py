@@ -142,7 +142,7 @@ def _orientation(dataset: Header) -> tuple[float, ...] | None:
 
 @lru_cache(maxsize=256)
 def _directions(cosines: tuple[float, ...]) -> tuple[float, ...] | None:
-    """Gives two directions of length 1, which headers round; None where the numbers are no right angle at all."""
+    """Returns two directions of length 1, which headers round; None where the numbers are no right angle at all."""
     row, column = np.array(cosines[:3]), np.array(cosines[3:])
     lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
     if max(abs(length - 1) for length in lengths) > _COSINE_NOISE or abs(float(row @ column)) > _COSINE_NOISE:
@@ -212,7 +212,7 @@ _MARKS: dict[str, tuple[str, str, str, Callable[[Header, str], Any]]] = {
 
 
 def mark(frame: FrameInfo, name: str) -> Any:
-    """Gives what may tell a frame apart from another at the same place; None when the header does not say.
+    """Returns what may tell a frame apart from another at the same place; None when the header does not say.
 
     Besides the attributes above: ``ImageType`` (the frame's own where it has one), ``DimensionIndexValues`` without
     those that count positions, ``DiffusionGradientOrientation``, ``InstanceNumber`` with the frame number, GE's
@@ -241,7 +241,7 @@ def mark(frame: FrameInfo, name: str) -> Any:
 
 
 def marks(frames: Sequence[FrameInfo], name: str) -> list[Any]:
-    """Gives :func:`mark` of each frame, looked up once for all that share the element that it is read from."""
+    """Returns :func:`mark` of each frame, looked up once for all that share the element that it is read from."""
     keyword = _MARKS[name][2] if name in _MARKS else name
     if keyword in _DATES or keyword not in {"ImageType", *(outer for _, _, outer, _ in _MARKS.values())}:
         return [mark(frame, name) for frame in frames]
@@ -296,7 +296,7 @@ _POSITION_POINTERS = frozenset({0x00209057, 0x00200032, 0x00201041})
 
 
 def integer_tag(dimension: Dataset) -> int | None:
-    """Gives the attribute that a dimension counts (0020,9165)."""
+    """Returns the attribute that a dimension counts (0020,9165)."""
     pointer = dimension.get("DimensionIndexPointer")
     return None if pointer is None else int(pointer)
 

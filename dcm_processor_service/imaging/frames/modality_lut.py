@@ -35,7 +35,7 @@ class ModalityLut:
     entries: NDArray[np.uint16]
 
     def apply(self, stored: NDArray[Any]) -> NDArray[np.uint16]:
-        """Gives the entry for each stored value; any shape.
+        """Returns the entry for each stored value; any shape.
 
         Example:
             >>> table = ModalityLut(-1, np.array([7, 8, 9], np.uint16))
@@ -48,7 +48,7 @@ class ModalityLut:
 
 
 def modality_lut(header: Header) -> ModalityLut | None:
-    """Gives the table of a header; None where there is none, or none that can be read."""
+    """Returns the table of a header; None where there is none, or none that can be read."""
     found = items(header, "ModalityLUTSequence")
     if len(found) != 1 or not isinstance(header, Dataset):
         return None
@@ -63,7 +63,7 @@ def modality_lut(header: Header) -> ModalityLut | None:
 
 
 def _words(table: Dataset, *, is_little: bool) -> bytes:
-    """Gives the table's content as little endian words, which LUTData (0028,3006) is of either type, US or OW."""
+    """Returns the table's content as little endian words, which LUTData (0028,3006) is of either type, US or OW."""
     value = table["LUTData"].value
     if isinstance(value, bytes):
         return value if is_little else np.frombuffer(value, ">u2").astype("<u2").tobytes()

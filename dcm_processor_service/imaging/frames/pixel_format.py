@@ -138,7 +138,7 @@ def is_whole(slope: float, intercept: float) -> bool:
 
 
 def predicted_type(pixels: PixelFormat, scalings: set[tuple[float, float, ModalityLut | None]]) -> np.dtype[Any]:
-    """Gives the array's type before any pixel is read; extreme values may still need a wider one."""
+    """Returns the array's type before any pixel is read; extreme values may still need a wider one."""
     if pixels.is_float or scalings == {(1.0, 0.0, None)}:
         return np.dtype(np.float32) if pixels.is_float else pixels.stored_type
     if not all(is_whole(slope, intercept) for slope, intercept, _ in scalings):

@@ -31,7 +31,7 @@ _READ = ("RescaleSlope", "RescaleIntercept", "DoseGridScaling", "Modality")
 
 
 def classic_rescale(header: Header) -> tuple[float, float, bool]:
-    """Gives slope, intercept, and whether one stands there and is no number."""
+    """Returns slope, intercept, and whether one stands there and is no number."""
     return _shared_rescale(header.shared(_READ)) if isinstance(header, ScannedHeader) else _rescale(header)
 
 
@@ -51,7 +51,7 @@ def _rescale(header: Header) -> tuple[float, float, bool]:
 
 
 def frame_rescale(places: Sequence[Header]) -> tuple[float, float, bool]:
-    """Gives the same for a frame from its functional groups, nearest first, or from the top level."""
+    """Returns the same for a frame from its functional groups, nearest first, or from the top level."""
     macro, keywords = "PixelValueTransformationSequence", ("RescaleSlope", "RescaleIntercept")
     if text(places[-1], "SOPClassUID") == ParametricMapStorage:
         macro, keywords = "RealWorldValueMappingSequence", ("RealWorldValueSlope", "RealWorldValueIntercept")

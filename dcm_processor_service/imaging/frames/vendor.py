@@ -76,7 +76,7 @@ def is_private_mosaic(header: Header) -> bool:
 
 
 def philips_rescale(frame: FrameInfo) -> tuple[float, float] | None:
-    """Gives slope and intercept of Philips' precise values; None for other scanners.
+    """Returns slope and intercept of Philips' precise values; None for other scanners.
 
     RescaleSlope leads to values scaled for display, which differ between scans of one protocol. The scale slope SS
     (2005,100E) undoes the scaling for storage: value = stored / SS + RescaleIntercept / (RescaleSlope * SS), as
@@ -99,7 +99,7 @@ def philips_rescale(frame: FrameInfo) -> tuple[float, float] | None:
 
 
 def _philips_tags(header: Header, *, is_named: bool) -> Iterator[tuple[int, int]]:
-    """Gives the tags of scale slope and intercept, in the blocks that Philips reserved (PS3.5, section 7.8.1)."""
+    """Returns the tags of scale slope and intercept, in the blocks that Philips reserved (PS3.5, section 7.8.1)."""
     creators = [tag for tag in _tags(header) if tag >> 8 == _PHILIPS_CREATORS]
     for tag in creators:
         if _creator(header, tag).startswith("PHILIPS"):
@@ -134,7 +134,7 @@ def _float(header: Header, tag: int) -> float | None:
 
 
 def with_vendor_rescale(frames: list[FrameInfo]) -> tuple[list[FrameInfo], bool]:
-    """Gives frames with precise scaling where the vendor states one, and whether it did."""
+    """Returns frames with precise scaling where the vendor states one, and whether it did."""
     result = []
     for frame in frames:
         precise = philips_rescale(frame)

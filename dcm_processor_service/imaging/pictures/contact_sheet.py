@@ -160,7 +160,7 @@ def _slice_of(array: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
 
 
 def spread(count: int, most: int) -> list[int]:
-    """Gives at most ``most`` indices, evenly spread, the ends a little inside."""
+    """Returns at most ``most`` indices, evenly spread, the ends a little inside."""
     if count <= most:
         return list(range(count))
     return [int((index + 0.5) * count / most) for index in range(most)]

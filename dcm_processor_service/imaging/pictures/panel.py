@@ -58,7 +58,7 @@ class Panel:
 
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Gives Pillow's own font: the same on every machine."""
+    """Returns Pillow's own font: the same on every machine."""
     return ImageFont.load_default(size)
 
 

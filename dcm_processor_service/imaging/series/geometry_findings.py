@@ -106,7 +106,7 @@ def group_findings(groups: Sequence[FrameGroup]) -> list[SeriesFinding]:
 
 
 def distinct(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
-    """Gives each instance once, in order."""
+    """Returns each instance once, in order."""
     return list({id(instance): instance for instance in instances}.values())
 
 

@@ -52,7 +52,7 @@ _RESOLVED: dict[str, frozenset[str]] = {
 
 
 def chosen_stacks(inspection: Inspection, policy: Policy) -> list[Stack]:
-    """Gives the stacks that a policy converts, in stable order.
+    """Returns the stacks that a policy converts, in stable order.
 
     Raises:
         InvalidSeriesError: The policy refuses the series; carries the report.

@@ -50,7 +50,7 @@ def order_instances(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
 
 
 def _placement(header: Header, groups: list[FloatArray]) -> tuple[int, float]:
-    """Gives the number of the orientation, which ``groups`` collects, and the position along its normal in mm."""
+    """Returns the number of the orientation, which ``groups`` collects, and the position along its normal in mm."""
     orientation = numbers(header, "ImageOrientationPatient", count=6)
     position = numbers(header, "ImagePositionPatient", count=3)
     if orientation is None or position is None:

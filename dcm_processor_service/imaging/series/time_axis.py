@@ -35,7 +35,7 @@ _DAY_US = 24 * 3600 * 10**6
 
 
 def values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int, set[Any]]:
-    """Gives for each position, by its number, the values that its frames have."""
+    """Returns for each position, by its number, the values that its frames have."""
     result: dict[int, set[Any]] = defaultdict(set)
     for value, label in zip(values, labels.tolist(), strict=True):
         result[label].add(value)

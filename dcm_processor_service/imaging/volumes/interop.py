@@ -64,7 +64,7 @@ def to_nifti_image(volume: VoxelGrid) -> nib.nifti1.Nifti1Image:
 
 
 def _nifti_array(array: NDArray[Any]) -> NDArray[Any]:
-    """Gives the array in a type that NIfTI programs read, without a copy where it already is."""
+    """Returns the array in a type that NIfTI programs read, without a copy where it already is."""
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind == "b":
         return array.view(np.uint8)
@@ -102,7 +102,7 @@ def to_sitk(volume: VoxelGrid) -> Any:
 
 
 def _sitk_array(array: NDArray[Any]) -> NDArray[Any]:
-    """Gives ([t,] k, j, i) in a type that SimpleITK has, without a copy where it already is."""
+    """Returns ([t,] k, j, i) in a type that SimpleITK has, without a copy where it already is."""
     if array.dtype.kind == "b":
         array = array.view(np.uint8)
     elif array.dtype == np.float16:

@@ -123,7 +123,7 @@ def _rescales(frames: Sequence[FrameInfo]) -> set[tuple[float, float]]:
 
 
 def _assemble(frames: Sequence[FrameInfo], volumes: int, slices: int) -> NDArray[Any]:
-    """Gives the rescaled values of frames in the order (t, k), as an array (i, j, k) or (i, j, k, t)."""
+    """Returns the rescaled values of frames in the order (t, k), as an array (i, j, k) or (i, j, k, t)."""
     pixels = frames[0].pixel_format
     shape = (len(frames), pixels.rows, pixels.columns)
     rescales = _rescales(frames)

@@ -95,7 +95,7 @@ def resample_grid(
 
 
 def percentile_window(array: NDArray[Any]) -> DisplayWindow:
-    """Gives the window from the 1st to the 99th percentile of a sample of the voxels."""
+    """Returns the window from the 1st to the 99th percentile of a sample of the voxels."""
     stride = max(1, round((array.size / 1_000_000) ** (1 / array.ndim)))
     sample = array[tuple(slice(None, None, stride) for _ in array.shape)]
     finite = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample.ravel()

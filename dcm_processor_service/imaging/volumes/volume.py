@@ -38,7 +38,7 @@ class Volume(VoxelGrid):
     """
 
     def reorient(self, axes: str = "RAS") -> Volume:
-        """Gives the same voxels with axes in another order and direction; a view, nothing is resampled.
+        """Returns the same voxels with axes in another order and direction; a view, nothing is resampled.
 
         Args:
             axes: For i, j and k the patient direction in which the index grows: ``RAS`` is right, front, head. The
@@ -54,7 +54,7 @@ class Volume(VoxelGrid):
     def resample(
         self, spacing_mm: float | tuple[float, float, float], interpolation: Interpolation = "linear"
     ) -> Volume:
-        """Gives the volume on a grid of another spacing that covers the same space.
+        """Returns the volume on a grid of another spacing that covers the same space.
 
         Integers stay integers, rounded. The result has no ``sources``: its voxels mix slices.
 
@@ -68,7 +68,7 @@ class Volume(VoxelGrid):
         return resample(self, spacing, interpolation)
 
     def like(self, image: NDArray[Any] | SpatialImage | SimpleITK.Image | torch.Tensor) -> Volume:
-        """Gives what was computed from this volume, such as a mask, as a volume of the same series.
+        """Returns what was computed from this volume, such as a mask, as a volume of the same series.
 
         An array (i, j, k[, t]) and a plain tensor (channel, i, j, k) take this volume's place. An image of nibabel or
         SimpleITK and a MetaTensor of MONAI say where they lie: on this volume's grid, to a thousandth of a voxel, the
@@ -90,7 +90,7 @@ class Volume(VoxelGrid):
         return volume_like(self, image)
 
     def to_sitk(self) -> SimpleITK.Image:
-        """Gives the volume as a SimpleITK image, a copy, for ``sitk.Resample(volume.to_sitk(), …)`` and its filters.
+        """Returns the volume as a SimpleITK image, a copy, for ``sitk.Resample(volume.to_sitk(), …)`` and its filters.
 
         Origin, spacing and direction are LPS mm, as SimpleITK counts them. A 4D volume becomes a 4D image, whose fourth
         spacing is the time step in seconds (1 where that is not known); filters of three axes take
@@ -112,7 +112,7 @@ class Volume(VoxelGrid):
         return image
 
     def to_monai(self, dtype: DTypeLike | None = "float32") -> MetaTensor:
-        """Gives the volume as a MetaTensor of MONAI, a copy, as ``LoadImage(ensure_channel_first=True)`` gives a file.
+        """Returns the volume as a MetaTensor of MONAI, a copy, as ``LoadImage(ensure_channel_first=True)`` does a file.
 
         Its shape is (channel, i, j, k) with one channel, or with one for each volume of a 4D series. Its affine is RAS
         mm. :meth:`like` takes the result back. Needs the extra ``monai``.
@@ -129,7 +129,7 @@ class Volume(VoxelGrid):
         return tensor
 
     def window(self, center: float | None = None, width: float | None = None) -> NDArray[np.uint8]:
-        """Gives display values 0 to 255 through a linear window (PS3.3, section C.11.2.1.2.1).
+        """Returns display values 0 to 255 through a linear window (PS3.3, section C.11.2.1.2.1).
 
         Without numbers it takes the header's window, else the 1st to 99th percentile.
         """
@@ -147,7 +147,7 @@ class Volume(VoxelGrid):
     def to_nifti(
         self, path: str | os.PathLike[str] | None = None, sidecar: Sidecar = "bids"
     ) -> nib.nifti1.Nifti1Image | NiftiFiles:
-        """Gives the volume as a NIfTI image in memory, or writes it to a file.
+        """Returns the volume as a NIfTI image in memory, or writes it to a file.
 
         In memory nothing is copied, compressed or written. On disk the file appears whole or not at all, gzipped when
         its name ends in ``.nii.gz``, with a JSON sidecar beside it.

@@ -133,13 +133,13 @@ class VoxelGrid:
         return bool(np.abs(directions.T @ directions - np.eye(3)).max() > _SHEAR_TOLERANCE)
 
     def affine(self, frame: Frame) -> FloatArray:
-        """Gives the affine in mm: (i, j, k, 1) to ``LPS`` or to ``RAS``."""
+        """Returns the affine in mm: (i, j, k, 1) to ``LPS`` or to ``RAS``."""
         if frame not in {"LPS", "RAS"}:
             raise UnsupportedValueError(f"a frame is LPS or RAS, not {frame!r}")
         return convert_frame(self.affine_lps, "LPS", frame)
 
     def source(self, index: int, volume: int = 0) -> SliceSource:
-        """Gives the DICOM frame of one slice: ``index`` counts along ``slice_axis``.
+        """Returns the DICOM frame of one slice: ``index`` counts along ``slice_axis``.
 
         Raises:
             InvalidSeriesError: The volume was resampled or made from an array, so its slices have no source.
