@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
-from dcm_processor_service.local.ingest import catalogue_files, files_below
+from dcm_processor_service.local.ingest import catalogue_files
 from dcm_processor_service.models import SeriesRecord, SubjectLevel
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
 from dcm_processor_service.runtime.own_session import own_container
@@ -151,8 +151,8 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
     Raises:
         UnsupportedTransferSyntaxError: No engine here can decode the pixels; the message names the remedy.
     """
-    container = own_container()
-    series = catalogue_files(files_below(Path(series_path)), container.imaging()).series_files()
+    imaging = own_container().imaging()
+    series = catalogue_files(imaging.files_below(Path(series_path), None), imaging).series_files()
     if not series:
         return 0
     with tempfile.TemporaryDirectory() as folder:

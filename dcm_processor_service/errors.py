@@ -27,6 +27,7 @@
     │     └ AmbiguousSeriesError
     └ DicomError
       ├ InvalidSeriesError (ValueError)
+      │ └ UnreadableFileError
       ├ DerivedObjectError (ValueError)
       ├ NiftiConversionError
       ├ UnsupportedTransferSyntaxError
@@ -80,6 +81,7 @@ __all__ = [
     "StoreUnavailableError",
     "StoredFileNotFoundError",
     "StoredValueError",
+    "UnreadableFileError",
     "UnsupportedTransferSyntaxError",
     "UnsupportedValueError",
     "UpstreamFailedError",
@@ -229,6 +231,19 @@ class InvalidSeriesError(DicomError, ValueError):
     def __init__(self, message: str, report: SeriesReport | None = None) -> None:
         super().__init__(message)
         self.report = report
+
+
+class UnreadableFileError(InvalidSeriesError):
+    """A file is no DICOM instance, is damaged, or cannot be opened.
+
+    ``reason`` says which, as the end of the sentence "the file is …", without the file's name. ``faulty`` tells that
+    it is a DICOM file or may be one, so that an instance is missing.
+    """
+
+    def __init__(self, message: str, reason: str = "", *, faulty: bool = True) -> None:
+        super().__init__(message)
+        self.reason = reason or message
+        self.faulty = faulty
 
 
 class DerivedObjectError(DicomError, ValueError):

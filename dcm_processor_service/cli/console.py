@@ -13,13 +13,27 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
 from dcm_processor_service.errors import DcmProcessorError
+from dcm_processor_service.models.files import left_out_sentences
 from dcm_processor_service.runtime.results import json_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TextIO
 
-__all__ = ["error_console", "fail", "output_console", "print_json_line", "result_channel", "sentences"]
+    from dcm_processor_service.models import LeftOutFile
+
+__all__ = [
+    "error_console",
+    "fail",
+    "output_console",
+    "print_json_line",
+    "print_left_out",
+    "progress_bar",
+    "result_channel",
+    "sentences",
+]
+
+_MOST_NAMED = 10
 
 
 def output_console() -> Console:
@@ -49,6 +63,14 @@ def print_json_line(value: Any) -> None:
     """Prints one line of JSON to the standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
     sys.stdout.flush()
+
+
+def print_left_out(files: Iterable[LeftOutFile], *, every_file: bool = False) -> None:
+    """Prints to the standard error which files were left out and why: a line for each reason, then the files."""
+    for sentence, paths in left_out_sentences(files).items():
+        named = paths if every_file else paths[:_MOST_NAMED]
+        more = [f"… and {len(paths) - len(named)} more"] if len(named) < len(paths) else []
+        error_console().print("\n  ".join([f"{sentence}.", *named, *more]), markup=False, soft_wrap=True)
 
 
 def result_channel() -> Callable[[Any], None]:

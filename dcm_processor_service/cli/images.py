@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcm_processor_service.cli.console import error_console, output_console, print_json_line, progress_bar, sentences
+from dcm_processor_service.cli.console import (
+    error_console,
+    output_console,
+    print_json_line,
+    print_left_out,
+    progress_bar,
+    sentences,
+)
 from dcm_processor_service.cli.page import inspection_page
 from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError, DicomError, InvalidSeriesError
-from dcm_processor_service.local.ingest import catalogue_files, files_below
-from dcm_processor_service.local.workspace import counted
+from dcm_processor_service.local.ingest import catalogue_files
 from dcm_processor_service.models.nifti import Engine, Policy, Sidecar
 from dcm_processor_service.runtime.container import Container, opened
 
@@ -22,7 +28,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from dcm_processor_service.local.ingest import Catalogue
     from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.models.nifti import NiftiFiles
     from dcm_processor_service.session.functions import ImagingFunctions
@@ -40,26 +45,36 @@ def inspect(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what every series under a folder is; writes one page with contact sheets, which needs no network."""
+    """Say what every series under a folder is; writes one page with contact sheets, which needs no network.
+
+    Exits with 1 when a series could not be inspected.
+    """
     page = html or (None if as_json else Path("inspection.html"))
     found: list[tuple[SeriesReport, bytes | None]] = []
+    refused = 0
     with sentences(), opened(Container()) as container:
         series = series_below(folder, container)
         imaging = container.imaging()
         with progress_bar(error_console()) as progress:
             task = progress.add_task("inspecting", total=len(series))
-            for paths in series.values():
-                report = imaging.inspect(paths)
+            for uid, paths in series.items():
+                progress.advance(task)
+                try:
+                    report = imaging.inspect(paths)
+                except DicomError as error:
+                    refused += 1
+                    error_console().print(f"series {uid}: {error}", markup=False, soft_wrap=True)
+                    continue
                 found.append((report, _sheet(imaging, paths) if page else None))
                 if as_json:
                     print_json_line(report.model_dump(mode="json", exclude={"description"}))
                 else:
                     output_console().print(str(report), markup=False, soft_wrap=True)
-                progress.advance(task)
     if page:
         with sentences(), write_whole(page) as file:
             file.write(inspection_page(found).encode())
         error_console().print(f"The contact sheets are in {page}.", markup=False, soft_wrap=True)
+    raise typer.Exit(EXIT_FAILED if refused else EXIT_DONE)
 
 
 def _sheet(imaging: ImagingFunctions, paths: list[Path]) -> bytes | None:
@@ -109,20 +124,16 @@ def series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
     """
     if not folder.exists():
         raise ConfigurationError(f"there is no folder {str(folder)!r}; give one that holds DICOM files")
-    paths = files_below(folder)
+    imaging = container.imaging()
+    files = list(imaging.files_below(folder, None))
     with progress_bar(error_console()) as progress:
-        task = progress.add_task("reading headers", total=len(paths))
-        catalogue = catalogue_files(paths, container.imaging(), lambda: progress.advance(task))
-    _print_left_out(catalogue, error_console())
+        task = progress.add_task("reading headers", total=len(files))
+        catalogue = catalogue_files(files, imaging, lambda: progress.advance(task))
+    print_left_out(catalogue.left_out)
     series = catalogue.series_files()
     if not series:
         raise ConfigurationError("no DICOM file was found; give a folder that holds some")
     return series
-
-
-def _print_left_out(catalogue: Catalogue, console: Console) -> None:
-    for finding, count in catalogue.findings.items():
-        console.print(f"{counted(count, 'file')} left out: {finding}.", markup=False)
 
 
 def _convert_one(to_nifti: Callable[[list[Path], Path], NiftiFiles], paths: list[Path], target: Path) -> dict[str, Any]:

@@ -10,10 +10,16 @@ import typer
 from pydantic import ValidationError
 from rich.table import Table
 
-from dcm_processor_service.cli.console import error_console, output_console, print_json_line, progress_bar, sentences
+from dcm_processor_service.cli.console import (
+    error_console,
+    output_console,
+    print_json_line,
+    print_left_out,
+    progress_bar,
+    sentences,
+)
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE, ConfigurationError
-from dcm_processor_service.local.ingest import files_below
-from dcm_processor_service.models import Peer, SendOptions
+from dcm_processor_service.models import LeftOutFile, Peer, SendOptions
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 from dcm_processor_service.models.platform_ids import NO_ID, platform_id
 from dcm_processor_service.runtime.container import Container, opened
@@ -53,12 +59,17 @@ def send(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send DICOM files to a node by C-STORE, and report on each."""
+    """Send DICOM files to a node by C-STORE, and report on each.
+
+    What is no DICOM instance in a folder is left out and named; a damaged one is a failure.
+    """
     with sentences(), opened(_container(calling)) as container:
         peer = parse_address(to, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
         options = SendOptions(check=False, associations=associations, commit=commit)
         with progress_bar(error_console()) as progress:
-            task = progress.add_task(f"sending to {peer.address}", total=sum(len(files_below(path)) for path in paths))
+            imaging = container.imaging()
+            total = sum(isinstance(file, Path) for path in paths for file in imaging.files_below(path, None))
+            task = progress.add_task(f"sending to {peer.address}", total=total)
             report = container.sender().send(
                 paths, peer, options=options, on_record=lambda _record: progress.advance(task)
             )
@@ -66,6 +77,8 @@ def send(
             _print_records(report)
         else:
             output_console().print(str(report), markup=False, soft_wrap=True)
+        unread = (LeftOutFile(path=one.path, reason=one.meaning, faulty=True) for one in report.records if one.path)
+        print_left_out([*report.left_out, *unread])
     raise typer.Exit(EXIT_DONE if report.ok else EXIT_FAILED)
 
 
@@ -190,3 +203,5 @@ def _container(calling: str) -> Container:
 def _print_records(report: SendReport) -> None:
     for record in report.records:
         print_json_line(record.model_dump(mode="json") | {"status_hex": record.status_hex})
+    for file in report.left_out:
+        print_json_line({"outcome": "left_out", "path": file.path, "meaning": file.reason})

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from dcm_processor_service.cli.console import error_console, output_console, progress_bar, result_channel, sentences
+from dcm_processor_service.cli.console import (
+    error_console,
+    output_console,
+    print_left_out,
+    progress_bar,
+    result_channel,
+    sentences,
+)
 from dcm_processor_service.cli.network import parse_peer
 from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, ConfigurationError
 from dcm_processor_service.local.workspace import LocalRun, Workspace, counted, describe, sample_folder
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from dcm_processor_service.local.ingest import Catalogue, Filed
+    from dcm_processor_service.local.ingest import Filed
     from dcm_processor_service.models import Patient, Peer, SeriesRecord, Study
     from dcm_processor_service.runtime.callbacks import CallbackFunction
 
@@ -50,7 +57,9 @@ def run(
     job_name: Annotated[str, typer.Option(help="Name of the job, by which later jobs read its output")] = "",
     preview: Annotated[bool, typer.Option(help="Draw a contact sheet of each NIfTI file, or of the series")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each job")] = False,
-    show_files: Annotated[bool, typer.Option("--show-files", help="Name the files that were left out")] = False,
+    show_files: Annotated[
+        bool, typer.Option("--show-files", help="Name every file that was left out, not ten of each kind")
+    ] = False,
 ) -> None:
     """Run a callback over a folder of scans, on this machine, without a server.
 
@@ -121,25 +130,20 @@ def _ingest(place: Workspace, sources: list[Path], *, show_files: bool) -> Filed
     with progress_bar(console) as progress:
         task = progress.add_task("reading headers", total=None)
         filed, catalogue = place.ingest(sources, lambda total: progress.update(task, total=total, advance=1))
-    _print_findings(filed, catalogue, console, show_files=show_files)
+    _print_filed(filed, console)
+    print_left_out(catalogue.left_out, every_file=show_files)
     if not filed.instance_count:
         raise ConfigurationError("no DICOM file was found; give a folder that holds some, or try --sample")
     return filed
 
 
-def _print_findings(filed: Filed, catalogue: Catalogue, console: Console, *, show_files: bool) -> None:
+def _print_filed(filed: Filed, console: Console) -> None:
     console.print(
         f"{counted(filed.instance_count, 'instance')}: {len(filed.series)} series, "
         f"{counted(len(filed.studies), 'study', 'studies')}, {counted(len(filed.patients), 'patient')}"
     )
     if len(filed.patients) > 1:
         console.print("Several patients: each one has a session of its own.")
-    for finding, count in catalogue.findings.items():
-        hint = "" if show_files else " (--show-files names them)"
-        console.print(f"{counted(count, 'file')} left out: {finding}{hint}.")
-    if show_files:
-        for finding, path in catalogue.faulty:
-            console.print(f"  {path}: {finding}", markup=False, soft_wrap=True)
 
 
 def _subjects(filed: Filed, event: JobEvent) -> Sequence[Patient | Study | SeriesRecord]:

@@ -12,11 +12,13 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import SpatialImage
 
 from dcm_processor_service.derived.source import SourceSeries
-from dcm_processor_service.errors import DerivedObjectError, InvalidSeriesError
+from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.geometry import convert_frame
+from dcm_processor_service.imaging.headers.folder import DicomFolders, files_below
 from dcm_processor_service.imaging.headers.instance_file import read_header
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.volumes.volume import Volume
+from dcm_processor_service.models import LeftOutFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +99,7 @@ def _as_they_are(what: Voxels) -> PlacedArray:
 
 
 def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Iterable[Path] = ()) -> SourceSeries:
-    """Reads the headers of a series from files or folders; what is no DICOM file in a folder is passed over.
+    """Reads the headers of a series from files or folders; of a folder, each image once, as ``inspect`` does.
 
     Args:
         paths: Files, or folders that are searched with all they hold.
@@ -109,18 +111,15 @@ def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Ite
         DerivedObjectError: There is no series, or there are several and none was named.
     """
     headers: dict[str, list[Dataset]] = {}
+    folders = DicomFolders()
     for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else (path,):
-            if not file.is_file():
-                continue
-            try:
-                header = read_header(file)
-            except InvalidSeriesError:
-                if file == path:
-                    raise
-                continue
-            if "Rows" in header or file == path:
-                headers.setdefault(text(header, "SeriesInstanceUID"), []).append(header)
+        if path.is_dir():
+            found = (one for one in folders.read(files_below(path)) if not isinstance(one, LeftOutFile))
+            files = [one.path for one in found if "Rows" in one.header]
+        else:
+            files = [path]
+        for header in map(read_header, files):
+            headers.setdefault(text(header, "SeriesInstanceUID"), []).append(header)
     chosen = headers.get(series_instance_uid) if series_instance_uid else None
     if chosen is None and not series_instance_uid and len(headers) == 1:
         chosen = next(iter(headers.values()))

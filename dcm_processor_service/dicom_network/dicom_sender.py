@@ -11,13 +11,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom import Dataset
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
-from dcm_processor_service.dicom_network.sources import dicomdir_files
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.models import Outcome, Peer, SendOptions
+from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, scan_instance
+from dcm_processor_service.imaging.headers.folder import DicomFolders, dicomdir_files, files_in
+from dcm_processor_service.imaging.headers.instance_file import read_dataset
+from dcm_processor_service.models import LeftOutFile, Outcome, Peer, SendOptions
+from dcm_processor_service.models.files import left_out_sentences
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 
 if TYPE_CHECKING:
@@ -118,6 +120,8 @@ class DicomSender:
     ) -> list[Dataset]:
         """Sends the DICOM files of a folder, in the order of their names; not those of its subfolders.
 
+        Files that are left out, for they are no DICOM instance or are damaged, are counted in the log.
+
         Args:
             path: The folder.
             filter_callback: Gets each dataset; what it does not answer with truth is left out.
@@ -130,7 +134,11 @@ class DicomSender:
             PeerUnreachableError: No association; tells why.
             ConfigurationError: A certificate file is unusable.
         """
-        files = sorted(entry for entry in Path(path).iterdir() if entry.is_file() and _is_dicom(entry))
+        next(Path(path).iterdir(), None)  # a folder that is not there is an error, as in 0.0.1
+        found = list(DicomFolders().read(files_in(Path(path))))
+        for sentence in left_out_sentences(one for one in found if isinstance(one, LeftOutFile)):
+            _LOG.warning(sentence)
+        files = [one.path for one in found if not isinstance(one, LeftOutFile)]
         return self._send(_loaded(files, filter_callback), overrides)
 
     def send_dicom_from_filelist(
@@ -167,10 +175,7 @@ class DicomSender:
             ConfigurationError: A certificate file is unusable.
             InvalidSeriesError: It is no DICOMDIR, or a file that it lists is missing or no DICOM file.
         """
-        try:
-            files = dicomdir_files(Path(filename))
-        except (OSError, InvalidDicomError) as error:
-            raise InvalidSeriesError(f"the DICOMDIR cannot be read ({type(error).__name__}); check its path") from error
+        files = dicomdir_files(Path(filename))
         return self._send(_loaded(files, filter_callback), overrides)
 
     def send_echo(self, **overrides: object) -> Dataset | None:
@@ -210,23 +215,17 @@ class DicomSender:
 def _loaded(files: Iterable[Path | None], filter_callback: _Filter) -> Iterator[Dataset | Path]:
     """Gives files; with a filter as the datasets that it saw, for some filters change what they let pass."""
     for number, file in enumerate(files, start=1):
-        if file is None or not _is_dicom(file):
-            raise InvalidSeriesError(f"file {number} of those to send is missing or is no DICOM file")
-        if filter_callback is None:
+        if file is None:
+            raise InvalidSeriesError(f"file {number} of those to send is outside of its DICOMDIR's folder")
+        try:
+            scan_instance(file, longest_value_bytes=LONG_VALUE_BYTES)
+            dataset = None if filter_callback is None else read_dataset(file)
+        except InvalidSeriesError as error:
+            raise InvalidSeriesError(f"file {number} of those to send: {error}") from error
+        if filter_callback is None or dataset is None:
             yield file
-        else:
-            dataset = dcmread(file)
-            if filter_callback(dataset):
-                yield dataset
-
-
-def _is_dicom(file: Path) -> bool:
-    try:
-        with file.open("rb") as content:
-            content.seek(128)
-            return content.read(4) == b"DICM"
-    except OSError:
-        return False
+        elif filter_callback(dataset):
+            yield dataset
 
 
 def _status(record: InstanceRecord) -> Dataset:

@@ -21,7 +21,7 @@ from dcm_processor_service.errors import (
     SendRejectedError,
     UnsupportedTransferSyntaxError,
 )
-from dcm_processor_service.models import EchoResult, InstanceRecord, Outcome, SendOptions, SendReport
+from dcm_processor_service.models import EchoResult, InstanceRecord, LeftOutFile, Outcome, SendOptions, SendReport
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ class PynetdicomSender:
     ) -> SendReport:
         """Sends datasets, files, folders and DICOMDIRs, any mix, lazily; nothing that is given is changed.
 
+        Files of a folder that are no instances are left out: the report names them, and they are no failure. Damaged
+        files and those that cannot be opened are, and so is whatever is named by itself and cannot be sent.
+
         Args:
             items: What to send.
             peer: The node to send to.
@@ -89,16 +92,17 @@ class PynetdicomSender:
             PeerUnreachableError: No association; or none any more, with the ``report`` so far (the latter not with
                 ``check=False``).
             ConfigurationError: A certificate file of the peer is unusable, or a port of ours is taken.
-            InvalidSeriesError: A folder holds no DICOM file.
+            InvalidSeriesError: A folder holds nothing that could be sent.
         """
         self.check(peer)
         if options.commit:
             commitment.check_port(options)
         started = time.monotonic()
         ledger = Ledger(on_record)
+        left_out: list[LeftOutFile] = []
         delivery = self._delivery(peer, options, ledger)
         try:
-            for window in _windows(survey(items), ledger, acknowledged):
+            for window in _windows(survey(items), ledger, acknowledged, left_out):
                 delivery.deliver(window, cancelled)
         except BaseException:
             delivery.abort()
@@ -108,6 +112,7 @@ class PynetdicomSender:
         report = SendReport(
             peer=delivery.where,
             records=tuple(record for _, record in sorted(ledger.records.items())),
+            left_out=tuple(left_out),
             duration_s=time.monotonic() - started,
             transaction_uid=transaction_uid,
         )
@@ -164,7 +169,7 @@ class PynetdicomSender:
         """Gives the SOPInstanceUIDs of what is to be sent, in its order; reads no pixels.
 
         Raises:
-            InvalidSeriesError: A folder holds no DICOM file.
+            InvalidSeriesError: A folder holds nothing that could be sent.
         """
         return [one.sop_instance_uid for one in survey(items) if isinstance(one, Outgoing)]
 
@@ -195,14 +200,20 @@ class PynetdicomSender:
 
 
 def _windows(
-    found: Iterable[Outgoing | Unreadable], ledger: Ledger, acknowledged: Mapping[str, InstanceRecord]
+    found: Iterable[Outgoing | Unreadable | LeftOutFile],
+    ledger: Ledger,
+    acknowledged: Mapping[str, InstanceRecord],
+    left_out: list[LeftOutFile],
 ) -> Iterator[list[tuple[int, Outgoing]]]:
     """Gathers instances with their positions, as many as may be kept; what is not to be sent gets its record."""
     window: list[tuple[int, Outgoing]] = []
     memory_bytes = 0
     for position, one in enumerate(found):
+        if isinstance(one, LeftOutFile):
+            left_out.append(one)
+            continue
         if isinstance(one, Unreadable):
-            ledger.put(position, InstanceRecord(outcome=Outcome.FAILED, meaning=one.reason))
+            ledger.put(position, InstanceRecord(outcome=Outcome.FAILED, meaning=one.reason, path=one.path))
         elif (known := acknowledged.get(one.sop_instance_uid)) is not None and _is_what_was_sent(one, known):
             ledger.put(position, known)
         else:

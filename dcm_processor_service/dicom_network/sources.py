@@ -1,61 +1,59 @@
-"""What is sent: files, folders, DICOMDIRs and datasets, taken in one after the other, read up to their UIDs.
+"""What is sent: files, folders, DICOMDIRs and datasets, taken in one after the other, read up to their pixels.
 
-A file's data set goes out as it lies on disk, so nothing of it is decoded here. The UIDs come from the data set itself
-where it is plain to read: the copies in the file meta information may be stale.
+Which files are DICOM is told by :mod:`dcm_processor_service.imaging.headers.folder`, as for every use of a folder. A
+file's data set goes out as it lies on disk, so nothing of it is decoded here. The UIDs come from the data set itself:
+the copies in the file meta information may be stale.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import struct
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from isal.isal_zlib import crc32
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_dataset
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    MediaStorageDirectoryStorage,
-)
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.dicom_network.transcoding import UnreadableInstanceError, convert, copy_of, part10
-from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.errors import InvalidSeriesError, UnreadableFileError
+from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, scan_instance
+from dcm_processor_service.imaging.headers.folder import DicomFolders, dicomdir_files, files_below
+from dcm_processor_service.imaging.headers.instance_file import (
+    DICOMDIR,
+    contained,
+    foreign_errors_as,
+    open_regular,
+)
+from dcm_processor_service.imaging.headers.instance_file import read_dataset as read_whole
+from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.models import LeftOutFile
+from dcm_processor_service.models.files import NO_UIDS, left_out_sentences, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pydicom.tag import BaseTag
 
+    from dcm_processor_service.imaging.headers.instance_file import InstanceFile
     from dcm_processor_service.ports import Sendable
 
-__all__ = ["Checksum", "Outgoing", "Unreadable", "UnreadableInstanceError", "dicomdir_files", "survey"]
+__all__ = ["Checksum", "Outgoing", "Unreadable", "UnreadableInstanceError", "survey"]
 
-_PREAMBLE_BYTES = 128
-_SOP_CLASS_UID, _SOP_INSTANCE_UID, _TRANSFER_SYNTAX_UID = 0x00080016, 0x00080018, 0x00020010
-_MEDIA_SOP_CLASS_UID, _MEDIA_SOP_INSTANCE_UID = 0x00020002, 0x00020003
 _META_GROUP = 0x0002
-_IN_USE = 0xFFFF
 _PIECE_BYTES = 1 << 20
 _UID = re.compile(r"[0-9.]{1,64}")
 _FIRST_ITEM = b"\xfe\xff\x00\xe0"  # compressed pixel data begins with an item (PS3.5, A.4)
-_FAULTS = (
-    OSError,
-    InvalidDicomError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    EOFError,
-    NotImplementedError,
-    struct.error,
-)
+_CUT_OFF = "cut off inside its pixel data: get it again"
+_NO_SOP_CLASS = "without a SOPClassUID"
+_NO_UID = "with a UID that is none (PS3.5, 9.1)"
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,8 @@ class Outgoing:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
-    offset: int = 0
-    """Where the data set begins in the file, in bytes."""
+    is_part10: bool = True
+    """The file has the meta information of PS3.10, section 7.1, or is yet to be made."""
 
     @property
     def memory_bytes(self) -> int:
@@ -85,15 +83,25 @@ class Outgoing:
             UnsupportedTransferSyntaxError: It cannot be converted.
         """
         try:
-            if isinstance(self.source, Path):
-                if transfer_syntax_uid == self.transfer_syntax_uid:
-                    return self.source.open("rb", buffering=0)
-                dataset: Dataset = dcmread(self.source)
-            else:
-                dataset = copy_of(self.source, self.transfer_syntax_uid)
-            return BytesIO(part10(convert(dataset, self.transfer_syntax_uid, transfer_syntax_uid)))
-        except _FAULTS as error:
+            if isinstance(self.source, Path) and transfer_syntax_uid == self.transfer_syntax_uid:
+                file = open_regular(self.source, buffering=0)
+                return file if self.is_part10 else self._with_meta(file)
+            own = self.transfer_syntax_uid
+            dataset = read_whole(self.source) if isinstance(self.source, Path) else copy_of(self.source, own)
+        except InvalidSeriesError as error:
             raise UnreadableInstanceError("the file cannot be read any more") from error
+        return BytesIO(part10(convert(dataset, own, transfer_syntax_uid)))
+
+    def _with_meta(self, file: BinaryIO) -> BytesIO:
+        """Puts the data set of a file, as it lies there, behind the meta information that the file lacks."""
+        meta, buffer = FileMetaDataset(), DicomBytesIO()
+        meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
+        meta.MediaStorageSOPInstanceUID = UID(self.sop_instance_uid)
+        meta.TransferSyntaxUID = UID(self.transfer_syntax_uid)
+        buffer.write(bytes(128) + b"DICM")
+        write_file_meta_info(buffer, meta, enforce_standard=True)
+        with file:
+            return BytesIO(buffer.getvalue() + b"".join(self.read(file, _PIECE_BYTES)))
 
     def checksum(self, transfer_syntax_uid: str) -> str:
         """Reads it in that transfer syntax for its :class:`Checksum`; empty where it cannot be read.
@@ -117,10 +125,8 @@ class Outgoing:
             UnreadableInstanceError: The file cannot be read any more.
         """
         try:
-            if isinstance(file, BytesIO):
-                _read_meta(file)
-            else:
-                file.seek(self.offset)
+            with foreign_errors_as(lambda: UnreadableInstanceError("the file cannot be read any more")), contained():
+                _seek_dataset(file)
             while piece := file.read(piece_bytes):
                 # a deflated data set may end on an odd byte: one more, for peers abort at it (PS3.5, A.5; PS3.8, E.1)
                 yield piece + b"\0" if len(piece) % 2 else piece
@@ -150,27 +156,32 @@ class Checksum:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An item that cannot be sent, and why; its name is left out, for names of files may tell names of patients."""
+    """An item, or a file of one, that should be sent and cannot be."""
 
     reason: str
+    """Without the name of the file, for that may tell the name of a patient."""
+
+    path: str = ""
 
 
-def survey(items: Sendable | Iterable[Sendable]) -> Iterator[Outgoing | Unreadable]:
+def survey(items: Sendable | Iterable[Sendable]) -> Iterator[Outgoing | Unreadable | LeftOutFile]:
     """Walks through what is to be sent, in its order, folders by name; lazily.
 
-    In a folder, files that are not DICOM are passed over, and so is a DICOMDIR; named by themselves, the one is
-    reported and the other stands for the files that it lists.
+    In a folder, what is no instance is left out: other files, hidden ones, a DICOMDIR, a second file of one instance.
+    Damaged files and those that cannot be opened are not left out but unreadable, for the peer lacks an instance then.
+    So is whatever was named by itself, but a DICOMDIR, which stands for the files that it lists.
 
     Raises:
-        InvalidSeriesError: A folder holds no DICOM file.
+        InvalidSeriesError: A folder holds nothing that could be sent.
     """
     if isinstance(items, (Dataset, str, os.PathLike)):
         items = (items,)
+    folders = DicomFolders()
     for number, item in enumerate(items, start=1):
         if isinstance(item, Dataset):
             yield _from_dataset(item, number)
         elif Path(item).is_dir():
-            yield from _from_folder(Path(item), number)
+            yield from _from_folder(Path(item), number, folders)
         else:
             yield from _from_file(Path(item), number)
 
@@ -197,114 +208,82 @@ def _is_encapsulated(dataset: Dataset) -> bool:
     return pixels is not None and isinstance(pixels.value, bytes) and pixels.value.startswith(_FIRST_ITEM)
 
 
-def _from_folder(folder: Path, number: int) -> Iterator[Outgoing | Unreadable]:
-    found = False
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(parent, name)
-            try:
-                read = _read_head(path)
-            except _FAULTS as error:
-                read = Unreadable(f"a file in the folder given as item {number} cannot be read ({_kind(error)})")
-            if read is not None and not _is_directory(read):
-                found = True
-                yield read
-    if not found:
-        raise InvalidSeriesError(f"nothing to send: the folder given as item {number} holds no DICOM file")
+def _from_folder(folder: Path, number: int, folders: DicomFolders) -> Iterator[Outgoing | Unreadable | LeftOutFile]:
+    left_out: list[LeftOutFile] = []
+    anything = False
+    for found in folders.read(files_below(folder)):
+        if not isinstance(found, LeftOutFile):
+            one = _outgoing(found)
+        elif found.faulty:
+            one = Unreadable(found.reason, found.path)
+        else:
+            left_out.append(found)
+            yield found
+            continue
+        anything = True
+        yield one
+    if not anything:
+        reasons = "; ".join(left_out_sentences(left_out))
+        raise InvalidSeriesError(
+            f"nothing to send: the folder given as item {number} holds no DICOM file{reasons and f' ({reasons})'}"
+        )
 
 
 def _from_file(path: Path, number: int) -> Iterator[Outgoing | Unreadable]:
+    read = _read(path)
+    if isinstance(read, Outgoing):
+        yield read
+    elif read.reason == DICOMDIR:
+        try:
+            files = dicomdir_files(path)
+        except InvalidSeriesError:
+            yield Unreadable(f"item {number} is a DICOMDIR that cannot be read", read.path)
+            return
+        for listed in files:
+            one = Unreadable("outside of its folder") if listed is None else _read(listed)
+            if isinstance(one, Unreadable):
+                one = Unreadable(f"item {number} is a DICOMDIR that lists a file which is {one.reason}", one.path)
+            yield one
+    else:
+        yield Unreadable(f"item {number} is {read.reason}", read.path)
+
+
+def _read(path: Path) -> Outgoing | Unreadable:
     try:
-        read = _read_head(path)
-        if read is None:
-            yield Unreadable(f"item {number} is no DICOM file")
-        elif _is_directory(read):
-            yield from (one for listed in dicomdir_files(path) for one in _from_listed(listed, number))
-        else:
-            yield read
-    except FileNotFoundError:
-        yield Unreadable(f"item {number} does not exist")
-    except _FAULTS as error:
-        yield Unreadable(f"item {number} cannot be read ({_kind(error)})")
+        return _outgoing(scan_instance(path, longest_value_bytes=LONG_VALUE_BYTES))
+    except UnreadableFileError as error:
+        return Unreadable(error.reason, printable(path))
 
 
-def _from_listed(path: Path | None, number: int) -> Iterator[Outgoing | Unreadable]:
-    try:
-        read = None if path is None else _read_head(path)
-    except _FAULTS:
-        read = None
-    yield read or Unreadable(f"item {number} is a DICOMDIR that lists a file which cannot be read")
-
-
-def dicomdir_files(dicomdir: Path) -> list[Path | None]:
-    """The files of a DICOMDIR in the order of its records, None for a name that leaves its folder (PS3.3, F.3)."""
-    files: list[Path | None] = []
-    for record in dcmread(dicomdir).get("DirectoryRecordSequence", []):
-        names = record.get("ReferencedFileID")
-        if not names or record.get("RecordInUseFlag", _IN_USE) != _IN_USE:
-            continue
-        parts = [names] if isinstance(names, str) else [str(name) for name in names]
-        inside = not any(part in {"", ".", ".."} or "/" in part or os.sep in part for part in parts)
-        files.append(dicomdir.parent.joinpath(*parts) if inside else None)
-    return files
-
-
-def _is_directory(read: Outgoing | Unreadable) -> bool:
-    return isinstance(read, Outgoing) and read.sop_class_uid == MediaStorageDirectoryStorage
-
-
-def _read_head(path: Path) -> Outgoing | Unreadable | None:
-    """Reads the UIDs of a file; None when it is no DICOM file."""
-    with path.open("rb") as file:
-        file.seek(_PREAMBLE_BYTES)
-        if file.read(4) != b"DICM":
-            return None
-        file.seek(0)
-        meta = _read_meta(file)
-        offset = file.tell()
-        syntax = _uid(meta, _TRANSFER_SYNTAX_UID)
-        head = Dataset()
-        if syntax != DeflatedExplicitVRLittleEndian:
-            implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
-            head = read_dataset(file, implicit, little, stop_when=_after_sop_instance_uid)
-    sop_class = _uid(head, _SOP_CLASS_UID) or _uid(meta, _MEDIA_SOP_CLASS_UID)
-    sop_instance = _uid(head, _SOP_INSTANCE_UID) or _uid(meta, _MEDIA_SOP_INSTANCE_UID)
-    if not (syntax and sop_class and sop_instance):
-        return Unreadable("a DICOM file lacks its SOP class, SOP instance or transfer syntax UID")
+def _outgoing(instance: InstanceFile) -> Outgoing | Unreadable:
+    """Tells what of a file a request to the peer says."""
+    path = printable(instance.path)
+    with contained():
+        sop_class, sop_instance = text(instance.header, "SOPClassUID"), instance.sop_instance_uid
+    if not (sop_class and sop_instance):
+        return Unreadable(_NO_SOP_CLASS if sop_instance else NO_UIDS, path)
+    syntax = str(instance.transfer_syntax_uid)
     if not _are_uids(sop_class, sop_instance, syntax):
-        return Unreadable("a DICOM file has a UID that is none (PS3.5, 9.1)")
-    return Outgoing(path, sop_class, sop_instance, syntax, offset)
+        return Unreadable(_NO_UID, path)
+    try:
+        if instance.is_cut_off:
+            return Unreadable(_CUT_OFF, path)
+    except UnreadableFileError as error:  # it went away
+        return Unreadable(error.reason, path)
+    return Outgoing(instance.path, sop_class, sop_instance, syntax, instance.is_part10)
 
 
-def _read_meta(file: BinaryIO) -> Dataset:
-    """Reads the file meta information and leaves the file at the data set (PS3.10, 7.1)."""
-    file.seek(_PREAMBLE_BYTES + 4)
-    return read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_after_meta)
+def _seek_dataset(file: BinaryIO) -> None:
+    """Leaves a file at its data set, behind the file meta information where there is some (PS3.10, section 7.1)."""
+    file.seek(0)
+    read_preamble(file, force=True)
+    read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_after_meta)
 
 
 def _after_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return bool(tag.group != _META_GROUP)
 
 
-def _after_sop_instance_uid(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return bool(tag > _SOP_INSTANCE_UID)
-
-
-def _uid(dataset: Dataset, tag: int) -> str:
-    """Reads a UID without decoding the element, which would check and warn."""
-    if tag not in dataset:
-        return ""
-    value: object = dataset.get_item(tag).value
-    if isinstance(value, bytes):
-        return value.rstrip(b"\0 ").decode("ascii", "replace")
-    return str(value)
-
-
 def _are_uids(*values: str) -> bool:
-    """Digits and dots, at most 64: others could not be put into a request."""
+    """Whether all are digits and dots, at most 64: others could not be put into a request."""
     return all(_UID.fullmatch(value) for value in values)
-
-
-def _kind(error: BaseException) -> str:
-    return type(error).__name__

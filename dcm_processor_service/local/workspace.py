@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.codec import check_name
 from dcm_processor_service.errors import ConfigurationError, InvalidNameError
-from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files, files_below
+from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files
 from dcm_processor_service.local.result_sheets import draw_sheets, sheet_names
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
 from dcm_processor_service.models.platform_ids import NO_ID, platform_id
@@ -99,15 +99,11 @@ class Workspace:
         What this workspace itself holds, such as results of an earlier run, is no scan, unless a folder inside of it is
         named. ``advance`` is called with the number of files, once for each.
         """
-        paths = [path for source in sources for path in self._scans_below(source)]
         with opened(Container(settings=self.settings())) as container:
-            catalogue = catalogue_files(paths, container.imaging(), lambda: advance(len(paths)))
+            imaging = container.imaging()
+            files = [file for source in sources for file in imaging.files_below(source, self.folder)]
+            catalogue = catalogue_files(files, imaging, lambda: advance(len(files)))
             return run_inline(catalogue.file_into(container.backend())), catalogue
-
-    def _scans_below(self, source: Path) -> list[Path]:
-        own = self.folder.resolve()
-        inside = own in (source.resolve(), *source.resolve().parents)
-        return [path for path in files_below(source) if inside or own not in path.absolute().resolve().parents]
 
     def add_peer(self, peer: Peer) -> None:
         """Files a DICOM node that jobs may send to."""

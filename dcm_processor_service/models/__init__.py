@@ -3,7 +3,7 @@
 One module a subject. A ``repr`` never shows a patient attribute: header values are kept out of it.
 """
 
-from dcm_processor_service.models.files import StoredFile
+from dcm_processor_service.models.files import LeftOutFile, StoredFile
 from dcm_processor_service.models.imaging import SeriesFinding, SeriesKind, SeriesPart, SeriesReport, TransferSyntax
 from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
 from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
@@ -38,6 +38,7 @@ __all__ = [
     "JobEvent",
     "JobOutput",
     "JobState",
+    "LeftOutFile",
     "NiftiFiles",
     "NiftiVolume",
     "Outcome",

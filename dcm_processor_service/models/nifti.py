@@ -21,6 +21,8 @@ class Glance(NamedTuple):
     belongs_to: Hashable
     """The same for files of one series of one patient whose headers say so in the same words; nothing to show."""
 
+    size_bytes: int
+
 
 @dataclass(frozen=True)
 class NiftiVolume:

@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcm_processor_service.models.files import LeftOutFile, left_out_sentences
+
 __all__ = ["AcceptedContext", "EchoResult", "InstanceRecord", "Outcome", "SendOptions", "SendReport"]
 
 _UIDS_SHOWN = 3
@@ -52,6 +54,7 @@ class InstanceRecord(BaseModel):
 
     sop_class_uid: str = ""
     sop_instance_uid: str = Field(default="", description="Empty when the item could not be read")
+    path: str = Field(default="", repr=False, description="Of a file that could not be read")
     outcome: Outcome = Outcome.NOT_ATTEMPTED
     status: int | None = Field(
         default=None, description="The node's status code (PS3.4, B.2.3); None without an answer"
@@ -73,7 +76,10 @@ class InstanceRecord(BaseModel):
 
 
 class SendReport(BaseModel):
-    """One record an instance, in the order in which they were given.
+    """One record an instance, in the order in which they were given, and the files that are no instances.
+
+    In a folder, files that are not DICOM, hidden ones, a DICOMDIR, and a second file of the same instance are
+    ``left_out``, which is no failure. A damaged DICOM file, or one that cannot be opened, has a record: ``failed``.
 
     Example:
         >>> stored = InstanceRecord(sop_instance_uid="1.2.3", outcome="stored")
@@ -90,6 +96,7 @@ class SendReport(BaseModel):
 
     peer: str = Field(default="", description="The node as AET@HOST:PORT")
     records: tuple[InstanceRecord, ...] = ()
+    left_out: tuple[LeftOutFile, ...] = ()
     duration_s: float = 0.0
     transaction_uid: str = Field(default="", description="Of the storage commitment, where one was asked for")
 
@@ -124,7 +131,7 @@ class SendReport(BaseModel):
             first += f" in {self.duration_s:.1f} s"
         if self.transcoded:
             first += f", {self.transcoded} transcoded"
-        return "\n".join([first, *self._remarks()])
+        return "\n".join([first, *self._remarks(), *(f"  {line}" for line in left_out_sentences(self.left_out))])
 
     def _remarks(self) -> list[str]:
         """One line for each outcome and meaning that there is something to say about, most frequent first."""

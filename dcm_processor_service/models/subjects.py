@@ -6,12 +6,16 @@ DICOM keywords; it is patient data, so it never enters a ``repr``.
 
 from __future__ import annotations
 
+import hashlib
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Instance", "Patient", "SeriesRecord", "Study", "Subject", "SubjectLevel"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Instance", "Patient", "SeriesRecord", "Study", "Subject", "SubjectLevel", "patient_uid"]
 
 
 class SubjectLevel(str, Enum):
@@ -93,6 +97,20 @@ class SeriesRecord(_Subject):
 
 Subject: TypeAlias = Annotated[Patient | Study | SeriesRecord, Field(discriminator="level")]
 """What a job is about, told apart by ``level``."""
+
+
+def patient_uid(attributes: Mapping[str, str]) -> str:
+    """Returns what the platform groups files into patients by.
+
+    PatientID and IssuerOfPatientID, else PatientName, PatientBirthDate and PatientSex, else the study; hashed.
+    """
+    for keywords in (("PatientID", "IssuerOfPatientID"), ("PatientName", "PatientBirthDate", "PatientSex")):
+        if attributes.get(keywords[0]):
+            identity = "::".join(filter(None, (attributes.get(keyword) for keyword in keywords)))
+            break
+    else:
+        identity = attributes.get("StudyInstanceUID", "")
+    return hashlib.sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 class Instance(BaseModel):

@@ -39,14 +39,16 @@ def file_formats() -> FileFormats:
 
 def imaging_functions() -> ImagingFunctions:
     """Returns what reads DICOM files."""
-    from dcm_processor_service.imaging.headers.fast_scan import glance
+    from dcm_processor_service.imaging.headers.folder import file_attributes, files_below, glance
     from dcm_processor_service.imaging.headers.instance_file import read_dataset, read_header
     from dcm_processor_service.imaging.series.inspection import inspect_series
     from dcm_processor_service.imaging.series.slice_order import order_files
     from dcm_processor_service.imaging.volumes.read import read_volumes
 
     return ImagingFunctions(
+        files_below=files_below,
         glance=glance,
+        attributes=file_attributes,
         header=read_header,
         dataset=read_dataset,
         order=order_files,

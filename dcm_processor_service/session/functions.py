@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.imaging.volumes.volume import Volume
-    from dcm_processor_service.models import SeriesReport
+    from dcm_processor_service.models import LeftOutFile, SeriesReport
     from dcm_processor_service.models.derived import (
         Code,
         DocumentOptions,
@@ -49,8 +49,14 @@ class FileFormats:
 class ImagingFunctions:
     """DICOM files to headers, reports, volumes and pictures; several files are always those of one series."""
 
-    glance: Callable[[Path], Glance | None]
-    """Says whose a file is, in a fraction of the time that ``header`` takes; None where only that tells."""
+    files_below: Callable[[Path, Path | None], Iterator[Path | LeftOutFile]]
+    """Lists the files of a folder at any depth, in order, and what is left out; a second folder is passed over."""
+
+    glance: Callable[[Path], Glance]
+    """Reads whose a file is, in a fraction of the time that ``header`` takes where it is an ordinary image."""
+
+    attributes: Callable[[Path, Iterable[str]], dict[str, str]]
+    """Reads some attributes of a file as text, without those that are absent or malformed."""
 
     header: Callable[[Path], Dataset]
     dataset: Callable[[Path], Dataset]

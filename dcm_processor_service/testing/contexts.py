@@ -7,7 +7,8 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.backends.memory import MemoryStore
-from dcm_processor_service.local.ingest import Catalogue
+from dcm_processor_service.errors import UnreadableFileError
+from dcm_processor_service.local.ingest import ATTRIBUTES, Catalogue
 from dcm_processor_service.models import Job, JobEvent, Patient, Peer, SeriesRecord, Study
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import AsyncContainer, Container
@@ -140,9 +141,11 @@ def _catalogue(datasets: Iterable[Dataset]) -> Catalogue:
     for dataset in datasets:
         content = io.BytesIO()
         dataset.save_as(content, enforce_file_format=True)
-        fault = catalogue.add(dataset, content.getvalue(), len(content.getvalue()))
-        if fault:
-            raise ValueError(f"one of the datasets given to the fake cannot be filed: {fault}")
+        attributes = {keyword: str(value) for keyword in ATTRIBUTES if (value := dataset.get(keyword)) is not None}
+        try:
+            catalogue.add(attributes, content.getvalue(), len(content.getvalue()))
+        except UnreadableFileError as error:
+            raise ValueError(f"one of the datasets given to the fake cannot be filed: {error}") from error
     return catalogue
 
 

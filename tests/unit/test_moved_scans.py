@@ -10,8 +10,8 @@ import pytest
 from dcm_processor_service import AsyncContainer, Container, opened
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.errors import InvalidSeriesError, StoredFileNotFoundError
-from dcm_processor_service.imaging.series.slice_order import PydicomReader
-from dcm_processor_service.local.ingest import catalogue_files, files_below
+from dcm_processor_service.imaging.headers.folder import files_below
+from dcm_processor_service.local.ingest import catalogue_files
 from dcm_processor_service.models import Job, Peer
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.settings import RuntimeSettings
@@ -62,7 +62,7 @@ def container(request: pytest.FixtureRequest, tmp_path: Path, scans: Path) -> It
     with opened(Container(settings=settings)) as made:
         if request.param == "memory":
             made.backend.override(MemoryStore().backend())
-        filed = run_inline(catalogue_files(files_below(scans), PydicomReader()).file_into(made.backend()))
+        filed = run_inline(catalogue_files(files_below(scans), made.imaging()).file_into(made.backend()))
         job = Job(id=JOB_ID, session_id=SESSION_ID, name="j", subject=filed.series[0])
         run_inline(made.workspace_repository().add_job(job))
         yield made
@@ -96,7 +96,7 @@ def test_the_rest_of_the_iteration_names_the_file_that_went_meanwhile(container:
     datasets = container.session().dicom.get_series().datasets()
     assert next(datasets).InstanceNumber == 1
     gone(scans).unlink()
-    with pytest.raises(InvalidSeriesError, match=r"the file 1\.2\.3\.1\.1\.dcm cannot be read .*check that it exists"):
+    with pytest.raises(InvalidSeriesError, match=r"the file 1\.2\.3\.1\.1\.dcm is unreadable .*check that it exists"):
         next(datasets)
 
 
@@ -115,7 +115,7 @@ def test_filing_the_folder_anew_finds_the_scan_where_it_is_now(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     gone(scans).rename(tmp_path / "elsewhere" / "moved.dcm")
-    catalogue = catalogue_files(files_below(tmp_path / "elsewhere"), PydicomReader())
+    catalogue = catalogue_files(files_below(tmp_path / "elsewhere"), container.imaging())
     run_inline(catalogue.file_into(container.backend()))
     names = [path.name for path in container.session().dicom.get_series().paths()]
     assert names == ["1.2.3.1.0.dcm", "moved.dcm", "1.2.3.1.2.dcm"]

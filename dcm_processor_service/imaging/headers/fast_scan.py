@@ -13,15 +13,20 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from io import FileIO
 from struct import Struct
 from struct import error as struct_error
 from typing import TYPE_CHECKING, TypeAlias
 
+from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from dcm_processor_service.imaging.headers.instance_file import InstanceFile, PixelLocation, read_instance
+from dcm_processor_service.imaging.headers.instance_file import (
+    InstanceFile,
+    PixelLocation,
+    open_regular,
+    read_instance,
+)
 from dcm_processor_service.imaging.headers.private_tags import PRIVATE_TAGS
 from dcm_processor_service.imaging.headers.raw_elements import (
     SHORT_VRS,
@@ -32,13 +37,15 @@ from dcm_processor_service.imaging.headers.raw_elements import (
     read_element,
 )
 from dcm_processor_service.imaging.headers.shared_layout import FIRST_ELEMENT, HeaderLayout
-from dcm_processor_service.imaging.headers.values import ScannedElement, ScannedHeader
-from dcm_processor_service.models.nifti import Glance
+from dcm_processor_service.imaging.headers.values import BINARY_FORMATS, ScannedElement, ScannedHeader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["SCANNED_KEYWORDS", "SeriesMemory", "glance", "scan_instance"]
+__all__ = ["LONG_VALUE_BYTES", "SCANNED_KEYWORDS", "SeriesMemory", "scan_instance"]
+
+LONG_VALUE_BYTES = 1 << 16
+"""Values longer than that need not be read to know whose a file is."""
 
 SCANNED_KEYWORDS = (
     "AcquisitionDate",
@@ -100,17 +107,6 @@ SCANNED_KEYWORDS = (
     "WindowCenter",
     "WindowWidth",
 )
-# whose a file is, and how that is written
-_IDENTITY = (
-    "SpecificCharacterSet",
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-)
 # the element that ends a header, and those that this scanner leaves to pydicom
 _PIXELS, _LEFT_TO_PYDICOM, _PHILIPS_FRAME = -1, -2, 0x2005140F
 _SPECIAL = frozenset({_PIXELS, _LEFT_TO_PYDICOM, _PHILIPS_FRAME})
@@ -127,6 +123,11 @@ _PHILIPS_SLOPE = 0x2005100E
 _KEPT = {tag: key for tag, key in _SCANNED.items() if key not in _SPECIAL}
 _VRS: dict[str | int, str] = {
     keyword: dictionary_VR(tag) for tag, keyword in _SCANNED.items() if isinstance(keyword, str)
+}
+_KINDS = {
+    **dict.fromkeys(BINARY_FORMATS, "number"),
+    **dict.fromkeys(("DS", "IS"), "number as text"),
+    **dict.fromkeys(("CS", "DA", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT"), "text"),
 }
 # little endian files have the halves of a tag one after the other, each with its low byte first
 _BY_FILE_ORDER = {(tag & 0xFFFF) << 16 | tag >> 16: key for tag, key in _SCANNED.items()}
@@ -163,7 +164,9 @@ class _Model:
     syntax: UID
 
 
-def scan_instance(path: Path, memory: SeriesMemory | None = None) -> InstanceFile:
+def scan_instance(
+    path: Path, memory: SeriesMemory | None = None, *, longest_value_bytes: int | None = None
+) -> InstanceFile:
     """Reads a file as ``read_instance`` does, but keeps only what is needed.
 
     The header holds ``SCANNED_KEYWORDS``, or is a dataset of all elements where pydicom had to read it.
@@ -171,32 +174,19 @@ def scan_instance(path: Path, memory: SeriesMemory | None = None) -> InstanceFil
     Args:
         path: A DICOM file.
         memory: Of the series; give each of its files the same one.
+        longest_value_bytes: Longer values stay in the file until they are asked for; None reads all.
 
     Raises:
-        InvalidSeriesError: The file is no DICOM file, or ends inside its header.
+        UnreadableFileError: As of ``read_instance``.
     """
-    return _scanned(path, memory or SeriesMemory(learns=False)) or read_instance(path)
-
-
-def glance(path: Path) -> Glance | None:
-    """Says whose a file is, where that is plain to see; None where only the whole header tells, or nothing does."""
-    found = _scanned(path, SeriesMemory(learns=False))
-    if found is None or not isinstance(found.header, ScannedHeader):
-        return None
-    elements = found.header.elements
-    belongs_to = tuple(elements[name].content if name in elements else b"" for name in _IDENTITY)
-    return Glance(found.sop_instance_uid, belongs_to)
-
-
-def _scanned(path: Path, memory: SeriesMemory) -> InstanceFile | None:
     try:
-        return _scan(path, memory)
+        return _scan(path, memory or SeriesMemory(learns=False))
     except (GivesWayError, struct_error, OSError, IndexError, ValueError):
-        return None
+        return read_instance(path, longest_value_bytes=longest_value_bytes)
 
 
 def _scan(path: Path, memory: SeriesMemory) -> InstanceFile:
-    with FileIO(path) as file:
+    with open_regular(path, buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         buffer = file.read(min(size, _CHUNK_BYTES))
         while True:
@@ -290,7 +280,10 @@ def _keep(
     vr_name = VR_NAMES[vr] if vr and vr != b"UN" else _VRS.get(key, "")
     before = shared.get(key)
     if before is None or before.content != content or before.vr != vr_name:
-        if key in _SPECIAL:  # a sequence or pixels with the VR of something else
+        # a sequence or pixels with the VR of something else, or a value of another kind than it should be
+        if key in _SPECIAL or (key in _VRS and _KINDS.get(vr_name, "") != _KINDS[_VRS[key]]):
+            raise GivesWayError
+        if key == "SpecificCharacterSet" and b"\0" in content:  # pydicom cannot read such a file
             raise GivesWayError
         before = shared[key] = ScannedElement(vr_name, content)
     elements[key] = before
@@ -311,4 +304,4 @@ def _transfer_syntax(buffer: bytes) -> tuple[UID, int]:
 
 @lru_cache(maxsize=64)
 def _uid(value: bytes) -> UID:
-    return UID(value.decode("ascii").strip(" \0"))
+    return UID(value.decode("ascii").strip(" \0"), validation_mode=IGNORE)  # it would warn, and quote the value

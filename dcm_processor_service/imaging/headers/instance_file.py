@@ -1,14 +1,17 @@
 """One DICOM file on disk: its header up to the pixel data, and where that lies.
 
-Every read of this package goes through here, for two reasons. pydicom's warnings quote values, and a value may be a
-patient's, so they are contained (:func:`contained`). And pydicom reads what is left of a damaged file without an error,
-so the damage is looked for (PS3.10, section 7: the file format; PS3.5, section 7.1: the data elements).
+Every read of this package goes through here, for three reasons. pydicom's warnings quote values, and a value may be a
+patient's, so they are contained (:func:`contained`). On bad input it raises whatever its parsing stumbles over, which
+becomes an error of this package (:func:`foreign_errors_as`). And it reads what is left of a damaged file without an
+error, so the damage is looked for (PS3.10, section 7: the file format; PS3.5, section 7.1: the data elements).
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import stat
 import threading
 import warnings
 from contextlib import contextmanager
@@ -25,25 +28,47 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
 )
 
-from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.errors import DcmProcessorError, InvalidSeriesError, UnreadableFileError
 from dcm_processor_service.imaging.headers.values import Header, text
+from dcm_processor_service.models.files import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pydicom.tag import BaseTag
 
 __all__ = [
+    "DICOMDIR",
     "InstanceFile",
     "PixelLocation",
     "contained",
+    "foreign_errors_as",
+    "not_opened",
+    "open_regular",
     "read_dataset",
     "read_header",
     "read_instance",
+    "unreadable",
 ]
+
+DICOMDIR = "a DICOMDIR, which lists other files"
+_EMPTY = "empty"
+_NOT_DICOM = "not readable as DICOM"
+_PACKED = {b"\x1f\x8b": "packed with gzip: unpack it first", b"PK": "packed as ZIP: unpack it first"}
+_DAMAGED = "damaged, its header cannot be read: get it again"
+_CUT_OFF = "cut off inside its header: get it again"
+_FOLDER = "a folder"
+_NO_FILE = "a pipe, socket or device"
+_LINKS = {errno.ENOENT: "a link that leads nowhere", errno.ELOOP: "a link that leads in a circle"}
+
+_PREFIX = slice(128, 132)
+# files without preamble begin with file meta information or with the data set, which begins with group 0008
+_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+_MISTAKES = (AssertionError, AttributeError, ImportError, NameError, TypeError)
 
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -73,6 +98,69 @@ def contained(logger_name: str = "pydicom") -> Iterator[None]:
                 logger.setLevel(level)
 
 
+@contextmanager
+def foreign_errors_as(error: Callable[[], DcmProcessorError]) -> Iterator[None]:
+    """Raises ``error()`` in place of whatever a library raises on bad input, with that as its cause.
+
+    Errors of this package pass unchanged. So do mistakes in its own code, which would otherwise look like bad input: an
+    ``AssertionError``, ``AttributeError``, ``ImportError``, ``NameError`` or ``TypeError`` that was raised by a line of
+    this package and not of a library.
+
+    Example:
+        >>> with foreign_errors_as(lambda: InvalidSeriesError("the header is damaged: get it again")):
+        ...     UID("1.2").name.index("CT")
+        Traceback (most recent call last):
+        dcm_processor_service.errors.InvalidSeriesError: the header is damaged: get it again
+    """
+    try:
+        yield
+    except DcmProcessorError:
+        raise
+    except Exception as cause:
+        if isinstance(cause, _MISTAKES) and _is_raised_here(cause):
+            raise
+        raise error() from cause
+
+
+def _is_raised_here(error: Exception) -> bool:
+    """Whether a line of this package raised an error, and none of a library that it called."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] == __name__.partition(".")[0]
+
+
+def unreadable(path: Path, reason: str, *, faulty: bool = True) -> UnreadableFileError:
+    """Makes the error that says what a file is in place of a DICOM instance."""
+    return UnreadableFileError(f"the file {printable(path.name)} is {reason}", reason, faulty=faulty)
+
+
+def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
+    """Opens a file for reading; nothing but a regular one, for a pipe would block and a device may act on it.
+
+    Raises:
+        UnreadableFileError: It cannot be opened, or is something else.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise unreadable(path, _FOLDER if stat.S_ISDIR(mode) else _NO_FILE, faulty=False)
+        return path.open("rb", buffering=buffering)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        if isinstance(error, UnreadableFileError):
+            raise
+        raise not_opened(path, error) from error
+
+
+def not_opened(path: Path, error: Exception) -> UnreadableFileError:
+    """Makes the error that says why a file or folder could not be opened."""
+    reason = f"unreadable ({type(error).__name__}): check that it exists and may be read"
+    if isinstance(error, OSError) and error.errno in _LINKS and path.is_symlink():
+        reason = _LINKS[error.errno]
+    return unreadable(path, reason)
+
+
 @dataclass(frozen=True)
 class PixelLocation:
     """Where the value of the pixel data element lies in its file."""
@@ -97,10 +185,14 @@ class InstanceFile:
     transfer_syntax_uid: UID
     """As stated in the file or as found by looking (PS3.5, section 10)."""
 
+    is_part10: bool = True
+    """Whether it has a preamble and states its transfer syntax (PS3.10, section 7.1)."""
+
     @cached_property
     def sop_instance_uid(self) -> str:
         """SOPInstanceUID (0008,0018); empty where the header has none."""
-        return text(self.header, "SOPInstanceUID")
+        with contained():
+            return text(self.header, "SOPInstanceUID")
 
     @cached_property
     def is_compressed(self) -> bool:
@@ -131,25 +223,44 @@ def _encodes_pixels(transfer_syntax_uid: str) -> bool:
     return bool(uid.is_transfer_syntax and uid.is_compressed and not uid.is_deflated)
 
 
-def read_instance(path: Path) -> InstanceFile:
+def read_instance(path: Path, *, longest_value_bytes: int | None = None) -> InstanceFile:
     """Reads a file up to its pixel data, and finds where those lie.
 
-    Files without the preamble of PS3.10 are read as well, when what they hold is a DICOM instance.
+    Files without the preamble of PS3.10, section 7.1, are read as well, when what they hold is a DICOM instance. A
+    DICOMDIR is none.
+
+    Args:
+        path: The file.
+        longest_value_bytes: Longer values stay in the file until they are asked for; None reads all.
 
     Raises:
-        InvalidSeriesError: The file is no DICOM file, or ends inside its header.
+        UnreadableFileError: The file is no DICOM instance, is damaged, ends inside its header, or cannot be opened.
     """
-    try:
-        with path.open("rb") as file, contained():
-            return _read_open_file(path, file)
-    except InvalidSeriesError:
-        raise
-    except OSError as error:
-        raise InvalidSeriesError(
-            f"the file {path.name} cannot be read ({type(error).__name__}): check that it exists and may be read"
-        ) from error
-    except Exception as error:  # pydicom raises whatever its parsing stumbles over: struct.error, ValueError, KeyError…
-        raise InvalidSeriesError(f"the file {path.name} is no DICOM file, or is damaged: leave it out") from error
+    with open_regular(path) as file, foreign_errors_as(lambda: unreadable(path, _DAMAGED)), contained():
+        try:
+            begin = file.read(_PREFIX.stop)
+            file.seek(0)
+            if begin[_PREFIX] != b"DICM" and not begin.startswith(_FIRST_GROUPS):
+                raise unreadable(path, _PACKED.get(begin[:2], _NOT_DICOM) if begin else _EMPTY, faulty=False)
+            return _read_open_file(path, file, longest_value_bytes)
+        except OSError as error:
+            raise not_opened(path, error) from error
+
+
+def read_dataset(path: Path) -> FileDataset:
+    """Reads a whole file, pixel data included.
+
+    Raises:
+        UnreadableFileError: See :func:`read_instance`.
+        InvalidSeriesError: The file ends inside its pixel data.
+    """
+    instance = read_instance(path)
+    if instance.is_cut_off:
+        raise InvalidSeriesError(f"{instance.label} ends inside its pixel data, it was cut off: get it again")
+    with open_regular(path) as file, foreign_errors_as(lambda: unreadable(path, _DAMAGED)), contained():
+        dataset = dcmread(file, force=True)
+        dataset.file_meta.TransferSyntaxUID = instance.transfer_syntax_uid
+    return dataset
 
 
 def read_header(path: Path) -> FileDataset:
@@ -170,22 +281,7 @@ def read_header(path: Path) -> FileDataset:
     return header
 
 
-def read_dataset(path: Path) -> FileDataset:
-    """Reads a whole file, pixel data included.
-
-    Raises:
-        InvalidSeriesError: The file is no DICOM file, or is cut off.
-    """
-    instance = read_instance(path)
-    if instance.is_cut_off:
-        raise InvalidSeriesError(f"{instance.label} ends inside its pixel data, it was cut off: get it again")
-    with contained():
-        dataset = dcmread(path, force=True)
-        dataset.file_meta.TransferSyntaxUID = instance.transfer_syntax_uid
-    return dataset
-
-
-def _read_open_file(path: Path, file: BinaryIO) -> InstanceFile:
+def _read_open_file(path: Path, file: BinaryIO, longest_value_bytes: int | None) -> InstanceFile:
     found: list[tuple[int, str, int]] = []
 
     def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
@@ -195,7 +291,8 @@ def _read_open_file(path: Path, file: BinaryIO) -> InstanceFile:
         return True
 
     file_size = os.fstat(file.fileno()).st_size
-    header = read_partial(file, stop_when=at_pixels, force=True)
+    header = read_partial(file, stop_when=at_pixels, defer_size=longest_value_bytes, force=True)
+    is_part10 = header.preamble is not None and "TransferSyntaxUID" in header.file_meta
     _check_header(path, header, file_size, has_pixels=bool(found))
     pixels = None
     if found:
@@ -203,15 +300,17 @@ def _read_open_file(path: Path, file: BinaryIO) -> InstanceFile:
         element_header_bytes = 12 if vr in _LONG_HEADER_VRS else 8
         size = None if length == _UNDEFINED_LENGTH else length
         pixels = PixelLocation(tag, vr, file.tell() + element_header_bytes, size)
-    return InstanceFile(path, header, file_size, pixels, UID(str(header.file_meta.TransferSyntaxUID)))
+    return InstanceFile(path, header, file_size, pixels, UID(str(header.file_meta.TransferSyntaxUID)), is_part10)
 
 
 def _check_header(path: Path, header: FileDataset, file_size: int, *, has_pixels: bool) -> None:
+    if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+        raise unreadable(path, DICOMDIR, faulty=False)
     has_preamble = header.preamble is not None
     if not has_preamble and not any(keyword in header for keyword in ("SOPClassUID", "SeriesInstanceUID", "Rows")):
-        raise InvalidSeriesError(f"the file {path.name} is no DICOM file: leave it out")
+        raise unreadable(path, _NOT_DICOM, faulty=False)
     if len(header) == 0 or _ends_inside_element(header, file_size, has_pixels=has_pixels):
-        raise InvalidSeriesError(f"the file {path.name} ends inside its header, it was cut off: get it again")
+        raise unreadable(path, _CUT_OFF)
     if "TransferSyntaxUID" not in header.file_meta:
         implicit, little = header.original_encoding
         if not little:
@@ -223,7 +322,7 @@ def _check_header(path: Path, header: FileDataset, file_size: int, *, has_pixels
 def _ends_inside_element(header: FileDataset, file_size: int, *, has_pixels: bool) -> bool:
     if header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         return False  # positions are those of the inflated data
-    element: object = header.get_item(max(header.keys()))
+    element: object = header.get_item(max(header.keys()), keep_deferred=True)
     if not isinstance(element, RawDataElement) or element.length == _UNDEFINED_LENGTH:
         return False
     end = element.value_tell + element.length
@@ -231,8 +330,8 @@ def _ends_inside_element(header: FileDataset, file_size: int, *, has_pixels: boo
 
 
 def _ends_with_delimiter(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 512))
+    with open_regular(path) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 512))
         tail = file.read()
     # compressed pixels end with a Sequence Delimitation Item; padding and signatures may follow (PS3.5, section A.4)
     return b"\xfe\xff\xdd\xe0\x00\x00\x00\x00" in tail

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
+from pydicom.sequence import Sequence as Items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 __all__ = [
+    "BINARY_FORMATS",
     "Header",
     "ScannedElement",
     "ScannedHeader",
@@ -116,7 +118,8 @@ class ScannedHeader:
 Header: TypeAlias = "Dataset | ScannedHeader"
 
 _TAGS: dict[str, int] = {}
-_BINARY_FORMATS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+BINARY_FORMATS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+"""How numbers that are no text are packed, by VR; see :mod:`struct`."""
 
 
 def _tag(keyword: str) -> int:
@@ -138,7 +141,7 @@ def _parsed_texts(content: bytes) -> tuple[str, ...]:
 def _parsed_numbers(vr: str, content: bytes) -> tuple[float, ...] | None:
     """Parses little endian binary or text numbers."""
     try:
-        form = _BINARY_FORMATS.get(vr)
+        form = BINARY_FORMATS.get(vr)
         if form is not None:
             size = struct.calcsize(form)
             values = tuple(float(one) for one in struct.unpack(f"<{len(content) // size}{form}", content))
@@ -149,15 +152,17 @@ def _parsed_numbers(vr: str, content: bytes) -> tuple[float, ...] | None:
     return values if values and all(map(math.isfinite, values)) else None
 
 
-def _value(dataset: Dataset, keyword: str) -> Any:
-    """The value of an element, or None when it is absent or cannot be parsed."""
-    tag = _tag(keyword)
-    if tag not in dataset:
-        return None
+def _parsed(read: Callable[[], Any]) -> Any:
+    """Returns what is read of a dataset, or None when it cannot be parsed."""
     try:
-        return dataset[tag].value
+        return read()
     except Exception:  # noqa: BLE001 pydicom raises whatever the malformed value provokes; malformed counts as absent
         return None
+
+
+def _value(dataset: Dataset, tag: int) -> Any:
+    """Returns the value of an element, or None when it is absent or cannot be parsed."""
+    return _parsed(lambda: dataset[tag].value) if tag in dataset else None
 
 
 def numbers(header: Header, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
@@ -175,17 +180,17 @@ def numbers(header: Header, keyword: str, count: int | None = None) -> tuple[flo
 
 
 def _dataset_numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None:
-    raw: object = dataset.get_item(_tag(keyword))
+    raw: object = _parsed(lambda: dataset.get_item(_tag(keyword)))
     if isinstance(raw, RawDataElement) and raw.VR in {"DS", "IS"} and isinstance(raw.value, bytes):
         return _parsed_numbers(raw.VR, raw.value)
-    value = _value(dataset, keyword)
+    value = _value(dataset, _tag(keyword))
     if value is None or value == "":
         return None
     if isinstance(value, str | int | float):
         value = (value,)
     try:
         result = tuple(float(part) for part in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return result if result and all(map(math.isfinite, result)) else None
 
@@ -204,7 +209,7 @@ def is_malformed(header: Header, keyword: str) -> bool:
         return False
     if isinstance(header, ScannedHeader):
         return bool(header.texts(keyword))
-    value = getattr(header.get_item(_tag(keyword)), "value", None)
+    value = _parsed(lambda: header.get_item(_tag(keyword)).value)
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     return bool(value.strip(" \0")) if isinstance(value, str) else value is not None
@@ -226,7 +231,7 @@ def texts(header: Header, keyword: str) -> tuple[str, ...]:
     """Gives the text values of an element without padding; empty when absent."""
     if isinstance(header, ScannedHeader):
         return header.texts(keyword)
-    value = _value(header, keyword)
+    value = _value(header, _tag(keyword))
     if value is None or value == "":
         return ()
     if isinstance(value, str) or not isinstance(value, Sequence):  # the parts of a person's name are one value
@@ -244,8 +249,8 @@ def items(header: Header, keyword: str) -> tuple[Dataset, ...]:
     """Gives the items of a sequence; none when absent."""
     if isinstance(header, ScannedHeader):
         return ()
-    value = _value(header, keyword)
-    return tuple(value) if value is not None and not isinstance(value, str | bytes) else ()
+    value = _value(header, _tag(keyword))
+    return tuple(value) if isinstance(value, Items) else ()
 
 
 def item(header: Header, keyword: str) -> Dataset | None:
@@ -270,6 +275,6 @@ def private_value(header: Header, tag: int) -> Any:
         element = header.elements.get(tag)
         if element is None:
             return None
-        parsed = element.numbers if element.vr in _BINARY_FORMATS else None
+        parsed = element.numbers if element.vr in BINARY_FORMATS else None
         return element.content if parsed is None else parsed[0]
-    return header[tag].value if tag in header else None
+    return _value(header, tag)

@@ -13,7 +13,7 @@ from dcm_processor_service.imaging.frames.pixel_format import predicted_type
 from dcm_processor_service.imaging.frames.vendor import b_values, with_vendor_rescale
 from dcm_processor_service.imaging.geometry import orientation_angles_deg, orientation_label
 from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_instance
-from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as
 from dcm_processor_service.imaging.headers.values import integer, number, text
 from dcm_processor_service.imaging.series.geometry_findings import (
     group_findings,
@@ -75,8 +75,15 @@ def inspect_series(paths: Sequence[Path]) -> SeriesReport:
 
 
 def examine(paths: Sequence[Path]) -> Inspection:
-    """Inspects the files of one series and keeps the stacks that were found."""
-    with contained():
+    """Inspects the files of one series and keeps the stacks that were found.
+
+    Raises:
+        InvalidSeriesError: What a header holds makes no sense at all, and no reading of it foresaw that.
+    """
+    with (
+        foreign_errors_as(lambda: InvalidSeriesError("a header of the series is damaged: get its files again")),
+        contained(),
+    ):
         instances, findings = _read(paths)
         frames = [frame for instance in instances for frame in frames_of(instance)]
         frames, is_precise = with_vendor_rescale(frames)

@@ -113,18 +113,21 @@ def test_a_peer_can_be_given(scans: Path) -> None:
     assert {one["result"] for one in lines(result)} == {"ORTHANC@h:104"}
 
 
-def test_what_is_left_out_gets_a_sentence_and_on_demand_its_name(scans: Path) -> None:
+def test_what_is_left_out_gets_a_sentence_and_its_name(scans: Path) -> None:
     save(make_series(3, PatientID="OTHER"), scans)
     (scans / "notes.txt").write_text("no scan", encoding="utf-8")
-    (scans / "empty.dcm").touch()
+    for number in range(11):
+        (scans / f"empty{number:02}.dcm").touch()
     result = invoke("callback.py", "--dicom", str(scans))
     assert result.exit_code == 0
-    assert "2 files left out: not readable as DICOM (--show-files names them)." in result.stderr
+    assert "1 file left out: not readable as DICOM.\n" in result.stderr
+    assert "11 files left out: empty.\n" in result.stderr
     assert "Several patients: each one has a session of its own." in result.stderr
-    assert "notes.txt" not in result.stderr
+    assert "notes.txt" in result.stderr
+    assert "empty09.dcm\n  … and 1 more\n" in result.stderr
+    assert "empty10.dcm" not in result.stderr
     shown = invoke("callback.py", "--dicom", str(scans), "--show-files")
-    assert "notes.txt: not readable as DICOM" in shown.stderr
-    assert "empty.dcm: not readable as DICOM" in shown.stderr
+    assert "empty10.dcm" in shown.stderr
 
 
 def test_a_failing_callback_shows_its_traceback_and_the_rest_goes_on(scans: Path) -> None:

@@ -113,7 +113,7 @@ def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
             sender_to(pacs).send_dicom_from_path(tmp_path / "absent")
         with pytest.raises(InvalidSeriesError, match="file 1 of those to send"):
             sender_to(pacs).send_dicom_from_filelist([tmp_path / "absent"])
-        with pytest.raises(InvalidSeriesError, match="DICOMDIR cannot be read"):
+        with pytest.raises(InvalidSeriesError, match="the file DICOMDIR is unreadable"):
             sender_to(pacs).send_dicom_from_dicomdir(tmp_path / "DICOMDIR")
     assert not pacs.received
 

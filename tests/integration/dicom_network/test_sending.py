@@ -215,7 +215,10 @@ def test_an_ipv6_address(sender: PynetdicomSender, host: str) -> None:
 
 
 def test_unreadable_items_are_recorded_and_the_others_sent(sender: PynetdicomSender, tmp_path: Path) -> None:
-    with FakePacs() as pacs, pytest.raises(SendRejectedError, match="item 1 does not exist") as caught:
+    with (
+        FakePacs() as pacs,
+        pytest.raises(SendRejectedError, match=r"item 1 is unreadable \(FileNotFoundError\)") as caught,
+    ):
         sender.send([tmp_path / "absent", make_ct()], pacs.peer)
     assert caught.value.report is not None
     assert outcomes(caught.value.report) == ["failed", "stored"]

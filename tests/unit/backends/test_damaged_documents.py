@@ -10,7 +10,8 @@ from bson import ObjectId, Regex
 
 from dcm_processor_service.backends.mongo import documents, job_documents
 from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
-from dcm_processor_service.local.ingest import Catalogue
+from dcm_processor_service.imaging.headers.folder import text_attributes
+from dcm_processor_service.local.ingest import ATTRIBUTES, Catalogue
 from dcm_processor_service.local.workspace import Workspace
 from dcm_processor_service.models import Job, Peer, Study, SubjectLevel
 from dcm_processor_service.ports import JobKey
@@ -78,7 +79,7 @@ def workspace(tmp_path: Path) -> Iterator[tuple[Container, sqlite3.Connection]]:
     path = tmp_path / "a.dcm"
     (dataset,) = synthetic_series(slices=1)
     dataset.save_as(path, enforce_file_format=True)
-    catalogue.add(dataset, path, 1)
+    catalogue.add(text_attributes(dataset, ATTRIBUTES), path, 1)
     place.add_peer(Peer(name="PACS", ae_title="PACS", host="localhost", port=104, id="9" * 24))
     with opened(Container(settings=place.settings(session_id=SESSION_ID, job_id=JOB_ID))) as container:
         run_inline(catalogue.file_into(container.backend()))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from copy import deepcopy
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless
 
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, UnreadableInstanceError, survey
 from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.models import LeftOutFile
 from tests.unit.dicom_network.instances import make_ct, write_dicomdir, write_series
 
 if TYPE_CHECKING:
@@ -46,8 +48,21 @@ def test_a_file_is_read_up_to_its_uids_and_sent_as_it_lies(name: str) -> None:
     assert instance.sop_instance_uid == dataset.SOPInstanceUID
     assert instance.transfer_syntax_uid == dataset.file_meta.TransferSyntaxUID
     sent = read_all(instance)
-    own = path.read_bytes()[instance.offset :]
+    whole = path.read_bytes()
+    own = whole[144 + dataset.file_meta.FileMetaInformationGroupLength :]
     assert sent == own + b"\0" * (len(own) % 2)
+
+
+@pytest.mark.parametrize("name", ["ExplVR_LitEndNoMeta.dcm", "ExplVR_BigEndNoMeta.dcm", "rtstruct.dcm"])
+def test_a_file_without_meta_information_goes_out_as_it_lies_and_as_a_file_that_has_some(name: str) -> None:
+    path = data_file(name)
+    instance = only(path)
+    assert read_all(instance) == path.read_bytes()
+    with instance.open_file(instance.transfer_syntax_uid) as file:
+        whole = dcmread(BytesIO(file.read()))  # what STOW-RS sends
+    assert whole.file_meta.TransferSyntaxUID == instance.transfer_syntax_uid
+    assert whole.file_meta.MediaStorageSOPInstanceUID == whole.SOPInstanceUID == instance.sop_instance_uid
+    assert read_all(instance, str(ImplicitVRLittleEndian))
 
 
 def test_uids_come_from_the_data_set_not_from_the_stale_copies(tmp_path: Path) -> None:
@@ -84,7 +99,7 @@ def test_values_that_warn_do_not(tmp_path: Path) -> None:
     assert b"c?" in read_all(only(dcmread(path)))
 
 
-def test_folders_are_walked_by_name_and_other_files_passed_over(tmp_path: Path) -> None:
+def test_folders_are_walked_by_name_and_other_files_left_out(tmp_path: Path) -> None:
     write_series(tmp_path / "b", 2)
     shutil.copy(data_file("MR_small.dcm"), tmp_path / "a.dcm")
     (tmp_path / "b" / "notes.txt").write_text("no DICOM")
@@ -92,6 +107,8 @@ def test_folders_are_walked_by_name_and_other_files_passed_over(tmp_path: Path) 
     found = list(survey(tmp_path))
     names = [one.source.name for one in found if isinstance(one, Outgoing) and isinstance(one.source, Path)]
     assert names == ["a.dcm", "0000.dcm", "0001.dcm"]
+    left_out = [(Path(one.path).name, one.reason) for one in found if isinstance(one, LeftOutFile)]
+    assert left_out == [("notes.txt", "not readable as DICOM"), ("empty", "empty")]
 
 
 def test_a_folder_without_dicom_is_an_error_that_does_not_name_it(tmp_path: Path) -> None:
@@ -151,7 +168,7 @@ def test_a_dicomdir_stands_for_the_files_that_it_lists(tmp_path: Path) -> None:
     dicomdir = write_dicomdir(tmp_path, ("ST1", "IM2"), ("ST1", "IM0"), ("ST1", "IM1"))
     listed = [one.sop_instance_uid for one in survey(dicomdir) if isinstance(one, Outgoing)]
     assert listed == [make_ct(number).SOPInstanceUID for number in (2, 0, 1)]
-    assert len(list(survey(tmp_path))) == 3
+    assert len([one for one in survey(tmp_path) if isinstance(one, Outgoing)]) == 3
 
 
 @pytest.mark.parametrize("name", ["..", ".", ""])

@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataelem import RawDataElement
 
-from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.errors import InvalidSeriesError, UnreadableFileError
 from dcm_processor_service.imaging.headers.instance_file import contained, read_dataset, read_header, read_instance
 from dcm_processor_service.imaging.series.slice_order import order_files
 from tests.unit.imaging.synthetic import Recipe, multi_frame, rotated, single_frame
@@ -59,8 +59,8 @@ def test_what_is_no_dicom_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent.dcm", tmp_path):
-        with pytest.raises(InvalidSeriesError, match="cannot be read"):
+    for path, reason in ((tmp_path / "absent.dcm", r"unreadable \(FileNotFoundError\)"), (tmp_path, "a folder")):
+        with pytest.raises(UnreadableFileError, match=reason):
             read_header(path)
 
 

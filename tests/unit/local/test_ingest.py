@@ -12,8 +12,9 @@ import pytest
 
 from dcm_processor_service import Container
 from dcm_processor_service.backends.memory import MemoryStore
-from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files, files_below
+from dcm_processor_service.errors import ConfigurationError, UnreadableFileError
+from dcm_processor_service.imaging.headers.folder import files_below, text_attributes
+from dcm_processor_service.local.ingest import ATTRIBUTES, Catalogue, Filed, catalogue_files
 from dcm_processor_service.models.platform_ids import platform_id
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.testing import synthetic_series
@@ -24,12 +25,11 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
+    from dcm_processor_service.models import Glance
     from dcm_processor_service.session.functions import ImagingFunctions
 
 IMAGING: ImagingFunctions = Container().imaging()
-NOT_DICOM = "not readable as DICOM"
-NO_UID = "no StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID"
-DUPLICATE = "the same instance as another file"
+NO_UID = "without a readable StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID"
 
 
 def make_series(number: int = 1, *, slices: int = 2, **attributes: Any) -> list[Dataset]:
@@ -56,6 +56,10 @@ def save(datasets: Iterable[Dataset], folder: Path) -> list[Path]:
 
 def ingest(folder: Path) -> Catalogue:
     return catalogue_files(files_below(folder), IMAGING)
+
+
+def add(catalogue: Catalogue, dataset: Dataset) -> None:
+    catalogue.add(text_attributes(dataset, ATTRIBUTES), b"", 0)
 
 
 def filed(catalogue: Catalogue, store: MemoryStore | None = None) -> Filed:
@@ -96,22 +100,25 @@ def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "packed.zip", "w") as packed:
         packed.write(good[0])
     catalogue = ingest(tmp_path)
-    reasons = {path.name: finding for finding, path in catalogue.faulty}
-    assert reasons.pop("gone.dcm") in {"cannot be opened", NOT_DICOM}
-    assert reasons.pop("preamble.dcm") in {NO_UID, NOT_DICOM}
-    assert reasons == {
-        "copy.dcm": DUPLICATE,
+    assert {file.path.rpartition("/")[2]: file.reason for file in catalogue.left_out} == {
+        "copy.dcm": "the same instance as another file",
         "1.2.3.2.0.dcm": NO_UID,
-        "notes.txt": NOT_DICOM,
-        "empty.dcm": NOT_DICOM,
-        "cut.dcm": NOT_DICOM,
-        "packed.dcm.gz": "packed with gzip, unpack them first",
-        "packed.zip": "packed as ZIP, unpack them first",
+        "notes.txt": "not readable as DICOM",
+        "empty.dcm": "empty",
+        "cut.dcm": "cut off inside its header: get it again",
+        "preamble.dcm": "cut off inside its header: get it again",
+        "gone.dcm": "a link that leads nowhere",
+        "packed.dcm.gz": "packed with gzip: unpack it first",
+        "packed.zip": "packed as ZIP: unpack it first",
     }
-    assert sum(catalogue.findings.values()) == len(catalogue.faulty) == 9
     result = filed(catalogue)
     assert result.instance_count == 2
-    assert result.instance_count + len(catalogue.faulty) == len(files_below(tmp_path))
+    assert result.instance_count + len(catalogue.left_out) == len(list(files_below(tmp_path)))
+
+
+def whole_header(path: Path) -> Glance:
+    """Looks like no other glance, so that the attributes of each file are read."""
+    return IMAGING.glance(path)._replace(belongs_to=path)
 
 
 def test_a_glance_files_as_whole_headers_do(tmp_path: Path) -> None:
@@ -121,9 +128,9 @@ def test_a_glance_files_as_whole_headers_do(tmp_path: Path) -> None:
     for number, dataset in enumerate(make_series(4, slices=4)):  # one series UID, two patients
         dataset.PatientID = f"P{number % 2}"
         save([dataset], tmp_path / "d" / str(number))
-    paths = files_below(tmp_path)
+    paths = list(files_below(tmp_path))
     quick = catalogue_files(paths, IMAGING)
-    slow = catalogue_files(paths, replace(IMAGING, glance=lambda _path: None))
+    slow = catalogue_files(paths, replace(IMAGING, glance=whole_header))
     assert quick.series_files() == slow.series_files()
     result = filed(quick)
     assert result == filed(slow)
@@ -134,13 +141,13 @@ def test_a_glance_files_as_whole_headers_do(tmp_path: Path) -> None:
 def test_only_the_first_file_of_a_series_is_read_as_a_whole(tmp_path: Path) -> None:
     read: list[Path] = []
 
-    def noted(path: Path) -> Dataset:
+    def noted(path: Path, keywords: Iterable[str]) -> dict[str, str]:
         read.append(path)
-        return IMAGING.header(path)
+        return IMAGING.attributes(path, keywords)
 
     save(make_series(1, slices=5), tmp_path / "a")
     save(make_series(2, slices=5), tmp_path / "b")
-    assert len(catalogue_files(files_below(tmp_path), replace(IMAGING, header=noted)).series_files()) == 2
+    assert len(catalogue_files(files_below(tmp_path), replace(IMAGING, attributes=noted)).series_files()) == 2
     assert len(read) == 2
 
 
@@ -150,32 +157,17 @@ def test_a_file_without_its_identity_is_not_filed(keyword: str) -> None:
     catalogue = Catalogue()
     for value in ("", None):
         setattr(dataset, keyword, value)
-        assert catalogue.add(dataset, b"", 0) == NO_UID
+        with pytest.raises(UnreadableFileError, match=NO_UID):
+            add(catalogue, dataset)
     delattr(dataset, keyword)
-    assert catalogue.add(dataset, b"", 0) == NO_UID
+    with pytest.raises(UnreadableFileError, match=NO_UID):
+        add(catalogue, dataset)
     assert filed(catalogue) == Filed((), (), (), 0)
 
 
 def test_nothing_at_all_is_no_error(tmp_path: Path) -> None:
-    assert files_below(tmp_path) == []
+    assert list(files_below(tmp_path)) == []
     assert filed(ingest(tmp_path)) == Filed((), (), (), 0)
-    assert files_below(tmp_path / "missing") == []
-
-
-def test_hidden_files_and_those_that_are_never_scans_are_not_looked_at(tmp_path: Path) -> None:
-    for name in (".DS_Store", ".hidden.dcm", ".git/objects/ab", "DICOMDIR", "README", "Thumbs.db", "a/scan", "b.dcm"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    assert [path.relative_to(tmp_path).as_posix() for path in files_below(tmp_path)] == ["a/scan", "b.dcm"]
-    assert files_below(tmp_path / ".hidden.dcm") == [tmp_path / ".hidden.dcm"]  # named itself
-
-
-def test_a_folder_below_a_hidden_one_can_be_named(tmp_path: Path) -> None:
-    path = tmp_path / ".cache" / "scans" / "a.dcm"
-    path.parent.mkdir(parents=True)
-    path.touch()
-    assert files_below(path.parent) == [path]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +196,7 @@ def test_patients_are_told_apart_as_the_platform_does(
     catalogue = Catalogue()
     for number, attributes in enumerate((one, other)):
         (dataset,) = make_series(number, slices=1, **attributes)
-        assert catalogue.add(dataset, b"", 0) is None
+        add(catalogue, dataset)
     result = filed(catalogue)
     assert len(result.patients) == (1 if same else 2)
     assert len(result.series) == 2
@@ -215,7 +207,7 @@ def test_one_study_uid_of_two_patients_is_two_studies() -> None:
     for number, patient in enumerate("AB"):
         for dataset in make_series(1, PatientID=patient):
             dataset.SOPInstanceUID += f".{number}"
-            assert catalogue.add(dataset, b"", 0) is None
+            add(catalogue, dataset)
     result = filed(catalogue)
     assert [len(items) for items in (result.patients, result.studies, result.series)] == [2, 2, 2]
     assert result.instance_count == 4
@@ -248,13 +240,13 @@ def test_values_that_are_malformed_are_filed_quietly(tmp_path: Path) -> None:
 
 def test_zero_is_a_value() -> None:
     catalogue = Catalogue()
-    catalogue.add(make_series(1, slices=1, SeriesNumber=0)[0], b"", 0)
+    add(catalogue, make_series(1, slices=1, SeriesNumber=0)[0])
     assert filed(catalogue).series[0].metadata["SeriesNumber"] == "0"
 
 
 def test_no_patient_attribute_is_in_a_repr() -> None:
     catalogue = Catalogue()
-    catalogue.add(make_series(1, slices=1, PatientName="SECRET^NAME", PatientID="SECRET-ID")[0], b"", 0)
+    add(catalogue, make_series(1, slices=1, PatientName="SECRET^NAME", PatientID="SECRET-ID")[0])
     assert "SECRET" not in repr(filed(catalogue))
 
 

@@ -51,7 +51,7 @@ def segment(ctx: RuntimeContext) -> int:
 
 def test_a_run_leaves_its_output_and_its_files_in_a_folder(place: Workspace, scans: Path) -> None:
     filed, catalogue = place.ingest([scans])
-    assert catalogue.faulty == []
+    assert catalogue.left_out == []
     runs = [run(place, segment, series, filed, "segment") for series in filed.series]
     assert sorted(one.outcome.result for one in runs) == [2, 3]
     for one in runs:
@@ -134,7 +134,7 @@ def test_results_in_the_scanned_folder_are_no_scans(scans: Path) -> None:
         run(place, derive, series, filed, "derive")
     again, catalogue = place.ingest([scans])
     assert again == filed
-    assert catalogue.faulty == []
+    assert catalogue.left_out == []
     named, _ = place.ingest([place.folder / "results"])  # a folder inside is meant when it is named
     assert named.instance_count == 2
 

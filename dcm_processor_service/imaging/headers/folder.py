@@ -1,0 +1,207 @@
+"""What a folder of DICOM files holds: the one walk, and the one reading, that every use of a folder takes.
+
+Files are taken in the order of their names, a folder's content in its place among them. Links to files are followed;
+links to folders are not, so that no walk goes in a circle or leaves the folder for another. Hidden files and folders
+are left out, unless they are named themselves. Everything that is not used is told with its reason.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pydicom import dcmread
+from pydicom.uid import (
+    ColorPaletteStorage,
+    CTDefinedProcedureProtocolStorage,
+    GenericImplantTemplateStorage,
+    HangingProtocolStorage,
+    ImplantAssemblyTemplateStorage,
+    ImplantTemplateGroupStorage,
+    InventoryStorage,
+    XADefinedProcedureProtocolStorage,
+)
+
+from dcm_processor_service.errors import UnreadableFileError
+from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, scan_instance
+from dcm_processor_service.imaging.headers.instance_file import (
+    contained,
+    foreign_errors_as,
+    not_opened,
+    open_regular,
+    read_header,
+    unreadable,
+)
+from dcm_processor_service.imaging.headers.values import ScannedHeader, text, texts
+from dcm_processor_service.models.files import DUPLICATE, NO_UIDS, LeftOutFile
+from dcm_processor_service.models.nifti import Glance
+from dcm_processor_service.models.subjects import patient_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from dcm_processor_service.imaging.headers.instance_file import InstanceFile
+    from dcm_processor_service.imaging.headers.values import Header
+
+__all__ = [
+    "DicomFolders",
+    "dicomdir_files",
+    "file_attributes",
+    "files_below",
+    "files_in",
+    "glance",
+    "text_attributes",
+]
+
+_HIDDEN = "hidden, its name begins with a dot: name it to use it"
+_FOLDER_LINK = "a link to a folder, which is not followed: name that folder to use it"
+_IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex")
+_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+# whose a file is, and how that is written
+_WHOSE = ("SpecificCharacterSet", *_IDENTITY, *_UIDS[:2])
+_IN_USE = 0xFFFF
+# instances of no patient have neither study nor series (PS3.4, section GG.3)
+_OF_NO_PATIENT = frozenset(
+    {
+        ColorPaletteStorage,
+        CTDefinedProcedureProtocolStorage,
+        GenericImplantTemplateStorage,
+        HangingProtocolStorage,
+        ImplantAssemblyTemplateStorage,
+        ImplantTemplateGroupStorage,
+        InventoryStorage,
+        XADefinedProcedureProtocolStorage,
+    }
+)
+
+
+def files_below(root: Path, without: Path | None = None) -> Iterator[Path | LeftOutFile]:
+    """Lists the files of a folder at any depth, in order, and what is left out of them; opens none.
+
+    Whether a file is DICOM, or a file at all and no pipe, is told where it is read.
+
+    Args:
+        root: A folder; a file is listed as it is, whatever its name, and so is what does not exist.
+        without: A folder that is passed over in silence where it lies below.
+    """
+    own = None if without is None else without.resolve()
+    pending: list[tuple[Path | LeftOutFile, bool]] = [(root, os.path.isdir(root))]  # noqa: PTH112  never raises
+    while pending:
+        found, is_folder = pending.pop()
+        if isinstance(found, LeftOutFile) or not is_folder:
+            yield found
+        elif found is root or own is None or found.resolve() != own:
+            pending += reversed(_entries(found))
+
+
+def files_in(folder: Path) -> Iterator[Path | LeftOutFile]:
+    """Lists the files of a folder as :func:`files_below` does, without those of the folders in it."""
+    return (found for found, is_folder in _entries(folder) if not is_folder)
+
+
+def _entries(folder: Path) -> list[tuple[Path | LeftOutFile, bool]]:
+    """Lists what a folder holds by name, each with whether it is a folder to walk through."""
+    try:
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+            return [_entry(folder / entry.name, entry) for entry in entries]
+    except OSError as error:
+        fault = not_opened(folder, error)
+        return [(LeftOutFile.at(folder, fault.reason, faulty=fault.faulty), False)]
+
+
+def _entry(path: Path, entry: os.DirEntry[str]) -> tuple[Path | LeftOutFile, bool]:
+    if entry.name.startswith("."):
+        return LeftOutFile.at(path, _HIDDEN), False
+    if entry.is_symlink() and os.path.isdir(path):  # noqa: PTH112  never raises
+        return LeftOutFile.at(path, _FOLDER_LINK), False
+    return path, entry.is_dir(follow_symlinks=False)
+
+
+def dicomdir_files(dicomdir: Path) -> list[Path | None]:
+    """Returns the files of a DICOMDIR in the order of its records, None for a name that leaves its folder (PS3.3, F.3).
+
+    Raises:
+        InvalidSeriesError: It is damaged, or cannot be opened.
+    """
+    files: list[Path | None] = []
+    damaged = foreign_errors_as(lambda: unreadable(dicomdir, "damaged: get it again"))
+    with open_regular(dicomdir) as file, damaged, contained():
+        for record in dcmread(file).get("DirectoryRecordSequence", []):
+            names = record.get("ReferencedFileID")
+            if not names or record.get("RecordInUseFlag", _IN_USE) != _IN_USE:
+                continue
+            parts = [names] if isinstance(names, str) else [str(name) for name in names]
+            inside = not any(part in {"", ".", ".."} or "/" in part or os.sep in part for part in parts)
+            files.append(dicomdir.parent.joinpath(*parts) if inside else None)
+    return files
+
+
+class DicomFolders:
+    """Reads the DICOM instances of files and folders, each instance once."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, ...]] = set()
+
+    def read(self, files: Iterable[Path | LeftOutFile]) -> Iterator[InstanceFile | LeftOutFile]:
+        """Reads what :func:`files_below` lists, lazily; gives instances, and in its place what is left out.
+
+        Of instances it reads what tells whose they are; see ``scan_instance``.
+        """
+        for file in files:
+            if isinstance(file, LeftOutFile):
+                yield file
+                continue
+            try:
+                instance = scan_instance(file, longest_value_bytes=LONG_VALUE_BYTES)
+                self._check_identity(instance)
+            except UnreadableFileError as error:
+                yield LeftOutFile.at(file, error.reason, faulty=error.faulty)
+            else:
+                yield instance
+
+    def _check_identity(self, instance: InstanceFile) -> None:
+        attributes = text_attributes(instance.header, (*_IDENTITY, *_UIDS, "SOPClassUID"))
+        of_no_patient = attributes.get("SOPClassUID") in _OF_NO_PATIENT
+        if not all(uid in attributes for uid in (_UIDS[2:] if of_no_patient else _UIDS)):
+            raise unreadable(instance.path, NO_UIDS)
+        identity = (patient_uid(attributes), *(attributes.get(uid, "") for uid in _UIDS))
+        if identity in self._seen:
+            raise unreadable(instance.path, DUPLICATE, faulty=False)
+        self._seen.add(identity)
+
+
+def glance(path: Path) -> Glance:
+    """Reads whose a file is, in a fraction of the time that its whole header takes where it is an ordinary image.
+
+    Raises:
+        UnreadableFileError: As of ``read_instance``.
+    """
+    found = scan_instance(path, longest_value_bytes=LONG_VALUE_BYTES)
+    if isinstance(found.header, ScannedHeader):
+        elements = found.header.elements
+        belongs_to: tuple[object, ...] = tuple(elements[name].content if name in elements else b"" for name in _WHOSE)
+    else:
+        with contained():
+            belongs_to = tuple(text(found.header, name) for name in _WHOSE)
+    return Glance(found.sop_instance_uid, belongs_to, found.file_size_bytes)
+
+
+def file_attributes(path: Path, keywords: Iterable[str]) -> dict[str, str]:
+    """Reads some attributes of a file as :func:`text_attributes` returns them.
+
+    Raises:
+        UnreadableFileError: The file is no DICOM instance, is damaged, or cannot be opened.
+    """
+    return text_attributes(read_header(path), keywords)
+
+
+def text_attributes(header: Header, keywords: Iterable[str]) -> dict[str, str]:
+    """Returns some attributes as text, several values with a backslash between them; without those that have none.
+
+    Values that are malformed count as absent.
+    """
+    with contained():
+        found = {keyword: "\\".join(texts(header, keyword)).strip() for keyword in keywords}
+    return {keyword: value for keyword, value in found.items() if value}
