@@ -8,6 +8,14 @@ A service is a function that takes a :class:`RuntimeContext`::
         series = ctx.session.dicom.get_series()
         ctx.session.data["instance_count"] = series.instance_count()
 
+Public, and promised from release to release, are these places and no others:
+
+- this package itself: every type that a service holds, annotates or constructs,
+- ``.errors``: what it may catch; ``.testing``: what its tests use,
+- ``.ports`` and ``.models``: what a store of one's own is written with, ``.testing.contracts``: what proves it,
+- the addresses of the 0.0.1 API: ``env_vars``, ``db_manager``, ``converters``, ``dicom_conversion``, ``pre_services``,
+  ``post_services``, ``dicom_network``, ``dicom_network.dicom_sender`` and ``dicom_network.utils``.
+
 Names are loaded when they are used (PEP 562): importing the package loads no imaging library and no database driver.
 """
 
@@ -31,37 +39,167 @@ if TYPE_CHECKING:
         set_session_data,
         upload_session_file,
     )
-    from dcm_processor_service.derived import make_pdf_dicom, make_series_dicom, nifti_to_dicom
+    from dcm_processor_service.derived import (
+        Finding,
+        Picture,
+        Segment,
+        Voxels,
+        make_pdf_dicom,
+        make_series_dicom,
+        nifti_to_dicom,
+    )
+    from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.errors import DcmProcessorError
+    from dcm_processor_service.imaging.geometry import FloatArray, Frame
     from dcm_processor_service.imaging.nifti.sidecar import get_simplified_json
-    from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
-    from dcm_processor_service.ports import ABSENT
+    from dcm_processor_service.imaging.pictures.contact_sheet import SheetLayout
+    from dcm_processor_service.imaging.volumes.resampling import Interpolation
+    from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Rescale, SliceSource, Volume
+    from dcm_processor_service.models import (
+        AcceptedContext,
+        Code,
+        EchoResult,
+        Engine,
+        ImageKind,
+        Instance,
+        InstanceRecord,
+        Job,
+        JobEvent,
+        JobOutput,
+        JobState,
+        NiftiFiles,
+        NiftiVolume,
+        Outcome,
+        Patient,
+        Peer,
+        Policy,
+        Problem,
+        Producer,
+        Recipe,
+        RecipeFields,
+        SendOptions,
+        SendReport,
+        SeriesFinding,
+        SeriesKind,
+        SeriesPart,
+        SeriesRecord,
+        SeriesReport,
+        Sidecar,
+        StoredFile,
+        Study,
+        StudyIdentity,
+        Subject,
+        SubjectLevel,
+        TransferSyntax,
+    )
+    from dcm_processor_service.ports import ABSENT, Sendable, Sentinel
     from dcm_processor_service.post_services import run_post_services
     from dcm_processor_service.pre_services import run_pre_services
+    from dcm_processor_service.runtime.callbacks import CallbackFunction
     from dcm_processor_service.runtime.container import AsyncContainer, Container, opened
     from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
-    from dcm_processor_service.runtime.settings import RuntimeSettings
+    from dcm_processor_service.runtime.logs import JobLog
+    from dcm_processor_service.runtime.progress import AsyncProgress, Progress
+    from dcm_processor_service.runtime.settings import RuntimeSettings, SettingsValues
     from dcm_processor_service.runtime.worker import entrypoint
-    from dcm_processor_service.session import AsyncSession, Session
+    from dcm_processor_service.session.data import AsyncData, Data
+    from dcm_processor_service.session.derive import Derive
+    from dcm_processor_service.session.derive_async import AsyncDerive, Like
+    from dcm_processor_service.session.dicom import AsyncDicom, AsyncSeriesChoice, Dicom, SeriesChoice
+    from dcm_processor_service.session.files import AsyncFiles, FileContent, Files
+    from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
+    from dcm_processor_service.session.peers import AsyncPeers, Peers
+    from dcm_processor_service.session.selection import Selection, SeriesRules
+    from dcm_processor_service.session.sending import SendItem
+    from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
+    from dcm_processor_service.session.session import AsyncSession, Session
 
 __all__ = [
     "ABSENT",
+    "AcceptedContext",
     "AsyncContainer",
+    "AsyncCurrentJob",
+    "AsyncData",
+    "AsyncDerive",
+    "AsyncDicom",
+    "AsyncDicomSeries",
+    "AsyncFiles",
+    "AsyncPeers",
+    "AsyncProgress",
     "AsyncRuntimeContext",
+    "AsyncSeriesChoice",
     "AsyncSession",
+    "CallbackFunction",
+    "Code",
     "Container",
+    "CurrentJob",
+    "Data",
     "DcmProcessorError",
+    "Derive",
+    "Dicom",
+    "DicomSeries",
+    "DisplayWindow",
+    "EchoResult",
+    "Engine",
+    "FileContent",
+    "Files",
+    "Finding",
+    "FloatArray",
+    "Frame",
+    "ImageKind",
+    "Instance",
+    "InstanceRecord",
+    "Interpolation",
     "Job",
     "JobEvent",
+    "JobLog",
+    "JobOutput",
     "JobState",
+    "Like",
+    "Measured",
+    "NiftiFiles",
+    "NiftiVolume",
+    "Outcome",
     "Patient",
     "Peer",
+    "Peers",
+    "Picture",
+    "Policy",
+    "Problem",
+    "Producer",
+    "Progress",
+    "Recipe",
+    "RecipeFields",
+    "Rescale",
     "RuntimeContext",
     "RuntimeSettings",
+    "Segment",
+    "Selection",
+    "SendItem",
+    "SendOptions",
+    "SendReport",
+    "Sendable",
+    "Sentinel",
+    "SeriesChoice",
+    "SeriesFinding",
+    "SeriesKind",
+    "SeriesPart",
     "SeriesRecord",
+    "SeriesReport",
+    "SeriesRules",
     "Session",
+    "SettingsValues",
+    "SheetLayout",
+    "Sidecar",
+    "SliceSource",
     "StoredFile",
     "Study",
+    "StudyIdentity",
+    "Subject",
+    "SubjectLevel",
+    "TransferSyntax",
+    "Volume",
+    "Voxels",
     "dicom_series_to_nifti",
     "download_session_file",
     "entrypoint",
@@ -86,47 +224,51 @@ __all__ = [
     "upload_session_file",
 ]
 
-_HOME = {
-    "ABSENT": "ports",
-    "AsyncContainer": "runtime.container",
-    "AsyncRuntimeContext": "runtime.context",
-    "AsyncSession": "session",
-    "Container": "runtime.container",
-    "DcmProcessorError": "errors",
-    "Job": "models",
-    "JobEvent": "models",
-    "JobState": "models",
-    "Patient": "models",
-    "Peer": "models",
-    "RuntimeContext": "runtime.context",
-    "RuntimeSettings": "runtime.settings",
-    "SeriesRecord": "models",
-    "Session": "session",
-    "StoredFile": "models",
-    "Study": "models",
-    "dicom_series_to_nifti": "converters",
-    "download_session_file": "db_manager",
-    "entrypoint": "runtime.worker",
-    "get_dicom_sender": "db_manager",
-    "get_peer": "db_manager",
-    "get_series_dicom": "converters",
-    "get_series_nifti": "converters",
-    "get_session_data": "db_manager",
-    "get_session_file": "db_manager",
-    "get_simplified_json": "imaging.nifti.sidecar",
-    "has_session_data": "db_manager",
-    "has_session_file": "db_manager",
-    "make_pdf_dicom": "derived",
-    "make_series_dicom": "derived",
-    "nifti_to_dicom": "derived",
-    "opened": "runtime.container",
-    "remove_session_data": "db_manager",
-    "remove_session_file": "db_manager",
-    "run_post_services": "post_services",
-    "run_pre_services": "pre_services",
-    "set_session_data": "db_manager",
-    "upload_session_file": "db_manager",
+_PLACES = {
+    "converters": "dicom_series_to_nifti get_series_dicom get_series_nifti",
+    "db_manager": (
+        "download_session_file get_dicom_sender get_peer get_session_data get_session_file has_session_data "
+        "has_session_file remove_session_data remove_session_file set_session_data upload_session_file"
+    ),
+    "derived.objects.measurement_report": "Measured",
+    "derived": "Finding Picture Segment Voxels make_pdf_dicom make_series_dicom nifti_to_dicom",
+    "errors": "DcmProcessorError",
+    "imaging.geometry": "FloatArray Frame",
+    "imaging.nifti.sidecar": "get_simplified_json",
+    "imaging.pictures.contact_sheet": "SheetLayout",
+    "imaging.volumes.resampling": "Interpolation",
+    "imaging.volumes.volume": "DisplayWindow Rescale SliceSource Volume",
+    "models": (
+        "AcceptedContext Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent JobOutput "
+        "JobState NiftiFiles NiftiVolume Outcome Patient Peer Policy Problem Producer Recipe RecipeFields "
+        "SendOptions SendReport SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport Sidecar "
+        "StoredFile Study StudyIdentity Subject SubjectLevel TransferSyntax"
+    ),
+    "ports": "ABSENT Sendable Sentinel",
+    "post_services": "run_post_services",
+    "pre_services": "run_pre_services",
+    "runtime.callbacks": "CallbackFunction",
+    "runtime.container": "AsyncContainer Container opened",
+    "runtime.context": "AsyncRuntimeContext RuntimeContext",
+    "runtime.logs": "JobLog",
+    "runtime.progress": "AsyncProgress Progress",
+    "runtime.settings": "RuntimeSettings SettingsValues",
+    "runtime.worker": "entrypoint",
+    "session.data": "AsyncData Data",
+    "session.derive": "Derive",
+    "session.derive_async": "AsyncDerive Like",
+    "session.dicom": "AsyncDicom AsyncSeriesChoice Dicom SeriesChoice",
+    "session.files": "AsyncFiles FileContent Files",
+    "session.jobs": "AsyncCurrentJob CurrentJob",
+    "session.peers": "AsyncPeers Peers",
+    "session.selection": "Selection SeriesRules",
+    "session.sending": "SendItem",
+    "session.series": "AsyncDicomSeries DicomSeries",
+    "session.session": "AsyncSession Session",
 }
+"""The module of each public name."""
+
+_HOME = {name: module for module, names in _PLACES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:

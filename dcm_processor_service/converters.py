@@ -1,4 +1,6 @@
-"""The functions of this package's first release for series: their instances, and their volume as NIfTI.
+"""The functions of the 0.0.1 API for series: their instances, and their volume as NIfTI.
+
+Part of the 0.0.1 API; stays until 2.0.
 
 They have the names, parameters and results of 0.0.1; differences stand in ``docs/migrating.md``. New code asks for a
 context: ``ctx.session.dicom.get_series(…)``.
@@ -44,6 +46,8 @@ def get_series_dicom(
     series_id: object, dir_path: str | os.PathLike[str] | None = None
 ) -> list[Dataset] | list[str] | None:
     """Gives the instances of a series in the order in which they arrived; None for a series that is not stored.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.get_series(…).datasets()``.
 
     Unlike 0.0.1 a malformed id stands for a series that is not stored, and a SeriesInstanceUID is understood as well.
 
@@ -94,6 +98,8 @@ def get_series_nifti(
 ) -> tuple[Any, str | Mapping[str, Any], NDArray[np.float32] | None]:
     """Converts a series to NIfTI.
 
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.get_series(…).to_nifti(…)``.
+
     Unlike 0.0.1 the image in memory depends on no file, ``.nii`` is not gzipped, the JSON lies beside the image, and
     what dcm2niix gives is checked against the headers. Of a series that is not one volume it is the largest part.
 
@@ -140,6 +146,8 @@ def _convert(paths: list[Path], target: Path, sidecar: Sidecar) -> NiftiFiles:
 
 def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str | os.PathLike[str]) -> int:
     """Converts the DICOM files of a folder; gives the number of slices, 0 and no file where nothing can be converted.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: the command ``convert``, or ``series.to_nifti(…)``.
 
     Unlike 0.0.1 the reason is logged, pixels that cannot be decoded are an error, and ``.nii`` is not gzipped. Of
     several series it takes the one of most instances, of several volumes the largest.

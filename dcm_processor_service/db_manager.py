@@ -1,4 +1,6 @@
-"""The functions of this package's first release: data, files and nodes of this process's own job.
+"""The functions of the 0.0.1 API: data, files and nodes of this process's own job.
+
+Part of the 0.0.1 API; stays until 2.0.
 
 They have the names, parameters and results of 0.0.1, and are thin over the session that ``ctx.session`` is. What was
 broken there works here; each difference is named where it is, and all stand in ``docs/migrating.md``. New code asks for
@@ -40,7 +42,9 @@ __all__ = [
 
 
 def get_session_data(name: str, default: Any = None, job_name: str | None = None) -> Any:
-    """Gives a value of this job, or of another job of the session by its name.
+    """Returns a value of this job, or of another job of the session by its name.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.get``.
 
     Unlike 0.0.1, ``job_name`` finds the value: that of the job which this one depends on, else of the one for the same
     subject, else of the only one. Moments come back with their zone, UTC.
@@ -56,7 +60,9 @@ def get_session_data(name: str, default: Any = None, job_name: str | None = None
 
 
 def set_session_data(name: str, value: object) -> str | int:
-    """Stores a value; gives the id of a new one, else 1 when it changed and 0 when it was the same.
+    """Stores a value; returns the id of a new one, else 1 when it changed and 0 when it was the same.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.set``.
 
     Unlike 0.0.1 it takes models, dataclasses, arrays and paths too, and concurrent writers leave one value.
 
@@ -69,12 +75,18 @@ def set_session_data(name: str, value: object) -> str | int:
 
 
 def has_session_data(name: str, job_name: str | None = None) -> bool:
-    """Says whether there is a value; errors are those of :func:`get_session_data`."""
+    """Says whether there is a value; errors are those of :func:`get_session_data`.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.has``.
+    """
     return own_session().data.has(name, job=job_name)
 
 
 def remove_session_data(name: str) -> int | None:
-    """Removes a value: 1, or None when there was none."""
+    """Removes a value: 1, or None when there was none.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.delete``.
+    """
     return 1 if own_session().data.delete(name) else None
 
 
@@ -85,7 +97,9 @@ def upload_session_file(
     content_type: str | None = None,
     ext: str | None = None,
 ) -> Any:
-    """Stores a file in place of the one before; gives its id, over MongoDB an ObjectId.
+    """Stores a file in place of the one before; returns its id, over MongoDB an ObjectId.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.put``.
 
     Unlike 0.0.1 bytes need no ``content_type``, an upload that fails leaves the version before, and what was given is
     left alone: an open file stays open, ``meta`` as it was.
@@ -118,7 +132,9 @@ def _content_type(ext: str) -> str | None:
 def download_session_file(
     name: str, filename: str | os.PathLike[str] | None = None, job_name: str | None = None
 ) -> BytesIO | None:
-    """Gives a file's content, or writes it to ``filename`` and gives None; None as well when there is no such file.
+    """Returns a file's content, or writes it to ``filename`` and gives None; None as well when there is no such file.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.read`` and ``get``.
 
     Unlike 0.0.1 it finds the file. ``filename`` appears when the content is complete.
 
@@ -139,7 +155,9 @@ def download_session_file(
 def get_session_file(
     name: str, select: Iterable[str] | None = None, job_name: str | None = None
 ) -> dict[str, Any] | None:
-    """Gives the document of a file, or None: ``_id``, ``length``, ``contentType``, ``uploadDate``, ``metadata``, more.
+    """Returns the document of a file, or None: ``_id``, ``length``, ``contentType``, ``uploadDate``, ``metadata``.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.info``.
 
     Unlike 0.0.1 it finds the file, and ``select`` names the fields to give besides ``_id``. Errors are those of
     :func:`download_session_file`.
@@ -154,17 +172,25 @@ def get_session_file(
 
 
 def has_session_file(name: str, job_name: str | None = None) -> bool:
-    """Says whether there is a file; errors are those of :func:`download_session_file`. Unlike 0.0.1 it finds it."""
+    """Says whether there is a file; errors are those of :func:`download_session_file`. Unlike 0.0.1 it finds it.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.has``.
+    """
     return own_session().files.has(name, job=job_name)
 
 
 def remove_session_file(name: str) -> bool:
-    """Removes a file; says whether there was one. Unlike 0.0.1 it finds it."""
+    """Removes a file; says whether there was one. Unlike 0.0.1 it finds it.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.delete``.
+    """
     return own_session().files.delete(name)
 
 
 def get_peer(name: str | None = None) -> dict[str, Any]:
-    """Gives the document of a node by name, or of the one that sent this session's images.
+    """Returns the document of a node by name, or of the one that sent this session's images.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.peers.get`` and ``current``.
 
     Unlike 0.0.1 a node that is not known is an error, and the sender is found also when the session is closed.
 
@@ -198,7 +224,9 @@ def get_dicom_sender(
     additional_sops: Iterable[str] | None = None,
     additional_syntaxes: Iterable[str] | None = None,
 ) -> DicomSender:
-    """Gives a sender to a node by name, or to the one that sent this session's images.
+    """Returns a sender to a node by name, or to the one that sent this session's images.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.send``.
 
     Unlike 0.0.1 the node is called by its own title and sees ours (the setting ``AE_TITLE``), and a node that is not
     known is an error. What to propose comes from what is sent, so the additional classes and syntaxes are not needed.

@@ -1,4 +1,6 @@
-"""The conversions of this package's first release, under their old address.
+"""The conversions of the 0.0.1 API, under their old address.
+
+Part of the 0.0.1 API; stays until 2.0.
 
 ``get_simplified_json`` is at home in :mod:`dcm_processor_service.imaging.nifti.sidecar`, ``dicom_series_to_nifti`` in
 :mod:`dcm_processor_service.converters`; both are loaded when they are asked for.

@@ -50,7 +50,7 @@ class Fault:
 
 
 def variable_name(field: str) -> str:
-    """Gives the worker's spelling of a field's environment variable.
+    """Returns the worker's spelling of a field's environment variable.
 
     Example:
         >>> variable_name("db_url")
@@ -60,12 +60,12 @@ def variable_name(field: str) -> str:
 
 
 def posix_name(name: str) -> str:
-    """Gives the spelling that a shell can set."""
+    """Returns the spelling that a shell can set."""
     return name.replace("-", "_")
 
 
 def read_variables(fields: Iterable[str]) -> dict[str, str | Fault]:
-    """Gives what is set, by field: from the environment, else from the ``.env`` file; or the fault that is in its way.
+    """Returns what is set, by field: from the environment, else from the ``.env`` file; or what is wrong with it.
 
     Raises:
         ConfigurationError: There is a ``.env`` file that cannot be read.
@@ -132,35 +132,56 @@ def _get(field: str) -> str | None:
 
 
 def get_db_info() -> tuple[str | None, str | None, str | None]:
-    """Gives provider, URL and name of the database, as the worker set them."""
+    """Returns provider, URL and name of the database, as the worker set them.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.db_provider``, ``db_url`` and ``db_name``.
+    """
     return _get("db_provider"), _get("db_url"), _get("db_name")
 
 
 def get_session_id() -> str | None:
-    """Gives the id of this process's session."""
+    """Returns the id of this process's session.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session_id``.
+    """
     return _get("session_id")
 
 
 def get_job_id() -> str | None:
-    """Gives the id of this process's job."""
+    """Returns the id of this process's job.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.job_id``.
+    """
     return _get("job_id")
 
 
 def get_job_event() -> str | None:
-    """Gives the event of this process's job; None for pre- and post-services."""
+    """Returns the event of this process's job; None for pre- and post-services.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.job_event``.
+    """
     return _get("job_event")
 
 
 def get_job_name() -> str | None:
-    """Gives the name of this process's job; None for pre- and post-services."""
+    """Returns the name of this process's job; None for pre- and post-services.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.job_name``.
+    """
     return _get("job_name")
 
 
 def get_job_service_name() -> str | None:
-    """Gives the name of this process's service; None for pre- and post-services."""
+    """Returns the name of this process's service; None for pre- and post-services.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.service_name``.
+    """
     return _get("service_name")
 
 
 def get_peer_id() -> str | None:
-    """Gives the id of the node that sent the images."""
+    """Returns the id of the node that sent the images.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.peer_id``.
+    """
     return _get("peer_id")

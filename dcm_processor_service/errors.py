@@ -98,7 +98,16 @@ EXIT_RETRYABLE = 3
 
 
 class DcmProcessorError(Exception):
-    """The root of every error that this package raises on purpose."""
+    """The root of every error that this package raises on purpose.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context
+        >>> try:
+        ...     fake_context().session.data.get("volume_ml")
+        ... except DcmProcessorError as error:
+        ...     type(error).__name__, error.retryable
+        ('DataNotFoundError', False)
+    """
 
     exit_code: ClassVar[int] = EXIT_FAILED
     retryable: ClassVar[bool] = False

@@ -1,4 +1,7 @@
-"""What the platform's worker runs after the last job of a session: the clean-up."""
+"""What the platform's worker runs after the last job of a session: the clean-up.
+
+Part of the 0.0.1 API; stays as long as the platform's worker calls it.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ HOOK_GROUP = "dcm_processor_service.post_services"
 
 def run_post_services(*_positional: object, **arguments: Any) -> dict[str, Any]:
     """Cleans a session up; called by the worker.
+
+    Part of the 0.0.1 API; stays as long as the platform's worker calls it.
 
     Calls the hooks of the entry-point group ``dcm_processor_service.post_services`` first, while everything is there;
     one that raises keeps the clean-up from happening. Then removes, as the setting ``CLEANUP`` says: nothing

@@ -1,4 +1,7 @@
-"""What the platform's worker runs before the first job of a session."""
+"""What the platform's worker runs before the first job of a session.
+
+Part of the 0.0.1 API; stays as long as the platform's worker calls it.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ HOOK_GROUP = "dcm_processor_service.pre_services"
 
 def run_pre_services(*_positional: object, **arguments: Any) -> dict[str, Any]:
     """Makes a session ready for its jobs; called by the worker.
+
+    Part of the 0.0.1 API; stays as long as the platform's worker calls it.
 
     Checks that the session is there, makes the indexes that its queries need where they are missing, then calls the
     hooks of the entry-point group ``dcm_processor_service.pre_services``, and logs one line. 0.0.1 did nothing of this.

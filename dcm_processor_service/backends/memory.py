@@ -40,13 +40,24 @@ __all__ = [
     "MemoryPeerRepository",
     "MemorySessionRepository",
     "MemoryStore",
+    "MemoryWorkspaceRepository",
     "open_memory",
 ]
 
 
 @dataclass
 class MemoryStore:
-    """Everything that the repositories of one memory backend share."""
+    """Everything that the repositories of one memory backend share.
+
+    Example:
+        >>> from dcm_processor_service.ports import JobKey, run_inline
+        >>> store = MemoryStore()
+        >>> key = JobKey("5" * 24, "1" * 24)
+        >>> run_inline(store.backend().data.put(key, "volume_ml", 12.5))
+        True
+        >>> store.values[key, "volume_ml"]
+        12.5
+    """
 
     values: dict[tuple[JobKey, str], NormalValue] = field(default_factory=dict)
     files: dict[tuple[JobKey, str], tuple[StoredFile, bytes]] = field(default_factory=dict)
@@ -79,7 +90,13 @@ def open_memory(_location: StoreLocation, _offload: Offload) -> Iterator[Backend
 
 
 class MemoryDataRepository:
-    """Named values in a dictionary."""
+    """Named values in a dictionary.
+
+    Example:
+        >>> from dcm_processor_service.ports import JobKey, run_inline
+        >>> run_inline(MemoryDataRepository().increment(JobKey("5" * 24, "1" * 24), "runs", 1))
+        1
+    """
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()
@@ -127,7 +144,13 @@ class MemoryDataRepository:
 
 
 class MemoryFileRepository:
-    """Named files as bytes."""
+    """Named files as bytes.
+
+    Example:
+        >>> from dcm_processor_service.ports import JobKey, run_inline
+        >>> run_inline(MemoryFileRepository().list(JobKey("5" * 24, "1" * 24)))
+        []
+    """
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()
@@ -175,7 +198,13 @@ class MemoryFileRepository:
 
 
 class MemoryJobRepository:
-    """Jobs in a dictionary."""
+    """Jobs in a dictionary.
+
+    Example:
+        >>> from dcm_processor_service.ports import run_inline
+        >>> run_inline(MemoryJobRepository().find("1" * 24)) is None
+        True
+    """
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()
@@ -211,7 +240,17 @@ class MemoryJobRepository:
 
 
 class MemoryPeerRepository:
-    """DICOM nodes in a dictionary."""
+    """DICOM nodes in a dictionary.
+
+    Example:
+        >>> from dcm_processor_service.models import Peer
+        >>> from dcm_processor_service.testing import fake_context
+        >>> pacs = Peer(name="PACS", ae_title="ORTHANC", host="127.0.0.1", port=4242)
+        >>> peers = MemoryPeerRepository(MemoryStore(peers={"PACS": pacs}))
+        >>> ctx = fake_context(customise=lambda container: container.peer_repository.override(peers))
+        >>> ctx.session.peers.get("PACS").port
+        4242
+    """
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()
@@ -230,7 +269,15 @@ class MemoryPeerRepository:
 
 
 class MemoryDicomRepository:
-    """Patients, studies, series and their files in dictionaries."""
+    """Patients, studies, series and their files in dictionaries.
+
+    Example:
+        >>> from dcm_processor_service.models import Patient
+        >>> from dcm_processor_service.ports import run_inline
+        >>> store = MemoryStore(subjects={"4" * 24: Patient(id="4" * 24)})
+        >>> run_inline(MemoryDicomRepository(store).find(SubjectLevel.PATIENT, "4" * 24)).child_ids
+        ()
+    """
 
     def __init__(self, store: MemoryStore | None = None) -> None:
         self._store = store or MemoryStore()
@@ -284,7 +331,16 @@ class MemoryDicomRepository:
 
 
 class MemoryWorkspaceRepository:
-    """Fills a memory store."""
+    """Fills a memory store.
+
+    Example:
+        >>> from dcm_processor_service.models import Patient
+        >>> from dcm_processor_service.ports import run_inline
+        >>> store = MemoryStore()
+        >>> run_inline(MemoryWorkspaceRepository(store).add_subject(Patient(id="4" * 24)))
+        >>> list(store.subjects) == ["4" * 24]
+        True
+    """
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -312,7 +368,13 @@ class MemoryWorkspaceRepository:
 
 
 class MemorySessionRepository:
-    """Sessions in a dictionary."""
+    """Sessions in a dictionary.
+
+    Example:
+        >>> from dcm_processor_service.ports import run_inline
+        >>> run_inline(MemorySessionRepository(MemoryStore()).remove("5" * 24, "data"))
+        0
+    """
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store

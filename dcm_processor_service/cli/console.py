@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "error_console",
+    "example",
     "fail",
     "output_console",
     "print_json_line",
@@ -39,6 +40,16 @@ _MOST_NAMED = 10
 def output_console() -> Console:
     """Gives the console for results."""
     return Console(highlight=False)
+
+
+def example(arguments: str) -> str:
+    """Returns what a command's help ends with: one way to call it, to be copied.
+
+    Example:
+        >>> example("echo ORTHANC@127.0.0.1:4242")
+        'Example: dcm-processor-service echo ORTHANC@127.0.0.1:4242'
+    """
+    return f"Example: dcm-processor-service {arguments}"
 
 
 def error_console() -> Console:

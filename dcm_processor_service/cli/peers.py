@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from dcm_processor_service.cli.console import output_console, print_json_line, sentences
+from dcm_processor_service.cli.console import example, output_console, print_json_line, sentences
 from dcm_processor_service.cli.network import print_contexts, print_echo
 from dcm_processor_service.local.workspace import Workspace
 from dcm_processor_service.runtime.container import Container, opened
@@ -25,7 +25,11 @@ Name = Annotated[str, typer.Argument(help="Name of the node, as peers list shows
 Place = Annotated[Path | None, typer.Option(help="A workspace's folder; the store of the environment when left out")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for each record")]
 
-peers = typer.Typer(no_args_is_help=True, help="List, ask and probe the DICOM nodes that a store knows by name.")
+peers = typer.Typer(
+    no_args_is_help=True,
+    help="List, ask and probe the DICOM nodes that a store knows by name.",
+    epilog=example("peers list"),
+)
 
 
 @contextmanager
@@ -37,7 +41,7 @@ def _known(workspace: Path | None) -> Iterator[Peers]:
         yield container.session().peers
 
 
-@peers.command("list")
+@peers.command("list", epilog=example("peers list --workspace dcm-workspace"))
 def list_peers(workspace: Place = None, as_json: AsJson = False) -> None:
     """List the nodes."""
     with _known(workspace) as known:
@@ -52,7 +56,7 @@ def list_peers(workspace: Place = None, as_json: AsJson = False) -> None:
     output_console().print(table)
 
 
-@peers.command("echo")
+@peers.command("echo", epilog=example("peers echo PACS"))
 def echo_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> None:
     """Ask a node whether it is there (C-ECHO)."""
     with _known(workspace) as known:
@@ -60,7 +64,7 @@ def echo_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> N
     print_echo(result, as_json=as_json)
 
 
-@peers.command("probe")
+@peers.command("probe", epilog=example("peers probe PACS --workspace dcm-workspace"))
 def probe_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> None:
     """Print which kinds of objects a node takes, in which transfer syntaxes; sends none."""
     with _known(workspace) as known:

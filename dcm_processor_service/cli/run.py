@@ -22,6 +22,7 @@ from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, Configu
 from dcm_processor_service.local.workspace import LocalRun, Workspace, counted, describe, sample_folder
 from dcm_processor_service.models import JobEvent
 from dcm_processor_service.runtime.callbacks import find_callback, inspect_callback
+from dcm_processor_service.runtime.params import unknown_params
 from dcm_processor_service.runtime.results import json_safe
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.local.ingest import Filed
     from dcm_processor_service.models import Patient, Peer, SeriesRecord, Study
-    from dcm_processor_service.runtime.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.callbacks import Callback, CallbackFunction
 
 __all__ = ["run"]
 
@@ -63,13 +64,14 @@ def run(
 ) -> None:
     """Run a callback over a folder of scans, on this machine, without a server.
 
-    With --json, what the callback itself prints goes to the standard error.
+    With --json, what the callback itself prints goes to the standard error. A --param that the callback's model does
+    not know is refused.
     """
     emit = result_channel() if as_json else None
     with sentences():
         function = find_callback(callback)
-        inspect_callback(function)  # refuse before anything is read
         params = parse_params(param or [])
+        _refuse_unknown(params, inspect_callback(function))  # before anything is read
         peers = [parse_peer(text) for text in peer or []]
         place = Workspace(workspace)
         for known in peers:
@@ -113,6 +115,13 @@ def parse_params(texts: Sequence[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             params[name] = value
     return params
+
+
+def _refuse_unknown(params: dict[str, Any], callback: Callback) -> None:
+    """Refuses a param that no model of the callback knows: given by hand, it is meant."""
+    unknown = unknown_params(callback.params_models, params)
+    if unknown:
+        raise ConfigurationError(f"--param: {'; '.join(unknown)}")
 
 
 def _sources(dicom: list[Path] | None, *, sample: bool) -> list[Path]:

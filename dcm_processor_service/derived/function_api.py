@@ -1,5 +1,7 @@
 """The object makers of ``dcm-processor-service`` 0.0.1, with its names, parameters and return values.
 
+Part of the 0.0.1 API; stays until 2.0.
+
 Thin over the makers of this package. What was wrong there is right here: geometry, values, ages, names in any script,
 decimal strings, orientation letters, document lengths (``docs/migrating.md`` lists the differences). UIDs are still new
 on every call, since these functions are not told which role an object has; the new makers give UIDs that a retry
@@ -72,6 +74,8 @@ def make_pdf_dicom(
 ) -> FileDataset:
     """Wraps a PDF as a DICOM object of the reference's study.
 
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.derive.pdf``.
+
     Args:
         ref_dicom: Any instance of the study; patient and study are taken from it, and the PDF refers to it.
         pdf_data: The PDF in base64.
@@ -101,6 +105,8 @@ def make_pdf_dicom(
 
 def make_series_dicom(ref_dicom: Dataset, datasets: Sequence[D], series_description: str = "") -> Sequence[D]:
     """Makes a new series of the reference's study from datasets, which are changed in place.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.derive``.
 
     Patient, study, equipment and dates are written, UIDs are new, SeriesNumber becomes the reference's digits followed
     by the own ones. Text is written in UTF-8, decimal strings are shortened to 16 characters without changing them by
@@ -140,6 +146,8 @@ def nifti_to_dicom(
     ref_dcm: Dataset | None = None,
 ) -> list[FileDataset]:
     """Turns a NIfTI image into a DICOM series, one instance a slice, at the place that its affine says.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.derive``.
 
     Integers come out as they are, other values by a slope and an intercept, within half a slope of what they were.
 

@@ -1,4 +1,6 @@
-"""The sender of the package's first release, with its names and results; thin, over :mod:`.sender`.
+"""The sender of the 0.0.1 API, with its names and results; thin, over :mod:`.sender`.
+
+Part of the 0.0.1 API; stays until 2.0.
 
 Code that was written for it goes on working. An empty list means nothing to send and no longer that nobody listened: no
 association is an error that tells why. New code uses ``ctx.session.dicom.send``.
@@ -58,6 +60,8 @@ _OVERRIDES = {
 class DicomSender:
     """Sends to one node.
 
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.send``.
+
     Every method takes, by name, what should differ for that call: ``host``, ``port``, ``aet``, ``tls``, ``cert_file``,
     ``key_file``, ``ca_file``, ``trusted_ca``.
 
@@ -79,7 +83,7 @@ class DicomSender:
 
     Example:
         >>> from pydicom.data import get_testdata_file
-        >>> from dcm_processor_service.testing.fake_pacs import FakePacs
+        >>> from dcm_processor_service.testing import FakePacs
         >>> with FakePacs() as pacs:
         ...     sender = DicomSender("OURS", pacs.peer.host, pacs.peer.port, server_ae_title=pacs.peer.ae_title)
         ...     statuses = sender.send_dicom_from_filelist([get_testdata_file("CT_small.dcm")])

@@ -1,4 +1,6 @@
-"""The object makers of this package's first release, under their old address; loaded when they are asked for.
+"""The object makers of the 0.0.1 API, under their old address; loaded when they are asked for.
+
+Part of the 0.0.1 API; stays until 2.0.
 
 They are at home in :mod:`dcm_processor_service.derived`.
 """

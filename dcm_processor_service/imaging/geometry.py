@@ -33,8 +33,10 @@ __all__ = [
 ]
 
 Frame: TypeAlias = Literal["LPS", "RAS"]
+"""Which way a patient's axes point: left, posterior, superior (DICOM) or right, anterior, superior (NIfTI); in mm."""
 
 FloatArray: TypeAlias = "NDArray[np.float64]"
+"""An array of double precision."""
 
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
 # scanners write coordinates that are off by up to 5 µm, positions of oblique slices thus by 9 µm: two distances between

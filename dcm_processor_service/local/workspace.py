@@ -27,8 +27,11 @@ from dcm_processor_service.runtime.settings import RuntimeSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from typing_extensions import Unpack
+
     from dcm_processor_service.runtime.callbacks import CallbackFunction
     from dcm_processor_service.runtime.runner import CallbackOutcome
+    from dcm_processor_service.runtime.settings import SettingsValues
 
 __all__ = ["LocalRun", "Workspace", "counted", "describe", "sample_folder"]
 
@@ -84,12 +87,12 @@ class Workspace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def settings(self, **values: Any) -> RuntimeSettings:
-        """Gives settings of this workspace's store; of no job, unless ``values`` say which."""
-        defaults: dict[str, Any] = {"session_id": NO_ID, "job_id": NO_ID}
-        return RuntimeSettings.without_environment(
-            db_provider="sqlite", db_url=str(self.folder), workspace=self.folder, **(defaults | values)
-        )
+    def settings(self, **values: Unpack[SettingsValues]) -> RuntimeSettings:
+        """Returns settings of this workspace's store; of no job, unless ``values`` say which."""
+        store: SettingsValues = {"db_provider": "sqlite", "db_url": str(self.folder), "workspace": self.folder}
+        of_no_job: SettingsValues = {"session_id": NO_ID, "job_id": NO_ID}
+        merged: SettingsValues = {**of_no_job, **values, **store}
+        return RuntimeSettings.without_environment(**merged)
 
     def ingest(
         self, sources: Sequence[Path], advance: Callable[[int], None] = lambda _total: None

@@ -3,11 +3,25 @@
 One module a subject. A ``repr`` never shows a patient attribute: header values are kept out of it.
 """
 
+from dcm_processor_service.models.derived import (
+    Code,
+    DocumentOptions,
+    ImageKind,
+    ImageOptions,
+    MapOptions,
+    Problem,
+    Producer,
+    Recipe,
+    RecipeFields,
+    SegmentationOptions,
+    StudyIdentity,
+    ValueMapping,
+)
 from dcm_processor_service.models.files import LeftOutFile, StoredFile
 from dcm_processor_service.models.imaging import SeriesFinding, SeriesKind, SeriesPart, SeriesReport, TransferSyntax
 from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
 from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
-from dcm_processor_service.models.peers import Peer
+from dcm_processor_service.models.peers import AETitle, Peer
 from dcm_processor_service.models.sending import (
     AcceptedContext,
     EchoResult,
@@ -26,12 +40,17 @@ from dcm_processor_service.models.sessions import (
 from dcm_processor_service.models.subjects import Instance, Patient, SeriesRecord, Study, Subject, SubjectLevel
 
 __all__ = [
+    "AETitle",
     "AcceptedContext",
     "CleanupPolicy",
     "CleanupReport",
+    "Code",
+    "DocumentOptions",
     "EchoResult",
     "Engine",
     "Glance",
+    "ImageKind",
+    "ImageOptions",
     "Instance",
     "InstanceRecord",
     "Job",
@@ -39,13 +58,19 @@ __all__ = [
     "JobOutput",
     "JobState",
     "LeftOutFile",
+    "MapOptions",
     "NiftiFiles",
     "NiftiVolume",
     "Outcome",
     "Patient",
     "Peer",
     "Policy",
+    "Problem",
+    "Producer",
+    "Recipe",
+    "RecipeFields",
     "RemovedImages",
+    "SegmentationOptions",
     "SendOptions",
     "SendReport",
     "SeriesFinding",
@@ -58,7 +83,9 @@ __all__ = [
     "Sidecar",
     "StoredFile",
     "Study",
+    "StudyIdentity",
     "Subject",
     "SubjectLevel",
     "TransferSyntax",
+    "ValueMapping",
 ]

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal, TypeAlias, TypedDict
 
+from dcm_processor_service.models.keywords import refuses_unknown_keywords
+
 __all__ = [
     "ARTIFICIAL_INTELLIGENCE",
     "DIAGNOSTIC_REPORT",
@@ -62,7 +64,12 @@ ARTIFICIAL_INTELLIGENCE = Code("123109", "DCM", "Artificial Intelligence")
 
 @dataclass(frozen=True)
 class Producer:
-    """The service that makes the object; goes into the equipment and algorithm identification of every object."""
+    """The service that makes the object; goes into the equipment and algorithm identification of every object.
+
+    Example:
+        >>> Producer("liver-volume", "1.4.0").manufacturer
+        'dcm-processor'
+    """
 
     service_name: str
     version: str
@@ -167,9 +174,15 @@ class DocumentOptions:
     modality: str = "DOC"
 
 
+@refuses_unknown_keywords
 @dataclass(frozen=True)
 class StudyIdentity:
-    """Whose object it is, for objects without a DICOM source. An empty value is written as empty, as type 2 allows."""
+    """Whose object it is, for objects without a DICOM source. An empty value is written as empty, as type 2 allows.
+
+    Example:
+        >>> StudyIdentity(patient_id="17", study_instance_uid="2.25.7")
+        StudyIdentity(study_instance_uid='2.25.7')
+    """
 
     patient_id: str = field(repr=False)
     study_instance_uid: str
@@ -194,7 +207,12 @@ class StudyIdentity:
 
 @dataclass(frozen=True)
 class ValueMapping:
-    """How stored integers stand for the values that were given: value = stored * slope + intercept."""
+    """How stored integers stand for the values that were given: value = stored * slope + intercept.
+
+    Example:
+        >>> ValueMapping(slope=0.5, intercept=0, error_bound=0.25, stored_type="int16").is_exact
+        False
+    """
 
     slope: float
     intercept: float
@@ -212,7 +230,12 @@ class ValueMapping:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that keeps an object from being what the standard asks for."""
+    """One thing that keeps an object from being what the standard asks for.
+
+    Example:
+        >>> Problem("(0010,0020)", "PatientID", "type 2 (PS3.3, C.7.1.1)", "add it, empty when unknown").keyword
+        'PatientID'
+    """
 
     tag: str
     """Such as ``(0010,0020)``; inside sequences the path, such as ``(0040,A043)[0].(0008,0100)``."""

@@ -18,7 +18,14 @@ DUPLICATE = "the same instance as another file"
 
 
 class StoredFile(BaseModel):
-    """What the store knows of one session file; the content is fetched apart."""
+    """What the store knows of one session file; the content is fetched apart.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context
+        >>> stored = fake_context().session.files.put("report.txt", b"no finding")
+        >>> stored.name, stored.size_bytes, stored.content_type
+        ('report.txt', 10, 'text/plain')
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 

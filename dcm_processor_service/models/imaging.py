@@ -50,7 +50,12 @@ class SeriesFinding(BaseModel):
 
 
 class TransferSyntax(BaseModel):
-    """How pixels are encoded, and whether they can be decoded here."""
+    """How pixels are encoded, and whether they can be decoded here.
+
+    Example:
+        >>> TransferSyntax(uid="1.2.840.10008.1.2.1", name="Explicit VR Little Endian").is_decodable
+        True
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
@@ -62,7 +67,14 @@ class TransferSyntax(BaseModel):
 
 
 class SeriesPart(BaseModel):
-    """One volume that the series holds."""
+    """One volume that the series holds.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> (part,) = fake_context(series=synthetic_series(slices=3)).session.dicom.get_series().inspect().parts
+        >>> part.shape, part.spacing_mm, part.orientation, part.voxel_type
+        ((16, 16, 3), (1.0, 1.0, 2.0), 'axial', 'int16')
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 

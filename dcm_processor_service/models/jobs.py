@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcm_processor_service.models.keywords import refuses_unknown_keywords
 from dcm_processor_service.models.subjects import Subject, SubjectLevel
 
 if TYPE_CHECKING:
@@ -52,10 +53,17 @@ class JobState(str, Enum):
     FAILED = "failed"
 
 
+@refuses_unknown_keywords
 class Job(BaseModel):
     """One job of a session, read from its document.
 
     A job name is not unique in a session: a study with two series has two jobs of one name.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context
+        >>> other = Job(id="2" * 24, session_id="5" * 24, name="segment", state=JobState.DONE)
+        >>> [job.name for job in fake_context(jobs=[other]).session.jobs("segment")]
+        ['segment']
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
@@ -79,7 +87,15 @@ class Job(BaseModel):
 
 
 class JobOutput(BaseModel):
-    """One job's value under a name, as ``data.collect`` reads it."""
+    """One job's value under a name, as ``data.collect`` reads it.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context
+        >>> session = fake_context(job_name="segment").session
+        >>> session.data["volume_ml"] = 12.5
+        >>> [output.value for output in session.data.collect("volume_ml", job="segment").values()]
+        [12.5]
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 

@@ -15,7 +15,12 @@ __all__ = ["Engine", "Glance", "NiftiFiles", "NiftiVolume", "Policy", "Sidecar"]
 
 
 class Glance(NamedTuple):
-    """What a quick look at a DICOM file tells."""
+    """What a quick look at a DICOM file tells.
+
+    Example:
+        >>> Glance("1.2.3", ("series", "patient")).sop_instance_uid
+        '1.2.3'
+    """
 
     sop_instance_uid: str
     belongs_to: Hashable
@@ -26,7 +31,17 @@ class Glance(NamedTuple):
 
 @dataclass(frozen=True)
 class NiftiVolume:
-    """One image that a conversion wrote."""
+    """One image that a conversion wrote.
+
+    Example:
+        >>> import tempfile
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> series = fake_context(series=synthetic_series(slices=6)).session.dicom.get_series()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (written,) = series.to_nifti(f"{folder}/scan.nii.gz").volumes
+        >>> written.path.name, written.shape
+        ('scan.nii.gz', (16, 16, 6))
+    """
 
     path: Path
     name: str
@@ -41,7 +56,17 @@ class NiftiVolume:
 
 @dataclass(frozen=True)
 class NiftiFiles:
-    """What a conversion wrote."""
+    """What a conversion wrote.
+
+    Example:
+        >>> import tempfile
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> series = fake_context(series=synthetic_series(slices=6)).session.dicom.get_series()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = series.to_nifti(f"{folder}/scan.nii.gz")
+        >>> [path.name for path in (*files.paths, *files.sidecars)], files.engine, files.reason
+        (['scan.nii.gz', 'scan.json'], 'native', 'one uniform volume')
+    """
 
     paths: tuple[Path, ...]
     """The images, in stable order; the first is, or stands for, the destination that was asked for."""
@@ -56,7 +81,8 @@ class NiftiFiles:
 
 
 Engine: TypeAlias = Literal["auto", "native", "dcm2niix", "dicom2nifti"]
-"""Who converts DICOM to NIfTI; ``auto`` chooses by what the series is, and says why."""
+"""Who converts DICOM to NIfTI; ``auto`` chooses by what the series is, and says why. The others are the entries of
+:mod:`dcm_processor_service.imaging.nifti.engines`."""
 
 
 Policy: TypeAlias = Literal["strict", "split", "largest", "resample"]

@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from dcm_processor_service.models.keywords import refuses_unknown_keywords
+
 __all__ = ["DEFAULT_AE_TITLE", "AETitle", "Peer"]
 
 DEFAULT_AE_TITLE = "DCM-PROCESSOR"
@@ -28,6 +30,7 @@ AETitle = Annotated[
 """An application entity title: 1 to 16 printable ASCII characters, not only spaces, no backslash (PS3.5, 6.2)."""
 
 
+@refuses_unknown_keywords
 class Peer(BaseModel):
     """One DICOM node.
 

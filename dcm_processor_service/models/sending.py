@@ -10,6 +10,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from dcm_processor_service.models.files import LeftOutFile, left_out_sentences
+from dcm_processor_service.models.keywords import refuses_unknown_keywords
 
 __all__ = ["AcceptedContext", "EchoResult", "InstanceRecord", "Outcome", "SendOptions", "SendReport"]
 
@@ -153,12 +154,17 @@ class SendReport(BaseModel):
         return lines
 
 
+@refuses_unknown_keywords
 class SendOptions(BaseModel):
     """How patient and how bold a sending is. Every wait is bounded.
 
     Example:
         >>> SendOptions(associations=2).attempts
         3
+
+    Raises:
+        ConfigurationError: It has no option of that name.
+        ValidationError: A value is out of its range.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")

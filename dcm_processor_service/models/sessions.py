@@ -17,7 +17,13 @@ SessionPart: TypeAlias = Literal["data", "files", "session"]
 
 
 class SessionRecord(BaseModel):
-    """One session that is not closed yet."""
+    """One session that is not closed yet.
+
+    Example:
+        >>> from datetime import timezone
+        >>> SessionRecord(id="5" * 24, created_at=datetime(2024, 2, 29, tzinfo=timezone.utc)).patient_id
+        ''
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
 
@@ -28,7 +34,12 @@ class SessionRecord(BaseModel):
 
 
 class RemovedImages(BaseModel):
-    """How much of a patient's images was removed, and how much stayed."""
+    """How much of a patient's images was removed, and how much stayed.
+
+    Example:
+        >>> RemovedImages(instances=300, series=2).kept_instances
+        0
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 

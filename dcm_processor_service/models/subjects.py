@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcm_processor_service.models.keywords import refuses_unknown_keywords
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,6 +35,7 @@ class _Subject(BaseModel):
     metadata: dict[str, Any] = Field(default_factory=dict, repr=False, description="Header values by DICOM keyword")
 
 
+@refuses_unknown_keywords
 class Patient(_Subject):
     """One patient of the platform's database.
 
@@ -56,8 +59,14 @@ class Patient(_Subject):
         return self.patient_uid
 
 
+@refuses_unknown_keywords
 class Study(_Subject):
-    """One study: what was acquired for one request."""
+    """One study: what was acquired for one request.
+
+    Example:
+        >>> Study(id="1" * 24, study_instance_uid="1.2", series_ids=("2" * 24,)).child_ids
+        ('222222222222222222222222',)
+    """
 
     level: Literal["study"] = "study"
     patient_uid: str = Field(default="", repr=False, description="The platform's hash of the patient's identity")
@@ -75,8 +84,14 @@ class Study(_Subject):
         return self.study_instance_uid
 
 
+@refuses_unknown_keywords
 class SeriesRecord(_Subject):
-    """One series: instances that belong together, such as the slices of a volume."""
+    """One series: instances that belong together, such as the slices of a volume.
+
+    Example:
+        >>> SeriesRecord(id="2" * 24, series_instance_uid="1.2.3", metadata={"Modality": "CT"}).modality
+        'CT'
+    """
 
     level: Literal["series"] = "series"
     patient_uid: str = Field(default="", repr=False, description="The platform's hash of the patient's identity")
@@ -114,7 +129,12 @@ def patient_uid(attributes: Mapping[str, str]) -> str:
 
 
 class Instance(BaseModel):
-    """One stored DICOM file of a series."""
+    """One stored DICOM file of a series.
+
+    Example:
+        >>> Instance(id="3" * 24, sop_instance_uid="1.2.3.4", size_bytes=526_000).size_bytes
+        526000
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 

@@ -5,11 +5,18 @@ of repositories are ``async def``: in the blocking mode they never suspend, in t
 driver or a thread (see :class:`Offload`). The converter and the sender are ordinary functions, and the
 facade offloads them.
 
-Write an own backend by implementing the repositories and returning a :class:`Backend` from a context manager; name it
-in the entry-point group ``dcm_processor_service.backends``.
+A store of one's own is a function that takes a :class:`StoreLocation` and an :class:`Offload` and returns a context
+manager of a :class:`Backend`. Its package names it in the entry-point group ``dcm_processor_service.backends``, and
+that name is the value of ``DCM_PROCESSOR_SERVICE_DB_PROVIDER``::
+
+    [project.entry-points."dcm_processor_service.backends"]
+    their-store = "their_package:open_store"
+
+URL and database may be empty there: the function says itself, with a ``ConfigurationError``, what it cannot do without.
+:mod:`dcm_processor_service.testing.contracts` proves that the store keeps what the others keep.
 """
 
-from dcm_processor_service.ports.concurrency import Mode, Offload, in_thread, inline
+from dcm_processor_service.ports.concurrency import Mode, Offload, in_thread, inline, iterate_inline, run_inline
 from dcm_processor_service.ports.imaging import NiftiConverter
 from dcm_processor_service.ports.network import Sendable, Sender
 from dcm_processor_service.ports.stores import (
@@ -62,5 +69,7 @@ __all__ = [
     "WorkspaceRepository",
     "in_thread",
     "inline",
+    "iterate_inline",
     "require_scan",
+    "run_inline",
 ]

@@ -18,13 +18,20 @@ __all__ = ["Mode", "Offload", "in_thread", "inline", "iterate_inline", "run_inli
 T = TypeVar("T")
 
 Mode: TypeAlias = Literal["blocking", "async"]
+"""Whether a callback is an ordinary function or ``async def``."""
 
 
 def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Steps a coroutine to its end.
+    """Steps a coroutine to its end, without an event loop, and returns its result.
 
     Raises:
         RuntimeError: The coroutine suspended: an asynchronous repository stands where a blocking one belongs.
+
+    Example:
+        >>> async def volume_ml() -> float:
+        ...     return 12.5
+        >>> run_inline(volume_ml())
+        12.5
     """
     try:
         coroutine.send(None)
@@ -37,7 +44,15 @@ def run_inline(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def iterate_inline(items: AsyncIterator[T]) -> Iterator[T]:
-    """Walks an asynchronous iterator that never suspends; closes it when the walk ends early."""
+    """Walks an asynchronous iterator that never suspends; closes it when the walk ends early.
+
+    Example:
+        >>> async def slices() -> AsyncIterator[int]:
+        ...     yield 1
+        ...     yield 2
+        >>> list(iterate_inline(slices()))
+        [1, 2]
+    """
 
     async def step() -> T:
         return await items.__anext__()

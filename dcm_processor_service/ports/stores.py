@@ -58,7 +58,12 @@ NormalValue: TypeAlias = Any
 
 
 class Sentinel:
-    """A value that stands for itself alone."""
+    """A value that stands for itself alone.
+
+    Example:
+        >>> ABSENT, ABSENT == Sentinel("ABSENT")
+        (ABSENT, False)
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -79,7 +84,12 @@ MISSING = Sentinel("MISSING")
 
 @dataclass(frozen=True)
 class JobKey:
-    """The drawer that data and files of one job lie in."""
+    """The drawer that data and files of one job lie in.
+
+    Example:
+        >>> JobKey(session_id="5" * 24, job_id="1" * 24) == JobKey("5" * 24, "1" * 24)
+        True
+    """
 
     session_id: str
     job_id: str
@@ -87,14 +97,24 @@ class JobKey:
 
 @dataclass(frozen=True)
 class Found:
-    """A stored value; told apart from nothing stored, since None is a value too."""
+    """A stored value; told apart from nothing stored, since None is a value too.
+
+    Example:
+        >>> Found(None) is None
+        False
+    """
 
     value: NormalValue
 
 
 @dataclass(frozen=True)
 class NewFile:
-    """What accompanies the content of a file that is put."""
+    """What accompanies the content of a file that is put.
+
+    Example:
+        >>> NewFile("application/pdf", {"pages": 2}).content_type
+        'application/pdf'
+    """
 
     content_type: str
     metadata: Mapping[str, NormalValue]
@@ -268,7 +288,12 @@ class WorkspaceRepository(Protocol):
 
 @dataclass(frozen=True)
 class StoreLocation:
-    """Where a backend finds its store, and how patient it is."""
+    """Where a backend finds its store, and how patient it is.
+
+    Example:
+        >>> StoreLocation(url="store://user:password@host", database="d", timeout_s=4, mode="blocking")
+        StoreLocation(database='d', mode='blocking')
+    """
 
     url: str
     database: str
@@ -281,7 +306,14 @@ class StoreLocation:
 
 @dataclass(frozen=True)
 class Backend:
-    """The repositories of one store."""
+    """The repositories of one store.
+
+    Example:
+        >>> from dcm_processor_service.testing import MemoryStore
+        >>> backend = MemoryStore().backend()
+        >>> backend.fillable() is backend.workspace
+        True
+    """
 
     data: DataRepository
     files: FileRepository

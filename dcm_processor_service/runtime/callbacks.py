@@ -17,10 +17,9 @@ from pathlib import Path
 from types import SimpleNamespace, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from dcm_processor_service.codec import validation_faults
-from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError, ConfigurationError
+from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.session.session import AsyncSession, Session
@@ -36,10 +35,11 @@ __all__ = [
     "CallbackFunction",
     "find_callback",
     "inspect_callback",
-    "validated_params",
 ]
 
 CallbackFunction: TypeAlias = Callable[..., Any]
+"""A function that the runner can call: each parameter is annotated with what it is to be given."""
+
 Want: TypeAlias = "Literal['context', 'session'] | type[BaseModel]"
 
 CALLBACK_ATTRIBUTE = "__dcm_processor_callback__"
@@ -63,9 +63,9 @@ class Callback:
         return f"{self.function.__module__}.{self.function.__qualname__}"
 
     @property
-    def wants_params(self) -> bool:
-        """Whether a parameter is the job's params, for which its document is needed."""
-        return any(isinstance(want, type) for _name, want in self.wants)
+    def params_models(self) -> tuple[type[BaseModel], ...]:
+        """The models that the job's params are read as; where there are any, the job's document is needed."""
+        return tuple(want for _name, want in self.wants if isinstance(want, type))
 
 
 def find_callback(reference: str) -> CallbackFunction:
@@ -243,19 +243,3 @@ def _mixed(name: str, parameter: str, hint: type, mode: Mode) -> str:
         f"{name} is async def but its parameter {parameter!r} is {hint.__name__}; annotate it Async{hint.__name__}, or "
         f"write def {name}"
     )
-
-
-def validated_params(model: type[BaseModel], params: dict[str, Any], job_name: str) -> BaseModel:
-    """Reads the job's params as the callback's own model.
-
-    Raises:
-        ConfigurationError: A field is missing or wrong; the message names it.
-    """
-    try:
-        return model.model_validate(params)
-    except ValidationError as error:
-        faults = "".join(f"\n  {fault}" for fault in validation_faults(error, "params"))
-        raise ConfigurationError(
-            f"the params of the job {job_name or '(unnamed)'!r} do not fit {model.__name__}; correct them in the "
-            f"service's manifest, or with --param NAME=VALUE:{faults}"
-        ) from None  # pydantic's own error shows the values

@@ -197,7 +197,14 @@ class Container(containers.DeclarativeContainer):
 
 @containers.copy(Container)
 class AsyncContainer(Container):
-    """The same for an asynchronous callback: motor in place of PyMongo, other blocking work in threads."""
+    """The same for an asynchronous callback: motor in place of PyMongo, other blocking work in threads.
+
+    Example:
+        >>> settings = RuntimeSettings.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24)
+        >>> with opened(AsyncContainer(settings=settings)) as container:
+        ...     container.context().job.id == "1" * 24
+        True
+    """
 
     mode: providers.Provider[Mode] = providers.Object("async")
     session: providers.Provider[Any] = providers.Singleton(lambda session: session, Container.async_session)
@@ -216,6 +223,12 @@ def opened(container: C) -> Iterator[C]:
     """Gives the container; at the end closes what it opened: the store, then the temporary files.
 
     Each part is closed whether or not another fails to close; the failure is raised after that.
+
+    Example:
+        >>> settings = RuntimeSettings.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24)
+        >>> with opened(Container(settings=settings)) as container:
+        ...     container.session().data.keys()
+        []
     """
     try:
         yield container

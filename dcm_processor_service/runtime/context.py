@@ -113,7 +113,17 @@ class RuntimeContext(_Context):
 
 
 class AsyncRuntimeContext(_Context):
-    """The argument of an asynchronous callback: ``async def run(ctx: AsyncRuntimeContext)``."""
+    """The argument of an asynchronous callback: ``async def run(ctx: AsyncRuntimeContext)``.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context
+        >>> async def run(ctx: AsyncRuntimeContext) -> float:
+        ...     await ctx.session.data.set("volume_ml", 12.5)
+        ...     return await ctx.session.data.get("volume_ml", float)
+        >>> asyncio.run(run(fake_async_context()))
+        12.5
+    """
 
     _session: AsyncSession | None = PrivateAttr(default=None)
     _progress: AsyncProgress | None = PrivateAttr(default=None)

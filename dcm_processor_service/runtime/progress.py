@@ -31,7 +31,15 @@ _TOLERANCE = 1e-6
 
 
 class AsyncProgress:
-    """How far the job is, for asynchronous callbacks; :class:`Progress` explains it."""
+    """How far the job is, for asynchronous callbacks; :class:`Progress` explains it.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context
+        >>> async def tell(ctx):
+        ...     await ctx.progress(0.4, "segmenting")
+        >>> asyncio.run(tell(fake_async_context()))
+    """
 
     def __init__(
         self, key: JobKey, repository: JobRepository, scrubber: Scrubber, clock: Callable[[], float] = time.monotonic

@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
 from dcm_processor_service.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -23,10 +21,11 @@ from dcm_processor_service.errors import (
     StoreUnavailableError,
 )
 from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.runtime.callbacks import Callback, inspect_callback, validated_params
+from dcm_processor_service.runtime.callbacks import Callback, inspect_callback
 from dcm_processor_service.runtime.cancellation import EXIT_CANCELLED, Cancellation
 from dcm_processor_service.runtime.container import AsyncContainer, Container, opened
 from dcm_processor_service.runtime.job_process import job_process
+from dcm_processor_service.runtime.params import unknown_params, validated_params
 from dcm_processor_service.runtime.results import json_safe, readable
 from dcm_processor_service.runtime.scrubbing import Scrubber
 
@@ -166,14 +165,14 @@ class _Run:
             self._enter(stack, container)
             run_inline(self._acquaint(container))
             stack.callback(lambda: run_inline(container.async_progress().flush()))
-            document = container.session().job.read() if callback.wants_params else None
+            document = container.session().job.read() if callback.params_models else None
             return call(callback, container, document, self._entering)
 
     async def _run_async(self, callback: Callback, container: Container) -> Any:
         with ExitStack() as stack:
             self._enter(stack, container)
             await self._acquaint(container)
-            document = await container.current_job().read() if callback.wants_params else None
+            document = await container.current_job().read() if callback.params_models else None
             arguments = _arguments(callback, container, document)
             self._entering()
             try:
@@ -228,10 +227,13 @@ def call(
 
 
 def _arguments(callback: Callback, container: Container, document: Job | None) -> dict[str, Any]:
+    params = document.params if document else {}
     arguments: dict[str, Any] = {}
     for name, want in callback.wants:
-        if isinstance(want, type) and issubclass(want, BaseModel):
-            arguments[name] = validated_params(want, document.params if document else {}, container.settings().job_name)
+        if isinstance(want, type):
+            arguments[name] = validated_params(want, params, container.settings().job_name)
         else:
             arguments[name] = container.context() if want == "context" else container.session()
+    for sentence in unknown_params(callback.params_models, params):
+        container.log().warning("%s (in the params of this job; it is ignored)", sentence)
     return arguments

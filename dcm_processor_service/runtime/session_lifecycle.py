@@ -74,6 +74,6 @@ def run_hooks(group: str, container: Container) -> list[str]:
             raise CallbackSignatureError(
                 f"the hook {entry.name!r} of {group} is async def; hooks are blocking: write def"
             )
-        call(hook, container, container.session().job.read() if hook.wants_params else None)
+        call(hook, container, container.session().job.read() if hook.params_models else None)
         called.append(entry.name)
     return called

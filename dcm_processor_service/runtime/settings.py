@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict
 
 from pydantic import (
     AfterValidator,
@@ -21,14 +21,16 @@ from typing_extensions import Self, override
 from dcm_processor_service.env_vars import Fault, posix_name, read_variables, variable_name
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models.jobs import JobEvent
+from dcm_processor_service.models.keywords import refuse_unknown
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE, AETitle
 from dcm_processor_service.models.platform_ids import is_platform_id
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
+    from typing_extensions import Unpack
 
-__all__ = ["RuntimeSettings"]
+__all__ = ["RuntimeSettings", "SettingsValues"]
 
 
 def _check_id(value: str) -> str:
@@ -44,6 +46,35 @@ def _check_log_level(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
+class SettingsValues(TypedDict, total=False):
+    """The values of settings as keyword arguments; :class:`RuntimeSettings` says what each means, and its default.
+
+    Example:
+        >>> values: SettingsValues = {"job_name": "segment", "store_timeout_s": 10}
+        >>> from dcm_processor_service.testing import fake_context
+        >>> fake_context(**values).job_name
+        'segment'
+    """
+
+    db_provider: str
+    db_url: str | SecretStr
+    db_name: str
+    session_id: str
+    job_id: str
+    job_name: str
+    job_event: JobEvent | str | None
+    service_name: str
+    peer_id: str | None
+    ae_title: str
+    service_version: str
+    store_timeout_s: float
+    dicom_timeout_s: float
+    workspace: str | Path
+    scratch: str | Path | None
+    cleanup: Literal["keep", "session", "all"]
+    log_level: str
+
+
 class RuntimeSettings(BaseSettings):
     """The nine values that a worker injects, and this package's own settings, validated at once.
 
@@ -53,7 +84,8 @@ class RuntimeSettings(BaseSettings):
         4.0
 
     Raises:
-        ConfigurationError: Names every missing or malformed variable, what is expected, and an example.
+        ConfigurationError: Names every missing or malformed variable, what is expected, and an example; or a keyword
+            is no setting.
     """
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(frozen=True, extra="ignore", validate_default=False)
@@ -115,7 +147,8 @@ class RuntimeSettings(BaseSettings):
         default="INFO", description="DEBUG, INFO, WARNING or ERROR", examples=["INFO"]
     )
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, **values: Unpack[SettingsValues]) -> None:
+        refuse_unknown(type(self).__name__, "setting", values, type(self).model_fields)
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -143,7 +176,9 @@ class RuntimeSettings(BaseSettings):
     @classmethod
     def _require_location(cls, values: dict[str, Any]) -> dict[str, Any]:
         backend = _canonical(str(values.get("db_provider") or ""))
-        required = {"": (), "memory": (), "mongodb": ("db_url", "db_name")}.get(backend, ("db_url",))
+        required = {"mongodb": ("db_url", "db_name"), "sqlite": ("db_url",)}.get(
+            backend, ()
+        )  # others ask by themselves
         return values | {field: Fault("is not set") for field in required if not values.get(field)}
 
     @field_validator("*", mode="before")
@@ -154,13 +189,22 @@ class RuntimeSettings(BaseSettings):
         return value
 
     @classmethod
-    def without_environment(cls, **values: Any) -> Self:
-        """Gives settings of these values and the defaults; the environment is not read."""
-        defaults = {
+    def without_environment(cls, **values: Unpack[SettingsValues]) -> Self:
+        """Returns settings of these values and the defaults; the environment is not read.
+
+        Raises:
+            ConfigurationError: A value is missing or malformed, or a keyword is no setting.
+
+        Example:
+            >>> RuntimeSettings.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24).job_name
+            ''
+        """
+        chosen: dict[str, Any] = {
             name: Fault("is not set") if field.is_required() else field.default
             for name, field in cls.model_fields.items()
         }
-        return cls(**(defaults | values))
+        chosen.update(values)
+        return cls(**chosen)
 
     @property
     def backend_name(self) -> str:

@@ -73,12 +73,18 @@ def backend_opener(name: str, mode: Mode) -> BackendOpener:
 
 def _loaded(entry: EntryPoint) -> BackendOpener:
     try:
-        return cast("BackendOpener", entry.load())
+        opener: object = entry.load()
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(
             f"the store {entry.name!r} comes from {entry.value}, which cannot be loaded: {type(error).__name__}: "
             f"{error}; reinstall the package that adds it"
         ) from error
+    if not callable(opener):
+        raise ConfigurationError(
+            f"the store {entry.name!r} comes from {entry.value}, which is no function that opens a store but of the "
+            f"type {type(opener).__name__}; correct the entry point of the package that adds it"
+        )
+    return cast("BackendOpener", opener)
 
 
 def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:

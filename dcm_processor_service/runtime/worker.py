@@ -48,7 +48,9 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
     """Makes a callback an entry that the platform's worker can call.
 
     The context comes from the environment, and from the worker's arguments where the environment lacks a value; the
-    arguments become ``ctx.job``: ``params``, ``added_params``, ``headers``. Others are ignored. What the callback
+    arguments become ``ctx.job``: ``params``, ``added_params``, ``headers``. Others are ignored. A param that the
+    callback's own model does not know is refused where the model forbids it, else named in a warning of the job's log
+    (:mod:`~dcm_processor_service.runtime.params`). What the callback
     returns becomes plain JSON. What it raises reaches the worker with traceback and cause, ``sys.exit`` as an error
     that tells its code. Asked to end (SIGTERM), the process ends with code 143 when the callback has returned.
 

@@ -23,7 +23,17 @@ D = TypeVar("D")
 
 
 class AsyncData:
-    """Named values, for asynchronous callbacks; :class:`Data` explains them."""
+    """Named values, for asynchronous callbacks; :class:`Data` explains them.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context
+        >>> async def count(ctx):
+        ...     await ctx.session.data.increment("runs")
+        ...     return await ctx.session.data.get("runs", int)
+        >>> asyncio.run(count(fake_async_context()))
+        1
+    """
 
     def __init__(self, jobs: AsyncJobs, repository: DataRepository) -> None:
         self._jobs = jobs

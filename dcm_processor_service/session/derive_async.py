@@ -48,7 +48,17 @@ NO_FIELDS: RecipeFields = {}
 
 
 class AsyncDerive:
-    """Makes DICOM objects; :class:`~dcm_processor_service.session.derive.Derive` explains it."""
+    """Makes DICOM objects; :class:`~dcm_processor_service.session.derive.Derive` explains it.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context, synthetic_series
+        >>> async def report(ctx):
+        ...     series = await ctx.session.dicom.get_series()
+        ...     return (await ctx.session.dicom.derive.text_report("no finding", like=series)).Modality
+        >>> asyncio.run(report(fake_async_context(series=synthetic_series(slices=3))))
+        'SR'
+    """
 
     def __init__(self, producer: Producer, functions: Callable[[], DerivedFunctions], offload: Offload) -> None:
         self._producer = producer

@@ -32,7 +32,17 @@ def _ignore() -> None:
 
 @dataclass(frozen=True)
 class AsyncSeriesChoice:
-    """The series that meet all rules, those with most voxels first, and why the others do not."""
+    """The series that meet all rules, those with most voxels first, and why the others do not.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context, synthetic_series
+        >>> from dcm_processor_service import SeriesRules
+        >>> async def choose(ctx):
+        ...     return len((await ctx.session.dicom.select(SeriesRules(modality="CT"))).series)
+        >>> asyncio.run(choose(fake_async_context(series=synthetic_series(slices=5))))
+        1
+    """
 
     series: tuple[AsyncDicomSeries, ...]
     selection: Selection
@@ -44,7 +54,16 @@ class AsyncSeriesChoice:
 
 @dataclass(frozen=True)
 class SeriesChoice:
-    """The series that meet all rules, those with most voxels first, and why the others do not."""
+    """The series that meet all rules, those with most voxels first, and why the others do not.
+
+    Example:
+        >>> from dcm_processor_service import SeriesRules
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> dicom = fake_context(series=synthetic_series(slices=5)).session.dicom
+        >>> choice = dicom.select(SeriesRules(modality="CT", min_slices=3))
+        >>> [series.instance_count() for series in choice.series]
+        [5]
+    """
 
     series: tuple[DicomSeries, ...]
     selection: Selection
@@ -55,7 +74,16 @@ class SeriesChoice:
 
 
 class AsyncDicom:
-    """The job's images, for asynchronous callbacks; :class:`Dicom` explains them."""
+    """The job's images, for asynchronous callbacks; :class:`Dicom` explains them.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context, synthetic_series
+        >>> async def count(ctx):
+        ...     return await (await ctx.session.dicom.get_series()).instance_count()
+        >>> asyncio.run(count(fake_async_context(series=synthetic_series(slices=5))))
+        5
+    """
 
     def __init__(
         self,
@@ -217,7 +245,7 @@ class Dicom:
         """Chooses among the series of the job's subject by rules; reads headers alone.
 
         Example:
-            >>> from dcm_processor_service.session.selection import SeriesRules
+            >>> from dcm_processor_service import SeriesRules
             >>> from dcm_processor_service.testing import fake_context, synthetic_series
             >>> dicom = fake_context(series=synthetic_series(slices=5)).session.dicom
             >>> choice = dicom.select(SeriesRules(modality="MR", min_slices=3))

@@ -37,7 +37,17 @@ _ZIP_SIGNATURE = b"PK\x03\x04"
 
 
 class AsyncFiles:
-    """Named files, for asynchronous callbacks; :class:`Files` explains them."""
+    """Named files, for asynchronous callbacks; :class:`Files` explains them.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context
+        >>> async def keep(ctx):
+        ...     await ctx.session.files.put("report.txt", b"no finding")
+        ...     return await ctx.session.files.read("report.txt")
+        >>> asyncio.run(keep(fake_async_context()))
+        b'no finding'
+    """
 
     def __init__(
         self, jobs: AsyncJobs, repository: FileRepository, formats: Callable[[], FileFormats], offload: Offload

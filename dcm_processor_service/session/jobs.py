@@ -113,7 +113,16 @@ def _ignore(_document: Job) -> None:
 
 
 class AsyncCurrentJob:
-    """The job of this process: what the environment says of it, and its document, read once on demand."""
+    """The job of this process: what the environment says of it, and its document, read once on demand.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context
+        >>> async def threshold(ctx):
+        ...     return (await ctx.job.read()).params["threshold"]
+        >>> asyncio.run(threshold(fake_async_context(params={"threshold": 0.5})))
+        0.5
+    """
 
     def __init__(
         self,

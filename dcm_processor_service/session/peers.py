@@ -17,7 +17,16 @@ __all__ = ["AsyncPeers", "Peers"]
 
 
 class AsyncPeers:
-    """DICOM nodes, for asynchronous callbacks; :class:`Peers` explains them."""
+    """DICOM nodes, for asynchronous callbacks; :class:`Peers` explains them.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context
+        >>> async def names(ctx):
+        ...     return [peer.name for peer in await ctx.session.peers.list()]
+        >>> asyncio.run(names(fake_async_context()))
+        []
+    """
 
     def __init__(
         self,
@@ -79,7 +88,7 @@ class Peers:
     """The DICOM nodes that the platform knows: those that send images and those that results go to.
 
     Example:
-        >>> from dcm_processor_service.models import Peer
+        >>> from dcm_processor_service import Peer
         >>> from dcm_processor_service.testing import fake_context
         >>> ctx = fake_context(peers=[Peer(name="PACS", ae_title="ORTHANC", host="127.0.0.1", port=4242)])
         >>> ctx.session.peers.get("PACS").address

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.models import SeriesKind, SeriesReport
+from dcm_processor_service.models.keywords import refuses_unknown_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ __all__ = ["Selection", "SeriesRules", "select_series"]
 Range = tuple[float | None, float | None]
 
 
+@refuses_unknown_keywords
 @dataclass(frozen=True)
 class SeriesRules:
     """What a series must be; what is None does not matter. Rules are tried in the order in which they stand here.
@@ -85,7 +87,13 @@ class SeriesRules:
 
 @dataclass(frozen=True)
 class Selection:
-    """The series that meet all rules, and for each of the others the first rule that it does not meet."""
+    """The series that meet all rules, and for each of the others the first rule that it does not meet.
+
+    Example:
+        >>> report = SeriesReport(series_instance_uid="1.2", modality="CT")
+        >>> select_series([report], SeriesRules(modality="MR")).reasons
+        {'1.2': 'modality is CT, not MR'}
+    """
 
     chosen: tuple[SeriesReport, ...]
     """Those with most voxels first."""

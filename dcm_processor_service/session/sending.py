@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from dcm_processor_service.models import InstanceRecord
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from typing import TypeAlias
 
     from dcm_processor_service.models import Peer, SendOptions, SendReport
     from dcm_processor_service.ports import Offload, Sendable, Sender
@@ -18,9 +17,10 @@ if TYPE_CHECKING:
     from dcm_processor_service.session.data import AsyncData
     from dcm_processor_service.session.peers import AsyncPeers
 
-    SendItem: TypeAlias = Sendable | AsyncDicomSeries | DicomSeries
+__all__ = ["AsyncSending", "SendItem", "journal_key"]
 
-__all__ = ["AsyncSending", "journal_key"]
+SendItem: TypeAlias = "Sendable | AsyncDicomSeries | DicomSeries"
+"""What a session sends: a dataset, a DICOM file, a DICOMDIR, a folder, or a series."""
 
 SEGMENT_RECORDS = 64
 

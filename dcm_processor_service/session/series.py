@@ -40,7 +40,17 @@ class SeriesTools:
 
 
 class AsyncDicomSeries:
-    """One series, for asynchronous callbacks; :class:`DicomSeries` explains it."""
+    """One series, for asynchronous callbacks; :class:`DicomSeries` explains it.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context, synthetic_series
+        >>> async def numbers(ctx):
+        ...     series = await ctx.session.dicom.get_series()
+        ...     return [int(dataset.InstanceNumber) async for dataset in series.datasets()]
+        >>> asyncio.run(numbers(fake_async_context(series=synthetic_series(slices=3))))
+        [1, 2, 3]
+    """
 
     def __init__(self, info: SeriesRecord, repository: DicomRepository, tools: SeriesTools) -> None:
         self.info = info

@@ -23,7 +23,23 @@ __all__ = ["AsyncSession", "Session"]
 
 
 class AsyncSession:
-    """What an asynchronous callback talks to: ``await session.data.get(…)`` and so on."""
+    """What an asynchronous callback talks to: ``await session.data.get(…)`` and so on.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context
+        >>> async def measure(session: AsyncSession) -> float:
+        ...     await session.data.set("volume_ml", 12.5)
+        ...     return await session.data.get("volume_ml", float)
+        >>> asyncio.run(measure(fake_async_context().session))
+        12.5
+    """
+
+    job: AsyncCurrentJob
+    data: AsyncData
+    files: AsyncFiles
+    peers: AsyncPeers
+    dicom: AsyncDicom
 
     def __init__(
         self,
@@ -68,13 +84,19 @@ class Session:
         ['finding']
     """
 
+    job: CurrentJob
+    data: Data
+    files: Files
+    peers: Peers
+    dicom: Dicom
+
     def __init__(self, session: AsyncSession) -> None:
         self._async = session
-        self.job: CurrentJob = CurrentJob(session.job)
-        self.data: Data = Data(session.data)
-        self.files: Files = Files(session.files)
-        self.peers: Peers = Peers(session.peers)
-        self.dicom: Dicom = Dicom(session.dicom)
+        self.job = CurrentJob(session.job)
+        self.data = Data(session.data)
+        self.files = Files(session.files)
+        self.peers = Peers(session.peers)
+        self.dicom = Dicom(session.dicom)
 
     def __repr__(self) -> str:
         return f"Session({self.id})"

@@ -1,7 +1,8 @@
 """For tests of callbacks: a context over memory, synthetic series, an archive on the loopback interface.
 
-The fakes are the memory backend, which passes the same contract suite as SQLite and MongoDB. With pytest the fixture
-``fake_context`` is there without an import. Names are loaded when they are used (PEP 562).
+The fakes are the memory backend, which passes the same contract suite as SQLite and MongoDB; each of its repositories
+takes the place of another in one line. :mod:`.contracts` is that suite, for stores of other packages. With pytest the
+fixture ``fake_context`` is there without an import. Names are loaded when they are used (PEP 562).
 """
 
 from __future__ import annotations
@@ -10,26 +11,56 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dcm_processor_service.backends.memory import (
+        MemoryDataRepository,
+        MemoryDicomRepository,
+        MemoryFileRepository,
+        MemoryJobRepository,
+        MemoryPeerRepository,
+        MemorySessionRepository,
+        MemoryStore,
+        MemoryWorkspaceRepository,
+    )
     from dcm_processor_service.testing.contexts import fake_async_context, fake_context, synthetic_series
-    from dcm_processor_service.testing.fake_certificates import FakeAuthority
+    from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
     from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
 
-__all__ = ["FakeAuthority", "FakePacs", "Faults", "fake_async_context", "fake_context", "synthetic_series"]
+__all__ = [
+    "Certificate",
+    "FakeAuthority",
+    "FakePacs",
+    "Faults",
+    "MemoryDataRepository",
+    "MemoryDicomRepository",
+    "MemoryFileRepository",
+    "MemoryJobRepository",
+    "MemoryPeerRepository",
+    "MemorySessionRepository",
+    "MemoryStore",
+    "MemoryWorkspaceRepository",
+    "fake_async_context",
+    "fake_context",
+    "synthetic_series",
+]
 
-_HOME = {
-    "FakeAuthority": "fake_certificates",
-    "FakePacs": "fake_pacs",
-    "Faults": "fake_pacs",
-    "fake_async_context": "contexts",
-    "fake_context": "contexts",
-    "synthetic_series": "contexts",
+_PLACES = {
+    "backends.memory": (
+        "MemoryDataRepository MemoryDicomRepository MemoryFileRepository MemoryJobRepository MemoryPeerRepository "
+        "MemorySessionRepository MemoryStore MemoryWorkspaceRepository"
+    ),
+    "testing.contexts": "fake_async_context fake_context synthetic_series",
+    "testing.fake_certificates": "Certificate FakeAuthority",
+    "testing.fake_pacs": "FakePacs Faults",
 }
+"""The module of each name, below this package."""
+
+_HOME = {name: module for module, names in _PLACES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"dcm_processor_service.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

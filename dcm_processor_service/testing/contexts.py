@@ -10,6 +10,7 @@ from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.errors import UnreadableFileError
 from dcm_processor_service.local.ingest import ATTRIBUTES, Catalogue
 from dcm_processor_service.models import Job, JobEvent, Patient, Peer, SeriesRecord, Study
+from dcm_processor_service.models.keywords import refuse_unknown
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import AsyncContainer, Container
 from dcm_processor_service.runtime.settings import RuntimeSettings
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pydicom import Dataset
+    from typing_extensions import Unpack
 
     from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
+    from dcm_processor_service.runtime.settings import SettingsValues
 
 __all__ = ["fake_async_context", "fake_context", "synthetic_series"]
 
 SESSION_ID = "5" * 24
 JOB_ID = "1" * 24
 _MOST_SLICES = 31
+_KEYWORDS = ("params", "added_params", "series", "subject", "peers", "jobs", "customise")
 
 
 def fake_context(
@@ -37,9 +41,9 @@ def fake_context(
     peers: Iterable[Peer] = (),
     jobs: Iterable[Job] = (),
     customise: Callable[[Container], None] | None = None,
-    **settings: Any,
+    **settings: Unpack[SettingsValues],
 ) -> RuntimeContext:
-    """Gives a context as a worker would, over a store in memory.
+    """Makes a context as a worker would, over a store in memory.
 
     Args:
         params: The job's params.
@@ -49,7 +53,13 @@ def fake_context(
         peers: Nodes that are known; the first one sent the images.
         jobs: Other jobs of the session.
         customise: Overrides providers of the container: ``lambda container: container.converter.override(MyFake())``.
-        settings: Values of the context, such as ``job_name="segment"``.
+        settings: Values of the context, each as :class:`~dcm_processor_service.RuntimeSettings` has it:
+            ``job_name="segment"``, ``service_name``, ``job_event``, ``ae_title``, ``service_version``, ``peer_id``,
+            ``session_id``, ``job_id``, ``dicom_timeout_s`` and so on.
+
+    Raises:
+        ConfigurationError: A setting is malformed, or a keyword is none of them; the message says what was meant.
+        ValueError: One of the datasets cannot be filed.
 
     Example:
         >>> ctx = fake_context(params={"threshold": 0.5}, job_name="segment")
@@ -75,9 +85,18 @@ def fake_async_context(
     peers: Iterable[Peer] = (),
     jobs: Iterable[Job] = (),
     customise: Callable[[Container], None] | None = None,
-    **settings: Any,
+    **settings: Unpack[SettingsValues],
 ) -> AsyncRuntimeContext:
-    """Gives an asynchronous context; the arguments are those of :func:`fake_context`."""
+    """Makes an asynchronous context; the arguments, and the errors, are those of :func:`fake_context`.
+
+    Example:
+        >>> import asyncio
+        >>> async def run(ctx: AsyncRuntimeContext) -> list[str]:
+        ...     await ctx.session.data.set("threshold", 0.5)
+        ...     return await ctx.session.data.keys()
+        >>> asyncio.run(run(fake_async_context(job_name="segment")))
+        ['threshold']
+    """
     container = AsyncContainer()
     job = _fill(container, params, added_params, series, subject, tuple(peers), tuple(jobs), settings)
     if customise is not None:
@@ -96,8 +115,9 @@ def _fill(
     subject: Patient | Study | SeriesRecord | None,
     peers: tuple[Peer, ...],
     jobs: tuple[Job, ...],
-    settings: dict[str, Any],
+    settings: SettingsValues,
 ) -> Job:
+    refuse_unknown("fake_context", "keyword", settings, {*_KEYWORDS, *RuntimeSettings.model_fields})
     store = MemoryStore()
     backend = store.backend()
     if series:
@@ -117,7 +137,7 @@ def _fill(
         "service_name": "service",
         "peer_id": known[0].id if known else None,
     }
-    chosen = RuntimeSettings.without_environment(**(values | settings))
+    chosen = RuntimeSettings.without_environment(**{**values, **settings})
     job = Job(
         id=chosen.job_id,
         session_id=chosen.session_id,

@@ -25,7 +25,12 @@ _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate and its key, both PEM files."""
+    """A certificate and its key, both PEM files.
+
+    Example:
+        >>> Certificate("ours.pem", "ours.key").key_file
+        'ours.key'
+    """
 
     cert_file: str
     key_file: str
@@ -40,6 +45,13 @@ class FakeAuthority:
 
     Raises:
         ConfigurationError: There is no ``openssl`` program.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(FakeAuthority(Path(folder)).issue("pacs").cert_file).name
+        'pacs.pem'
     """
 
     def __init__(self, folder: Path, name: str = "authority") -> None:

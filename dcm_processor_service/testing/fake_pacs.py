@@ -82,7 +82,16 @@ _COMMITTED, _FAILURES_EXIST = 1, 2
 
 @dataclass(frozen=True)
 class Faults:
-    """What the archive does wrong; nothing by default."""
+    """What the archive does wrong; nothing by default.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> ctx = fake_context(series=synthetic_series(slices=3))
+        >>> with FakePacs(Faults(status=0xB007, status_times=1)) as pacs:
+        ...     report = ctx.session.dicom.send(ctx.session.dicom.get_series(), to=pacs.peer)
+        >>> [record.outcome.value for record in report.records]
+        ['stored_with_warning', 'stored', 'stored']
+    """
 
     refuse_classes: Collection[str] = ()
     """SOP classes whose presentation contexts are refused."""
@@ -134,9 +143,9 @@ class FakePacs:
 
     Example:
         >>> from pydicom.data import get_testdata_file
-        >>> from dcm_processor_service.dicom_network.sender import PynetdicomSender
+        >>> from dcm_processor_service.testing import fake_context
         >>> with FakePacs(Faults(status=0xB007)) as pacs:
-        ...     report = PynetdicomSender().send(get_testdata_file("MR_small.dcm"), pacs.peer)
+        ...     report = fake_context().session.dicom.send(get_testdata_file("MR_small.dcm"), to=pacs.peer)
         >>> report.records[0].outcome.value, pacs.datasets()[0].Modality
         ('stored_with_warning', 'MR')
     """

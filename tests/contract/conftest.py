@@ -1,4 +1,4 @@
-"""Runs each ``async def`` test of this folder in every world."""
+"""Runs the contracts, and each ``async def`` test of this folder, in every store and mode."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymongo import MongoClient
 
-from dcm_processor_service.backends.memory import MemoryStore
-from dcm_processor_service.models import Job
-from tests.contract.worlds import JOB_ID, SESSION_ID, PlatformSeeder, WorkspaceSeeder, World
+from dcm_processor_service.testing import MemoryStore
+from dcm_processor_service.testing.contracts import StoreUnderTest, store_under_test
+from tests.contract.worlds import PlatformSeeder
 from tests.mongod import empty_database
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
-WORLDS = ["memory", "sqlite", "sqlite-threads", "pymongo", "motor"]
+STORES = ["memory", "sqlite", "sqlite-threads", "pymongo", "motor"]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -28,47 +28,43 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     wanted = inspect.signature(pyfuncitem.obj).parameters
-    world = pyfuncitem.funcargs["world"]
-    assert isinstance(world, World)
-    world.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    store = pyfuncitem.funcargs["store"]
+    assert isinstance(store, StoreUnderTest)
+    store.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
     return True
 
 
-@pytest.fixture(params=WORLDS)
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreUnderTest]:
     name = request.param
     if name in {"pymongo", "motor"}:
         yield from _mongo(name, request.getfixturevalue("mongo_url"), request.getfixturevalue("database"))
-    else:
-        yield from _embedded(name, tmp_path)
-
-
-def _embedded(name: str, folder: Path) -> Iterator[World]:
-    (folder / "dicom").mkdir()
+        return
+    (tmp_path / "dicom").mkdir()
     if name == "memory":
-        made = World(name, mode="blocking", settings={"db_provider": "memory"})
-        backend = MemoryStore().backend()
-        made.share(backend)
+        opened = store_under_test({"db_provider": "memory"}, shared=MemoryStore().backend(), folder=tmp_path / "dicom")
     else:
-        settings = {"db_provider": "sqlite", "db_url": str(folder / "workspace")}
-        made = World(name, mode="async" if name == "sqlite-threads" else "blocking", settings=settings)
-        blocking = World(name, mode="blocking", settings=settings)
-        backend = blocking.container().backend()
-    made._seeder = WorkspaceSeeder(backend, folder / "dicom")
-    made.seed.job(Job(id=JOB_ID, session_id=SESSION_ID, name="own"))
-    yield made
-    made.close()
-    if name != "memory":
-        blocking.close()
+        opened = store_under_test(
+            {"db_provider": "sqlite", "db_url": str(tmp_path / "workspace")},
+            mode="async" if name == "sqlite-threads" else "blocking",
+            folder=tmp_path / "dicom",
+        )
+    with opened as found:
+        yield found
 
 
-def _mongo(name: str, url: str, database: Database[dict[str, Any]]) -> Iterator[World]:
-    settings = {"db_provider": "mongodb", "db_url": url, "db_name": database.name}
-    mode = "async" if name == "motor" else "blocking"
-    made = World(name, mode=mode, settings=settings, seeder=PlatformSeeder(database))
-    made.seed.job(Job(id=JOB_ID, session_id=SESSION_ID, name="own"))
-    yield made
-    made.close()
+@pytest.fixture
+def world(store: StoreUnderTest) -> StoreUnderTest:
+    return store
+
+
+def _mongo(name: str, url: str, database: Database[dict[str, Any]]) -> Iterator[StoreUnderTest]:
+    with store_under_test(
+        {"db_provider": "mongodb", "db_url": url, "db_name": database.name},
+        mode="async" if name == "motor" else "blocking",
+        seeder=PlatformSeeder(database),
+    ) as found:
+        yield found
     empty_database(database)
 
 

@@ -1,108 +1,25 @@
-"""The five worlds that every contract runs in: one body of a test, stepped or awaited."""
+"""What the platform's own packages write, for the contracts over MongoDB."""
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from contextlib import ExitStack
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
 from gridfs import GridFSBucket
 
-from dcm_processor_service import AsyncContainer, Container, opened
 from dcm_processor_service.models import Job, JobState, Patient, Peer, SeriesRecord, Study
-from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.runtime.settings import RuntimeSettings
+from dcm_processor_service.testing.contracts.store import SESSION_ID, StoreUnderTest
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from pathlib import Path
-
     from pymongo.database import Database
 
     from dcm_processor_service.models import Instance
-    from dcm_processor_service.ports import Backend
-    from dcm_processor_service.session.session import AsyncSession
 
-SESSION_ID = "5e55" + "0" * 20
-JOB_ID = "a0b0" + "0" * 20
+__all__ = ["SESSION_ID", "PlatformSeeder", "World"]
 
-
-class Seeder(Protocol):
-    """Fills a store as the platform does."""
-
-    def job(self, job: Job) -> None: ...
-    def peer(self, peer: Peer) -> None: ...
-    def subject(self, subject: Patient | Study | SeriesRecord) -> None: ...
-    def instance(self, series_id: str, instance: Instance, content: bytes) -> None: ...
-
-
-class World:
-    """One kind of store in one mode."""
-
-    def __init__(self, name: str, *, mode: str, settings: dict[str, Any], seeder: Seeder | None = None) -> None:
-        self.name = name
-        self.mode = mode
-        self._settings = settings
-        self._seeder = seeder
-        self._stack = ExitStack()
-        self._backend: Backend | None = None
-
-    @property
-    def seed(self) -> Seeder:
-        assert self._seeder is not None
-        return self._seeder
-
-    def run(self, body: Coroutine[Any, Any, None]) -> None:
-        if self.mode == "async":
-            asyncio.run(body)
-        else:
-            run_inline(body)
-
-    def container(self, job_id: str = JOB_ID, **settings: Any) -> Container:
-        made = AsyncContainer() if self.mode == "async" else Container()
-        container: Container = self._stack.enter_context(opened(made))
-        values = {"session_id": SESSION_ID, "job_id": job_id} | self._settings | settings
-        container.settings.override(RuntimeSettings.without_environment(**values))
-        if self._backend is not None:
-            container.backend.override(self._backend)
-        return container
-
-    def share(self, backend: Backend) -> None:
-        """Makes all sessions of this world see one backend, where a store does not outlive its container."""
-        self._backend = backend
-
-    def session(self, job_id: str = JOB_ID, **settings: Any) -> AsyncSession:
-        session: AsyncSession = self.container(job_id, **settings).async_session()
-        return session
-
-    def close(self) -> None:
-        self._stack.close()
-
-
-class WorkspaceSeeder:
-    """Fills a memory or SQLite store through its own workspace repository."""
-
-    def __init__(self, backend: Backend, folder: Path) -> None:
-        assert backend.workspace is not None
-        self._workspace = backend.workspace
-        self._folder = folder
-
-    def job(self, job: Job) -> None:
-        run_inline(self._workspace.add_job(job))
-
-    def peer(self, peer: Peer) -> None:
-        run_inline(self._workspace.add_peer(peer))
-
-    def subject(self, subject: Patient | Study | SeriesRecord) -> None:
-        run_inline(self._workspace.add_subject(subject))
-
-    def instance(self, series_id: str, instance: Instance, content: bytes) -> None:
-        path = self._folder / f"{instance.id}.dcm"
-        path.write_bytes(content)
-        run_inline(self._workspace.add_instance(series_id, instance, path))
+World = StoreUnderTest
 
 
 class PlatformSeeder:

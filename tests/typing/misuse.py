@@ -21,7 +21,9 @@ from dcm_processor_service import (
     Patient,
     RuntimeContext,
     RuntimeSettings,
+    SendOptions,
     SeriesRecord,
+    SeriesRules,
     Session,
     Study,
     opened,
@@ -97,6 +99,18 @@ def wrong_types(ctx: RuntimeContext) -> None:
     ctx.job.headers.metadata  # E: union-attr
     ctx.job_name = "x"  # E: misc
     ctx.session.data.get("x", job=5)  # E: call-overload
+
+
+def misspelt_names() -> None:
+    fake_context(jobname="segment")  # E: call-arg
+    fake_context(parmas={"threshold": 0.5})  # E: call-arg
+    fake_context(store_timeout_s="soon")  # E: arg-type
+    fake_async_context(jobname="segment")  # E: call-arg
+    RuntimeSettings.without_environment(db_provder="memory")  # E: call-arg
+    RuntimeSettings(db_provider="memory", sesion_id="5")  # E: call-arg
+    SendOptions(associatons=2)  # E: call-arg
+    SeriesRules(modalty="CT")  # E: call-arg
+    SeriesRules(min_slices="three")  # E: arg-type
 
 
 def wrong_options_of_derived_objects(ctx: RuntimeContext) -> None:

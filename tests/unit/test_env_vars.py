@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from dcm_processor_service import RuntimeContext, RuntimeSettings, env_vars
+from dcm_processor_service import RuntimeContext, RuntimeSettings, SettingsValues, env_vars
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models import JobEvent
 from dcm_processor_service.ports import StoreLocation
@@ -111,24 +111,37 @@ def test_one_error_names_every_fault_with_expectation_and_example(setenv: Callab
     first, *lines = str(caught.value).splitlines()
     assert first == "the environment of this job is not usable:"
     found = {line.split()[0]: line for line in lines}
-    suffixes = (
-        "DB-PROVIDER DB-URL SESSION-ID JOB-ID JOB-EVENT PEER-ID AE-TITLE STORE-TIMEOUT-S DICOM-TIMEOUT-S LOG-LEVEL"
-    )
+    suffixes = "DB-PROVIDER SESSION-ID JOB-ID JOB-EVENT PEER-ID AE-TITLE STORE-TIMEOUT-S DICOM-TIMEOUT-S LOG-LEVEL"
     assert set(found) == {f"DCM-PROCESSOR-SERVICE-{suffix}" for suffix in suffixes.split()}
     for name, line in found.items():
         assert "; expected: " in line
         assert f"; for example {name.replace('-', '_')}=" in line
-        assert ("is not set" in line) == name.endswith(("DB-URL", "SESSION-ID"))
+        assert ("is not set" in line) == name.endswith("SESSION-ID")
 
 
 def test_mongodb_needs_url_and_name_sqlite_a_folder_memory_neither() -> None:
-    ids = {"session_id": "a" * 24, "job_id": "b" * 24}
+    ids: dict[str, Any] = {"session_id": "a" * 24, "job_id": "b" * 24}
     with pytest.raises(ConfigurationError, match=r"DB-URL is not set(.|\n)*DB-NAME is not set"):
         RuntimeSettings(db_provider="mongo", **ids)
     with pytest.raises(ConfigurationError, match="DB-URL is not set") as caught:
         RuntimeSettings(db_provider="sqlite", **ids)
     assert "DB-NAME" not in str(caught.value)
     assert RuntimeSettings(db_provider="memory", **ids).db_name == ""
+
+
+def test_a_store_of_another_package_says_itself_whether_it_needs_a_url() -> None:
+    settings = RuntimeSettings(db_provider="their-store", session_id="a" * 24, job_id="b" * 24)
+    assert (settings.backend_name, settings.db_url.get_secret_value()) == ("their-store", "")
+
+
+@pytest.mark.parametrize("make", [RuntimeSettings, RuntimeSettings.without_environment, RuntimeContext])
+def test_a_keyword_that_is_no_setting_is_refused_with_what_was_meant(make: Callable[..., RuntimeSettings]) -> None:
+    with pytest.raises(ConfigurationError, match=r"has no setting 'jobname'; did you mean 'job_name'\?"):
+        make(db_provider="memory", session_id="a" * 24, job_id="b" * 24, jobname="segment")
+
+
+def test_the_typed_keywords_are_the_fields_of_the_settings() -> None:
+    assert list(SettingsValues.__annotations__) == list(RuntimeSettings.model_fields)
 
 
 @pytest.mark.parametrize(("given", "name"), [("mongo", "mongodb"), ("MongoDB", "mongodb"), ("own.Store", "own.store")])

@@ -21,6 +21,7 @@ from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import integer, items, text
 from dcm_processor_service.models.derived import MEASUREMENT_REPORT, Code
+from dcm_processor_service.models.keywords import refuses_unknown_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,9 +44,17 @@ _DEVICE = Code("121007", "DCM", "Device")
 _QUANTITIES = (7469, 7180, 7470, 7461, 218)
 
 
+@refuses_unknown_keywords
 @dataclass(frozen=True)
 class Finding:
-    """What was measured of one structure."""
+    """What was measured of one structure.
+
+    Example:
+        >>> from dcm_processor_service.models import Code
+        >>> liver = Finding({"Volume": (1520.5, "ml")}, site=Code("10200004", "SCT", "Liver"))
+        >>> liver.measurements["Volume"]
+        (1520.5, 'ml')
+    """
 
     measurements: Mapping[str, tuple[float, Code | str]] = field(default_factory=dict)
     """Value and unit by quantity, such as ``{"Volume": (1520.5, "ml")}``; quantities are coded concepts by name."""

@@ -22,6 +22,7 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
 from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.models.derived import Code, SegmentationOptions
+from dcm_processor_service.models.keywords import refuses_unknown_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,9 +51,17 @@ _SIDES = {
 _MOST_FRACTION = 255
 
 
+@refuses_unknown_keywords
 @dataclass(frozen=True)
 class Segment:
-    """One structure, where its name alone does not say enough."""
+    """One structure, where its name alone does not say enough.
+
+    Example:
+        >>> from dcm_processor_service.models import Code
+        >>> mask = np.zeros((16, 16, 4), dtype=bool)
+        >>> Segment(mask, code=Code("10200004", "SCT", "Liver")).code.meaning
+        'Liver'
+    """
 
     mask: Voxels = field(repr=False)
     """Shape (i, j, k): column, row, slice. Booleans or 0 and 1, or fractions from 0 to 1."""

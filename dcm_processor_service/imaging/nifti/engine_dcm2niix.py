@@ -8,7 +8,9 @@ nowhere. It writes uncompressed, and ISA-L compresses, which together takes a te
 from __future__ import annotations
 
 import json
+import math
 import re
+import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -19,21 +21,31 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 
-from dcm_processor_service.errors import NiftiConversionError
+from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
+from dcm_processor_service.imaging.nifti.task import DECODED_BY_PROGRAMS, NATIVE_ONLY
+from dcm_processor_service.imaging.nifti.write import copy_nifti, sidecar_path, write_json
+from dcm_processor_service.imaging.series.policies import refusal
 from dcm_processor_service.models import SeriesKind
+from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from dcm_processor_service.imaging.nifti.task import ConversionTask
     from dcm_processor_service.models import SeriesReport
 
-__all__ = ["Dcm2niixImage", "run_dcm2niix"]
+__all__ = ["Dcm2niixImage", "convert", "run_dcm2niix"]
 
 _STEM = "volume"
 _SPACING_PART = 0.01
 # resliced to even steps, set upright, drawn regions: made from the series, not the series
 _BY_PRODUCT = re.compile(r"_(Eq|Tilt|ROI)\d*(_|$|\d)", re.IGNORECASE)
 _ARGUMENTS = ("-f", _STEM, "-z", "n", "-b", "y", "-ba", "y", "-x", "i", "-w", "2", "-d", "0", "-g", "i")
+
+
+_SPLITS_BY_ITSELF = frozenset(
+    {"LOCALIZER", "MIXED_FORMAT", "MIXED_ORIENTATION", "MIXED_SIZE", "MULTI_VOLUME", "SINGLE_SLICE"}
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,55 @@ class Dcm2niixImage:
 
     gradients: tuple[Path, ...]
     """``.bval`` and ``.bvec``."""
+
+
+def convert(task: ConversionTask, reason: str) -> NiftiFiles:
+    """Writes the images that dcm2niix makes of a series, those that the policy asks for.
+
+    Raises:
+        InvalidSeriesError: The policy refuses the series, or dcm2niix makes several images of it; carries the report.
+        NiftiConversionError: dcm2niix is not installed, failed, took too long, or wrote something else.
+    """
+    report = task.inspection.report
+    allowed = DECODED_BY_PROGRAMS | (_SPLITS_BY_ITSELF if task.policy in {"split", "largest"} else frozenset())
+    refused = [finding for finding in report.findings if finding.blocking and finding.code not in allowed]
+    refused += [finding for finding in report.findings if finding.code in NATIVE_ONLY]
+    if refused or not report.frame_count:
+        raise refusal(report, refused)
+    parent = task.destination.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".dcm2niix-") as folder:
+        images = run_dcm2niix(task.image_paths, Path(folder), report, task.timeout_s, task.dcm2niix_program)
+        if task.policy == "largest":
+            images = (max(images, key=lambda image: math.prod(image.shape)),)
+        elif len(images) > 1 and task.policy != "split":
+            raise InvalidSeriesError(
+                f"series {report.series_instance_uid} is refused: dcm2niix makes {len(images)} images of it "
+                f"({', '.join(image.name for image in images)}): convert with policy split or largest",
+                report,
+            )
+        return _keep(images, task, reason)
+
+
+def _keep(images: Sequence[Dcm2niixImage], task: ConversionTask, reason: str) -> NiftiFiles:
+    several = len(images) > 1
+    sidecars: list[Path] = []
+    volumes = []
+    for number, image in enumerate(images, start=1):
+        name = (image.name or str(number)) if several else ""
+        target = task.named_destination(name) if several else task.destination
+        copy_nifti(image.path, target)
+        if task.sidecar == "bids":
+            sidecars.append(sidecar_path(target))
+            write_json(sidecars[-1], image.metadata)
+        elif task.sidecar == "simplified":
+            sidecars.append(task.write_header_sidecar(target))
+        for gradient in image.gradients:
+            sidecars.append(sidecar_path(target, gradient.suffix))
+            shutil.move(gradient, sidecars[-1])
+        volumes.append(NiftiVolume(target, name, image.shape, image.affine_ras))
+    paths = tuple(volume.path for volume in volumes)
+    return NiftiFiles(paths, "dcm2niix", reason, tuple(sidecars), tuple(volumes), task.inspection.report)
 
 
 def run_dcm2niix(

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,11 @@ from dicom2nifti.exceptions import ConversionValidationError
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError, UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.frames.pixel_format import pixel_format, smallest_exact
 from dcm_processor_service.imaging.headers.instance_file import contained, read_dataset
+from dcm_processor_service.imaging.nifti.task import DECODED_BY_PROGRAMS, NATIVE_ONLY
 from dcm_processor_service.imaging.nifti.write import nifti_stem, sidecar_path, write_nifti
+from dcm_processor_service.imaging.series.policies import open_findings, refusal
 from dcm_processor_service.imaging.series.slice_order import order_files
+from dcm_processor_service.models import SeriesKind
 from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
 
 if TYPE_CHECKING:
@@ -33,7 +37,9 @@ if TYPE_CHECKING:
     import nibabel as nib
     from pydicom import Dataset
 
-__all__ = ["Dicom2NiftiConverter"]
+    from dcm_processor_service.imaging.nifti.task import ConversionTask
+
+__all__ = ["Dicom2NiftiConverter", "convert"]
 
 _settings_in_use = threading.RLock()
 
@@ -62,6 +68,34 @@ _REFUSALS = {
     "IMPLICIT_VR_ENHANCED_DICOM": "it is an enhanced object in implicit VR, which this converter cannot read",
     "UNSUPPORTED_DATA": "it is of a kind that this converter does not know",
 }
+
+
+def convert(task: ConversionTask, reason: str) -> NiftiFiles:
+    """Writes a series that is one volume, and takes the result only when it has the shape that the headers say.
+
+    Raises:
+        InvalidSeriesError: The series is not one volume; carries the report.
+        UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
+        NiftiConversionError: dicom2nifti failed, or made something else.
+    """
+    report = task.inspection.report
+    refused = [one for one in open_findings(task.inspection, "strict") if one.code not in DECODED_BY_PROGRAMS]
+    refused += [one for one in report.findings if one.code in NATIVE_ONLY]
+    if refused:
+        raise refusal(report, refused)
+    files = Dicom2NiftiConverter().convert(task.image_paths, task.destination)
+    expected, got = report.shape, files.volumes[0].shape
+    if report.kind is not SeriesKind.MOSAIC and expected is not None and sorted(got) != sorted(expected):
+        for path in (*files.paths, *files.sidecars):
+            path.unlink(missing_ok=True)
+        raise NiftiConversionError(
+            f"dicom2nifti gave shape {got} for series {report.series_instance_uid}, whose headers hold {expected}: its "
+            "result is not taken, try the engine native"
+        )
+    sidecars = files.sidecars
+    if task.sidecar != "none":
+        sidecars = (task.write_header_sidecar(task.destination), *sidecars)
+    return replace(files, reason=reason, sidecars=sidecars, report=report)
 
 
 class Dicom2NiftiConverter:

@@ -130,6 +130,8 @@ def _tidy(value: float) -> float | int:
 def get_simplified_json(ds: Dataset, n_slices: int | None = None) -> dict[str, Any]:
     """Gives a header as a dictionary of DICOM keyword and plain value, as the platform's former SDK did.
 
+    Part of the 0.0.1 API; stays until 2.0. New code: ``series.to_nifti(…, sidecar="simplified")``.
+
     One value stands bare, several as a list; PatientName is text, PatientAge the number in it. Sequences stay nested:
     what is inside one never replaces a top-level value. Binary, private, empty and unreadable elements are left out.
     The result holds patient data.

@@ -21,6 +21,7 @@ __all__ = ["Interpolation", "apply_window", "percentile_window", "reorient", "re
 V = TypeVar("V", bound=VoxelGrid)
 
 Interpolation: TypeAlias = Literal["nearest", "linear", "cubic"]
+"""How a value between voxels is made: the nearest one (labels), or by a spline of order 1 or 3."""
 
 _SPLINE_ORDER = {"nearest": 0, "linear": 1, "cubic": 3}
 _PATIENT_AXIS = {"L": "LR", "R": "LR", "P": "PA", "A": "PA", "S": "SI", "I": "SI"}

@@ -33,7 +33,14 @@ _SHEAR_TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class SliceSource:
-    """The DICOM frame that a slice of a volume comes from."""
+    """The DICOM frame that a slice of a volume comes from.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> volume = fake_context(series=synthetic_series(slices=3)).session.dicom.get_series().volume()
+        >>> volume.source(2).frame_number
+        1
+    """
 
     sop_instance_uid: str
     frame_number: int = 1
@@ -42,7 +49,13 @@ class SliceSource:
 
 @dataclass(frozen=True)
 class DisplayWindow:
-    """The window that the header proposes, in rescaled units (PS3.3, section C.11.2)."""
+    """The window that the header proposes, in rescaled units (PS3.3, section C.11.2).
+
+    Example:
+        >>> soft_tissue = DisplayWindow(center=40, width=400)
+        >>> soft_tissue.center - soft_tissue.width / 2
+        -160.0
+    """
 
     center: float
     width: float
@@ -50,7 +63,14 @@ class DisplayWindow:
 
 @dataclass(frozen=True)
 class Rescale:
-    """How stored values became the array's: value = stored * slope + intercept, already applied."""
+    """How stored values became the array's: value = stored * slope + intercept, already applied.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> rescale = fake_context(series=synthetic_series(slices=3)).session.dicom.get_series().volume().rescale
+        >>> rescale.slope, rescale.intercept, rescale.unit
+        (1.0, -1024.0, 'HU')
+    """
 
     slope: float = 1.0
     intercept: float = 0.0

@@ -161,6 +161,15 @@ def test_params_that_do_not_fit_are_a_sentence_without_a_traceback(scans: Path) 
     ] == [2, 2]
 
 
+def test_a_param_by_hand_that_no_model_knows_is_refused_before_anything_runs(scans: Path) -> None:
+    text = HEAD + "from pydantic import BaseModel\nclass P(BaseModel):\n    threshold: float = 1\ndef run(p: P): ...\n"
+    write(scans.parent, text)
+    result = invoke("callback.py", "--dicom", str(scans), "--param", "treshold=2")
+    assert result.exit_code == 2
+    assert "--param: P has no param 'treshold'; did you mean 'threshold'?" in result.stderr
+    assert not (scans.parent / "dcm-workspace").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OLD, NEW = b"old" * 100_000, b"new" * 700_000
-JOB = {"session_id": "5" * 24, "job_id": "1" * 24}
+JOB: dict[str, Any] = {"session_id": "5" * 24, "job_id": "1" * 24}
 
 WRITER = """
 import io, os, sqlite3, sys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COUNT = 9
-JOB = {"session_id": "5" * 24, "job_id": "1" * 24}
+JOB: dict[str, Any] = {"session_id": "5" * 24, "job_id": "1" * 24}
 
 SENDER = """
 import os, sys

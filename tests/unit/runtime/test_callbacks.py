@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from dcm_processor_service import AsyncRuntimeContext, AsyncSession, Job, RuntimeContext, RuntimeSettings, Session
-from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError, ConfigurationError
-from dcm_processor_service.runtime.callbacks import find_callback, inspect_callback, validated_params
+from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError
+from dcm_processor_service.runtime.callbacks import find_callback, inspect_callback
 
 if TYPE_CHECKING:
     from collections import OrderedDict
@@ -153,26 +153,6 @@ def test_a_wrong_signature_is_one_sentence(function: Any, sentence: str) -> None
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
     assert isinstance(caught.value, TypeError)
-
-
-def test_params_are_the_authors_own_model() -> None:
-    read = validated_params(Params, {"threshold": "0.5", "Size": {"x": 3}}, "segment")
-    assert read == Params(threshold=0.5, Size={"x": 3})
-
-
-def test_wrong_params_name_the_field_and_no_value() -> None:
-    given = {"threshold": "SECRET", "labels": ["a", 5], "Size": {"x": "SECRET"}}
-    with pytest.raises(ConfigurationError) as caught:
-        validated_params(Params, given, "segment")
-    text = str(caught.value)
-    assert "the params of the job 'segment' do not fit Params" in text
-    assert "threshold: Input should be a valid number" in text
-    assert "labels.1: Input should be a valid string" in text
-    assert "Size.x: " in text
-    assert "--param" in text
-    assert "SECRET" not in text
-    with pytest.raises(ConfigurationError, match=r"'\(unnamed\)'.*(.|\n)*threshold: Field required"):
-        validated_params(Params, {}, "")
 
 
 @pytest.fixture

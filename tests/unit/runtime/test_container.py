@@ -298,6 +298,14 @@ def test_another_package_adds_a_store_by_entry_point(tmp_path: Path) -> None:
     ]
 
 
+def test_another_packages_store_that_is_no_function_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "third_party.py").write_text(f"{THIRD_PARTY}\nNAME = 'store'\n", encoding="utf-8")
+    install(tmp_path, "third_party:NAME")
+    ran = use_third_party(tmp_path)
+    assert ran.returncode == 1
+    assert "ConfigurationError: the store 'MyStore' comes from third_party:NAME, which is no function" in ran.stderr
+
+
 def test_another_packages_store_that_cannot_be_loaded_is_a_sentence(tmp_path: Path) -> None:
     install(tmp_path, "not_there:open_store")
     ran = use_third_party(tmp_path)

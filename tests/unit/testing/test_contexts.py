@@ -64,6 +64,17 @@ def test_no_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         make_context(ae_title="x" * 17)
 
 
+@pytest.mark.parametrize("make", [make_context, fake_async_context])
+@pytest.mark.parametrize(
+    ("misspelt", "meant"), [("jobname", "job_name"), ("parmas", "params"), ("aetitle", "ae_title"), ("peer", "peers")]
+)
+def test_a_keyword_that_is_not_known_is_refused_with_what_was_meant(
+    make: Callable[..., Any], misspelt: str, meant: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=rf"has no keyword '{misspelt}'; did you mean '{meant}'\?"):
+        make(**{misspelt: "x"})
+
+
 def test_a_series_makes_the_subject_and_the_event() -> None:
     context = make_context(series=synthetic_series(slices=3))
     series = context.session.dicom.get_series()

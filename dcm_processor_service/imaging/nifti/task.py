@@ -1,0 +1,60 @@
+"""One conversion that is asked for, as every engine is told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.imaging.headers.instance_file import read_header
+from dcm_processor_service.imaging.nifti.sidecar import bids_metadata, get_simplified_json
+from dcm_processor_service.imaging.nifti.write import nifti_stem, sidecar_path, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dcm_processor_service.imaging.series.inspection import Inspection
+    from dcm_processor_service.models.nifti import Policy, Sidecar
+
+__all__ = ["DECODED_BY_PROGRAMS", "NATIVE_ONLY", "ConversionTask"]
+
+NATIVE_ONLY = frozenset({"MODALITY_LUT"})
+"""Codes of findings that the native engine deals with, and the programs of others leave undone."""
+
+DECODED_BY_PROGRAMS = frozenset({"MOSAIC", "COMPRESSED"})
+"""Codes of findings that those programs deal with, and the native engine has to refuse."""
+
+
+@dataclass(frozen=True)
+class ConversionTask:
+    """One conversion: of which series, where to, and how."""
+
+    inspection: Inspection
+    destination: Path
+    policy: Policy
+    sidecar: Sidecar
+    timeout_s: float
+    """After which a program is stopped."""
+
+    dcm2niix_program: str
+    """Path of another dcm2niix than the installed one; empty for that."""
+
+    @property
+    def image_paths(self) -> list[Path]:
+        """The files that hold pixels."""
+        return [instance.path for instance in self.inspection.instances if instance.pixels is not None]
+
+    def named_destination(self, name: str) -> Path:
+        """Returns the destination of one of several volumes: ``scan_<name>.nii.gz`` for ``scan.nii.gz``."""
+        stem = nifti_stem(self.destination)
+        return self.destination.with_name(f"{stem}_{name}{self.destination.name[len(stem) :]}")
+
+    def write_header_sidecar(self, target: Path) -> Path:
+        """Writes what the first header says beside an image, as ``sidecar`` asks for it, and returns its path."""
+        header = read_header(self.image_paths[0])
+        beside = sidecar_path(target)
+        shape = self.inspection.report.shape
+        if self.sidecar == "simplified":
+            write_json(beside, get_simplified_json(header, shape[2] if shape else None))
+        else:
+            write_json(beside, bids_metadata(header))
+        return beside

@@ -1,0 +1,57 @@
+"""What every store keeps, as tests that a package runs over its own: ours run over memory, SQLite, PyMongo and motor.
+
+A package that adds a store derives one class, and says how its store is opened::
+
+    import pytest
+    from dcm_processor_service.testing.contracts import StoreContract, store_under_test
+
+    class TestTheirStore(StoreContract):
+        @pytest.fixture(params=["blocking", "async"])
+        def store(self, request):
+            with store_under_test({"db_provider": "their-store"}, mode=request.param) as store:
+                yield store
+
+One part alone is proved by its own class, such as :class:`DataContract`. pytest is needed here, and nowhere else in
+this package.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{part}" for part in ("data", "dicom", "files", "jobs", "peers", "sending"))
+)
+
+from dcm_processor_service.testing.contracts.data import DataContract  # noqa: E402  rewriting is asked for before
+from dcm_processor_service.testing.contracts.dicom import DicomContract  # noqa: E402
+from dcm_processor_service.testing.contracts.files import FilesContract  # noqa: E402
+from dcm_processor_service.testing.contracts.jobs import JobsContract  # noqa: E402
+from dcm_processor_service.testing.contracts.peers import PeersContract  # noqa: E402
+from dcm_processor_service.testing.contracts.sending import SendingContract  # noqa: E402
+from dcm_processor_service.testing.contracts.store import (  # noqa: E402
+    Contract,
+    Seeder,
+    StoreUnderTest,
+    WorkspaceSeeder,
+    store_under_test,
+)
+
+__all__ = [
+    "Contract",
+    "DataContract",
+    "DicomContract",
+    "FilesContract",
+    "JobsContract",
+    "PeersContract",
+    "Seeder",
+    "SendingContract",
+    "StoreContract",
+    "StoreUnderTest",
+    "WorkspaceSeeder",
+    "store_under_test",
+]
+
+
+class StoreContract(DataContract, FilesContract, JobsContract, PeersContract, DicomContract, SendingContract):
+    """All that a store keeps."""

@@ -1,0 +1,107 @@
+"""Sending from a session, in every store: names become nodes, a series its files, a second try sends the rest."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dcm_processor_service.errors import PeerNotFoundError, SendRejectedError
+from dcm_processor_service.models import Instance, Job, Outcome, SeriesRecord
+from dcm_processor_service.testing import FakePacs, Faults, synthetic_series
+from dcm_processor_service.testing.contracts.store import SESSION_ID, Contract
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+    from dcm_processor_service.session.session import AsyncSession
+    from dcm_processor_service.testing.contracts.store import StoreUnderTest
+
+__all__ = ["SendingContract"]
+
+
+def seeded(store: StoreUnderTest, count: int) -> tuple[AsyncSession, list[Dataset]]:
+    """A series job over a synthetic series."""
+    datasets = synthetic_series(slices=count)
+    instances = [Instance(id=f"{n:024x}", sop_instance_uid=ds.SOPInstanceUID) for n, ds in enumerate(datasets, 1)]
+    series = SeriesRecord(
+        id="51" * 12,
+        series_instance_uid=datasets[0].SeriesInstanceUID,
+        instance_ids=tuple(instance.id for instance in instances),
+    )
+    store.seed.subject(series)
+    for instance, dataset in zip(instances, datasets, strict=True):
+        content = io.BytesIO()
+        dataset.save_as(content, enforce_file_format=True)
+        store.seed.instance(series.id, instance, content.getvalue())
+    job = Job(id="10" * 12, session_id=SESSION_ID, name="j", subject=series)
+    store.seed.job(job)
+    return store.session(job.id), datasets
+
+
+class SendingContract(Contract):
+    """What was acknowledged is kept in the session's data, so that a second sending sends the rest."""
+
+    async def test_a_series_a_dataset_and_a_folder_go_in_one_sending(
+        self, store: StoreUnderTest, tmp_path: Path
+    ) -> None:
+        session, datasets = seeded(store, 3)
+        extra, lone = synthetic_series(slices=5)[3:]
+        (tmp_path / "more").mkdir()
+        extra.save_as(tmp_path / "more" / "extra.dcm", enforce_file_format=True)
+        with FakePacs() as pacs:
+            store.seed.peer(pacs.peer.model_copy(update={"name": "PACS", "id": "b" * 24}))
+            series = await session.dicom.get_series()
+            report = await session.dicom.send([series, tmp_path / "more", lone], to="PACS")
+            assert report.ok
+            assert report.stored == 5
+            sent = {dataset.SOPInstanceUID: dataset.PixelData for dataset in (*datasets, extra, lone)}
+            assert {dataset.SOPInstanceUID: dataset.PixelData for dataset in pacs.datasets()} == sent
+        assert await session.data.keys() == []
+
+    async def test_what_was_acknowledged_is_not_sent_again(self, store: StoreUnderTest) -> None:
+        session, datasets = seeded(store, 5)
+        with FakePacs(Faults(status=0xC000, status_after=4, status_times=1)) as pacs:
+            series = await session.dicom.get_series()
+            with pytest.raises(SendRejectedError) as caught:
+                await session.dicom.send(series, to=pacs.peer)
+            assert caught.value.report is not None
+            assert caught.value.report.count(Outcome.STORED) == 4
+            assert len(await session.data.keys()) == 1
+            again = store.session("10" * 12)
+            report = await again.dicom.send(await again.dicom.get_series(), to=pacs.peer)
+            assert (report.ok, report.stored) == (True, 5)
+            assert sorted(pacs.arrivals) == sorted(dataset.SOPInstanceUID for dataset in datasets)
+        assert await session.data.keys() == []
+
+    async def test_a_result_that_was_made_anew_under_its_uids_is_sent_anew(self, store: StoreUnderTest) -> None:
+        session, datasets = seeded(store, 3)
+        with FakePacs(Faults(status=0xC000, status_after=2, status_times=1)) as pacs:
+            with pytest.raises(SendRejectedError):
+                await session.dicom.send(datasets, to=pacs.peer)
+            datasets[0].SeriesDescription = "another"
+            assert (await store.session("10" * 12).dicom.send(datasets, to=pacs.peer)).ok
+            received = {dataset.SOPInstanceUID: dataset.get("SeriesDescription") for dataset in pacs.datasets()}
+        first, second, third = (dataset.SOPInstanceUID for dataset in datasets)
+        assert pacs.arrivals == [first, second, first, third]
+        assert received[first] == "another"
+        assert await session.data.keys() == []
+
+    async def test_a_node_that_is_not_known_is_told(self, store: StoreUnderTest) -> None:
+        session, _datasets = seeded(store, 1)
+        with pytest.raises(PeerNotFoundError, match="no DICOM node is named 'PACS'"):
+            await session.dicom.send(await session.dicom.get_series(), to="PACS")
+
+    async def test_a_node_is_asked_whether_it_is_there_and_what_it_takes(self, store: StoreUnderTest) -> None:
+        session, _datasets = seeded(store, 1)
+        with FakePacs() as pacs:
+            peer = pacs.peer
+            assert (await session.peers.echo(peer)).ok
+            accepted = await session.peers.probe(peer)
+            assert any(context.accepted for context in accepted)
+        gone = await session.peers.echo(peer)
+        assert not gone.ok
+        assert gone.reason

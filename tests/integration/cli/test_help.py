@@ -1,0 +1,51 @@
+"""The help of each command ends with an example that the command understands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer.main
+
+from dcm_processor_service.cli.app import app
+from tests.command_line import run_here, run_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = "dcm-processor-service"
+
+
+def commands(group: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*names, name))
+        else:
+            yield (*names, name), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_the_help_of_a_command_shows_an_example_that_it_understands(names: tuple[str, ...]) -> None:
+    shown = " ".join(run_here(*names, "--help").stdout.split())
+    (line,) = re.findall(rf"Example: ({PROGRAM} .*)$", shown)
+    program, *arguments = shlex.split(line)
+    assert (program, tuple(arguments[: len(names)])) == (PROGRAM, names)
+    understood = COMMANDS[names].make_context(names[-1], arguments[len(names) :])
+    assert any(value for value in understood.params.values())
+
+
+def test_every_command_of_the_readme_is_there() -> None:
+    assert {names[0] for names in COMMANDS} == {
+        *("run", "exec", "inspect", "convert", "derive", "pdf", "send", "echo", "probe", "peers", "doctor")
+    }
+
+
+def test_the_version_is_that_of_the_installation() -> None:
+    ran = run_process("--version")
+    assert (ran.code, ran.stdout) == (0, f"{PROGRAM} {version(PROGRAM)}\n")
