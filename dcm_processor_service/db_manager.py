@@ -13,6 +13,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
 from dcm_processor_service.codec import check_name, to_normal
+from dcm_processor_service.disk import file_faults
 from dcm_processor_service.errors import DataNotFoundError, PeerNotFoundError, StoredFileNotFoundError
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.own_session import own_container, own_session
@@ -112,11 +113,12 @@ def upload_session_file(
         ext: Where the name has no extension: one to tell the content type from, such as ``.pdf``.
 
     Raises:
-        FileNotFoundError: There is no file at the path.
+        LocalFileError: The file cannot be read; LocalFileNotFoundError where there is none.
     """
     kept = {key: value for key, value in (meta or {}).items() if key not in RESERVED_METADATA}
     if hasattr(file, "seek"):
-        cast("BinaryIO", file).seek(0)
+        with file_faults(str(getattr(file, "name", type(file).__name__)), "read"):
+            cast("BinaryIO", file).seek(0)
     if content_type is None and ext and "." not in name.rpartition("/")[2]:
         content_type = _content_type(ext)
     stored = own_session().files.put(name, file, content_type=content_type, metadata=kept)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-__all__ = ["file_faults", "open_to_read", "write_whole"]
+__all__ = ["exists", "file_faults", "is_file", "is_folder", "open_to_read", "write_whole"]
 
 
 @contextmanager
@@ -41,6 +41,21 @@ def file_faults(
         reason = (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
         kind = LocalFileNotFoundError if isinstance(fault, FileNotFoundError) and error is LocalFileError else error
         raise kind(f"{str(path)!r} cannot be {verb}: {reason}; check the path, its permissions and its disk") from fault
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Returns whether there is a file at a path; there is none where the name is more than the system can take."""
+    return os.path.isfile(path)  # noqa: PTH113  pathlib's raises for a long name
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Returns whether there is a folder at a path, see :func:`is_file`."""
+    return os.path.isdir(path)  # noqa: PTH112  pathlib's raises for a long name
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Returns whether there is anything at a path, see :func:`is_file`."""
+    return os.path.exists(path)  # noqa: PTH110  pathlib's raises for a long name
 
 
 @contextmanager

@@ -30,7 +30,7 @@ LAYERS: dict[str, str] = {
     "backends": "errors disk models codec ports",
     "imaging": "errors disk models codec ports",
     "derived": "errors disk models codec ports imaging",
-    "dicom_network": "errors models codec ports imaging.headers",
+    "dicom_network": "errors disk models codec ports imaging.headers",
 }
 """For each room, the rooms that it may import besides itself; those not listed may import all.
 

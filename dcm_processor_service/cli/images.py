@@ -17,7 +17,7 @@ from dcm_processor_service.cli.console import (
     sentences,
 )
 from dcm_processor_service.cli.page import inspection_page
-from dcm_processor_service.disk import write_whole
+from dcm_processor_service.disk import exists, write_whole
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError, DicomError, InvalidSeriesError
 from dcm_processor_service.local.ingest import catalogue_files
 from dcm_processor_service.models.nifti import Engine, Policy, Sidecar
@@ -122,7 +122,7 @@ def series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
     Raises:
         ConfigurationError: There is no folder, or no DICOM file in it.
     """
-    if not folder.exists():
+    if not exists(folder):
         raise ConfigurationError(f"there is no folder {str(folder)!r}; give one that holds DICOM files")
     imaging = container.imaging()
     files = list(imaging.files_below(folder, None))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["echo", "parse_address", "parse_peer", "print_contexts", "print_echo", "probe", "send"]
 
-_ADDRESS = re.compile(r"(?P<aet>[^@]+)@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>\d+)")
+_ADDRESS = re.compile(r"(?P<aet>[^@]+)@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>[0-9]{1,5})")
 
 Address = Annotated[str, typer.Argument(help="AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242")]
 Tls = Annotated[bool, typer.Option("--tls", help="Speak TLS, and verify the node's certificate against its host name")]

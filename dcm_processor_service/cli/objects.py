@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ import typer
 
 from dcm_processor_service.cli.console import output_console, print_json_line, sentences
 from dcm_processor_service.cli.images import series_below
+from dcm_processor_service.disk import exists, file_faults, is_file, open_to_read
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models.derived import (
     DocumentOptions,
@@ -32,6 +34,7 @@ Role = Annotated[str, typer.Option(help="What the object is; UIDs follow from it
 Service = Annotated[str, typer.Option(help="NAME:VERSION of the maker, named in the object")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each file")]
 
+_LABEL = re.compile("[0-9]{1,9}")
 DEFAULT_SERVICE = "dcm-processor-service:0"
 
 
@@ -53,7 +56,7 @@ def derive(
     """Turn a NIfTI file into DICOM, on the geometry of a series."""
     with sentences(), opened(Container()) as container:
         source, recipe, make = _source(container, like, series_uid), _recipe(service, role), container.derived()
-        if not nifti.is_file() or not nifti.name.lower().endswith((".nii", ".nii.gz")):
+        if not is_file(nifti) or not nifti.name.lower().endswith((".nii", ".nii.gz")):
             raise ConfigurationError(f"there is no file {str(nifti)!r} of NIfTI; give a .nii or .nii.gz file")
         image = container.formats().read(nifti)
         if kind == "seg":
@@ -79,9 +82,11 @@ def pdf(
     """Wrap a PDF as DICOM, with the identity of a series."""
     with sentences(), opened(Container()) as container:
         source, make = _source(container, like, series_uid), container.derived()
-        if not report.is_file():
+        if not exists(report):
             raise ConfigurationError(f"there is no file {str(report)!r}; give a PDF file")
-        made = make.pdf(report.read_bytes(), source, _recipe(service, role), DocumentOptions(title))
+        with open_to_read(report) as file, file_faults(report, "read"):
+            content = file.read()
+        made = make.pdf(content, source, _recipe(service, role), DocumentOptions(title))
         _print_saved(make.save([made], out), as_json=as_json)
 
 
@@ -103,7 +108,7 @@ def _labels(texts: Sequence[str]) -> dict[str, int]:
     labels = {}
     for text in texts:
         name, _, number = text.rpartition("=")
-        if not name or not number.isdigit():
+        if not name or not _LABEL.fullmatch(number):
             raise ConfigurationError(f"{text!r} is no segment; give NAME=LABEL, for example liver=1")
         labels[name] = int(number)
     if not labels:

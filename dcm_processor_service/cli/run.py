@@ -18,6 +18,7 @@ from dcm_processor_service.cli.console import (
     sentences,
 )
 from dcm_processor_service.cli.network import parse_peer
+from dcm_processor_service.disk import exists
 from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, ConfigurationError
 from dcm_processor_service.local.workspace import LocalRun, Workspace, counted, describe, sample_folder
 from dcm_processor_service.models import JobEvent
@@ -112,7 +113,7 @@ def parse_params(texts: Sequence[str]) -> dict[str, Any]:
             raise ConfigurationError(f"{text!r} is no param; give NAME=VALUE, for example threshold=0.5")
         try:
             params[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             params[name] = value
     return params
 
@@ -129,7 +130,7 @@ def _sources(dicom: list[Path] | None, *, sample: bool) -> list[Path]:
     if not sources:
         raise ConfigurationError("no scans were given; give a folder, --dicom DIR, or try --sample")
     for source in sources:
-        if not source.exists():
+        if not exists(source):
             raise ConfigurationError(f"there is no folder {str(source)!r}; give one that holds DICOM files")
     return sources
 

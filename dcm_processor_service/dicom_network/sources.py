@@ -23,6 +23,7 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.dicom_network.transcoding import UnreadableInstanceError, convert, copy_of, part10
+from dcm_processor_service.disk import is_folder
 from dcm_processor_service.errors import InvalidSeriesError, UnreadableFileError
 from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, scan_instance
 from dcm_processor_service.imaging.headers.folder import DicomFolders, dicomdir_files, files_below
@@ -180,7 +181,7 @@ def survey(items: Sendable | Iterable[Sendable]) -> Iterator[Outgoing | Unreadab
     for number, item in enumerate(items, start=1):
         if isinstance(item, Dataset):
             yield _from_dataset(item, number)
-        elif Path(item).is_dir():
+        elif is_folder(item):
             yield from _from_folder(Path(item), number, folders)
         else:
             yield from _from_file(Path(item), number)

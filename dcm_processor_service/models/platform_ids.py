@@ -26,4 +26,4 @@ def platform_id(*parts: str) -> str:
         >>> platform_id("series", "1.2.3") == platform_id("series", "1.2.3")
         True
     """
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_ID_DIGITS]
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:_ID_DIGITS]

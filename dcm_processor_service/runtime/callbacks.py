@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_
 
 from pydantic import BaseModel
 
+from dcm_processor_service.disk import is_file
 from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.settings import RuntimeSettings
@@ -118,7 +119,7 @@ def _search(folder: Path) -> None:
 
 
 def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not is_file(path):
         raise CallbackNotFoundError(f"there is no file {str(path)!r}")
     spec = importlib.util.spec_from_file_location(_module_name(path), path)
     if spec is None or spec.loader is None:

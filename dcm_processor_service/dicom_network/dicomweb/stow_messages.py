@@ -76,14 +76,21 @@ def read_answer(content: bytes) -> Answer:
         >>> read_answer(body).stored
         {'1.2.3': 0}
     """
-    decoded = json.loads(content)
+    try:
+        module = _module(json.loads(content))
+        return Answer(
+            stored={uid: reason or 0 for uid, reason in _items(module, _REFERENCED_SOP, _WARNING_REASON)},
+            failed={uid: reason or _PROCESSING_FAILURE for uid, reason in _items(module, _FAILED_SOP, _FAILURE_REASON)},
+        )
+    except (TypeError, OverflowError, RecursionError) as error:
+        raise ValueError("the answer is no DICOM JSON object") from error
+
+
+def _module(decoded: Any) -> dict[str, Any]:
     module = decoded[0] if isinstance(decoded, list) and decoded else decoded
     if not isinstance(module, dict):
-        raise TypeError("the answer is no DICOM JSON object")
-    return Answer(
-        stored={uid: reason or 0 for uid, reason in _items(module, _REFERENCED_SOP, _WARNING_REASON)},
-        failed={uid: reason or _PROCESSING_FAILURE for uid, reason in _items(module, _FAILED_SOP, _FAILURE_REASON)},
-    )
+        raise TypeError(f"a {type(module).__name__} is no data set")
+    return module
 
 
 def _items(module: dict[str, Any], sequence: str, reason: str) -> Iterator[tuple[str, int | None]]:

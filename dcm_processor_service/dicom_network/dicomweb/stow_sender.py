@@ -59,7 +59,8 @@ def public_url(peer: Peer) -> str:
     """
     try:
         url = httpx.URL(peer.url or "")
-    except httpx.InvalidURL as error:
+        url.host.encode("idna")  # as the connection will do
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise ConfigurationError(f"the URL of the node {peer.name!r} is not valid") from error
     if url.scheme not in {"http", "https"} or not url.host:
         raise ConfigurationError(f"the URL of the node {peer.name!r} must begin with http:// or https://")
@@ -228,7 +229,7 @@ class WebDelivery:
             response = self._client.post(self._target, content=body, headers=body.headers)
         except httpx.TimeoutException as error:
             raise _PassingError("the peer did not answer in time") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             failed_check = _tls_failure(error)
             if failed_check is not None:
                 raise PeerRefusesError(f"{self.where}: no TLS with the peer, {failed_check}") from error
@@ -245,7 +246,7 @@ class WebDelivery:
             raise _TooMuchError(f"the peer refused the request with HTTP {response.status_code}")
         try:
             return read_answer(response.content)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise _PassingError("the peer's answer acknowledges nothing; it is no DICOM JSON") from error
 
     def _judge(self, shipment: _Shipment, answer: Answer) -> None:
@@ -303,4 +304,4 @@ def _tls_failure(error: BaseException) -> str | None:
 
 def _retry_after(response: httpx.Response) -> float:
     value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else 0.0
+    return float(value) if value.isdecimal() else 0.0

@@ -7,9 +7,9 @@ without one, from one that this machine trusts. A certificate of ours is optiona
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.disk import is_file
 from dcm_processor_service.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def explain_failure(error: OSError) -> str:
 
 
 def _require_file(peer: Peer, field: str, path: str) -> None:
-    if not Path(path).is_file():
+    if not is_file(path):
         raise _unusable(peer, field, "names no file on this machine")
 
 

@@ -110,6 +110,12 @@ def test_success_without_a_word_acknowledges_nothing(sender: PynetdicomSender, s
     assert outcomes(caught.value.report) == ["failed"]
 
 
+def test_an_answer_in_a_broken_encoding_acknowledges_nothing(sender: PynetdicomSender, service: StowService) -> None:
+    service.orders += [lambda _uids: (200, {"Content-Encoding": "gzip"}, b"garbage")] * 3
+    with pytest.raises(PeerUnreachableError, match="DecodingError"):
+        sender.send(make_ct(), service.peer)
+
+
 def test_what_the_answer_leaves_out_is_sent_again(sender: PynetdicomSender, service: StowService) -> None:
     service.orders.append(lambda uids: (200, {}, store_response({uids[0]: 0})))
     service.orders.append(lambda uids: (409, {}, store_response({}, {uids[0]: 0x0111})))
@@ -228,7 +234,9 @@ def test_tls_is_verified(sender: PynetdicomSender, tmp_path: Path) -> None:
                     sender.send(make_ct(), peer)
 
 
-@pytest.mark.parametrize("url", ["ftp://localhost/", "localhost:80", "http://", "http://[::1"])
+@pytest.mark.parametrize(
+    "url", ["ftp://localhost/", "localhost:80", "http://", "http://[::1", "http://a..b/", "http://a/\ud800"]
+)
 def test_an_address_that_is_none_of_the_web_is_told(sender: PynetdicomSender, service: StowService, url: str) -> None:
     with pytest.raises(ConfigurationError, match="URL of the node 'WEB'"):
         sender.send(make_ct(), service.peer.model_copy(update={"url": url}))

@@ -42,9 +42,15 @@ def test_an_answer_is_read_instance_by_instance() -> None:
         assert answer.failed == {"3": 0xA900, "4": 0x0110}
 
 
-@pytest.mark.parametrize("content", [b"", b"<xml/>", b"[]", b"null", b"3"])
+ODD_REASON = b'{"00081199": {"Value": [{"00081155": {"Value": ["1"]}, "00081196": {"Value": [{}]}}]}}'
+ENDLESS_REASON = ODD_REASON.replace(b"[{}]", b"[1e999]")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<xml/>", b"\xff\xfe", b"[]", b"null", b"3", b"[" * 100_000, ODD_REASON, ENDLESS_REASON]
+)
 def test_what_is_no_answer_acknowledges_nothing(content: bytes) -> None:
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises(ValueError, match=r"no DICOM JSON object|Expecting value|decode|invalid literal"):
         read_answer(content)
 
 
