@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.disk import file_faults
 from dcm_processor_service.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -37,14 +38,16 @@ class Scratch:
                     f"no temporary folder can be made: {error.strerror}; set DCM-PROCESSOR-SERVICE-SCRATCH to a folder "
                     "that this process may write to"
                 ) from error
-        free_bytes = shutil.disk_usage(self._folder).free
+        with file_faults(self._folder, "used", ConfigurationError):
+            free_bytes = shutil.disk_usage(self._folder).free
         if free_bytes < need_bytes:
             raise ConfigurationError(
                 f"the temporary folder has {free_bytes} bytes free, {need_bytes} are needed; free space or set "
                 "DCM-PROCESSOR-SERVICE-SCRATCH to a larger disk"
             )
         folder = self._folder / name
-        folder.mkdir(exist_ok=True)
+        with file_faults(folder, "made", ConfigurationError):
+            folder.mkdir(exist_ok=True)
         return folder
 
     def remove(self) -> None:

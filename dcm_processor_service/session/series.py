@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.disk import write_whole
+from dcm_processor_service.disk import file_faults, write_whole
 from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
 from dcm_processor_service.ports import require_scan
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
@@ -113,7 +113,7 @@ class AsyncDicomSeries:
             if folder is None:
                 folder = self._tools.scratch.folder(self.id, need_bytes)
             path = folder / f"{instance.id}.dcm"
-            await self._tools.offload(partial(path.write_bytes, content))
+            await self._tools.offload(partial(_write, path, content))
             paths.append(path)
         if len(paths) != len(instances):
             raise InvalidSeriesError(
@@ -182,10 +182,16 @@ def _require_scans(paths: Iterable[Path]) -> None:
         require_scan(path)
 
 
+def _write(path: Path, content: bytes) -> None:
+    with write_whole(path) as file:
+        file.write(content)
+
+
 def _copy_complete(source: Path, target: Path) -> Path:
     """Copies unless the same content is there already; the name appears when the copy is complete."""
-    if target.is_file() and target.read_bytes() == source.read_bytes():
-        return target
+    with file_faults(target, "written"):
+        if target.is_file() and target.read_bytes() == source.read_bytes():
+            return target
     with write_whole(target) as sink, source.open("rb") as content:
         shutil.copyfileobj(content, sink)
     return target
@@ -267,6 +273,9 @@ class DicomSeries:
         """Copies the series into a folder, as ``0001.dcm``, ``0002.dcm``… in slice order; gives the paths.
 
         Files that are there already with the same content are kept, so an interrupted export goes on where it was.
+
+        Raises:
+            LocalFileError: The folder cannot be written.
         """
         return run_inline(self._async.export(directory))
 
