@@ -106,8 +106,9 @@ def write_whole(
             temporary.replace(path)
             if durable and os.name == "posix":
                 _sync_folder(path.parent)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def _sync_folder(folder: Path) -> None:
