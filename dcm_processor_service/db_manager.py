@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from dcm_processor_service.dicom_network import DicomSender
-    from dcm_processor_service.session.files import FileContent
+    from dcm_processor_service.session.file_content import FileContent
 
 __all__ = [
     "download_session_file",

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import io
-import mimetypes
-import os
 import tempfile
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcm_processor_service.codec import check_name, to_normal
-from dcm_processor_service.disk import file_faults, open_to_read, write_whole
+from dcm_processor_service.disk import file_faults, write_whole
 from dcm_processor_service.errors import InvalidNameError, StoredFileNotFoundError, UnsupportedValueError
 from dcm_processor_service.ports import NewFile
 from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.session.file_content import opened, sniff_content_type
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from dcm_processor_service.models import Job, StoredFile
     from dcm_processor_service.ports import FileRepository, Offload
+    from dcm_processor_service.session.file_content import FileContent
     from dcm_processor_service.session.functions import FileFormats
     from dcm_processor_service.session.jobs import AsyncJobs
 
-__all__ = ["AsyncFiles", "FileContent", "Files"]
-
-FileContent: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
-"""What can be put: a path, bytes, or a file opened for reading bytes."""
+__all__ = ["AsyncFiles", "Files"]
 
 RESERVED_METADATA = frozenset({"name", "session_id", "job_id", "sha256"})
-_SNIFF_BYTES = 4096
-_DICOM_PREAMBLE_BYTES = 128
-_ZIP_SIGNATURE = b"PK\x03\x04"
 
 
 class AsyncFiles:
@@ -72,7 +67,7 @@ class AsyncFiles:
             raise UnsupportedValueError("metadata is a dictionary, and a content type text such as application/pdf")
         if clash := sorted(RESERVED_METADATA & extra.keys()):
             raise InvalidNameError(f"the metadata key {clash[0]!r} is the store's own; choose another")
-        with _opened(content) as source:
+        with opened(content) as source:
             kind = to_normal(content_type or await self._offload(lambda: sniff_content_type(name, source)))
             return await self._repository.put(self._jobs.key, name, source, NewFile(content_type=kind, metadata=extra))
 
@@ -146,79 +141,6 @@ class AsyncFiles:
     async def list(self, *, job: str | Job | None = None) -> list[StoredFile]:
         """Lists the files by name; see :meth:`Files.list`."""
         return await self._repository.list(await self._jobs.output_key(job))
-
-
-@contextmanager
-def _opened(content: FileContent) -> Iterator[BinaryIO]:
-    given: object = content
-    if isinstance(given, io.TextIOBase):
-        raise UnsupportedValueError("the file was opened as text, so its bytes are not known; open it with 'rb'")
-    if isinstance(content, (bytes, bytearray, memoryview)):
-        yield io.BytesIO(content.tobytes() if isinstance(content, memoryview) else content)
-    elif isinstance(content, (str, os.PathLike)):
-        with open_to_read(content) as source:
-            yield cast("BinaryIO", _Content(source))
-    elif hasattr(content, "read"):
-        yield cast("BinaryIO", _Content(content))  # the caller's, who closes it
-    else:
-        raise UnsupportedValueError(
-            f"a {type(content).__name__} is no file content; give a path, bytes or a file opened with 'rb', or store a "
-            "value with session.files.save(name, value)"
-        )
-
-
-class _Content:
-    """A stream of bytes that somebody opened; what it raises becomes an error of this package, in every store."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._name = str(getattr(stream, "name", type(stream).__name__))
-
-    def read(self, size: int = -1) -> bytes:
-        with file_faults(self._name, "read"):
-            content: object = self._stream.read(size)
-        if not isinstance(content, bytes):
-            raise UnsupportedValueError(
-                f"the content gives {type(content).__name__} in place of bytes when it is read; open it with 'rb'"
-            )
-        return content
-
-    def seekable(self) -> bool:
-        """Returns whether it can be read again; what has only ``read`` cannot."""
-        with file_faults(self._name, "read"):
-            return hasattr(self._stream, "seekable") and self._stream.seekable()
-
-    def tell(self) -> int:
-        with file_faults(self._name, "read"):
-            return self._stream.tell()
-
-    def seek(self, offset: int) -> int:
-        with file_faults(self._name, "read"):
-            return self._stream.seek(offset)
-
-
-def sniff_content_type(name: str, source: BinaryIO) -> str:
-    """Tells the content type from the first bytes, else from the name; leaves ``source`` where it was."""
-    import puremagic
-
-    by_name = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    if not source.seekable():
-        return by_name
-    start = source.tell()
-    head = source.read(_SNIFF_BYTES)
-    source.seek(start)
-    if head[_DICOM_PREAMBLE_BYTES:].startswith(b"DICM"):  # PS3.10, section 7.1
-        return "application/dicom"
-    try:
-        guesses = puremagic.magic_string(head, filename=name)
-    except (puremagic.PureError, ValueError):  # the content is empty, or nothing known matches; else an empty list
-        return by_name
-    if not guesses:
-        return by_name
-    best = [guess.mime_type for guess in guesses if guess.confidence == guesses[0].confidence]
-    if head.startswith(_ZIP_SIGNATURE) and len(best) > 1:  # it might be any of a dozen office documents, so it is none
-        return by_name if mimetypes.guess_type(name)[0] else "application/zip"
-    return best[0] or by_name
 
 
 class Files:

@@ -23,7 +23,7 @@ from dcm_processor_service.errors import (
     StoredValueError,
     UnsupportedValueError,
 )
-from dcm_processor_service.session.files import sniff_content_type
+from dcm_processor_service.session.file_content import sniff_content_type
 from dcm_processor_service.testing import fake_context, synthetic_series
 from tests.parameters import shown
 
