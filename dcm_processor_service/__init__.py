@@ -106,7 +106,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.session.derive import Derive
     from dcm_processor_service.session.derive_async import AsyncDerive, Like
     from dcm_processor_service.session.dicom import AsyncDicom, AsyncSeriesChoice, Dicom, SeriesChoice
-    from dcm_processor_service.session.files import AsyncFiles, FileContent, Files
+    from dcm_processor_service.session.file_content import FileContent
+    from dcm_processor_service.session.files import AsyncFiles, Files
     from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
     from dcm_processor_service.session.peers import AsyncPeers, Peers
     from dcm_processor_service.session.selection import Selection, SeriesRules
