@@ -46,7 +46,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from dcm_processor_service.models import SendReport, SeriesReport
+    from dcm_processor_service.models.imaging import SeriesReport
+    from dcm_processor_service.models.sending import SendReport
 
 __all__ = [
     "EXIT_CONFIGURATION",

@@ -22,12 +22,12 @@ from dcm_processor_service.models.imaging import SeriesFinding, SeriesKind, Seri
 from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
 from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
 from dcm_processor_service.models.peers import AETitle, Peer
+from dcm_processor_service.models.send_options import SendOptions
 from dcm_processor_service.models.sending import (
     AcceptedContext,
     EchoResult,
     InstanceRecord,
     Outcome,
-    SendOptions,
     SendReport,
 )
 from dcm_processor_service.models.sessions import (

@@ -18,7 +18,7 @@ class Glance(NamedTuple):
     """What a quick look at a DICOM file tells.
 
     Example:
-        >>> Glance("1.2.3", ("series", "patient")).sop_instance_uid
+        >>> Glance("1.2.3", ("series", "patient"), size_bytes=526_000).sop_instance_uid
         '1.2.3'
     """
 

@@ -125,6 +125,12 @@ def require_scan(path: Path) -> None:
 
     Raises:
         StoredFileNotFoundError: The file was moved or removed; the message names it, without its folder.
+
+    Example:
+        >>> from pathlib import Path
+        >>> require_scan(Path("moved.dcm"))
+        Traceback (most recent call last):
+        dcm_processor_service.errors.StoredFileNotFoundError: the DICOM file moved.dcm is ...
     """
     if not path.is_file():
         raise StoredFileNotFoundError(

@@ -1,0 +1,44 @@
+"""How instances are sent."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dcm_processor_service.models.keywords import refuses_unknown_keywords
+
+__all__ = ["SendOptions"]
+
+
+@refuses_unknown_keywords
+class SendOptions(BaseModel):
+    """How patient and how bold a sending is. Every wait is bounded.
+
+    Example:
+        >>> SendOptions(associations=2).attempts
+        3
+
+    Raises:
+        ConfigurationError: It has no option of that name.
+        ValidationError: A value is out of its range.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    check: bool = Field(default=True, description="Raise when not everything was stored")
+    associations: int = Field(default=1, ge=1, le=32, description="How many associations send side by side")
+    attempts: int = Field(default=3, ge=1, description="How often an instance is tried that may yet succeed")
+    backoff_s: float = Field(default=0.5, ge=0, description="Pause before the second attempt; doubles each time")
+    backoff_limit_s: float = Field(default=30.0, ge=0, description="Longest pause between two attempts")
+    transcode: bool = Field(default=True, description="Convert without loss what the peer does not take as it is")
+    connection_timeout_s: float = Field(default=10.0, gt=0, description="For the TCP connection")
+    acse_timeout_s: float = Field(default=30.0, gt=0, description="For association, TLS handshake and release")
+    dimse_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to one request")
+    network_timeout_s: float = Field(default=60.0, gt=0, description="For the peer to take in what is sent")
+    commit: bool = Field(default=False, description="Ask for storage commitment after sending, and wait for the answer")
+    commitment_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to the storage commitment")
+    listen_host: str = Field(default="", description="Where we listen for the commitment; empty: all interfaces")
+    listen_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Ours, as the peer knows it; None: on the same association only"
+    )
