@@ -95,13 +95,13 @@ if TYPE_CHECKING:
     from dcm_processor_service.ports import ABSENT, Sendable, Sentinel
     from dcm_processor_service.post_services import run_post_services
     from dcm_processor_service.pre_services import run_pre_services
-    from dcm_processor_service.runtime.callbacks import CallbackFunction
     from dcm_processor_service.runtime.container import AsyncContainer, Container, opened
     from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
-    from dcm_processor_service.runtime.logs import JobLog
+    from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.execution.worker import entrypoint
+    from dcm_processor_service.runtime.logs.job_log import JobLog
     from dcm_processor_service.runtime.progress import AsyncProgress, Progress
     from dcm_processor_service.runtime.settings import RuntimeSettings, SettingsValues
-    from dcm_processor_service.runtime.worker import entrypoint
     from dcm_processor_service.session.data import AsyncData, Data
     from dcm_processor_service.session.derive import Derive
     from dcm_processor_service.session.derive_async import AsyncDerive, Like
@@ -248,13 +248,13 @@ _PLACES = {
     "ports": "ABSENT Sendable Sentinel",
     "post_services": "run_post_services",
     "pre_services": "run_pre_services",
-    "runtime.callbacks": "CallbackFunction",
+    "runtime.execution.callbacks": "CallbackFunction",
     "runtime.container": "AsyncContainer Container opened",
     "runtime.context": "AsyncRuntimeContext RuntimeContext",
-    "runtime.logs": "JobLog",
+    "runtime.logs.job_log": "JobLog",
     "runtime.progress": "AsyncProgress Progress",
     "runtime.settings": "RuntimeSettings SettingsValues",
-    "runtime.worker": "entrypoint",
+    "runtime.execution.worker": "entrypoint",
     "session.data": "AsyncData Data",
     "session.derive": "Derive",
     "session.derive_async": "AsyncDerive Like",

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.execution.worker import run_for_worker
 from dcm_processor_service.runtime.session_lifecycle import clean_up_session, run_hooks
-from dcm_processor_service.runtime.worker import run_for_worker
 
 if TYPE_CHECKING:
     from dcm_processor_service.runtime.container import Container

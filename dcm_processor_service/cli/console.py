@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from dcm_processor_service.errors import DcmProcessorError
 from dcm_processor_service.models.files import left_out_sentences
-from dcm_processor_service.runtime.results import json_safe
+from dcm_processor_service.runtime.execution.results import json_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

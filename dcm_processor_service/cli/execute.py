@@ -9,8 +9,8 @@ import typer
 
 from dcm_processor_service.cli.console import result_channel
 from dcm_processor_service.errors import DcmProcessorError
-from dcm_processor_service.runtime.callbacks import find_callback
-from dcm_processor_service.runtime.runner import CallbackOutcome, left_process, run_callback
+from dcm_processor_service.runtime.execution.callbacks import find_callback
+from dcm_processor_service.runtime.execution.runner import CallbackOutcome, left_process, run_callback
 
 __all__ = ["execute"]
 

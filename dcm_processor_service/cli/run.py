@@ -22,9 +22,9 @@ from dcm_processor_service.disk import exists
 from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, ConfigurationError
 from dcm_processor_service.local.workspace import LocalRun, Workspace, counted, describe, sample_folder
 from dcm_processor_service.models import JobEvent
-from dcm_processor_service.runtime.callbacks import find_callback, inspect_callback
-from dcm_processor_service.runtime.params import unknown_params
-from dcm_processor_service.runtime.results import json_safe
+from dcm_processor_service.runtime.execution.callbacks import find_callback, inspect_callback
+from dcm_processor_service.runtime.execution.params import unknown_params
+from dcm_processor_service.runtime.execution.results import json_safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.local.ingest import Filed
     from dcm_processor_service.models import Patient, Peer, SeriesRecord, Study
-    from dcm_processor_service.runtime.callbacks import Callback, CallbackFunction
+    from dcm_processor_service.runtime.execution.callbacks import Callback, CallbackFunction
 
 __all__ = ["run"]
 

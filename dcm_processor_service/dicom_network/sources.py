@@ -27,12 +27,7 @@ from dcm_processor_service.disk import is_folder
 from dcm_processor_service.errors import InvalidSeriesError, UnreadableFileError
 from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, scan_instance
 from dcm_processor_service.imaging.headers.folder import DicomFolders, dicomdir_files, files_below
-from dcm_processor_service.imaging.headers.instance_file import (
-    DICOMDIR,
-    contained,
-    foreign_errors_as,
-    open_regular,
-)
+from dcm_processor_service.imaging.headers.instance_file import DICOMDIR, contained, foreign_errors_as, open_regular
 from dcm_processor_service.imaging.headers.instance_file import read_dataset as read_whole
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.models import LeftOutFile

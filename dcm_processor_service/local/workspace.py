@@ -20,8 +20,8 @@ from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer,
 from dcm_processor_service.models.platform_ids import NO_ID, platform_id
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, opened
-from dcm_processor_service.runtime.results import readable
-from dcm_processor_service.runtime.runner import run_callback
+from dcm_processor_service.runtime.execution.results import readable
+from dcm_processor_service.runtime.execution.runner import run_callback
 from dcm_processor_service.runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from dcm_processor_service.runtime.callbacks import CallbackFunction
-    from dcm_processor_service.runtime.runner import CallbackOutcome
+    from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.execution.runner import CallbackOutcome
     from dcm_processor_service.runtime.settings import SettingsValues
 
 __all__ = ["LocalRun", "Workspace", "counted", "describe", "sample_folder"]

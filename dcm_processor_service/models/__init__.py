@@ -23,13 +23,7 @@ from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
 from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
 from dcm_processor_service.models.peers import AETitle, Peer
 from dcm_processor_service.models.send_options import SendOptions
-from dcm_processor_service.models.sending import (
-    AcceptedContext,
-    EchoResult,
-    InstanceRecord,
-    Outcome,
-    SendReport,
-)
+from dcm_processor_service.models.sending import AcceptedContext, EchoResult, InstanceRecord, Outcome, SendReport
 from dcm_processor_service.models.sessions import (
     CleanupPolicy,
     CleanupReport,

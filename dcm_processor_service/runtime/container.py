@@ -23,11 +23,11 @@ from dcm_processor_service.models import SendOptions
 from dcm_processor_service.models.derived import Producer
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
 from dcm_processor_service.runtime import adapters
-from dcm_processor_service.runtime.cancellation import Cancellation
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
-from dcm_processor_service.runtime.logs import JobLog, log_fields
+from dcm_processor_service.runtime.execution.cancellation import Cancellation
+from dcm_processor_service.runtime.logs.job_log import JobLog, log_fields
+from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 from dcm_processor_service.runtime.progress import AsyncProgress, Progress
-from dcm_processor_service.runtime.scrubbing import Scrubber
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.runtime.stores import backend_names, backend_opener
 from dcm_processor_service.session.data import AsyncData

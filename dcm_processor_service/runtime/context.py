@@ -12,8 +12,8 @@ from dcm_processor_service.runtime.settings import RuntimeSettings
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from dcm_processor_service.runtime.cancellation import Cancellation
-    from dcm_processor_service.runtime.logs import JobLog
+    from dcm_processor_service.runtime.execution.cancellation import Cancellation
+    from dcm_processor_service.runtime.logs.job_log import JobLog
     from dcm_processor_service.runtime.progress import AsyncProgress, Progress
     from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
     from dcm_processor_service.session.session import AsyncSession, Session

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dcm_processor_service.ports import JobKey, JobRepository
-    from dcm_processor_service.runtime.scrubbing import Scrubber
+    from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 
 __all__ = ["AsyncProgress", "Progress"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError, SessionNotFoundError
 from dcm_processor_service.models import CleanupReport, RemovedImages
-from dcm_processor_service.runtime.callbacks import inspect_callback
-from dcm_processor_service.runtime.runner import call
+from dcm_processor_service.runtime.execution.callbacks import inspect_callback
+from dcm_processor_service.runtime.execution.runner import call
 
 if TYPE_CHECKING:
     from dcm_processor_service.models import CleanupPolicy

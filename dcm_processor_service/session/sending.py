@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models import Peer, SendOptions, SendReport
     from dcm_processor_service.ports import Offload, Sendable, Sender
-    from dcm_processor_service.runtime.cancellation import Cancellation
+    from dcm_processor_service.runtime.execution.cancellation import Cancellation
     from dcm_processor_service.session.data import AsyncData
     from dcm_processor_service.session.peers import AsyncPeers
 

@@ -9,12 +9,12 @@ import pytest
 from dcm_processor_service import AsyncRuntimeContext, JobState, RuntimeContext
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.models import Job, SeriesRecord
-from dcm_processor_service.runtime.runner import run_callback
+from dcm_processor_service.runtime.execution.runner import run_callback
 from dcm_processor_service.testing.contracts.store import JOB_ID, SESSION_ID
 
 if TYPE_CHECKING:
     from dcm_processor_service import Container
-    from dcm_processor_service.runtime.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
     from dcm_processor_service.testing.contracts import StoreUnderTest
 
 OTHER_ID = "b1" * 12

@@ -29,7 +29,7 @@ from dcm_processor_service import (
     opened,
 )
 from dcm_processor_service.ports import DataRepository, Found, JobKey, Sentinel
-from dcm_processor_service.runtime.runner import run_callback
+from dcm_processor_service.runtime.execution.runner import run_callback
 from dcm_processor_service.testing import fake_async_context, fake_context, synthetic_series
 
 

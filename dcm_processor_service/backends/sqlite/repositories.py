@@ -16,16 +16,7 @@ from dcm_processor_service.backends.sqlite.sessions import SqliteSessionReposito
 from dcm_processor_service.backends.sqlite.store import SqliteStore, folder_of
 from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal
 from dcm_processor_service.errors import StoredFileNotFoundError, UnsupportedValueError
-from dcm_processor_service.models import (
-    Instance,
-    Job,
-    JobOutput,
-    Patient,
-    Peer,
-    SeriesRecord,
-    Study,
-    SubjectLevel,
-)
+from dcm_processor_service.models import Instance, Job, JobOutput, Patient, Peer, SeriesRecord, Study, SubjectLevel
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel, require_scan
 
 if TYPE_CHECKING:

@@ -12,12 +12,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
 
 from dcm_processor_service.derived.attributes.composite import Composite
-from dcm_processor_service.derived.attributes.modality import (
-    ImageClass,
-    choose_class,
-    slice_thickness,
-    write_modality,
-)
+from dcm_processor_service.derived.attributes.modality import ImageClass, choose_class, slice_thickness, write_modality
 from dcm_processor_service.derived.attributes.pixels import StoredPixels, ds, store_values, write_pixels, write_values
 from dcm_processor_service.derived.attributes.references import frames_crossed, write_sources
 from dcm_processor_service.derived.inputs import voxels_of

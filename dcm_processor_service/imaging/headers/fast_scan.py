@@ -21,12 +21,7 @@ from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from dcm_processor_service.imaging.headers.instance_file import (
-    InstanceFile,
-    PixelLocation,
-    open_regular,
-    read_instance,
-)
+from dcm_processor_service.imaging.headers.instance_file import InstanceFile, PixelLocation, open_regular, read_instance
 from dcm_processor_service.imaging.headers.private_tags import PRIVATE_TAGS
 from dcm_processor_service.imaging.headers.raw_elements import (
     SHORT_VRS,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from dcm_processor_service import AsyncRuntimeContext, AsyncSession, Job, RuntimeContext, RuntimeSettings, Session
 from dcm_processor_service.errors import CallbackNotFoundError, CallbackSignatureError
-from dcm_processor_service.runtime.callbacks import find_callback, inspect_callback
+from dcm_processor_service.runtime.execution.callbacks import find_callback, inspect_callback
 
 if TYPE_CHECKING:
     from collections import OrderedDict

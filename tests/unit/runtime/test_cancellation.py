@@ -12,9 +12,9 @@ import pytest
 from dcm_processor_service import AsyncRuntimeContext, Container, RuntimeContext, RuntimeSettings
 from dcm_processor_service.errors import CallbackFailedError, ConfigurationError
 from dcm_processor_service.models import Outcome, SendOptions
-from dcm_processor_service.runtime.cancellation import EXIT_CANCELLED, Cancellation, cancelled_by_sigterm
-from dcm_processor_service.runtime.runner import run_callback
-from dcm_processor_service.runtime.worker import entrypoint
+from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED, Cancellation, cancelled_by_sigterm
+from dcm_processor_service.runtime.execution.runner import run_callback
+from dcm_processor_service.runtime.execution.worker import entrypoint
 from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
 
 SETTINGS = RuntimeSettings.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24)

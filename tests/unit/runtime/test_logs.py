@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dcm_processor_service.models import Patient
-from dcm_processor_service.runtime.logs import JobLog, job_logging, log_fields
-from dcm_processor_service.runtime.scrubbing import Scrubber
+from dcm_processor_service.runtime.logs.job_log import JobLog, job_logging, log_fields
+from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.testing import fake_context
 

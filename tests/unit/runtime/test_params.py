@@ -10,12 +10,12 @@ from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, mode
 
 from dcm_processor_service import Job, RuntimeContext, RuntimeSettings, entrypoint
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.runtime.params import known_params, unknown_params, validated_params
-from dcm_processor_service.runtime.runner import run_callback
+from dcm_processor_service.runtime.execution.params import known_params, unknown_params, validated_params
+from dcm_processor_service.runtime.execution.runner import run_callback
 
 if TYPE_CHECKING:
-    from dcm_processor_service.runtime.callbacks import CallbackFunction
-    from dcm_processor_service.runtime.runner import CallbackOutcome
+    from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.execution.runner import CallbackOutcome
 
 
 class Params(BaseModel):

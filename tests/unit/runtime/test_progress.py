@@ -14,9 +14,9 @@ from dcm_processor_service.errors import StoreUnavailableError, UnsupportedValue
 from dcm_processor_service.models import Patient
 from dcm_processor_service.ports import JobKey
 from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.execution.runner import run_callback
+from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 from dcm_processor_service.runtime.progress import AsyncProgress, Progress
-from dcm_processor_service.runtime.runner import run_callback
-from dcm_processor_service.runtime.scrubbing import Scrubber
 from dcm_processor_service.testing import fake_async_context, fake_context
 
 if TYPE_CHECKING:

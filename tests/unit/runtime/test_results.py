@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, model_serializer
 from pydicom import Dataset
 
-from dcm_processor_service.runtime.results import json_safe
+from dcm_processor_service.runtime.execution.results import json_safe
 from tests.parameters import shown
 
 MASKED: Any = np.ma.masked_array  # untyped in some of numpy's releases

@@ -32,7 +32,7 @@ from dcm_processor_service.errors import (
     PeerUnreachableError,
     StoreUnavailableError,
 )
-from dcm_processor_service.runtime.runner import run_callback
+from dcm_processor_service.runtime.execution.runner import run_callback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ import pytest
 
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.models import Job, Patient, SeriesRecord
-from dcm_processor_service.runtime.scrubbing import REMOVED, Scrubber
+from dcm_processor_service.runtime.logs.scrubbing import REMOVED, Scrubber
 
 if TYPE_CHECKING:
     from pathlib import Path

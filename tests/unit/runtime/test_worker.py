@@ -28,10 +28,10 @@ from dcm_processor_service.errors import (
     StoredValueError,
     UnsupportedValueError,
 )
-from dcm_processor_service.runtime.callbacks import inspect_callback
+from dcm_processor_service.runtime.execution.callbacks import inspect_callback
+from dcm_processor_service.runtime.execution.runner import run_callback
+from dcm_processor_service.runtime.execution.worker import RESULT_BYTES, entrypoint
 from dcm_processor_service.runtime.own_session import close_own_container
-from dcm_processor_service.runtime.runner import run_callback
-from dcm_processor_service.runtime.worker import RESULT_BYTES, entrypoint
 from tests.parameters import shown
 
 SESSION_ID, JOB_ID, SERIES_ID, PEER_ID = "5e" * 12, "1b" * 12, "5a" * 12, "9e" * 12

@@ -20,12 +20,12 @@ from dcm_processor_service.env_vars import (
     get_session_id,
 )
 from dcm_processor_service.errors import CallbackFailedError, ConfigurationError, UnsupportedValueError
-from dcm_processor_service.runtime.callbacks import CALLBACK_ATTRIBUTE
-from dcm_processor_service.runtime.cancellation import EXIT_CANCELLED
 from dcm_processor_service.runtime.container import Container, opened
-from dcm_processor_service.runtime.job_process import job_process
-from dcm_processor_service.runtime.results import readable
-from dcm_processor_service.runtime.runner import left_process, run_callback
+from dcm_processor_service.runtime.execution.callbacks import CALLBACK_ATTRIBUTE
+from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
+from dcm_processor_service.runtime.execution.job_process import job_process
+from dcm_processor_service.runtime.execution.results import readable
+from dcm_processor_service.runtime.execution.runner import left_process, run_callback
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.runtime.stores import job_of_arguments
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dcm_processor_service.models import Job
-    from dcm_processor_service.runtime.callbacks import CallbackFunction
-    from dcm_processor_service.runtime.runner import CallbackOutcome
+    from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.execution.runner import CallbackOutcome
 
 __all__ = ["entrypoint", "run_for_worker"]
 
@@ -50,7 +50,7 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
     The context comes from the environment, and from the worker's arguments where the environment lacks a value; the
     arguments become ``ctx.job``: ``params``, ``added_params``, ``headers``. Others are ignored. A param that the
     callback's own model does not know is refused where the model forbids it, else named in a warning of the job's log
-    (:mod:`~dcm_processor_service.runtime.params`). What the callback
+    (:mod:`~dcm_processor_service.runtime.execution.params`). What the callback
     returns becomes plain JSON. What it raises reaches the worker with traceback and cause, ``sys.exit`` as an error
     that tells its code. Asked to end (SIGTERM), the process ends with code 143 when the callback has returned.
 

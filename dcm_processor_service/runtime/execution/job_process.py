@@ -7,8 +7,8 @@ import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.runtime.cancellation import cancelled_by_sigterm
-from dcm_processor_service.runtime.logs import job_logging, log_fields
+from dcm_processor_service.runtime.execution.cancellation import cancelled_by_sigterm
+from dcm_processor_service.runtime.logs.job_log import job_logging, log_fields
 from dcm_processor_service.runtime.own_session import serving
 
 if TYPE_CHECKING:

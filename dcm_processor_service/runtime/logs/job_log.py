@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from dcm_processor_service.runtime.results import json_safe
+from dcm_processor_service.runtime.execution.results import json_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping
     from typing import TextIO
 
-    from dcm_processor_service.runtime.scrubbing import Scrubber
+    from dcm_processor_service.runtime.logs.scrubbing import Scrubber
     from dcm_processor_service.runtime.settings import RuntimeSettings
 
 __all__ = ["JobLog", "job_logging", "log_fields"]

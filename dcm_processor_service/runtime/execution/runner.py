@@ -21,19 +21,19 @@ from dcm_processor_service.errors import (
     StoreUnavailableError,
 )
 from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.runtime.callbacks import Callback, inspect_callback
-from dcm_processor_service.runtime.cancellation import EXIT_CANCELLED, Cancellation
 from dcm_processor_service.runtime.container import AsyncContainer, Container, opened
-from dcm_processor_service.runtime.job_process import job_process
-from dcm_processor_service.runtime.params import unknown_params, validated_params
-from dcm_processor_service.runtime.results import json_safe, readable
-from dcm_processor_service.runtime.scrubbing import Scrubber
+from dcm_processor_service.runtime.execution.callbacks import Callback, inspect_callback
+from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED, Cancellation
+from dcm_processor_service.runtime.execution.job_process import job_process
+from dcm_processor_service.runtime.execution.params import unknown_params, validated_params
+from dcm_processor_service.runtime.execution.results import json_safe, readable
+from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dcm_processor_service.models import Job
-    from dcm_processor_service.runtime.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
     from dcm_processor_service.runtime.settings import RuntimeSettings
 
 __all__ = ["CallbackOutcome", "call", "left_process", "run_callback"]

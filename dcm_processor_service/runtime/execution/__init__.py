@@ -1,0 +1,1 @@
+"""How a callback runs: found, called, ended, and its result handed on."""
