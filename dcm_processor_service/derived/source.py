@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Source", "SourceFiles", "SourceSeries", "frames_of_header", "source_series"]
 
-__all__ = ["Source", "SourceSeries", "frames_of_header", "source_series"]
-
 _MOST_FRAMES = 1 << 20
 
 
