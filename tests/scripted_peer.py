@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, TypeAlias
 
+from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
 
 from dcm_processor_service.models import Peer
 
@@ -38,6 +40,7 @@ __all__ = [
     "answer",
     "command",
     "data",
+    "event_report",
     "pdu",
     "scripted_peer",
     "stores",
@@ -110,13 +113,16 @@ class Wire:
         self.requests.append(request)
         return request
 
-    def accept(self, *, largest_pdu: int = 16_384, result: int = 0, syntax: bytes | None = None) -> None:
+    def accept(
+        self, *, largest_pdu: int = 16_384, result: int = 0, syntax: bytes | None = None, tell: bool = True
+    ) -> None:
         """Answers the request of an association, each of its contexts alike.
 
         Args:
             largest_pdu: The longest P-DATA PDU that the peer takes, in bytes; 0 means any (PS3.8, D.1.1).
             result: Of each context; 0 accepts it (PS3.8, table 9-18).
             syntax: The transfer syntax of each context; None means the first that was proposed for it.
+            tell: False leaves the contexts out of the answer.
         """
         kind, body = self.read_pdu()
         assert kind == ASSOCIATE_RQ
@@ -125,6 +131,7 @@ class Wire:
             for number, proposed in _proposed(body)
         )
         information = item(0x51, struct.pack(">I", largest_pdu)) + item(0x52, b"1.2.3.4")
+        contexts = contexts if tell else b""
         head = b"\0\1\0\0" + body[_TITLES] + item(0x10, _APPLICATION_CONTEXT)
         self.send(pdu(ASSOCIATE_AC, head + contexts + item(0x50, information)))
 
@@ -266,6 +273,23 @@ def answer(
     if status is not None:
         values[0x0900] = _us(status)
     return data(request.context_id, command(values))
+
+
+def event_report(context_id: int, content: Dataset) -> bytes:
+    """Encodes an N-EVENT-REPORT request of the storage commitment class, in explicit VR (PS3.7, 10.3.1.1)."""
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR, buffer.is_little_endian = False, True
+    write_dataset(buffer, content)
+    values = {
+        0x0002: b"1.2.840.10008.1.20.1",
+        0x0100: _us(0x0100),
+        0x0110: _us(7),
+        0x0800: _us(0x0001),
+        0x1000: b"1.2.840.10008.1.20.1.1",
+        0x1002: _us(1),
+    }
+    values = {number: value + b"\0" * (len(value) % 2) for number, value in values.items()}
+    return data(context_id, command(values)) + data(context_id, buffer.getvalue(), _LAST)
 
 
 def _us(value: int) -> bytes:

@@ -1,15 +1,27 @@
 from __future__ import annotations
 
+import queue
 import socket
+import time
+from copy import deepcopy
+from io import BytesIO
+from typing import TYPE_CHECKING
 
 import pytest
+from pydicom import Dataset
+from pydicom.filereader import read_dataset
 
+from dcm_processor_service.dicom_network import commitment
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import ConfigurationError, SendRejectedError
 from dcm_processor_service.models import InstanceRecord, Outcome, SendOptions
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
 from tests.archives import free_port
+from tests.scripted_peer import Wire, answer, event_report, scripted_peer, stores
 from tests.unit.dicom_network.instances import make_ct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COMMIT = SendOptions(commit=True, commitment_timeout_s=10)
 
@@ -60,6 +72,87 @@ def test_a_peer_that_never_answers_is_waited_for_so_long(where: str) -> None:
     with FakePacs(Faults(commitment="silent")) as pacs:
         report = PynetdicomSender().send(make_ct(), pacs.peer, options=options)
     assert report.records[0].meaning.startswith("stored; no storage commitment within 0.3 s")
+
+
+def commits(*contents: Callable[[Dataset], Dataset], status: int = 0x0000) -> Callable[[Wire], None]:
+    """A script that answers the request for commitment, and then reports what is made from that request."""
+
+    def script(wire: Wire) -> None:
+        wire.accept()
+        request = wire.read_request()
+        wire.send(answer(request, status, kind=0x8130))
+        asked = read_dataset(BytesIO(request.data), is_implicit_VR=False, is_little_endian=True)
+        for content in contents:
+            wire.send(event_report(request.context_id, content(deepcopy(asked))))
+            wire.read_request()
+
+    return script
+
+
+def of_another_transaction(asked: Dataset) -> Dataset:
+    asked.TransactionUID = "1.2.3.4"
+    return asked
+
+
+def failed_without_a_reason(asked: Dataset) -> Dataset:
+    asked.FailedSOPSequence = asked.ReferencedSOPSequence
+    asked.ReferencedSOPSequence = []
+    return asked
+
+
+def without_the_first(asked: Dataset) -> Dataset:
+    del asked.ReferencedSOPSequence[0]
+    return asked
+
+
+def test_a_report_of_another_transaction_commits_to_nothing() -> None:
+    options = COMMIT.model_copy(update={"commitment_timeout_s": 0.3})
+    with scripted_peer(stores(), commits(of_another_transaction)) as seen:
+        report = PynetdicomSender().send(make_ct(), seen.peer, options=options)
+    assert report.count(Outcome.STORED) == 1
+    assert "no storage commitment within 0.3 s" in report.records[0].meaning
+
+
+def test_a_report_of_another_transaction_is_answered_and_the_right_one_awaited() -> None:
+    with scripted_peer(stores(), commits(of_another_transaction, lambda asked: asked)) as seen:
+        report = PynetdicomSender().send(make_ct(), seen.peer, options=COMMIT)
+    assert report.count(Outcome.COMMITTED) == 1
+    first = seen.wires[1].requests[1].command
+    assert (first.CommandField, first.Status, first.MessageIDBeingRespondedTo, first.EventTypeID) == (0x8100, 0, 7, 1)
+    assert first.AffectedSOPClassUID == "1.2.840.10008.1.20.1"
+    assert first.AffectedSOPInstanceUID == "1.2.840.10008.1.20.1.1"
+
+
+def test_an_answer_of_another_transaction_over_an_association_to_us_is_passed_over() -> None:
+    right, wrong = Dataset(), Dataset()
+    right.TransactionUID, wrong.TransactionUID = "1.2.3", "1.2.4"
+    answers: queue.Queue[Dataset] = queue.Queue()
+    answers.put(wrong)
+    answers.put(right)
+    assert commitment._wait_there(answers, "1.2.3", time.monotonic() + 10) is right
+    answers.put(wrong)
+    assert commitment._wait_there(answers, "1.2.3", time.monotonic()) is None
+
+
+def test_a_failure_without_a_reason_is_a_failure() -> None:
+    options = COMMIT.model_copy(update={"check": False})
+    with scripted_peer(stores(), commits(failed_without_a_reason)) as seen:
+        (record,) = PynetdicomSender().send(make_ct(), seen.peer, options=options).records
+    assert (record.outcome, record.status_hex) == (Outcome.FAILED, "0110")
+
+
+def test_what_a_report_leaves_out_stays_stored_and_says_so() -> None:
+    with scripted_peer(stores(), commits(without_the_first)) as seen:
+        report = PynetdicomSender().send([make_ct(0), make_ct(1)], seen.peer, options=COMMIT)
+    assert [record.outcome for record in report.records] == [Outcome.STORED, Outcome.COMMITTED]
+    assert report.records[0].meaning == "the peer's commitment leaves it out"
+
+
+def test_a_request_that_is_refused_is_told() -> None:
+    with scripted_peer(stores(), commits(status=0x0110)) as seen:
+        (record,) = PynetdicomSender().send(make_ct(), seen.peer, options=COMMIT).records
+    assert record.outcome is Outcome.STORED
+    assert "no storage commitment: the peer refused the request (0110 processing failure" in record.meaning
 
 
 def test_a_port_that_is_taken_is_told() -> None:

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from pydicom.uid import CTImageStorage, JPEGLSLossless
+from pydicom.uid import CTImageStorage, ExplicitVRBigEndian
 
 from dcm_processor_service.errors import PeerUnreachableError
 from dcm_processor_service.models import InstanceRecord, Outcome, SendOptions, SendReport
@@ -212,12 +212,57 @@ def test_an_association_without_an_accepted_context_sends_nothing(
 
 
 def test_a_context_accepted_in_a_syntax_that_was_not_proposed_is_no_agreement(sender: PynetdicomSender) -> None:
-    other = str(JPEGLSLossless).encode()
+    other = str(ExplicitVRBigEndian).encode()
     with scripted_peer(lambda wire: wire.accept(syntax=other)) as seen:
-        options = TWICE.model_copy(update={"transcode": False})
-        report = sender.send(make_ct(), seen.peer, options=options)
+        report = sender.send(make_ct(), seen.peer, options=TWICE)
     assert outcomes(report) == ["refused"]
-    assert not seen.wires[0].requests
+    assert not any(wire.requests for wire in seen.wires)
+
+
+def test_a_context_that_the_answer_leaves_out_is_refused(sender: PynetdicomSender) -> None:
+    with scripted_peer(lambda wire: wire.accept(tell=False)) as seen:
+        report = sender.send(make_ct(), seen.peer, options=TWICE)
+    assert outcomes(report) == ["refused"]
+    assert report.records[0].meaning == "the peer gives no reason"
+    assert not any(wire.requests for wire in seen.wires)
+
+
+@pytest.mark.parametrize("associations", [1, 2])
+def test_a_rejection_for_good_is_not_tried_again(
+    sender: PynetdicomSender, pauses: list[float], associations: int
+) -> None:
+    def script(wire: Wire) -> None:
+        wire.read_pdu()
+        wire.send(pdu(ASSOCIATE_RJ, bytes((0, 1, 1, 7))))
+
+    options = TWICE.model_copy(update={"associations": associations})
+    with scripted_peer(script) as seen, pytest.raises(PeerUnreachableError, match="it is not 'SCRIPT'") as caught:
+        sender.send(series(4), seen.peer, options=options)
+    assert not caught.value.retryable
+    assert outcomes(caught.value.report) == ["not_attempted"] * 4
+    assert len(seen.wires) <= associations
+    assert not pauses
+
+
+def test_a_record_tells_of_the_last_attempt_alone(sender: PynetdicomSender) -> None:
+    with scripted_peer(replies(lambda request: answer(request, 0xA700)), replies(lambda _: abort())) as seen:
+        (record,) = sender.send(make_ct(), seen.peer, options=TWICE).records
+    assert (record.outcome, record.attempts, record.status, record.completed_at) == (Outcome.FAILED, 2, None, None)
+    assert "aborted" in record.meaning
+
+
+def test_a_peer_that_is_gone_is_not_asked_for_commitment(sender: PynetdicomSender) -> None:
+    def stores_one(wire: Wire) -> None:
+        wire.accept()
+        wire.send(answer(wire.read_request()))
+        wire.read_pdu()
+        wire.reset()
+
+    with scripted_peer(stores_one, resets(0)) as seen:
+        report = sender.send(series(3), seen.peer, options=TWICE.model_copy(update={"commit": True}))
+    assert outcomes(report) == ["stored", "failed", "failed"]
+    assert report.transaction_uid == ""
+    assert report.records[0].meaning == "stored"
 
 
 @pytest.mark.parametrize(
@@ -268,7 +313,7 @@ def answers_with_a_data_set_that_never_comes(wire: Wire) -> None:
 
 def takes_nothing_in(wire: Wire) -> None:
     wire.accept()
-    released.wait(PATIENCE_S)
+    assert released.wait(PATIENCE_S), "nobody ended the wait"
 
 
 released = threading.Event()
@@ -392,7 +437,8 @@ def test_a_lane_that_is_refused_takes_nothing_from_the_others(sender: Pynetdicom
         refused.set()
 
     with scripted_peer(good, bad) as seen:
-        report = sender.send(series(6), seen.peer, options=TWICE.model_copy(update={"associations": 2}))
+        options = TWICE.model_copy(update={"associations": 2, "check": True})
+        report = sender.send(series(6), seen.peer, options=options)
     assert outcomes(report) == ["stored"] * 6
     assert len(seen.wires) == 2
 

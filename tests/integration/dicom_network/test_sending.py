@@ -141,6 +141,7 @@ def test_attempts_come_to_an_end_with_growing_pauses(sender: PynetdicomSender, p
         report = sender.send(make_ct(), pacs.peer, options=options)
     (record,) = report.records
     assert (record.outcome, record.attempts, record.status_hex) == (Outcome.FAILED, 5, "A700")
+    assert record.transfer_syntax_uid == EXPLICIT
     assert pauses == [0.5, 1.0, 1.5, 1.5]
 
 

@@ -219,6 +219,16 @@ def test_credentials_go_with_the_request_and_nowhere_else(
     assert "secret" not in f"{caplog.text} {report!r} {report} {caught.value} {peer!r}"
 
 
+def test_a_proxy_of_the_environment_sees_no_instance(
+    sender: PynetdicomSender, service: StowService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")  # nobody listens there
+    assert sender.send(make_ct(), service.peer).ok
+
+
 def test_tls_is_verified(sender: PynetdicomSender, tmp_path: Path) -> None:
     authority = make_authority(tmp_path)
     for hosts, accepted in ((["localhost"], True), (["other.example"], False)):

@@ -11,7 +11,13 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless
 
-from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, UnreadableInstanceError, survey
+from dcm_processor_service.dicom_network.sources import (
+    Outgoing,
+    Unreadable,
+    UnreadableInstanceError,
+    dicomdir_files,
+    survey,
+)
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.models import LeftOutFile
 from tests.unit.dicom_network.instances import make_ct, write_dicomdir, write_series
@@ -211,3 +217,11 @@ def test_a_value_that_cannot_be_encoded_is_not_told() -> None:
     with pytest.raises(UnreadableInstanceError, match="cannot be encoded") as caught:
         read_all(only(dataset))
     assert "object" not in str(caught.value)
+
+
+def test_a_record_of_a_dicomdir_that_is_not_in_use_is_passed_over(tmp_path: Path) -> None:
+    path = write_dicomdir(tmp_path, ("IM0",), ("IM1",))
+    directory = dcmread(path)
+    directory.DirectoryRecordSequence[1].RecordInUseFlag = 0x0000
+    directory.save_as(path)
+    assert dicomdir_files(path) == [tmp_path / "IM1"]
