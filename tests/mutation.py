@@ -40,6 +40,8 @@ class Room:
     """Folders and files that pytest collects; quick ones, for each mutant runs those that reach it."""
     without: tuple[str, ...] = ()
     """Patterns of files that stay as they are."""
+    ignored: tuple[str, ...] = ()
+    """Tests within those folders that are not run."""
 
     def files(self) -> list[str]:
         """Returns the paths of what is mutated, from the root of the project."""
@@ -47,26 +49,22 @@ class Room:
         return [path for path in paths if _matches(path, self.code) and not _matches(path, self.without)]
 
 
-_SESSION = "data dicom derive files jobs peers selection sending series session"
-# without the tests that list the members of a class: mutmut adds some to each
-_SESSION_TESTS = "blocking codec files jobs names selection typed_reads"
-
 ROOMS = {
     "backends": Room(
         code=(f"{PACKAGE}/backends/*",),
-        tests=("tests/contract", "tests/unit/runtime/test_cleanup.py"),
+        tests=("tests/contract", "tests/unit/backends", "tests/unit/runtime/test_cleanup.py"),
         without=("*/backends/mongo/*",),  # each mutant would wait for the start of a server
     ),
-    "derived": Room(code=(f"{PACKAGE}/imaging/derived/*",), tests=("tests/unit/derived",)),
+    "derived": Room(code=(f"{PACKAGE}/derived/*",), tests=("tests/unit/derived",)),
     "dicom_network": Room(
         code=(f"{PACKAGE}/dicom_network/*",), tests=("tests/unit/dicom_network", "tests/integration/dicom_network")
     ),
-    "imaging": Room(
-        code=(f"{PACKAGE}/imaging/*",), tests=("tests/unit/imaging",), without=(f"{PACKAGE}/imaging/derived/*",)
-    ),
+    "imaging": Room(code=(f"{PACKAGE}/imaging/*",), tests=("tests/unit/imaging",)),
     "session": Room(
-        code=tuple(f"{PACKAGE}/{name}.py" for name in _SESSION.split()),
-        tests=("tests/contract", *(f"tests/unit/test_{name}.py" for name in _SESSION_TESTS.split())),
+        code=(f"{PACKAGE}/session/*", f"{PACKAGE}/codec.py"),
+        # without the tests that list the members of a class: mutmut adds some to each
+        tests=("tests/contract", "tests/unit/session", "tests/unit/test_codec.py", "tests/unit/test_names.py"),
+        ignored=("tests/unit/session/test_parity.py",),
     ),
 }
 
@@ -87,7 +85,7 @@ def main() -> None:
         parser.error(f"{arguments.room} has no module {arguments.only}")
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         copy = Path(folder)
-        _copy_project(copy, code, arguments.tests or room.tests)
+        _copy_project(copy, code, [*(arguments.tests or room.tests), *(f"--ignore={test}" for test in room.ignored)])
         names = _mutants(copy)
         if arguments.sample is not None and arguments.sample < len(names):
             names = random.Random(arguments.seed).sample(names, arguments.sample)
@@ -123,7 +121,7 @@ def _copy_project(folder: Path, code: list[str], tests: Iterable[str]) -> None:
         "pytest_add_cli_args": ["-p", "no:randomly", "-p", "no:xdist"],
         # a server would be started anew for each mutant, and the archives of others are slow
         "pytest_add_cli_args_test_selection": [
-            *(test for test in tests if (ROOT / test).exists()),
+            *(test for test in tests if test.startswith("-") or (ROOT / test).exists()),
             *("-k", "not pymongo and not motor and not test_archives"),
         ],
         "process_isolation": "forkserver",  # mutants begin in a process that has run no test: no thread, no server

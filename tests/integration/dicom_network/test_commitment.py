@@ -11,7 +11,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.filereader import read_dataset
 
-from dcm_processor_service.dicom_network import commitment
+from dcm_processor_service.dicom_network.dimse import commitment
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import ConfigurationError, SendRejectedError
 from dcm_processor_service.models import InstanceRecord, Outcome, SendOptions

@@ -15,10 +15,10 @@ from dcm_processor_service.dicom_network.sources import (
     Outgoing,
     Unreadable,
     UnreadableInstanceError,
-    dicomdir_files,
     survey,
 )
 from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.headers.folder import dicomdir_files
 from dcm_processor_service.models import LeftOutFile
 from tests.unit.dicom_network.instances import make_ct, write_dicomdir, write_series
 
