@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dcm_processor_service.codec import check_name, to_normal
 from dcm_processor_service.disk import file_faults
-from dcm_processor_service.errors import DataNotFoundError, PeerNotFoundError, StoredFileNotFoundError
+from dcm_processor_service.errors import PeerNotFoundError, StoredFileNotFoundError
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.own_session import own_container, own_session
 from dcm_processor_service.session.files import RESERVED_METADATA
@@ -43,21 +43,19 @@ __all__ = [
 
 
 def get_session_data(name: str, default: Any = None, job_name: str | None = None) -> Any:
-    """Returns a value of this job, or of another job of the session by its name.
+    """Returns a value of this job, or of another job of the session by its name; ``default`` where there is none.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.get``.
 
     Unlike 0.0.1, ``job_name`` finds the value: that of the job which this one depends on, else of the one for the same
-    subject, else of the only one. Moments come back with their zone, UTC.
+    subject, else of the only one; never that of another series, study or patient. A name that no job of the session has
+    gives the default, and a warning in the log. Datetimes come back with their zone, UTC.
 
     Raises:
-        JobNotFoundError: No job of that name; also when several are meant (AmbiguousJobError).
+        AmbiguousJobError: Several jobs are meant.
         UpstreamFailedError: That job failed; its output is not replaced by the default.
     """
-    try:
-        return own_session().data.get(name, job=job_name)
-    except DataNotFoundError:
-        return default
+    return own_session().data.get(name, default=default, job=job_name)
 
 
 def set_session_data(name: str, value: object) -> str | int:
@@ -134,17 +132,19 @@ def _content_type(ext: str) -> str | None:
 def download_session_file(
     name: str, filename: str | os.PathLike[str] | None = None, job_name: str | None = None
 ) -> BytesIO | None:
-    """Returns a file's content, or writes it to ``filename`` and gives None; None as well when there is no such file.
+    """Returns a file's content, or None: where there is no such file, and where it is written to ``filename``.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.read`` and ``get``.
 
     Unlike 0.0.1 it finds the file. ``filename`` appears when the content is complete.
 
     Raises:
-        JobNotFoundError: No job of that name; also when several are meant (AmbiguousJobError).
+        AmbiguousJobError: Several jobs are meant.
         UpstreamFailedError: That job failed.
     """
     files = own_session().files
+    if job_name is not None and not files.has(name, job=job_name):
+        return None
     try:
         if filename is None:
             return BytesIO(files.read(name, job=job_name))
@@ -165,8 +165,9 @@ def get_session_file(
     :func:`download_session_file`.
     """
     container = own_container()
-    key = run_inline(container.jobs().output_key(job_name))
-    document = run_inline(container.platform_documents().file(key, check_name(name, "file")))
+    check_name(name, "file")
+    key = run_inline(container.jobs().output_key_if_any(job_name))
+    document = None if key is None else run_inline(container.platform_documents().file(key, name))
     if document is None or select is None:
         return document
     wanted = {"_id", *(field.partition(".")[0] for field in select)}

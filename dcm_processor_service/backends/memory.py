@@ -226,9 +226,13 @@ class MemoryJobRepository:
                 outputs.append(JobOutput(job=job, found=bool(rows), value=rows[0] if rows else None))
         return outputs
 
-    async def list(self, session_id: str) -> list[Job]:
-        """Lists all jobs of a session, in the order in which they were added."""
-        return [job for job in self._store.jobs.values() if job.session_id == session_id]
+    async def list(self, session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> list[Job]:
+        """Lists jobs of a session, in the order in which they were added."""
+        return [
+            job
+            for job in list(self._store.jobs.values())
+            if job.session_id == session_id and name in {None, job.name} and (ids is None or job.id in ids)
+        ]
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
         """Writes how far a job is."""

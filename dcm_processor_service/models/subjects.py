@@ -17,7 +17,7 @@ from dcm_processor_service.models.keywords import refuses_unknown_keywords
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Instance", "Patient", "SeriesRecord", "Study", "Subject", "SubjectLevel", "patient_uid"]
+__all__ = ["Instance", "Patient", "SeriesRecord", "Study", "Subject", "SubjectLevel", "contradicts", "patient_uid"]
 
 
 class SubjectLevel(str, Enum):
@@ -112,6 +112,32 @@ class SeriesRecord(_Subject):
 
 Subject: TypeAlias = Annotated[Patient | Study | SeriesRecord, Field(discriminator="level")]
 """What a job is about, told apart by ``level``."""
+
+_DEPTHS = ("patient", "study", "series")
+
+
+def contradicts(one: Patient | Study | SeriesRecord, other: Patient | Study | SeriesRecord) -> bool:
+    """Returns whether two subjects are known to be neither the same, nor one below the other.
+
+    The platform's list of members decides where there is one, else the UIDs that both have. Where neither says
+    anything, nothing contradicts.
+
+    Example:
+        >>> study, series = Study(id="1" * 24, series_ids=("2" * 24,)), SeriesRecord(id="3" * 24)
+        >>> contradicts(study, series), contradicts(series, series), contradicts(Study(id="4" * 24), series)
+        (True, False, False)
+    """
+    upper, lower = sorted((one, other), key=lambda subject: _DEPTHS.index(subject.level))
+    if upper.level == lower.level:
+        return upper.id != lower.id
+    if _DEPTHS.index(lower.level) - _DEPTHS.index(upper.level) == 1:
+        members = () if isinstance(upper, SeriesRecord) else upper.child_ids
+        if members:
+            return lower.id not in members
+    uids = [(upper.patient_uid, lower.patient_uid)]
+    if isinstance(upper, Study) and isinstance(lower, SeriesRecord):
+        uids.append((upper.study_instance_uid, lower.study_instance_uid))
+    return any(above != below for above, below in uids if above and below)
 
 
 def patient_uid(attributes: Mapping[str, str]) -> str:

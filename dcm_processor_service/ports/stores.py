@@ -186,8 +186,8 @@ class JobRepository(Protocol):
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
         """Gives every job of the name with its value under ``data_name``, in one round trip."""
 
-    async def list(self, session_id: str) -> list[Job]:
-        """Lists all jobs of a session, oldest first."""
+    async def list(self, session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> list[Job]:
+        """Lists jobs of a session, oldest first: all, those of a name, those of some ids, or both; reads no others."""
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
         """Writes how far a job is, 0 to 100, in one round trip; a job that is not there stays so."""

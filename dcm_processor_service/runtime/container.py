@@ -157,7 +157,6 @@ class Container(containers.DeclarativeContainer):
     job_key: providers.Provider[JobKey] = providers.Singleton(
         JobKey, settings.provided.session_id, settings.provided.job_id
     )
-    jobs: providers.Provider[AsyncJobs] = providers.Singleton(AsyncJobs, job_key, job_repository)
     scrubber: providers.Provider[Scrubber] = providers.Singleton(Scrubber)
     cancellation: providers.Provider[Cancellation] = providers.Singleton(Cancellation)
     log: providers.Provider[JobLog] = providers.Singleton(_log, settings, scrubber)
@@ -167,6 +166,7 @@ class Container(containers.DeclarativeContainer):
     current_job: providers.Provider[AsyncCurrentJob] = providers.Singleton(
         _current_job, settings, job_key, job_repository, scrubber
     )
+    jobs: providers.Provider[AsyncJobs] = providers.Singleton(AsyncJobs, job_key, job_repository, current_job)
     series_tools: providers.Provider[SeriesTools] = providers.Singleton(
         SeriesTools, imaging=imaging.provider, converter=converter.provider, scratch=scratch, offload=offload
     )

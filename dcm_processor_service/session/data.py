@@ -50,10 +50,12 @@ class AsyncData:
     async def get(self, name: str, as_type: Any = None, *, default: Any = MISSING, job: str | Job | None = None) -> Any:
         """Gives a value; see :meth:`Data.get`."""
         check_name(name, "data")
-        found = await self._repository.find(await self._jobs.output_key(job), name)
+        required = default is MISSING
+        key = await (self._jobs.output_key(job) if required else self._jobs.output_key_if_any(job))
+        found = None if key is None else await self._repository.find(key, name)
         if found is not None:
             return found.value if as_type is None else from_normal(found.value, as_type, name)
-        if default is MISSING:
+        if required:
             whose = "this job" if job is None else f"the job {getattr(job, 'name', job)!r}"
             raise DataNotFoundError(
                 f"{whose} has no data named {name!r}; give a default, or check the name against session.data.keys()"
@@ -67,7 +69,8 @@ class AsyncData:
     async def has(self, name: str, *, job: str | Job | None = None) -> bool:
         """Says whether there is a value; see :meth:`Data.has`."""
         check_name(name, "data")
-        return await self._repository.find(await self._jobs.output_key(job), name) is not None
+        key = await self._jobs.output_key_if_any(job)
+        return key is not None and await self._repository.find(key, name) is not None
 
     async def delete(self, name: str) -> bool:
         """Removes a value; see :meth:`Data.delete`."""
@@ -138,19 +141,21 @@ class Data:
     @overload
     def get(self, name: str, as_type: type[T], *, default: D, job: str | Job | None = None) -> T | D: ...
     def get(self, name: str, as_type: Any = None, *, default: Any = MISSING, job: str | Job | None = None) -> Any:
-        """Gives a value, in one round trip (two with ``job``).
+        """Returns a value, in one round trip; with a job's name in two, and a third at the first.
 
         Args:
             name: Its name.
             as_type: What to read it as: a pydantic model, a dataclass, ``list[float]``…
-            default: What to give when there is none, in place of an error.
+            default: What to return when there is none, in place of an error; also where the subject of this job has no
+                job of that name, which the registry may have declined.
             job: Read this job's value in place of the own: a name, or a job out of ``session.jobs(…)``. A name means
-                the job that this one depends on; else the one for the same subject; else the only one.
+                the job that this one depends on, directly or else through others; else the one for the same subject;
+                else the only one. It never means a job of another series, study or patient.
 
         Raises:
             DataNotFoundError: No value of that name.
             StoredValueError: The value cannot be read as ``as_type``.
-            JobNotFoundError: No such job; also when several are meant (AmbiguousJobError).
+            JobNotFoundError: No such job for this job's subject; also when several are meant (AmbiguousJobError).
             UpstreamFailedError: The other job failed; its output is never replaced by a default.
         """
         return run_inline(self._async.get(name, as_type, default=default, job=job))
@@ -165,7 +170,7 @@ class Data:
         run_inline(self._async.set(name, value))
 
     def has(self, name: str, *, job: str | Job | None = None) -> bool:
-        """Says whether there is a value of that name; errors are those of :meth:`get`."""
+        """Returns whether there is a value of that name; errors are those of :meth:`get` with a default."""
         return run_inline(self._async.has(name, job=job))
 
     def delete(self, name: str) -> bool:

@@ -117,8 +117,9 @@ class AsyncFiles:
 
     async def has(self, name: str, *, job: str | Job | None = None) -> bool:
         """Says whether there is a file; see :meth:`Files.has`."""
-        key = await self._jobs.output_key(job)
-        return await self._repository.find(key, check_name(name, "file")) is not None
+        check_name(name, "file")
+        key = await self._jobs.output_key_if_any(job)
+        return key is not None and await self._repository.find(key, name) is not None
 
     async def delete(self, name: str) -> bool:
         """Removes a file; see :meth:`Files.delete`."""

@@ -1,102 +1,77 @@
 """The jobs of a session: this process's own, and others by name.
 
-A job name is not unique in a session: with two series there are two jobs of one name, and only what a job depends on
-tells which of them belongs to it.
+A job name is not unique in a session: with two series there are two jobs of one name. What a job depends on and what
+it is about tell which of them belongs to it.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import AmbiguousJobError, JobNotFoundError, UpstreamFailedError
 from dcm_processor_service.models import Job, JobState
+from dcm_processor_service.models.subjects import contradicts
 from dcm_processor_service.ports.concurrency import run_inline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from dcm_processor_service.models import JobEvent, Patient, SeriesRecord, Study
     from dcm_processor_service.ports import JobKey, JobRepository
 
-__all__ = ["AsyncCurrentJob", "AsyncJobs", "CurrentJob", "resolve_job"]
+__all__ = ["AsyncCurrentJob", "AsyncJobs", "CurrentJob"]
 
+_LOG = logging.getLogger(__name__)
 
-def resolve_job(jobs: Iterable[Job], own_job_id: str, name: str) -> Job:
-    """Tells which job of the session ``name`` means to the job ``own_job_id``.
-
-    The one that it depends on, directly or through others; else the one for the same subject; else the only one.
-
-    Raises:
-        JobNotFoundError: The session has no other job of that name.
-        AmbiguousJobError: Several remain.
-    """
-    by_id = {job.id: job for job in jobs}
-    candidates = [job for job in by_id.values() if job.name == name and job.id != own_job_id]
-    if not candidates:
-        others = sorted({job.name for job in by_id.values() if job.name and job.id != own_job_id})
-        raise JobNotFoundError(
-            f"this session has no other job named {name!r}; its jobs are: {', '.join(others) or 'none'}"
-        )
-    own = by_id.get(own_job_id)
-    ancestors = _ancestors(by_id, own)
-    subject = own.subject if own else None
-    of_ancestors = [job for job in candidates if job.id in ancestors]
-    pool = of_ancestors or candidates
-    same_subject = [job for job in pool if subject and job.subject and _key(job.subject) == _key(subject)]
-    for choice in (of_ancestors, same_subject, pool):
-        if len(choice) == 1:
-            return choice[0]
-    listed = "; ".join(f"{job.id} ({_describe(job)})" for job in pool)
-    raise AmbiguousJobError(
-        f"{len(pool)} jobs of this session are named {name!r}: {listed}; read all with session.data.collect(…), or "
-        "give the one that you mean: job=session.jobs(…)[0]",
-        tuple(job.id for job in pool),
-    )
-
-
-def _key(subject: Patient | Study | SeriesRecord) -> tuple[str, str]:
-    return subject.level, subject.id
-
-
-def _describe(job: Job) -> str:
-    return f"{job.subject.level} {job.subject.id}" if job.subject else "no subject"
-
-
-def _ancestors(by_id: dict[str, Job], job: Job | None) -> set[str]:
-    found: set[str] = set()
-    open_ids = list(job.depends_on) if job else []
-    while open_ids:
-        job_id = open_ids.pop()
-        if job_id not in found:
-            found.add(job_id)
-            parent = by_id.get(job_id)
-            open_ids.extend(parent.depends_on if parent else ())
-    return found
+_FEW_IDS = 100
+"""So many dependencies are looked up by id; of more, all jobs of the name are fewer."""
+_MOST_LISTED = 20
 
 
 class AsyncJobs:
     """All jobs of the session, as the job of this process sees them."""
 
-    def __init__(self, key: JobKey, repository: JobRepository) -> None:
+    def __init__(self, key: JobKey, repository: JobRepository, current: AsyncCurrentJob | None = None) -> None:
         self.key = key
         self.repository = repository
+        self._current = current
+        self._own: Job | None = None
 
     async def list(self, name: str | None = None) -> list[Job]:
         """Lists the session's jobs, oldest first; those of one name when it is given."""
-        jobs = await self.repository.list(self.key.session_id)
-        return [job for job in jobs if name is None or job.name == name]
+        return await self.repository.list(self.key.session_id, name)
 
     async def output_key(self, job: str | Job | None) -> JobKey:
-        """Gives the drawer that a read of ``job``'s output looks into; None is the own job.
+        """Returns the key under which ``job`` stores its output; None is the own job.
 
         Raises:
-            JobNotFoundError: No such job; also when several are meant (AmbiguousJobError).
+            JobNotFoundError: No such job for this job's subject; also when several are meant (AmbiguousJobError).
             UpstreamFailedError: That job failed, so its output is not to be trusted or not there.
         """
+        found = await self._find(job) if isinstance(job, str) else job
+        if found is None and isinstance(job, str):
+            raise JobNotFoundError(await self._absence(job))
+        return self._key_of(found)
+
+    async def output_key_if_any(self, job: str | Job | None) -> JobKey | None:
+        """Returns what :meth:`output_key` does, or None where this job's subject has no job of that name.
+
+        The registry may have declined it. A name that no job of the session has may as well be mistyped: the log says
+        so.
+        """
+        if not isinstance(job, str):
+            return self._key_of(job)
+        found = await self._find(job)
+        if found is not None:
+            return self._key_of(found)
+        if not await self.list(job):
+            _LOG.warning("%s; it is taken for a job that was declined", await self._absence(job))
+        return None
+
+    def _key_of(self, job: object) -> JobKey:
         if job is None:
             return self.key
-        if isinstance(job, str):
-            job = resolve_job(await self.repository.list(self.key.session_id), self.key.job_id, job)
         if not isinstance(job, Job):
             raise JobNotFoundError(f"a {type(job).__name__} is no job; give a name, or a job out of session.jobs()")
         if job.state is JobState.FAILED:
@@ -106,6 +81,104 @@ class AsyncJobs:
                 job.id,
             )
         return type(self.key)(session_id=job.session_id, job_id=job.id)
+
+    async def _find(self, name: str) -> Job | None:
+        """Finds the job that a name means to this one; None where no job of that name can be of its subject.
+
+        It is one that this job depends on: directly, else through others; else one for the same subject; else the only
+        one. A job of another series, study or patient is never meant, whatever depends on it: at later levels a job
+        depends on every job of the level below.
+
+        Raises:
+            AmbiguousJobError: Several remain.
+        """
+        session_id, own = self.key.session_id, await self._own_job()
+        depends_on = own.depends_on if own else ()
+        if 0 < len(depends_on) <= _FEW_IDS:  # nearly always enough, and reads no other subject's jobs
+            direct = self._possible(await self.repository.list(session_id, name, depends_on))
+            if direct:
+                return _chosen(own, direct, name)
+        possible = self._possible(await self.repository.list(session_id, name))
+        if len(possible) > 1:
+            upstream = [job for job in possible if job.id in depends_on]
+            if not upstream:
+                ancestors = _ancestors(await self.repository.list(session_id), depends_on)
+                upstream = [job for job in possible if job.id in ancestors]
+            return _chosen(own, upstream or possible, name)
+        return possible[0] if possible else None
+
+    async def _own_job(self) -> Job | None:
+        """Returns the own job, which tells subject and dependencies; what the store does not have, the worker told."""
+        if self._own is None:
+            found = await self.repository.find(self.key.job_id)
+            told = self._current.told if self._current else None
+            self._own = found if found is not None and found.session_id == self.key.session_id else told
+        return self._own
+
+    def _possible(self, jobs: Iterable[Job]) -> Sequence[Job]:
+        own = self._own.subject if self._own else None
+        return [
+            job
+            for job in jobs
+            if job.id != self.key.job_id and not (own and job.subject and contradicts(own, job.subject))
+        ]
+
+    async def _absence(self, name: str) -> str:
+        others = [job for job in await self.list() if job.id != self.key.job_id]
+        named = [job for job in others if job.name == name]
+        if not named:
+            names = sorted({job.name for job in others if job.name})
+            return f"this session has no other job named {name!r}; its jobs are: {', '.join(names) or 'none'}"
+        own = self._own.subject if self._own else None
+        return (
+            f"no job named {name!r} exists for the subject of this job, {_describe(own)}; was it declined? It exists "
+            f"for: {_listed(named)}; a read with a default gives that"
+        )
+
+
+def _chosen(own: Job | None, jobs: Sequence[Job], name: str) -> Job:
+    """Returns the only job, or the only one for the same subject.
+
+    Raises:
+        AmbiguousJobError: There is none.
+    """
+    subject = own.subject if own else None
+    same_subject = [
+        job
+        for job in jobs
+        if subject and job.subject and (job.subject.level, job.subject.id) == (subject.level, subject.id)
+    ]
+    for choice in (same_subject, jobs):
+        if len(choice) == 1:
+            return choice[0]
+    raise AmbiguousJobError(
+        f"{len(jobs)} jobs of this session are named {name!r}: {_listed(jobs)}; read all with "
+        "session.data.collect(…), or give the one that you mean: job=session.jobs(…)[0]",
+        tuple(job.id for job in jobs),
+    )
+
+
+def _listed(jobs: Sequence[Job]) -> str:
+    shown = [f"{job.id} ({_describe(job.subject)})" for job in jobs[:_MOST_LISTED]]
+    more = [f"and {len(jobs) - len(shown)} more"] if len(jobs) > len(shown) else []
+    return "; ".join([*shown, *more])
+
+
+def _describe(subject: Patient | Study | SeriesRecord | None) -> str:
+    return f"{subject.level} {subject.id}" if subject else "no subject"
+
+
+def _ancestors(jobs: Iterable[Job], depends_on: Iterable[str]) -> set[str]:
+    by_id = {job.id: job for job in jobs}
+    found: set[str] = set()
+    open_ids = list(depends_on)
+    while open_ids:
+        job_id = open_ids.pop()
+        if job_id not in found:
+            found.add(job_id)
+            parent = by_id.get(job_id)
+            open_ids.extend(parent.depends_on if parent else ())
+    return found
 
 
 def _ignore(_document: Job) -> None:
@@ -136,7 +209,7 @@ class AsyncCurrentJob:
     ) -> None:
         self._key = key
         self._repository = repository
-        self._document: Job | None = None
+        self.told: Job | None = None  # the document, as far as it is known without reading it
         self._on_document = on_document
         self.name = name
         self.event = event
@@ -157,7 +230,7 @@ class AsyncCurrentJob:
 
     def preset(self, document: Job) -> None:
         """Takes a document that is at hand already, such as the worker's arguments, in place of reading it."""
-        self._document = document
+        self.told = document
         self._on_document(document)
 
     async def read(self) -> Job:
@@ -166,7 +239,7 @@ class AsyncCurrentJob:
         Raises:
             JobNotFoundError: The store has no such job, or it belongs to another session.
         """
-        if self._document is None:
+        if self.told is None:
             document = await self._repository.find(self.id)
             if document is None or document.session_id != self.session_id:
                 raise JobNotFoundError(
@@ -175,7 +248,7 @@ class AsyncCurrentJob:
                 )
             self.preset(document)
             return document
-        return self._document
+        return self.told
 
 
 class CurrentJob:

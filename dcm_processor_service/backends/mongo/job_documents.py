@@ -15,7 +15,7 @@ from dcm_processor_service.codec import modelled
 from dcm_processor_service.models import Job, JobEvent, JobOutput, JobState, SubjectLevel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from dcm_processor_service.models import Patient, SeriesRecord, Study
 
@@ -49,10 +49,14 @@ def job_query(job_id: str) -> Document:
     return {"_id": either(job_id), **_NO_HEARTBEAT}
 
 
-def jobs_query(session_id: str) -> Document:
-    """Finds the jobs of a session."""
+def jobs_query(session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> Document:
+    """Finds the jobs of a session: all, those of a name, those of some ids, or both."""
+    # in each branch, so that each finds its jobs by an index
+    only: Document = {"job_name": name} if name is not None else {}
+    if ids is not None:
+        only["_id"] = either(*ids)
     of_session = either(session_id)
-    return {"$or": [{"sessionId": of_session}, {"session_id": of_session}], **_NO_HEARTBEAT}
+    return {"$or": [{"sessionId": of_session, **only}, {"session_id": of_session, **only}], **_NO_HEARTBEAT}
 
 
 def progress_change(percent: int, message: str) -> Document:
@@ -72,7 +76,7 @@ def collect_pipeline(session_id: str, job_name: str, data_name: str) -> list[Doc
         {"$project": {"_id": 0, "found": {"value": "$value"}}},
     ]
     return [
-        {"$match": {**jobs_query(session_id), "job_name": job_name}},
+        {"$match": jobs_query(session_id, job_name)},
         {"$sort": dict(OLDEST_FIRST)},
         {"$project": PROJECTION},
         {"$project": {"job": "$$ROOT"}},

@@ -15,7 +15,7 @@ from dcm_processor_service.backends.mongo.sessions import MongoSessionRepository
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pymongo.results import UpdateResult
 
@@ -129,10 +129,10 @@ class MongoJobRepository:
         rows = await self._jobs.aggregate(job_documents.collect_pipeline(session_id, job_name, data_name))
         return job_documents.outputs(rows, data_name)
 
-    async def list(self, session_id: str) -> list[Job]:
-        """Lists all jobs of a session, oldest first."""
+    async def list(self, session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> list[Job]:
+        """Lists jobs of a session, oldest first."""
         rows = await self._jobs.find(
-            job_documents.jobs_query(session_id),
+            job_documents.jobs_query(session_id, name, ids),
             projection=job_documents.PROJECTION,
             sort=job_documents.OLDEST_FIRST,
         )

@@ -32,8 +32,8 @@ _INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("sessiondata", ("session_id", "job_id", "name")),
     ("sessionfiles.files", ("metadata.session_id", "metadata.job_id", "metadata.name")),
     # two, for a job's session is asked for under either spelling, and a query for both needs both
-    ("jobs", ("sessionId",)),
-    ("jobs", ("session_id",)),
+    ("jobs", ("sessionId", "job_name")),
+    ("jobs", ("session_id", "job_name")),
 )
 _EMPTY: Document = {"$in": [None, []]}
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -141,9 +141,16 @@ class SqliteJobRepository:
             for job, text in rows
         ]
 
-    async def list(self, session_id: str) -> list[Job]:
-        """Lists all jobs of a session, in the order in which they were added."""
-        rows = await self._store.read("SELECT document FROM jobs WHERE session_id = ? ORDER BY position", session_id)
+    async def list(self, session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> list[Job]:
+        """Lists jobs of a session, in the order in which they were added."""
+        statement, values = "SELECT document FROM jobs WHERE session_id = ?", [session_id]
+        if name is not None:
+            statement += " AND name = ?"
+            values = [*values, name]
+        if ids is not None:
+            statement += " AND id IN (SELECT value FROM json_each(?))"
+            values = [*values, encode(list(ids))]
+        rows = await self._store.read(f"{statement} ORDER BY position", *values)
         return [load(Job, text) for (text,) in rows]
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:

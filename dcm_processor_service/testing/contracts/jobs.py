@@ -142,7 +142,7 @@ class JobsContract(Contract):
         with pytest.raises(
             JobNotFoundError, match=r"'sgement'; its jobs are: clean, measure, report, segment, summary"
         ):
-            await store.session().data.get("volume", job="sgement", default=0)
+            await store.session().data.get("volume", job="sgement")
 
     async def test_a_job_without_the_value_gives_the_default_or_raises(self, store: StoreUnderTest) -> None:
         store.seed.job(make(1, "segment"))
@@ -218,3 +218,56 @@ class JobsContract(Contract):
         session = store.session()
         assert await session.data.get("volume", job=other) == 7
         assert await session.files.read("mask", job=other) == b"there"
+
+    async def test_a_job_that_was_declined_reads_as_absent_and_never_as_another_series(
+        self, store: StoreUnderTest
+    ) -> None:
+        other = make(1, "segment", subject=LEFT)
+        own = make(2, "report", subject=RIGHT, depends_on=(f"{9:024x}",))  # the job that it depends on has expired
+        for job in (other, own):
+            store.seed.job(job)
+        await store.session(other.id).data.set("volume", "left")
+        await store.session(other.id).files.put("mask", b"left")
+        session = store.session(own.id)
+        assert await session.data.get("volume", default=None, job="segment") is None
+        assert not await session.data.has("volume", job="segment")
+        assert not await session.files.has("mask", job="segment")
+        reads = [
+            session.data.get("volume", job="segment"),
+            session.data.keys(job="segment"),
+            session.data.items(job="segment"),
+            session.files.read("mask", job="segment"),
+            session.files.info("mask", job="segment"),
+            session.files.list(job="segment"),
+        ]
+        for read in reads:
+            with pytest.raises(JobNotFoundError, match=rf"subject of this job, series {RIGHT.id}.*series {LEFT.id}"):
+                await read
+
+    async def test_of_all_jobs_of_the_level_below_only_those_of_the_own_study_are_meant(
+        self, store: StoreUnderTest
+    ) -> None:
+        other_study = Study(id="7" * 24, study_instance_uid="2", series_ids=("8" * 24,))
+        mine, others = make(1, "segment", subject=LEFT), make(2, "measure", subject=LEFT)
+        report = make(3, "report", event=JobEvent.STABLE_STUDY, subject=other_study, depends_on=(mine.id, others.id))
+        own_report = make(4, "report", event=JobEvent.STABLE_STUDY, subject=STUDY, depends_on=(mine.id, others.id))
+        for job in (mine, others, report, own_report):
+            store.seed.job(job)
+        await store.session(mine.id).data.set("volume", 12)
+        assert await store.session(own_report.id).data.get("volume", job="segment") == 12
+        assert await store.session(report.id).data.get("volume", default="none", job="segment") == "none"
+
+    async def test_jobs_are_listed_by_name_and_by_ids(self, store: StoreUnderTest) -> None:
+        jobs = seed_two_series(store)
+        repository = store.container().job_repository()
+        left, right, report = (jobs[which].id for which in ("segment_left", "segment_right", "study"))
+
+        async def listed(*only: Any) -> list[str]:
+            return [job.id for job in await repository.list(SESSION_ID, *only)]
+
+        assert await listed("segment") == [left, right]
+        assert await listed(None, [report, left, "f" * 24]) == [left, report]
+        assert await listed("segment", [right, report]) == [right]
+        assert await listed("segment", []) == []
+        assert await listed("") == [jobs["pre"].id]
+        assert [job.id for job in await repository.list("f" * 24, "segment", [left])] == []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from bson import Int64, ObjectId
 
+from dcm_processor_service.backends.mongo import job_documents
 from dcm_processor_service.errors import StoredValueError
 from dcm_processor_service.models import JobEvent, JobState, Patient, SeriesRecord, Study
 
@@ -189,6 +190,19 @@ async def test_jobs_come_oldest_first_and_heartbeats_never(store: Store) -> None
     assert await store.backend.jobs.find(str(heartbeat)) is None
     assert await store.backend.jobs.find(other) is not None
     assert await store.backend.jobs.find("no id") is None
+
+
+async def test_jobs_of_a_name_are_found_without_a_look_at_others(store: Store) -> None:
+    session_id = store.key.session_id
+    owner = {"sessionId": session_id, "depends_on": []}
+    store.database.jobs.insert_many({**owner, "job_name": "other"} for _job in range(1000))
+    wanted = [add_job(store, createdAt=CREATED + timedelta(seconds=second)) for second in range(3)]
+    await store.backend.sessions.ensure_indexes()
+    for ids, found in ((None, wanted), (wanted[1:2], wanted[1:2])):
+        assert [job.id for job in await store.backend.jobs.list(session_id, "segment", ids)] == found
+        query = job_documents.jobs_query(session_id, "segment", ids)
+        statistics = store.database.jobs.find(query).explain()["executionStats"]
+        assert statistics["totalDocsExamined"] <= len(wanted)
 
 
 async def test_all_values_are_collected_in_one_command(store: Store) -> None:

@@ -122,7 +122,7 @@ async def test_indexes_are_made_once_and_serve_every_query_of_a_session(store: S
         name: sorted(list(index["key"]) for index in platform.database[name].list_indexes())
         for name in ("jobs", "sessiondata", "sessionfiles.files")
     }
-    assert keys["jobs"] == [["_id"], ["sessionId"], ["session_id"]]
+    assert keys["jobs"] == [["_id"], ["sessionId", "job_name"], ["session_id", "job_name"]]
     assert keys["sessiondata"] == [["_id"], ["session_id", "job_id", "name"]]
     assert ["metadata.session_id", "metadata.job_id", "metadata.name"] in keys["sessionfiles.files"]
     assert not any(index.get("unique") for index in platform.database.jobs.list_indexes())
@@ -131,6 +131,8 @@ async def test_indexes_are_made_once_and_serve_every_query_of_a_session(store: S
         ("sessiondata", data_query(store.key)),
         ("sessionfiles.files", files_query(store.key, "a")),
         ("jobs", jobs_query(store.key.session_id)),
+        ("jobs", jobs_query(store.key.session_id, "a")),
+        ("jobs", jobs_query(store.key.session_id, "a", ["1" * 24])),
     ):
         plan = platform.database[name].find(query).explain()["queryPlanner"]["winningPlan"]
         assert "COLLSCAN" not in stages(plan), name

@@ -14,12 +14,11 @@ from dcm_processor_service.errors import (
     AmbiguousJobError,
     ConfigurationError,
     InvalidNameError,
-    JobNotFoundError,
     PeerNotFoundError,
     UnsupportedValueError,
     UpstreamFailedError,
 )
-from dcm_processor_service.models import Job, JobState, Peer
+from dcm_processor_service.models import Job, JobState, Peer, SeriesRecord
 from dcm_processor_service.ports import JobKey
 
 if TYPE_CHECKING:
@@ -119,11 +118,29 @@ class TestData:
         assert sdk.has_session_data("a", job_name="before")
         assert not sdk.has_session_data("a")
 
-    def test_no_default_stands_for_a_job_that_is_not_there_not_clear_or_failed(
+    def test_the_default_stands_for_an_unknown_job_and_the_log_warns(
+        self, own_job: Container, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert sdk.get_session_data("a", default=1, job_name="nobody") == 1
+        assert sdk.get_session_data("a", job_name="nobody") is None
+        assert not sdk.has_session_data("a", job_name="nobody")
+        assert not sdk.has_session_file("a.bin", "nobody")
+        assert sdk.get_session_file("a.bin", job_name="nobody") is None
+        assert sdk.download_session_file("a.bin", job_name="nobody") is None
+        assert len(caplog.messages) == 6
+        assert all("no other job named 'nobody'; its jobs are: before" in message for message in caplog.messages)
+
+    def test_the_default_stands_for_a_job_of_another_series(self, own_job: Container, store: MemoryStore) -> None:
+        ours, theirs = (SeriesRecord(id=digit * 24) for digit in "78")
+        store.jobs[JOB_ID] = store.jobs[JOB_ID].model_copy(update={"subject": ours})
+        store.jobs[OTHER_ID] = store.jobs[OTHER_ID].model_copy(update={"subject": theirs})
+        store.values[OTHER, "a"] = 5
+        assert sdk.get_session_data("a", default=1, job_name="before") == 1
+        assert not sdk.has_session_data("a", job_name="before")
+
+    def test_no_default_stands_for_a_job_that_is_not_clear_or_failed(
         self, own_job: Container, store: MemoryStore
     ) -> None:
-        with pytest.raises(JobNotFoundError, match="its jobs are: before"):
-            sdk.get_session_data("a", default=1, job_name="nobody")
         for job_id in ("3d" * 12, "4e" * 12):
             store.jobs[job_id] = Job(id=job_id, session_id=SESSION_ID, name="twice")
         with pytest.raises(AmbiguousJobError):
@@ -226,8 +243,6 @@ class TestFiles:
         document = sdk.get_session_file("a.bin", job_name="before")
         assert document is not None
         assert document["metadata"]["job_id"] == OTHER_ID
-        with pytest.raises(JobNotFoundError):
-            sdk.has_session_file("a.bin", "nobody")
 
 
 class TestPeers:

@@ -12,7 +12,7 @@ from dcm_processor_service.errors import AmbiguousJobError, JobNotFoundError, Up
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, SeriesRecord, Study
 from dcm_processor_service.ports import JobKey
 from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob, resolve_job
+from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs, CurrentJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,11 +23,19 @@ SESSION_ID = "5" * 24
 LEFT = SeriesRecord(id="1" * 24, series_instance_uid="1.1", study_instance_uid="1")
 RIGHT = SeriesRecord(id="2" * 24, series_instance_uid="1.2", study_instance_uid="1")
 STUDY = Study(id="1" * 24, study_instance_uid="1", series_ids=(LEFT.id, RIGHT.id))  # the id of a series, on purpose
+STUDY_OF_BOTH = STUDY.model_copy(update={"id": "3" * 24})
 PATIENT = Patient(id="4" * 24)
 
 
 def make(job_id: str, name: str, depends_on: Iterable[str] = (), subject: Any = None, **values: Any) -> Job:
     return Job(id=job_id, session_id=SESSION_ID, name=name, depends_on=tuple(depends_on), subject=subject, **values)
+
+
+def resolve_job(jobs: Iterable[Job], own_job_id: str, name: str) -> Job:
+    """Finds the job that a name means to another."""
+    store = MemoryStore(jobs={job.id: job for job in jobs})
+    key = run_inline(AsyncJobs(JobKey(SESSION_ID, own_job_id), MemoryJobRepository(store)).output_key(name))
+    return store.jobs[key.job_id]
 
 
 TWO_SERIES = [
@@ -83,14 +91,64 @@ def test_several_are_refused_and_listed(own: str, name: str, listed: set[str]) -
     assert f"series {LEFT.id}" in str(caught.value)
 
 
-def test_several_ancestors_are_told_apart_by_subject_and_outsiders_do_not_count() -> None:
+def test_a_job_that_is_depended_on_goes_before_others_and_a_direct_one_before_those_behind_it() -> None:
     jobs = [
         make("a", "segment", subject=LEFT),
-        make("b", "segment", subject=RIGHT),
+        make("b", "segment", ["a"], subject=STUDY_OF_BOTH),
         make("outside", "segment", subject=LEFT),
-        make("own", "compare", ["a", "b"], LEFT),
+        make("middle", "clean", ["a"], LEFT),
+        make("through", "compare", ["middle"], LEFT),
+        make("both", "compare", ["b", "middle"], LEFT),
+        make("many", "compare", [f"gone-{number}" for number in range(500)] + ["b", "middle"], LEFT),
     ]
-    assert resolve_job(jobs, "own", "segment").id == "a"
+    assert resolve_job(jobs, "through", "segment").id == "a"
+    assert resolve_job(jobs, "both", "segment").id == "b"
+    assert resolve_job(jobs, "many", "segment").id == "b"
+
+
+def test_a_dependency_of_another_subject_is_not_meant() -> None:
+    jobs = [make("a", "segment", subject=RIGHT), make("own", "compare", ["a"], LEFT)]
+    with pytest.raises(JobNotFoundError, match="was it declined"):
+        resolve_job(jobs, "own", "segment")
+    jobs.append(make("b", "segment", subject=LEFT))
+    assert resolve_job(jobs, "own", "segment").id == "b"
+
+
+def test_a_name_that_no_job_has_is_logged_where_a_default_stands_for_it(
+    fake_context: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    ctx = context([make("f" * 24, "segment", subject=RIGHT)], lambda **kw: fake_context(subject=LEFT, **kw))
+    assert ctx.session.data.get("volume", default=0, job="segment") == 0
+    assert caplog.messages == []
+    assert ctx.session.data.get("volume", default=0, job="sgement") == 0
+    assert caplog.messages == [
+        "this session has no other job named 'sgement'; its jobs are: segment; it is taken for a job that was declined"
+    ]
+
+
+def test_a_job_that_the_store_has_lost_knows_its_subject_from_the_worker() -> None:
+    store = MemoryStore(jobs={"a": make("a", "segment", subject=RIGHT)})
+    key, repository = JobKey(SESSION_ID, "own"), MemoryJobRepository(store)
+    current = AsyncCurrentJob(key, repository, name="x", event=None, service_name="s")
+    current.preset(make("own", "x", subject=LEFT))
+    assert run_inline(AsyncJobs(key, repository, current).output_key_if_any("segment")) is None
+
+
+def test_a_thousand_jobs_are_not_read_for_one_name() -> None:
+    class Counting(MemoryJobRepository):
+        async def list(self, *which: Any) -> list[Job]:
+            found = await super().list(*which)
+            read.extend(job.id for job in found)
+            return found
+
+    read: list[str] = []
+    series = [SeriesRecord(id=f"{number:024x}", patient_uid="p") for number in range(1000)]
+    jobs = [make(f"segment-{one.id}", "segment", subject=one) for one in series]
+    jobs += [make(f"report-{one.id}", "report", [f"segment-{one.id}"], subject=one) for one in series]
+    store = MemoryStore(jobs={job.id: job for job in jobs})
+    own = JobKey(SESSION_ID, f"report-{series[7].id}")
+    key = run_inline(AsyncJobs(own, Counting(store)).output_key("segment"))
+    assert (key.job_id, read) == (f"segment-{series[7].id}", [key.job_id])
 
 
 def test_a_series_and_a_study_of_one_id_are_two_subjects() -> None:
@@ -108,7 +166,8 @@ def test_a_job_without_subject_is_not_the_same_as_another_without() -> None:
 def test_the_own_job_is_never_meant() -> None:
     with pytest.raises(JobNotFoundError, match="no other job named 'report'; its jobs are: clean, loose"):
         resolve_job(TWO_SERIES, "report", "report")
-    assert resolve_job(TWO_SERIES, "seg-l", "segment").id == "seg-r"
+    with pytest.raises(JobNotFoundError, match=f"subject of this job, series {LEFT.id}; .*seg-r"):
+        resolve_job(TWO_SERIES, "seg-l", "segment")
     with pytest.raises(JobNotFoundError, match="its jobs are: none"):
         resolve_job([make("own", "x")], "own", "y")
 
