@@ -3,7 +3,8 @@
 The strictest backend sets the rules for all, so what passes against the memory backend passes against MongoDB:
 ``None``, ``bool``, integers of 64 bits, ``float``, ``str``, ``bytes``, aware ``datetime`` (kept in UTC, to the
 millisecond), lists, and dictionaries with string keys. On the way in also pydantic models, dataclasses, enums,
-named tuples and tuples, paths, numpy scalars and small numpy arrays. Typed reads turn the normal form back.
+named tuples and tuples, sets (as sorted lists), paths, dates, times of day, durations, UUIDs and decimals (as text),
+numpy scalars and small numpy arrays. Typed reads turn the normal form back.
 
 A refusal names the path inside the value and the remedy. Pure: no store, no driver, no numpy import.
 """
@@ -12,13 +13,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
+from pydantic_core import PydanticSerializationError
 
 from dcm_processor_service.errors import InvalidNameError, StoredValueError, UnsupportedValueError
 
@@ -47,6 +51,7 @@ MAX_DEPTH = 80
 
 MAX_NAME_CHARACTERS = 200
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+_DURATION = TypeAdapter(timedelta)
 _FILE_REMEDY = "store it as a file: session.files.save(name, value)"
 
 
@@ -81,12 +86,13 @@ def _name_fault(name: object) -> str:
     return ""
 
 
-def to_normal(value: object, *, limited: bool = True) -> Any:
+def to_normal(value: object, *, limited: bool = True, naive_utc: bool = False) -> Any:
     """Gives the normal form of a value, a copy that shares nothing with it.
 
     Args:
         value: The value.
         limited: Whether it must fit into one document of a store; a file has no such limits.
+        naive_utc: Whether a datetime without a time zone is taken as UTC; it is refused otherwise.
 
     Raises:
         UnsupportedValueError: The value, or something in it, cannot be stored.
@@ -96,7 +102,7 @@ def to_normal(value: object, *, limited: bool = True) -> Any:
         >>> to_normal({"mask": Path("out/liver.nii"), "size": (3, 4)})
         {'mask': 'out/liver.nii', 'size': [3, 4]}
     """
-    walk = _NormalWalk(limited=limited)
+    walk = _NormalWalk(limited=limited, naive_utc=naive_utc)
     normal = walk.normalise(value, "value", 0)
     if limited and walk.size_bytes > MAX_VALUE_BYTES:
         raise UnsupportedValueError(
@@ -109,9 +115,10 @@ def to_normal(value: object, *, limited: bool = True) -> Any:
 class _NormalWalk:
     """One normalisation, with the running size in BSON's count (type byte, key, payload)."""
 
-    def __init__(self, *, limited: bool) -> None:
+    def __init__(self, *, limited: bool, naive_utc: bool) -> None:
         self.size_bytes = 0
         self._limited = limited
+        self._naive_utc = naive_utc
 
     def normalise(self, value: object, path: str, depth: int) -> Any:
         if depth > MAX_DEPTH:
@@ -129,12 +136,14 @@ class _NormalWalk:
             self.size_bytes += memoryview(value).nbytes
             return bytes(value)
         if isinstance(value, datetime):
-            return self._moment(value, path)
+            return self._datetime(value, path)
+        if isinstance(value, (date, time, timedelta, UUID, Decimal)):
+            return self._text(_written(value, path), path)
         return self._composite(value, path, depth)
 
     def _composite(self, value: object, path: str, depth: int) -> Any:
         if isinstance(value, BaseModel):
-            return self.normalise(value.model_dump(mode="python"), path, depth)
+            return self.normalise(_dumped(value, path), path, depth)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             return self.normalise(fields, path, depth)
@@ -144,12 +153,15 @@ class _NormalWalk:
             }
         if isinstance(value, (list, tuple)):
             return [self._item(item, path, index, depth) for index, item in enumerate(value)]
+        if isinstance(value, (set, frozenset)):
+            return _ordered([self._item(item, path, index, depth) for index, item in enumerate(value)])
         if type(value).__module__.partition(".")[0] == "numpy":
             return self._numpy(value, path, depth)
         if isinstance(value, float):
             return float(value)
         raise UnsupportedValueError(
-            f"{path} is a {_type_name(value)}, which session data cannot hold; {_remedy(value)}"
+            f"{path} is a {_type_name(value)}, which session data cannot hold; store a dict, a list, text, numbers or "
+            f"a pydantic model, or {_FILE_REMEDY}"
         )
 
     def _item(self, item: object, path: str, index: int, depth: int) -> Any:
@@ -178,16 +190,18 @@ class _NormalWalk:
         self._text(key, path)
         return str(key)
 
-    def _moment(self, value: datetime, path: str) -> datetime:
+    def _datetime(self, value: datetime, path: str) -> datetime:
+        if value.utcoffset() is None and self._naive_utc:
+            value = value.replace(tzinfo=timezone.utc)
         if value.utcoffset() is None:
             raise UnsupportedValueError(
                 f"{path} is a datetime without a time zone; use datetime.now(timezone.utc) or .replace(tzinfo=…)"
             )
         try:
-            moment = value.astimezone(timezone.utc)
+            in_utc = value.astimezone(timezone.utc)
         except OverflowError as error:
             raise UnsupportedValueError(f"{path} is a datetime outside the years 1 to 9999 in UTC") from error
-        return moment - timedelta(microseconds=moment.microsecond % 1000)
+        return in_utc - timedelta(microseconds=in_utc.microsecond % 1000)
 
     def _numpy(self, value: object, path: str, depth: int) -> Any:
         array = cast("Any", value)  # duck-typed, so that numpy is not imported for those who never use it
@@ -205,12 +219,33 @@ def _type_name(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
 
 
-def _remedy(value: object) -> str:
-    if isinstance(value, (set, frozenset)):
-        return "store sorted(value)"
-    if isinstance(value, date):
-        return "store value.isoformat()"
-    return "store a dict, a list, text, numbers or a pydantic model, or " + _FILE_REMEDY
+def _written(value: date | time | timedelta | UUID | Decimal, path: str) -> str:
+    """Returns the text that pydantic reads the value back from, exactly."""
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return str(_DURATION.dump_python(value, mode="json"))
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise UnsupportedValueError(f"{path} is a Decimal that is no finite number; store float(value)")
+    return str(value)
+
+
+def _dumped(model: BaseModel, path: str) -> dict[str, Any]:
+    try:
+        return model.model_dump(mode="python")
+    except (PydanticSerializationError, TypeError, ValueError) as error:
+        raise UnsupportedValueError(
+            f"{path} is a {_type_name(model)} that pydantic cannot turn into a dictionary, such as one with a set of "
+            f"models; use a list in its place: {type(error).__name__}"
+        ) from error
+
+
+def _ordered(items: list[Any]) -> list[Any]:
+    """Returns the members of a set in an order that depends on them alone."""
+    try:
+        return sorted(items)
+    except TypeError:  # of several types
+        return sorted(items, key=lambda item: (type(item).__name__, repr(item)))
 
 
 def from_normal(value: Any, as_type: type[T], name: str) -> T:

@@ -45,7 +45,7 @@ def get_series_dicom(series_id: object, dir_path: str | os.PathLike[str]) -> lis
 def get_series_dicom(
     series_id: object, dir_path: str | os.PathLike[str] | None = None
 ) -> list[Dataset] | list[str] | None:
-    """Gives the instances of a series in the order in which they arrived; None for a series that is not stored.
+    """Returns the instances of a series in slice order; None for a series that is not stored.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.get_series(…).datasets()``.
 
@@ -57,14 +57,16 @@ def get_series_dicom(
 
     Raises:
         StoredFileNotFoundError: The file of an instance is gone.
+        InvalidSeriesError: What is stored of an instance is no DICOM file.
     """
     series = _find(series_id)
     if series is None:
         return None
+    imaging = own_container().imaging()
     if dir_path is not None:
-        return [str(path) for path in _download(series, Path(dir_path))]
+        return [str(path) for path in imaging.order(_download(series, Path(dir_path)))]
     with tempfile.TemporaryDirectory() as folder:
-        return [own_container().imaging().dataset(path) for path in _download(series, Path(folder))]
+        return [imaging.dataset(path) for path in imaging.order(_download(series, Path(folder)))]
 
 
 def _find(series_id: object) -> SeriesRecord | None:

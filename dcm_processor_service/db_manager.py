@@ -9,15 +9,17 @@ a context.
 
 from __future__ import annotations
 
+import logging
+from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
 from dcm_processor_service.codec import check_name, to_normal
 from dcm_processor_service.disk import file_faults
-from dcm_processor_service.errors import PeerNotFoundError, StoredFileNotFoundError
+from dcm_processor_service.errors import ConfigurationError, StoredFileNotFoundError
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.own_session import own_container, own_session
-from dcm_processor_service.session.files import RESERVED_METADATA
+from dcm_processor_service.session.files import RESERVED_METADATA, put_file
 
 if TYPE_CHECKING:
     import os
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "download_session_file",
     "get_dicom_sender",
+    "get_mgr",
     "get_peer",
     "get_session_data",
     "get_session_file",
@@ -40,6 +43,28 @@ __all__ = [
     "set_session_data",
     "upload_session_file",
 ]
+
+_LOG = logging.getLogger(__name__)
+
+
+def get_mgr() -> Any:
+    """Returns a new ``DBManager`` of the platform's package ``dcm-processor-db-provider``, over this job's database.
+
+    Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session``.
+
+    Nothing of this package uses it. Unlike 0.0.1 each call makes one.
+
+    Raises:
+        ConfigurationError: That package is not installed here.
+    """
+    try:
+        manager = import_module("dcm_processor_db_provider").DBManager
+    except ImportError as error:
+        raise ConfigurationError(
+            "get_mgr() needs the platform's package: pip install dcm-processor-db-provider; ctx.session does without it"
+        ) from error
+    settings = own_container().settings()
+    return manager(dburl=settings.db_url.get_secret_value(), dbname=settings.db_name, dbprovider=settings.db_provider)
 
 
 def get_session_data(name: str, default: Any = None, job_name: str | None = None) -> Any:
@@ -63,14 +88,16 @@ def set_session_data(name: str, value: object) -> str | int:
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.set``.
 
-    Unlike 0.0.1 it takes models, dataclasses, arrays and paths too, and concurrent writers leave one value.
+    A datetime without a time zone is taken as UTC. Unlike 0.0.1 it takes models, dataclasses, arrays and paths too, and
+    concurrent writers leave one value.
 
     Raises:
         UnsupportedValueError: The value, or something in it, cannot be stored; the message tells where it is.
     """
     container = own_container()
     documents = container.platform_documents()
-    return run_inline(documents.set_value(container.job_key(), check_name(name, "data"), to_normal(value)))
+    normal = to_normal(value, naive_utc=True)
+    return run_inline(documents.set_value(container.job_key(), check_name(name, "data"), normal))
 
 
 def has_session_data(name: str, job_name: str | None = None) -> bool:
@@ -108,19 +135,33 @@ def upload_session_file(
         name: Its name.
         meta: Values to keep with the file.
         content_type: Told from the content when not given.
-        ext: Where the name has no extension: one to tell the content type from, such as ``.pdf``.
+        ext: What the stored file's internal name ends with, such as ``.pdf``, over MongoDB; that of the name when None.
+            Where the name has no extension, the content type is told from it too.
 
     Raises:
         LocalFileError: The file cannot be read; LocalFileNotFoundError where there is none.
     """
+    container = own_container()
     kept = {key: value for key, value in (meta or {}).items() if key not in RESERVED_METADATA}
+    kept = to_normal(kept, naive_utc=True)
     if hasattr(file, "seek"):
         with file_faults(str(getattr(file, "name", type(file).__name__)), "read"):
             cast("BinaryIO", file).seek(0)
     if content_type is None and ext and "." not in name.rpartition("/")[2]:
         content_type = _content_type(ext)
-    stored = own_session().files.put(name, file, content_type=content_type, metadata=kept)
-    return own_container().platform_documents().file_id(stored)
+    stored = run_inline(
+        put_file(
+            container.file_repository(),
+            container.job_key(),
+            container.offload(),
+            name,
+            file,
+            content_type=content_type,
+            metadata=kept,
+            extension=ext or "",
+        )
+    )
+    return container.platform_documents().file_id(stored)
 
 
 def _content_type(ext: str) -> str | None:
@@ -190,29 +231,26 @@ def remove_session_file(name: str) -> bool:
     return own_session().files.delete(name)
 
 
-def get_peer(name: str | None = None) -> dict[str, Any]:
-    """Returns the document of a node by name, or of the one that sent this session's images.
+def get_peer(name: str | None = None) -> dict[str, Any] | None:
+    """Returns the document of a peer by name, or of the one that sent this session's images; None if it is not known.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.peers.get`` and ``current``.
 
-    Unlike 0.0.1 a node that is not known is an error, and the sender is found also when the session is closed.
-
-    Raises:
-        PeerNotFoundError: No such node; the message lists those there are.
+    The log then warns, with the names of those that are. Unlike 0.0.1 the sender is found also when the session is
+    closed.
     """
     container = own_container()
     documents = container.platform_documents()
     if name is not None:
         found = run_inline(documents.peer(name=name))
-        if found is None:
-            own_session().peers.get(name)  # knows what to say
+        what = f"no peer is named {name!r}"
     else:
         peer_id = container.settings().peer_id or _peer_of_session()
         found = run_inline(documents.peer(peer_id=peer_id)) if peer_id else None
-        if found is None:
-            own_session().peers.current()
+        what = "it is not known who sent this session's images"
     if found is None:
-        raise PeerNotFoundError("the node was removed this very moment; add it to the platform again")
+        known = ", ".join(peer.name for peer in run_inline(container.peer_repository().list()))
+        _LOG.warning("%s; known peers: %s", what, known or "none")
     return found
 
 
@@ -226,18 +264,17 @@ def get_dicom_sender(
     peer_name: str | None = None,
     additional_sops: Iterable[str] | None = None,
     additional_syntaxes: Iterable[str] | None = None,
-) -> DicomSender:
-    """Returns a sender to a node by name, or to the one that sent this session's images.
+) -> DicomSender | None:
+    """Returns a sender to a peer by name, or to the one that sent this session's images; None where it is not known.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.send``.
 
-    Unlike 0.0.1 the node is called by its own title and sees ours (the setting ``AE_TITLE``), and a node that is not
-    known is an error. What to propose comes from what is sent, so the additional classes and syntaxes are not needed.
-
-    Raises:
-        PeerNotFoundError: No such node.
+    Unlike 0.0.1 the peer is called by its own title and sees ours (the setting ``AE_TITLE``). What to propose comes
+    from what is sent, so the additional classes and syntaxes are not needed.
     """
     peer = get_peer(peer_name)
+    if peer is None:
+        return None
     tls = bool(peer.get("tls"))
     title = {"ae_title": peer["calling_aet"]} if peer.get("calling_aet") else {}
     return own_container().node_sender(

@@ -14,7 +14,7 @@ from dcm_processor_service.runtime.session_lifecycle import clean_up_session, ru
 if TYPE_CHECKING:
     from dcm_processor_service.runtime.container import Container
 
-__all__ = ["callback", "run_post_services"]
+__all__ = ["callback", "run_clean_up_service", "run_post_services"]
 
 HOOK_GROUP = "dcm_processor_service.post_services"
 
@@ -50,5 +50,5 @@ def _clean_up(container: Container) -> dict[str, Any]:
     return counts
 
 
-callback = run_post_services
-"""The name of 0.0.1."""
+callback = run_clean_up_service = run_post_services
+"""The names of 0.0.1."""

@@ -118,6 +118,8 @@ class NewFile:
 
     content_type: str
     metadata: Mapping[str, NormalValue]
+    extension: str = ""
+    """What the store's own name of the file ends with; empty for that of the file's name."""
 
 
 def require_scan(path: Path) -> None:

@@ -117,8 +117,9 @@ class AsyncData:
 class Data:
     """Named values of this job, and of the jobs before it.
 
-    Values are those of :mod:`dcm_processor_service.codec`: JSON's, bytes, moments, and on the way in pydantic models,
-    dataclasses, enums, paths, numpy scalars and small arrays. What is read is a copy. A value larger than one MongoDB
+    Values are those of :mod:`dcm_processor_service.codec`: JSON's, bytes, datetimes, and on the way in pydantic
+    models, dataclasses, enums, sets, dates, UUIDs, decimals, paths, numpy scalars and small arrays, which a typed read
+    turns back. What is read is a copy. A value larger than one MongoDB
     document holds is refused: store it with ``session.files.save``.
 
     Example:

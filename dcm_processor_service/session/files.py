@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from dcm_processor_service.models import Job, StoredFile
-    from dcm_processor_service.ports import FileRepository, Offload
+    from dcm_processor_service.ports import FileRepository, JobKey, Offload
     from dcm_processor_service.session.file_content import FileContent
     from dcm_processor_service.session.functions import FileFormats
     from dcm_processor_service.session.jobs import AsyncJobs
 
-__all__ = ["AsyncFiles", "Files"]
+__all__ = ["AsyncFiles", "Files", "put_file"]
 
 RESERVED_METADATA = frozenset({"name", "session_id", "job_id", "sha256"})
 
@@ -61,15 +61,9 @@ class AsyncFiles:
         metadata: Mapping[str, Any] | None = None,
     ) -> StoredFile:
         """Stores a file; see :meth:`Files.put`."""
-        check_name(name, "file")
-        extra = to_normal(metadata or {})
-        if not isinstance(extra, dict) or not isinstance(content_type or "", str):
-            raise UnsupportedValueError("metadata is a dictionary, and a content type text such as application/pdf")
-        if clash := sorted(RESERVED_METADATA & extra.keys()):
-            raise InvalidNameError(f"the metadata key {clash[0]!r} is the store's own; choose another")
-        with opened(content) as source:
-            kind = to_normal(content_type or await self._offload(lambda: sniff_content_type(name, source)))
-            return await self._repository.put(self._jobs.key, name, source, NewFile(content_type=kind, metadata=extra))
+        return await put_file(
+            self._repository, self._jobs.key, self._offload, name, content, content_type=content_type, metadata=metadata
+        )
 
     async def get(self, name: str, to: str | os.PathLike[str], *, job: str | Job | None = None) -> Path:
         """Downloads a file; see :meth:`Files.get`."""
@@ -142,6 +136,30 @@ class AsyncFiles:
     async def list(self, *, job: str | Job | None = None) -> list[StoredFile]:
         """Lists the files by name; see :meth:`Files.list`."""
         return await self._repository.list(await self._jobs.output_key(job))
+
+
+async def put_file(
+    repository: FileRepository,
+    key: JobKey,
+    offload: Offload,
+    name: str,
+    content: FileContent,
+    *,
+    content_type: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    extension: str = "",
+) -> StoredFile:
+    """Stores a file, see :meth:`Files.put`; ``extension`` is that of the store's own name for it."""
+    check_name(name, "file")
+    extra = to_normal(metadata or {})
+    if not isinstance(extra, dict) or not isinstance(content_type or "", str):
+        raise UnsupportedValueError("metadata is a dictionary, and a content type text such as application/pdf")
+    if clash := sorted(RESERVED_METADATA & extra.keys()):
+        raise InvalidNameError(f"the metadata key {clash[0]!r} is the store's own; choose another")
+    with opened(content) as source:
+        kind = to_normal(content_type or await offload(lambda: sniff_content_type(name, source)))
+        new = NewFile(content_type=kind, metadata=extra, extension=to_normal(extension))
+        return await repository.put(key, name, source, new)
 
 
 class Files:

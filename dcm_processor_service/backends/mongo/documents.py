@@ -187,7 +187,7 @@ def file_change(key: JobKey, name: str, new: NewFile, *, size_bytes: int, sha256
     keeps the rest, and so tells that the checksum no longer holds.
     """
     fields = {
-        "filename": sha256[:_FILE_NAME_HEX_DIGITS] + _extension(name),
+        "filename": sha256[:_FILE_NAME_HEX_DIGITS] + (new.extension or _extension(name)),
         "contentType": new.content_type,
         "length": Int64(size_bytes),
         "chunkSize": chunk_bytes,

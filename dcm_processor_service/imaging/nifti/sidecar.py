@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["bids_metadata", "get_simplified_json", "write_with_sidecar"]
 
+_PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0}
+
 _MILLI = 1e-3
 
 # DICOM keyword: (BIDS name, factor to BIDS's unit). BIDS 1.9, metadata of MR, PET and CT; names of dcm2niix elsewhere
@@ -132,7 +134,7 @@ def get_simplified_json(ds: Dataset, n_slices: int | None = None) -> dict[str, A
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``series.to_nifti(…, sidecar="simplified")``.
 
-    One value stands bare, several as a list; PatientName is text, PatientAge the number in it. Sequences stay nested:
+    One value stands bare, several as a list; PatientName is text, PatientAge whole years. Sequences stay nested:
     what is inside one never replaces a top-level value. Binary, private, empty and unreadable elements are left out.
     The result holds patient data.
 
@@ -151,12 +153,25 @@ def get_simplified_json(ds: Dataset, n_slices: int | None = None) -> dict[str, A
         result = _simplified(ds)
         if "PatientName" in ds:
             result["PatientName"] = str(ds.PatientName)
-        digits = re.findall(r"\d", str(ds.get("PatientAge", "")))
-        if digits:
-            result["PatientAge"] = int("".join(digits))
+        age = _years(str(ds.get("PatientAge") or ""))
+        if age is not None:
+            result["PatientAge"] = age
     if n_slices is not None:
         result["Slices"] = n_slices
     return result
+
+
+def _years(age: str) -> int | None:
+    """Returns whole years of an age such as ``006M`` (PS3.5, section 6.2, AS); without a unit they are years.
+
+    Example:
+        >>> _years("045Y"), _years("006M"), _years("024M"), _years("104W"), _years("45"), _years("")
+        (45, 0, 2, 1, 45, None)
+    """
+    digits = "".join(re.findall(r"\d", age))
+    if not digits:
+        return None
+    return int(int(digits) / _PER_YEAR.get(age.strip()[-1:].upper(), 1))
 
 
 def _simplified(ds: Dataset) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from enum import Enum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -128,6 +130,14 @@ EXPECTED: list[tuple[Any, Any, bool]] = [
 ]
 
 
+class Visit(BaseModel):
+    day: date
+    lasted: timedelta
+    key: UUID
+    dose: Decimal
+    organs: set[str]
+
+
 class DataContract(Contract):
     """Named values keep their rules."""
 
@@ -218,7 +228,6 @@ class DataContract(Contract):
     @pytest.mark.parametrize(
         ("value", "reason"),
         [
-            ({1, 2}, "sorted"),
             (2**63, "64 bits"),
             ({"a": [object()]}, r"value\['a'\]\[0\]"),
             ({1: "x"}, "key 1"),
@@ -227,7 +236,7 @@ class DataContract(Contract):
             (np.zeros(10_001), "files.save"),
             ("x" * (16 * 1024 * 1024), "files.save"),
         ],
-        ids=["set", "int", "object", "key", "dollar", "naive", "array", "large"],
+        ids=["int", "object", "key", "dollar", "naive", "array", "large"],
     )
     async def test_what_no_store_can_hold_is_refused_with_the_remedy(
         self, store: StoreUnderTest, value: object, reason: str
@@ -327,3 +336,23 @@ class DataContract(Contract):
         assert await data.compare_and_set("name", [math.nan], 1)
         assert not await data.compare_and_set("name", math.nan, 2)
         assert await data.get("name") == 1
+
+    async def test_a_model_with_types_that_stores_lack_is_read_back_typed(self, store: StoreUnderTest) -> None:
+        visit = Visit(
+            day=date(2024, 2, 29),
+            lasted=timedelta(hours=-1, microseconds=3),
+            key=UUID(int=7),
+            dose=Decimal("1.50"),
+            organs={"liver", "kidney"},
+        )
+        data = store.session().data
+        await data.set("visit", visit)
+        assert await data.get("visit", Visit) == visit
+        assert await data.get("visit") == {
+            "day": "2024-02-29",
+            "lasted": "-PT59M59.999997S",
+            "key": str(UUID(int=7)),
+            "dose": "1.50",
+            "organs": ["kidney", "liver"],
+        }
+        assert await data.compare_and_set("visit", visit, {"seen": True})

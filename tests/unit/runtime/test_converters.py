@@ -62,15 +62,15 @@ def numbers(datasets: Any) -> list[int]:
 def test_a_series_is_found_however_its_id_is_written(series: SeriesRecord, spell: Any) -> None:
     datasets = sdk.get_series_dicom(spell(series.id))
     assert datasets is not None
-    assert numbers(datasets) == [5, 4, 3, 2, 1]  # as they arrived
+    assert numbers(datasets) == [1, 2, 3, 4, 5]  # though they arrived from the last to the first
     assert isinstance(datasets[0], Dataset)
     assert datasets[0].pixel_array.shape == (16, 16)
 
 
 def test_a_series_is_written_under_the_ids_of_its_instances(series: SeriesRecord, tmp_path: Path) -> None:
     paths = sdk.get_series_dicom(series.id, tmp_path / "new" / "folder")
-    assert paths == [str(tmp_path / "new" / "folder" / f"{one}.dcm") for one in series.instance_ids]
-    assert numbers(map(dcmread, paths or ())) == [5, 4, 3, 2, 1]
+    assert paths == [str(tmp_path / "new" / "folder" / f"{one}.dcm") for one in series.instance_ids[::-1]]
+    assert numbers(map(dcmread, paths or ())) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("series_id", ["0" * 24, "no id", "", None])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import io
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,6 @@ from dcm_processor_service.errors import (
     AmbiguousJobError,
     ConfigurationError,
     InvalidNameError,
-    PeerNotFoundError,
     UnsupportedValueError,
     UpstreamFailedError,
 )
@@ -154,6 +154,15 @@ class TestData:
         assert sdk.remove_session_data("a") == 1
         assert sdk.remove_session_data("a") is None
 
+    def test_a_datetime_without_a_zone_is_stored_as_utc(self, own_job: Container) -> None:
+        naive = datetime(2024, 2, 29, 12, 30)  # noqa: DTZ001  as services of 0.0.1 have them
+        sdk.set_session_data("a", {"at": [naive]})
+        assert sdk.get_session_data("a") == {"at": [naive.replace(tzinfo=timezone.utc)]}
+        sdk.upload_session_file(b"x", "a.bin", meta={"at": naive})
+        assert own_job.session().files.info("a.bin").metadata == {"at": naive.replace(tzinfo=timezone.utc)}
+        with pytest.raises(UnsupportedValueError, match="without a time zone"):
+            own_job.session().data["a"] = naive
+
     def test_what_cannot_be_stored_is_refused_with_its_place(self, own_job: Container) -> None:
         with pytest.raises(UnsupportedValueError, match="outer"):
             sdk.set_session_data("a", {"outer": {1: "one"}})
@@ -257,27 +266,28 @@ class TestPeers:
         }
 
     def test_without_a_variable_it_is_who_the_session_says(self, own_job: Container, store: MemoryStore) -> None:
-        from datetime import datetime, timezone
-
         from dcm_processor_service.models import SessionRecord
 
         own_job.settings.override(own_job.settings().model_copy(update={"peer_id": None}))
-        with pytest.raises(PeerNotFoundError, match="PEER-ID is not set"):
-            sdk.get_peer()
+        assert sdk.get_peer() is None
         now = datetime.now(timezone.utc)
         store.sessions[SESSION_ID] = SessionRecord(id=SESSION_ID, peer_id=PEER_ID, created_at=now)
-        assert sdk.get_peer()["name"] == "scanner"
+        found = sdk.get_peer()
+        assert found is not None
+        assert found["name"] == "scanner"
 
-    def test_a_node_that_is_not_known_is_an_error_that_lists_those_that_are(
-        self, own_job: Container, store: MemoryStore
+    def test_a_peer_that_is_not_known_is_none_and_the_log_warns_with_those_that_are(
+        self, own_job: Container, store: MemoryStore, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with pytest.raises(PeerNotFoundError, match="known nodes: scanner"):
-            sdk.get_peer("archive")
-        with pytest.raises(PeerNotFoundError):
-            sdk.get_dicom_sender("archive")
+        assert sdk.get_peer("archive") is None
+        assert sdk.get_dicom_sender("archive") is None
         del store.peers["scanner"]
-        with pytest.raises(PeerNotFoundError, match="no longer known"):
-            sdk.get_peer()
+        assert sdk.get_peer() is None
+        assert caplog.messages == [
+            "no peer is named 'archive'; known peers: scanner",
+            "no peer is named 'archive'; known peers: scanner",
+            "it is not known who sent this session's images; known peers: none",
+        ]
 
     @pytest.mark.parametrize(("more", "calling"), [({}, "DCM-PROCESSOR"), ({"calling_ae_title": "SPECIAL"}, "SPECIAL")])
     def test_a_sender_calls_the_node_by_its_title_with_ours(
@@ -287,7 +297,9 @@ class TestPeers:
 
         with FakePacs() as pacs:
             store.peers["pacs"] = pacs.peer.model_copy(update={"name": "pacs", **more})
-            status = sdk.get_dicom_sender("pacs", additional_sops=["1.2"], additional_syntaxes=["1.2"]).send_echo()
+            sender = sdk.get_dicom_sender("pacs", additional_sops=["1.2"], additional_syntaxes=["1.2"])
+            assert sender is not None
+            status = sender.send_echo()
         assert status is not None
         assert status.Status == 0
         assert pacs.titles == [(calling, pacs.peer.ae_title)]
@@ -297,6 +309,7 @@ class TestPeers:
         node = {"name": "secure", "ae_title": "SECURE", "host": "pacs.example", "port": 2762, "tls": True}
         store.peers["secure"] = Peer(**node, **certificates)
         document = sdk.get_peer("secure")
+        assert document is not None
         assert {name: document[name] for name in certificates} == certificates
         assert sdk.get_dicom_sender("secure") is not None
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
+from uuid import UUID
 
+import bson
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
+from dcm_processor_service.backends.sqlite.encoding import decode, encode
 from dcm_processor_service.codec import from_normal, to_normal
 from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
 from tests.parameters import shown
@@ -46,6 +52,27 @@ class Owner(BaseModel):
 class Box:
     low: tuple[int, int]
     lesion: Lesion | None = None
+
+
+class Visit(BaseModel):
+    """One value of each type that a store keeps as text or as a list."""
+
+    day: date
+    at: time
+    lasted: timedelta
+    key: UUID
+    dose: Decimal
+    organs: frozenset[Colour]
+    readers: set[str]
+    nested: dict[Colour, list[date]]
+
+
+@settings(deadline=None)
+@given(st.builds(Visit, dose=st.decimals(allow_nan=False, allow_infinity=False)))
+def test_a_model_is_read_back_as_it_was_out_of_every_encoding(visit: Visit) -> None:
+    normal = to_normal(visit)
+    assert from_normal(decode(encode(normal)), Visit, "visit") == visit
+    assert from_normal(bson.decode(bson.encode({"value": normal}))["value"], Visit, "visit") == visit
 
 
 UTC_MOMENT = datetime(2024, 2, 29, 12, 30, 15, 123_000, tzinfo=timezone.utc)

@@ -72,10 +72,10 @@ def bytes_are_stored(bench: Bench) -> None:
 
 @case
 def meta_and_extension_are_kept(bench: Bench) -> None:
-    sdk.upload_session_file(BytesIO(b"x"), "meta.bin", meta={"threshold": 0.5}, ext=".bin")
+    sdk.upload_session_file(BytesIO(b"x"), "meta.bin", meta={"threshold": 0.5}, ext=".dat")
     (document,) = _documents(bench, "meta.bin")
     assert document["metadata"]["threshold"] == 0.5
-    assert document["filename"].endswith(".bin")
+    assert document["filename"].endswith(".dat")
 
 
 @case
