@@ -30,6 +30,7 @@ __all__ = [
     "MAX_ARRAY_ITEMS",
     "MAX_VALUE_BYTES",
     "check_name",
+    "check_text",
     "equal",
     "from_normal",
     "modelled",
@@ -53,6 +54,21 @@ MAX_NAME_CHARACTERS = 200
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 _DURATION = TypeAdapter(timedelta)
 _FILE_REMEDY = "store it as a file: session.files.save(name, value)"
+
+
+def check_text(value: object, what: str) -> str:
+    """Returns ``value`` when it is text, so that no operator of a database passes for a name or an id.
+
+    Raises:
+        InvalidNameError: It is something else.
+
+    Example:
+        >>> check_text("PACS", "name of a peer")
+        'PACS'
+    """
+    if not isinstance(value, str):
+        raise InvalidNameError(f"the {what} is text, not a {type(value).__name__}; give it as a str")
+    return value
 
 
 def check_name(name: str, what: str) -> str:

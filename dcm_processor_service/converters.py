@@ -19,6 +19,7 @@ from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
 from dcm_processor_service.local.ingest import catalogue_files
 from dcm_processor_service.models import SeriesRecord, SubjectLevel
+from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
 from dcm_processor_service.runtime.own_session import own_container
 
@@ -80,7 +81,7 @@ def _download(series: SeriesRecord, folder: Path) -> list[Path]:
     repository = own_container().dicom_repository()
     paths = []
     for instance, content in iterate_inline(repository.fetch(run_inline(repository.instances(series)))):
-        path = folder / f"{instance.id}.dcm"
+        path = folder / f"{file_stem(instance.id)}.dcm"
         with write_whole(path) as file:
             file.write(content if isinstance(content, bytes) else content.read_bytes())
         paths.append(path)

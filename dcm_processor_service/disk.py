@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-__all__ = ["exists", "file_faults", "is_file", "is_folder", "open_to_read", "write_whole"]
+__all__ = ["exists", "file_faults", "is_file", "is_folder", "open_to_read", "private_folder", "write_whole"]
+
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+"""Permissions of what holds patient data: its owner's alone."""
 
 
 @contextmanager
@@ -109,6 +112,26 @@ def write_whole(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def private_folder(root: Path, *parts: str) -> Path:
+    """Makes the folder ``parts`` below ``root``, each level for its owner alone; returns its path.
+
+    Raises:
+        LocalFileError: It cannot be made, or a level below ``root`` is a link: who planted it chose where patient data
+            would be written.
+    """
+    folder = root
+    with file_faults(root, "made"):
+        root.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    for part in parts:
+        folder = folder / part
+        with file_faults(folder, "made"):
+            with suppress(FileExistsError):
+                folder.mkdir(mode=PRIVATE_FOLDER)
+            if not stat.S_ISDIR(folder.lstat().st_mode):
+                raise OSError("it is a link or a file in place of a folder")
+    return folder
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.backends.copies import COPIES_SHOWN, refuse_copies
-from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal, to_normal
+from dcm_processor_service.codec import INT64_MAX, INT64_MIN, check_text, equal, to_normal
 from dcm_processor_service.errors import StoredFileNotFoundError, UnsupportedValueError
 from dcm_processor_service.models import (
     JobOutput,
@@ -103,6 +103,7 @@ class MemoryDataRepository:
 
     async def find(self, key: JobKey, name: str) -> Found | None:
         """Gives a copy of the value."""
+        check_text(name, "name")
         with self._store.lock:
             if (key, name) not in self._store.values:
                 return None
@@ -110,6 +111,7 @@ class MemoryDataRepository:
 
     async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
         """Stores a copy of the value, when what is stored equals ``expected``."""
+        check_text(name, "name")
         with self._store.lock:
             stored = self._store.values.get((key, name), ABSENT)
             if expected is not ANY and not equal(stored, expected):
@@ -119,6 +121,7 @@ class MemoryDataRepository:
 
     async def increment(self, key: JobKey, name: str, by: float) -> NormalValue | None:
         """Adds to a number."""
+        check_text(name, "name")
         with self._store.lock:
             stored = self._store.values.get((key, name), 0)
             if isinstance(stored, bool) or not isinstance(stored, (int, float)):
@@ -131,6 +134,7 @@ class MemoryDataRepository:
 
     async def delete(self, key: JobKey, name: str) -> bool:
         """Removes the value."""
+        check_text(name, "name")
         with self._store.lock:
             return self._store.values.pop((key, name), ABSENT) is not ABSENT
 
@@ -158,6 +162,7 @@ class MemoryFileRepository:
 
     async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
         """Reads all that is left of ``source``, then replaces."""
+        check_text(name, "name")
         content = source.read()
         with self._store.lock:
             self._versions += 1
@@ -176,12 +181,12 @@ class MemoryFileRepository:
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
         """Gives what is known of the file."""
-        entry = self._store.files.get((key, name))
+        entry = self._store.files.get((key, check_text(name, "name")))
         return entry[0] if entry else None
 
     async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
         """Writes the content to ``sink``."""
-        entry = self._store.files.get((key, name))
+        entry = self._store.files.get((key, check_text(name, "name")))
         if entry is None:
             return None
         sink.write(entry[1])
@@ -189,7 +194,7 @@ class MemoryFileRepository:
 
     async def delete(self, key: JobKey, name: str) -> bool:
         """Removes the file."""
-        return self._store.files.pop((key, name), None) is not None
+        return self._store.files.pop((key, check_text(name, "name")), None) is not None
 
     async def list(self, key: JobKey) -> list[StoredFile]:
         """Lists the files by name."""
@@ -211,10 +216,12 @@ class MemoryJobRepository:
 
     async def find(self, job_id: str) -> Job | None:
         """Gives one job."""
-        return self._store.jobs.get(job_id)
+        return self._store.jobs.get(check_text(job_id, "id"))
 
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
         """Gives every job of the name with its value."""
+        check_text(job_name, "name")
+        check_text(data_name, "name")
         outputs = []
         for job in await self.list(session_id):
             if job.name == job_name:
@@ -228,6 +235,8 @@ class MemoryJobRepository:
 
     async def list(self, session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> list[Job]:
         """Lists jobs of a session, in the order in which they were added."""
+        for text in (session_id, *([] if name is None else [name]), *(ids or ())):
+            check_text(text, "id or name")
         return [
             job
             for job in list(self._store.jobs.values())
@@ -237,7 +246,7 @@ class MemoryJobRepository:
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
         """Writes how far a job is."""
         with self._store.lock:
-            job = self._store.jobs.get(job_id)
+            job = self._store.jobs.get(check_text(job_id, "id"))
             if job is not None:
                 update = {"progress_percent": percent, "progress_message": message}
                 self._store.jobs[job_id] = job.model_copy(update=update)
@@ -261,11 +270,12 @@ class MemoryPeerRepository:
 
     async def get(self, peer_id: str) -> Peer | None:
         """Gives a node by id."""
+        check_text(peer_id, "id")
         return next((peer for peer in self._store.peers.values() if peer.id == peer_id), None)
 
     async def find(self, name: str) -> Peer | None:
         """Gives a node by name."""
-        return self._store.peers.get(name)
+        return self._store.peers.get(check_text(name, "name"))
 
     async def list(self) -> list[Peer]:
         """Lists all nodes by name."""
@@ -292,6 +302,7 @@ class MemoryDicomRepository:
         Raises:
             AmbiguousSeriesError: The UID stands for several.
         """
+        check_text(id_or_uid, "id or UID")
         known = self._store.subjects.get(id_or_uid)
         if known is not None and known.level == level.value:
             return known
@@ -385,10 +396,11 @@ class MemorySessionRepository:
 
     async def find(self, session_id: str) -> SessionRecord | None:
         """Gives one session."""
-        return self._store.sessions.get(session_id)
+        return self._store.sessions.get(check_text(session_id, "id"))
 
     async def of_patient(self, patient_id: str) -> list[SessionRecord]:
         """Lists the sessions of a patient."""
+        check_text(patient_id, "id")
         rows = [session for session in self._store.sessions.values() if session.patient_id == patient_id]
         return sorted(rows, key=lambda session: session.created_at)
 
@@ -398,6 +410,7 @@ class MemorySessionRepository:
 
     async def remove(self, session_id: str, part: SessionPart) -> int:
         """Removes data, files or the session."""
+        check_text(session_id, "id")
         if part == "session":
             return int(self._store.sessions.pop(session_id, None) is not None)
         rows: dict[tuple[JobKey, str], Any] = self._store.values if part == "data" else self._store.files
@@ -409,7 +422,7 @@ class MemorySessionRepository:
     async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
         """Removes images by the moment of their arrival, and what they leave empty."""
         subjects = self._store.subjects
-        patient = subjects.get(patient_id)
+        patient = subjects.get(check_text(patient_id, "id"))
         if not isinstance(patient, Patient):
             return RemovedImages()
         gone = dict.fromkeys(("instances", "series", "studies", "kept_instances"), 0)

@@ -21,6 +21,7 @@ from dcm_processor_service.disk import exists, write_whole
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError, DicomError, InvalidSeriesError
 from dcm_processor_service.local.ingest import catalogue_files
 from dcm_processor_service.models.nifti import Engine, Policy, Sidecar
+from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.runtime.container import Container, opened
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def convert(
         with progress_bar(console) as progress:
             task = progress.add_task("converting", total=len(series))
             for uid, paths in series.items():
-                target = out / f"{uid}{'.nii' if plain else '.nii.gz'}"
+                target = out / f"{file_stem(uid)}{'.nii' if plain else '.nii.gz'}"
                 to_nifti = partial(container.converter().convert, engine=engine, policy=policy, sidecar=sidecar)
                 row = _convert_one(to_nifti, paths, target)
                 refused += "error" in row

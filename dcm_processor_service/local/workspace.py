@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.codec import check_name
+from dcm_processor_service.disk import PRIVATE_FILE, private_folder
 from dcm_processor_service.errors import ConfigurationError, InvalidNameError
 from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files
 from dcm_processor_service.local.result_sheets import draw_sheets, sheet_names
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
-from dcm_processor_service.models.platform_ids import NO_ID, platform_id
+from dcm_processor_service.models.platform_ids import NO_ID, file_stem, platform_id
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.execution.results import readable
@@ -144,7 +145,8 @@ class Workspace:
             service_name=job.service_name,
             peer_id=peer.id if peer else None,
         )
-        folder = self.folder / "results" / job.name / f"{subject.level}-{subject.id[:8]}"
+        of_subject = f"{subject.level}-{file_stem(subject.id)[:8]}"
+        folder = private_folder(self.folder, "results", *job.name.split("/"), of_subject)
         self._clear(settings, folder)
         outcome = run_callback(function, settings)
         finished = job.model_copy(
@@ -159,9 +161,11 @@ class Workspace:
             session = container.session()
             files = tuple(session.files.list())
             for stored in files:
-                session.files.get(stored.name, folder / stored.name)
+                session.files.get(stored.name, _place(folder, stored.name)).chmod(PRIVATE_FILE)
             names = [stored.name for stored in files]
             sheets = draw_sheets(container, subject, names, folder) if preview else ()
+            for sheet in sheets:
+                sheet.chmod(PRIVATE_FILE)
             return LocalRun(finished, outcome, tuple(session.data.items()), files, folder, sheets)
 
     def _clear(self, settings: RuntimeSettings, folder: Path) -> None:
@@ -172,7 +176,7 @@ class Workspace:
                 session.data.delete(name)
             names = [stored.name for stored in session.files.list()]
             for name in (*names, *sheet_names(names)):
-                (folder / name).unlink(missing_ok=True)
+                _place(folder, name).unlink(missing_ok=True)
             for name in names:
                 session.files.delete(name)
 
@@ -200,6 +204,12 @@ class Workspace:
             job = job.model_copy(update={"depends_on": depends_on})
             run_inline(container.workspace_repository().add_job(job))
         return job
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Returns where a file of a job lies, whose name may have parts; no part leads out of the folder."""
+    *parts, own = check_name(name, "file").split("/")
+    return private_folder(folder, *parts) / own
 
 
 def _ids_below(subject: Patient | Study | SeriesRecord, filed: Filed) -> Iterator[str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["NO_ID", "is_platform_id", "platform_id"]
+__all__ = ["NO_ID", "file_stem", "is_platform_id", "platform_id"]
 
 NO_ID = "0" * 24
 """An id that stands for nothing, where a process has no session or job."""
 
 _ID_DIGITS = 24
 _FORM = re.compile(rf"[0-9a-fA-F]{{{_ID_DIGITS}}}")
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_UID_CHARACTERS = 64
 
 
 def is_platform_id(text: str) -> bool:
@@ -27,3 +29,17 @@ def platform_id(*parts: str) -> str:
         True
     """
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:_ID_DIGITS]
+
+
+def file_stem(text: str) -> str:
+    """Returns what a file of an id or a UID is named: itself where it is one (PS3.5, section 9.1), else a digest of it.
+
+    What stands in a header or in a database may be anything, also a way out of the folder.
+
+    Example:
+        >>> file_stem("1.2.840.1"), file_stem("../../x")
+        ('1.2.840.1', '92ed1a59437c63f09bd4ca09')
+    """
+    if is_platform_id(text) or (len(text) <= _UID_CHARACTERS and _UID.fullmatch(text)):
+        return text
+    return platform_id("file", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from dcm_processor_service.codec import check_text
 from dcm_processor_service.errors import ConfigurationError, StoredFileNotFoundError
 
 if TYPE_CHECKING:
@@ -93,6 +94,10 @@ class JobKey:
 
     session_id: str
     job_id: str
+
+    def __post_init__(self) -> None:
+        check_text(self.session_id, "id of a session")
+        check_text(self.job_id, "id of a job")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from dcm_processor_service.codec import check_name, from_normal, to_normal
+from dcm_processor_service.codec import check_name, check_text, from_normal, to_normal
 from dcm_processor_service.errors import DataNotFoundError, StoredValueError, UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, ANY, MISSING
 from dcm_processor_service.ports.concurrency import run_inline
@@ -103,6 +103,7 @@ class AsyncData:
     async def collect(self, name: str, *, job: str, as_type: Any = None) -> dict[str, JobOutput]:
         """Gives the value of every job of one name; see :meth:`Data.collect`."""
         check_name(name, "data")
+        check_text(job, "name of a job")
         outputs = await self._jobs.repository.collect(self._jobs.key.session_id, job, name)
         if as_type is not None:
             outputs = [

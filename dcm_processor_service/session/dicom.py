@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from dcm_processor_service.codec import check_text
 from dcm_processor_service.errors import AmbiguousSeriesError, SeriesNotFoundError
 from dcm_processor_service.models import Patient, SeriesRecord, Study, SubjectLevel
 from dcm_processor_service.ports.concurrency import run_inline
@@ -156,6 +157,7 @@ class AsyncDicom:
             raise AmbiguousSeriesError(
                 f"the subject of this job has {len(found)} series; name one: session.dicom.get_series(uid), of {listed}"
             )
+        check_text(which, "id or UID of a series")
         try:
             series = await self._repository.find(SubjectLevel.SERIES, which)
         except AmbiguousSeriesError:  # two peers sent it: the job's own is meant, if it has one
@@ -238,6 +240,7 @@ class Dicom:
 
         Raises:
             SeriesNotFoundError: No such series; also when several are meant (AmbiguousSeriesError).
+            InvalidNameError: What names it is no text.
         """
         return DicomSeries(run_inline(self._async.get_series(which)))
 

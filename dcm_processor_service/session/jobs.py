@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from dcm_processor_service.codec import check_text
 from dcm_processor_service.errors import AmbiguousJobError, JobNotFoundError, UpstreamFailedError
 from dcm_processor_service.models import Job, JobState
 from dcm_processor_service.models.subjects import contradicts
@@ -24,6 +25,7 @@ __all__ = ["AsyncCurrentJob", "AsyncJobs", "CurrentJob"]
 
 _LOG = logging.getLogger(__name__)
 
+_NAME = "name of a job"
 _FEW_IDS = 100
 """So many dependencies are looked up by id; of more, all jobs of the name are fewer."""
 _MOST_LISTED = 20
@@ -40,7 +42,7 @@ class AsyncJobs:
 
     async def list(self, name: str | None = None) -> list[Job]:
         """Lists the session's jobs, oldest first; those of one name when it is given."""
-        return await self.repository.list(self.key.session_id, name)
+        return await self.repository.list(self.key.session_id, None if name is None else check_text(name, _NAME))
 
     async def output_key(self, job: str | Job | None) -> JobKey:
         """Returns the key under which ``job`` stores its output; None is the own job.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.codec import check_text
 from dcm_processor_service.errors import PeerNotFoundError
+from dcm_processor_service.models import Peer
 from dcm_processor_service.ports.concurrency import run_inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dcm_processor_service.models import AcceptedContext, EchoResult, Peer
+    from dcm_processor_service.models import AcceptedContext, EchoResult
     from dcm_processor_service.ports import Offload, PeerRepository, Sender
 
 __all__ = ["AsyncPeers", "Peers"]
@@ -57,7 +59,7 @@ class AsyncPeers:
 
     async def get(self, name: str) -> Peer:
         """Gives a node by name; see :meth:`Peers.get`."""
-        peer = await self._repository.find(name)
+        peer = await self._repository.find(check_text(name, "name of a peer"))
         if peer is None:
             known = ", ".join(sorted(peer.name for peer in await self._repository.list()))
             raise PeerNotFoundError(f"no DICOM node is named {name!r}; known nodes: {known or 'none'}")
@@ -71,12 +73,12 @@ class AsyncPeers:
 
     async def echo(self, peer: Peer | str) -> EchoResult:
         """Asks a node whether it is there; see :meth:`Peers.echo`."""
-        node = await self.get(peer) if isinstance(peer, str) else peer
+        node = peer if isinstance(peer, Peer) else await self.get(peer)
         return await self._offload(lambda: self._sender().echo(node))
 
     async def probe(self, peer: Peer | str) -> list[AcceptedContext]:
         """Asks a node what it takes; see :meth:`Peers.probe`."""
-        node = await self.get(peer) if isinstance(peer, str) else peer
+        node = peer if isinstance(peer, Peer) else await self.get(peer)
         return await self._offload(lambda: self._sender().probe(node))
 
     async def list(self) -> list[Peer]:
@@ -111,6 +113,7 @@ class Peers:
 
         Raises:
             PeerNotFoundError: No node of that name; the message lists those there are.
+            InvalidNameError: The name is no text.
             ConfigurationError: A certificate file of the node is unusable.
         """
         return run_inline(self._async.get(name))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from dcm_processor_service.models import InstanceRecord
+from dcm_processor_service.models import InstanceRecord, Peer
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from dcm_processor_service.models import Peer, SendOptions, SendReport
+    from dcm_processor_service.models import SendOptions, SendReport
     from dcm_processor_service.ports import Offload, Sendable, Sender
     from dcm_processor_service.runtime.execution.cancellation import Cancellation
     from dcm_processor_service.session.data import AsyncData
@@ -52,7 +52,7 @@ class AsyncSending:
         on_record: Callable[[], None],
     ) -> SendReport:
         """Sends what a node has not acknowledged yet; see :meth:`Dicom.send`."""
-        peer = await self._peers.get(to) if isinstance(to, str) else to
+        peer = to if isinstance(to, Peer) else await self._peers.get(to)
         sender, chosen = self._sender(), options or self._defaults
         items = await _unpacked(what)
         uids = await self._offload(lambda: sender.identify(items))

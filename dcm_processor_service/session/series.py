@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dcm_processor_service.disk import file_faults, write_whole
 from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
+from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.ports import require_scan
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
 
@@ -111,8 +112,8 @@ class AsyncDicomSeries:
                 paths.append(content)
                 continue
             if folder is None:
-                folder = self._tools.scratch.folder(self.id, need_bytes)
-            path = folder / f"{instance.id}.dcm"
+                folder = self._tools.scratch.folder(file_stem(self.id), need_bytes)
+            path = folder / f"{file_stem(instance.id)}.dcm"
             await self._tools.offload(partial(_write, path, content))
             paths.append(path)
         if len(paths) != len(instances):

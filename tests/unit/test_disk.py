@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dcm_processor_service.disk import open_to_read, write_whole
+from dcm_processor_service.disk import open_to_read, private_folder, write_whole
 from dcm_processor_service.errors import LocalFileError, LocalFileNotFoundError, StoredValueError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -98,3 +98,36 @@ def test_a_file_that_cannot_be_read_is_told_with_its_path(tmp_path: Path, name: 
 def test_a_missing_file_is_a_file_not_found_error_of_python(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), open_to_read(tmp_path / "none"):
         raise AssertionError("nothing must be opened")
+
+
+def test_a_planted_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
+    elsewhere, target = tmp_path / "elsewhere", tmp_path / "target"
+    elsewhere.write_bytes(b"theirs")
+    target.symlink_to(elsewhere)
+    with write_whole(target) as file:
+        file.write(b"ours")
+    assert (elsewhere.read_bytes(), target.read_bytes(), target.is_symlink()) == (b"theirs", b"ours", False)
+
+
+def test_a_private_folder_is_its_owners_alone_at_every_level(tmp_path: Path, umask: int) -> None:
+    folder = private_folder(tmp_path / "root", "a", "b")
+    assert umask
+    assert folder == tmp_path / "root" / "a" / "b"
+    levels = (tmp_path / "root", tmp_path / "root" / "a", folder)
+    assert [stat.S_IMODE(one.stat().st_mode) for one in levels] == [0o700] * 3
+    assert private_folder(tmp_path / "root", "a", "b") == folder
+
+
+@pytest.mark.parametrize("plant", ["link", "file", "lost"])
+def test_a_private_folder_leads_through_no_link(tmp_path: Path, plant: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "root").mkdir()
+    place = tmp_path / "root" / "a"
+    if plant == "file":
+        place.write_bytes(b"")
+    else:
+        place.symlink_to(tmp_path / ("elsewhere" if plant == "link" else "nowhere"))
+    with pytest.raises(LocalFileError, match="link or a file in place of a folder"):
+        private_folder(tmp_path / "root", "a", "b")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert not (tmp_path / "nowhere").exists()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bson import Binary, CodecOptions, Decimal128, Int64, ObjectId, Timestamp
 
-from dcm_processor_service.codec import modelled
+from dcm_processor_service.codec import check_text, modelled
 from dcm_processor_service.errors import StoredValueError, StoreError
 from dcm_processor_service.models import Instance, Patient, Peer, SeriesRecord, StoredFile, Study, SubjectLevel
 from dcm_processor_service.models.platform_ids import is_platform_id
@@ -66,7 +66,8 @@ def new_id() -> ObjectId:
 
 def either(*ids: str) -> Document:
     """Gives the condition that an id is one of ``ids``, stored as ObjectId or as text."""
-    return {"$in": [*(ObjectId(text) for text in ids if ObjectId.is_valid(text)), *ids]}
+    texts = [check_text(text, "id") for text in ids]
+    return {"$in": [*(ObjectId(text) for text in texts if ObjectId.is_valid(text)), *texts]}
 
 
 def id_text(value: object) -> str:
@@ -132,7 +133,7 @@ def plain(value: Any, what: str) -> NormalValue:
 def data_query(key: JobKey, name: str | None = None) -> Document:
     """Finds the values of a drawer, or the one of a name."""
     query: Document = {"session_id": either(key.session_id), "job_id": either(key.job_id)}
-    return query if name is None else {**query, "name": name}
+    return query if name is None else {**query, "name": check_text(name, "name")}
 
 
 def equals_literal(field: str, value: NormalValue) -> Document:
@@ -186,6 +187,7 @@ def file_change(key: JobKey, name: str, new: NewFile, *, size_bytes: int, sha256
     The file name begins with the checksum: the predecessor's upload over this document gives a name of its own and
     keeps the rest, and so tells that the checksum no longer holds.
     """
+    check_text(name, "name")
     fields = {
         "filename": sha256[:_FILE_NAME_HEX_DIGITS] + (new.extension or _extension(name)),
         "contentType": new.content_type,
@@ -301,7 +303,7 @@ def subjects_of(level: SubjectLevel) -> str:
 
 def subject_query(level: SubjectLevel, id_or_uid: str) -> Document:
     """Finds one object by id (24 hexadecimal digits), else by its instance UID, or a patient by the platform's hash."""
-    if is_platform_id(id_or_uid):
+    if is_platform_id(check_text(id_or_uid, "id or UID")):
         return {"_id": either(id_or_uid)}
     return {_LEVELS[level].key: id_or_uid}
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.backends.mongo.documents import Document, either, id_text, id_texts, mapping, plain, subject
-from dcm_processor_service.codec import modelled
+from dcm_processor_service.codec import check_text, modelled
 from dcm_processor_service.models import Job, JobEvent, JobOutput, JobState, SubjectLevel
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def job_query(job_id: str) -> Document:
 def jobs_query(session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> Document:
     """Finds the jobs of a session: all, those of a name, those of some ids, or both."""
     # in each branch, so that each finds its jobs by an index
-    only: Document = {"job_name": name} if name is not None else {}
+    only: Document = {} if name is None else {"job_name": check_text(name, "name of a job")}
     if ids is not None:
         only["_id"] = either(*ids)
     of_session = either(session_id)
@@ -71,7 +71,13 @@ def collect_pipeline(session_id: str, job_name: str, data_name: str) -> list[Doc
     """
     same_job = [{"$eq": ["$job_id", "$$id"]}, {"$eq": [{"$toString": "$job_id"}, {"$toString": "$$id"}]}]
     values = [
-        {"$match": {"session_id": either(session_id), "name": data_name, "$expr": {"$or": same_job}}},
+        {
+            "$match": {
+                "session_id": either(session_id),
+                "name": check_text(data_name, "name"),
+                "$expr": {"$or": same_job},
+            }
+        },
         {"$limit": 1},
         {"$project": {"_id": 0, "found": {"value": "$value"}}},
     ]

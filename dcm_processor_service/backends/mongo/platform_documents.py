@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bson import ObjectId
 
 from dcm_processor_service.backends.mongo.documents import either, files_query
+from dcm_processor_service.codec import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,7 +47,7 @@ class MongoPlatformDocuments:
 
     async def peer(self, *, name: str = "", peer_id: str = "") -> dict[str, Any] | None:
         """Gives the document of a node: one that the platform talks to, else one of its own."""
-        query = {"name": name} if name else {"_id": either(peer_id)}
+        query = {"name": check_text(name, "name of a peer")} if name else {"_id": either(peer_id)}
         for nodes in self._peers:
             if rows := await nodes.find(query, limit=1):
                 return rows[0]

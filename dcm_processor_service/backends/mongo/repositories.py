@@ -12,6 +12,7 @@ from dcm_processor_service.backends.mongo.failures import DuplicateIdError, NoNu
 from dcm_processor_service.backends.mongo.files import MongoFileRepository
 from dcm_processor_service.backends.mongo.platform_documents import MongoPlatformDocuments
 from dcm_processor_service.backends.mongo.sessions import MongoSessionRepository
+from dcm_processor_service.codec import check_text
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class MongoPeerRepository:
     async def find(self, name: str) -> Peer | None:
         """Gives a node by name: of the peers first."""
         for nodes in (self._peers, self._listeners):
-            if rows := await nodes.find({"name": name}, limit=1):
+            if rows := await nodes.find({"name": check_text(name, "name of a peer")}, limit=1):
                 return peer(rows[0])
         return None
 

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.backends.sqlite.encoding import dump, load
-from dcm_processor_service.codec import to_normal
+from dcm_processor_service.codec import check_text, to_normal
 from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import StoredValueError, StoreUnavailableError
 from dcm_processor_service.models import StoredFile
@@ -38,6 +38,7 @@ class SqliteFileRepository:
 
     async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
         """Writes the content, then switches the row to it."""
+        check_text(name, "name")
         await self._store.read("SELECT 1")  # makes the folders
         content = uuid.uuid4().hex
         size_bytes, sha256 = await self._store.compute(lambda: self._write(content, source))
@@ -75,12 +76,13 @@ class SqliteFileRepository:
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
         """Gives what is known of the file."""
-        rows = await self._store.read(_FIND, key.session_id, key.job_id, name)
+        rows = await self._store.read(_FIND, key.session_id, key.job_id, check_text(name, "name"))
         return load(StoredFile, rows[0][1]) if rows else None
 
     async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
         """Writes the content to ``sink``."""
-        return await self._store.compute(lambda: self._fetch((key.session_id, key.job_id, name), sink))
+        row = (key.session_id, key.job_id, check_text(name, "name"))
+        return await self._store.compute(lambda: self._fetch(row, sink))
 
     def _fetch(self, row: tuple[str, str, str], sink: BinaryIO) -> StoredFile | None:
         seen = ""
@@ -103,7 +105,7 @@ class SqliteFileRepository:
 
     async def delete(self, key: JobKey, name: str) -> bool:
         """Removes the row, then the content."""
-        row = (key.session_id, key.job_id, name)
+        row = (key.session_id, key.job_id, check_text(name, "name"))
 
         def work(connection: sqlite3.Connection) -> str | None:
             old = connection.execute(_FIND, row).fetchone()

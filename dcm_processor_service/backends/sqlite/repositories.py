@@ -14,7 +14,7 @@ from dcm_processor_service.backends.sqlite.encoding import decode, dump, encode,
 from dcm_processor_service.backends.sqlite.files import SqliteFileRepository
 from dcm_processor_service.backends.sqlite.sessions import SqliteSessionRepository
 from dcm_processor_service.backends.sqlite.store import SqliteStore, folder_of
-from dcm_processor_service.codec import INT64_MAX, INT64_MIN, equal
+from dcm_processor_service.codec import INT64_MAX, INT64_MIN, check_text, equal
 from dcm_processor_service.errors import StoredFileNotFoundError, UnsupportedValueError
 from dcm_processor_service.models import Instance, Job, JobOutput, Patient, Peer, SeriesRecord, Study, SubjectLevel
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel, require_scan
@@ -67,12 +67,12 @@ class SqliteDataRepository:
 
     async def find(self, key: JobKey, name: str) -> Found | None:
         """Gives the value."""
-        rows = await self._store.read(_FIND_DATA, key.session_id, key.job_id, name)
+        rows = await self._store.read(_FIND_DATA, key.session_id, key.job_id, check_text(name, "name"))
         return Found(decode(rows[0][0])) if rows else None
 
     async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
         """Stores the value, when what is stored equals ``expected``."""
-        row = (key.session_id, key.job_id, name)
+        row = (key.session_id, key.job_id, check_text(name, "name"))
         text = encode(value)
 
         def work(connection: sqlite3.Connection) -> bool:
@@ -87,7 +87,7 @@ class SqliteDataRepository:
 
     async def increment(self, key: JobKey, name: str, by: float) -> NormalValue | None:
         """Adds to a number."""
-        row = (key.session_id, key.job_id, name)
+        row = (key.session_id, key.job_id, check_text(name, "name"))
 
         def work(connection: sqlite3.Connection) -> NormalValue | None:
             found = connection.execute(_FIND_DATA, row).fetchone()
@@ -104,7 +104,7 @@ class SqliteDataRepository:
 
     async def delete(self, key: JobKey, name: str) -> bool:
         """Removes the value."""
-        row = (key.session_id, key.job_id, name)
+        row = (key.session_id, key.job_id, check_text(name, "name"))
         statement = "DELETE FROM data WHERE session_id = ? AND job_id = ? AND name = ?"
         return await self._store.run(lambda connection: connection.execute(statement, row).rowcount > 0)
 
@@ -124,7 +124,7 @@ class SqliteJobRepository:
 
     async def find(self, job_id: str) -> Job | None:
         """Gives one job."""
-        rows = await self._store.read("SELECT document FROM jobs WHERE id = ?", job_id)
+        rows = await self._store.read("SELECT document FROM jobs WHERE id = ?", check_text(job_id, "id"))
         return load(Job, rows[0][0]) if rows else None
 
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
@@ -132,9 +132,9 @@ class SqliteJobRepository:
         rows = await self._store.read(
             "SELECT jobs.document, data.value FROM jobs LEFT JOIN data ON data.session_id = jobs.session_id AND "
             "data.job_id = jobs.id AND data.name = ? WHERE jobs.session_id = ? AND jobs.name = ? ORDER BY position",
-            data_name,
-            session_id,
-            job_name,
+            check_text(data_name, "name"),
+            check_text(session_id, "id"),
+            check_text(job_name, "name"),
         )
         return [
             JobOutput(job=load(Job, job), found=text is not None, value=None if text is None else decode(text))
@@ -143,18 +143,19 @@ class SqliteJobRepository:
 
     async def list(self, session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> list[Job]:
         """Lists jobs of a session, in the order in which they were added."""
-        statement, values = "SELECT document FROM jobs WHERE session_id = ?", [session_id]
+        statement, values = "SELECT document FROM jobs WHERE session_id = ?", [check_text(session_id, "id")]
         if name is not None:
             statement += " AND name = ?"
-            values = [*values, name]
+            values = [*values, check_text(name, "name")]
         if ids is not None:
             statement += " AND id IN (SELECT value FROM json_each(?))"
-            values = [*values, encode(list(ids))]
+            values = [*values, encode([check_text(one, "id") for one in ids])]
         rows = await self._store.read(f"{statement} ORDER BY position", *values)
         return [load(Job, text) for (text,) in rows]
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
         """Writes how far a job is."""
+        check_text(job_id, "id")
 
         def work(connection: sqlite3.Connection) -> None:
             row = connection.execute("SELECT document FROM jobs WHERE id = ?", (job_id,)).fetchone()
@@ -174,12 +175,12 @@ class SqlitePeerRepository:
 
     async def get(self, peer_id: str) -> Peer | None:
         """Gives a node by id."""
-        rows = await self._store.read("SELECT document FROM peers WHERE id = ?", peer_id)
+        rows = await self._store.read("SELECT document FROM peers WHERE id = ?", check_text(peer_id, "id"))
         return load(Peer, rows[0][0]) if rows else None
 
     async def find(self, name: str) -> Peer | None:
         """Gives a node by name."""
-        rows = await self._store.read("SELECT document FROM peers WHERE name = ?", name)
+        rows = await self._store.read("SELECT document FROM peers WHERE name = ?", check_text(name, "name"))
         return load(Peer, rows[0][0]) if rows else None
 
     async def list(self) -> list[Peer]:
@@ -199,6 +200,7 @@ class SqliteDicomRepository:
         Raises:
             AmbiguousSeriesError: The UID stands for several.
         """
+        check_text(id_or_uid, "id or UID")
         rows = await self._store.read(
             "SELECT document FROM subjects WHERE level = ? AND (id = ? OR (uid = ? AND uid <> '')) "
             "ORDER BY id = ? DESC LIMIT ?",

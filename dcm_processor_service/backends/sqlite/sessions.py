@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.backends.sqlite.encoding import load
+from dcm_processor_service.codec import check_text
 from dcm_processor_service.models import Job, RemovedImages, SessionRecord
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class SqliteSessionRepository:
     async def find(self, session_id: str) -> SessionRecord | None:
         """Gives one session, as old as its first job."""
         rows = await self._store.read(
-            "SELECT document FROM jobs WHERE session_id = ? ORDER BY position LIMIT 1", session_id
+            "SELECT document FROM jobs WHERE session_id = ? ORDER BY position LIMIT 1", check_text(session_id, "id")
         )
         if not rows:
             return None
@@ -37,7 +38,7 @@ class SqliteSessionRepository:
 
     async def of_patient(self, patient_id: str) -> list[SessionRecord]:
         """Lists none: no session of a workspace stands in another's way."""
-        del patient_id
+        check_text(patient_id, "id")
         return []
 
     async def ensure_indexes(self) -> list[str]:
@@ -46,6 +47,7 @@ class SqliteSessionRepository:
 
     async def remove(self, session_id: str, part: SessionPart) -> int:
         """Removes data, or files with their content; jobs stay, as in the platform."""
+        check_text(session_id, "id")
         if part == "session":
             return 0
         table = "files" if part == "files" else "data"
@@ -68,5 +70,6 @@ class SqliteSessionRepository:
 
     async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
         """Removes nothing: a workspace refers to files that are its owner's."""
-        del patient_id, since, until
+        check_text(patient_id, "id")
+        del since, until
         return RemovedImages()

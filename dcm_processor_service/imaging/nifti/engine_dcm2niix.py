@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -108,7 +107,7 @@ def _keep(images: Sequence[Dcm2niixImage], task: ConversionTask, reason: str) ->
             sidecars.append(task.write_header_sidecar(target))
         for gradient in image.gradients:
             sidecars.append(sidecar_path(target, gradient.suffix))
-            shutil.move(gradient, sidecars[-1])
+            gradient.replace(sidecars[-1])
         volumes.append(NiftiVolume(target, name, image.shape, image.affine_ras))
     paths = tuple(volume.path for volume in volumes)
     return NiftiFiles(paths, "dcm2niix", reason, tuple(sidecars), tuple(volumes), task.inspection.report)

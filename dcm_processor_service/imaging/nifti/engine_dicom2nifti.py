@@ -8,7 +8,6 @@ this module at its top.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -196,6 +195,6 @@ def _keep_gradients(result: dict[str, Any], destination: Path) -> list[Path]:
         source = result.get(key)
         if source and Path(source).is_file():
             target = sidecar_path(destination, suffix)
-            shutil.move(source, target)
+            Path(source).replace(target)
             kept.append(target)
     return kept

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dcm_processor_service import Container, Job, JobState, Peer, RuntimeContext, SeriesRecord, opened
 from dcm_processor_service.cli.network import parse_peer
-from dcm_processor_service.errors import ConfigurationError, UpstreamFailedError
+from dcm_processor_service.errors import ConfigurationError, LocalFileError, UpstreamFailedError
 from dcm_processor_service.local.workspace import Workspace, counted, describe, sample_folder
 from dcm_processor_service.models import RemovedImages
 from dcm_processor_service.ports import JobKey, NewFile
@@ -260,3 +261,39 @@ def test_a_subject_is_described_without_a_person() -> None:
         "1 file",
         "2 files",
     )
+
+
+def test_results_are_their_owners_alone(place: Workspace, scans: Path) -> None:
+    filed, _ = place.ingest([scans])
+    one = run(place, segment, filed.series[0], filed, "parts/segment")
+    assert one.sheets
+    left = [place.folder / "results", *(place.folder / "results").rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in left if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in left if path.is_file()} == {0o600}
+
+
+@pytest.mark.parametrize("level", ["results", "job", "subject", "masks"])
+def test_no_result_is_written_through_a_planted_link(place: Workspace, scans: Path, tmp_path: Path, level: str) -> None:
+    filed, _ = place.ingest([scans])
+    folder = run(place, segment, filed.series[0], filed, "segment").folder
+    planted = {"results": folder.parent.parent, "job": folder.parent, "subject": folder, "masks": folder / "masks"}[
+        level
+    ]
+    planted.rename(tmp_path / "before")
+    (tmp_path / "elsewhere").mkdir()
+    planted.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LocalFileError, match="link"):
+        run(place, segment, filed.series[0], filed, "segment")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_result_takes_the_place_of_a_planted_link(place: Workspace, scans: Path, tmp_path: Path) -> None:
+    filed, _ = place.ingest([scans])
+    folder = run(place, segment, filed.series[0], filed, "segment").folder
+    (tmp_path / "theirs").write_text("theirs")
+    for name in ("masks/mask.txt", "series.preview.png"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(tmp_path / "theirs")
+    one = run(place, segment, filed.series[0], filed, "segment")
+    assert (tmp_path / "theirs").read_text() == "theirs"
+    assert (one.folder / "masks" / "mask.txt").read_text() == str(one.outcome.result)
