@@ -1,16 +1,23 @@
-"""What the commands print: people read it on a terminal, programs with ``--json``."""
+"""What the commands print: people read it on a terminal, programs with ``--json``.
+
+Names of data, header values, paths and messages may hold anything. Whatever is printed here cannot move the cursor,
+change colours or turn around what is read: the consoles see to it for every text, :func:`styled` and the progress bar
+for theirs, and no command prints in another way.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, Task
+from rich.text import Text
 
 from dcm_processor_service.errors import DcmProcessorError
 from dcm_processor_service.models.files import left_out_sentences
@@ -27,19 +34,65 @@ __all__ = [
     "example",
     "fail",
     "output_console",
+    "print_error_line",
     "print_json_line",
     "print_left_out",
+    "printable",
     "progress_bar",
     "result_channel",
     "sentences",
+    "styled",
 ]
 
 _MOST_NAMED = 10
+_UNPRINTABLE = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but for tabulator and line feed
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what changes the direction or the line
+    "\ud800-\udfff\ufeff\U000e0000-\U000e007f"  # what has no shape: lone surrogates, marks, tags
+    "]"
+)
+
+
+def printable(text: str) -> str:
+    r"""Returns a text with an escape in place of each character that would steer a terminal or hide in it.
+
+    Example:
+        >>> printable("CT\x1b[2J\u202egnp.exe")
+        'CT\\x1b[2J\\u202egnp.exe'
+    """
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """Returns a text of parts, each plain or with a style of rich; markup inside of a part is text."""
+    return Text.assemble(
+        *(printable(part) if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts)
+    )
+
+
+class _SafeConsole(Console):
+    """Prints every text as it stands, without markup and emoji codes, and without what steers a terminal."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Makes a text of a str: rich asks this for all that are printed, also inside of tables."""
+        return super().render_str(printable(text), **options)
+
+
+class _Description(ProgressColumn):
+    """What a task is about."""
+
+    def render(self, task: Task) -> Text:
+        """Returns the task's description."""
+        return styled(task.description)
 
 
 def output_console() -> Console:
-    """Gives the console for results."""
-    return Console(highlight=False)
+    """Returns the console for results."""
+    return _SafeConsole()
 
 
 def example(arguments: str) -> str:
@@ -53,15 +106,20 @@ def example(arguments: str) -> str:
 
 
 def error_console() -> Console:
-    """Gives the console for progress and complaints, which keep out of a result that is piped on."""
-    return Console(stderr=True, highlight=False)
+    """Returns the console for progress and complaints, which keep out of a result that is piped on."""
+    return _SafeConsole(stderr=True)
+
+
+def print_error_line(text: str) -> None:
+    """Prints one line to the standard error, of a process whose standard output is a program's."""
+    sys.stderr.write(printable(text) + "\n")
 
 
 def progress_bar(console: Console) -> Progress:
     """Gives a bar that counts, and that goes when the work is done."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        _Description(),
         BarColumn(),
         MofNCompleteColumn(),
         console=console,
@@ -72,8 +130,13 @@ def progress_bar(console: Console) -> Progress:
 
 def print_json_line(value: Any) -> None:
     """Prints one line of JSON to the standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(_json_text(json.dumps(value, ensure_ascii=False, default=str)) + "\n")
     sys.stdout.flush()
+
+
+def _json_text(text: str) -> str:
+    """Returns the same JSON with escapes for what a terminal should not see; it stands in strings alone."""
+    return _UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def print_left_out(files: Iterable[LeftOutFile], *, every_file: bool = False) -> None:
@@ -81,7 +144,7 @@ def print_left_out(files: Iterable[LeftOutFile], *, every_file: bool = False) ->
     for sentence, paths in left_out_sentences(files).items():
         named = paths if every_file else paths[:_MOST_NAMED]
         more = [f"… and {len(paths) - len(named)} more"] if len(named) < len(paths) else []
-        error_console().print("\n  ".join([f"{sentence}.", *named, *more]), markup=False, soft_wrap=True)
+        error_console().print("\n  ".join([f"{sentence}.", *named, *more]), soft_wrap=True)
 
 
 def result_channel() -> Callable[[Any], None]:
@@ -97,7 +160,7 @@ def result_channel() -> Callable[[Any], None]:
     os.dup2(2, 1)
 
     def emit(value: Any) -> None:
-        line = json.dumps(json_safe(value), ensure_ascii=False, allow_nan=False) + "\n"
+        line = _json_text(json.dumps(json_safe(value), ensure_ascii=False, allow_nan=False)) + "\n"
         with os.fdopen(os.dup(channel), "wb") as output:
             output.write(line.encode())
 
@@ -113,14 +176,8 @@ def _is_standard_output(stream: TextIO) -> bool:
 
 def fail(error: DcmProcessorError) -> NoReturn:
     """Prints an error's sentence and ends with its exit code."""
-    error_console().print(f"[bold red]error:[/] {_escaped(str(error))}", soft_wrap=True)
+    error_console().print(styled(("error:", "bold red"), f" {error}"), soft_wrap=True)
     raise typer.Exit(error.exit_code) from error
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from dcm_processor_service.cli.console import output_console, print_json_line
+from dcm_processor_service.cli.console import output_console, print_json_line, styled
 from dcm_processor_service.errors import DcmProcessorError
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, backend_names, opened
@@ -47,7 +47,7 @@ def doctor(
     for heading in ("area", "what", "", "detail"):
         table.add_column(heading, overflow="fold")
     for area, name, available, detail in rows:
-        table.add_row(area, name, "[green]yes[/]" if available else "[red]no[/]", detail.replace("[", r"\["))
+        table.add_row(area, name, styled(("yes", "green") if available else ("no", "red")), detail)
     output_console().print(table)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from dcm_processor_service.cli.console import result_channel
+from dcm_processor_service.cli.console import print_error_line, result_channel
 from dcm_processor_service.errors import DcmProcessorError
 from dcm_processor_service.runtime.execution.callbacks import find_callback
 from dcm_processor_service.runtime.execution.runner import CallbackOutcome, left_process, run_callback
@@ -33,6 +32,6 @@ def execute(
         left = left_process(leaving)
         outcome = CallbackOutcome(left.exit_code, 0.0, error=left)
     if outcome.error is not None:
-        sys.stderr.write(f"error: {outcome.error}\n")
+        print_error_line(f"error: {outcome.error}")
     emit(outcome.as_json())
     raise typer.Exit(outcome.exit_code)

@@ -15,6 +15,7 @@ from dcm_processor_service.cli.console import (
     print_left_out,
     progress_bar,
     sentences,
+    styled,
 )
 from dcm_processor_service.cli.page import inspection_page
 from dcm_processor_service.disk import exists, write_whole
@@ -64,17 +65,17 @@ def inspect(
                     report = imaging.inspect(paths)
                 except DicomError as error:
                     refused += 1
-                    error_console().print(f"series {uid}: {error}", markup=False, soft_wrap=True)
+                    error_console().print(f"series {uid}: {error}", soft_wrap=True)
                     continue
                 found.append((report, _sheet(imaging, paths) if page else None))
                 if as_json:
                     print_json_line(report.model_dump(mode="json", exclude={"description"}))
                 else:
-                    output_console().print(str(report), markup=False, soft_wrap=True)
+                    output_console().print(str(report), soft_wrap=True)
     if page:
         with sentences(), write_whole(page) as file:
             file.write(inspection_page(found).encode())
-        error_console().print(f"The contact sheets are in {page}.", markup=False, soft_wrap=True)
+        error_console().print(f"The contact sheets are in {page}.", soft_wrap=True)
     raise typer.Exit(EXIT_FAILED if refused else EXIT_DONE)
 
 
@@ -159,9 +160,9 @@ def _convert_one(to_nifti: Callable[[list[Path], Path], NiftiFiles], paths: list
 def _print_row(row: dict[str, Any], console: Console) -> None:
     uid = row["series_instance_uid"]
     if "error" in row:
-        console.print(f"[red]refused[/] {uid}", soft_wrap=True)
-        console.print(f"  {row['message']}", markup=False, soft_wrap=True)
+        console.print(styled(("refused", "red"), f" {uid}"), soft_wrap=True)
+        console.print(f"  {row['message']}", soft_wrap=True)
         return
-    console.print(f"[green]done[/] {uid}: {row['engine']}, because {row['why']}", soft_wrap=True)
+    console.print(styled(("done", "green"), f" {uid}: {row['engine']}, because {row['why']}"), soft_wrap=True)
     for volume, path in zip(row["volumes"], row["files"], strict=False):
-        console.print(f"  {path}: {' x '.join(map(str, volume['shape']))}", markup=False, soft_wrap=True)
+        console.print(f"  {path}: {' x '.join(map(str, volume['shape']))}", soft_wrap=True)

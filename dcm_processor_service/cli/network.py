@@ -76,7 +76,7 @@ def send(
         if as_json:
             _print_records(report)
         else:
-            output_console().print(str(report), markup=False, soft_wrap=True)
+            output_console().print(str(report), soft_wrap=True)
         unread = (LeftOutFile(path=one.path, reason=one.meaning, faulty=True) for one in report.records if one.path)
         print_left_out([*report.left_out, *unread])
     raise typer.Exit(EXIT_DONE if report.ok else EXIT_FAILED)
@@ -103,7 +103,7 @@ def print_echo(result: EchoResult, *, as_json: bool) -> None:
     if as_json:
         print_json_line(result.model_dump(mode="json"))
     else:
-        output_console().print(str(result), markup=False, soft_wrap=True)
+        output_console().print(str(result), soft_wrap=True)
     raise typer.Exit(EXIT_DONE if result.ok else EXIT_RETRYABLE)
 
 

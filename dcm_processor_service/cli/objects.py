@@ -126,4 +126,4 @@ def _print_saved(paths: Sequence[Path], *, as_json: bool) -> None:
         if as_json:
             print_json_line({"path": str(path), "size_bytes": path.stat().st_size})
         else:
-            output_console().print(str(path), markup=False, soft_wrap=True)
+            output_console().print(str(path), soft_wrap=True)

@@ -16,6 +16,7 @@ from dcm_processor_service.cli.console import (
     progress_bar,
     result_channel,
     sentences,
+    styled,
 )
 from dcm_processor_service.cli.network import parse_peer
 from dcm_processor_service.disk import exists
@@ -189,11 +190,11 @@ def _run_all(
 
 
 def _print_run(one: LocalRun, console: Console) -> None:
-    state = "[green]done[/]" if one.outcome.ok else "[bold red]failed[/]"
+    state = ("done", "green") if one.outcome.ok else ("failed", "bold red")
     table = Table(title=f"{one.job.name}: {one.subject_label}", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    table.add_row("status", f"{state}, exit code {one.outcome.exit_code}, {one.outcome.duration_s:.2f} s")
+    table.add_row("status", styled(state, f", exit code {one.outcome.exit_code}, {one.outcome.duration_s:.2f} s"))
     table.add_row("subject", f"{one.subject_label} ({one.job.subject.id if one.job.subject else ''})")
     for name, value in one.data:
         table.add_row(f"data  {name}", _shown(value))
@@ -208,15 +209,13 @@ def _print_run(one: LocalRun, console: Console) -> None:
     console.print(table)
     if one.outcome.error is not None:
         if isinstance(one.outcome.error, CallbackFailedError):  # any other is a sentence about what to set
-            error_console().print(one.outcome.as_json()["error"]["traceback"].rstrip(), markup=False, soft_wrap=True)
-        error_console().print(f"error: {one.outcome.error}", markup=False, style="bold red", soft_wrap=True)
+            error_console().print(one.outcome.as_json()["error"]["traceback"].rstrip(), soft_wrap=True)
+        error_console().print(f"error: {one.outcome.error}", style="bold red", soft_wrap=True)
 
 
 def _shown(value: Any) -> str:
-    from rich.markup import escape
-
     text = json.dumps(json_safe(value), ensure_ascii=False)
-    return escape(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)")
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)"
 
 
 def _as_json(one: LocalRun) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def test_metadata_takes_the_normal_form_and_the_callers_stays_untouched(files: F
     assert metadata == {"spacing_mm": (1, 2), "inner": {"a": [1]}}
     assert "spacing" not in repr(stored)
     with pytest.raises(UnsupportedValueError, match=r"value\['bad'\]"):
-        files.put("b", b"", metadata={"bad": {1}})
+        files.put("b", b"", metadata={"bad": object()})
 
 
 def test_a_download_goes_to_a_path_or_into_a_folder(files: Files, tmp_path: Path) -> None:
