@@ -38,7 +38,7 @@ def file_stem(text: str) -> str:
 
     Example:
         >>> file_stem("1.2.840.1"), file_stem("../../x")
-        ('1.2.840.1', '92ed1a59437c63f09bd4ca09')
+        ('1.2.840.1', '11b3697d6964fe05011e5907')
     """
     if is_platform_id(text) or (len(text) <= _UID_CHARACTERS and _UID.fullmatch(text)):
         return text
