@@ -133,7 +133,7 @@ def incomplete() -> pydicom.Dataset:
         ("a.dcm", incomplete(), "takes no Dataset like this one"),
         ("a.json", b"x", "takes JSON"),
         ("a.json", [float("nan")], "takes JSON"),
-        ("a.json", {"a": {1}}, r"value['a'] is a set"),
+        ("a.json", {"a": object()}, r"value['a'] is a object"),
         ("a.txt", 1, "takes text, not a int"),
         ("a.txt", b"x", "takes text, not a bytes"),
         ("a.txt", "\ud800", "takes no str like this one"),

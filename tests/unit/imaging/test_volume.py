@@ -180,13 +180,13 @@ def test_what_is_nested_stays_nested_and_never_replaces_the_top_level() -> None:
     other.PatientID = "OTHER-ID"
     ds.PatientID = "OWN-ID"
     ds.OtherPatientIDsSequence = [other]
-    ds.PatientAge = "006M"
+    ds.PatientAge = "030M"
     ds.ReferringPhysicianName = "Doe^Jane"
     ds.AccessionNumber = ""
     ds.add_new(0x00091001, "LO", "private")
     assert get_simplified_json(ds) == {
         "PatientID": "OWN-ID",
-        "PatientAge": 6,
+        "PatientAge": 2,
         "OtherPatientIDsSequence": [{"PatientID": "OTHER-ID"}],
         "ReferringPhysicianName": [{"Alphabetic": "Doe^Jane"}],
     }
