@@ -165,11 +165,21 @@ class LocalFileNotFoundError(LocalFileError, FileNotFoundError):
 
 
 class StoreError(DcmProcessorError):
-    """The store did not give what was asked of it."""
+    """The store did not give what was asked of it.
+
+    ``maybe_applied`` is True where the answer to a write was lost: it may be stored, or not, or may still come to be.
+    """
+
+    def __init__(self, message: str, *, maybe_applied: bool = False) -> None:
+        super().__init__(message)
+        self.maybe_applied = maybe_applied
 
 
 class StoreUnavailableError(StoreError, ConnectionError):
-    """The store cannot be reached or did not answer in time; trying again later may help."""
+    """The store cannot be reached or did not answer in time; trying again later may help.
+
+    With ``maybe_applied`` the write may have been stored all the same; to repeat it does no harm.
+    """
 
     exit_code = EXIT_RETRYABLE
     retryable = True

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from dcm_processor_service.codec import check_text
 from dcm_processor_service.errors import ConfigurationError, StoredFileNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
@@ -39,6 +39,7 @@ __all__ = [
     "BackendOpener",
     "DataRepository",
     "DicomRepository",
+    "Durability",
     "FileRepository",
     "Found",
     "JobKey",
@@ -53,6 +54,9 @@ __all__ = [
     "WorkspaceRepository",
     "require_scan",
 ]
+
+Durability: TypeAlias = Literal["full", "fast"]
+"""What an acknowledged write promises; see :class:`StoreLocation`."""
 
 NormalValue: TypeAlias = Any
 """A value in the normal form of :mod:`dcm_processor_service.codec`."""
@@ -301,7 +305,16 @@ class WorkspaceRepository(Protocol):
 
 @dataclass(frozen=True)
 class StoreLocation:
-    """Where a backend finds its store, and how patient it is.
+    """Where a backend finds its store, how patient it is, and what an acknowledged write promises.
+
+    Attributes:
+        url: A connection string, or a folder.
+        database: Name of the database, where the store has several.
+        timeout_s: Seconds until a store that cannot be reached is given up.
+        mode: Blocking or async.
+        durability: ``full``: a write that returned survives a crash and a power cut. ``fast``: it may be lost then.
+        operation_timeout_s: Seconds that one operation may take, with an election of a new primary within.
+        transfer_timeout_s: Seconds without progress until the moving of a file's content is given up.
 
     Example:
         >>> StoreLocation(url="store://user:password@host", database="d", timeout_s=4, mode="blocking")
@@ -312,6 +325,9 @@ class StoreLocation:
     database: str
     timeout_s: float
     mode: Mode
+    durability: Durability = "full"
+    operation_timeout_s: float = 30.0
+    transfer_timeout_s: float = 30.0
 
     def __repr__(self) -> str:
         return f"StoreLocation(database={self.database!r}, mode={self.mode!r})"  # the URL may hold a password
@@ -320,6 +336,8 @@ class StoreLocation:
 @dataclass(frozen=True)
 class Backend:
     """The repositories of one store.
+
+    ``warnings``, where a store has it, asks the store what endangers acknowledged writes; each is one sentence.
 
     Example:
         >>> from dcm_processor_service.testing import MemoryStore
@@ -336,6 +354,7 @@ class Backend:
     sessions: SessionRepository
     workspace: WorkspaceRepository | None = None
     documents: PlatformDocuments | None = None
+    warnings: Callable[[], Awaitable[list[str]]] | None = None
 
     def fillable(self) -> WorkspaceRepository:
         """Gives the workspace, where this store is one.

@@ -77,6 +77,9 @@ def _backend(settings: RuntimeSettings, mode: Mode, offload: Offload) -> Iterato
         database=settings.db_name,
         timeout_s=settings.store_timeout_s,
         mode=mode,
+        durability=settings.durability,
+        operation_timeout_s=settings.store_operation_timeout_s,
+        transfer_timeout_s=settings.store_transfer_timeout_s,
     )
     with backend_opener(settings.backend_name, mode)(location, offload) as backend:
         yield backend

@@ -24,6 +24,7 @@ from dcm_processor_service.models.jobs import JobEvent
 from dcm_processor_service.models.keywords import refuse_unknown
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE, AETitle
 from dcm_processor_service.models.platform_ids import is_platform_id
+from dcm_processor_service.ports.stores import Durability
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -128,6 +129,25 @@ class RuntimeSettings(BaseSettings):
     )
     store_timeout_s: float = Field(
         default=4.0, gt=0, le=600, description="Seconds until an unreachable store is given up", examples=["5"]
+    )
+    store_operation_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Seconds that one operation of the store may take, with the election of a new primary within",
+        examples=["60"],
+    )
+    store_transfer_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Seconds without progress until the moving of a file's content is given up",
+        examples=["60"],
+    )
+    durability: Durability = Field(
+        default="full",
+        description="full: a write that returned survives crash, power cut and failover; fast: it may be lost then",
+        examples=["full"],
     )
     dicom_timeout_s: float = Field(
         default=30.0, gt=0, le=3600, description="Seconds until a silent DICOM peer is given up", examples=["30"]

@@ -1,33 +1,31 @@
-"""The asynchronous mode: motor.
+"""The asynchronous mode: motor, or PyMongo's own asynchronous client.
 
-It is at its end of life. Nothing else imports it, so that PyMongo's own asynchronous client can take its place in this
-file alone.
+motor is at its end of life, but still the faster. Nothing else imports it, and one line of this file chooses.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo import ReturnDocument
 
 from dcm_processor_service.backends.mongo.connection import LazyClient
-from dcm_processor_service.backends.mongo.failures import IndexExistsError, translated
 from dcm_processor_service.backends.mongo.repositories import bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator
 
-    from motor.motor_asyncio import AsyncIOMotorCollection
-    from pymongo.results import UpdateResult
-
-    from dcm_processor_service.backends.mongo.connection import Ahead, Sort
     from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.modes import Ahead
     from dcm_processor_service.ports import Backend, Offload, StoreLocation
 
 __all__ = ["open_async"]
+
+CLIENT: Any = AsyncIOMotorClient
+"""The driver: this, or ``pymongo.AsyncMongoClient``."""
 
 
 @contextmanager
@@ -47,81 +45,81 @@ def open_async(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
 
 
 @contextmanager
-def open_with_options(location: StoreLocation, offload: Offload, **options: Any) -> Iterator[Backend]:
-    """The same with more options of the client, such as ``event_listeners`` to count commands."""
-    client = LazyClient(location, AsyncIOMotorClient, asyncio.get_running_loop, options)
+def open_with_options(
+    location: StoreLocation, offload: Offload, client_class: Any = None, **options: Any
+) -> Iterator[Backend]:
+    """The same with another driver, or more options of the client, such as ``event_listeners`` to count commands."""
+    mode = Async(client_class or CLIENT)
+    client = LazyClient(location, mode, options)
     try:
-        yield bundle(lambda name: AsyncCollection(client, name), offload)
+        yield bundle(client, mode, offload)
     finally:
         client.close()
 
 
-class AsyncCollection:
-    """A collection of motor's."""
+class Async:
+    """The mode of both asynchronous drivers."""
 
-    def __init__(self, client: LazyClient, name: str) -> None:
-        self._client = client
-        self._name = name
+    def __init__(self, client_class: Any) -> None:
+        self._client_class = client_class
 
-    @property
-    def _driver(self) -> AsyncIOMotorCollection[Document]:
-        collection: AsyncIOMotorCollection[Document] = self._client.collection(self._name)
-        return collection
+    def make(self, url: str, **options: Any) -> Any:
+        """Makes a client; does not connect."""
+        return self._client_class(url, **options)
 
-    async def find(
-        self, query: Document, *, projection: Any = None, sort: Sort | None = None, limit: int = 0
-    ) -> list[Document]:
-        """Gives all documents (or ``limit``) that the query finds."""
-        with translated():
-            return await self._driver.find(query, projection, sort=sort, limit=limit).to_list(None)
+    def scope(self) -> object:
+        """Returns the event loop that runs."""
+        return asyncio.get_running_loop()
 
-    def find_ahead(self, query: Document, *, sort: Sort) -> Ahead:
-        """Begins to find, in another task."""
-        return asyncio.ensure_future(self.find(query, sort=sort))
+    def close(self, client: Any) -> None:
+        """Closes a client; what has to be awaited is awaited in the loop of the client, where that still runs."""
+        closing = client.close()
+        if isawaitable(closing):
+            loop: asyncio.AbstractEventLoop | None = getattr(client, "_loop", None)
+            if loop is None or not loop.is_running():
+                closing.close()  # type: ignore[attr-defined]  # a coroutine; its tasks ended with the loop
+                return
+            asyncio.run_coroutine_threadsafe(_awaited(closing), loop)
 
-    async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
-        """Gives all that comes out of a pipeline."""
-        with translated():
-            return await self._driver.aggregate(pipeline).to_list(None)
+    async def reach(self, client: Any) -> None:
+        """Waits until the driver knows a server that takes writes."""
+        if isinstance(client, AsyncIOMotorClient):
+            await asyncio.to_thread(getattr, client, "is_primary")
+        else:
+            await client.is_primary
 
-    async def insert_many(self, documents: Sequence[Document]) -> None:
-        """Adds documents."""
-        with translated():
-            await self._driver.insert_many(documents)
+    async def done(self, call: Callable[[], Any]) -> Any:
+        """Makes a call of the driver; when the task is cancelled meanwhile, what was sent is finished first.
 
-    async def update_one(self, query: Document, change: Document, *, upsert: bool = False) -> UpdateResult:
-        """Changes the first document that the query finds, or makes one."""
-        with translated():
-            return await self._driver.update_one(query, change, upsert=upsert)
+        Otherwise it could come after a later write.
+        """
+        task = asyncio.ensure_future(_awaited(call()))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            while not task.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()  # taken, so that nobody complains that it was not
+            raise
 
-    async def find_one_and_update(self, query: Document, change: Document) -> Document:
-        """Changes the first document that the query finds, or makes one; gives it as it is then."""
-        with translated():
-            return await self._driver.find_one_and_update(
-                query, change, upsert=True, return_document=ReturnDocument.AFTER
-            )
+    async def listed(self, call: Callable[[], Any]) -> list[Document]:
+        """Returns all documents of a cursor."""
+        cursor = call()
+        if isawaitable(cursor):
+            cursor = await cursor
+        documents: list[Document] = await cursor.to_list(None)
+        return documents
 
-    async def find_one_and_delete(self, query: Document, *, sort: Sort) -> Document | None:
-        """Removes the first document; gives its ``_id`` alone, or None when there was none."""
-        with translated():
-            return await self._driver.find_one_and_delete(query, ["_id"], sort)
+    async def pause(self, seconds: float) -> None:
+        """Waits."""
+        await asyncio.sleep(seconds)
 
-    async def delete_many(self, query: Document) -> int:
-        """Removes documents; gives their number."""
-        with translated():
-            return (await self._driver.delete_many(query)).deleted_count
+    def ahead(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
+        """Begins work in a task."""
+        return asyncio.ensure_future(work())
 
-    async def update_many(self, query: Document, change: Document) -> int:
-        """Changes every document that the query finds; gives their number."""
-        with translated():
-            return (await self._driver.update_many(query, change)).matched_count
 
-    async def create_unique_index(self, keys: Sort) -> None:
-        """Makes an index unless it is there."""
-        with translated():
-            await self._driver.create_index(keys, unique=True)
-
-    async def create_index(self, keys: Sort) -> None:
-        """Makes an index that is not unique, unless one over these keys is there."""
-        with suppress(IndexExistsError), translated():
-            await self._driver.create_index(keys)
+async def _awaited(call: Any) -> Any:
+    return await call

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, cast
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from pymongo import MongoClient, ReturnDocument
+from pymongo import MongoClient
 
-from dcm_processor_service.backends.mongo.connection import LANES, LazyClient
-from dcm_processor_service.backends.mongo.failures import IndexExistsError, translated
+from dcm_processor_service.backends.mongo.connection import LazyClient
 from dcm_processor_service.backends.mongo.repositories import bundle
+from dcm_processor_service.ports.concurrency import run_inline
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Callable, Coroutine, Generator, Iterator
 
-    from pymongo.collection import Collection as DriverCollection
-    from pymongo.results import UpdateResult
-
-    from dcm_processor_service.backends.mongo.connection import Ahead, Sort
     from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.modes import Ahead
     from dcm_processor_service.ports import Backend, Offload, StoreLocation
 
 __all__ = ["open_blocking"]
@@ -44,20 +42,62 @@ def open_blocking(location: StoreLocation, offload: Offload) -> Iterator[Backend
 @contextmanager
 def open_with_options(location: StoreLocation, offload: Offload, **options: Any) -> Iterator[Backend]:
     """The same with more options of ``MongoClient``, such as ``event_listeners`` to count commands."""
-    client = LazyClient(location, MongoClient, lambda: None, options)
-    lanes = ThreadPoolExecutor(LANES, thread_name_prefix="mongo-read")  # starts no thread before the first bulk read
+    mode = Blocking()
+    client = LazyClient(location, mode, options)
     try:
-        yield bundle(lambda name: BlockingCollection(client, lanes, name), offload)
+        yield bundle(client, mode, offload)
     finally:
-        lanes.shutdown(cancel_futures=True)
         client.close()
+
+
+class Blocking:
+    """PyMongo's own mode."""
+
+    def make(self, url: str, **options: Any) -> MongoClient[Document]:
+        """Makes a client; does not connect."""
+        return MongoClient(url, **options)
+
+    def scope(self) -> object:
+        """Returns the same for all: every thread shares the client."""
+        return None
+
+    def close(self, client: MongoClient[Document]) -> None:
+        """Closes a client."""
+        client.close()
+
+    async def reach(self, client: MongoClient[Document]) -> None:
+        """Waits until the driver knows a server that takes writes."""
+        _ = client.is_primary  # the property waits
+
+    async def done(self, call: Callable[[], Any]) -> Any:
+        """Makes a call of the driver."""
+        return call()
+
+    async def listed(self, call: Callable[[], Any]) -> list[Document]:
+        """Returns all documents of a cursor."""
+        return list(call())
+
+    async def pause(self, seconds: float) -> None:
+        """Waits."""
+        time.sleep(seconds)  # noqa: ASYNC251  there is no event loop in this mode
+
+    def ahead(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
+        """Begins work in a thread: one that ends with it, and that the end of the process does not wait for."""
+        return _ThreadAhead(work)
 
 
 class _ThreadAhead:
     """Documents that a thread is fetching; awaiting waits for the thread and never suspends."""
 
-    def __init__(self, future: Future[list[Document]]) -> None:
-        self._future = future
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> None:
+        self._future: Future[list[Document]] = Future()
+        threading.Thread(target=self._run, args=(work,), name="mongo-read", daemon=True).start()
+
+    def _run(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> None:
+        try:
+            self._future.set_result(run_inline(work()))
+        except BaseException as error:  # noqa: BLE001  raised where it is waited for
+            self._future.set_exception(error)
 
     def __await__(self) -> Generator[Any, Any, list[Document]]:
         return self._wait().__await__()
@@ -66,79 +106,5 @@ class _ThreadAhead:
         return self._future.result()
 
     def cancel(self) -> bool:
-        """Says that nobody will wait."""
-        return self._future.cancel()
-
-
-class BlockingCollection:
-    """A collection of PyMongo's."""
-
-    def __init__(self, client: LazyClient, lanes: ThreadPoolExecutor, name: str) -> None:
-        self._client = client
-        self._lanes = lanes
-        self._name = name
-
-    @property
-    def _driver(self) -> DriverCollection[Document]:
-        collection: DriverCollection[Document] = self._client.collection(self._name)
-        return collection
-
-    async def find(
-        self, query: Document, *, projection: Any = None, sort: Sort | None = None, limit: int = 0
-    ) -> list[Document]:
-        """Gives all documents (or ``limit``) that the query finds."""
-        return self._find(query, projection, sort, limit)
-
-    def _find(self, query: Document, projection: Any, sort: Sort | None, limit: int) -> list[Document]:
-        with translated():
-            return list(self._driver.find(query, projection, sort=sort, limit=limit))
-
-    def find_ahead(self, query: Document, *, sort: Sort) -> Ahead:
-        """Begins to find, in another thread."""
-        return _ThreadAhead(self._lanes.submit(self._find, query, None, sort, 0))
-
-    async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
-        """Gives all that comes out of a pipeline."""
-        with translated():
-            return list(self._driver.aggregate(pipeline))
-
-    async def insert_many(self, documents: Sequence[Document]) -> None:
-        """Adds documents."""
-        with translated():
-            self._driver.insert_many(documents)
-
-    async def update_one(self, query: Document, change: Document, *, upsert: bool = False) -> UpdateResult:
-        """Changes the first document that the query finds, or makes one."""
-        with translated():
-            return self._driver.update_one(query, change, upsert=upsert)
-
-    async def find_one_and_update(self, query: Document, change: Document) -> Document:
-        """Changes the first document that the query finds, or makes one; gives it as it is then."""
-        with translated():
-            changed = self._driver.find_one_and_update(query, change, upsert=True, return_document=ReturnDocument.AFTER)
-            return cast("Document", changed)  # an upsert leaves a document
-
-    async def find_one_and_delete(self, query: Document, *, sort: Sort) -> Document | None:
-        """Removes the first document; gives its ``_id`` alone, or None when there was none."""
-        with translated():
-            return self._driver.find_one_and_delete(query, ["_id"], sort)
-
-    async def delete_many(self, query: Document) -> int:
-        """Removes documents; gives their number."""
-        with translated():
-            return self._driver.delete_many(query).deleted_count
-
-    async def update_many(self, query: Document, change: Document) -> int:
-        """Changes every document that the query finds; gives their number."""
-        with translated():
-            return self._driver.update_many(query, change).matched_count
-
-    async def create_unique_index(self, keys: Sort) -> None:
-        """Makes an index unless it is there."""
-        with translated():
-            self._driver.create_index(keys, unique=True)
-
-    async def create_index(self, keys: Sort) -> None:
-        """Makes an index that is not unique, unless one over these keys is there."""
-        with suppress(IndexExistsError), translated():
-            self._driver.create_index(keys)
+        """Says that nobody will wait; what is under way ends by itself."""
+        return False

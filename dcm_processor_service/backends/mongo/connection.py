@@ -1,152 +1,168 @@
-"""What both modes of driver share: the few operations that repositories use, and a client made when needed."""
+"""The driver's clients: made when needed, with what this package asks of them, and closed within bounds."""
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
-from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from pymongo import ReadPreference
 
 from dcm_processor_service.backends.mongo.documents import CODEC
 from dcm_processor_service.backends.mongo.failures import translated_url
-from dcm_processor_service.errors import StoreError
+from dcm_processor_service.errors import ConfigurationError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-
-    from pymongo.results import UpdateResult
-
-    from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.modes import Mode
     from dcm_processor_service.ports import StoreLocation
 
-__all__ = ["Ahead", "Collection", "LazyClient", "Sort", "find_in_lanes"]
+__all__ = ["Handle", "LazyClient", "Patience"]
 
-Sort = list[tuple[str, int]]
+CLOSING_S = 2.0
+"""How long closing may take: a server that hangs answers no farewell."""
 
-
-LANES = 3
-"""How many bulk reads are under way at once: one is decoded, one on the wire, one in the server."""
-
-
-class Ahead(Protocol):
-    """Documents that are on their way; awaiting gives them."""
-
-    def __await__(self) -> Generator[Any, Any, list[Document]]:
-        """Waits for the documents."""
-
-    def cancel(self) -> bool:
-        """Says that nobody will wait."""
+_NO_LIMIT_S = 3600.0
 
 
-class Collection(Protocol):
-    """One collection; each operation is one command, its errors are ours."""
+class Patience(NamedTuple):
+    """How many seconds to wait: for a server, for one operation, and for progress of a transfer."""
 
-    async def find(
-        self, query: Document, *, projection: Any = None, sort: Sort | None = None, limit: int = 0
-    ) -> list[Document]:
-        """Gives all documents (or ``limit``) that the query finds."""
-
-    def find_ahead(self, query: Document, *, sort: Sort) -> Ahead:
-        """Begins to find, in another thread or task."""
-
-    async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
-        """Gives all that comes out of a pipeline."""
-
-    async def insert_many(self, documents: Sequence[Document]) -> None:
-        """Adds documents."""
-
-    async def update_one(self, query: Document, change: Document, *, upsert: bool = False) -> UpdateResult:
-        """Changes the first document that the query finds, or makes one."""
-
-    async def find_one_and_update(self, query: Document, change: Document) -> Document:
-        """Changes the first document that the query finds, or makes one; gives it as it is then."""
-
-    async def find_one_and_delete(self, query: Document, *, sort: Sort) -> Document | None:
-        """Removes the first document; gives its ``_id`` alone, or None when there was none."""
-
-    async def delete_many(self, query: Document) -> int:
-        """Removes documents; gives their number."""
-
-    async def update_many(self, query: Document, change: Document) -> int:
-        """Changes every document that the query finds; gives their number."""
-
-    async def create_unique_index(self, keys: Sort) -> None:
-        """Makes an index unless it is there."""
-
-    async def create_index(self, keys: Sort) -> None:
-        """Makes an index that is not unique, unless one over these keys is there."""
+    connect_s: float
+    operation_s: float
+    transfer_s: float
 
 
-async def find_in_lanes(
-    collection: Collection, queries: Sequence[Document], sort: Sort
-) -> AsyncGenerator[list[Document], None]:
-    """Gives what each query finds, in the order of the queries, while later ones are under way."""
-    if len(queries) == 1:
-        yield await collection.find(queries[0], sort=sort)
-        return
-    waiting = iter(queries)
-    under_way: deque[Ahead] = deque()
-    try:
-        while True:
-            for query in waiting:
-                under_way.append(collection.find_ahead(query, sort=sort))
-                if len(under_way) == LANES:
-                    break
-            if not under_way:
-                return
-            yield await under_way.popleft()
-    finally:
-        for ahead in under_way:
-            ahead.cancel()
+class Handle(NamedTuple):
+    """A client of the driver, and whether it has reached a server yet."""
+
+    client: Any
+    reached: threading.Event
 
 
 class LazyClient:
     """A driver's clients, made at the first use: opening a backend neither connects nor resolves names.
 
-    A client of motor's belongs to one event loop, so each ``scope`` (such as a loop) has its own.
+    An asynchronous client belongs to one event loop and none survives a fork, so each loop and process has its own.
+    May be used from several threads: they share one client.
     """
 
-    def __init__(
-        self, location: StoreLocation, make: Callable[..., Any], scope: Callable[[], object], options: dict[str, Any]
-    ) -> None:
+    def __init__(self, location: StoreLocation, mode: Mode, options: dict[str, Any]) -> None:
         self._location = location
-        self._make = make
-        self._scope = scope
+        self._mode = mode
         self._options = options
-        self._clients: dict[object, Any] = {}
+        self._url_options = _url_options(location.url)
+        self._handles: dict[tuple[int, object], Handle] = {}
         self._closed = False
         self._lock = threading.Lock()
+        self.patience = self._patience()
 
     def __repr__(self) -> str:
         return f"LazyClient({self._location!r})"
 
-    def collection(self, name: str) -> Any:
-        """Gives the driver's collection."""
-        scope = self._scope()
+    @property
+    def selection_is_the_urls(self) -> bool:
+        """Whether the URL says how long to look for a server."""
+        return "serverselectiontimeoutms" in self._url_options
+
+    def handle(self) -> Handle:
+        """Returns the client of this process and event loop; makes it at the first call.
+
+        Raises:
+            StoreError: The store is closed.
+            ConfigurationError: The URL is malformed.
+            StoreUnavailableError: The URL's SRV record cannot be looked up now.
+        """
+        scope = (os.getpid(), self._mode.scope())
         with self._lock:
             if self._closed:
                 raise StoreError("the store is closed; use it inside the container or context manager that opened it")
-            if scope not in self._clients:
+            if scope not in self._handles:
                 with translated_url():
-                    self._clients[scope] = self._make(self._location.url, **self._timeouts(), **self._options)
-            client = self._clients[scope]
+                    client = self._mode.make(self._location.url, **self._client_options(), **self._options)
+                self._handles[scope] = Handle(client, threading.Event())
+            return self._handles[scope]
+
+    def collection(self, handle: Handle, name: str) -> Any:
+        """Returns the driver's collection."""
         # a job reads what the job before it has just written: never from a secondary that lags behind
-        database = client.get_database(
+        database = handle.client.get_database(
             self._location.database, codec_options=CODEC, read_preference=ReadPreference.PRIMARY
         )
         return database[name]
 
-    def _timeouts(self) -> dict[str, int | bool]:
-        """``timeoutMS`` bounds an operation as a whole, with its retries; the others bound the steps before it."""
-        milliseconds = max(1, int(self._location.timeout_s * 1000))
-        waits = ("timeoutMS", "serverSelectionTimeoutMS", "connectTimeoutMS", "waitQueueTimeoutMS")
-        return {"connect": False, **dict.fromkeys(waits, milliseconds)}
+    def _client_options(self) -> dict[str, Any]:
+        """What is asked of the driver where the URL says nothing else.
+
+        ``timeoutMS`` is the limit of what sets none of its own: each message of a transfer.
+        """
+        wanted: dict[str, Any] = {
+            "timeoutMS": _milliseconds(self.patience.transfer_s),
+            "serverSelectionTimeoutMS": _milliseconds(self.patience.operation_s),
+            "connectTimeoutMS": _milliseconds(self.patience.connect_s),
+            **self._write_concern(),
+        }
+        options = {name: value for name, value in wanted.items() if name.lower() not in self._url_options}
+        return {"connect": False, **options}
+
+    def _write_concern(self) -> dict[str, Any]:
+        """Asks for acknowledgement by the majority, on disk; less when the settings or the URL say so."""
+        named = self._url_options.keys() & {"w", "j", "journal"}
+        if self._url_options.get("w") == "0":
+            raise ConfigurationError(
+                "DCM-PROCESSOR-SERVICE-DB-URL has w=0, with which nobody knows what is stored; leave it out, or set "
+                "DCM-PROCESSOR-SERVICE-DURABILITY=fast"
+            )
+        if self._location.durability == "fast":
+            return {} if named else {"w": 1}
+        concern = {"w": "majority"}
+        return concern if named & {"j", "journal"} else {**concern, "journal": True}
+
+    def _patience(self) -> Patience:
+        """Takes the location's patience, or the URL's where it has its own."""
+        location, in_url = self._location, self._url_options
+        whole_s = _seconds(in_url.get("timeoutms"))
+        return Patience(
+            _seconds(in_url.get("serverselectiontimeoutms")) or min(location.timeout_s, whole_s or _NO_LIMIT_S),
+            whole_s or location.operation_timeout_s,
+            whole_s or _seconds(in_url.get("sockettimeoutms")) or location.transfer_timeout_s,
+        )
 
     def close(self) -> None:
-        """Closes what was made."""
+        """Closes what this process has made, within two seconds; nothing while the interpreter ends."""
         with self._lock:
             self._closed = True
-            for client in self._clients.values():
-                client.close()
-            self._clients.clear()
+            own = [handle.client for (pid, _scope), handle in self._handles.items() if pid == os.getpid()]
+            self._handles.clear()
+        if not own or sys.is_finalizing():
+            return
+        closing = [threading.Thread(target=self._mode.close, args=(client,), daemon=True) for client in own]
+        with suppress(RuntimeError):  # no thread can be started any more: the process ends, and its connections with it
+            for thread in closing:
+                thread.start()
+        deadline = time.monotonic() + CLOSING_S
+        for thread in closing:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _url_options(url: str) -> dict[str, str]:
+    """Reads the options of a connection string, in lower case."""
+    pairs = parse_qsl(url.partition("?")[2].replace(";", "&"))
+    return {name.lower(): value for name, value in pairs}
+
+
+def _seconds(milliseconds: str | None) -> float:
+    """Returns 0 for what is not set; what is no number is for the driver to refuse."""
+    try:
+        value = float(milliseconds or "")
+    except ValueError:
+        return 0.0
+    return value / 1000 if value > 0 else _NO_LIMIT_S
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1000))

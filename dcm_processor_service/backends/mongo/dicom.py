@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
 
 from dcm_processor_service.backends.copies import COPIES_SHOWN, refuse_copies
-from dcm_processor_service.backends.mongo.connection import find_in_lanes
+from dcm_processor_service.backends.mongo.collection import find_in_lanes
 from dcm_processor_service.backends.mongo.documents import (
     by_id,
     either,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from dcm_processor_service.backends.mongo.connection import Collection
+    from dcm_processor_service.backends.mongo.collection import Collection
     from dcm_processor_service.backends.mongo.documents import Document
     from dcm_processor_service.models import Instance
 

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bson import Binary, CodecOptions, Decimal128, Int64, ObjectId, Timestamp
+from pymongo import IndexModel
 
 from dcm_processor_service.codec import check_text, modelled
 from dcm_processor_service.errors import StoredValueError, StoreError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.ports import JobKey, NewFile, NormalValue
 
 __all__ = [
+    "CHUNK_INDEXES",
     "CODEC",
     "Document",
     "by_id",
@@ -41,13 +43,17 @@ __all__ = [
     "mapping",
     "new_data",
     "new_id",
+    "newest",
     "peer",
     "plain",
     "replaced_query",
+    "retirement",
     "stored_file",
     "subject",
     "subject_query",
     "subjects_of",
+    "upload_mark",
+    "uploads_pipeline",
 ]
 
 Document: TypeAlias = "dict[str, Any]"
@@ -57,6 +63,16 @@ CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=timezone.utc)
 
 _PLAIN_TYPES = frozenset({bool, bytes, datetime, float, int, str, type(None)})
 _FILE_NAME_HEX_DIGITS = 32
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+CHUNK_INDEXES = (
+    IndexModel([("files_id", 1), ("n", 1)], unique=True),
+    IndexModel(
+        [("upload.session_id", 1), ("upload.job_id", 1), ("upload.name", 1), ("files_id", 1)],
+        partialFilterExpression={"upload.session_id": {"$exists": True}},
+    ),
+)
+"""What reads need, and what finds the uploads that nobody finished."""
 
 
 def new_id() -> ObjectId:
@@ -167,22 +183,65 @@ def files_query(key: JobKey, name: str | None = None) -> Document:
 def replaced_query(key: JobKey, name: str, document: Document) -> Document:
     """Finds the versions that ``document`` replaces: older ones, and any that another program stored.
 
-    Two writers at the same moment agree on which of their versions is older, so never remove each other's.
+    Two writers at once agree on which of their versions is older, so never remove each other's.
     """
-    moment, file_id = document["uploadDate"], document["_id"]
+    version, file_id = document["version"], document["_id"]
     return {
         **files_query(key, name),
         "_id": {"$ne": file_id},
         "$or": [
-            {"uploadDate": {"$lt": moment}},
-            {"uploadDate": moment, "_id": {"$lt": file_id}},
-            {"metadata.sha256": {"$exists": False}},  # its moment is of another clock than the server's
+            {"version": {"$lt": version}},
+            {"version": version, "_id": {"$lt": file_id}},
+            {"version": {"$exists": False}},  # it was there before, whatever its date says
         ],
     }
 
 
+def newest(documents: Iterable[Document]) -> Document | None:
+    """Returns the newest version of a file.
+
+    Versions of this package carry the store's logical time, which no clock turns back: a new primary goes on after the
+    last write that it knows. What another program stored has a date alone, so is compared by date.
+    """
+    rows = list(documents)
+    ours = [row for row in rows if isinstance(row.get("version"), Timestamp)]
+    others = [row for row in rows if not isinstance(row.get("version"), Timestamp)]
+    candidates = [
+        *([max(ours, key=lambda row: (row["version"], id_text(row["_id"])))] if ours else []),
+        *([max(others, key=lambda row: (_uploaded_at(row), id_text(row["_id"])))] if others else []),
+    ]
+    return max(candidates, key=_uploaded_at) if candidates else None
+
+
+def _uploaded_at(document: Document) -> datetime:
+    moment = document.get("uploadDate")
+    return moment if isinstance(moment, datetime) else _LONG_AGO
+
+
+def upload_mark(key: JobKey, name: str) -> Document:
+    """Returns what every chunk carries, so that an upload without a document is found: whose it is."""
+    return {**_owner(key), "name": name}
+
+
+def uploads_pipeline(session_id: str, job_id: str | None = None, name: str | None = None) -> list[Document]:
+    """Lists the ids of files whose chunks carry a mark, out of the index alone, each with its number of chunks."""
+    query: Document = {"upload.session_id": either(session_id)}
+    if job_id is not None:
+        query |= {"upload.job_id": either(job_id), "upload.name": name}
+    return [{"$match": query}, {"$group": {"_id": "$files_id", "chunks": {"$sum": 1}}}]
+
+
+def retirement(key: JobKey) -> Document:
+    """Returns the document of an upload that was given up: an empty file without a name.
+
+    While it is there, the upload cannot become visible; it goes with the session's files.
+    """
+    fields = {"filename": "", "length": Int64(0), "chunkSize": 1, "metadata": _owner(key), "retired": True}
+    return {"$setOnInsert": fields, "$currentDate": {"uploadDate": True}}
+
+
 def file_change(key: JobKey, name: str, new: NewFile, *, size_bytes: int, sha256: str, chunk_bytes: int) -> Document:
-    """Gives the upsert that makes a new version's document; the server's clock dates it, so that versions have order.
+    """Returns the upsert that makes a new version's document; the store says when, in its logical time and its clock's.
 
     The file name begins with the checksum: the predecessor's upload over this document gives a name of its own and
     keeps the rest, and so tells that the checksum no longer holds.
@@ -195,7 +254,7 @@ def file_change(key: JobKey, name: str, new: NewFile, *, size_bytes: int, sha256
         "chunkSize": chunk_bytes,
         "metadata": {**new.metadata, "name": name, **_owner(key), "sha256": sha256},
     }
-    return {"$currentDate": {"uploadDate": True}, "$setOnInsert": fields}
+    return {"$currentDate": {"uploadDate": True, "version": {"$type": "timestamp"}}, "$setOnInsert": fields}
 
 
 def _extension(name: str) -> str:
@@ -203,9 +262,9 @@ def _extension(name: str) -> str:
     return "".join(f".{suffix}" for suffix in suffixes[-2 if suffixes[-1] == "gz" else -1 :]) if suffixes else ""
 
 
-def chunk_document(file_id: ObjectId, number: int, content: bytes) -> Document:
-    """Gives one chunk of a file."""
-    return {"_id": new_id(), "files_id": file_id, "n": number, "data": content}
+def chunk_document(file_id: ObjectId, number: int, content: bytes, mark: Document) -> Document:
+    """Returns one chunk of a file."""
+    return {"_id": new_id(), "files_id": file_id, "n": number, "data": content, "upload": mark}
 
 
 def chunks_query(file_id: object, first: int, last: int) -> Document:

@@ -18,6 +18,7 @@ from pymongo.errors import (
     DuplicateKeyError,
     ExecutionTimeout,
     NetworkTimeout,
+    NotPrimaryError,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
@@ -27,6 +28,7 @@ from pymongo.errors import (
 
 from dcm_processor_service.errors import (
     ConfigurationError,
+    DcmProcessorError,
     StoredValueError,
     StoreError,
     StoreUnavailableError,
@@ -36,7 +38,17 @@ from dcm_processor_service.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DuplicateIdError", "IndexExistsError", "NoNumberError", "translated", "translated_url"]
+__all__ = [
+    "DuplicateIdError",
+    "IndexExistsError",
+    "NoNumberError",
+    "are_all_duplicates",
+    "from_driver",
+    "is_passing",
+    "may_be_applied",
+    "translated",
+    "translated_url",
+]
 
 _URL_VARIABLE = "DCM-PROCESSOR-SERVICE-DB-URL"
 _NO_ANSWER = (
@@ -51,10 +63,47 @@ _TOO_LARGE = (
 # codes of the server (src/mongo/base/error_codes.yml of MongoDB)
 _BAD_VALUE = 2
 _TYPE_MISMATCH = 14
+_CONVERSION_FAILURE = 241
+_DUPLICATE_KEY = 11000
+_UNSATISFIABLE_WRITE_CONCERN = frozenset({79, 100})  # UnknownReplWriteConcern, UnsatisfiableWriteConcern
 _INDEX_CODES = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
 _LOGIN_CODES = frozenset({11, 13, 18, 8000})  # UserNotFound, Unauthorized, AuthenticationFailed, Atlas' own
 _TOO_LARGE_CODES = frozenset({15, 10334, 17419, 17420})  # Overflow (depth), BSONObjectTooLarge, document after update
-_TRANSIENT_CODES = frozenset({14031, 16500, 50, 262})  # OutOfDiskSpace, throttled, MaxTimeMSExpired, ExceededTimeLimit
+_NOT_APPLIED_CODES = frozenset(
+    {
+        *(10107, 13435, 13436),  # NotWritablePrimary, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary
+        *(24, 112),  # LockTimeout, WriteConflict
+        *(63, 13388),  # StaleShardVersion, StaleConfig
+        *(133, 134),  # FailedToSatisfyReadPreference, ReadConcernMajorityNotAvailableYet
+        *(14031, 16500),  # OutOfDiskSpace, throttled
+    }
+)
+"""Passing, and certainly without effect."""
+_PASSING_CODES = _NOT_APPLIED_CODES | frozenset(
+    {
+        *(6, 7, 89, 9001),  # HostUnreachable, HostNotFound, NetworkTimeout, SocketException
+        *(91, 189),  # ShutdownInProgress, PrimarySteppedDown
+        *(11600, 11601, 11602),  # InterruptedAtShutdown, Interrupted, InterruptedDueToReplStateChange
+        *(50, 202, 262),  # MaxTimeMSExpired, NetworkInterfaceExceededTimeLimit, ExceededTimeLimit
+        *(43, 175),  # CursorNotFound, QueryPlanKilled
+        64,  # WriteConcernFailed: applied, and not everywhere yet
+        *(276, 279),  # IndexBuildAborted, ClientDisconnect
+    }
+)
+"""What a second attempt may find gone."""
+
+_CERTIFICATE_FAULTS = {
+    "hostname mismatch": "its certificate is for another host name",
+    "is not valid for": "its certificate is for another host name",
+    "doesn't match": "its certificate is for another host name",
+    "ip address mismatch": "its certificate is for another address",
+    "certificate has expired": "its certificate has expired",
+    "certificate_verify_failed": "its certificate comes from nobody whom this machine trusts",
+    "wrong_version_number": "it does not speak TLS",
+    "certificate_required": "it asks for a certificate of ours",
+    "ssl handshake failed": "the TLS handshake fails",
+}
+"""Pieces of the driver's text, the most telling first, with what each means."""
 
 
 class DuplicateIdError(StoreError):
@@ -93,7 +142,7 @@ def translated() -> Iterator[None]:
             "a stored document cannot be read: it holds a moment or text outside Python's"
         ) from error
     except PyMongoError as error:
-        raise _from_driver(error) from error
+        raise from_driver(error) from error
 
 
 @contextmanager
@@ -102,6 +151,7 @@ def translated_url() -> Iterator[None]:
 
     Raises:
         ConfigurationError: The URL is malformed.
+        StoreUnavailableError: The name servers do not tell now where the URL's servers are.
     """
     try:
         yield
@@ -109,45 +159,123 @@ def translated_url() -> Iterator[None]:
         raise _bad_url(error) from None
 
 
-def _bad_url(error: Exception) -> ConfigurationError:
+def is_passing(error: PyMongoError) -> bool:
+    """Says whether the same attempt may succeed a little later.
+
+    A server that was looked for in vain was looked for as long as the patience lasts.
+    """
+    if isinstance(error, ServerSelectionTimeoutError) or _certificate_fault(error):
+        return False
+    if isinstance(error, (ConnectionFailure, WaitQueueTimeoutError, WTimeoutError, ExecutionTimeout)):
+        return True
+    return isinstance(error, OperationFailure) and _code(error) in _PASSING_CODES
+
+
+def may_be_applied(error: PyMongoError) -> bool:
+    """Says whether a write that ended so may have been applied all the same."""
+    if isinstance(error, (ServerSelectionTimeoutError, NotPrimaryError, WaitQueueTimeoutError)):
+        return False
+    if isinstance(error, ConnectionFailure):
+        return True
+    if isinstance(error, BulkWriteError) and (error.details or {}).get("nInserted"):
+        return True
+    return isinstance(error, OperationFailure) and _code(error) in _PASSING_CODES - _NOT_APPLIED_CODES
+
+
+def are_all_duplicates(error: PyMongoError) -> bool:
+    """Says whether all that failed of an insert is that the documents are there."""
+    if not isinstance(error, BulkWriteError):
+        return False
+    details = error.details or {}
+    codes = {fault.get("code") for fault in details.get("writeErrors", ())}
+    return codes == {_DUPLICATE_KEY} and not details.get("writeConcernErrors")
+
+
+def _bad_url(error: Exception) -> ConfigurationError | StoreUnavailableError:
     """Tells the kind of error alone: the driver's text quotes the URL, and with it perhaps a password."""
+    cause = error.__cause__ or error.__context__
+    if cause is not None and type(cause).__module__.partition(".")[0] == "dns":
+        return StoreUnavailableError(
+            f"the name servers do not tell where MongoDB is ({type(cause).__name__} for the SRV record that "
+            f"{_URL_VARIABLE} names); check the host in it and the name servers, or try again later"
+        )
     return ConfigurationError(
         f"{_URL_VARIABLE} is no usable MongoDB connection string ({type(error).__name__}); expected is such as "
         "mongodb://user:password@host:27017, with user and password percent-encoded"
     )
 
 
-def _from_driver(error: PyMongoError) -> StoreError | ConfigurationError | UnsupportedValueError:
+def from_driver(error: PyMongoError, *, maybe_applied: bool = False) -> DcmProcessorError:
+    """Returns this package's error for one of the driver's.
+
+    Args:
+        error: The driver's.
+        maybe_applied: Whether a write may have been applied all the same.
+    """
+    if fault := _certificate_fault(error):
+        return ConfigurationError(
+            f"no TLS connection to MongoDB: {fault}; check the host and the tls options in {_URL_VARIABLE}, such as "
+            "tlsCAFile"
+        )
+    if isinstance(error, driver.ConfigurationError):
+        return _bad_url(error)
     if isinstance(error, DuplicateKeyError):
         return DuplicateIdError("another writer stored a document of that id at the same moment; try again")
+    fate = "; the write may have been applied all the same" if maybe_applied else ""
     if isinstance(error, (ServerSelectionTimeoutError, NetworkTimeout, ExecutionTimeout, WTimeoutError)):
-        return StoreUnavailableError(_NO_ANSWER)
+        return StoreUnavailableError(_NO_ANSWER + fate, maybe_applied=maybe_applied)
     if isinstance(error, (ConnectionFailure, WaitQueueTimeoutError)):
         return StoreUnavailableError(
             f"the connection to MongoDB broke; check that it runs and that {_URL_VARIABLE} names it, or try again later"
+            + fate,
+            maybe_applied=maybe_applied,
         )
     if isinstance(error, OperationFailure):
-        return _from_server(error)
-    return StoreError(f"MongoDB refused the operation ({type(error).__name__})")
+        return _from_server(error, fate, maybe_applied=maybe_applied)
+    return StoreError(f"MongoDB refused the operation ({type(error).__name__})", maybe_applied=maybe_applied)
 
 
-def _from_server(error: OperationFailure) -> StoreError | ConfigurationError | UnsupportedValueError:
-    code = error.code
+def _certificate_fault(error: PyMongoError) -> str:
+    if not isinstance(error, ConnectionFailure):
+        return ""
+    text = str(error).lower()
+    if "ssl" not in text and "certificate" not in text:
+        return ""
+    return next((meaning for piece, meaning in _CERTIFICATE_FAULTS.items() if piece in text), "")
+
+
+def _code(error: OperationFailure) -> int | None:
+    """Returns the server's code; of several writes, of the first that failed."""
     if isinstance(error, BulkWriteError):
-        code = next((fault.get("code") for fault in (error.details or {}).get("writeErrors", ())), code)
+        details = error.details or {}
+        faults = [*details.get("writeErrors", ()), *details.get("writeConcernErrors", ())]
+        return next((fault.get("code") for fault in faults), error.code)
+    return error.code
+
+
+def _from_server(error: OperationFailure, fate: str, *, maybe_applied: bool) -> DcmProcessorError:
+    code = _code(error)
     if code in _LOGIN_CODES:
         return ConfigurationError(
             f"MongoDB refuses the login or lacks the right for it (code {code}); check user, password and authSource "
             f"in {_URL_VARIABLE}, and the user's role on the database"
         )
+    if code in _UNSATISFIABLE_WRITE_CONCERN:
+        return ConfigurationError(
+            f"MongoDB has not the members that {_URL_VARIABLE} asks to acknowledge a write (code {code}); correct w "
+            "in it"
+        )
     if code in _TOO_LARGE_CODES:
         return UnsupportedValueError(_TOO_LARGE)
-    if code in _TRANSIENT_CODES:
-        return StoreUnavailableError(f"MongoDB cannot do it now (code {code}): out of time or of disk; try again later")
+    if code in _PASSING_CODES:
+        return StoreUnavailableError(
+            f"MongoDB cannot do it now (code {code}): no primary, out of time or of disk; try again later{fate}",
+            maybe_applied=maybe_applied,
+        )
     if code in _INDEX_CODES:
         return IndexExistsError("an index over these keys is there, with other options")
     if code == _TYPE_MISMATCH:
         return NoNumberError("the stored value is no number")
-    if code == _BAD_VALUE:
+    if code in {_BAD_VALUE, _CONVERSION_FAILURE}:
         return UnsupportedValueError("MongoDB refuses the value; a sum of integers must stay within 64 bits")
-    return StoreError(f"MongoDB refused the operation (code {code})")
+    return StoreError(f"MongoDB refused the operation (code {code})", maybe_applied=maybe_applied)

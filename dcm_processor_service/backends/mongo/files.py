@@ -3,6 +3,10 @@
 GridFS cannot replace content. So a replacement is a version of its own: chunks first, then the document that makes it
 visible, then the older version's document goes, then its chunks. A process killed at any point leaves the old or the
 new version; readers take the newest, and begin again when it is replaced under them.
+
+Every chunk says whose it is, so that the next put of the name, and the clean-up of the session, find the chunks of an
+upload that was never finished. Before they go, the upload is retired by a document under its id: should its process
+live after all, it cannot make visible what is no longer there.
 """
 
 from __future__ import annotations
@@ -12,22 +16,30 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.backends.mongo.connection import find_in_lanes
+from dcm_processor_service.backends.mongo.collection import find_in_lanes
 from dcm_processor_service.backends.mongo.documents import (
+    CHUNK_INDEXES,
     chunk_document,
     chunks_query,
     file_change,
     files_query,
     new_id,
+    newest,
     replaced_query,
+    retirement,
     stored_file,
+    upload_mark,
+    uploads_pipeline,
 )
+from dcm_processor_service.backends.mongo.failures import DuplicateIdError
 from dcm_processor_service.errors import StoredValueError, StoreError, StoreUnavailableError, UnsupportedValueError
 
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
-    from dcm_processor_service.backends.mongo.connection import Collection
+    from bson import ObjectId
+
+    from dcm_processor_service.backends.mongo.collection import Collection
     from dcm_processor_service.backends.mongo.documents import Document
     from dcm_processor_service.models import StoredFile
     from dcm_processor_service.ports import JobKey, NewFile, Offload
@@ -40,9 +52,7 @@ CHUNK_BYTES = 1024 * 1024
 BATCH_BYTES = 8 * CHUNK_BYTES
 """What one command carries: memory stays bounded, and a slow line sends it within the time-out."""
 
-_NEWEST_FIRST = [("uploadDate", -1), ("_id", -1)]
-_OLDEST_FIRST = [("uploadDate", 1), ("_id", 1)]
-_CHUNK_INDEX = [("files_id", 1), ("n", 1)]
+_OLDEST_FIRST = [("version", 1), ("_id", 1)]
 
 
 class MongoFileRepository:
@@ -53,35 +63,105 @@ class MongoFileRepository:
         self._chunks = chunks
         self._offload = offload
         self._indexed = False
+        self._under_way: set[ObjectId] = set()
+        self._tidy: set[tuple[JobKey, str]] = set()
+        """Names under which no upload of a dead process is left."""
 
     async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
-        """Writes a new version, makes it visible, removes the older one."""
-        file_id, digest = new_id(), hashlib.sha256()
-        file_change(key, name, new, size_bytes=0, sha256="", chunk_bytes=CHUNK_BYTES)  # refuses a bad key at once
+        """Writes a new version, makes it visible, removes the older one and what unfinished uploads left."""
+        file_id = new_id()
+        self._under_way.add(file_id)
         try:
-            size_bytes = await self._write(file_id, source, digest)
+            mark = upload_mark(key, name)
+            abandoned = await self._abandoned(key, name)
+            content = await self._write_or_discard(file_id, source, mark)
+            stored, version, replaced = await self._publish(key, name, file_id, new, content)
+            await self._retire(key, name, version, abandoned - {replaced})
+        except BaseException:
+            self._tidy.discard((key, name))
+            raise
+        finally:
+            self._under_way.discard(file_id)
+        self._tidy.add((key, name))
+        return stored
+
+    async def _write_or_discard(self, file_id: ObjectId, source: BinaryIO, mark: Document) -> tuple[int, str]:
+        digest = hashlib.sha256()
+        try:
+            size_bytes = await self._write(file_id, source, digest, mark)
         except StoreUnavailableError:
-            raise  # nothing can be tidied up either
+            raise  # nothing can be tidied up either; the next put does so
         except BaseException:
             await self._discard(file_id)
             raise
-        change = file_change(key, name, new, size_bytes=size_bytes, sha256=digest.hexdigest(), chunk_bytes=CHUNK_BYTES)
+        return size_bytes, digest.hexdigest()
+
+    async def _publish(
+        self, key: JobKey, name: str, file_id: ObjectId, new: NewFile, content: tuple[int, str]
+    ) -> tuple[StoredFile, Document | None, ObjectId | None]:
+        """Makes the version visible, then removes the one before; returns the documents' rest: ours, and its id."""
+        size_bytes, sha256 = content
+        change = file_change(key, name, new, size_bytes=size_bytes, sha256=sha256, chunk_bytes=CHUNK_BYTES)
         try:
-            document = await self._files.find_one_and_update({"_id": file_id}, change)
-        except UnsupportedValueError:  # of any other error nobody knows whether the version is visible
+            document = await self._made_visible(file_id, change)
+        except DuplicateIdError:
+            # a put that began after this one has retired it, after its own version became visible: that is as if this
+            # version had been replaced at once
+            await self._discard(file_id)
+            return stored_file({"_id": file_id, **change["$setOnInsert"]}), None, None
+        try:
+            # one is all there is, unless a process died right here before: what it left goes with a later put
+            old = await self._files.find_one_and_delete(replaced_query(key, name, document), sort=_OLDEST_FIRST)
+            if old is not None:
+                await self._chunks.delete_many({"files_id": old["_id"]})
+        except StoreUnavailableError as error:
+            error.maybe_applied = True
+            raise
+        return stored_file(document), document, None if old is None else old["_id"]
+
+    async def _made_visible(self, file_id: ObjectId, change: Document) -> Document:
+        """Makes the version's document; when the answer is lost, looks whether it is there.
+
+        To repeat it would be wrong: a later put may have replaced the version and removed its chunks.
+        """
+        try:
+            query = {"_id": file_id, "retired": {"$exists": False}}
+            return await self._files.find_one_and_update(query, change, repeatable=False)
+        except UnsupportedValueError:
             await self._discard(file_id)
             raise
-        # one is all there is, unless a process died right here before: what it left goes with a later put or the delete
-        old = await self._files.find_one_and_delete(replaced_query(key, name, document), sort=_OLDEST_FIRST)
-        if old is not None:
-            await self._chunks.delete_many({"files_id": old["_id"]})
-        return stored_file(document)
+        except StoreUnavailableError as error:
+            if error.maybe_applied and (rows := await self._files.find({"_id": file_id})):
+                return rows[0]
+            raise
 
-    async def _write(self, file_id: Any, source: BinaryIO, digest: hashlib._Hash) -> int:
-        """Writes the chunks; gives the number of bytes."""
+    async def _abandoned(self, key: JobKey, name: str) -> set[ObjectId]:
+        """Lists uploads of this name that began before and are not this repository's; once for each name."""
         if not self._indexed:
-            await self._chunks.create_unique_index(_CHUNK_INDEX)
+            await self._chunks.create_indexes(CHUNK_INDEXES)
             self._indexed = True
+        if (key, name) in self._tidy:
+            return set()
+        rows = await self._chunks.aggregate(uploads_pipeline(key.session_id, key.job_id, name))
+        return {row["_id"] for row in rows} - self._under_way
+
+    async def _retire(self, key: JobKey, name: str, version: Document | None, uploads: set[ObjectId]) -> None:
+        """Removes versions that nobody reads, and uploads that never became visible, which then never will."""
+        if not uploads or version is None:
+            return
+        visible = {row["_id"] for row in await self._files.find(_among(uploads), projection=["_id"])}
+        if visible:
+            await self._files.delete_many({**replaced_query(key, name, version), "_id": {"$in": list(visible)}})
+            visible = {row["_id"] for row in await self._files.find(_among(uploads), projection=["_id"])}
+        for upload in uploads - visible:
+            try:
+                await self._files.update_one({"_id": upload, "retired": True}, retirement(key), upsert=True)
+            except DuplicateIdError:
+                continue  # it has become visible meanwhile
+            await self._chunks.delete_many({"files_id": upload})
+
+    async def _write(self, file_id: ObjectId, source: BinaryIO, digest: hashlib._Hash, mark: Document) -> int:
+        """Writes the chunks; returns the number of bytes."""
         size_bytes, number = 0, 0
 
         def read() -> list[bytes]:
@@ -91,8 +171,8 @@ class MongoFileRepository:
             return blocks
 
         while blocks := await self._offload(read):
-            batch = [chunk_document(file_id, number + offset, block) for offset, block in enumerate(blocks)]
-            await self._chunks.insert_many(batch)
+            batch = [chunk_document(file_id, number + offset, block, mark) for offset, block in enumerate(blocks)]
+            await self._chunks.insert_chunks(batch)
             size_bytes += sum(map(len, blocks))
             number += len(blocks)
         return size_bytes
@@ -107,8 +187,7 @@ class MongoFileRepository:
         return None if document is None else stored_file(document)
 
     async def _newest(self, key: JobKey, name: str) -> Document | None:
-        rows = await self._files.find(files_query(key, name), sort=_NEWEST_FIRST, limit=1)
-        return rows[0] if rows else None
+        return newest(await self._files.find(files_query(key, name)))
 
     async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
         """Writes the content to ``sink``; begins again when it is replaced meanwhile."""
@@ -154,15 +233,20 @@ class MongoFileRepository:
             return False
         removed = await self._files.delete_many({"_id": {"$in": ids}})
         await self._chunks.delete_many({"files_id": {"$in": ids}})
-        return removed > 0
+        return removed.documents > 0 or removed.uncertain
 
     async def list(self, key: JobKey) -> list[StoredFile]:
         """Lists the newest version of each file, by name."""
-        newest: dict[str, StoredFile] = {}
-        for document in await self._files.find(files_query(key), sort=_NEWEST_FIRST):
-            stored = stored_file(document)
-            newest.setdefault(stored.name, stored)
-        return [stored for _name, stored in sorted(newest.items())]
+        versions: dict[str, list[Document]] = {}
+        for document in await self._files.find({**files_query(key), "retired": {"$exists": False}}):
+            versions.setdefault(stored_file(document).name, []).append(document)
+        found = {name: newest(documents) for name, documents in versions.items()}
+        return [stored_file(document) for _name, document in sorted(found.items()) if document is not None]
+
+
+def _among(uploads: set[ObjectId]) -> Document:
+    """Finds those of some uploads that are visible."""
+    return {"_id": {"$in": list(uploads)}, "retired": {"$exists": False}}
 
 
 def _read_blocks(source: BinaryIO) -> list[bytes]:

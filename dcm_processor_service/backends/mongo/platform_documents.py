@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
 
-from dcm_processor_service.backends.mongo.documents import either, files_query
+from dcm_processor_service.backends.mongo.documents import either, files_query, newest
 from dcm_processor_service.codec import check_text
 
 if TYPE_CHECKING:
@@ -14,13 +14,11 @@ if TYPE_CHECKING:
 
     from pymongo.results import UpdateResult
 
-    from dcm_processor_service.backends.mongo.connection import Collection
+    from dcm_processor_service.backends.mongo.collection import Collection
     from dcm_processor_service.models import StoredFile
     from dcm_processor_service.ports import JobKey, NormalValue
 
 __all__ = ["MongoPlatformDocuments"]
-
-_NEWEST_FIRST = [("uploadDate", -1), ("_id", -1)]
 
 
 class MongoPlatformDocuments:
@@ -42,8 +40,7 @@ class MongoPlatformDocuments:
 
     async def file(self, key: JobKey, name: str) -> dict[str, Any] | None:
         """Gives the document of a file's newest version."""
-        rows = await self._files.find(files_query(key, name), sort=_NEWEST_FIRST, limit=1)
-        return rows[0] if rows else None
+        return newest(await self._files.find(files_query(key, name)))
 
     async def peer(self, *, name: str = "", peer_id: str = "") -> dict[str, Any] | None:
         """Gives the document of a node: one that the platform talks to, else one of its own."""

@@ -6,6 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from dcm_processor_service.backends.mongo import job_documents
+from dcm_processor_service.backends.mongo.collection import Collection
+from dcm_processor_service.backends.mongo.deployment import deployment_warnings
 from dcm_processor_service.backends.mongo.dicom import MongoDicomRepository
 from dcm_processor_service.backends.mongo.documents import data_query, either, equals_literal, new_data, peer, plain
 from dcm_processor_service.backends.mongo.failures import DuplicateIdError, NoNumberError
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 
     from pymongo.results import UpdateResult
 
-    from dcm_processor_service.backends.mongo.connection import Collection
+    from dcm_processor_service.backends.mongo.connection import LazyClient
     from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.modes import Mode
     from dcm_processor_service.models import Job, JobOutput, Peer
     from dcm_processor_service.ports import JobKey, NormalValue, Offload
 
@@ -32,8 +35,12 @@ T = TypeVar("T")
 UPSERT_ATTEMPTS = 5
 
 
-def bundle(collection: Callable[[str], Collection], offload: Offload) -> Backend:
-    """Gives the repositories of one database."""
+def bundle(client: LazyClient, mode: Mode, offload: Offload) -> Backend:
+    """Returns the repositories of one database."""
+
+    def collection(name: str) -> Collection:
+        return Collection(client, mode, name)
+
     values = MongoDataRepository(collection("sessiondata"))
     return Backend(
         data=values,
@@ -43,6 +50,7 @@ def bundle(collection: Callable[[str], Collection], offload: Offload) -> Backend
         dicom=MongoDicomRepository(collection),
         sessions=MongoSessionRepository(collection),
         documents=MongoPlatformDocuments(values.upsert, collection),
+        warnings=lambda: deployment_warnings(collection("sessions")),
     )
 
 
@@ -94,7 +102,8 @@ class MongoDataRepository:
 
     async def delete(self, key: JobKey, name: str) -> bool:
         """Removes the value."""
-        return await self._values.delete_many(data_query(key, name)) > 0
+        removed = await self._values.delete_many(data_query(key, name))
+        return removed.documents > 0 or removed.uncertain
 
     async def scan(self, key: JobKey, *, values: bool) -> list[tuple[str, NormalValue]]:
         """Lists names in order."""

@@ -6,19 +6,28 @@ hierarchy go only when nothing is in them at that moment, whatever arrives meanw
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
+from pymongo import IndexModel
 
-from dcm_processor_service.backends.mongo.documents import by_id, either, id_text
+from dcm_processor_service.backends.mongo.documents import (
+    CHUNK_INDEXES,
+    by_id,
+    either,
+    id_text,
+    uploads_pipeline,
+)
+from dcm_processor_service.errors import StoreUnavailableError
 from dcm_processor_service.models import RemovedImages, SessionRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from dcm_processor_service.backends.mongo.connection import Collection
+    from dcm_processor_service.backends.mongo.collection import Collection
     from dcm_processor_service.backends.mongo.documents import Document
     from dcm_processor_service.models import SessionPart
 
@@ -28,13 +37,13 @@ BATCH_FILES = 1000
 BATCH_BYTES = 64 * 1024 * 1024
 """What one command removes: the server does so within the store's time-out."""
 
-_INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("sessiondata", ("session_id", "job_id", "name")),
-    ("sessionfiles.files", ("metadata.session_id", "metadata.job_id", "metadata.name")),
+_INDEXES: dict[str, Sequence[IndexModel]] = {
+    "sessiondata": [IndexModel([("session_id", 1), ("job_id", 1), ("name", 1)])],
+    "sessionfiles.files": [IndexModel([("metadata.session_id", 1), ("metadata.job_id", 1), ("metadata.name", 1)])],
     # two, for a job's session is asked for under either spelling, and a query for both needs both
-    ("jobs", ("sessionId", "job_name")),
-    ("jobs", ("session_id", "job_name")),
-)
+    "jobs": [IndexModel([("sessionId", 1), ("job_name", 1)]), IndexModel([("session_id", 1), ("job_name", 1)])],
+    "sessionfiles.chunks": CHUNK_INDEXES,
+}
 _EMPTY: Document = {"$in": [None, []]}
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -67,16 +76,19 @@ class MongoSessionRepository:
 
     async def ensure_indexes(self) -> list[str]:
         """Makes the indexes that a session's reads need, unless they are there."""
-        for name, keys in _INDEXES:
-            await self._collection(name).create_index([(key, 1) for key in keys])
-        return sorted({name for name, _keys in _INDEXES})
+        ready = set()
+        for name, indexes in _INDEXES.items():
+            with suppress(StoreUnavailableError):  # the build goes on without us, under another primary
+                await self._collection(name).create_indexes(indexes, unlimited=True)
+                ready.add(name)
+        return sorted(ready)
 
     async def remove(self, session_id: str, part: SessionPart) -> int:
         """Removes data, files or the session's document."""
         if part == "session":
-            return await self._sessions.delete_many({"_id": either(session_id)})
+            return (await self._sessions.delete_many({"_id": either(session_id)})).documents
         if part == "data":
-            return await self._collection("sessiondata").delete_many({"session_id": either(session_id)})
+            return (await self._collection("sessiondata").delete_many({"session_id": either(session_id)})).documents
         removed = 0
         query = {"metadata.session_id": either(session_id)}
         while files := await self._collection("sessionfiles.files").find(
@@ -84,11 +96,20 @@ class MongoSessionRepository:
         ):
             for batch in _batches(files):
                 removed += await self._remove_files("sessionfiles", batch)
+        return removed + await self._remove_unfinished(session_id)
+
+    async def _remove_unfinished(self, session_id: str) -> int:
+        """Removes the chunks of uploads that were never finished; returns the number of uploads."""
+        chunks, removed = self._collection("sessionfiles.chunks"), 0
+        await chunks.create_indexes(CHUNK_INDEXES, unlimited=True)  # without it the search reads every file's content
+        for upload in await chunks.aggregate(uploads_pipeline(session_id)):
+            await chunks.delete_many({"files_id": upload["_id"]})
+            removed += 1
         return removed
 
     async def _remove_files(self, bucket: str, ids: Sequence[Any]) -> int:
         await self._collection(f"{bucket}.chunks").delete_many({"files_id": {"$in": list(ids)}})
-        return await self._collection(f"{bucket}.files").delete_many({"_id": {"$in": list(ids)}})
+        return (await self._collection(f"{bucket}.files").delete_many({"_id": {"$in": list(ids)}})).documents
 
     async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
         """Removes images by the moment of their arrival, and what they leave empty."""
@@ -137,7 +158,7 @@ class MongoSessionRepository:
             await self._collection(level).update_many(with_list, {"$pullAll": {members: ids}})
 
     async def _remove_empty(self, level: str, members: str, ids: Sequence[str]) -> int:
-        return await self._collection(level).delete_many({"_id": either(*ids), members: _EMPTY})
+        return (await self._collection(level).delete_many({"_id": either(*ids), members: _EMPTY})).documents
 
     async def _close(self, level: str, members: str, ids: Sequence[str], below: str, member_ids: Sequence[str]) -> int:
         """Takes members that are gone, or were never there, out of their parents; removes parents without any."""

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from bson import ObjectId
 
 from dcm_processor_service.ports import NewFile
 from dcm_processor_service.ports.concurrency import run_inline
+from tests.integration.mongo.uploads import file_ids
 
 if TYPE_CHECKING:
     from tests.integration.mongo.conftest import Store
@@ -54,13 +56,14 @@ with open_with_options(location, inline, event_listeners=[Announcer()]) as backe
 
 PHASES = [
     *("before createIndexes", "after createIndexes"),
+    *("before aggregate", "after aggregate"),  # uploads that were never finished
     *("before insert", "after insert", "before insert", "after insert"),  # two batches of chunks
     *("before findAndModify", "after findAndModify"),  # the new document appears
     *("before findAndModify", "after findAndModify"),  # the old document goes
     *("before delete", "after delete"),  # the old chunks go
     "before endSessions",  # the client is closed
 ]
-VISIBLE_FROM = 8
+VISIBLE_FROM = 10
 
 
 @pytest.mark.parametrize("store", ["pymongo"], indirect=True)
@@ -87,9 +90,11 @@ def test_a_killed_writer_leaves_one_whole_version(store: Store, stop_at: int) ->
     assert sink.getvalue() == (NEW if stop_at >= VISIBLE_FROM else OLD)
     assert [file.id for file in run_inline(files.list(store.key))] == [stored.id]
 
+    files = store.another().files
     again = run_inline(files.put(store.key, "mask.nii", io.BytesIO(b"again"), NewFile("a/b", {})))
     sink = io.BytesIO()
     assert run_inline(files.fetch(store.key, "mask.nii", sink)) == again
     assert sink.getvalue() == b"again"
+    assert file_ids(store, "chunks", "files_id") == {ObjectId(again.id)}
     assert run_inline(files.delete(store.key, "mask.nii"))
     assert run_inline(files.find(store.key, "mask.nii")) is None

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
-from bson import Int64, ObjectId
+from bson import Int64, ObjectId, Timestamp
 from gridfs import GridFSBucket
 
 from dcm_processor_service.ports import JobKey
@@ -52,6 +52,7 @@ async def test_what_is_written_has_the_platforms_shape(store: Store) -> None:
     (document,) = store.database["sessionfiles.files"].find()
     sha256 = hashlib.sha256(b"content").hexdigest()
     moment = document.pop("uploadDate")
+    assert type(document.pop("version")) is Timestamp
     assert abs(datetime.now(timezone.utc) - moment.replace(tzinfo=timezone.utc)) < timedelta(hours=1)
     assert type(document["length"]) is Int64
     assert document == {
@@ -63,7 +64,8 @@ async def test_what_is_written_has_the_platforms_shape(store: Store) -> None:
         "metadata": {"label": "liver", "voxels": 2**40, "name": "masks/liver.nii.gz", **store.owner, "sha256": sha256},
     }
     (chunk,) = store.database["sessionfiles.chunks"].find({}, {"_id": 0})
-    assert chunk == {"files_id": ObjectId(stored.id), "n": 0, "data": b"content"}
+    mark = {**store.owner, "name": "masks/liver.nii.gz"}
+    assert chunk == {"files_id": ObjectId(stored.id), "n": 0, "data": b"content", "upload": mark}
     assert "files_id_1_n_1" in store.database["sessionfiles.chunks"].index_information()
     assert stored.model_dump(exclude={"uploaded_at"}) == {
         "id": stored.id,
@@ -133,6 +135,20 @@ async def test_an_upload_of_the_predecessor_over_ours_is_read_as_its_own(store: 
     assert await read(store, "mask.nii") == b"theirs"
 
 
+@pytest.mark.parametrize("ahead", [timedelta(minutes=2), timedelta(minutes=-2)], ids=["ahead", "behind"])
+async def test_a_version_is_newest_whatever_the_clocks_of_two_primaries_said(store: Store, ahead: timedelta) -> None:
+    await put(store, "mask.nii", b"first")
+    (first,) = store.database["sessionfiles.files"].find()
+    # as a process leaves it that dies before it removes the older version, and as the other primary dates it
+    await put(store, "mask.nii", b"second")
+    store.database["sessionfiles.files"].insert_one(first | {"uploadDate": first["uploadDate"] + ahead})
+    assert await read(store, "mask.nii") == b"second"
+    found = await store.backend.files.find(store.key, "mask.nii")
+    assert found is not None
+    assert found.id != str(first["_id"])
+    assert [stored.id for stored in await store.backend.files.list(store.key)] == [found.id]
+
+
 async def test_a_clock_that_runs_ahead_does_not_keep_the_predecessors_file(store: Store) -> None:
     file_id = upload_as_the_predecessor(store.database, store.owner, "mask.nii", b"theirs")
     ahead = {"$set": {"uploadDate": datetime.now(timezone.utc) + timedelta(days=1)}}
@@ -145,7 +161,8 @@ async def test_versions_that_killed_writers_left_are_never_seen_and_go_with_the_
     await put(store, "mask.nii", b"newest")
     (newest,) = store.database["sessionfiles.files"].find()
     for age in (1, 2):
-        older = newest | {"_id": ObjectId(), "uploadDate": newest["uploadDate"] - timedelta(seconds=age)}
+        version = Timestamp(newest["version"].time - age, 1)
+        older = newest | {"_id": ObjectId(), "version": version}
         store.database["sessionfiles.files"].insert_one(older)
     assert await read(store, "mask.nii") == b"newest"
     assert [stored.id for stored in await store.backend.files.list(store.key)] == [str(newest["_id"])]

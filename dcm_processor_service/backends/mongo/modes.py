@@ -1,0 +1,54 @@
+"""What differs between the modes of driver: how a client is made, waited for and closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+
+    from dcm_processor_service.backends.mongo.documents import Document
+
+__all__ = ["Ahead", "Mode"]
+
+
+class Ahead(Protocol):
+    """Documents that are on their way; awaiting returns them."""
+
+    def __await__(self) -> Generator[Any, Any, list[Document]]:
+        """Waits for the documents."""
+
+    def cancel(self) -> bool:
+        """Says that nobody will wait."""
+
+
+class Mode(Protocol):
+    """One mode of driver."""
+
+    def make(self, url: str, **options: Any) -> Any:
+        """Makes a client; does not connect."""
+
+    def scope(self) -> object:
+        """Returns what a client belongs to within its process, such as the event loop that runs."""
+
+    def close(self, client: Any) -> None:
+        """Closes a client; called in a thread of its own."""
+
+    async def reach(self, client: Any) -> None:
+        """Waits until the driver knows a server that takes writes.
+
+        Raises:
+            ServerSelectionTimeoutError: The driver's, when there is none in time.
+        """
+
+    async def done(self, call: Callable[[], Any]) -> Any:
+        """Makes a call of the driver and returns its result, once it is certain that nothing of it comes later."""
+
+    async def listed(self, call: Callable[[], Any]) -> list[Document]:
+        """Makes a call that returns a cursor, and returns all its documents."""
+
+    async def pause(self, seconds: float) -> None:
+        """Waits."""
+
+    def ahead(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
+        """Begins work in another thread or task."""
