@@ -109,11 +109,23 @@ class Collection:
         await self._write(insert, patience_s=self._client.patience.transfer_s, accepts=are_all_duplicates)
 
     async def update_one(
-        self, query: Document, change: Document | Sequence[Document], *, upsert: bool = False
+        self,
+        query: Document,
+        change: Document,
+        *,
+        upsert: bool = False,
+        on_lost: Callable[[], object] = lambda: None,
     ) -> UpdateResult:
-        """Changes the first document that the query finds, or makes one; to do so twice must do the same."""
+        """Changes the first document that the query finds, or makes one; to do so twice must do the same.
+
+        Args:
+            query: What to find.
+            change: What to do.
+            upsert: Whether to make a document where none is found.
+            on_lost: Called when an answer was lost, so that the result is that of a repetition.
+        """
         result: UpdateResult = await self._write(
-            lambda driver: self._mode.done(lambda: driver.update_one(query, change, upsert=upsert))
+            lambda driver: self._mode.done(lambda: driver.update_one(query, change, upsert=upsert)), on_lost=on_lost
         )
         return result
 

@@ -64,6 +64,7 @@ _TOO_LARGE = (
 _BAD_VALUE = 2
 _TYPE_MISMATCH = 14
 _CONVERSION_FAILURE = 241
+_BEYOND_64_BITS = 28766  # of $ln, by which an increment refuses the sum
 _DUPLICATE_KEY = 11000
 _UNSATISFIABLE_WRITE_CONCERN = frozenset({79, 100})  # UnknownReplWriteConcern, UnsatisfiableWriteConcern
 _INDEX_CODES = frozenset({85, 86})  # IndexOptionsConflict, IndexKeySpecsConflict
@@ -274,8 +275,8 @@ def _from_server(error: OperationFailure, fate: str, *, maybe_applied: bool) -> 
         )
     if code in _INDEX_CODES:
         return IndexExistsError("an index over these keys is there, with other options")
-    if code == _TYPE_MISMATCH:
+    if code in {_TYPE_MISMATCH, _CONVERSION_FAILURE}:
         return NoNumberError("the stored value is no number")
-    if code in {_BAD_VALUE, _CONVERSION_FAILURE}:
+    if code in {_BAD_VALUE, _BEYOND_64_BITS}:
         return UnsupportedValueError("MongoDB refuses the value; a sum of integers must stay within 64 bits")
     return StoreError(f"MongoDB refused the operation (code {code})", maybe_applied=maybe_applied)

@@ -12,9 +12,11 @@ from dcm_processor_service.backends.mongo.dicom import MongoDicomRepository
 from dcm_processor_service.backends.mongo.documents import data_query, either, equals_literal, new_data, peer, plain
 from dcm_processor_service.backends.mongo.failures import DuplicateIdError, NoNumberError
 from dcm_processor_service.backends.mongo.files import MongoFileRepository
+from dcm_processor_service.backends.mongo.operations import Operations, increment_change
 from dcm_processor_service.backends.mongo.platform_documents import MongoPlatformDocuments
 from dcm_processor_service.backends.mongo.sessions import MongoSessionRepository
 from dcm_processor_service.codec import check_text
+from dcm_processor_service.errors import StoreError, StoreUnavailableError
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.backends.mongo.connection import LazyClient
     from dcm_processor_service.backends.mongo.documents import Document
     from dcm_processor_service.backends.mongo.modes import Mode
+    from dcm_processor_service.backends.mongo.operations import Operation
     from dcm_processor_service.models import Job, JobOutput, Peer
     from dcm_processor_service.ports import JobKey, NormalValue, Offload
 
@@ -63,6 +66,7 @@ class MongoDataRepository:
 
     def __init__(self, values: Collection) -> None:
         self._values = values
+        self._operations = Operations()
 
     async def find(self, key: JobKey, name: str) -> Found | None:
         """Gives the value."""
@@ -72,33 +76,52 @@ class MongoDataRepository:
     async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
         """Stores the value, when what is stored equals ``expected``."""
         query, new = data_query(key, name), new_data(key, name)
-        if expected is ABSENT:
-            return await self._insert(query, {**new, "value": value})
-        if expected is not ANY:
+        if expected is ANY:
+            await self.upsert(key, name, value)
+            return True
+        with self._operations.new() as operation:
+            stamped = {"value": value, operation.field: {"id": operation.id}}
+            if expected is ABSENT:
+                return await self._put_once(query, {"$setOnInsert": {**new, **stamped}}, operation, upsert=True)
             query |= equals_literal("value", expected)
-            return (await self._values.update_one(query, {"$set": {"value": value}})).matched_count > 0
-        await self.upsert(key, name, value)
-        return True
+            return await self._put_once(query, {"$set": stamped}, operation, upsert=False)
+
+    async def _put_once(self, query: Document, change: Document, operation: Operation, *, upsert: bool) -> bool:
+        """Stores a value on a condition; when an answer was lost, asks the document whether the operation was ours."""
+        lost: list[bool] = []
+        try:
+            done = await self._values.update_one(query, change, upsert=upsert, on_lost=lambda: lost.append(True))
+            applied = done.upserted_id is not None if upsert else done.matched_count > 0
+        except DuplicateIdError:
+            applied = False
+        if applied or not lost:
+            return applied
+        unconditional = {field: condition for field, condition in query.items() if field != "$expr"}
+        return bool(await self._values.find({**unconditional, **operation.was_applied()}, projection=["_id"], limit=1))
 
     async def upsert(self, key: JobKey, name: str, value: NormalValue) -> UpdateResult:
         """Stores the value whatever is there; tells what that did."""
         query, change = data_query(key, name), {"$set": {"value": value}, "$setOnInsert": new_data(key, name)}
         return await _settled(lambda: self._values.update_one(query, change, upsert=True))
 
-    async def _insert(self, query: Document, new: Document) -> bool:
-        try:
-            return (await self._values.update_one(query, {"$setOnInsert": new}, upsert=True)).upserted_id is not None
-        except DuplicateIdError:
-            return False
-
     async def increment(self, key: JobKey, name: str, by: float) -> NormalValue | None:
-        """Adds to a number."""
-        query, change = data_query(key, name), {"$inc": {"value": by}, "$setOnInsert": new_data(key, name)}
-        try:
-            changed = await _settled(lambda: self._values.find_one_and_update(query, change))
-        except NoNumberError:
-            return None
-        return plain(changed["value"], f"the data {name!r}")
+        """Adds to a number, once, however often the store has to be asked."""
+        query = data_query(key, name)
+        with self._operations.new() as operation:
+            change = increment_change(new_data(key, name), by, operation)
+            try:
+                changed = await _settled(lambda: self._values.find_one_and_update(query, change))
+            except NoNumberError:
+                return None
+            except StoreUnavailableError as error:
+                if not error.maybe_applied:
+                    raise
+                raise StoreError(
+                    f"nobody knows whether {by} was added to the data {name!r}: MongoDB's answer was lost; read the "
+                    "value before you add again",
+                    maybe_applied=True,
+                ) from error
+        return plain(changed["operations"][operation.lane]["sum"], f"the data {name!r}")
 
     async def delete(self, key: JobKey, name: str) -> bool:
         """Removes the value."""

@@ -66,8 +66,14 @@ class Store:
     def another(self, *listeners: CommandListener, timeout_s: float = 30.0) -> Backend:
         """A backend with a client of its own."""
         mode: Mode = "async" if self.mode == "motor" else "blocking"
-        patience = {"operation_timeout_s": timeout_s, "transfer_timeout_s": timeout_s}
-        location = StoreLocation(self.url, self.database.name, timeout_s, mode, **patience)
+        location = StoreLocation(
+            self.url,
+            self.database.name,
+            timeout_s,
+            mode,
+            operation_timeout_s=timeout_s,
+            transfer_timeout_s=timeout_s,
+        )
         opened = (
             asynchronous.open_with_options(location, in_thread, event_listeners=listeners)
             if self.mode == "motor"

@@ -1,0 +1,86 @@
+"""Tokens by which a stored document knows the operations that were applied to it.
+
+A write whose answer is lost may have been applied. It is safe to repeat when the document says so itself: it keeps, for
+each lane, the last operation that came through it. A lane is used by one operation at a time, so a document has as many
+entries as there ever were concurrent writers of it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bson import Int64, ObjectId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dcm_processor_service.backends.mongo.documents import Document
+
+__all__ = ["Operation", "Operations", "increment_change"]
+
+_NUMBERS = ["int", "long", "double", "decimal", "missing"]
+_INTEGERS = ["int", "long", "missing"]
+
+
+class Operation(NamedTuple):
+    """One operation, and the lane that it comes through."""
+
+    lane: str
+    id: ObjectId
+
+    @property
+    def field(self) -> str:
+        """The field of a document that has the last operation of the lane."""
+        return f"operations.{self.lane}"
+
+    def was_applied(self) -> Document:
+        """Returns the condition that a document has seen this operation."""
+        return {f"{self.field}.id": self.id}
+
+
+class Operations:
+    """The lanes of one process; may be used from several threads and tasks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._free: list[str] = []
+        self._pid = os.getpid()
+
+    @contextmanager
+    def new(self) -> Iterator[Operation]:
+        """Opens a new operation; its lane is free again at the end."""
+        with self._lock:
+            if self._pid != os.getpid():  # a forked child has lanes of its own
+                self._free, self._pid = [], os.getpid()
+            lane = self._free.pop() if self._free else secrets.token_hex(6)
+        try:
+            yield Operation(lane, ObjectId())
+        finally:
+            with self._lock:
+                self._free.append(lane)
+
+
+def increment_change(new: Document, by: float, operation: Operation) -> list[Document]:
+    """Returns the update that adds to a number, once however often it is sent, and keeps the sum with the operation.
+
+    The server refuses what is no number (code 241), and a sum of integers beyond 64 bits (code 28766).
+    """
+    number = {"$ifNull": ["$value", 0]}
+    total: Any = {"$add": [number, Int64(by) if isinstance(by, int) and abs(by) >= 2**31 else by]}
+    refused_type = {"$toInt": {"$concat": ["no number: ", {"$type": "$value"}]}}
+    if isinstance(by, int):
+        beyond = {"$and": [{"$in": [{"$type": "$value"}, _INTEGERS]}, {"$eq": [{"$type": total}, "double"]}]}
+        refused_sum = {"$ln": {"$min": [-1, {"$multiply": [number, 0]}]}}
+        total = {"$cond": [beyond, refused_sum, total]}
+    total = {"$cond": [{"$in": [{"$type": "$value"}, _NUMBERS]}, total, refused_type]}
+    seen = {"$eq": [f"${operation.field}.id", operation.id]}
+    fields = {
+        **{name: {"$ifNull": [f"${name}", value]} for name, value in new.items()},
+        "value": {"$cond": [seen, "$value", total]},
+        operation.field: {"$cond": [seen, f"${operation.field}", {"id": operation.id, "sum": total}]},
+    }
+    return [{"$set": fields}]

