@@ -167,7 +167,7 @@ def running_set(
         with MongoClient[dict[str, Any]](members[0].url) as client:
             client.admin.command("replSetInitiate", {"_id": "rs0", "members": described, "settings": settings})
         made = ReplicaSet(members)
-        with MongoClient[dict[str, Any]](made.url, serverSelectionTimeoutMS=PATIENCE_S * 1000, w=2) as client:
+        with MongoClient[dict[str, Any]](made.url, timeoutMS=PATIENCE_S * 1000, w=2) as client:
             client["warm"]["up"].insert_one({})  # until a secondary follows
             client.drop_database("warm")
         yield made

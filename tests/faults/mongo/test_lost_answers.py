@@ -1,0 +1,95 @@
+"""A write whose answer was lost is told as done once, or as uncertain; a standalone's driver repeats nothing."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dcm_processor_service.errors import StoreError, StoreUnavailableError
+from dcm_processor_service.ports import ABSENT, Found, NewFile
+from dcm_processor_service.ports.concurrency import run_inline
+from tests.faults.mongo.conftest import KEY, Opener
+from tests.faults.mongo.proxy import Proxy, proxied
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.faults.mongo.servers import Mongod
+
+
+@pytest.fixture
+def line(standalone: Mongod) -> Iterator[Proxy]:
+    with proxied(standalone.port) as proxy:
+        yield proxy
+
+
+def test_an_increment_whose_answer_is_lost_adds_once_and_tells_its_own_sum(line: Proxy, opener: Opener) -> None:
+    data = opener(line.url).data
+    assert run_inline(data.increment(KEY, "n", 5)) == 5
+    line.lose_the_answer_to("findAndModify")
+    assert run_inline(data.increment(KEY, "n", 2)) == 7
+    assert line.lost.is_set()
+    assert run_inline(data.find(KEY, "n")) == Found(7)
+
+
+def test_a_first_increment_whose_answer_is_lost_adds_once(line: Proxy, opener: Opener) -> None:
+    data = opener(line.url).data
+    run_inline(data.find(KEY, "n"))
+    line.lose_the_answer_to("findAndModify")
+    assert run_inline(data.increment(KEY, "n", 2)) == 2
+    assert line.lost.is_set()
+    assert run_inline(data.find(KEY, "n")) == Found(2)
+
+
+@pytest.mark.parametrize("expected", [ABSENT, "old"])
+def test_a_comparison_whose_answer_is_lost_has_won(line: Proxy, opener: Opener, expected: object) -> None:
+    data = opener(line.url).data
+    if expected is not ABSENT:
+        run_inline(data.put(KEY, "n", "old"))
+    run_inline(data.find(KEY, "n"))
+    line.lose_the_answer_to("update")
+    assert run_inline(data.put(KEY, "n", "new", expected))
+    assert line.lost.is_set()
+    assert not run_inline(data.put(KEY, "n", "newer", expected))
+    assert run_inline(data.find(KEY, "n")) == Found("new")
+
+
+def test_a_delete_whose_answer_is_lost_says_that_something_was_there(line: Proxy, opener: Opener) -> None:
+    data = opener(line.url).data
+    run_inline(data.put(KEY, "n", 1))
+    line.lose_the_answer_to("delete")
+    assert run_inline(data.delete(KEY, "n"))
+    assert line.lost.is_set()
+    assert run_inline(data.find(KEY, "n")) is None
+
+
+@pytest.mark.parametrize("command", ["insert", "findAndModify"])
+def test_a_put_whose_answer_is_lost_leaves_one_whole_version(line: Proxy, opener: Opener, command: str) -> None:
+    files = opener(line.url).files
+    new = NewFile("a/b", {})
+    run_inline(files.put(KEY, "a", io.BytesIO(b"old"), new))
+    line.lose_the_answer_to(command)
+    stored = run_inline(files.put(KEY, "a", io.BytesIO(b"new"), new))
+    assert line.lost.is_set()
+    assert run_inline(files.list(KEY)) == [stored]
+    sink = io.BytesIO()
+    run_inline(files.fetch(KEY, "a", sink))
+    assert sink.getvalue() == b"new"
+    chunks = opener.seen(line.url)["sessionfiles.chunks"]
+    assert [str(chunk["files_id"]) for chunk in chunks.find()] == [stored.id]
+
+
+def test_an_increment_of_which_nobody_knows_is_uncertain_and_not_retryable(
+    standalone: Mongod, line: Proxy, opener: Opener
+) -> None:
+    data = opener(line.url, operation_timeout_s=2.0).data
+    run_inline(data.increment(KEY, "n", 1))
+    standalone.freeze()
+    with pytest.raises(StoreError, match="nobody knows whether 1 was added") as caught:
+        run_inline(data.increment(KEY, "n", 1))
+    assert (caught.value.maybe_applied, caught.value.retryable) == (True, False)
+    with pytest.raises(StoreUnavailableError) as of_a_read:
+        run_inline(data.find(KEY, "n"))
+    assert (of_a_read.value.maybe_applied, of_a_read.value.retryable) == (False, True)

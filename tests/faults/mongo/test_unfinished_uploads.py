@@ -1,0 +1,134 @@
+"""Uploads that nobody finished leave nothing: the next put of the name and the clean-up remove their chunks."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from bson import ObjectId
+
+from dcm_processor_service.errors import StoreUnavailableError
+from dcm_processor_service.ports import JobKey, NewFile
+from dcm_processor_service.ports.concurrency import run_inline
+from tests.faults.mongo.conftest import KEY, Opener
+from tests.faults.mongo.proxy import proxied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.faults.mongo.servers import Mongod
+
+MIB = 2**20
+NEW = NewFile("a/b", {})
+UPLOADER = """
+import sys
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.backends.mongo.blocking import open_blocking
+from dcm_processor_service.ports import JobKey, NewFile, StoreLocation, inline
+
+url, database, session_id, job_id = sys.argv[1:]
+
+class Endless:
+    left = 20 * 2**20
+
+    def read(self, size):
+        if self.left <= 0:
+            print("half of it is stored", flush=True)
+            sys.stdin.read()
+        self.left -= size
+        return bytes(size)
+
+with open_blocking(StoreLocation(url, database, 30.0, "blocking"), inline) as backend:
+    run_inline(backend.files.put(JobKey(session_id, job_id), "mask.nii", Endless(), NewFile("a/b", {})))
+"""
+
+
+def kill_an_upload(url: str, database: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", UPLOADER, url, database, KEY.session_id, KEY.job_id],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half of it is stored\n"
+        process.kill()
+
+
+class Torn(io.BytesIO):
+    """A source that does something in mid-read."""
+
+    def __init__(self, content: bytes, meanwhile: Callable[[], object]) -> None:
+        super().__init__(content)
+        self._meanwhile: Callable[[], object] | None = meanwhile
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() >= len(self.getvalue()) // 2 and self._meanwhile is not None:
+            meanwhile, self._meanwhile = self._meanwhile, None
+            meanwhile()
+        return super().read(size)
+
+
+def chunk_owners(database: Any) -> set[str]:
+    return {str(file_id) for file_id in database["sessionfiles.chunks"].distinct("files_id")}
+
+
+def test_the_next_put_of_the_name_removes_what_a_killed_one_left(standalone: Mongod, opener: Opener) -> None:
+    kill_an_upload(standalone.url, opener.database)
+    database = opener.seen(standalone.url)
+    (dead,) = chunk_owners(database)
+    files = opener(standalone.url).files
+    other = run_inline(files.put(KEY, "other", io.BytesIO(b"x"), NEW))
+    stored = run_inline(files.put(KEY, "mask.nii", io.BytesIO(b"new"), NEW))
+    assert dead != stored.id
+    assert chunk_owners(database) == {other.id, stored.id}
+    assert [one.name for one in run_inline(files.list(KEY))] == ["mask.nii", "other"]
+
+
+def test_the_clean_up_removes_and_counts_what_a_killed_put_left_and_nothing_of_another_session(
+    standalone: Mongod, opener: Opener
+) -> None:
+    kill_an_upload(standalone.url, opener.database)
+    backend = opener(standalone.url)
+    run_inline(backend.files.put(KEY, "whole", io.BytesIO(b"x"), NEW))
+    elsewhere = JobKey("e" * 24, KEY.job_id)
+    kept = run_inline(backend.files.put(elsewhere, "mask.nii", io.BytesIO(b"x"), NEW))
+    database = opener.seen(standalone.url)
+    assert len(chunk_owners(database)) == 3
+    assert run_inline(backend.sessions.remove(KEY.session_id, "files")) == 2
+    assert chunk_owners(database) == {kept.id}
+    assert run_inline(backend.sessions.remove(KEY.session_id, "files")) == 0
+
+
+def test_an_upload_that_lives_on_after_it_was_retired_never_shows_a_damaged_file(
+    standalone: Mongod, opener: Opener
+) -> None:
+    slow, quick = opener(standalone.url).files, opener(standalone.url).files
+    source = Torn(b"s" * 20 * MIB, lambda: run_inline(quick.put(KEY, "mask.nii", io.BytesIO(b"quick"), NEW)))
+    run_inline(slow.put(KEY, "mask.nii", source, NEW))
+    database = opener.seen(standalone.url)
+    sink = io.BytesIO()
+    stored = run_inline(quick.fetch(KEY, "mask.nii", sink))
+    assert stored is not None
+    assert sink.getvalue() == b"quick"
+    assert chunk_owners(database) == {stored.id}
+    assert run_inline(opener(standalone.url).sessions.remove(KEY.session_id, "files")) == 2
+    assert database["sessionfiles.files"].count_documents({}) == 0
+
+
+def test_a_put_that_loses_its_server_leaves_nothing_after_the_next_put(standalone: Mongod, opener: Opener) -> None:
+    with proxied(standalone.port) as line:
+        files = opener(line.url, operation_timeout_s=1.0, transfer_timeout_s=1.0).files
+        source = Torn(b"s" * 20 * MIB, standalone.freeze)
+        with pytest.raises(StoreUnavailableError):
+            run_inline(files.put(KEY, "mask.nii", source, NEW))
+        standalone.thaw()
+        stored = run_inline(opener(standalone.url).files.put(KEY, "mask.nii", io.BytesIO(b"x"), NEW))
+    assert chunk_owners(opener.seen(standalone.url)) == {stored.id}
+    assert ObjectId.is_valid(stored.id)
