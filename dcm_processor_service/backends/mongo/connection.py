@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from pymongo import ReadPreference
+from pymongo.synchronous import monitor
 
 from dcm_processor_service.backends.mongo.documents import CODEC
 from dcm_processor_service.backends.mongo.failures import translated_url
@@ -139,6 +141,7 @@ class LazyClient:
             self._handles.clear()
         if not own or sys.is_finalizing():
             return
+        _spare_the_driver_its_farewell()
         closing = [threading.Thread(target=self._mode.close, args=(client,), daemon=True) for client in own]
         with suppress(RuntimeError):  # no thread can be started any more: the process ends, and its connections with it
             for thread in closing:
@@ -147,6 +150,16 @@ class LazyClient:
         for thread in closing:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _spare_the_driver_its_farewell() -> None:
+    """Lets the process end without waiting for the driver's monitors, half a second and more.
+
+    They are daemon threads, and at exit they sleep, or wait for a server that nobody asks any more.
+    """
+    hook = getattr(monitor, "_shutdown_resources", None)
+    if hook is not None:
+        atexit.unregister(hook)
 
 
 def _url_options(url: str) -> dict[str, str]:
