@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pymongo import MongoClient
+from pymongo import AsyncMongoClient, MongoClient
 
+from dcm_processor_service.backends.mongo import asynchronous
 from dcm_processor_service.testing import MemoryStore
 from dcm_processor_service.testing.contracts import StoreUnderTest, store_under_test
 from tests.contract.worlds import PlatformSeeder
 from tests.mongod import empty_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
     from pymongo.database import Database
 
-STORES = ["memory", "sqlite", "sqlite-threads", "pymongo", "motor"]
+STORES = ["memory", "sqlite", "sqlite-threads", "pymongo", "motor", "pymongo-async"]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,8 +37,22 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreUnderTest]:
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[StoreUnderTest]:
     name = request.param
+    if name == "pymongo-async":
+        clients: list[Any] = []
+
+        def make(url: str, **options: Any) -> Any:
+            clients.append(AsyncMongoClient(url, **options))
+            return clients[-1]
+
+        monkeypatch.setattr(asynchronous, "CLIENT", make)
+        for found in _mongo(name, request.getfixturevalue("mongo_url"), request.getfixturevalue("database")):
+            _close_in_its_loop(found, clients)
+            yield found
+        return
     if name in {"pymongo", "motor"}:
         yield from _mongo(name, request.getfixturevalue("mongo_url"), request.getfixturevalue("database"))
         return
@@ -58,10 +74,26 @@ def world(store: StoreUnderTest) -> StoreUnderTest:
     return store
 
 
+def _close_in_its_loop(store: StoreUnderTest, clients: list[Any]) -> None:
+    """Closes the clients of a driver that only their own event loop can close, at the end of each test."""
+
+    async def run(test: Coroutine[Any, Any, None]) -> None:
+        try:
+            await test
+        finally:
+            for client in clients:
+                await client.close()
+
+    def run_and_close(test: Coroutine[Any, Any, None]) -> None:
+        asyncio.run(run(test))
+
+    store.run = run_and_close  # type: ignore[method-assign]
+
+
 def _mongo(name: str, url: str, database: Database[dict[str, Any]]) -> Iterator[StoreUnderTest]:
     with store_under_test(
         {"db_provider": "mongodb", "db_url": url, "db_name": database.name},
-        mode="async" if name == "motor" else "blocking",
+        mode="blocking" if name == "pymongo" else "async",
         seeder=PlatformSeeder(database),
     ) as found:
         yield found

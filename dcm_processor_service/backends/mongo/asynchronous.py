@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
+import pymongo
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from dcm_processor_service.backends.mongo.connection import LazyClient
+from dcm_processor_service.backends.mongo.connection import CLOSING_S, LazyClient
 from dcm_processor_service.backends.mongo.repositories import bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 
     from dcm_processor_service.backends.mongo.documents import Document
     from dcm_processor_service.backends.mongo.modes import Ahead
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["open_async"]
 
 CLIENT: Any = AsyncIOMotorClient
-"""The driver: this, or ``pymongo.AsyncMongoClient``."""
+"""The driver: this, or ``pymongo.AsyncMongoClient``, whose clients only their own event loop can close."""
 
 
 @contextmanager
@@ -62,24 +63,26 @@ class Async:
 
     def __init__(self, client_class: Any) -> None:
         self._client_class = client_class
+        self._keepers: list[AsyncGenerator[None, None]] = []
 
     def make(self, url: str, **options: Any) -> Any:
         """Makes a client; does not connect."""
-        return self._client_class(url, **options)
+        client = self._client_class(url, **options)
+        if iscoroutinefunction(client.close):
+            keeper = _closing_with_the_loop(client)
+            with suppress(StopIteration):  # begins it, so that the loop knows of it
+                keeper.__anext__().send(None)
+            self._keepers.append(keeper)
+        return client
 
     def scope(self) -> object:
         """Returns the event loop that runs."""
         return asyncio.get_running_loop()
 
     def close(self, client: Any) -> None:
-        """Closes a client; what has to be awaited is awaited in the loop of the client, where that still runs."""
-        closing = client.close()
-        if isawaitable(closing):
-            loop: asyncio.AbstractEventLoop | None = getattr(client, "_loop", None)
-            if loop is None or not loop.is_running():
-                closing.close()  # type: ignore[attr-defined]  # a coroutine; its tasks ended with the loop
-                return
-            asyncio.run_coroutine_threadsafe(_awaited(closing), loop)
+        """Closes a client of motor's; one of PyMongo's closes in its loop alone, when that ends."""
+        if not iscoroutinefunction(client.close):
+            client.close()
 
     async def reach(self, client: Any) -> None:
         """Waits until the driver knows a server that takes writes."""
@@ -119,6 +122,17 @@ class Async:
     def ahead(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
         """Begins work in a task."""
         return asyncio.ensure_future(work())
+
+
+async def _closing_with_the_loop(client: Any) -> AsyncGenerator[None, None]:
+    """Closes a client when the event loop shuts its generators down, as ``asyncio.run`` lets it do at the end."""
+    try:
+        yield
+    finally:
+        with pymongo.timeout(CLOSING_S):
+            await client.close()
+        for _turn in range(3):  # transports close a turn later
+            await asyncio.sleep(0)
 
 
 async def _awaited(call: Any) -> Any:
