@@ -76,10 +76,16 @@ def _environment() -> list[Row]:
         settings = RuntimeSettings()
         with opened(Container(settings=settings)) as container:
             job = run_inline(container.job_repository().find(settings.job_id))
+            ask = container.backend().warnings
+            warnings = [] if ask is None else run_inline(ask())
     except DcmProcessorError as error:
         return [("environment", "store", False, str(error))]
     found = "the job is there" if job else "reachable, but it has no job of this id"
-    return [("environment", f"store {settings.backend_name}", job is not None, found)]
+    store = f"store {settings.backend_name}"
+    return [
+        ("environment", store, job is not None, found),
+        *(("environment", f"{store}: durability", False, warning) for warning in warnings),
+    ]
 
 
 def _extras() -> list[Row]:

@@ -100,5 +100,6 @@ class JobOutput(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     job: Job
-    found: bool = Field(description="Whether the job has stored anything under the name")
+    found: bool = Field(description="Whether the job has stored anything under the name that can be read")
     value: Any = Field(default=None, repr=False)
+    problem: str = Field(default="", description="What of the job's document or of its value cannot be read, and why")

@@ -9,7 +9,7 @@ from dcm_processor_service.codec import check_text
 from dcm_processor_service.errors import ConfigurationError, StoredFileNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
@@ -354,7 +354,7 @@ class Backend:
     sessions: SessionRepository
     workspace: WorkspaceRepository | None = None
     documents: PlatformDocuments | None = None
-    warnings: Callable[[], Awaitable[list[str]]] | None = None
+    warnings: Callable[[], Coroutine[Any, Any, list[str]]] | None = None
 
     def fillable(self) -> WorkspaceRepository:
         """Gives the workspace, where this store is one.

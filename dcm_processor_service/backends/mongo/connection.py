@@ -83,8 +83,9 @@ class LazyClient:
             if self._closed:
                 raise StoreError("the store is closed; use it inside the container or context manager that opened it")
             if scope not in self._handles:
+                options = {**self._client_options(), **self._options}
                 with translated_url():
-                    client = self._mode.make(self._location.url, **self._client_options(), **self._options)
+                    client = self._mode.make(self._location.url, **options)
                 self._handles[scope] = Handle(client, threading.Event())
             return self._handles[scope]
 

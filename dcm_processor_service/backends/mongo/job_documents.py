@@ -7,11 +7,13 @@ collection.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.backends.mongo.documents import Document, either, id_text, id_texts, mapping, plain, subject
 from dcm_processor_service.codec import check_text, modelled
+from dcm_processor_service.errors import StoredValueError
 from dcm_processor_service.models import Job, JobEvent, JobOutput, JobState, SubjectLevel
 
 if TYPE_CHECKING:
@@ -28,12 +30,15 @@ __all__ = [
     "jobs_query",
     "outputs",
     "progress_change",
+    "readable_jobs",
 ]
 
 OLDEST_FIRST = [("createdAt", 1), ("_id", 1)]
 
 PROJECTION = {"result.result": 0, "errorMessage.trace": 0}
 """Leaves out what may be large and nobody asks for."""
+
+_log = logging.getLogger(__name__)
 
 _NO_HEARTBEAT = {"is_worker": {"$ne": True}}
 _LEVEL_OF_MEMBERS = {
@@ -94,14 +99,38 @@ def collect_pipeline(session_id: str, job_name: str, data_name: str) -> list[Doc
 
 
 def outputs(rows: Iterable[Document], data_name: str) -> list[JobOutput]:
-    """Reads the rows of :func:`collect_pipeline`."""
+    """Reads the rows of :func:`collect_pipeline`; what of them cannot be read is named in its output."""
     found: list[JobOutput] = []
     for row in rows:
         if "job" in row:
-            found.append(JobOutput(job=job(row["job"]), found=False))
+            found.append(_output(row["job"]))
+            continue
+        try:
+            value = plain(row["found"].get("value"), f"the data {data_name!r}")
+        except StoredValueError as error:
+            found[-1] = found[-1].model_copy(update={"problem": str(error)})
         else:
-            value = plain(row["found"]["value"], f"the data {data_name!r}")
             found[-1] = found[-1].model_copy(update={"found": True, "value": value})
+    return found
+
+
+def _output(document: Document) -> JobOutput:
+    try:
+        return JobOutput(job=job(document), found=False)
+    except StoredValueError as error:
+        state, _message = _outcome(document)
+        known = Job(id=id_text(document["_id"]), session_id=id_text(document.get("sessionId")), state=state)
+        return JobOutput(job=known, found=False, problem=str(error))
+
+
+def readable_jobs(rows: Iterable[Document]) -> list[Job]:
+    """Reads job documents; one that is malformed is left out, for it does not tell which subject it is about."""
+    found = []
+    for row in rows:
+        try:
+            found.append(job(row))
+        except StoredValueError as error:
+            _log.warning("left out of the session's jobs: %s", error)
     return found
 
 

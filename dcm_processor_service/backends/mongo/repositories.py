@@ -169,7 +169,7 @@ class MongoJobRepository:
             projection=job_documents.PROJECTION,
             sort=job_documents.OLDEST_FIRST,
         )
-        return [job_documents.job(row) for row in rows]
+        return job_documents.readable_jobs(rows)
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
         """Writes how far a job is, in the fields that the queue itself writes."""

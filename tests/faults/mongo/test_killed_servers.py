@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
+from typer.testing import CliRunner
 
+from dcm_processor_service.cli.app import app
 from dcm_processor_service.errors import StoreUnavailableError
 from dcm_processor_service.ports import NewFile
 from dcm_processor_service.ports.concurrency import run_inline
@@ -118,7 +121,7 @@ def test_with_an_arbiter_a_write_that_one_member_has_is_not_acknowledged_and_sai
     backend = opener(arbiter_set.url, operation_timeout_s=20.0)
     run_inline(backend.data.put(KEY, "a", 1))
     assert backend.warnings is not None
-    (warning,) = run_inline(backend.warnings())  # type: ignore[arg-type]  # a coroutine
+    (warning,) = run_inline(backend.warnings())
     assert "arbiter" in warning
     arbiter_set.members[1].kill()
     impatient = opener(arbiter_set.url, operation_timeout_s=1.0)
@@ -130,12 +133,25 @@ def test_with_an_arbiter_a_write_that_one_member_has_is_not_acknowledged_and_sai
     arbiter_set.members[1].start()
 
 
+def test_doctor_warns_of_a_standalone(standalone: Mongod, opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {"PROVIDER": "mongodb", "URL": standalone.url, "NAME": opener.database}
+    for name, value in variables.items():
+        monkeypatch.setenv(f"DCM_PROCESSOR_SERVICE_DB_{name}", value)
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_SESSION_ID", KEY.session_id)
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_JOB_ID", KEY.job_id)
+    told = CliRunner().invoke(app, ["doctor", "--json"], catch_exceptions=False).stdout
+    rows = [json.loads(line) for line in told.splitlines()]
+    (row,) = [row for row in rows if row["name"] == "store mongodb: durability"]
+    assert not row["available"]
+    assert "standalone" in row["detail"]
+
+
 def test_a_standalone_is_warned_of_and_three_members_are_not(
     standalone: Mongod, three: ReplicaSet, opener: Opener
 ) -> None:
     for url, told in ((standalone.url, ["standalone"]), (three.url, [])):
         backend = opener(url)
         assert backend.warnings is not None
-        warnings = run_inline(backend.warnings())  # type: ignore[arg-type]  # a coroutine
+        warnings = run_inline(backend.warnings())
         assert [word for word in told for warning in warnings if word in warning] == told
         assert len(warnings) == len(told)

@@ -70,7 +70,8 @@ def test_the_first_use_from_several_threads_opens_one_client(standalone: Mongod,
     mode = Counting()
     client = LazyClient(opener.location(standalone.url), mode, {})
     backend = bundle(client, mode, inline)
-    together, told = threading.Barrier(THREADS), []
+    together = threading.Barrier(THREADS)
+    told: list[Any] = []
 
     def use() -> None:
         together.wait()
@@ -113,7 +114,7 @@ def test_a_cancelled_write_never_lands_after_a_later_one(standalone: Mongod, ope
             # takes the line half a second, in which it is cancelled
             cancelled = asyncio.create_task(backend.data.put(KEY, "n", "x" * 2**20))
             await asyncio.sleep(0)
-            while not any(map(_is_on_its_way, asyncio.all_tasks())):
+            while not any(map(_is_on_its_way, asyncio.all_tasks())):  # noqa: ASYNC110  the driver tells nobody
                 await asyncio.sleep(0)
             cancelled.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bson import Int64, ObjectId
+from bson import Int64, ObjectId, Regex
 
 from dcm_processor_service.backends.mongo import job_documents
 from dcm_processor_service.errors import StoredValueError
@@ -274,3 +274,34 @@ async def test_a_malformed_job_is_told_by_id_and_field_and_shows_no_value(store:
     with pytest.raises(StoredValueError, match=f"job {job_id} is malformed in the database: job_name: ") as caught:
         await store.backend.jobs.find(job_id)
     assert "SECRET" not in str(caught.value)
+
+
+async def test_a_malformed_job_does_not_blind_the_list_and_is_named_in_the_log(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = add_job(store), add_job(store, depends_on="SECRET")
+    assert [job.id for job in await store.backend.jobs.list(store.key.session_id)] == [good]
+    (record,) = caplog.records
+    assert bad in record.getMessage()
+    assert "SECRET" not in record.getMessage()
+    with pytest.raises(StoredValueError):
+        await store.backend.jobs.find(bad)
+
+
+async def test_collect_gives_what_is_good_and_names_what_is_not(store: Store) -> None:
+    good, bad_value, bad_job = (
+        add_job(store, job_name="segment"),
+        add_job(store, job_name="segment"),
+        add_job(store, job_name="segment", depends_on="SECRET"),
+    )
+    for job_id, value in ((good, 1), (bad_value, Regex("SECRET")), (bad_job, 3)):
+        owner = {"session_id": ObjectId(store.key.session_id), "job_id": ObjectId(job_id)}
+        store.database.sessiondata.insert_one({**owner, "name": "n", "value": value})
+    outputs = await store.backend.jobs.collect(store.key.session_id, "segment", "n")
+    found = {output.job.id: output for output in outputs}
+    assert (found[good].found, found[good].value, found[good].problem) == (True, 1, "")
+    assert not found[bad_value].found
+    assert "Regex" in found[bad_value].problem
+    assert (found[bad_job].found, found[bad_job].value) == (True, 3)
+    assert bad_job in found[bad_job].problem
+    assert "SECRET" not in repr(outputs)

@@ -1,0 +1,70 @@
+"""What is asked of the driver, and that a connection string which says something else is obeyed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dcm_processor_service.backends.mongo.blocking import Blocking
+from dcm_processor_service.backends.mongo.connection import LazyClient
+from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.ports import StoreLocation
+
+HOST = "mongodb://127.0.0.1:1/"
+
+
+def lazy(query: str, **location: Any) -> LazyClient:
+    return LazyClient(StoreLocation(f"{HOST}{query}", "d", 4.0, "blocking", **location), Blocking(), {})
+
+
+@pytest.mark.parametrize(
+    ("query", "location", "expected"),
+    [
+        ("", {}, {"w": "majority", "j": True}),
+        ("", {"durability": "fast"}, {"w": 1}),
+        ("?w=1", {}, {"w": 1, "j": True}),
+        ("?w=majority&journal=false", {}, {"w": "majority", "j": False}),
+        ("?JOURNAL=false", {}, {"w": "majority", "j": False}),
+        ("?w=2", {"durability": "fast"}, {"w": 2}),
+    ],
+)
+def test_durability_is_asked_for_unless_the_url_or_the_setting_says_otherwise(
+    query: str, location: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    client = lazy(query, **location)
+    concern = client.collection(client.handle(), "c").write_concern.document
+    client.close()
+    assert concern == expected
+
+
+def test_a_url_that_wants_no_acknowledgement_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="w=0"):
+        lazy("?w=0").handle()
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", (4.0, 30.0, 30.0)),
+        ("?timeoutMS=9000", (4.0, 9.0, 9.0)),
+        ("?timeoutMS=1000", (1.0, 1.0, 1.0)),
+        ("?serverSelectionTimeoutMS=12000", (12.0, 30.0, 30.0)),
+        ("?socketTimeoutMS=70000", (4.0, 30.0, 70.0)),
+    ],
+)
+def test_there_are_three_patiences_and_the_urls_own_are_obeyed(query: str, expected: tuple[float, ...]) -> None:
+    client = lazy(query)
+    options = client.handle().client.options
+    client.close()
+    assert client.patience == expected
+    assert options.timeout == expected[2]
+    connect_s = 4.0 if "timeoutMS=1000" not in query else 1.0
+    assert options.pool_options.connect_timeout == connect_s or "serverSelection" in query
+
+
+def test_the_urls_connect_time_out_is_the_drivers() -> None:
+    client = lazy("?connectTimeoutMS=7000")
+    options = client.handle().client.options
+    client.close()
+    assert options.pool_options.connect_timeout == 7.0

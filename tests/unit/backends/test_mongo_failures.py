@@ -1,0 +1,118 @@
+"""Every error of the driver by class and code: what it becomes, whether it passes, and what became of a write."""
+
+from __future__ import annotations
+
+import pytest
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    NetworkTimeout,
+    NotPrimaryError,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WriteConcernError,
+    WTimeoutError,
+)
+from pymongo.errors import (
+    ConfigurationError as DriverConfigurationError,
+)
+
+from dcm_processor_service.backends.mongo.failures import (
+    are_all_duplicates,
+    from_driver,
+    is_passing,
+    may_be_applied,
+    translated_url,
+)
+from dcm_processor_service.errors import ConfigurationError, DcmProcessorError, StoreUnavailableError
+
+PASSING = [6, 24, 43, 64, 89, 112, 133, 134, 189, 202, 9001, 11600, 11601, 11602, 13388, 10107, 91, 50, 262]
+WITHOUT_EFFECT = {24, 112, 133, 134, 13388, 10107}
+SECRET = "mongodb://u:pa55word@h"
+
+
+@pytest.mark.parametrize("code", PASSING)
+def test_a_passing_code_is_retryable_and_tells_whether_a_write_may_be_applied(code: int) -> None:
+    error = OperationFailure(SECRET, code)
+    told = from_driver(error, maybe_applied=may_be_applied(error))
+    assert is_passing(error)
+    assert isinstance(told, StoreUnavailableError)
+    assert told.retryable
+    assert told.maybe_applied is (code not in WITHOUT_EFFECT)
+    assert SECRET not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("error", "applied"),
+    [
+        (AutoReconnect("x"), True),
+        (NetworkTimeout("x"), True),
+        (WTimeoutError("x", 64), True),
+        (WriteConcernError("x", 91), True),
+        (NotPrimaryError("x"), False),
+        (ServerSelectionTimeoutError("x"), False),
+        (BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 64}], "nInserted": 1}), True),
+        (BulkWriteError({"writeErrors": [{"code": 11602}], "writeConcernErrors": [], "nInserted": 0}), True),
+        (BulkWriteError({"writeErrors": [{"code": 112}], "writeConcernErrors": [], "nInserted": 0}), False),
+    ],
+)
+def test_a_lost_answer_may_be_applied_and_an_unsent_write_is_not(error: PyMongoError, applied: bool) -> None:  # noqa: FBT001
+    told = from_driver(error, maybe_applied=may_be_applied(error))
+    assert isinstance(told, StoreUnavailableError)
+    assert told.maybe_applied is applied
+    assert ("may have been applied" in str(told)) is applied
+
+
+@pytest.mark.parametrize("code", [13, 18, 79, 100])
+def test_what_the_url_or_the_rights_have_wrong_is_configuration(code: int) -> None:
+    assert not is_passing(OperationFailure("x", code))
+    assert isinstance(from_driver(OperationFailure("x", code)), ConfigurationError)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname mismatch, x", "another host name"),
+        ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: IP address mismatch", "another address"),
+        ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired", "has expired"),
+        ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed", "nobody whom this machine"),
+        ("h:1: [SSL: WRONG_VERSION_NUMBER] wrong version number", "does not speak TLS"),
+    ],
+)
+@pytest.mark.parametrize("kind", [ServerSelectionTimeoutError, AutoReconnect])
+def test_a_certificate_that_fails_is_configuration_and_says_which(
+    kind: type[AutoReconnect], text: str, told: str
+) -> None:
+    error = kind(text)
+    assert not is_passing(error)
+    found = from_driver(error)
+    assert isinstance(found, ConfigurationError)
+    assert told in str(found)
+
+
+def raised_url(cause: Exception | None) -> DcmProcessorError:
+    with pytest.raises(DcmProcessorError) as caught, translated_url():
+        raise DriverConfigurationError(SECRET) from cause
+    return caught.value
+
+
+def test_an_srv_lookup_that_fails_is_retryable_and_a_malformed_url_is_not() -> None:
+    resolver = pytest.importorskip("dns.resolver")
+    for cause in (resolver.NXDOMAIN(), resolver.LifetimeTimeout(timeout=1, errors=[]), resolver.NoNameservers()):
+        told = raised_url(cause)
+        assert isinstance(told, StoreUnavailableError)
+        assert SECRET not in str(told)
+    assert isinstance(raised_url(None), ConfigurationError)
+
+
+def test_only_duplicates_mean_that_all_chunks_are_there() -> None:
+    def bulk(*codes: int, concern: bool = False) -> BulkWriteError:
+        faults = [{"code": code} for code in codes]
+        return BulkWriteError({"writeErrors": faults, "writeConcernErrors": [{"code": 64}] if concern else []})
+
+    assert are_all_duplicates(bulk(11000, 11000))
+    assert not are_all_duplicates(bulk(11000, 112))
+    assert not are_all_duplicates(bulk(11000, concern=True))
+    assert not are_all_duplicates(bulk())
+    assert not are_all_duplicates(AutoReconnect("x"))
