@@ -11,7 +11,7 @@ import pytest
 from bson import ObjectId
 from gridfs import GridFSBucket
 
-from dcm_processor_service.backends.mongo.documents import data_query, files_query
+from dcm_processor_service.backends.mongo.documents import data_query, files_query, uploads_pipeline
 from dcm_processor_service.backends.mongo.job_documents import jobs_query
 from dcm_processor_service.models import CleanupPolicy, CleanupReport, RemovedImages
 from dcm_processor_service.ports import JobKey
@@ -109,13 +109,13 @@ async def test_indexes_are_made_once_and_serve_every_query_of_a_session(store: S
     session_id = platform.session(ObjectId())
     store.recorder.take()
     made = await prepare_session(store.backend.sessions, session_id)
-    assert made == ["jobs", "sessiondata", "sessionfiles.files"]
+    assert made == ["jobs", "sessiondata", "sessionfiles.chunks", "sessionfiles.files"]
     assert store.recorder.take() == [
         "find sessions",
         "createIndexes sessiondata",
         "createIndexes sessionfiles.files",
         "createIndexes jobs",
-        "createIndexes jobs",
+        "createIndexes sessionfiles.chunks",
     ]
     assert await prepare_session(store.backend.sessions, session_id) == made
     keys = {
@@ -137,6 +137,11 @@ async def test_indexes_are_made_once_and_serve_every_query_of_a_session(store: S
         plan = platform.database[name].find(query).explain()["queryPlanner"]["winningPlan"]
         assert "COLLSCAN" not in stages(plan), name
         assert "IXSCAN" in stages(plan), name
+    pipeline = uploads_pipeline(store.key.session_id, store.key.job_id, "a")
+    listing = {"aggregate": "sessionfiles.chunks", "pipeline": pipeline, "cursor": {}}
+    plan = platform.database.command("explain", listing, verbosity="queryPlanner")
+    assert "IXSCAN" in stages(plan)
+    assert not stages(plan) & {"COLLSCAN", "FETCH"}  # a chunk has a mebibyte
 
 
 async def test_indexes_that_an_operator_has_made_are_left_alone(store: Store, platform: Platform) -> None:
