@@ -1,10 +1,12 @@
-"""Files of this machine: written whole or not at all, and what is in the way of using them in this package's words."""
+"""Files of this machine: written whole or not at all, claimed by one process, and faults in this package's words."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +17,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-__all__ = ["exists", "file_faults", "is_file", "is_folder", "open_to_read", "private_folder", "write_whole"]
+if sys.platform != "win32":
+    import fcntl
 
-PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
-"""Permissions of what holds patient data: its owner's alone."""
+__all__ = [
+    "claim_file",
+    "exists",
+    "file_faults",
+    "is_file",
+    "is_folder",
+    "make_folder",
+    "open_new",
+    "open_to_read",
+    "private_folder",
+    "sync_folder",
+    "write_whole",
+]
+
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+"""Permissions of what holds patient data in a place of ours: this user's alone."""
 
 
 @contextmanager
@@ -75,18 +92,86 @@ def open_to_read(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         yield file
 
 
+def open_new(path: Path, *, private: bool) -> BinaryIO:
+    """Makes a file and opens it to write; never through a link, never one that is there.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, PRIVATE_FILE if private else 0o666), "wb")
+
+
+def make_folder(path: Path, *, private: bool = False, durable: bool = False) -> None:
+    """Makes a folder and those above it, unless they are there.
+
+    Args:
+        path: The folder.
+        private: Whether what is made is readable by this user alone.
+        durable: Whether what is made survives a power cut.
+
+    Raises:
+        OSError: It cannot be made, or there is something else of this name.
+    """
+    missing = []
+    for folder in (path, *path.parents):
+        if folder.exists():
+            break
+        missing.append(folder)
+    for folder in reversed(missing):
+        folder.mkdir(PRIVATE_FOLDER if private else 0o777, exist_ok=True)
+        if durable:
+            sync_folder(folder.parent)
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "there is something of this name that is no folder")
+
+
+def claim_file(path: Path, *, new: bool = False) -> BinaryIO | None:
+    """Opens a file that this process keeps for itself until it closes it or ends, however it ends.
+
+    Returns:
+        The open file; None when another has it, or has just removed it, or this system cannot tell.
+
+    Raises:
+        OSError: It cannot be opened: there is none, or with ``new`` there is one already, or it is a link.
+    """
+    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | (os.O_CREAT | os.O_EXCL if new else 0)
+    descriptor = os.open(path, flags, PRIVATE_FILE)
+    if _claimed(descriptor, new=new):
+        return os.fdopen(descriptor, "r+b", buffering=0)
+    os.close(descriptor)
+    return None
+
+
+if sys.platform == "win32":
+
+    def _claimed(_descriptor: int, *, new: bool) -> bool:
+        return new
+
+else:
+
+    def _claimed(descriptor: int, *, new: bool) -> bool:
+        del new
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return os.fstat(descriptor).st_nlink > 0  # who had it may have removed it
+
+
 @contextmanager
 def write_whole(
-    path: Path, *, durable: bool = False, error: type[DcmProcessorError] = LocalFileError
+    path: Path, *, durable: bool = False, private: bool = False, error: type[DcmProcessorError] = LocalFileError
 ) -> Iterator[BinaryIO]:
     """Opens a temporary file in the folder of ``path`` that takes that name when the block ends without an error.
 
-    A reader sees what was there before or all of the new content. The folder is made when it is missing. The file has
-    the permissions that any new file of this process has.
+    A reader sees what was there before or all of the new content; a link of this name is replaced, not followed. The
+    folder is made when it is missing.
 
     Args:
         path: The file.
         durable: Whether content and name survive a power cut from the end of the block on.
+        private: Whether this user alone may read it; else it has the permissions that any new file of this process has.
         error: What to raise.
 
     Raises:
@@ -96,9 +181,9 @@ def write_whole(
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(path.stat().st_mode):  # to replace a device would break it for all who use it
                 raise OSError("there is something of this name that is no file")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, private=private, durable=durable)
         temporary = path.with_name(f".{secrets.token_hex(8)}.part")
-        file = temporary.open("xb")
+        file = open_new(temporary, private=private)
     try:
         with file_faults(path, "written", error, (OSError,)), file:  # a ValueError is of who writes
             yield file
@@ -107,8 +192,8 @@ def write_whole(
                 os.fsync(file.fileno())
         with file_faults(path, "written", error):
             temporary.replace(path)
-            if durable and os.name == "posix":
-                _sync_folder(path.parent)
+            if durable:
+                sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -134,7 +219,14 @@ def private_folder(root: Path, *parts: str) -> Path:
     return folder
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Brings the names in a folder to the disk, where the system can.
+
+    Raises:
+        OSError: The disk does not take them.
+    """
+    if os.name != "posix":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -23,6 +22,7 @@ from dcm_processor_service.models import (
     SubjectLevel,
 )
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel, require_scan
+from dcm_processor_service.ports.forks import SharedLock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -68,7 +68,7 @@ class MemoryStore:
     series_instances: dict[str, list[str]] = field(default_factory=dict)
     arrived_at: dict[str, datetime] = field(default_factory=dict)
     sessions: dict[str, SessionRecord] = field(default_factory=dict)
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: SharedLock = field(default_factory=SharedLock, init=False)
 
     def backend(self) -> Backend:
         """Gives repositories over this store."""
@@ -181,12 +181,16 @@ class MemoryFileRepository:
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
         """Gives what is known of the file."""
-        entry = self._store.files.get((key, check_text(name, "name")))
-        return entry[0] if entry else None
+        check_text(name, "name")
+        with self._store.lock:
+            entry = self._store.files.get((key, name))
+            return entry[0] if entry else None
 
     async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
         """Writes the content to ``sink``."""
-        entry = self._store.files.get((key, check_text(name, "name")))
+        check_text(name, "name")
+        with self._store.lock:
+            entry = self._store.files.get((key, name))
         if entry is None:
             return None
         sink.write(entry[1])
@@ -194,12 +198,15 @@ class MemoryFileRepository:
 
     async def delete(self, key: JobKey, name: str) -> bool:
         """Removes the file."""
-        return self._store.files.pop((key, check_text(name, "name")), None) is not None
+        check_text(name, "name")
+        with self._store.lock:
+            return self._store.files.pop((key, name), None) is not None
 
     async def list(self, key: JobKey) -> list[StoredFile]:
         """Lists the files by name."""
-        rows = [stored for (owner, _name), (stored, _content) in list(self._store.files.items()) if owner == key]
-        return sorted(rows, key=lambda stored: stored.name)
+        with self._store.lock:
+            rows = [stored for (owner, _name), (stored, _content) in list(self._store.files.items()) if owner == key]
+            return sorted(rows, key=lambda stored: stored.name)
 
 
 class MemoryJobRepository:
@@ -216,32 +223,36 @@ class MemoryJobRepository:
 
     async def find(self, job_id: str) -> Job | None:
         """Gives one job."""
-        return self._store.jobs.get(check_text(job_id, "id"))
+        check_text(job_id, "id")
+        with self._store.lock:
+            return self._store.jobs.get(job_id)
 
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
         """Gives every job of the name with its value."""
         check_text(job_name, "name")
         check_text(data_name, "name")
-        outputs = []
-        for job in await self.list(session_id):
-            if job.name == job_name:
-                rows = [
-                    copy.deepcopy(value)
-                    for (key, name), value in self._store.values.items()
-                    if (key.session_id, key.job_id, name) == (session_id, job.id, data_name)
-                ]
-                outputs.append(JobOutput(job=job, found=bool(rows), value=rows[0] if rows else None))
-        return outputs
+        with self._store.lock:
+            outputs = []
+            for job in await self.list(session_id):
+                if job.name == job_name:
+                    rows = [
+                        copy.deepcopy(value)
+                        for (key, name), value in self._store.values.items()
+                        if (key.session_id, key.job_id, name) == (session_id, job.id, data_name)
+                    ]
+                    outputs.append(JobOutput(job=job, found=bool(rows), value=rows[0] if rows else None))
+            return outputs
 
     async def list(self, session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> list[Job]:
         """Lists jobs of a session, in the order in which they were added."""
         for text in (session_id, *([] if name is None else [name]), *(ids or ())):
             check_text(text, "id or name")
-        return [
-            job
-            for job in list(self._store.jobs.values())
-            if job.session_id == session_id and name in {None, job.name} and (ids is None or job.id in ids)
-        ]
+        with self._store.lock:
+            return [
+                job
+                for job in self._store.jobs.values()
+                if job.session_id == session_id and name in {None, job.name} and (ids is None or job.id in ids)
+            ]
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
         """Writes how far a job is."""
@@ -271,15 +282,19 @@ class MemoryPeerRepository:
     async def get(self, peer_id: str) -> Peer | None:
         """Gives a node by id."""
         check_text(peer_id, "id")
-        return next((peer for peer in self._store.peers.values() if peer.id == peer_id), None)
+        with self._store.lock:
+            return next((peer for peer in self._store.peers.values() if peer.id == peer_id), None)
 
     async def find(self, name: str) -> Peer | None:
         """Gives a node by name."""
-        return self._store.peers.get(check_text(name, "name"))
+        check_text(name, "name")
+        with self._store.lock:
+            return self._store.peers.get(name)
 
     async def list(self) -> list[Peer]:
         """Lists all nodes by name."""
-        return [peer for _name, peer in sorted(self._store.peers.items())]
+        with self._store.lock:
+            return [peer for _name, peer in sorted(self._store.peers.items())]
 
 
 class MemoryDicomRepository:
@@ -303,43 +318,49 @@ class MemoryDicomRepository:
             AmbiguousSeriesError: The UID stands for several.
         """
         check_text(id_or_uid, "id or UID")
-        known = self._store.subjects.get(id_or_uid)
-        if known is not None and known.level == level.value:
-            return known
-        found = [one for one in self._store.subjects.values() if one.level == level.value and one.uid == id_or_uid]
+        with self._store.lock:
+            known = self._store.subjects.get(id_or_uid)
+            if known is not None and known.level == level.value:
+                return known
+            found = [one for one in self._store.subjects.values() if one.level == level.value and one.uid == id_or_uid]
         found = found[:COPIES_SHOWN] if id_or_uid else []
         refuse_copies(level, id_or_uid, [one.id for one in found])
         return found[0] if found else None
 
     async def children(self, parent: Patient | Study) -> list[Study] | list[SeriesRecord]:
         """Lists what lies below a patient or study."""
-        subjects = self._store.subjects
-        if isinstance(parent, Patient):
-            return [study for child in parent.study_ids if isinstance(study := subjects.get(child), Study)]
-        return [series for child in parent.series_ids if isinstance(series := subjects.get(child), SeriesRecord)]
+        with self._store.lock:
+            subjects = self._store.subjects
+            if isinstance(parent, Patient):
+                return [study for child in parent.study_ids if isinstance(study := subjects.get(child), Study)]
+            return [series for child in parent.series_ids if isinstance(series := subjects.get(child), SeriesRecord)]
 
     async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
         """Gives what lists a study or series."""
-        for subject in self._store.subjects.values():
-            if isinstance(subject, Patient | Study) and child.id in subject.child_ids:
-                return subject
-        return None
+        with self._store.lock:
+            for subject in self._store.subjects.values():
+                if isinstance(subject, Patient | Study) and child.id in subject.child_ids:
+                    return subject
+            return None
 
     async def instances(self, series: SeriesRecord) -> list[Instance]:
         """Lists the files of a series."""
-        return [
-            self._store.instances[instance_id][0] for instance_id in self._store.series_instances.get(series.id, [])
-        ]
+        with self._store.lock:
+            return [
+                self._store.instances[instance_id][0] for instance_id in self._store.series_instances.get(series.id, [])
+            ]
 
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
         """Gives each file's content, or the path where it lies."""
         for instance in instances:
-            if instance.id not in self._store.instances:
+            with self._store.lock:
+                known = self._store.instances.get(instance.id)
+            if known is None:
                 raise StoredFileNotFoundError(
                     f"the file of the instance {instance.sop_instance_uid or instance.id} is no longer stored; was the "
                     "session cleaned up?"
                 )
-            content = self._store.instances[instance.id][1]
+            content = known[1]
             if not isinstance(content, bytes):
                 require_scan(content)
             yield instance, content
@@ -362,24 +383,28 @@ class MemoryWorkspaceRepository:
 
     async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
         """Files a patient, study or series."""
-        del peer_id  # nothing asks a memory store who sent what
-        self._store.subjects[subject.id] = subject
+        with self._store.lock:
+            del peer_id  # nothing asks a memory store who sent what
+            self._store.subjects[subject.id] = subject
 
     async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
         """Files one DICOM file."""
-        self._store.instances[instance.id] = (instance, content)
-        self._store.arrived_at[instance.id] = datetime.now(timezone.utc)
-        members = self._store.series_instances.setdefault(series_id, [])
-        if instance.id not in members:
-            members.append(instance.id)
+        with self._store.lock:
+            self._store.instances[instance.id] = (instance, content)
+            self._store.arrived_at[instance.id] = datetime.now(timezone.utc)
+            members = self._store.series_instances.setdefault(series_id, [])
+            if instance.id not in members:
+                members.append(instance.id)
 
     async def add_job(self, job: Job) -> None:
         """Files a job."""
-        self._store.jobs[job.id] = job
+        with self._store.lock:
+            self._store.jobs[job.id] = job
 
     async def add_peer(self, peer: Peer) -> None:
         """Files a node."""
-        self._store.peers[peer.name] = peer
+        with self._store.lock:
+            self._store.peers[peer.name] = peer
 
 
 class MemorySessionRepository:
@@ -396,13 +421,16 @@ class MemorySessionRepository:
 
     async def find(self, session_id: str) -> SessionRecord | None:
         """Gives one session."""
-        return self._store.sessions.get(check_text(session_id, "id"))
+        check_text(session_id, "id")
+        with self._store.lock:
+            return self._store.sessions.get(session_id)
 
     async def of_patient(self, patient_id: str) -> list[SessionRecord]:
         """Lists the sessions of a patient."""
         check_text(patient_id, "id")
-        rows = [session for session in self._store.sessions.values() if session.patient_id == patient_id]
-        return sorted(rows, key=lambda session: session.created_at)
+        with self._store.lock:
+            rows = [session for session in self._store.sessions.values() if session.patient_id == patient_id]
+            return sorted(rows, key=lambda session: session.created_at)
 
     async def ensure_indexes(self) -> list[str]:
         """Makes nothing: a dictionary needs no index."""
@@ -411,34 +439,37 @@ class MemorySessionRepository:
     async def remove(self, session_id: str, part: SessionPart) -> int:
         """Removes data, files or the session."""
         check_text(session_id, "id")
-        if part == "session":
-            return int(self._store.sessions.pop(session_id, None) is not None)
-        rows: dict[tuple[JobKey, str], Any] = self._store.values if part == "data" else self._store.files
-        keys = [key for key in rows if key[0].session_id == session_id]
-        for key in keys:
-            del rows[key]
-        return len(keys)
+        with self._store.lock:
+            if part == "session":
+                return int(self._store.sessions.pop(session_id, None) is not None)
+            rows: dict[tuple[JobKey, str], Any] = self._store.values if part == "data" else self._store.files
+            keys = [key for key in rows if key[0].session_id == session_id]
+            for key in keys:
+                del rows[key]
+            return len(keys)
 
     async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
         """Removes images by the moment of their arrival, and what they leave empty."""
-        subjects = self._store.subjects
-        patient = subjects.get(check_text(patient_id, "id"))
-        if not isinstance(patient, Patient):
-            return RemovedImages()
-        gone = dict.fromkeys(("instances", "series", "studies", "kept_instances"), 0)
-        for study_id in patient.study_ids:
-            study = subjects.get(study_id)
-            series_ids = study.series_ids if isinstance(study, Study) else ()
-            for series_id in series_ids:
-                kept = self._remove_instances(series_id, since, until, gone)
-                if not kept and subjects.pop(series_id, None) is not None:
-                    gone["series"] += 1
-            if not any(series_id in subjects for series_id in series_ids):
-                gone["studies"] += subjects.pop(study_id, None) is not None
-        patients = 0
-        if not any(study_id in subjects for study_id in patient.study_ids):
-            patients = int(subjects.pop(patient_id, None) is not None)
-        return RemovedImages(**gone, patients=patients)
+        check_text(patient_id, "id")
+        with self._store.lock:
+            subjects = self._store.subjects
+            patient = subjects.get(patient_id)
+            if not isinstance(patient, Patient):
+                return RemovedImages()
+            gone = dict.fromkeys(("instances", "series", "studies", "kept_instances"), 0)
+            for study_id in patient.study_ids:
+                study = subjects.get(study_id)
+                series_ids = study.series_ids if isinstance(study, Study) else ()
+                for series_id in series_ids:
+                    kept = self._remove_instances(series_id, since, until, gone)
+                    if not kept and subjects.pop(series_id, None) is not None:
+                        gone["series"] += 1
+                if not any(series_id in subjects for series_id in series_ids):
+                    gone["studies"] += subjects.pop(study_id, None) is not None
+            patients = 0
+            if not any(study_id in subjects for study_id in patient.study_ids):
+                patients = int(subjects.pop(patient_id, None) is not None)
+            return RemovedImages(**gone, patients=patients)
 
     def _remove_instances(
         self, series_id: str, since: datetime | None, until: datetime, gone: dict[str, int]

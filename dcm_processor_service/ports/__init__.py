@@ -13,10 +13,21 @@ that name is the value of ``DCM_PROCESSOR_SERVICE_DB_PROVIDER``::
     their-store = "their_package:open_store"
 
 URL and database may be empty there: the function says itself, with a ``ConfigurationError``, what it cannot do without.
+Several threads use what it opens, and so may a forked child: :class:`OfOneProcess`, :class:`SharedLock` and
+:func:`pause_at_forks` keep connections and locks apart.
 :mod:`dcm_processor_service.testing.contracts` proves that the store keeps what the others keep.
 """
 
-from dcm_processor_service.ports.concurrency import Mode, Offload, in_thread, inline, iterate_inline, run_inline
+from dcm_processor_service.ports.concurrency import (
+    Mode,
+    Offload,
+    Turns,
+    in_thread,
+    inline,
+    iterate_inline,
+    run_inline,
+)
+from dcm_processor_service.ports.forks import OfOneProcess, Pausable, SharedLock, pause_at_forks
 from dcm_processor_service.ports.imaging import NiftiConverter
 from dcm_processor_service.ports.network import Sendable, Sender
 from dcm_processor_service.ports.stores import (
@@ -60,18 +71,23 @@ __all__ = [
     "NewFile",
     "NiftiConverter",
     "NormalValue",
+    "OfOneProcess",
     "Offload",
+    "Pausable",
     "PeerRepository",
     "PlatformDocuments",
     "Sendable",
     "Sender",
     "Sentinel",
     "SessionRepository",
+    "SharedLock",
     "StoreLocation",
+    "Turns",
     "WorkspaceRepository",
     "in_thread",
     "inline",
     "iterate_inline",
+    "pause_at_forks",
     "require_scan",
     "run_inline",
 ]

@@ -8,12 +8,18 @@ short tracebacks, a debugger that steps through, no thread.
 from __future__ import annotations
 
 import asyncio
+import contextvars
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
+
+from dcm_processor_service.ports.forks import SharedLock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from contextlib import AbstractAsyncContextManager
 
-__all__ = ["Mode", "Offload", "in_thread", "inline", "iterate_inline", "run_inline"]
+__all__ = ["Mode", "Offload", "Turns", "in_thread", "inline", "iterate_inline", "run_inline"]
 
 T = TypeVar("T")
 
@@ -70,14 +76,47 @@ def iterate_inline(items: AsyncIterator[T]) -> Iterator[T]:
             run_inline(close())
 
 
+class Turns(Protocol):
+    """One thread, or one task of an event loop, at a time."""
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Waits for its turn; leaving the block lets the next one in."""
+
+
 class Offload(Protocol):
     """Runs blocking work: in place in the blocking mode, in a thread in the asynchronous one."""
 
     async def __call__(self, work: Callable[[], T], /) -> T:
-        """Runs ``work`` and gives its result."""
+        """Runs ``work`` and returns its result; a cancellation goes on when the work has ended."""
 
     def way_back(self) -> Callable[[Coroutine[Any, Any, Any]], Any]:
-        """Gives a function by which offloaded work runs a coroutine of the session, and waits for it."""
+        """Returns a function by which offloaded work runs a coroutine of the session, and waits for it."""
+
+    def turns(self) -> Turns:
+        """Returns what keeps two callers of this mode from doing one thing at once."""
+
+
+class _ThreadTurns:
+    def __init__(self) -> None:
+        self._lock = SharedLock()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        with self._lock:
+            yield
+
+
+class _TaskTurns:
+    def __init__(self) -> None:
+        self._lock = SharedLock()
+        self._of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        with self._lock:
+            own = self._of_loops.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with own:
+            yield
 
 
 class _Inline:
@@ -87,14 +126,31 @@ class _Inline:
     def way_back(self) -> Callable[[Coroutine[Any, Any, Any]], Any]:
         return run_inline
 
+    def turns(self) -> Turns:
+        return _ThreadTurns()
+
 
 class _InThread:
     async def __call__(self, work: Callable[[], T], /) -> T:
-        return await asyncio.to_thread(work)
+        context = contextvars.copy_context()
+        under_way = asyncio.get_running_loop().run_in_executor(None, lambda: context.run(work))
+        cancelled: asyncio.CancelledError | None = None
+        while not under_way.done():
+            try:
+                await asyncio.wait([under_way])
+            except asyncio.CancelledError as error:
+                cancelled = error  # a thread cannot be stopped: what it writes must not land after a later write
+        if cancelled is None:
+            return under_way.result()
+        under_way.exception()  # told here that it is known: the caller has asked for no more than the end
+        raise cancelled
 
     def way_back(self) -> Callable[[Coroutine[Any, Any, Any]], Any]:
         loop = asyncio.get_running_loop()
         return lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+    def turns(self) -> Turns:
+        return _TaskTurns()
 
 
 inline: Offload = _Inline()

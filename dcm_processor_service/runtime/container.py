@@ -22,6 +22,7 @@ from dependency_injector import containers, providers
 from dcm_processor_service.models import SendOptions
 from dcm_processor_service.models.derived import Producer
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
+from dcm_processor_service.ports.forks import SharedLock
 from dcm_processor_service.runtime import adapters
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.execution.cancellation import Cancellation
@@ -65,6 +66,30 @@ if TYPE_CHECKING:
 __all__ = ["AsyncContainer", "Container", "backend_names", "opened"]
 
 C = TypeVar("C", bound=containers.Container)
+T = TypeVar("T")
+
+_first_use = SharedLock()
+"""Held while a provider makes its part. One for all, so that no two threads wait for each other's parts.
+
+dependency-injector's own ThreadSafeSingleton has a lock each, which a forked child may inherit taken; its Resource has
+none.
+"""
+
+
+class _Once(providers.Singleton[T]):
+    """A part that is made once, whichever threads ask for it first."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        with _first_use:
+            return super().__call__(*arguments, **named)
+
+
+class _Opened(providers.Resource[T]):
+    """A part that is opened once, whichever threads ask for it first, and closed with the container."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        with _first_use:
+            return super().__call__(*arguments, **named)
 
 
 def _offload(mode: Mode) -> Offload:
@@ -133,12 +158,12 @@ class Container(containers.DeclarativeContainer):
         42
     """
 
-    settings: providers.Provider[RuntimeSettings] = providers.Singleton(RuntimeSettings)
+    settings: providers.Provider[RuntimeSettings] = _Once(RuntimeSettings)
     mode: providers.Provider[Mode] = providers.Object("blocking")
-    offload: providers.Provider[Offload] = providers.Singleton(_offload, mode)
-    scratch: providers.Provider[Scratch] = providers.Resource(_scratch, settings)
+    offload: providers.Provider[Offload] = _Once(_offload, mode)
+    scratch: providers.Provider[Scratch] = _Opened(_scratch, settings)
 
-    backend: providers.Provider[Backend] = providers.Resource(_backend, settings, mode, offload)
+    backend: providers.Provider[Backend] = _Opened(_backend, settings, mode, offload)
     data_repository: providers.Provider[DataRepository] = providers.Callable(attrgetter("data"), backend)
     file_repository: providers.Provider[FileRepository] = providers.Callable(attrgetter("files"), backend)
     job_repository: providers.Provider[JobRepository] = providers.Callable(attrgetter("jobs"), backend)
@@ -149,52 +174,44 @@ class Container(containers.DeclarativeContainer):
     workspace_repository: providers.Provider[WorkspaceRepository] = providers.Callable(_workspace, backend)
 
     # given to facades as ``.provider``, a function that makes them: who converts nothing imports no converter
-    formats: providers.Provider[FileFormats] = providers.Singleton(adapters.file_formats)
-    imaging: providers.Provider[ImagingFunctions] = providers.Singleton(adapters.imaging_functions)
-    derived: providers.Provider[DerivedFunctions] = providers.Singleton(adapters.derived_functions)
-    converter: providers.Provider[NiftiConverter] = providers.Singleton(adapters.nifti_converter)
-    sender: providers.Provider[Sender] = providers.Singleton(adapters.sender, settings)
+    formats: providers.Provider[FileFormats] = _Once(adapters.file_formats)
+    imaging: providers.Provider[ImagingFunctions] = _Once(adapters.imaging_functions)
+    derived: providers.Provider[DerivedFunctions] = _Once(adapters.derived_functions)
+    converter: providers.Provider[NiftiConverter] = _Once(adapters.nifti_converter)
+    sender: providers.Provider[Sender] = _Once(adapters.sender, settings)
     node_sender: providers.Provider[NodeSender] = providers.Factory(adapters.legacy_sender, settings)
     capabilities: providers.Provider[dict[str, list[Capability]]] = providers.Callable(adapters.capabilities)
 
-    job_key: providers.Provider[JobKey] = providers.Singleton(
-        JobKey, settings.provided.session_id, settings.provided.job_id
-    )
-    scrubber: providers.Provider[Scrubber] = providers.Singleton(Scrubber)
-    cancellation: providers.Provider[Cancellation] = providers.Singleton(Cancellation)
-    log: providers.Provider[JobLog] = providers.Singleton(_log, settings, scrubber)
-    async_progress: providers.Provider[AsyncProgress] = providers.Singleton(
-        AsyncProgress, job_key, job_repository, scrubber
-    )
-    current_job: providers.Provider[AsyncCurrentJob] = providers.Singleton(
-        _current_job, settings, job_key, job_repository, scrubber
-    )
-    jobs: providers.Provider[AsyncJobs] = providers.Singleton(AsyncJobs, job_key, job_repository, current_job)
-    series_tools: providers.Provider[SeriesTools] = providers.Singleton(
+    job_key: providers.Provider[JobKey] = _Once(JobKey, settings.provided.session_id, settings.provided.job_id)
+    scrubber: providers.Provider[Scrubber] = _Once(Scrubber)
+    cancellation: providers.Provider[Cancellation] = _Once(Cancellation)
+    log: providers.Provider[JobLog] = _Once(_log, settings, scrubber)
+    async_progress: providers.Provider[AsyncProgress] = _Once(AsyncProgress, job_key, job_repository, scrubber)
+    current_job: providers.Provider[AsyncCurrentJob] = _Once(_current_job, settings, job_key, job_repository, scrubber)
+    jobs: providers.Provider[AsyncJobs] = _Once(AsyncJobs, job_key, job_repository, current_job)
+    series_tools: providers.Provider[SeriesTools] = _Once(
         SeriesTools, imaging=imaging.provider, converter=converter.provider, scratch=scratch, offload=offload
     )
-    data: providers.Provider[AsyncData] = providers.Singleton(AsyncData, jobs, data_repository)
-    peers: providers.Provider[AsyncPeers] = providers.Singleton(
+    data: providers.Provider[AsyncData] = _Once(AsyncData, jobs, data_repository)
+    peers: providers.Provider[AsyncPeers] = _Once(
         AsyncPeers, peer_repository, settings.provided.peer_id, sender.provider, offload
     )
-    sending: providers.Provider[AsyncSending] = providers.Singleton(
+    sending: providers.Provider[AsyncSending] = _Once(
         AsyncSending, data, peers, sender.provider, offload, providers.Callable(_send_options, settings), cancellation
     )
-    derive: providers.Provider[AsyncDerive] = providers.Singleton(
-        AsyncDerive, providers.Singleton(_producer, settings), derived.provider, offload
-    )
-    async_session: providers.Provider[AsyncSession] = providers.Singleton(
+    derive: providers.Provider[AsyncDerive] = _Once(AsyncDerive, _Once(_producer, settings), derived.provider, offload)
+    async_session: providers.Provider[AsyncSession] = _Once(
         AsyncSession,
         job=current_job,
         jobs=jobs,
         data=data,
-        files=providers.Singleton(AsyncFiles, jobs, file_repository, formats.provider, offload),
+        files=_Once(AsyncFiles, jobs, file_repository, formats.provider, offload, scratch),
         peers=peers,
-        dicom=providers.Singleton(AsyncDicom, current_job, dicom_repository, series_tools, sending, derive),
+        dicom=_Once(AsyncDicom, current_job, dicom_repository, series_tools, sending, derive),
     )
-    session: providers.Provider[Any] = providers.Singleton(Session, async_session)
-    context: providers.Provider[Any] = providers.Singleton(
-        RuntimeContext.bind, settings, session, providers.Singleton(Progress, async_progress), log, cancellation
+    session: providers.Provider[Any] = _Once(Session, async_session)
+    context: providers.Provider[Any] = _Once(
+        RuntimeContext.bind, settings, session, _Once(Progress, async_progress), log, cancellation
     )
 
 
@@ -210,8 +227,8 @@ class AsyncContainer(Container):
     """
 
     mode: providers.Provider[Mode] = providers.Object("async")
-    session: providers.Provider[Any] = providers.Singleton(lambda session: session, Container.async_session)
-    context: providers.Provider[Any] = providers.Singleton(
+    session: providers.Provider[Any] = _Once(lambda session: session, Container.async_session)
+    context: providers.Provider[Any] = _Once(
         AsyncRuntimeContext.bind,
         Container.settings,
         Container.async_session,

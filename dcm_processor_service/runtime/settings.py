@@ -24,7 +24,7 @@ from dcm_processor_service.models.jobs import JobEvent
 from dcm_processor_service.models.keywords import refuse_unknown
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE, AETitle
 from dcm_processor_service.models.platform_ids import is_platform_id
-from dcm_processor_service.ports.stores import Durability
+from dcm_processor_service.ports import Durability
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -69,6 +69,7 @@ class SettingsValues(TypedDict, total=False):
     ae_title: str
     service_version: str
     store_timeout_s: float
+    durability: Durability
     dicom_timeout_s: float
     workspace: str | Path
     scratch: str | Path | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.session.file_content import FileContent
     from dcm_processor_service.session.functions import FileFormats
     from dcm_processor_service.session.jobs import AsyncJobs
+    from dcm_processor_service.session.scratch import Scratch
 
 __all__ = ["AsyncFiles", "Files", "put_file"]
 
@@ -45,12 +45,18 @@ class AsyncFiles:
     """
 
     def __init__(
-        self, jobs: AsyncJobs, repository: FileRepository, formats: Callable[[], FileFormats], offload: Offload
+        self,
+        jobs: AsyncJobs,
+        repository: FileRepository,
+        formats: Callable[[], FileFormats],
+        offload: Offload,
+        scratch: Scratch,
     ) -> None:
         self._jobs = jobs
         self._repository = repository
         self._formats = formats
         self._offload = offload
+        self._scratch = scratch
 
     async def put(
         self,
@@ -86,7 +92,9 @@ class AsyncFiles:
     async def open(self, name: str, *, job: str | Job | None = None) -> AsyncIterator[BinaryIO]:
         """Gives the content as an open file; see :meth:`Files.open`."""
         check_name(name, "file")
-        with tempfile.TemporaryFile() as sink:  # not a spooled one: before Python 3.11 that is no complete file
+        # a folder of our own, which is removed even where the process is killed; a spooled file is no complete one
+        # before Python 3.11
+        with self._scratch.temporary() as folder, (folder / "content").open("w+b") as sink:
             await self._fetch(name, sink, job)
             sink.seek(0)
             yield sink
@@ -122,14 +130,14 @@ class AsyncFiles:
     async def save(self, name: str, value: object, *, metadata: Mapping[str, Any] | None = None) -> StoredFile:
         """Stores a value as a file; see :meth:`Files.save`."""
         check_name(name, "file")
-        with tempfile.TemporaryDirectory() as folder:
+        with self._scratch.temporary() as folder:
             path = Path(folder, PurePosixPath(name).name)
             await self._offload(lambda: self._formats().write(value, path))
             return await self.put(name, path, metadata=metadata)
 
     async def load(self, name: str, *, job: str | Job | None = None) -> Any:
         """Reads a value from a file; see :meth:`Files.load`."""
-        with tempfile.TemporaryDirectory() as folder:
+        with self._scratch.temporary() as folder:
             path = await self.get(check_name(name, "file"), folder, job=job)
             return await self._offload(lambda: self._formats().read(path))
 

@@ -1,65 +1,153 @@
-"""Temporary files of one process: made at the first use, removed at the end."""
+"""Temporary files of one process: made at the first use, removed at the end, and at last by the next process.
+
+What lies in such a folder is patient data. A process that is killed removes nothing, so each folder holds a file that
+its process has claimed as long as it lives; who makes a scratch removes the folders whose claims nobody holds.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import stat
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import finalize
 
-from dcm_processor_service.disk import file_faults
+from dcm_processor_service.disk import claim_file, file_faults
 from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.ports.forks import OfOneProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
 __all__ = ["Scratch", "open_scratch"]
 
+_PREFIX = "dcm-processor-scratch-"
+_NAME = re.compile(re.escape(_PREFIX) + "[a-z0-9_]{8}")
+_CLAIM = ".claimed"
+
+
+@dataclass(frozen=True)
+class _OwnFolder:
+    """The folder of one process, which is its own as long as the claim is open."""
+
+    path: Path
+    claim: BinaryIO
+    process: int
+
+    def remove(self) -> None:
+        """Removes everything, unless this is a child of the process whose folder it is."""
+        if self.process == os.getpid():
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.claim.close()
+
 
 class Scratch:
-    """A folder for temporary files, readable by this user alone: what lies in it is patient data."""
+    """A folder for temporary files, readable by this user alone; a forked child makes one of its own."""
 
     def __init__(self, parent: Path | None) -> None:
         self._parent = parent
-        self._folder: Path | None = None
+        self._own = OfOneProcess(self._make)
 
     def folder(self, name: str, need_bytes: int = 0) -> Path:
-        """Gives the folder ``name``, made when it is not there yet.
+        """Returns the folder ``name``, made when it is not there yet.
 
         Raises:
             ConfigurationError: The disk has less than ``need_bytes`` free, or the folder cannot be made.
         """
-        if self._folder is None:
-            try:
-                self._folder = Path(tempfile.mkdtemp(prefix="dcm-processor-", dir=self._parent))
-            except OSError as error:
-                raise ConfigurationError(
-                    f"no temporary folder can be made: {error.strerror}; set DCM-PROCESSOR-SERVICE-SCRATCH to a folder "
-                    "that this process may write to"
-                ) from error
-        with file_faults(self._folder, "used", ConfigurationError):
-            free_bytes = shutil.disk_usage(self._folder).free
+        own = self._own.get().path
+        with file_faults(own, "used", ConfigurationError):
+            free_bytes = shutil.disk_usage(own).free
         if free_bytes < need_bytes:
             raise ConfigurationError(
                 f"the temporary folder has {free_bytes} bytes free, {need_bytes} are needed; free space or set "
                 "DCM-PROCESSOR-SERVICE-SCRATCH to a larger disk"
             )
-        folder = self._folder / name
-        with file_faults(folder, "made", ConfigurationError):
+        folder = own / name
+        with self._making():
             folder.mkdir(exist_ok=True)
         return folder
 
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """Makes a folder that goes at the end of the block.
+
+        Raises:
+            ConfigurationError: It cannot be made.
+        """
+        own = self._own.get().path
+        with self._making():
+            folder = Path(tempfile.mkdtemp(dir=own))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _make(self) -> _OwnFolder:
+        with self._making():
+            parent = Path(self._parent or tempfile.gettempdir())
+            _remove_abandoned(parent)
+            while True:
+                path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+                with suppress(FileNotFoundError):  # another process has taken it for an abandoned one
+                    claim = claim_file(path / _CLAIM, new=True)
+                    if claim is not None:
+                        break
+        own = _OwnFolder(path, claim, os.getpid())
+        finalize(self, own.remove)  # also at the end of an interpreter whose container was never closed
+        return own
+
+    @contextmanager
+    def _making(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConfigurationError(
+                f"no temporary folder can be made: {error.strerror}; set DCM-PROCESSOR-SERVICE-SCRATCH to a folder "
+                "that this process may write to"
+            ) from error
+
     def remove(self) -> None:
         """Removes everything."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        own = self._own.take()
+        if own is not None:
+            own.remove()
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Removes the folders of processes that have ended without removing them."""
+    with os.scandir(parent) as entries:
+        found = [Path(entry) for entry in entries if _NAME.fullmatch(entry.name) and _is_own_folder(entry)]
+    for folder in found:
+        try:
+            claim = claim_file(folder / _CLAIM)
+        except FileNotFoundError:  # killed before it had claimed it
+            with suppress(OSError):
+                folder.rmdir()
+        except OSError:  # not to be opened, so not ours to remove
+            continue
+        else:
+            if claim is not None:
+                with claim:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_own_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:  # its process is just removing it
+        return False
+    return stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
 
 
 @contextmanager
 def open_scratch(parent: Path | None) -> Iterator[Scratch]:
-    """Gives a scratch that is removed at the end."""
+    """Yields a scratch that is removed at the end."""
     scratch = Scratch(parent)
     try:
         yield scratch

@@ -58,6 +58,7 @@ class AsyncDicomSeries:
         self._repository = repository
         self._tools = tools
         self._paths: list[Path] | None = None
+        self._turns = tools.offload.turns()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.series_instance_uid})"
@@ -92,12 +93,14 @@ class AsyncDicomSeries:
 
     async def paths(self) -> list[Path]:
         """Gives the series as files in slice order; see :meth:`DicomSeries.paths`."""
-        if self._paths is None:
-            unordered = await self._materialise()
-            self._paths = await self._tools.offload(lambda: self._tools.imaging().order(unordered))
-        else:
+        if self._paths is not None:
             await self._tools.offload(partial(_require_scans, self._paths))
-        return self._paths
+            return list(self._paths)
+        async with self._turns.turn():
+            if self._paths is None:
+                unordered = await self._materialise()
+                self._paths = await self._tools.offload(lambda: self._tools.imaging().order(unordered))
+        return list(self._paths)
 
     async def _materialise(self) -> list[Path]:
         """Brings every file of the series to this machine's disk, when it is not there already."""
@@ -184,7 +187,8 @@ def _require_scans(paths: Iterable[Path]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with write_whole(path) as file:
+    """Writes a file whole: another object for the same series may be reading it."""
+    with write_whole(path, private=True) as file:
         file.write(content)
 
 

@@ -17,6 +17,7 @@ from pymongo.synchronous import monitor
 from dcm_processor_service.backends.mongo.documents import CODEC
 from dcm_processor_service.backends.mongo.failures import translated_url
 from dcm_processor_service.errors import ConfigurationError, StoreError
+from dcm_processor_service.ports.forks import SharedLock
 
 if TYPE_CHECKING:
     from dcm_processor_service.backends.mongo.modes import Mode
@@ -59,7 +60,7 @@ class LazyClient:
         self._url_options = _url_options(location.url)
         self._handles: dict[tuple[int, object], Handle] = {}
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock = SharedLock()
         self.patience = self._patience()
 
     def __repr__(self) -> str:

@@ -11,10 +11,10 @@ import uuid
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.backends.sqlite.contents import Contents
 from dcm_processor_service.backends.sqlite.encoding import dump, load
 from dcm_processor_service.codec import check_text, to_normal
-from dcm_processor_service.disk import write_whole
-from dcm_processor_service.errors import StoredValueError, StoreUnavailableError
+from dcm_processor_service.errors import StoredValueError
 from dcm_processor_service.models import StoredFile
 
 if TYPE_CHECKING:
@@ -35,44 +35,38 @@ class SqliteFileRepository:
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
+        self._contents = Contents(store)
 
     async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
         """Writes the content, then switches the row to it."""
         check_text(name, "name")
-        await self._store.read("SELECT 1")  # makes the folders
-        content = uuid.uuid4().hex
-        size_bytes, sha256 = await self._store.compute(lambda: self._write(content, source))
-        stored = StoredFile(
-            id=content,
-            job_id=key.job_id,
-            name=name,
-            size_bytes=size_bytes,
-            content_type=new.content_type,
-            sha256=sha256,
-            metadata=dict(new.metadata),
-            uploaded_at=to_normal(datetime.now(timezone.utc)),
-        )
+        return await self._store.compute(lambda: self._put(key, name, source, new))
+
+    def _put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
+        self._contents.sweep()
         row = (key.session_id, key.job_id, name)
-        document = dump(stored)
+        content = uuid.uuid4().hex
+        with self._contents.claim() as claim:
+            claim.names(content)
+            size_bytes, sha256 = self._contents.write(content, source)
+            stored = StoredFile(
+                id=content,
+                job_id=key.job_id,
+                name=name,
+                size_bytes=size_bytes,
+                content_type=new.content_type,
+                sha256=sha256,
+                metadata=dict(new.metadata),
+                uploaded_at=to_normal(datetime.now(timezone.utc)),
+            )
+            document = dump(stored)
 
-        def switch(connection: sqlite3.Connection) -> str | None:
-            old = connection.execute(_FIND, row).fetchone()
-            connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", (*row, content, document))
-            return old[0] if old else None
+            def switch(connection: sqlite3.Connection) -> None:
+                claim.removes(*(old for old, _document in connection.execute(_FIND, row)))
+                connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", (*row, content, document))
 
-        replaced = await self._store.run(switch)
-        if replaced:
-            self._remove(replaced)
+            self._store.transaction(switch, len(document))
         return stored
-
-    def _write(self, content: str, source: BinaryIO) -> tuple[int, str]:
-        digest, size_bytes = hashlib.sha256(), 0
-        with write_whole(self._store.content_path(content), durable=True, error=StoreUnavailableError) as sink:
-            while block := source.read(_BLOCK_BYTES):
-                digest.update(block)
-                size_bytes += len(block)
-                sink.write(block)
-        return size_bytes, digest.hexdigest()
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
         """Gives what is known of the file."""
@@ -90,7 +84,7 @@ class SqliteFileRepository:
             content, document = rows[0]
             stored = load(StoredFile, document)
             try:
-                source = self._store.content_path(content).open("rb")
+                source = self._contents.path(content).open("rb")
             except FileNotFoundError as error:
                 if content == seen:  # nobody replaced it: it is lost
                     raise StoredValueError(
@@ -106,16 +100,17 @@ class SqliteFileRepository:
     async def delete(self, key: JobKey, name: str) -> bool:
         """Removes the row, then the content."""
         row = (key.session_id, key.job_id, check_text(name, "name"))
+        return await self._store.compute(lambda: self._delete(row))
 
-        def work(connection: sqlite3.Connection) -> str | None:
-            old = connection.execute(_FIND, row).fetchone()
-            connection.execute("DELETE FROM files WHERE session_id = ? AND job_id = ? AND name = ?", row)
-            return old[0] if old else None
+    def _delete(self, row: tuple[str, str, str]) -> bool:
+        with self._contents.claim() as claim:
 
-        removed = await self._store.run(work)
-        if removed:
-            self._remove(removed)
-        return removed is not None
+            def work(connection: sqlite3.Connection) -> bool:
+                claim.removes(*(old for old, _document in connection.execute(_FIND, row)))
+                statement = "DELETE FROM files WHERE session_id = ? AND job_id = ? AND name = ?"
+                return connection.execute(statement, row).rowcount > 0
+
+            return self._store.transaction(work)
 
     async def list(self, key: JobKey) -> list[StoredFile]:
         """Lists the files by name."""
@@ -123,9 +118,6 @@ class SqliteFileRepository:
             "SELECT document FROM files WHERE session_id = ? AND job_id = ? ORDER BY name", key.session_id, key.job_id
         )
         return [load(StoredFile, text) for (text,) in rows]
-
-    def _remove(self, content: str) -> None:
-        self._store.content_path(content).unlink(missing_ok=True)
 
 
 def _copy_verified(source: BinaryIO, sink: BinaryIO, stored: StoredFile) -> None:

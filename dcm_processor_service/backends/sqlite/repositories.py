@@ -44,7 +44,7 @@ _FIND_DATA = "SELECT value FROM data WHERE session_id = ? AND job_id = ? AND nam
 @contextmanager
 def open_sqlite(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
     """Opens the workspace folder that ``location.url`` names; it is made at the first use."""
-    store = SqliteStore(folder_of(location.url), location.timeout_s, offload)
+    store = SqliteStore(folder_of(location.url), location.timeout_s, offload, location.durability)
     try:
         yield Backend(
             data=SqliteDataRepository(store),
@@ -83,7 +83,7 @@ class SqliteDataRepository:
             connection.execute(_UPSERT_DATA, (*row, text))
             return True
 
-        return await self._store.run(work)
+        return await self._store.run(work, len(text))
 
     async def increment(self, key: JobKey, name: str, by: float) -> NormalValue | None:
         """Adds to a number."""
@@ -275,7 +275,8 @@ class SqliteWorkspaceRepository:
         self._store = store
 
     async def _insert(self, statement: str, *values: str) -> None:
-        await self._store.run(lambda connection: connection.execute(statement, values))
+        need_bytes = sum(map(len, values))
+        await self._store.run(lambda connection: connection.execute(statement, values), need_bytes)
 
     async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
         """Files a patient, study or series."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.backends.sqlite.contents import Contents
 from dcm_processor_service.backends.sqlite.encoding import load
 from dcm_processor_service.codec import check_text
 from dcm_processor_service.models import Job, RemovedImages, SessionRecord
@@ -25,6 +26,7 @@ class SqliteSessionRepository:
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
+        self._contents = Contents(store)
 
     async def find(self, session_id: str) -> SessionRecord | None:
         """Gives one session, as old as its first job."""
@@ -50,23 +52,22 @@ class SqliteSessionRepository:
         check_text(session_id, "id")
         if part == "session":
             return 0
-        table = "files" if part == "files" else "data"
+        if part == "files":
+            return await self._store.compute(lambda: self._remove_files(session_id))
+        statement = "DELETE FROM data WHERE session_id = ?"
+        return await self._store.run(lambda connection: connection.execute(statement, (session_id,)).rowcount)
 
-        def work(connection: sqlite3.Connection) -> tuple[int, list[str]]:
-            contents: list[str] = []
-            if part == "files":
+    def _remove_files(self, session_id: str) -> int:
+        with self._contents.claim() as claim:
+
+            def work(connection: sqlite3.Connection) -> int:
                 found = connection.execute("SELECT content FROM files WHERE session_id = ?", (session_id,))
-                contents = [content for (content,) in found]
-            removed = connection.execute(f"DELETE FROM {table} WHERE session_id = ?", (session_id,))  # noqa: S608  no input
-            return removed.rowcount, contents
+                claim.removes(*(content for (content,) in found))
+                return connection.execute("DELETE FROM files WHERE session_id = ?", (session_id,)).rowcount
 
-        count, contents = await self._store.run(work)
-        await self._store.compute(lambda: self._unlink(contents))
+            count = self._store.transaction(work)
+        self._contents.sweep(whole=True)
         return count
-
-    def _unlink(self, contents: list[str]) -> None:
-        for content in contents:
-            self._store.content_path(content).unlink(missing_ok=True)
 
     async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
         """Removes nothing: a workspace refers to files that are its owner's."""

@@ -1,0 +1,164 @@
+"""Contents of session files, beside the database; what no row points to is removed, whoever has left it.
+
+Before a content is written or removed its name stands in a claim, a file that its process keeps locked as long as it
+lives. A process killed at any point leaves a claim that nobody holds: whoever writes or cleans up next removes what
+the claim names and no row points to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.backends.sqlite.database import CLAIM_FOLDER, CONTENT_FOLDER
+from dcm_processor_service.backends.sqlite.failures import translated
+from dcm_processor_service.disk import claim_file, open_new, sync_folder
+from dcm_processor_service.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from dcm_processor_service.backends.sqlite.store import SqliteStore
+
+__all__ = ["Claim", "Contents"]
+
+_BLOCK_BYTES = 1024 * 1024
+_KEPT = "SELECT content FROM files WHERE content IN (SELECT value FROM json_each(?))"
+
+
+class Claim:
+    """Names of contents that are coming or going, told to the disk before anything happens to them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.going: list[str] = []
+
+    def names(self, *contents: str) -> None:
+        """Writes names of contents that may be left without a row."""
+        self._file.write("".join(f"{content}\n" for content in contents).encode())
+
+    def removes(self, *contents: str) -> None:
+        """Writes names of contents that go when the claim ends well."""
+        self.names(*contents)
+        self.going.extend(contents)
+
+
+class Contents:
+    """The folder of contents, and that of claims."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self._swept = False
+
+    def path(self, content: str) -> Path:
+        """Returns where a content lies."""
+        return self._store.folder / CONTENT_FOLDER / content
+
+    @property
+    def _claims(self) -> Path:
+        return self._store.folder / CLAIM_FOLDER
+
+    @contextmanager
+    def claim(self) -> Iterator[Claim]:
+        """Yields a claim; after a failure, what it names goes unless a row points to it."""
+        self._store.require_writable()
+        with translated(self._store.folder):
+            path, file = self._new_claim()
+        with file:
+            claim = Claim(file)
+            try:
+                yield claim
+            except BaseException:
+                # what failed is told, not that there is more to remove: the next process does that
+                with suppress(StoreError, OSError):
+                    self._settle(path)
+                raise
+            with suppress(OSError):
+                self._unlink(claim.going)
+                path.unlink()
+
+    def _new_claim(self) -> tuple[Path, BinaryIO]:
+        while True:
+            path = self._claims / uuid.uuid4().hex
+            file = claim_file(path, new=True)
+            if file is not None:  # else another process took it for a dead one's, between its making and its claiming
+                return path, file
+
+    def write(self, content: str, source: BinaryIO) -> tuple[int, str]:
+        """Writes a content that a claim names; returns its size in bytes and its SHA-256."""
+        counted = _Counted(source)
+        path = self.path(content)
+        with translated(self._store.folder, counted.total), open_new(path, private=True) as sink:
+            for block in counted.blocks():
+                sink.write(block)
+            sink.flush()
+            if self._store.durability == "full":
+                os.fsync(sink.fileno())
+                sync_folder(path.parent)
+        return counted.size_bytes, counted.digest.hexdigest()
+
+    def sweep(self, *, whole: bool = False) -> None:
+        """Removes what dead processes have left: what their claims name, and once, or if ``whole``, all without a row.
+
+        Raises:
+            StoreError: Something cannot be removed.
+        """
+        self._store.require_writable()
+        with translated(self._store.folder):
+            whole = whole or not self._swept
+            # in this order: what is written from now on is not among the found, or its claim is among the live
+            found = {path.name for path in self.path("").iterdir()} if whole else set()
+            for path in list(self._claims.iterdir()):
+                with suppress(FileNotFoundError):  # it has just ended
+                    found -= self._end(path)
+            self._unlink(found - self._kept(found))
+            self._swept = True
+
+    def _end(self, path: Path) -> set[str]:
+        """Ends the claim of a dead process; returns the names in that of a living one."""
+        file = claim_file(path)
+        if file is None:
+            return set(path.read_text(encoding="utf-8").split())
+        with file:
+            self._settle(path)
+        return set()
+
+    def _settle(self, claim: Path) -> None:
+        names = set(claim.read_text(encoding="utf-8").split())
+        self._unlink(names - self._kept(names))
+        claim.unlink()
+
+    def _kept(self, names: Iterable[str]) -> set[str]:
+        return {content for (content,) in self._store.rows(_KEPT, (json.dumps(sorted(names)),))}
+
+    def _unlink(self, contents: Iterable[str]) -> None:
+        for content in contents:
+            self.path(content).unlink(missing_ok=True)
+
+
+class _Counted:
+    """A source whose bytes are counted and digested while they are read."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self.digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    def blocks(self) -> Iterator[bytes]:
+        """Reads what is left."""
+        while block := self._source.read(_BLOCK_BYTES):
+            self.digest.update(block)
+            self.size_bytes += len(block)
+            yield block
+
+    def total(self) -> int:
+        """Returns the size of all of it; reads the rest to know it."""
+        for _block in self.blocks():
+            continue
+        return self.size_bytes

@@ -1,0 +1,133 @@
+"""What a fork must not inherit: locks that another thread held, and what belongs to one process alone.
+
+A forked child has one thread, a copy of all memory, and the parent's open files. A lock that another thread held stays
+taken for ever in the child; a pool has no threads; two processes would talk over one connection.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+__all__ = ["OfOneProcess", "Pausable", "SharedLock", "pause_at_forks"]
+
+T = TypeVar("T")
+
+
+class SharedLock:
+    """A reentrant lock, which is free in a forked child whichever thread of the parent held it.
+
+    What it guards is whole whenever the interpreter changes threads; or else see :func:`pause_at_forks`.
+
+    Example:
+        >>> lock = SharedLock()
+        >>> with lock, lock:
+        ...     "held"
+        'held'
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        _locks.add(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def renew(self) -> None:
+        """Frees the lock in a forked child, unless it is the forking thread that holds it."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+        else:
+            self._lock = threading.RLock()
+
+
+class OfOneProcess(Generic[T]):
+    """A value that each process makes for itself at the first use, one for all of its threads.
+
+    Example:
+        >>> OfOneProcess(os.getpid).get() == os.getpid()
+        True
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = SharedLock()
+        self._made: tuple[int, T] | None = None
+
+    def get(self) -> T:
+        """Returns this process's value."""
+        with self._lock:
+            if self._made is None or self._made[0] != os.getpid():
+                self._made = (os.getpid(), self._make())
+            return self._made[1]
+
+    def take(self) -> T | None:
+        """Returns what this process has made, to be closed, and forgets it; None when it made nothing."""
+        with self._lock:
+            made, self._made = self._made, None
+            return made[1] if made is not None and made[0] == os.getpid() else None
+
+
+class Pausable(Protocol):
+    """Something that must be at rest while the process forks."""
+
+    def pause(self) -> None:
+        """Waits for what is under way, keeps others from beginning, and lets go of what no child may inherit."""
+
+    def resume(self) -> None:
+        """Lets others begin, in the parent as in the child."""
+
+
+def pause_at_forks(part: Pausable) -> None:
+    """Pauses a part around every fork of this process, as long as the part lives.
+
+    Example:
+        >>> class Connection:
+        ...     paused = False
+        ...     def pause(self) -> None:
+        ...         self.paused = True
+        ...     def resume(self) -> None:
+        ...         self.paused = False
+        >>> connection = Connection()
+        >>> pause_at_forks(connection)
+        >>> connection.paused
+        False
+    """
+    _pausable.add(part)
+
+
+_locks: WeakSet[SharedLock] = WeakSet()
+_pausable: WeakSet[Pausable] = WeakSet()
+_paused: list[Pausable] = []
+
+
+def _pause() -> None:
+    for part in list(_pausable):
+        part.pause()
+        _paused.append(part)
+
+
+def _resume() -> None:
+    while _paused:
+        _paused.pop().resume()
+
+
+def _resume_child() -> None:
+    _resume()
+    for lock in list(_locks):
+        lock.renew()
+
+
+if hasattr(os, "register_at_fork"):  # where there is fork
+    os.register_at_fork(before=_pause, after_in_parent=_resume, after_in_child=_resume_child)
