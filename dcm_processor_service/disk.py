@@ -122,6 +122,10 @@ def make_folder(path: Path, *, private: bool = False, durable: bool = False) -> 
         folder.mkdir(PRIVATE_FOLDER if private else 0o777, exist_ok=True)
         if durable:
             sync_folder(folder.parent)
+    _require_folder(path)
+
+
+def _require_folder(path: Path) -> None:
     if not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "there is something of this name that is no folder")
 
@@ -208,14 +212,17 @@ def private_folder(root: Path, *parts: str) -> Path:
     """
     folder = root
     with file_faults(root, "made"):
-        root.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        make_folder(root, private=True)
     for part in parts:
         folder = folder / part
         with file_faults(folder, "made"):
             with suppress(FileExistsError):
-                folder.mkdir(mode=PRIVATE_FOLDER)
-            if not stat.S_ISDIR(folder.lstat().st_mode):
-                raise OSError("it is a link or a file in place of a folder")
+                folder.mkdir(PRIVATE_FOLDER)
+            if folder.is_symlink():
+                raise LocalFileError(
+                    f"{str(folder)!r} is a link, through which patient data would be written elsewhere; remove it"
+                )
+            _require_folder(folder)
     return folder
 
 

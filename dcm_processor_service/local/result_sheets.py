@@ -53,7 +53,7 @@ def draw_sheets(
     drawn = []
     for name, picture in pictures.items():
         if picture is not None and name not in names:  # a file of the job's own is never written over
-            with write_whole(folder / name) as file:
+            with write_whole(folder / name, private=True) as file:
                 file.write(picture)
             drawn.append(folder / name)
     return tuple(drawn)

@@ -7,13 +7,14 @@ replaces its output, and a callback of a later event reads what an earlier one s
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.codec import check_name
-from dcm_processor_service.disk import PRIVATE_FILE, private_folder
+from dcm_processor_service.disk import private_folder, write_whole
 from dcm_processor_service.errors import ConfigurationError, InvalidNameError
 from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files
 from dcm_processor_service.local.result_sheets import draw_sheets, sheet_names
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
     from dcm_processor_service.runtime.execution.runner import CallbackOutcome
     from dcm_processor_service.runtime.settings import SettingsValues
+    from dcm_processor_service.session.session import Session
 
 __all__ = ["LocalRun", "Workspace", "counted", "describe", "sample_folder"]
 
@@ -161,11 +163,9 @@ class Workspace:
             session = container.session()
             files = tuple(session.files.list())
             for stored in files:
-                session.files.get(stored.name, _place(folder, stored.name)).chmod(PRIVATE_FILE)
+                _write_result(session, stored.name, folder)
             names = [stored.name for stored in files]
             sheets = draw_sheets(container, subject, names, folder) if preview else ()
-            for sheet in sheets:
-                sheet.chmod(PRIVATE_FILE)
             return LocalRun(finished, outcome, tuple(session.data.items()), files, folder, sheets)
 
     def _clear(self, settings: RuntimeSettings, folder: Path) -> None:
@@ -210,6 +210,11 @@ def _place(folder: Path, name: str) -> Path:
     """Returns where a file of a job lies, whose name may have parts; no part leads out of the folder."""
     *parts, own = check_name(name, "file").split("/")
     return private_folder(folder, *parts) / own
+
+
+def _write_result(session: Session, name: str, folder: Path) -> None:
+    with session.files.open(name) as content, write_whole(_place(folder, name), private=True) as file:
+        shutil.copyfileobj(content, file)
 
 
 def _ids_below(subject: Patient | Study | SeriesRecord, filed: Filed) -> Iterator[str]:

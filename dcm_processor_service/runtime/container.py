@@ -149,6 +149,8 @@ def _log(settings: RuntimeSettings, scrubber: Scrubber) -> JobLog:
 class Container(containers.DeclarativeContainer):
     """Everything that a blocking callback needs, each part a provider that can be overridden in one line.
 
+    Each part is made once, whichever threads ask for it first.
+
     Example:
         >>> container = Container(settings=RuntimeSettings.without_environment(
         ...     db_provider="memory", session_id="a" * 24, job_id="b" * 24))

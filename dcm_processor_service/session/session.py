@@ -74,7 +74,8 @@ class AsyncSession:
 class Session:
     """What a callback talks to.
 
-    ``data`` holds named values, ``files`` named files, ``peers`` the DICOM nodes, ``dicom`` the images.
+    ``data`` holds named values, ``files`` named files, ``peers`` the DICOM nodes, ``dicom`` the images. Several threads
+    may use it at once, and so may a forked child.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context

@@ -105,6 +105,8 @@ def _prepare(connection: sqlite3.Connection, timeout_s: float) -> None:
             if _version(connection) == 0:
                 connection.execute("PRAGMA journal_mode = WAL")
                 _migrate(connection)
+                # what is in the database itself can be changed on a full disk, and the log then goes at its closing
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError as error:
             if not is_locked(error) or time.monotonic() > deadline:
                 raise

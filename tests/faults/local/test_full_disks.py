@@ -1,0 +1,93 @@
+"""A full disk is told with the path and the need, and leaves what was there and nothing more."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dcm_processor_service import Container, opened
+from dcm_processor_service.errors import ConfigurationError, LocalFileError, StoreUnavailableError
+from tests.faults.local.kinds import sqlite_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DISK_BYTES = 1024 * 1024
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MB: a mounted one for root; for others, a limit on the size of any file, which errs likewise."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    if os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0:
+        yield folder
+        subprocess.run(["umount", str(folder)], check=True)
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (DISK_BYTES, hard))
+    yield folder
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def size_on_disk(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_file_that_does_not_fit_leaves_the_one_before(small_disk: Path) -> None:
+    with opened(Container(settings=sqlite_settings(small_disk / "work"))) as container:
+        session = container.session()
+        session.files.put("a", b"old" * 1000)
+        before = size_on_disk(small_disk / "work" / "files")
+        with pytest.raises(StoreUnavailableError) as caught:
+            session.files.put("a", b"x" * 5_000_000)
+        message = str(caught.value)
+        assert str(small_disk / "work") in message
+        assert "5000000 bytes are needed, " in message
+        assert "move the workspace to a larger disk" in message
+        assert isinstance(caught.value.__cause__, OSError)
+        assert session.files.read("a") == b"old" * 1000
+        assert size_on_disk(small_disk / "work" / "files") == before
+        assert os.listdir(small_disk / "work" / "claims") == []  # noqa: PTH208  hidden names too
+        session.files.put("a", b"new")
+        assert session.files.read("a") == b"new"
+
+
+def test_a_value_that_does_not_fit_leaves_the_one_before(small_disk: Path) -> None:
+    with opened(Container(settings=sqlite_settings(small_disk / "work"))) as container:
+        data = container.session().data
+        data["a"] = "old"
+        before = size_on_disk(small_disk)
+        with pytest.raises(StoreUnavailableError) as caught:
+            data["a"] = "x" * 5_000_000
+        message = str(caught.value)
+        assert str(small_disk / "work") in message
+        assert "full" in message or "disk I/O error" in message
+        assert "xxx" not in message
+        assert data["a"] == "old"
+        assert size_on_disk(small_disk) <= before + 64 * 1024
+        data["a"] = "new"
+        assert data["a"] == "new"
+
+
+def test_temporary_files_that_do_not_fit_leave_nothing(small_disk: Path, tmp_path: Path) -> None:
+    settings = sqlite_settings(tmp_path / "work", scratch=small_disk, durability="fast")
+    with opened(Container(settings=settings)) as container:
+        session = container.session()
+        with pytest.raises(LocalFileError, match=r"cannot be written: .*(space|large)"):
+            session.files.save("a.txt", "x" * 5_000_000)
+        assert not session.files.has("a.txt")
+        with pytest.raises(ConfigurationError, match="DCM-PROCESSOR-SERVICE-SCRATCH to a larger disk"):
+            container.scratch().folder("series", need_bytes=2**62)
+        (own,) = small_disk.iterdir()
+        assert [path.name for path in own.iterdir()] == [".claimed"]
+    assert list(small_disk.iterdir()) == []
