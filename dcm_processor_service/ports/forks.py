@@ -110,9 +110,11 @@ def pause_at_forks(part: Pausable) -> None:
 _locks: WeakSet[SharedLock] = WeakSet()
 _pausable: WeakSet[Pausable] = WeakSet()
 _paused: list[Pausable] = []
+_forking = threading.Lock()
 
 
 def _pause() -> None:
+    _forking.acquire()  # two threads that fork at once would wait for each other's parts
     for part in list(_pausable):
         part.pause()
         _paused.append(part)
@@ -121,6 +123,7 @@ def _pause() -> None:
 def _resume() -> None:
     while _paused:
         _paused.pop().resume()
+    _forking.release()
 
 
 def _resume_child() -> None:

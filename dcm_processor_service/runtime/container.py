@@ -188,7 +188,9 @@ class Container(containers.DeclarativeContainer):
     scrubber: providers.Provider[Scrubber] = _Once(Scrubber)
     cancellation: providers.Provider[Cancellation] = _Once(Cancellation)
     log: providers.Provider[JobLog] = _Once(_log, settings, scrubber)
-    async_progress: providers.Provider[AsyncProgress] = _Once(AsyncProgress, job_key, job_repository, scrubber)
+    async_progress: providers.Provider[AsyncProgress] = _Once(
+        AsyncProgress, job_key, job_repository, scrubber, offload=offload
+    )
     current_job: providers.Provider[AsyncCurrentJob] = _Once(_current_job, settings, job_key, job_repository, scrubber)
     jobs: providers.Provider[AsyncJobs] = _Once(AsyncJobs, job_key, job_repository, current_job)
     series_tools: providers.Provider[SeriesTools] = _Once(

@@ -8,12 +8,13 @@ import time
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.errors import StoreError, UnsupportedValueError
-from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.ports.concurrency import inline, run_inline
+from dcm_processor_service.ports.forks import SharedLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dcm_processor_service.ports import JobKey, JobRepository
+    from dcm_processor_service.ports import JobKey, JobRepository, Offload
     from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 
 __all__ = ["AsyncProgress", "Progress"]
@@ -42,7 +43,12 @@ class AsyncProgress:
     """
 
     def __init__(
-        self, key: JobKey, repository: JobRepository, scrubber: Scrubber, clock: Callable[[], float] = time.monotonic
+        self,
+        key: JobKey,
+        repository: JobRepository,
+        scrubber: Scrubber,
+        clock: Callable[[], float] = time.monotonic,
+        offload: Offload = inline,
     ) -> None:
         self._key = key
         self._repository = repository
@@ -53,6 +59,8 @@ class AsyncProgress:
         self._next_s = -math.inf
         self._messages = float(MESSAGES_AT_ONCE)
         self._counted_s = clock()
+        self._lock = SharedLock()
+        self._turns = offload.turns()
 
     async def __call__(self, fraction: float, message: str = "") -> None:
         """Tells how far the job is; see :meth:`Progress.__call__`."""
@@ -62,11 +70,10 @@ class AsyncProgress:
             )
         percent = min(max(int(fraction * _FULL_PERCENT + _TOLERANCE), 0), _FULL_PERCENT)
         state = (percent, self._scrubber.text(message))
-        if state == self._written:
-            self._waiting = None
-            return
-        self._waiting = state
-        if percent == _FULL_PERCENT or self._due(state[1]):
+        with self._lock:
+            self._waiting = None if state == self._written else state
+            due = self._waiting is not None and (percent == _FULL_PERCENT or self._due(state[1]))
+        if due:
             await self.flush()
 
     def _due(self, message: str) -> bool:
@@ -83,10 +90,14 @@ class AsyncProgress:
 
     async def flush(self) -> None:
         """Writes what has waited; see :meth:`Progress.flush`."""
-        if self._waiting is None:
-            return
-        state, self._waiting = self._waiting, None
-        self._next_s = self._clock() + PAUSE_S
+        async with self._turns.turn():  # so that what one thread told first does not land last
+            with self._lock:
+                state, self._waiting = self._waiting, None
+                self._next_s = self._clock() + PAUSE_S if state else self._next_s
+            if state is not None:
+                await self._write(state)
+
+    async def _write(self, state: tuple[int, str]) -> None:
         try:
             await self._repository.set_progress(self._key.job_id, *state)
         except StoreError as error:  # progress is for people: a job that can go on goes on

@@ -90,9 +90,9 @@ class SqliteStore:
     def close(self) -> None:
         """Closes the connection; the next use would open it again."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
 
     def require_writable(self) -> None:
         """Opens the workspace to write.

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from dcm_processor_service.ports.forks import SharedLock
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -85,6 +87,7 @@ class Scrubber:
         self._numbers: set[str] = set()
         self._days: set[date] = set()
         self._pattern: re.Pattern[str] | None = None
+        self._lock = SharedLock()
 
     def __repr__(self) -> str:
         return f"Scrubber({len(self._words) + len(self._numbers)} texts, {len(self._days)} dates)"
@@ -136,14 +139,15 @@ class Scrubber:
         text = text.strip()
         if len(text) < shortest:
             return
-        (self._numbers if text.isdigit() else self._words).update(_spellings(text))
-        self._pattern = None
+        with self._lock:
+            (self._numbers if text.isdigit() else self._words).update(_spellings(text))
+            self._pattern = None
 
     def text(self, text: str) -> str:
         """Gives a text without what has been learned."""
-        if self._pattern is None:
-            self._pattern = self._compiled()
-        return self._pattern.sub(REMOVED, text)
+        with self._lock:
+            pattern = self._pattern = self._pattern or self._compiled()
+        return pattern.sub(REMOVED, text)
 
     def value(self, value: Any) -> Any:
         """Gives a JSON value without what has been learned: in texts, keys and numbers, at any depth."""

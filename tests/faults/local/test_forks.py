@@ -115,6 +115,30 @@ print("done")
 """
 )
 
+AT_ONCE = (
+    COMMON
+    + """
+from contextlib import ExitStack
+with ExitStack() as stack:
+    containers = []
+    for number in range(4):
+        values = json.loads(sys.argv[1])
+        values["db_url" if values["db_provider"] == "sqlite" else "db_name"] += str(number)
+        containers.append(stack.enter_context(opened(Container(settings=settings(json.dumps(values))))))
+    def work(number):
+        for turn in range(10):
+            forked(lambda: [use(container, f"{number} {turn}") for container in containers])
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for container in containers:
+        assert len(container.session().data.keys()) == 40
+print("done")
+"""
+)
+
 PROCESSES = (
     COMMON
     + """
@@ -158,7 +182,11 @@ def test_a_child_reads_in_bulk_after_its_parent_has(request: pytest.FixtureReque
 
 
 @pytest.mark.parametrize("store", ["sqlite", "mongodb"])
-@pytest.mark.parametrize("code", [AFTER_USE, DURING_USE, PROCESSES], ids=["after use", "during use", "processes"])
+@pytest.mark.parametrize(
+    "code",
+    [AFTER_USE, DURING_USE, AT_ONCE, PROCESSES],
+    ids=["after use", "during use", "by threads at once", "processes"],
+)
 def test_a_child_and_its_parent_read_and_write_on(
     code: str, store: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ from dependency_injector import providers
 
 from dcm_processor_service import AsyncContainer, Container, RuntimeSettings, opened
 from dcm_processor_service.backends.memory import MemoryStore
-from dcm_processor_service.models import Instance, Job, Peer, SeriesRecord, SubjectLevel
+from dcm_processor_service.models import Instance, Job, Patient, Peer, SeriesRecord, SubjectLevel
 from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 from dcm_processor_service.testing import synthetic_series
 from tests.faults.local.kinds import JOB, together
@@ -164,3 +166,78 @@ def test_one_series_is_read_by_many_tasks(tmp_path: Path, objects: str) -> None:
     if objects == "one object":
         assert repository.fetches == 10  # one task reads, the others wait for what it has read
     assert [path.name for path in tmp_path.iterdir()] == []
+
+
+class HeldJobs:
+    """Jobs whose first write of progress waits for the second, as long as one that comes by would take."""
+
+    def __init__(self) -> None:
+        self.written: list[int] = []
+        self._begun, self._overtaken = threading.Event(), threading.Event()
+
+    async def set_progress(self, _job_id: str, percent: int, _message: str) -> None:
+        if self._begun.is_set():
+            self._overtaken.set()
+        else:
+            self._begun.set()
+            self._overtaken.wait(0.2)
+        self.written.append(percent)
+
+    def wait_for_the_first(self) -> None:
+        assert self._begun.wait(60)
+
+
+def test_progress_that_two_threads_tell_is_written_in_the_order_in_which_they_told_it() -> None:
+    jobs: Any = HeldJobs()
+    with opened(Container(settings=RuntimeSettings.without_environment(**JOB, db_provider="memory"))) as container:
+        container.job_repository.override(jobs)
+        progress = container.context().progress
+
+        def tell(number: int) -> None:
+            if number == 1:
+                jobs.wait_for_the_first()
+            progress((0.1, 1.0)[number], f"step {number}")
+
+        together(tell, 2)
+    assert jobs.written == [10, 100]
+
+
+class SlowJobs:
+    """Jobs whose first write of progress lets every other task go on before it lands."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.written: list[int] = []
+
+    async def set_progress(self, _job_id: str, percent: int, _message: str) -> None:
+        self.begun.append(percent)
+        if len(self.begun) == 1:
+            for _ in range(20):
+                await asyncio.sleep(0)
+        self.written.append(percent)
+
+
+def test_progress_that_two_tasks_tell_is_written_in_the_order_in_which_they_told_it() -> None:
+    jobs: Any = SlowJobs()
+    settings = RuntimeSettings.without_environment(**JOB, db_provider="memory")
+
+    async def body() -> None:
+        with opened(AsyncContainer(settings=settings)) as container:
+            container.job_repository.override(jobs)
+            progress = container.context().progress
+            await asyncio.gather(progress(0.1, "step 0"), progress(1.0, "step 1"))
+
+    asyncio.run(body())
+    assert jobs.written == [10, 100]
+
+
+def test_what_one_thread_has_learned_no_other_lets_pass() -> None:
+    scrubber = Scrubber()
+
+    def use(number: int) -> None:
+        for turn in range(60):
+            name = f"Name{number}x{turn}y"
+            scrubber.learn(Patient(id="0" * 24, metadata={"PatientName": name}))
+            assert name not in scrubber.text(f"the report of {name}")
+
+    together(use, 8)
