@@ -222,4 +222,4 @@ def test_a_workspace_that_cannot_be_made_may_be_tried_again(tmp_path: Path) -> N
     write(tmp_path, HEAD + "def run(ctx: RuntimeContext):\n    ctx.session.data['x'] = 1\n")
     code, record, _errors = execute_here(tmp_path, DB_URL=str(tmp_path / "file" / "work"))
     assert code == 3
-    assert "cannot be made" in record["error"]["message"]
+    assert "cannot be used: Not a directory" in record["error"]["message"]
