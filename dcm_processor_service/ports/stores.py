@@ -62,10 +62,6 @@ NormalValue: TypeAlias = Any
 """A value in the normal form of :mod:`dcm_processor_service.codec`."""
 
 
-Durability: TypeAlias = Literal["full", "fast"]
-"""What an acknowledged write survives: ``full``, a power cut and a failover too; ``fast``, the end of this process."""
-
-
 class Sentinel:
     """A value that stands for itself alone.
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.backends.mongo.connection import Handle, LazyClient
     from dcm_processor_service.backends.mongo.documents import Document
-    from dcm_processor_service.backends.mongo.modes import Ahead, Mode
+    from dcm_processor_service.backends.mongo.modes import Ahead, DriverMode
 
 __all__ = ["Collection", "Removed", "Sort", "find_in_lanes"]
 
@@ -59,7 +59,7 @@ class Removed(NamedTuple):
 class Collection:
     """One collection; its errors are this package's. May be used from several threads and tasks."""
 
-    def __init__(self, client: LazyClient, mode: Mode, name: str) -> None:
+    def __init__(self, client: LazyClient, mode: DriverMode, name: str) -> None:
         self._client = client
         self._mode = mode
         self._name = name

@@ -20,7 +20,7 @@ from dcm_processor_service.errors import ConfigurationError, StoreError
 from dcm_processor_service.ports.forks import SharedLock
 
 if TYPE_CHECKING:
-    from dcm_processor_service.backends.mongo.modes import Mode
+    from dcm_processor_service.backends.mongo.modes import DriverMode
     from dcm_processor_service.ports import StoreLocation
 
 __all__ = ["Handle", "LazyClient", "Patience"]
@@ -53,7 +53,7 @@ class LazyClient:
     May be used from several threads: they share one client.
     """
 
-    def __init__(self, location: StoreLocation, mode: Mode, options: dict[str, Any]) -> None:
+    def __init__(self, location: StoreLocation, mode: DriverMode, options: dict[str, Any]) -> None:
         self._location = location
         self._mode = mode
         self._options = options

@@ -220,7 +220,7 @@ def _uploaded_at(document: Document) -> datetime:
 
 def upload_mark(key: JobKey, name: str) -> Document:
     """Returns what every chunk carries, so that an upload without a document is found: whose it is."""
-    return {**_owner(key), "name": name}
+    return {**_owner(key), "name": check_text(name, "name")}
 
 
 def uploads_pipeline(session_id: str, job_id: str | None = None, name: str | None = None) -> list[Document]:

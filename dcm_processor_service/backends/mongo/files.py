@@ -69,10 +69,9 @@ class MongoFileRepository:
 
     async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
         """Writes a new version, makes it visible, removes the older one and what unfinished uploads left."""
-        file_id = new_id()
+        mark, file_id = upload_mark(key, name), new_id()
         self._under_way.add(file_id)
         try:
-            mark = upload_mark(key, name)
             abandoned = await self._abandoned(key, name)
             content = await self._write_or_discard(file_id, source, mark)
             stored, version, replaced = await self._publish(key, name, file_id, new, content)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.backends.mongo.documents import Document
 
-__all__ = ["Ahead", "Mode"]
+__all__ = ["Ahead", "DriverMode"]
 
 
 class Ahead(Protocol):
@@ -22,7 +22,7 @@ class Ahead(Protocol):
         """Says that nobody will wait."""
 
 
-class Mode(Protocol):
+class DriverMode(Protocol):
     """One mode of driver."""
 
     def make(self, url: str, **options: Any) -> Any:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.backends.mongo.connection import LazyClient
     from dcm_processor_service.backends.mongo.documents import Document
-    from dcm_processor_service.backends.mongo.modes import Mode
+    from dcm_processor_service.backends.mongo.modes import DriverMode
     from dcm_processor_service.backends.mongo.operations import Operation
     from dcm_processor_service.models import Job, JobOutput, Peer
     from dcm_processor_service.ports import JobKey, NormalValue, Offload
@@ -38,7 +38,7 @@ T = TypeVar("T")
 UPSERT_ATTEMPTS = 5
 
 
-def bundle(client: LazyClient, mode: Mode, offload: Offload) -> Backend:
+def bundle(client: LazyClient, mode: DriverMode, offload: Offload) -> Backend:
     """Returns the repositories of one database."""
 
     def collection(name: str) -> Collection:
