@@ -69,6 +69,8 @@ class SettingsValues(TypedDict, total=False):
     ae_title: str
     service_version: str
     store_timeout_s: float
+    store_operation_timeout_s: float
+    store_transfer_timeout_s: float
     durability: Durability
     dicom_timeout_s: float
     workspace: str | Path
