@@ -23,7 +23,10 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
@@ -37,6 +40,12 @@ __all__ = ["UNCOMPRESSED", "UnreadableInstanceError", "convert", "copy_of", "los
 UNCOMPRESSED = frozenset(map(str, (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)))
 
 _PLAIN = UNCOMPRESSED | {str(DeflatedExplicitVRLittleEndian)}
+# what cannot be without loss, with the defined terms of PS3.3, C.7.6.1.1.5.1; JPEG 2000 may be either
+_LOSSY_METHODS = {
+    str(JPEGBaseline8Bit): "ISO_10918_1",
+    str(JPEGExtended12Bit): "ISO_10918_1",
+    str(JPEGLSNearLossless): "ISO_14495_1",
+}
 _WORD_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 
@@ -81,14 +90,14 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
     if own_uid == wanted_uid:
         return dataset
     try:
-        if own_uid not in _PLAIN:
-            # colours stay as they were coded: YBR to RGB rounds
-            dataset.decompress(as_rgb=False, generate_instance_uid=False)
+        if own_uid not in _PLAIN and "PixelData" in dataset:  # without pixels nothing of it is compressed (PS3.5, A.4)
+            _decompress(dataset, own_uid)
         elif own_uid == ExplicitVRBigEndian:
             _swap_bytes(dataset)
         if wanted_uid not in _PLAIN:
             dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-            dataset.compress(UID(wanted_uid), generate_instance_uid=False)
+            _put_colours_together(dataset)
+            dataset.compress(UID(wanted_uid), encoding_plugin=_encoder_of(wanted_uid), generate_instance_uid=False)
     except Exception as error:  # each codec raises what its library raises
         raise UnsupportedTransferSyntaxError(
             f"{UID(own_uid).name} cannot be converted to {UID(wanted_uid).name} here; {_remedy(own_uid)}"
@@ -109,6 +118,45 @@ def part10(dataset: Dataset) -> bytes:
     except Exception as error:  # a value that does not fit may raise anything; its text may hold the value
         raise UnreadableInstanceError(f"the dataset cannot be encoded ({type(error).__name__}); validate it") from error
     return buffer.getvalue()
+
+
+def _decompress(dataset: Dataset, own_uid: str) -> None:
+    """Decodes the pixel data, and says of it what is true of it then (PS3.3, section C.7.6.3.1.2)."""
+    encoded = dataset.get_item("PixelData").value
+    # colours stay as they were coded: YBR to RGB rounds
+    dataset.decompress(as_rgb=False, generate_instance_uid=False)
+    if dataset.PhotometricInterpretation == "YBR_FULL_422":
+        dataset.PhotometricInterpretation = "YBR_FULL"  # decoders give each pixel its own chrominance
+    if own_uid in _LOSSY_METHODS and not dataset.get("LossyImageCompression"):
+        _tell_that_it_is_lossy(dataset, own_uid, len(encoded))
+
+
+def _put_colours_together(dataset: Dataset) -> None:
+    """Puts the samples of each pixel side by side, for pydicom's encoders take any others for that (C.7.6.3.1.3)."""
+    subsampled = dataset.get("PhotometricInterpretation") == "YBR_FULL_422"
+    if dataset.get("SamplesPerPixel", 1) == 1 or not (subsampled or dataset.get("PlanarConfiguration")):
+        return
+    decoder = get_decoder(ExplicitVRLittleEndian)
+    content = b"".join(frame.tobytes() for frame, _ in decoder.iter_array(dataset, as_rgb=False))
+    dataset.PixelData = content + b"\0" * (len(content) % 2)
+    dataset.PlanarConfiguration = 0
+    if subsampled:
+        dataset.PhotometricInterpretation = "YBR_FULL"
+
+
+def _tell_that_it_is_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -> None:
+    """Keeps what the transfer syntax told until now: the values are not those of the scanner (C.7.6.1.1.5)."""
+    dataset.LossyImageCompression = "01"
+    dataset.LossyImageCompressionRatio = round(len(dataset.PixelData) / max(encoded_bytes, 1), 2)
+    dataset.LossyImageCompressionMethod = _LOSSY_METHODS[own_uid]
+
+
+def _encoder_of(uid: str) -> str:
+    """The plugin of pydicom that compresses, where not any will do: GDCM's RLE ends the process on an odd size."""
+    if uid != RLELossless:
+        return ""
+    available = get_encoder(RLELossless).available_plugins
+    return "pylibjpeg" if "pylibjpeg" in available else "pydicom"
 
 
 def _remedy(uid: str) -> str:
@@ -134,7 +182,7 @@ def _swap_bytes(dataset: Dataset) -> None:
 def _swap_element(dataset: Dataset, element: DataElement) -> None:
     word_bytes = _WORD_BYTES.get(element.VR, 1)
     if element.keyword == "PixelData" and word_bytes > 1:
-        # a sample of 32 bits is turned as a whole, as it is read
-        word_bytes = max(int(dataset.get("BitsAllocated", 16)) // 8, 1)
+        # a sample of 32 bits is turned as a whole, as it is read; two of 8 bits change places (PS3.5, 8.1.2)
+        word_bytes = max(int(dataset.get("BitsAllocated", 16)) // 8, word_bytes)
     if word_bytes > 1 and isinstance(element.value, bytes):
         element.value = np.frombuffer(element.value, dtype=f">u{word_bytes}").astype(f"<u{word_bytes}").tobytes()

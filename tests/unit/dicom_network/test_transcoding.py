@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
+from pydicom.pixels import pixel_array
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -63,10 +64,70 @@ def test_a_document_cannot_be_compressed() -> None:
         converted(data_set("rtplan.dcm"), str(RLELossless))
 
 
-def test_colours_stay_as_they_were_coded() -> None:
-    dataset = data_set("SC_rgb_jpeg_dcmtk.dcm")
-    assert dataset.PhotometricInterpretation.startswith("YBR")
-    assert converted(dataset, PLAIN[0]).PhotometricInterpretation.startswith("YBR")
+@pytest.mark.parametrize("name", ["SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_dcmtk_+eb+cy+s2.dcm", "SC_rgb_dcmtk_+eb+cy+np.dcm"])
+def test_colours_stay_as_they_were_coded_and_are_labelled_as_they_lie_there(name: str) -> None:
+    dataset = data_set(name)
+    assert dataset.PhotometricInterpretation in {"YBR_FULL", "YBR_FULL_422"}
+    result = converted(dataset, PLAIN[0])
+    assert result.PhotometricInterpretation == "YBR_FULL"
+    assert len(result.PixelData) == dataset.Rows * dataset.Columns * 3
+    assert result.PlanarConfiguration == 0
+    assert result.LossyImageCompression == "01"
+
+
+def test_values_that_were_compressed_with_loss_say_so_when_decoded() -> None:
+    dataset = data_set("JPEGLSNearLossless_08.dcm")
+    assert "LossyImageCompression" not in dataset
+    encoded_bytes = len(dataset.PixelData)
+    result = converted(dataset, PLAIN[0])
+    assert result.LossyImageCompression == "01"
+    assert result.LossyImageCompressionMethod == "ISO_14495_1"
+    assert result.LossyImageCompressionRatio == pytest.approx(len(result.PixelData) / encoded_bytes, abs=0.01)
+
+
+def test_what_was_compressed_without_loss_says_nothing_of_loss() -> None:
+    assert "LossyImageCompression" not in converted(data_set("MR_small_RLE.dcm"), PLAIN[0])
+
+
+@pytest.mark.parametrize("wanted", LOSSLESS)
+@pytest.mark.parametrize("planar", [0, 1])
+def test_colours_of_an_odd_size_can_be_compressed(planar: int, wanted: str) -> None:
+    dataset = make_ct()
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = 35, 33, 3
+    dataset.PhotometricInterpretation, dataset.PlanarConfiguration = "RGB", planar
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation = 7, 0
+    dataset.PixelData = bytes(number * number % 251 for number in range(35 * 33 * 3)) + b"\0"
+    dataset["PixelData"].VR = "OB"
+    expected = dataset.pixel_array
+    assert expected.shape == (35, 33, 3)
+    assert np.array_equal(converted(dataset, wanted).pixel_array, expected)
+
+
+@pytest.mark.parametrize("wanted", LOSSLESS)
+def test_colours_that_share_their_chrominance_can_be_compressed(wanted: str) -> None:
+    dataset = data_set("SC_ybr_full_422_uncompressed.dcm")
+    assert dataset.PhotometricInterpretation == "YBR_FULL_422"
+    expected = pixel_array(dataset, raw=True)
+    result = converted(dataset, wanted)
+    assert result.PhotometricInterpretation == "YBR_FULL"
+    assert np.array_equal(pixel_array(result, raw=True), expected)
+
+
+def test_a_document_whose_meta_names_a_compressed_syntax_is_only_renamed() -> None:
+    dataset = data_set("rtplan.dcm")
+    dataset.file_meta.TransferSyntaxUID = RLELossless
+    result = converted(dataset, PLAIN[0])
+    assert result.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert result == data_set("rtplan.dcm")
+
+
+def test_samples_of_eight_bits_in_big_endian_words_change_places_in_pairs() -> None:
+    dataset = data_set("MR_small_bigendian.dcm")
+    dataset.Rows, dataset.Columns, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 2, 4, 8, 8, 7
+    dataset.PixelData = bytes((1, 0, 3, 2, 5, 4, 7, 6))
+    dataset["PixelData"].VR = "OW"
+    assert converted(dataset, PLAIN[0]).PixelData == bytes(range(8))
 
 
 def test_a_video_is_no_image_that_could_be_decoded() -> None:
