@@ -18,16 +18,16 @@ from isal.isal_zlib import crc32
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset, read_preamble
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dcm_processor_service.dicom_network.soundness import UnsoundFileError, dataset_position, examine
 from dcm_processor_service.dicom_network.transcoding import UnreadableInstanceError, convert, copy_of, part10
 from dcm_processor_service.disk import is_folder
 from dcm_processor_service.errors import InvalidSeriesError, UnreadableFileError
 from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, scan_instance
 from dcm_processor_service.imaging.headers.folder import DicomFolders, dicomdir_files, files_below
-from dcm_processor_service.imaging.headers.instance_file import DICOMDIR, contained, foreign_errors_as, open_regular
+from dcm_processor_service.imaging.headers.instance_file import DICOMDIR, contained, open_regular
 from dcm_processor_service.imaging.headers.instance_file import read_dataset as read_whole
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.models import LeftOutFile
@@ -36,17 +36,15 @@ from dcm_processor_service.models.files import NO_UIDS, left_out_sentences, prin
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pydicom.tag import BaseTag
-
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
     from dcm_processor_service.ports import Sendable
 
 __all__ = ["Checksum", "Outgoing", "Unreadable", "UnreadableInstanceError", "survey"]
 
-_META_GROUP = 0x0002
 _PIECE_BYTES = 1 << 20
 _UID = re.compile(r"[0-9.]{1,64}")
 _FIRST_ITEM = b"\xfe\xff\x00\xe0"  # compressed pixel data begins with an item (PS3.5, A.4)
+_GONE = "the file cannot be read any more"
 _CUT_OFF = "cut off inside its pixel data: get it again"
 _NO_SOP_CLASS = "without a SOPClassUID"
 _NO_UID = "with a UID that is none (PS3.5, 9.1)"
@@ -75,18 +73,57 @@ class Outgoing:
         """Opens it as a DICOM file in that transfer syntax; the file on disk itself where that is its own.
 
         Raises:
-            UnreadableInstanceError: It cannot be read any more, or not be encoded.
+            UnreadableInstanceError: It cannot be read any more, is unsound or another one by now, or cannot be encoded.
             UnsupportedTransferSyntaxError: It cannot be converted.
         """
+        own = self.transfer_syntax_uid
+        if isinstance(self.source, Dataset):
+            dataset = copy_of(self.source, own)
+            self._require_uids(text(dataset, "SOPClassUID"), text(dataset, "SOPInstanceUID"))
+            return BytesIO(part10(convert(dataset, own, transfer_syntax_uid)))
+        file = self._open_sound()
+        if transfer_syntax_uid == own:
+            return file if self.is_part10 else self._with_meta(file)
+        file.close()
         try:
-            if isinstance(self.source, Path) and transfer_syntax_uid == self.transfer_syntax_uid:
-                file = open_regular(self.source, buffering=0)
-                return file if self.is_part10 else self._with_meta(file)
-            own = self.transfer_syntax_uid
-            dataset = read_whole(self.source) if isinstance(self.source, Path) else copy_of(self.source, own)
+            dataset = read_whole(self.source)
         except InvalidSeriesError as error:
-            raise UnreadableInstanceError("the file cannot be read any more") from error
+            raise UnreadableInstanceError(_GONE) from error
         return BytesIO(part10(convert(dataset, own, transfer_syntax_uid)))
+
+    def require_sound(self) -> None:
+        """Looks whether a file can be sent, before anybody is bothered with it.
+
+        Raises:
+            UnreadableInstanceError: It cannot; the message tells why.
+        """
+        if isinstance(self.source, Path):
+            self._open_sound().close()
+
+    def _open_sound(self) -> BinaryIO:
+        assert isinstance(self.source, Path)
+        try:
+            file = open_regular(self.source, buffering=0)
+        except UnreadableFileError as error:
+            raise UnreadableInstanceError(_GONE) from error
+        try:
+            content = examine(file, self.transfer_syntax_uid, is_part10=self.is_part10)
+            self._require_uids(content.sop_class_uid, content.sop_instance_uid)
+            file.seek(0)
+        except BaseException as error:
+            file.close()
+            if isinstance(error, UnsoundFileError):
+                raise UnreadableInstanceError(f"the file is {error}") from error
+            if isinstance(error, OSError):
+                raise UnreadableInstanceError(_GONE) from error
+            raise
+        return file
+
+    def _require_uids(self, sop_class_uid: str, sop_instance_uid: str) -> None:
+        """Refuses what became another instance since the UIDs were read that the request is going to repeat."""
+        # empty where nobody can tell
+        if sop_class_uid not in {"", self.sop_class_uid} or sop_instance_uid not in {"", self.sop_instance_uid}:
+            raise UnreadableInstanceError("it became another instance since the sending began: send it again")
 
     def _with_meta(self, file: BinaryIO) -> BytesIO:
         """Puts the data set of a file, as it lies there, behind the meta information that the file lacks."""
@@ -121,13 +158,15 @@ class Outgoing:
             UnreadableInstanceError: The file cannot be read any more.
         """
         try:
-            with foreign_errors_as(lambda: UnreadableInstanceError("the file cannot be read any more")), contained():
-                _seek_dataset(file)
+            left_bytes = file.seek(0, os.SEEK_END) - file.seek(dataset_position(file))
             while piece := file.read(piece_bytes):
+                left_bytes -= len(piece)
                 # a deflated data set may end on an odd byte: one more, for peers abort at it (PS3.5, A.5; PS3.8, E.1)
                 yield piece + b"\0" if len(piece) % 2 else piece
-        except OSError as error:
-            raise UnreadableInstanceError("the file cannot be read any more") from error
+        except (OSError, UnsoundFileError) as error:
+            raise UnreadableInstanceError(_GONE) from error
+        if left_bytes:
+            raise UnreadableInstanceError("the file changed while it was read: send it again")
 
 
 class Checksum:
@@ -267,17 +306,6 @@ def _outgoing(instance: InstanceFile) -> Outgoing | Unreadable:
     except UnreadableFileError as error:  # it went away
         return Unreadable(error.reason, path)
     return Outgoing(instance.path, sop_class, sop_instance, syntax, instance.is_part10)
-
-
-def _seek_dataset(file: BinaryIO) -> None:
-    """Leaves a file at its data set, behind the file meta information where there is some (PS3.10, section 7.1)."""
-    file.seek(0)
-    read_preamble(file, force=True)
-    read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_after_meta)
-
-
-def _after_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return bool(tag.group != _META_GROUP)
 
 
 def _are_uids(*values: str) -> bool:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import data_store
 import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.data.data_manager import DATA_ROOT
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import pixel_array
 from pydicom.pixels.processing import convert_color_space
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEGBaseline8Bit,
@@ -49,8 +49,16 @@ PROGRAMS = {
 REFUSED = {"JPEG-lossy.dcm", "SC_rgb_jpeg.dcm"}
 
 
+def _packaged() -> Path:
+    """The folder of the package pydicom-data."""
+    found = find_spec("data_store")
+    assert found is not None
+    assert found.origin
+    return Path(found.origin).parent
+
+
 def compressed_files() -> Iterator[Any]:
-    for root in (Path(DATA_ROOT) / "test_files", Path(data_store.__file__).parent):
+    for root in (Path(DATA_ROOT) / "test_files", _packaged()):
         for path in sorted(root.rglob("*.dcm")):
             try:
                 with contained():

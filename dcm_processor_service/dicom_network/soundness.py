@@ -1,0 +1,333 @@
+"""Whether a file is whole and what it says it is, found by walking over all its elements just before it is sent.
+
+Peers hang on a data set that is cut off, and store one under the wrong transfer syntax, and call both "stored". So
+every element is walked over (PS3.5, section 7.1), sequences and fragments of undefined length included, to the last
+one, which must end with the file. Values are not looked at, but for the two UIDs that the request repeats.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from struct import Struct
+from struct import error as struct_error
+from typing import TYPE_CHECKING
+
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from dcm_processor_service.imaging.headers.raw_elements import SHORT_VRS, UNDEFINED, VR_NAMES
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+__all__ = ["Content", "UnsoundFileError", "dataset_position", "examine"]
+
+_META_GROUP, _FIRST_ELEMENT = 0x0002, 132
+_TRANSFER_SYNTAX, _SOP_CLASS, _SOP_INSTANCE, _PIXELS = 0x00020010, 0x00080016, 0x00080018, 0x7FE00010
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_FIRST_GROUP, _ITEM_GROUP = 0x0008, 0xFFFE  # of a data set, and of what stands within sequences alone
+_DEEPEST = 64
+_WINDOW_BYTES, _META_BYTES = 1 << 16, 1 << 11
+_LONGEST_HEAD_BYTES = 12
+_INFLATED_LIMIT_BYTES = 1 << 32
+
+_CUT_OFF = "cut off: get it again"
+_GOES_ON = "damaged, something that is no data element follows an element of it: get it again"
+
+
+class UnsoundFileError(Exception):
+    """What is wrong with a file, as the end of "it is …"; quotes no value."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """Where the data set of a file lies, in bytes, and whose it is."""
+
+    start: int
+    end: int
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class _Coding:
+    """How the elements of a data set are written (PS3.5, section 7.1)."""
+
+    explicit: bool
+    order: str
+
+    @property
+    def name(self) -> str:
+        return f"{'explicit' if self.explicit else 'implicit'} VR {'little' if self.order == '<' else 'big'} endian"
+
+
+_IMPLICIT, _EXPLICIT, _BIG = _Coding(False, "<"), _Coding(True, "<"), _Coding(True, ">")
+# the second is JPIP Referenced Deflate
+_DEFLATED = frozenset({str(DeflatedExplicitVRLittleEndian), "1.2.840.10008.1.2.4.95"})
+_UNCOMPRESSED = frozenset({str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian), str(ExplicitVRBigEndian)})
+
+
+def examine(file: BinaryIO, transfer_syntax_uid: str, *, is_part10: bool = True) -> Content:
+    """Walks over a file, and leaves it at its data set.
+
+    A private transfer syntax may write elements in any way: of such a file nothing is known but where it ends.
+
+    Raises:
+        UnsoundFileError: The file is cut off, goes on behind its last element, or is not what it says.
+        OSError: It cannot be read.
+    """
+    size = file.seek(0, os.SEEK_END)
+    source = _Window(file, size)
+    start, stated = _behind_meta(source) if is_part10 else (0, transfer_syntax_uid)
+    if stated != transfer_syntax_uid:
+        raise UnsoundFileError("no longer what it was when the sending began: send it again")
+    coding = _coding(transfer_syntax_uid)
+    if coding is None:
+        uids = {_SOP_CLASS: "", _SOP_INSTANCE: ""}
+    elif transfer_syntax_uid in _DEFLATED:
+        file.seek(start)
+        content = _inflated(file.read())
+        uids = _walked(_Window(BytesIO(content), len(content)), 0, coding, transfer_syntax_uid)
+    else:
+        uids = _walked(source, start, coding, transfer_syntax_uid)
+    file.seek(start)
+    return Content(start, size, uids.get(_SOP_CLASS, ""), uids.get(_SOP_INSTANCE, ""))
+
+
+def dataset_position(file: BinaryIO) -> int:
+    """Returns where the data set of a file begins: behind the file meta information, where there is some.
+
+    Raises:
+        UnsoundFileError: The file is cut off before.
+        OSError: It cannot be read.
+    """
+    source = _Window(file, file.seek(0, os.SEEK_END), _META_BYTES)
+    return _behind_meta(source)[0] if source.value(128, 4) == b"DICM" else 0
+
+
+@lru_cache(maxsize=64)
+def _coding(transfer_syntax_uid: str) -> _Coding | None:
+    uid = UID(transfer_syntax_uid)
+    if not uid.is_transfer_syntax or uid.is_private:
+        return None
+    if uid == ImplicitVRLittleEndian:
+        return _IMPLICIT
+    return _BIG if uid == ExplicitVRBigEndian else _EXPLICIT
+
+
+class _Window:
+    """A part of a file at a time, so that a long value costs nothing."""
+
+    def __init__(self, file: BinaryIO, size: int, window_bytes: int = _WINDOW_BYTES) -> None:
+        self._file = file
+        self._window_bytes = window_bytes
+        self.size = size
+        self.first = 0
+        self.buffer = b""
+
+    def at(self, position: int) -> int:
+        """Returns where in the buffer a position is, with the head of an element behind it where the file has one."""
+        offset = position - self.first
+        left = len(self.buffer) - offset
+        if offset < 0 or (left < _LONGEST_HEAD_BYTES and self.first + len(self.buffer) < self.size):
+            self._file.seek(position)
+            self.first, self.buffer, offset = position, _read(self._file, self._window_bytes), 0
+        return offset
+
+    def value(self, position: int, length: int) -> bytes:
+        """Returns a short value."""
+        offset = position - self.first
+        if offset < 0 or offset + length > len(self.buffer):
+            self._file.seek(position)
+            self.first, self.buffer, offset = position, _read(self._file, self._window_bytes), 0
+        return self.buffer[offset : offset + length]
+
+
+def _read(file: BinaryIO, count: int) -> bytes:
+    content = file.read(count)
+    while 0 < len(content) < count and (more := file.read(count - len(content))):
+        content += more
+    return content
+
+
+def _behind_meta(source: _Window) -> tuple[int, str]:
+    """Returns where the data set begins, and its transfer syntax (PS3.10, section 7.1)."""
+    position, stated = _FIRST_ELEMENT, ""
+    try:
+        while True:
+            tag, _, length, value = _head(source, position, _EXPLICIT)
+            if tag >> 16 != _META_GROUP:
+                break
+            if tag == _TRANSFER_SYNTAX:
+                stated = _text(source.value(value, length))
+            position = value + length
+    except (UnsoundFileError, struct_error):
+        if not stated:  # what follows may be written in any way
+            raise UnsoundFileError(_CUT_OFF) from None
+    return position, stated
+
+
+def _walked(source: _Window, start: int, coding: _Coding, transfer_syntax_uid: str) -> dict[int, str]:
+    """Walks over a data set, and returns the UIDs of its class and of itself.
+
+    Raises:
+        UnsoundFileError: It does not end with the file.
+    """
+    uids: dict[int, str] = {}
+    compressed = transfer_syntax_uid not in _UNCOMPRESSED and transfer_syntax_uid not in _DEFLATED
+    try:
+        _elements(source, start, source.size, coding, uids, 0)
+    except UnsoundFileError as error:
+        other = next((one for one in (_IMPLICIT, _EXPLICIT, _BIG) if one != coding and _fits(source, start, one)), None)
+        if other is None:
+            raise
+        raise UnsoundFileError(
+            f"written in {other.name}, while its meta information says {UID(transfer_syntax_uid).name}: get it again"
+        ) from error
+    fragmented = uids.get(_PIXELS)
+    if fragmented is not None and bool(fragmented) != compressed:
+        what = "compressed" if fragmented else "not compressed"
+        raise UnsoundFileError(f"{what}, while its meta information says {UID(transfer_syntax_uid).name}: get it again")
+    return uids
+
+
+def _fits(source: _Window, start: int, coding: _Coding) -> bool:
+    try:
+        _elements(source, start, source.size, coding, {}, 0)
+    except UnsoundFileError:
+        return False
+    return True
+
+
+def _elements(
+    source: _Window,
+    position: int,
+    end: int,
+    coding: _Coding,
+    uids: dict[int, str],
+    depth: int,
+    *,
+    in_item: bool = False,
+) -> int:
+    """Walks over elements up to ``end``, or to the delimiter of the item of undefined length that they are in."""
+    kept = _KEPT if depth == 0 else _NOTHING_KEPT
+    try:
+        while position < end:
+            position = _short_elements(source, position, end, coding, uids, kept) if coding.explicit else position
+            if position >= end:
+                break
+            tag, vr, length, value = _head(source, position, coding)
+            if tag < _FIRST_TAG or tag >> 16 == _ITEM_GROUP:
+                if in_item and tag == _ITEM_END:
+                    return value + length
+                raise UnsoundFileError(_GOES_ON)
+            if length == UNDEFINED:
+                if tag in kept:
+                    uids[tag] = "fragments"
+                position = _undefined(source, value, end, coding, tag, vr, depth)
+                continue
+            position = value + length
+            if tag in kept and position <= end:
+                uids[tag] = "" if tag == _PIXELS else _text(source.value(value, length))
+    except struct_error:
+        position = end + 1
+    if position > end or in_item:
+        raise UnsoundFileError(_CUT_OFF)
+    return position
+
+
+def _short_elements(
+    source: _Window, position: int, end: int, coding: _Coding, uids: dict[int, str], kept: frozenset[int]
+) -> int:
+    """Walks on while elements have a short length and lie in the window: most do, so without a call for each."""
+    head, short = _HEADS[coding.order], SHORT_VRS
+    offset = source.at(position)
+    buffer, first = source.buffer, position - offset
+    last = min(len(buffer) - _LONGEST_HEAD_BYTES, end - 1 - first)
+    while offset <= last:
+        group, element, vr, length = head(buffer, offset)
+        if vr not in short or group < _FIRST_GROUP:
+            break
+        value = offset + 8
+        offset = value + length
+        if group == _FIRST_GROUP and group << 16 | element in kept and first + offset <= end:
+            uids[group << 16 | element] = _text(source.value(first + value, length))
+            if source.buffer is not buffer:  # the value lay behind the window, which has moved
+                break
+    return first + offset
+
+
+def _undefined(source: _Window, position: int, end: int, coding: _Coding, tag: int, vr: bytes, depth: int) -> int:
+    """Walks over a value of undefined length: a sequence, or fragments of compressed pixels (PS3.5, 7.5 and A.4)."""
+    if depth >= _DEEPEST:
+        raise UnsoundFileError("damaged, its sequences are deeper than any: get it again")
+    is_pixels = tag == _PIXELS and coding.explicit
+    if coding.explicit and not is_pixels and vr not in {b"SQ", b"UN"}:
+        raise UnsoundFileError(_GOES_ON)
+    inner = _IMPLICIT if vr == b"UN" else coding  # PS3.5, 6.2.2, note 2
+    while True:
+        if position >= end:
+            raise UnsoundFileError(_CUT_OFF)
+        item, _, length, position = _head(source, position, inner)
+        if item == _SEQUENCE_END:
+            return position
+        if item != _ITEM:
+            raise UnsoundFileError(_GOES_ON)
+        if length == UNDEFINED and not is_pixels:
+            position = _elements(source, position, end, inner, {}, depth + 1, in_item=True)
+        elif is_pixels or inner is not coding:
+            position += length
+        else:
+            position = _elements(source, position, min(position + length, end), inner, {}, depth + 1)
+
+
+def _head(source: _Window, position: int, coding: _Coding) -> tuple[int, bytes, int, int]:
+    """Returns tag, VR, length and the position of the value.
+
+    Raises:
+        UnsoundFileError: There is no such VR.
+        struct.error: The file ends.
+    """
+    offset, buffer = source.at(position), source.buffer
+    order = coding.order
+    group, element, length = _TAG_AND_LENGTH[order](buffer, offset)
+    if not coding.explicit or group == _ITEM_GROUP:  # items have no VR
+        return group << 16 | element, b"", length, position + 8
+    vr = buffer[offset + 4 : offset + 6]
+    if vr in SHORT_VRS:
+        return group << 16 | element, vr, _SHORT[order](buffer, offset + 6)[0], position + 8
+    if vr not in VR_NAMES:
+        raise UnsoundFileError(_GOES_ON)
+    return group << 16 | element, vr, _LONG[order](buffer, offset + 8)[0], position + 12
+
+
+def _inflated(content: bytes) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = inflater.decompress(content, _INFLATED_LIMIT_BYTES)
+    except zlib.error:
+        raise UnsoundFileError("damaged, its deflated data set cannot be inflated: get it again") from None
+    if not inflater.eof:
+        raise UnsoundFileError(_CUT_OFF)
+    return data
+
+
+def _text(value: bytes) -> str:
+    return value.decode("ascii", "replace").strip(" \0")
+
+
+_FIRST_TAG = _FIRST_GROUP << 16
+_KEPT, _NOTHING_KEPT = frozenset({_SOP_CLASS, _SOP_INSTANCE, _PIXELS}), frozenset[int]()
+_HEADS = {order: Struct(f"{order}HH2sH").unpack_from for order in "<>"}
+_TAG_AND_LENGTH = {order: Struct(f"{order}HHI").unpack_from for order in "<>"}
+_SHORT = {order: Struct(f"{order}H").unpack_from for order in "<>"}
+_LONG = {order: Struct(f"{order}I").unpack_from for order in "<>"}

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import os
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.data import get_testdata_file
+from pydicom.data.data_manager import DATA_ROOT
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
+
+from dcm_processor_service.dicom_network.soundness import UnsoundFileError, examine
+from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, UnreadableInstanceError, survey
+from dcm_processor_service.imaging.headers.instance_file import contained
+from tests.unit.dicom_network.instances import make_ct, write_series
+
+EXPLICIT, IMPLICIT, BIG = map(str, (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian))
+# values and prefixes that no data set has
+UNSOUND = {"SC_rgb_jpeg.dcm"}
+
+
+def encoded(dataset: Dataset, syntax: str = EXPLICIT) -> bytes:
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def nested(*, undefined: bool) -> Dataset:
+    """A slice with a sequence two levels deep."""
+    dataset, item, inner = make_ct(rows=4), Dataset(), Dataset()
+    inner.CodeValue = "T-1"
+    item.PurposeOfReferenceCodeSequence = [inner]
+    dataset.ReferencedImageSequence = [item, item]
+    for owner, keyword in ((item, "PurposeOfReferenceCodeSequence"), (dataset, "ReferencedImageSequence")):
+        owner[keyword].is_undefined_length = undefined
+        for one in owner[keyword].value:
+            one.is_undefined_length_sequence_item = undefined
+    return dataset
+
+
+def survives(content: bytes, syntax: str) -> bool:
+    try:
+        examine(BytesIO(content), syntax)
+    except UnsoundFileError:
+        return False
+    return True
+
+
+def test_every_file_that_pydicom_ships_is_sound_and_is_whose_it_says() -> None:
+    unsound, seen = set(), 0
+    for path in sorted((Path(DATA_ROOT) / "test_files").rglob("*.dcm")):
+        one = next(survey(path), None)
+        if isinstance(one, Outgoing):
+            seen += 1
+            with path.open("rb") as file:
+                try:
+                    content = examine(file, one.transfer_syntax_uid, is_part10=one.is_part10)
+                except UnsoundFileError:
+                    unsound.add(path.name)
+                    continue
+            assert (content.sop_class_uid, content.sop_instance_uid) == (one.sop_class_uid, one.sop_instance_uid)
+            assert content.end == path.stat().st_size
+    assert seen > 60
+    assert unsound == UNSOUND
+
+
+@pytest.mark.parametrize("undefined", [True, False])
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
+def test_no_cut_within_an_element_is_sound(syntax: str, *, undefined: bool) -> None:
+    content = encoded(nested(undefined=undefined), syntax)
+    sound = [length for length in range(400, len(content) + 1) if survives(content[:length], syntax)]
+    # what ends with a whole element is a data set; that of an image which has no pixels is told by another rule
+    assert sound[-1] == len(content)
+    with contained():
+        ends = [len(content[:length]) for length in sound if "PixelData" not in dcmread(BytesIO(content[:length]))]
+    assert sound == [*ends, len(content)]
+    assert len(sound) <= len(nested(undefined=undefined))
+
+
+@pytest.mark.parametrize("name", ["MR_small_RLE.dcm", "emri_small_RLE.dcm", "SC_rgb_rle_2frame.dcm"])
+def test_no_cut_within_compressed_pixels_is_sound(name: str) -> None:
+    path = get_testdata_file(name)
+    assert isinstance(path, str)
+    content = Path(path).read_bytes()
+    syntax = str(RLELossless)
+    assert survives(content, syntax)
+    pixels = content.rindex(b"\xe0\x7f\x10\x00")
+    assert not any(survives(content[:length], syntax) for length in range(pixels + 1, len(content), 97))
+    assert not any(survives(content[:-lost], syntax) for lost in range(1, 16))
+
+
+def test_a_deflated_data_set_that_is_cut_off_or_damaged_is_told() -> None:
+    content = encoded(make_ct(), str(DeflatedExplicitVRLittleEndian))
+    assert survives(content, str(DeflatedExplicitVRLittleEndian))
+    for damaged in (content[:-100], content[:600] + bytes(50) + content[650:]):
+        assert not survives(damaged, str(DeflatedExplicitVRLittleEndian))
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    start = 144 + dcmread(BytesIO(content)).file_meta.FileMetaInformationGroupLength
+    cut_inside = deflater.compress(zlib.decompress(content[start:], -zlib.MAX_WBITS)[:-3]) + deflater.flush()
+    assert not survives(content[:start] + cut_inside, str(DeflatedExplicitVRLittleEndian))
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 64, b"garbage", b"\xff" * 200])
+def test_what_goes_on_behind_its_last_element_is_told(tail: bytes) -> None:
+    with pytest.raises(UnsoundFileError, match=r"damaged|cut off"):
+        examine(BytesIO(encoded(make_ct()) + tail), EXPLICIT)
+
+
+@pytest.mark.parametrize(
+    ("written", "stated", "said"),
+    [
+        (
+            IMPLICIT,
+            EXPLICIT,
+            "written in implicit VR little endian, while its meta information says Explicit VR Little",
+        ),
+        (EXPLICIT, IMPLICIT, "written in explicit VR little endian"),
+        (EXPLICIT, BIG, "written in explicit VR little endian"),
+        (BIG, EXPLICIT, "written in explicit VR big endian"),
+        (EXPLICIT, str(RLELossless), "not compressed, while its meta information says RLE Lossless"),
+    ],
+)
+def test_a_file_that_lies_of_its_transfer_syntax_is_told_what_it_is(written: str, stated: str, said: str) -> None:
+    content = encoded(make_ct(), written)
+    length = dcmread(BytesIO(content)).file_meta.FileMetaInformationGroupLength
+    lying = make_ct()
+    meta = encoded(lying, EXPLICIT)
+    meta = meta[: 144 + dcmread(BytesIO(meta)).file_meta.FileMetaInformationGroupLength]
+    own, said_uid = EXPLICIT.encode(), stated.encode().ljust(len(EXPLICIT) + len(EXPLICIT) % 2, b"\0")
+    padded = own + b"\0" * (len(own) % 2)
+    assert padded in meta
+    head = meta.replace(b"UI" + len(padded).to_bytes(2, "little") + padded, _uid_element(said_uid))
+    with pytest.raises(UnsoundFileError, match=said):
+        examine(BytesIO(head + content[144 + length :]), stated)
+
+
+def _uid_element(value: bytes) -> bytes:
+    value = value.rstrip(b"\0")
+    value += b"\0" * (len(value) % 2)
+    return b"UI" + len(value).to_bytes(2, "little") + value
+
+
+def test_a_compressed_data_set_that_says_it_is_plain_is_told() -> None:
+    path = get_testdata_file("MR_small_RLE.dcm")
+    assert isinstance(path, str)
+    content = Path(path).read_bytes().replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0")
+    with pytest.raises(UnsoundFileError, match=r"^compressed, while its"):
+        examine(BytesIO(content), EXPLICIT)
+
+
+def test_sequences_deeper_than_any_are_told() -> None:
+    opened = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 5000
+    with pytest.raises(UnsoundFileError, match="deeper"):
+        examine(BytesIO(opened), EXPLICIT, is_part10=False)
+
+
+def test_a_file_that_became_another_instance_is_not_sent_under_the_old_name(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path, 1)
+    (instance,) = survey(path)
+    assert isinstance(instance, Outgoing)
+    make_ct(5).save_as(path, enforce_file_format=True)
+    with pytest.raises(UnreadableInstanceError, match="became another instance"):
+        instance.require_sound()
+
+
+def test_a_dataset_that_became_another_instance_is_not_sent_under_the_old_name() -> None:
+    dataset = make_ct()
+    (instance,) = survey(dataset)
+    assert isinstance(instance, Outgoing)
+    dataset.SOPInstanceUID = "1.2.3"
+    with pytest.raises(UnreadableInstanceError, match="became another instance"):
+        instance.open_file(EXPLICIT)
+
+
+def test_a_file_that_became_of_another_syntax_is_told(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path, 1)
+    (instance,) = survey(path)
+    assert isinstance(instance, Outgoing)
+    path.write_bytes(encoded(make_ct(), IMPLICIT))
+    with pytest.raises(UnreadableInstanceError, match="no longer what it was"):
+        instance.require_sound()
+
+
+def test_a_file_that_gets_shorter_while_it_is_read_is_told(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path, 1, rows=256)
+    (instance,) = survey(path)
+    assert isinstance(instance, Outgoing)
+    with instance.open_file(EXPLICIT) as file:
+        pieces = instance.read(file, 1000)
+        next(pieces)
+        os.truncate(path, 5000)
+        with pytest.raises(UnreadableInstanceError, match="changed while it was read"):
+            list(pieces)
+
+
+def test_pixels_that_are_cut_off_need_no_look_at_the_whole_file(tmp_path: Path) -> None:
+    (path,) = write_series(tmp_path, 1)
+    os.truncate(path, path.stat().st_size - 10)
+    (found,) = survey(path)
+    assert isinstance(found, Unreadable)
