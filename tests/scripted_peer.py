@@ -37,10 +37,12 @@ __all__ = [
     "ScriptedPeer",
     "Wire",
     "abort",
+    "acceptance",
     "answer",
     "command",
     "data",
     "event_report",
+    "item",
     "pdu",
     "scripted_peer",
     "stores",
@@ -89,6 +91,13 @@ class Wire:
         self.kinds.append(kind)
         return kind, self._read(length)
 
+    def peek_request(self) -> bytes:
+        """Returns the body of the first PDU, and leaves it to be read."""
+        head = b""
+        while len(head) < 6 or len(head) < 6 + int.from_bytes(head[2:6], "big"):
+            head = self.connection.recv(1 << 16, socket.MSG_PEEK)
+        return head[6:]
+
     def read_request(self) -> Request:
         """Reads one request with its data set, if it has one.
 
@@ -114,7 +123,15 @@ class Wire:
         return request
 
     def accept(
-        self, *, largest_pdu: int = 16_384, result: int = 0, syntax: bytes | None = None, tell: bool = True
+        self,
+        *,
+        largest_pdu: int = 16_384,
+        result: int = 0,
+        syntax: bytes | None = None,
+        tell: bool = True,
+        items: bytes = b"",
+        context_items: bytes = b"",
+        user_items: bytes = b"",
     ) -> None:
         """Answers the request of an association, each of its contexts alike.
 
@@ -123,17 +140,14 @@ class Wire:
             result: Of each context; 0 accepts it (PS3.8, table 9-18).
             syntax: The transfer syntax of each context; None means the first that was proposed for it.
             tell: False leaves the contexts out of the answer.
+            items: More items of the PDU.
+            context_items: More sub-items of each context, before its transfer syntax.
+            user_items: More sub-items of the user information, before the others.
         """
         kind, body = self.read_pdu()
         assert kind == ASSOCIATE_RQ
-        contexts = b"".join(
-            item(_ACCEPTED_CONTEXT, bytes((number, 0, result, 0)) + item(_TRANSFER_SYNTAX, syntax or proposed))
-            for number, proposed in _proposed(body)
-        )
-        information = item(0x51, struct.pack(">I", largest_pdu)) + item(0x52, b"1.2.3.4")
-        contexts = contexts if tell else b""
-        head = b"\0\1\0\0" + body[_TITLES] + item(0x10, _APPLICATION_CONTEXT)
-        self.send(pdu(ASSOCIATE_AC, head + contexts + item(0x50, information)))
+        answered = acceptance(body, largest_pdu, result, syntax, (items, context_items, user_items), tell=tell)
+        self.send(pdu(ASSOCIATE_AC, answered))
 
     def send(self, content: bytes) -> None:
         """Writes bytes."""
@@ -231,6 +245,29 @@ def stores(status: int = 0x0000) -> Script:
     return script
 
 
+def acceptance(
+    request: bytes,
+    largest_pdu: int = 16_384,
+    result: int = 0,
+    syntax: bytes | None = None,
+    more: tuple[bytes, bytes, bytes] = (b"", b"", b""),
+    *,
+    tell: bool = True,
+) -> bytes:
+    """Encodes the body of an A-ASSOCIATE-AC for that of a request (PS3.8, 9.3.3); see :meth:`Wire.accept`."""
+    items, context_items, user_items = more
+    contexts = b"".join(
+        item(
+            _ACCEPTED_CONTEXT,
+            bytes((number, 0, result, 0)) + context_items + item(_TRANSFER_SYNTAX, syntax or proposed),
+        )
+        for number, proposed in _proposed(request)
+    )
+    information = user_items + item(0x51, struct.pack(">I", largest_pdu)) + item(0x52, b"1.2.3.4")
+    head = b"\0\1\0\0" + request[_TITLES] + items + item(0x10, _APPLICATION_CONTEXT)
+    return head + (contexts if tell else b"") + item(0x50, information)
+
+
 def pdu(kind: int, body: bytes) -> bytes:
     """Encodes a PDU (PS3.8, 9.3.1)."""
     return struct.pack(">BBI", kind, 0, len(body)) + body
@@ -258,7 +295,13 @@ def command(values: dict[int, bytes]) -> bytes:
 
 
 def answer(
-    request: Request, status: int | None = 0x0000, *, message_id: int | None = None, kind: int = C_STORE_RSP
+    request: Request,
+    status: int | None = 0x0000,
+    *,
+    message_id: int | None = None,
+    kind: int = C_STORE_RSP,
+    context_id: int | None = None,
+    uid: bytes = b"",
 ) -> bytes:
     """Encodes the answer to a C-STORE, as a whole P-DATA PDU (PS3.7, 9.3.1.2).
 
@@ -267,12 +310,16 @@ def answer(
         status: None leaves it out.
         message_id: Of the request that it answers; None means that of ``request``.
         kind: The command field.
+        context_id: None means that of ``request``.
+        uid: Affected SOP Instance UID; empty leaves it out, as the standard allows.
     """
     responded_to = int(request.command.MessageID) if message_id is None else message_id
     values = {0x0100: _us(kind), 0x0120: _us(responded_to), 0x0800: _us(0x0101)}
     if status is not None:
         values[0x0900] = _us(status)
-    return data(request.context_id, command(values))
+    if uid:
+        values[0x1000] = uid
+    return data(request.context_id if context_id is None else context_id, command(values))
 
 
 def event_report(context_id: int, content: Dataset) -> bytes:

@@ -1,7 +1,8 @@
 """The rounds of a sending: what is unacknowledged and may yet succeed goes again, after a pause, over new associations.
 
-A round that brought nothing is fruitless; as many in a row as an instance has attempts end the sending. So a peer that
-aborts now and then delays a sending, and one that went away ends it.
+A round that brought nothing is fruitless. After as many in a row as an instance has attempts, the peer is asked whether
+it is there: one that is not ends the sending. One that is does not take these instances, or not this association, and
+the others have their turn: each instance has attempts of its own, and an association is asked for in halves.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError
+from dcm_processor_service.dicom_network.dimse.echo import is_alive
 from dcm_processor_service.dicom_network.dimse.lane import Lane, Ledger, Parcel
-from dcm_processor_service.dicom_network.planning import Kind, plan
+from dcm_processor_service.dicom_network.dimse.negotiation import MOST_CONTEXTS
+from dcm_processor_service.dicom_network.planning import Batch, Kind, plan
 from dcm_processor_service.errors import PeerUnreachableError
 
 if TYPE_CHECKING:
@@ -38,33 +41,68 @@ class Delivery:
         pause: Callable[[float], None],
     ) -> None:
         self.where = peer.address
+        self._peer = peer
         self._options = options
+        self._calling_ae_title = calling_ae_title
         self._ledger = ledger
         self._pause = pause
         self._stop = threading.Event()
         self._lanes = [Lane(peer, options, calling_ae_title, ledger) for _ in range(options.associations)]
+        self._most_contexts = MOST_CONTEXTS
         self.failure: PeerUnreachableError | None = None
         """Why the peer could not be reached any more; nothing further is sent then."""
 
     def deliver(self, instances: Iterable[tuple[int, Outgoing]], cancelled: Callable[[], bool]) -> None:
         """Sends instances, and writes a record for each."""
         pending = [Parcel(position, instance, Kind.of(instance)) for position, instance in instances]
-        fruitless = 0
+        fruitless = unanswered = 0
         while pending and not cancelled() and self.failure is None:
-            answered = len(self._ledger.records), sum(parcel.kind.recompress for parcel in pending)
+            before = self._progress(pending)
             lost = self._round(pending, cancelled)
-            if (len(self._ledger.records), sum(parcel.kind.recompress for parcel in pending)) == answered:
+            if self._progress(pending) == before:
                 fruitless += 1
+                unanswered += any(parcel.timed_out for parcel in pending)
             else:
-                fruitless = 0
-            pending = self._left(pending)
-            if isinstance(lost, PeerRefusesError) or fruitless >= self._options.attempts:
+                fruitless = unanswered = 0
+            doubtful = fruitless >= self._options.attempts
+            pending = self._left(pending, scattered=doubtful)
+            if isinstance(lost, PeerRefusesError):
+                self.failure = lost
+            elif doubtful and not (self._has_chances(pending, unanswered) and self._narrows(lost, pending)):
                 self.failure = lost or self._no_answer(pending)
             elif lost or any(parcel.attempts for parcel in pending):
                 self._wait(fruitless)
+            fruitless = 0 if doubtful else fruitless
         reason = "cancelled" if self.failure is None else str(self.failure)
         for parcel in pending:
             self._ledger.put(parcel.position, parcel.give_up(reason))
+
+    def _progress(self, pending: list[Parcel]) -> tuple[int, int]:
+        return len(self._ledger.records), sum(parcel.kind.recompress for parcel in pending)
+
+    def _has_chances(self, pending: list[Parcel], unanswered: int) -> bool:
+        """Whether the peer is there, and does not only let us wait.
+
+        A wait for an answer is long. So a few instances from all over stand for the others: twice as many of them need
+        one more.
+        """
+        if unanswered >= self._options.attempts + len(pending).bit_length():
+            return False
+        return bool(pending) and is_alive(self._peer, self._options, self._calling_ae_title)
+
+    def _narrows(self, lost: PeerUnreachableError | None, pending: list[Parcel]) -> bool:
+        """Asks for smaller associations where the peer gave none; False where there are no smaller ones."""
+        if lost is None:
+            return True
+        batches = self._plan(pending)
+        if all(len(batch.kinds) == 1 for batch in batches):
+            return False
+        self._most_contexts = max(len(batch.contexts) for batch in batches) // 2
+        return True
+
+    def _plan(self, pending: list[Parcel]) -> list[Batch]:
+        kinds = (parcel.kind for parcel in pending)
+        return plan(kinds, transcode=self._options.transcode, most_contexts=self._most_contexts)
 
     def finish(self) -> None:
         """Releases every association."""
@@ -77,13 +115,23 @@ class Delivery:
             lane.abort()
 
     def _round(self, pending: list[Parcel], cancelled: Callable[[], bool]) -> PeerUnreachableError | None:
-        for batch in plan((parcel.kind for parcel in pending), transcode=self._options.transcode):
-            kinds = frozenset(batch.kinds)
-            queue = deque(parcel for parcel in pending if parcel.kind in kinds)
+        """Sends what is pending over as many associations as their contexts need; the first one that fails ends it.
+
+        Where associations are asked for in parts, one that does not come about counts against its own instances alone.
+        """
+        first: PeerUnreachableError | None = None
+        for batch in self._plan(pending):
+            mine = frozenset(batch.kinds)
+            queue = deque(parcel for parcel in pending if parcel.kind in mine)
             lost = self._run_lanes(queue, batch.contexts, cancelled)
-            if lost is not None:
+            first = first or lost
+            if lost is not None and (self._most_contexts == MOST_CONTEXTS or isinstance(lost, PeerRefusesError)):
                 return lost
-        return None
+            if lost is not None and len(batch.kinds) == 1:
+                for parcel in queue:
+                    parcel.denied += 1
+                    parcel.problem = str(lost)
+        return first
 
     def _run_lanes(
         self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], cancelled: Callable[[], bool]
@@ -108,10 +156,12 @@ class Delivery:
         # a lane that found no room does no harm while the others emptied the queue
         return next((error for error in errors if error is not None), None) if queue else None
 
-    def _left(self, pending: list[Parcel]) -> list[Parcel]:
+    def _left(self, pending: list[Parcel], *, scattered: bool) -> list[Parcel]:
         """What has no record yet and attempts left; gives the others their last record.
 
         What was tried least goes first: an instance that makes the peer abort must not stand in the way of the others.
+        Of what was tried as often, the middle goes first and then the middles of both halves, if ``scattered``: faulty
+        instances often lie side by side.
         """
         for lane in self._lanes:
             lane.renew()
@@ -119,10 +169,14 @@ class Delivery:
         for parcel in pending:
             if parcel.position in self._ledger.records:
                 continue
-            if parcel.attempts < self._options.attempts:
+            if parcel.counted < self._options.attempts:
                 left.append(parcel)
             else:
                 self._ledger.put(parcel.position, parcel.give_up())
+        if scattered:
+            bits = len(left).bit_length()
+            order = sorted(range(len(left)), key=lambda number: f"{number + 1:0{bits}b}"[::-1])
+            left = [left[number] for number in order]
         return sorted(left, key=lambda parcel: parcel.attempts)
 
     def _no_answer(self, pending: list[Parcel]) -> PeerUnreachableError | None:

@@ -5,37 +5,31 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
 from dcm_processor_service.dicom_network.delivery import Delivery
-from dcm_processor_service.dicom_network.dimse import command_set, commitment, probing, tls
-from dcm_processor_service.dicom_network.dimse.association import AssociationLostError, open_association
-from dcm_processor_service.dicom_network.dimse.command_set import VERIFICATION
+from dcm_processor_service.dicom_network.dimse import commitment, probing, tls
+from dcm_processor_service.dicom_network.dimse.echo import echo
 from dcm_processor_service.dicom_network.dimse.lane import Ledger
-from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, survey
-from dcm_processor_service.dicom_network.status import explain
 from dcm_processor_service.errors import (
     ConfigurationError,
     PeerUnreachableError,
     SendRejectedError,
     UnsupportedTransferSyntaxError,
 )
-from dcm_processor_service.models import EchoResult, InstanceRecord, LeftOutFile, Outcome, SendOptions, SendReport
+from dcm_processor_service.models import InstanceRecord, LeftOutFile, Outcome, SendOptions, SendReport
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from dcm_processor_service.dicom_network.dicomweb.stow_sender import WebDelivery
-    from dcm_processor_service.models import AcceptedContext, Peer
+    from dcm_processor_service.models import AcceptedContext, EchoResult, Peer
     from dcm_processor_service.ports import Sendable
 
 __all__ = ["PynetdicomSender"]
 
 _DEFAULT_OPTIONS = SendOptions()
 _NOTHING: Mapping[str, InstanceRecord] = {}
-_ECHO_CONTEXT = ProposedContext(VERIFICATION, (str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian)))
 
 # how much is looked through before the next association: its contexts are planned from that
 _WINDOW_INSTANCES = 5_000
@@ -124,26 +118,7 @@ class PynetdicomSender:
         Raises:
             ConfigurationError: A certificate file of the peer is unusable.
         """
-        started = time.monotonic()
-        try:
-            with open_association(peer, (_ECHO_CONTEXT,), options, self._calling(peer)) as association:
-                connected = time.monotonic()
-                if not association.agreed[1].accepted:
-                    reason = f"it takes no C-ECHO: {association.agreed[1].reason}"
-                    return EchoResult(peer=peer.address, ok=False, reason=reason, connect_s=connected - started)
-                answer = association.request(1, command_set.c_echo_rq)
-                ended = time.monotonic()
-        except (PeerUnreachableError, AssociationLostError) as error:
-            return EchoResult(peer=peer.address, ok=False, reason=str(error).removeprefix(f"{peer.address}: "))
-        status = command_set.us(answer, command_set.STATUS)
-        return EchoResult(
-            peer=peer.address,
-            ok=status == 0,
-            status=status,
-            reason="" if status == 0 else "no status" if status is None else explain(status).meaning,
-            connect_s=connected - started,
-            echo_s=ended - connected,
-        )
+        return echo(peer, options, self._calling(peer))
 
     def probe(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> list[AcceptedContext]:
         """Asks a peer which kinds of objects it takes, and in which transfer syntaxes; sends none.

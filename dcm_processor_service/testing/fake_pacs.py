@@ -33,7 +33,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
     RLELossless,
 )
-from pynetdicom import AE, _config, build_context, build_role, evt
+from pynetdicom import AE, build_context, build_role, evt
 
 from dcm_processor_service.dicom_network.dimse.command_set import VERIFICATION
 from dcm_processor_service.dicom_network.dimse.commitment import COMMITMENT_INSTANCE, STORAGE_COMMITMENT
@@ -51,10 +51,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["FakePacs", "Faults"]
-
-# pynetdicom would log the identifiers of queries, which name patients
-_config.LOG_REQUEST_IDENTIFIERS = False
-_config.LOG_RESPONSE_IDENTIFIERS = False
 
 _SYNTAXES = tuple(
     str(uid)

@@ -1,12 +1,13 @@
 """One association as its requestor: negotiate, ask, wait for the answer, release (PS3.8).
 
-pynetdicom encodes and decodes the negotiation; the loop around it is our own and blocking: the calling thread writes
-and reads the socket. So there is no thread that could stay alive, an error reaches the caller as itself, each wait has
-its limit, and nothing polls: an instance goes out in writes of about a mebibyte, and its answer is read at once.
+The calling thread writes and reads the socket. So there is no thread that could stay alive, an error reaches the
+caller as itself, each wait has its limit, and nothing polls: an instance goes out in writes of about a mebibyte, and
+its answer is read at once.
 """
 
 from __future__ import annotations
 
+import selectors
 import socket
 import ssl
 import struct
@@ -14,8 +15,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ
 
 from dcm_processor_service.dicom_network.dimse import command_set, negotiation
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError, connect, handshake_failed
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from dcm_processor_service.dicom_network.dimse.negotiation import Agreement, AnyPDU, ProposedContext
+    from dcm_processor_service.dicom_network.dimse.negotiation import Agreement, ProposedContext
     from dcm_processor_service.models import Peer, SendOptions
 
 __all__ = ["Association", "AssociationLostError", "Message", "open_association"]
@@ -39,11 +38,19 @@ _LARGEST_PDU_BYTES = 131_072  # some peers mishandle more, whatever they announc
 _LARGEST_RECEIVED_BYTES = 1 << 24  # an answer is a few hundred bytes; more is no DICOM
 _WRITE_BYTES = 1 << 20
 _COMMAND, _LAST = 1, 2
+_CLOSED = "the peer closed the connection"
+_LAST_WORDS_S = 0.2  # for an abort that is on its way when the connection breaks
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
 class AssociationLostError(Exception):
     """The association ended before the answer; what was asked is unacknowledged."""
+
+    def __init__(self, reason: str, *, by_end: bool = False, timed_out: bool = False) -> None:
+        super().__init__(reason)
+        self.timed_out = timed_out
+        self.by_end = by_end
+        """The peer released it or closed the connection; not by an abort, by a wrong answer or by none."""
 
 
 @dataclass(frozen=True)
@@ -109,19 +116,59 @@ class Association:
             kind, body = self._read_pdu(deadline)
         except (AssociationLostError, OSError) as error:
             raise self._no_answer(error) from error
-        if kind == _ASSOCIATE_RJ:
-            raise self._rejection(self._decode(A_ASSOCIATE_RJ(), kind, body), calling_ae_title)
-        if kind != _ASSOCIATE_AC:
-            said = (
-                negotiation.abort_reason(body)
-                if kind == _ABORT
-                else f"it sent a PDU of type {kind}; is it a DICOM node?"
-            )
-            raise PeerUnreachableError(f"{self._peer.address}: no association; {said}")
-        accepted = self._decode(A_ASSOCIATE_AC(), kind, body)
-        self.agreed = negotiation.agreements(accepted, contexts)
-        largest = min(negotiation.maximum_length(accepted) or _LARGEST_PDU_BYTES, _LARGEST_PDU_BYTES)
+        if kind == _ABORT:
+            raise PeerUnreachableError(f"{self._peer.address}: no association; {negotiation.abort_reason(body)}")
+        try:
+            if kind == _ASSOCIATE_RJ:
+                raise self._rejection(body, calling_ae_title)
+            if kind != _ASSOCIATE_AC:
+                said = f"it sent a PDU of type {kind}; is it a DICOM node?"
+                raise PeerUnreachableError(f"{self._peer.address}: no association; {said}")
+            acceptance = negotiation.accepted(body, contexts)
+        except ValueError as error:
+            raise PeerUnreachableError(
+                f"{self._peer.address}: the peer's answer is no DICOM message; is it a DICOM node?"
+            ) from error
+        self.agreed = acceptance.agreed
+        largest = min(acceptance.maximum_length or _LARGEST_PDU_BYTES, _LARGEST_PDU_BYTES)
         self._fragment_bytes = max(largest - _PDV_HEADER_BYTES, 2) // 2 * 2  # fragments have even lengths (PS3.8, E.1)
+
+    def is_over(self) -> bool:
+        """Looks whether the peer ended the association since its last answer; without waiting.
+
+        Many archives end it after each instance, or when nothing came for a while. A request that is written then would
+        be lost without a fault of its own.
+        """
+        try:
+            if not self._received:
+                self._take_in()
+        except (AssociationLostError, OSError):
+            self.close()
+            return True
+        return self._is_ending()
+
+    def _is_ending(self) -> bool:
+        """Whether what has arrived begins with the end of the association; answers it then."""
+        kind = self._received[0] if self._received else _P_DATA
+        if kind == _P_DATA:  # a report perhaps: it is taken with the next answer
+            return False
+        if kind == _RELEASE_RQ:
+            with suppress(OSError):
+                self._socket.settimeout(1.0)
+                self._socket.sendall(_pdu(_RELEASE_RP, _EMPTY_BODY))
+        self.close()
+        return True
+
+    def _take_in(self) -> None:
+        """Reads what has arrived, without waiting."""
+        self._socket.settimeout(0)
+        try:
+            received = self._socket.recv(65_536)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        if not received:
+            raise AssociationLostError(_CLOSED, by_end=True)
+        self._received += received
 
     def request(
         self, context_id: int, encode: Callable[[int], bytes], content: Callable[[int], Iterator[bytes]] | None = None
@@ -140,16 +187,33 @@ class Association:
         command = encode(self._message_id)
         try:
             self._send(context_id, command, content)
-            return self._answer(command, time.monotonic() + self._options.dimse_timeout_s)
+            return self._answer(context_id, command, time.monotonic() + self._options.dimse_timeout_s)
         except TimeoutError as error:
             self.abort()
-            raise AssociationLostError("the peer did not answer in time") from error
+            raise AssociationLostError("the peer did not answer in time", timed_out=True) from error
         except OSError as error:
+            aborted = self._last_words()
             self.close()
-            raise AssociationLostError(f"the connection broke ({error.strerror or type(error).__name__})") from error
+            broken = f"the connection broke ({error.strerror or type(error).__name__})"
+            raise AssociationLostError(aborted or broken, by_end=not aborted) from error
+        except AssociationLostError as error:
+            if error.by_end:
+                self.close()
+            else:
+                self.abort()
+            raise
         except BaseException:
             self.abort()
             raise
+
+    def _last_words(self) -> str:
+        """Why the peer aborted, where that arrived before the connection broke."""
+        with suppress(AssociationLostError, OSError):
+            while True:
+                kind, body = self._read_pdu(time.monotonic() + _LAST_WORDS_S)
+                if kind == _ABORT:
+                    return negotiation.abort_reason(body)
+        return ""
 
     def wait_for_report(self, timeout_s: float) -> Message | None:
         """Waits for an N-EVENT-REPORT request and answers it; None when none came in time.
@@ -223,13 +287,16 @@ class Association:
         yield _fragment_header(context_id, len(waiting), kind | _LAST)
         yield waiting
 
-    def _answer(self, request: bytes, deadline: float) -> command_set.CommandSet:
+    def _answer(self, context_id: int, request: bytes, deadline: float) -> command_set.CommandSet:
         asked = command_set.decode(request)
         while True:
             message = self._read_message(deadline)
-            if command_set.answers(message.command, asked):
+            if not command_set.answers(message.command, asked):
+                self._take(message)
+            elif message.context_id != context_id or not command_set.same_instance(message.command, asked):
+                raise AssociationLostError("the peer answered for another instance or presentation context")
+            else:
                 return message.command
-            self._take(message)
 
     def _take(self, message: Message) -> None:
         if command_set.us(message.command, command_set.COMMAND_FIELD) != command_set.N_EVENT_REPORT_RQ:
@@ -258,7 +325,7 @@ class Association:
             raise AssociationLostError(negotiation.abort_reason(body))
         if kind == _RELEASE_RQ:
             self._write(_pdu(_RELEASE_RP, _EMPTY_BODY))
-            raise AssociationLostError("the peer released the association")
+            raise AssociationLostError("the peer released the association", by_end=True)
         if kind != _P_DATA:
             raise AssociationLostError(f"the peer sent an unexpected PDU of type {kind}")
         fragments = []
@@ -292,20 +359,38 @@ class Association:
         self._socket.settimeout(left_s)
         received = self._socket.recv(65_536)
         if not received:
-            raise AssociationLostError("the peer closed the connection")
+            raise AssociationLostError(_CLOSED, by_end=True)
         self._received += received
 
     def _write(self, content: bytes) -> None:
-        self._socket.settimeout(self._options.network_timeout_s)
-        self._socket.sendall(content)
+        """Writes all; hears a peer that ends the association meanwhile, and does not read what is written.
 
-    def _decode(self, pdu: AnyPDU, kind: int, body: bytes) -> AnyPDU:
-        try:
-            return negotiation.decode(pdu, kind, body)
-        except ValueError as error:
-            raise PeerUnreachableError(
-                f"{self._peer.address}: the peer's answer is no DICOM message; is it a DICOM node?"
-            ) from error
+        Raises:
+            AssociationLostError: It does; the message tells why.
+            TimeoutError: It takes nothing in.
+        """
+        deadline = time.monotonic() + self._options.network_timeout_s
+        view = memoryview(content)
+        self._socket.settimeout(0)
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                if _wait(self._socket, deadline):
+                    self._hear()
+
+    def _hear(self) -> None:
+        """Takes in what arrived while something is written.
+
+        Raises:
+            AssociationLostError: It ends the association.
+        """
+        if len(self._received) < _LARGEST_RECEIVED_BYTES:
+            self._take_in()
+        if self._received and self._received[0] == _ABORT:
+            raise AssociationLostError(negotiation.abort_reason(bytes(self._received[6:10])))
+        if self._is_ending():
+            raise AssociationLostError("the peer released the association", by_end=True)
 
     def _no_answer(self, error: AssociationLostError | OSError) -> PeerUnreachableError:
         if self._peer.tls and not isinstance(error, TimeoutError):
@@ -313,10 +398,21 @@ class Association:
             return handshake_failed(self._peer, error if isinstance(error, OSError) else ConnectionResetError())
         return PeerUnreachableError(f"{self._peer.address}: no answer to the association request; {error}")
 
-    def _rejection(self, rejected: A_ASSOCIATE_RJ, calling_ae_title: str) -> PeerUnreachableError:
-        passing, reason = negotiation.rejection(rejected, called=self._peer.ae_title, calling=calling_ae_title)
+    def _rejection(self, body: bytes, calling_ae_title: str) -> PeerUnreachableError:
+        passing, reason = negotiation.rejection(body, called=self._peer.ae_title, calling=calling_ae_title)
         message = f"{self._peer.address}: rejected the association: {reason}"
         return PeerUnreachableError(message) if passing else PeerRefusesError(message)
+
+
+def _wait(connection: socket.socket, deadline: float) -> bool:
+    """Waits until something arrived or can be written; says whether something arrived."""
+    left_s = deadline - time.monotonic()
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
+        ready = selector.select(left_s) if left_s > 0 else []
+    if not ready:
+        raise TimeoutError("the peer takes nothing in")
+    return bool(ready[0][1] & selectors.EVENT_READ)
 
 
 def _pdu(kind: int, body: bytes) -> bytes:

@@ -63,6 +63,12 @@ def answers(command: CommandSet, request: CommandSet) -> bool:
     return us(command, COMMAND_FIELD) == operation | _RESPONSE and us(command, MESSAGE_ID_RESPONDED_TO) == message_id
 
 
+def same_instance(command: CommandSet, request: CommandSet) -> bool:
+    """Whether an answer names the instance of its request, where both name one: an answer need not (PS3.7, 9.1.1.1)."""
+    answered, asked = (uid(one, AFFECTED_SOP_INSTANCE_UID) for one in (command, request))
+    return not asked or answered in {"", asked}
+
+
 def offending_elements(command: CommandSet) -> str:
     """The tags that the peer objects to, such as ``(0010,0010)``: tags only, for values may name the patient."""
     value = command.get(OFFENDING_ELEMENT, b"")

@@ -20,6 +20,7 @@ from dcm_processor_service.models import InstanceRecord, Outcome
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable
+    from typing import BinaryIO
 
     from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
     from dcm_processor_service.dicom_network.sources import Outgoing
@@ -37,10 +38,21 @@ class Parcel:
     kind: Kind
     attempts: int = 0
     duration_s: float = 0.0
+    excused: int = 0
+    """How many attempts ended with an association that had carried others before: perhaps no fault of this one."""
+    denied: int = 0
+    """How many associations that only it and its like asked for did not come about."""
+    timed_out: bool = False
+    """Nobody answered its last attempt."""
     unacknowledged: bool = False
     status: int | None = None
     problem: str = ""
     checksum: str = ""
+
+    @property
+    def counted(self) -> int:
+        """How many attempts count against it."""
+        return self.attempts - self.excused + self.denied
 
     def record(self, outcome: Outcome, meaning: str, choice: Choice | None = None) -> InstanceRecord:
         """What became of it."""
@@ -81,6 +93,14 @@ class Ledger:
                 self._on_record(record)
 
 
+class _RefusedError(Exception):
+    """The peer takes an instance in no way."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.refusal = refusal
+
+
 class Lane:
     """One association after the other to the same peer."""
 
@@ -91,6 +111,7 @@ class Lane:
         self._ledger = ledger
         self._association: Association | None = None
         self._proposed: frozenset[ProposedContext] = frozenset()
+        self._answered = False
         self._again = False
 
     def run(self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], stopped: Callable[[], bool]) -> None:
@@ -105,17 +126,19 @@ class Lane:
             except IndexError:
                 return
             try:
-                association = self._ensure_association(contexts)
-            except BaseException:
-                queue.appendleft(parcel)
-                raise
-            try:
-                self._deliver(association, parcel)
+                self._deliver(parcel, contexts)
             except AssociationLostError as lost:
                 self._association = None
                 parcel.unacknowledged = True
-                parcel.problem = str(lost)
+                parcel.problem, parcel.timed_out = str(lost), lost.timed_out
+                if lost.by_end and self._answered:
+                    # it may have ended before the request was there, as many do after each instance; what is at fault
+                    # itself is the first one of its next association
+                    parcel.excused += 1
                 return
+            except BaseException:
+                queue.appendleft(parcel)
+                raise
 
     def renew(self) -> None:
         """Releases the association when something goes again: another attempt goes over a new one."""
@@ -138,46 +161,89 @@ class Lane:
     def _ensure_association(self, contexts: tuple[ProposedContext, ...]) -> Association:
         """Keeps the association that there is while it carries what comes: some archives take its end for a mark."""
         if self._association is not None and self._proposed.issuperset(contexts):
-            return self._association
+            if not self._association.is_over():
+                return self._association
+            self._association = None
         self.release()
+        self._answered = False
         association = open_association(self._peer, contexts, self._options, self._calling_ae_title)
         self._association, self._proposed = association, frozenset(contexts)
         return association
 
-    def _deliver(self, association: Association, parcel: Parcel) -> None:
-        choice = choose(parcel.kind, association.agreed, transcode=self._options.transcode)
-        if isinstance(choice, Refusal):
-            if choice.recompress:
-                parcel.kind = replace(parcel.kind, recompress=True)
-                self._again = True
-            else:
-                self._ledger.put(parcel.position, parcel.record(Outcome.REFUSED, choice.reason))
-            return
-        started = time.monotonic()
-        parcel.attempts += 1
-        parcel.status = None
+    def _deliver(self, parcel: Parcel, contexts: tuple[ProposedContext, ...]) -> None:
+        """Sends an instance; one that cannot be sent costs no association."""
         try:
-            command = self._store(association, parcel, choice)
+            if self._association is None:
+                parcel.instance.require_sound()
+            association, choice, file = self._make_ready(parcel, contexts)
+            with file:
+                started = time.monotonic()
+                command = self._store(association, parcel, choice, file)
+        except _RefusedError as error:
+            self._refuse(parcel, error.refusal)
         except UnsupportedTransferSyntaxError as error:
             meaning = f"the peer does not take its transfer syntax, and {error}"
             self._ledger.put(parcel.position, parcel.record(Outcome.REFUSED, meaning))
         except UnreadableInstanceError as error:
-            self.abort()
             self._ledger.put(parcel.position, parcel.record(Outcome.FAILED, str(error)))
         else:
             parcel.duration_s += time.monotonic() - started
+            self._answered = True
             self._judge(parcel, choice, command)
 
-    @staticmethod
-    def _store(association: Association, parcel: Parcel, choice: Choice) -> command_set.CommandSet:
+    def _make_ready(
+        self, parcel: Parcel, contexts: tuple[ProposedContext, ...]
+    ) -> tuple[Association, Choice, BinaryIO]:
+        """Opens an instance as the peer takes it, and an association where there is none.
+
+        To convert takes longer than some peers keep an association that is idle. So it is looked at again when all is
+        ready, and a new one is opened where the peer has ended it.
+        """
+        association = self._ensure_association(contexts)
+        choice = self._choose(parcel, association)
+        file = parcel.instance.open_file(choice.transfer_syntax_uid)
+        if choice.transfer_syntax_uid == parcel.instance.transfer_syntax_uid:
+            return association, choice, file
+        try:
+            association = self._ensure_association(contexts)
+            again = self._choose(parcel, association)
+        except BaseException:
+            file.close()
+            raise
+        if again.transfer_syntax_uid != choice.transfer_syntax_uid:  # another word of the peer than a moment ago
+            file.close()
+            file = parcel.instance.open_file(again.transfer_syntax_uid)
+        return association, again, file
+
+    def _choose(self, parcel: Parcel, association: Association) -> Choice:
+        choice = choose(parcel.kind, association.agreed, transcode=self._options.transcode)
+        if isinstance(choice, Refusal):
+            raise _RefusedError(choice)
+        return choice
+
+    def _refuse(self, parcel: Parcel, refusal: Refusal) -> None:
+        if refusal.recompress:
+            parcel.kind = replace(parcel.kind, recompress=True)
+            self._again = True
+        else:
+            self._ledger.put(parcel.position, parcel.record(Outcome.REFUSED, refusal.reason))
+
+    def _store(
+        self, association: Association, parcel: Parcel, choice: Choice, file: BinaryIO
+    ) -> command_set.CommandSet:
         instance, checksum = parcel.instance, Checksum()
         encode = partial(
             command_set.c_store_rq, sop_class_uid=instance.sop_class_uid, sop_instance_uid=instance.sop_instance_uid
         )
-        with instance.open_file(choice.transfer_syntax_uid) as file:
+        parcel.attempts += 1
+        parcel.status, parcel.timed_out = None, False
+        try:
             answer = association.request(
                 choice.context_id, encode, lambda piece_bytes: checksum.of(instance.read(file, piece_bytes))
             )
+        except UnreadableInstanceError:
+            self._association = None  # it was aborted: half an instance is on its way
+            raise
         parcel.checksum = checksum.text
         return answer
 
@@ -192,7 +258,7 @@ class Lane:
             status = StoreStatus(code, Outcome.STORED_WITH_WARNING, "stored by an earlier attempt", retryable=False)
         parcel.status = code
         parcel.problem = status.meaning
-        if status.retryable and parcel.attempts < self._options.attempts:
+        if status.retryable and parcel.counted < self._options.attempts:
             self._again = True
             return
         elements = command_set.offending_elements(command)

@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pynetdicom import _config
 from pynetdicom.transport import ThreadedAssociationServer
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from pynetdicom import AE
 
 __all__ = ["listening"]
+
+# pynetdicom would log the identifiers of queries, which name patients
+_config.LOG_REQUEST_IDENTIFIERS = False
+_config.LOG_RESPONSE_IDENTIFIERS = False
 
 _POLL_S = 0.05  # how long stopping takes at most
 _LAST_WORDS_S = 0.1  # for an association that is just being released

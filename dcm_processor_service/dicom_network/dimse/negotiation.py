@@ -1,45 +1,45 @@
-"""The words of an association's negotiation, encoded and decoded by pynetdicom (PS3.8, 9.3.2 to 9.3.4)."""
+"""The words of an association's negotiation (PS3.8, 9.3.2 to 9.3.4 and annex D).
+
+Items and sub-items that are not known here are passed over, as PS3.8, 9.3.1, note 2, asks for.
+"""
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID, PYNETDICOM_IMPLEMENTATION_VERSION, _config
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ, PDU
-from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
-    ImplementationClassUIDNotification,
-    ImplementationVersionNameNotification,
-    MaximumLengthNotification,
-)
-from pynetdicom.presentation import PresentationContext
+from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID, PYNETDICOM_IMPLEMENTATION_VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dcm_processor_service.models import Peer
 
 __all__ = [
     "MOST_CONTEXTS",
+    "Acceptance",
     "Agreement",
     "ProposedContext",
     "abort_reason",
-    "agreements",
-    "decode",
-    "maximum_length",
+    "accepted",
     "rejection",
     "request",
 ]
-
-# pynetdicom would log the identifiers of queries, which name patients
-_config.LOG_REQUEST_IDENTIFIERS = False
-_config.LOG_RESPONSE_IDENTIFIERS = False
 
 MOST_CONTEXTS = 128
 """Presentation contexts of one association: their ids are the odd numbers of a byte (PS3.8, 9.3.2.2)."""
 
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7, A.2.1
 _LARGEST_PDU_RECEIVED_BYTES = 65_536
-_SHORTEST_BODY_BYTES: dict[type[PDU], int] = {A_ASSOCIATE_AC: 68, A_ASSOCIATE_RJ: 4}  # PS3.8, 9.3.3 and 9.3.4
+_PROTOCOL_VERSION = 1
+_TITLE_BYTES, _RESERVED_BYTES = 16, 32
+_FIRST_ITEM = 68  # of the body of an A-ASSOCIATE-RQ or -AC
+_REJECTION_BYTES = 4  # PS3.8, 9.3.4
+
+_APPLICATION_CONTEXT_ITEM, _PROPOSED_ITEM, _ANSWERED_ITEM = 0x10, 0x20, 0x21
+_ABSTRACT_SYNTAX_ITEM, _TRANSFER_SYNTAX_ITEM, _USER_ITEM = 0x30, 0x40, 0x50
+_MAXIMUM_LENGTH_ITEM, _IMPLEMENTATION_ITEM, _VERSION_ITEM = 0x51, 0x52, 0x55
 
 _ACCEPTED, _USER_REJECTION, _NO_REASON, _NO_SUCH_CLASS, _NO_SUCH_SYNTAX = range(5)
 _RESULTS = {
@@ -69,8 +69,6 @@ _PROVIDER_REASONS = {
     6: "a parameter of ours was invalid",
 }
 
-AnyPDU = TypeVar("AnyPDU", bound=PDU)
-
 
 @dataclass(frozen=True)
 class ProposedContext:
@@ -95,82 +93,114 @@ class Agreement:
         return bool(self.transfer_syntax_uid)
 
 
+@dataclass(frozen=True)
+class Acceptance:
+    """The peer's answer to the request of an association."""
+
+    agreed: dict[int, Agreement]
+    """What it said to each proposed context, by context id."""
+
+    maximum_length: int
+    """The longest P-DATA PDU that it takes, in bytes; 0 means any."""
+
+
 def request(peer: Peer, contexts: tuple[ProposedContext, ...], calling_ae_title: str) -> bytes:
-    """Encodes the request of an association."""
-    primitive = A_ASSOCIATE()
-    primitive.application_context_name = _APPLICATION_CONTEXT
-    primitive.calling_ae_title = calling_ae_title
-    primitive.called_ae_title = peer.ae_title
-    primitive.presentation_context_definition_list = [_context(number, item) for number, item in enumerate(contexts)]
-    length = MaximumLengthNotification()
-    length.maximum_length_received = _LARGEST_PDU_RECEIVED_BYTES
-    implementation = ImplementationClassUIDNotification()
-    implementation.implementation_class_uid = PYNETDICOM_IMPLEMENTATION_UID
-    version = ImplementationVersionNameNotification()
-    version.implementation_version_name = PYNETDICOM_IMPLEMENTATION_VERSION
-    primitive.user_information = [length, implementation, version]
-    return A_ASSOCIATE_RQ(primitive).encode()
+    """Encodes the request of an association, as a whole PDU (PS3.8, 9.3.2)."""
+    proposed = b"".join(
+        _item(
+            _PROPOSED_ITEM,
+            bytes((2 * number + 1, 0, 0, 0))
+            + _text_item(_ABSTRACT_SYNTAX_ITEM, context.sop_class_uid)
+            + b"".join(_text_item(_TRANSFER_SYNTAX_ITEM, uid) for uid in context.transfer_syntax_uids),
+        )
+        for number, context in enumerate(contexts)
+    )
+    information = (
+        _item(_MAXIMUM_LENGTH_ITEM, struct.pack(">I", _LARGEST_PDU_RECEIVED_BYTES))
+        + _text_item(_IMPLEMENTATION_ITEM, PYNETDICOM_IMPLEMENTATION_UID)
+        + _text_item(_VERSION_ITEM, PYNETDICOM_IMPLEMENTATION_VERSION)
+    )
+    body = (
+        struct.pack(">HH", _PROTOCOL_VERSION, 0)
+        + peer.ae_title.encode("ascii").ljust(_TITLE_BYTES)
+        + calling_ae_title.encode("ascii").ljust(_TITLE_BYTES)
+        + bytes(_RESERVED_BYTES)
+        + _text_item(_APPLICATION_CONTEXT_ITEM, _APPLICATION_CONTEXT)
+        + proposed
+        + _item(_USER_ITEM, information)
+    )
+    return struct.pack(">BBI", 1, 0, len(body)) + body
 
 
-def _context(number: int, proposed: ProposedContext) -> PresentationContext:
-    context = PresentationContext()
-    context.context_id = 2 * number + 1
-    context.abstract_syntax = proposed.sop_class_uid
-    for uid in proposed.transfer_syntax_uids:
-        context.add_transfer_syntax(uid)
-    return context
-
-
-def decode(pdu: AnyPDU, kind: int, body: bytes) -> AnyPDU:
-    """Decodes a PDU into the empty one given.
+def accepted(body: bytes, contexts: tuple[ProposedContext, ...]) -> Acceptance:
+    """Decodes the body of an A-ASSOCIATE-AC (PS3.8, 9.3.3).
 
     Raises:
-        ValueError: The bytes are no such PDU.
+        ValueError: The bytes are none.
     """
-    # pynetdicom takes a body that is cut off for one without presentation contexts: a peer that refuses everything
-    if len(body) < _SHORTEST_BODY_BYTES[type(pdu)]:
-        raise ValueError("the PDU is cut off")
-    try:
-        pdu.decode(bytes((kind, 0)) + len(body).to_bytes(4, "big") + body)
-    except Exception as error:  # pynetdicom raises whatever a malformed item leads to
-        raise ValueError("the PDU is malformed") from error
-    return pdu
+    if len(body) < _FIRST_ITEM:
+        raise ValueError("the answer is cut off")
+    agreed = {2 * number + 1: Agreement(item, "", _RESULTS[_NO_REASON]) for number, item in enumerate(contexts)}
+    maximum_length = 0
+    for kind, content in _items(body, _FIRST_ITEM):
+        if kind == _ANSWERED_ITEM:
+            context_id, _, result = struct.unpack_from("BBB", content.ljust(4, b"\0"))
+            answer = agreed.get(context_id)
+            if answer is not None:
+                agreed[context_id] = _agreement(answer.proposed, result, content[4:])
+        elif kind == _USER_ITEM:
+            for sub_kind, value in _items(content, 0):
+                if sub_kind == _MAXIMUM_LENGTH_ITEM and len(value) == 4:  # noqa: PLR2004  an unsigned long
+                    maximum_length = int.from_bytes(value, "big")
+    return Acceptance(agreed, maximum_length)
 
 
-def agreements(accepted: A_ASSOCIATE_AC, contexts: tuple[ProposedContext, ...]) -> dict[int, Agreement]:
-    """Gives the peer's answer to each proposed context, by context id."""
-    answers = {2 * number + 1: Agreement(item, "", _RESULTS[_NO_REASON]) for number, item in enumerate(contexts)}
-    for item in accepted.presentation_context:
-        context_id = item.context_id or 0
-        answer = answers.get(context_id)
-        if answer is None:
-            continue
-        syntax = str(item.transfer_syntax or "") if item.result == _ACCEPTED else ""
-        if syntax in answer.proposed.transfer_syntax_uids:  # a peer may answer with a syntax of its own: no agreement
-            answers[context_id] = Agreement(answer.proposed, syntax)
-        else:
-            reason = _RESULTS.get(item.result or 0, _RESULTS[_NO_REASON])
-            refused = item.result == _NO_SUCH_CLASS
-            answers[context_id] = Agreement(answer.proposed, "", reason, class_refused=refused)
-    return answers
+def _agreement(proposed: ProposedContext, result: int, sub_items: bytes) -> Agreement:
+    syntax = ""
+    if result == _ACCEPTED:
+        found = (value for kind, value in _items(sub_items, 0) if kind == _TRANSFER_SYNTAX_ITEM)
+        syntax = next(found, b"").rstrip(b"\0 ").decode("ascii", "replace")
+    if syntax in proposed.transfer_syntax_uids:  # a peer may answer with a syntax of its own: no agreement
+        return Agreement(proposed, syntax)
+    reason = _RESULTS.get(result, _RESULTS[_NO_REASON])
+    return Agreement(proposed, "", reason, class_refused=result == _NO_SUCH_CLASS)
 
 
-def maximum_length(accepted: A_ASSOCIATE_AC) -> int:
-    """The longest P-DATA PDU that the peer takes, in bytes; 0 means any."""
-    information = accepted.user_information
-    return (information.maximum_length or 0) if information else 0
+def _items(content: bytes, position: int) -> Iterator[tuple[int, bytes]]:
+    while position < len(content):
+        if position + 4 > len(content):
+            raise ValueError("an item is cut off")
+        kind, _, length = struct.unpack_from(">BBH", content, position)
+        position += 4 + length
+        if position > len(content):
+            raise ValueError("an item is longer than what holds it")
+        yield kind, content[position - length : position]
 
 
-def rejection(rejected: A_ASSOCIATE_RJ, *, called: str, calling: str) -> tuple[bool, str]:
-    """Says whether a rejection is passing, and why it happened (PS3.8, table 9-21)."""
-    key = (rejected.source or 0, rejected.reason_diagnostic or 0)
-    if key == _CALLING_UNKNOWN:
+def _item(kind: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", kind, 0, len(content)) + content
+
+
+def _text_item(kind: int, text: str) -> bytes:
+    return _item(kind, text.encode("ascii"))
+
+
+def rejection(body: bytes, *, called: str, calling: str) -> tuple[bool, str]:
+    """Says whether a rejection is passing, and why it happened (PS3.8, table 9-21).
+
+    Raises:
+        ValueError: The bytes are no rejection.
+    """
+    if len(body) < _REJECTION_BYTES:
+        raise ValueError("the rejection is cut off")
+    _, result, source, diagnostic = body[:_REJECTION_BYTES]
+    if (source, diagnostic) == _CALLING_UNKNOWN:
         reason = f"it does not know our AE title {calling!r}; add it there, or set the peer's calling_ae_title"
-    elif key == _CALLED_UNKNOWN:
+    elif (source, diagnostic) == _CALLED_UNKNOWN:
         reason = f"it is not {called!r}; correct the peer's ae_title"
     else:
-        reason = _REASONS.get(key, f"source {key[0]}, reason {key[1]}")
-    return rejected.result == _TRANSIENT, reason
+        reason = _REASONS.get((source, diagnostic), f"source {source}, reason {diagnostic}")
+    return result == _TRANSIENT, reason
 
 
 def abort_reason(body: bytes) -> str:

@@ -20,9 +20,11 @@ from tests.scripted_peer import (
     Request,
     Wire,
     abort,
+    acceptance,
     answer,
     command,
     data,
+    item,
     pdu,
     scripted_peer,
     stores,
@@ -72,6 +74,8 @@ NO_ANSWERS = {
     "an abort": (lambda _: abort(), "the peer aborted the association; its log may tell why"),
     "an abort with a reason": (lambda _: abort(2, 6), "a parameter of ours was invalid"),
     "a release": (lambda _: pdu(RELEASE_RQ, bytes(4)), "released the association"),
+    "an answer over another context": (lambda request: answer(request, context_id=3), "presentation context"),
+    "an answer for another instance": (lambda request: answer(request, uid=b"1.2.3\0"), "another instance"),
     "a PDU of an unknown type": (lambda _: pdu(9, b"?"), "unexpected PDU of type 9"),
     "a PDU of two gigabytes": (lambda _: b"\4\0\x7f\xff\xff\xff", "no DICOM message"),
 }
@@ -88,7 +92,7 @@ def test_what_is_no_answer_acknowledges_nothing_and_is_sent_again(sender: Pynetd
     assert all(wire.closed for wire in seen.wires)
 
 
-@pytest.mark.parametrize("told", NO_ANSWERS)
+@pytest.mark.parametrize("told", sorted(NO_ANSWERS.keys() - {"a release"}))
 def test_what_is_no_answer_to_the_last_attempt_fails_with_its_reason(sender: PynetdicomSender, told: str) -> None:
     content, reason = NO_ANSWERS[told]
     with scripted_peer(replies(answer, content)) as seen:
@@ -137,7 +141,7 @@ def test_connections_that_are_always_reset_end_the_sending_with_every_record(
         sender.send(series(4), seen.peer, options=TWICE)
     assert outcomes(caught.value.report) == ["failed"] * 2 + ["not_attempted"] * 2
     assert caught.value.retryable
-    assert len(seen.wires) == 2
+    assert len(seen.wires) == 3  # the last one asks whether the peer is there at all
     assert pauses == [0.5]
 
 
@@ -467,3 +471,100 @@ def test_an_unexpected_error_in_one_lane_ends_all_lanes_and_loses_no_record(send
     assert len(asked) < 50
     assert [wire.kinds[-1] for wire in seen.wires] == [ABORT, ABORT]
     assert all(wire.closed for wire in seen.wires)
+
+
+def ends_after_each(end: Callable[[Wire], None]) -> Callable[[Wire], None]:
+    def script(wire: Wire) -> None:
+        wire.accept()
+        wire.send(answer(wire.read_request()))
+        end(wire)
+
+    return script
+
+
+ENDS: dict[str, Callable[[Wire], None]] = {
+    "release": lambda wire: wire.send(pdu(RELEASE_RQ, bytes(4))),
+    "close": lambda wire: wire.connection.close(),
+    "reset": lambda wire: wire.reset(),
+    "abort": lambda wire: wire.send(abort()),
+}
+
+
+@pytest.mark.parametrize("end", ["release", "close", "reset"])
+def test_an_archive_that_ends_the_association_after_each_instance_gets_all_of_them(
+    sender: PynetdicomSender, pauses: list[float], end: str
+) -> None:
+    with scripted_peer(ends_after_each(ENDS[end])) as seen:
+        report = sender.send(series(40), seen.peer, options=ONCE)
+    assert outcomes(report) == ["stored"] * 40
+    assert len(seen.wires) >= 40
+    assert set(pauses) <= {0.5}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_an_end_that_came_before_the_next_request_costs_no_attempt(sender: PynetdicomSender, end: str) -> None:
+    ended = threading.Event()
+
+    def first(wire: Wire) -> None:
+        wire.accept()
+        wire.send(answer(wire.read_request()))
+        ENDS[end](wire)
+        ended.set()
+
+    def waits(record: InstanceRecord) -> None:
+        assert record.outcome is Outcome.STORED
+        assert ended.wait(PATIENCE_S)
+
+    with scripted_peer(first, stores()) as seen:
+        report = sender.send(series(3), seen.peer, options=ONCE, on_record=waits)
+    assert outcomes(report) == ["stored"] * 3
+    assert [record.attempts for record in report.records] == [1, 1, 1]
+    assert len(seen.wires) == 2
+
+
+def test_the_reason_of_an_abort_is_heard_while_the_instance_is_written(sender: PynetdicomSender) -> None:
+    def script(wire: Wire) -> None:
+        wire.accept()
+        wire.read_pdu()
+        wire.send(abort(2, 6))  # and reads no more
+        released.wait(PATIENCE_S)
+
+    released.clear()
+    with scripted_peer(script) as seen:
+        try:
+            report = sender.send(make_ct(0, rows=3000), seen.peer, options=ONCE.model_copy(update={"attempts": 1}))
+        finally:
+            released.set()
+    assert outcomes(report) == ["failed"]
+    assert report.records[0].meaning == "the peer aborted the association: a parameter of ours was invalid"
+
+
+def test_items_that_nobody_knows_are_passed_over_in_the_acceptance(sender: PynetdicomSender) -> None:
+    unknown = item(0x7E, b"what a later edition adds")
+
+    def script(wire: Wire) -> None:
+        wire.accept(items=unknown, context_items=unknown, user_items=item(0x59, b"\x02\0\0\0") + unknown)
+        while True:
+            wire.send(answer(wire.read_request()))
+
+    with scripted_peer(script) as seen:
+        assert sender.send(series(2), seen.peer, options=ONCE).ok
+
+
+@pytest.mark.parametrize("cut", [67, 70, 75, -3])
+def test_an_acceptance_that_is_cut_off_is_no_dicom(sender: PynetdicomSender, cut: int) -> None:
+    def script(wire: Wire) -> None:
+        _, body = wire.read_pdu()
+        wire.send(pdu(ASSOCIATE_AC, acceptance(body)[:cut]))
+
+    with scripted_peer(script) as seen, pytest.raises(PeerUnreachableError, match="no DICOM message"):
+        sender.send(make_ct(), seen.peer, options=ONCE)
+
+
+def test_a_rejection_that_is_cut_off_is_no_dicom(sender: PynetdicomSender) -> None:
+    def script(wire: Wire) -> None:
+        wire.read_pdu()
+        wire.send(pdu(ASSOCIATE_RJ, b"\0\1"))
+
+    with scripted_peer(script) as seen, pytest.raises(PeerUnreachableError, match="no DICOM message"):
+        sender.send(make_ct(), seen.peer, options=ONCE)
