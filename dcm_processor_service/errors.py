@@ -34,6 +34,7 @@
       └ SendError
         ├ PeerUnreachableError (ConnectionError)     retryable
         └ SendRejectedError
+          └ SendIncompleteError                      retryable
 
 One root to catch; each leaf is also the builtin that a Python reader would catch. A message says what happened,
 where, and what to do. No message carries a patient attribute, a secret or a connection string.
@@ -75,6 +76,7 @@ __all__ = [
     "PeerNotFoundError",
     "PeerUnreachableError",
     "SendError",
+    "SendIncompleteError",
     "SendRejectedError",
     "SeriesNotFoundError",
     "SessionNotFoundError",
@@ -302,3 +304,10 @@ class SendRejectedError(SendError):
     def __init__(self, message: str, report: SendReport | None = None) -> None:
         super().__init__(message)
         self.report = report
+
+
+class SendIncompleteError(SendRejectedError):
+    """The peer did not store everything, and sending the rest again may help: it was busy, or went away midway."""
+
+    exit_code = EXIT_RETRYABLE
+    retryable = True

@@ -140,6 +140,8 @@ def running_orthanc(
         "DicomPort": dicom_port,
         "DicomAet": "ORTHANC",
         "DicomCheckCalledAet": True,
+        "DicomAlwaysAllowFind": True,
+        "DicomAlwaysAllowGet": True,
         "AuthenticationEnabled": False,
         "SaveJobs": False,
         "OverwriteInstances": True,

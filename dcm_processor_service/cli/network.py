@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from pydantic import ValidationError
@@ -18,12 +18,13 @@ from dcm_processor_service.cli.console import (
     progress_bar,
     sentences,
 )
+from dcm_processor_service.env_vars import read_variables
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE, ConfigurationError
 from dcm_processor_service.models import LeftOutFile, Peer, SendOptions
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 from dcm_processor_service.models.platform_ids import NO_ID, platform_id
 from dcm_processor_service.runtime.container import Container, opened
-from dcm_processor_service.runtime.settings import RuntimeSettings
+from dcm_processor_service.runtime.settings import RuntimeSettings, SettingsValues
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +55,11 @@ def send(
     ca_file: CaFile = None,
     cert_file: CertFile = None,
     key_file: KeyFile = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Ask the node afterwards which instances it holds; a miss is a failure")
+    ] = False,
     commit: Annotated[
-        bool, typer.Option("--commit", help="Ask for storage commitment, and wait for the answer")
+        bool, typer.Option("--commit", help="Ask for storage commitment, and wait for it; none is a failure")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +69,7 @@ def send(
     """
     with sentences(), opened(_container(calling)) as container:
         peer = parse_address(to, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
-        options = SendOptions(check=False, associations=associations, commit=commit)
+        options = SendOptions(check=False, associations=associations, verify=verify, commit=commit)
         with progress_bar(error_console()) as progress:
             imaging = container.imaging()
             total = sum(isinstance(file, Path) for path in paths for file in imaging.files_below(path, None))
@@ -79,7 +83,7 @@ def send(
             output_console().print(str(report), soft_wrap=True)
         unread = (LeftOutFile(path=one.path, reason=one.meaning, faulty=True) for one in report.records if one.path)
         print_left_out([*report.left_out, *unread])
-    raise typer.Exit(EXIT_DONE if report.ok else EXIT_FAILED)
+    raise typer.Exit(EXIT_DONE if report.ok else EXIT_RETRYABLE if report.retryable else EXIT_FAILED)
 
 
 def echo(
@@ -192,9 +196,9 @@ def parse_peer(text: str) -> Peer:
 
 
 def _container(calling: str) -> Container:
-    settings = RuntimeSettings.without_environment(
-        db_provider="memory", session_id=NO_ID, job_id=NO_ID, ae_title=calling
-    )
+    values: SettingsValues = {"db_provider": "memory", "session_id": NO_ID, "job_id": NO_ID, "ae_title": calling}
+    values.update(cast("SettingsValues", read_variables(["dicom_timeout_s"])))  # the settings say what is wrong with it
+    settings = RuntimeSettings.without_environment(**values)
     container = Container()
     container.settings.override(settings)
     return container

@@ -74,8 +74,9 @@ class Delivery:
                 self._wait(fruitless)
             fruitless = 0 if doubtful else fruitless
         reason = "cancelled" if self.failure is None else str(self.failure)
+        passing = self.failure is None or self.failure.retryable
         for parcel in pending:
-            self._ledger.put(parcel.position, parcel.give_up(reason))
+            self._ledger.put(parcel.position, parcel.give_up(reason, retryable=passing))
 
     def _progress(self, pending: list[Parcel]) -> tuple[int, int]:
         return len(self._ledger.records), sum(parcel.kind.recompress for parcel in pending)

@@ -10,9 +10,11 @@ from dcm_processor_service.dicom_network.dimse import commitment, probing, tls
 from dcm_processor_service.dicom_network.dimse.echo import echo
 from dcm_processor_service.dicom_network.dimse.lane import Ledger
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, survey
+from dcm_processor_service.dicom_network.verification import by_query, identity_of, verify
 from dcm_processor_service.errors import (
     ConfigurationError,
     PeerUnreachableError,
+    SendIncompleteError,
     SendRejectedError,
     UnsupportedTransferSyntaxError,
 )
@@ -20,9 +22,10 @@ from dcm_processor_service.models import InstanceRecord, LeftOutFile, Outcome, S
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from dcm_processor_service.dicom_network.dicomweb.stow_sender import WebDelivery
+    from dcm_processor_service.dicom_network.verification import Identity
     from dcm_processor_service.models import AcceptedContext, EchoResult, Peer
     from dcm_processor_service.ports import Sendable
 
@@ -35,12 +38,15 @@ _NOTHING: Mapping[str, InstanceRecord] = {}
 _WINDOW_INSTANCES = 5_000
 _WINDOW_BYTES = 64 << 20
 
+_TIMEOUTS = ("acse_timeout_s", "dimse_timeout_s", "network_timeout_s")
+
 
 class PynetdicomSender:
     """Sends by C-STORE, or by STOW-RS to a peer that has a URL.
 
     Args:
         ae_title: Our AE title; a peer's own ``calling_ae_title`` goes first.
+        timeout_s: How long a silent peer is waited for, where options say nothing of it; None means their defaults.
         pause: Waits between two attempts, in seconds.
 
     Example:
@@ -52,8 +58,15 @@ class PynetdicomSender:
         (True, 1)
     """
 
-    def __init__(self, ae_title: str = DEFAULT_AE_TITLE, *, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        ae_title: str = DEFAULT_AE_TITLE,
+        *,
+        timeout_s: float | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._ae_title = ae_title
+        self._timeouts = {} if timeout_s is None else dict.fromkeys(_TIMEOUTS, timeout_s)
         self._pause = pause
 
     def send(
@@ -64,6 +77,8 @@ class PynetdicomSender:
         options: SendOptions = _DEFAULT_OPTIONS,
         acknowledged: Mapping[str, InstanceRecord] = _NOTHING,
         on_record: Callable[[InstanceRecord], None] | None = None,
+        on_begin: Callable[[Sequence[str]], None] | None = None,
+        may_hold: Callable[[str], bool] = lambda _uid: False,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> SendReport:
         """Sends datasets, files, folders and DICOMDIRs, any mix, lazily; nothing that is given is changed.
@@ -79,28 +94,38 @@ class PynetdicomSender:
                 the record has a checksum and the instance another one by now.
             on_record: Called with each record as it is written, one at a time; with several associations from their
                 threads. One that is acknowledged is worth remembering, for ``acknowledged`` of another attempt.
+            on_begin: Called with the SOPInstanceUIDs that are about to be sent, one call at a time: the first at once,
+                the others soon. Worth remembering too, for ``may_hold`` of another attempt.
+            may_hold: Asked when the peer says that it has an instance of that UID already (0111): whether that may be
+                this one, from an earlier sending that was cut off or from another one at the same time.
             cancelled: Asked between two instances; what is left then is ``not_attempted``.
 
         Raises:
-            SendRejectedError: Not everything was stored; ``report`` tells (not with ``check=False``).
+            SendRejectedError: Not everything was stored, or committed as asked for; ``report`` tells (not with
+                ``check=False``). A SendIncompleteError where sending the rest again may help.
             PeerUnreachableError: No association; or none any more, with the ``report`` so far (the latter not with
                 ``check=False``).
             ConfigurationError: A certificate file of the peer is unusable, or a port of ours is taken.
             InvalidSeriesError: A folder holds nothing that could be sent.
         """
+        options = self._patient(options)
         self.check(peer)
         if options.commit:
             commitment.check_port(options)
         started = time.monotonic()
-        ledger = Ledger(on_record)
+        ledger = Ledger(on_record, on_begin, may_hold)
         left_out: list[LeftOutFile] = []
+        identities: dict[int, Identity | None] = {}
         delivery = self._delivery(peer, options, ledger)
         try:
-            for window in _windows(survey(items), ledger, acknowledged, left_out):
+            looked_at = _remembered(survey(items), identities) if options.verify else survey(items)
+            for window in _windows(looked_at, ledger, acknowledged, left_out):
                 delivery.deliver(window, cancelled)
         except BaseException:
             delivery.abort()
             raise
+        if options.verify and delivery.failure is None:
+            self._verify(peer, options, ledger, identities, delivery)
         delivery.finish()
         transaction_uid = self._commit(peer, options, ledger) if options.commit and delivery.failure is None else ""
         report = SendReport(
@@ -109,6 +134,7 @@ class PynetdicomSender:
             left_out=tuple(left_out),
             duration_s=time.monotonic() - started,
             transaction_uid=transaction_uid,
+            unmet=_unmet(ledger, options),
         )
         return _judge(report, delivery.failure, check=options.check)
 
@@ -118,7 +144,7 @@ class PynetdicomSender:
         Raises:
             ConfigurationError: A certificate file of the peer is unusable.
         """
-        return echo(peer, options, self._calling(peer))
+        return echo(peer, self._patient(options), self._calling(peer))
 
     def probe(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> list[AcceptedContext]:
         """Asks a peer which kinds of objects it takes, and in which transfer syntaxes; sends none.
@@ -127,7 +153,7 @@ class PynetdicomSender:
             PeerUnreachableError: No association.
             ConfigurationError: A certificate file of the peer is unusable.
         """
-        return probing.probe(peer, options, self._calling(peer))
+        return probing.probe(peer, self._patient(options), self._calling(peer))
 
     @staticmethod
     def check(peer: Peer) -> None:
@@ -151,6 +177,11 @@ class PynetdicomSender:
     def _calling(self, peer: Peer) -> str:
         return peer.calling_ae_title or self._ae_title
 
+    def _patient(self, options: SendOptions) -> SendOptions:
+        """The options with our own time-outs where they name none."""
+        unnamed = {name: value for name, value in self._timeouts.items() if name not in options.model_fields_set}
+        return options.model_copy(update=unnamed) if unnamed else options
+
     def _delivery(self, peer: Peer, options: SendOptions, ledger: Ledger) -> Delivery | WebDelivery:
         if peer.url is None:
             return Delivery(peer, options, self._calling(peer), ledger, self._pause)
@@ -161,6 +192,22 @@ class PynetdicomSender:
                 f"the node {peer.name!r} has a URL, and DICOMweb needs: pip install dcm-processor-service[web]"
             ) from error
         return WebDelivery(peer, options, ledger, self._pause)
+
+    def _verify(
+        self,
+        peer: Peer,
+        options: SendOptions,
+        ledger: Ledger,
+        identities: Mapping[int, Identity | None],
+        delivery: Delivery | WebDelivery,
+    ) -> None:
+        """Asks whether the peer holds all that is stored, and writes the answer into the records."""
+        stored = {position: record for position, record in ledger.records.items() if record.outcome.acknowledged}
+        if peer.url is None:
+            delivery.finish()  # some archives list a study when the association that brought it has ended
+        ask = by_query(peer, options, self._calling(peer)) if isinstance(delivery, Delivery) else delivery.held
+        for position, record in verify(stored, identities, ask, options, self._pause).items():
+            ledger.put(position, record)
 
     def _commit(self, peer: Peer, options: SendOptions, ledger: Ledger) -> str:
         """Asks for storage commitment of all that is stored, and writes the answer into the records."""
@@ -201,6 +248,16 @@ def _windows(
         yield window
 
 
+def _remembered(
+    found: Iterable[Outgoing | Unreadable | LeftOutFile], identities: dict[int, Identity | None]
+) -> Iterator[Outgoing | Unreadable | LeftOutFile]:
+    """Hands instances on, and keeps what the peer is going to be asked about them."""
+    for position, one in enumerate(found):
+        if isinstance(one, Outgoing):
+            identities[position] = identity_of(one)
+        yield one
+
+
 def _is_what_was_sent(instance: Outgoing, record: InstanceRecord) -> bool:
     """Whether an instance is as it was when the peer acknowledged it: a job that runs again may make another of it."""
     if not record.checksum:
@@ -211,10 +268,21 @@ def _is_what_was_sent(instance: Outgoing, record: InstanceRecord) -> bool:
         return False
 
 
+def _unmet(ledger: Ledger, options: SendOptions) -> tuple[str, ...]:
+    """What was asked for of the stored instances and not given to all of them."""
+    outcomes = {record.outcome for record in ledger.records.values() if record.outcome.acknowledged}
+    unmet = []
+    if options.verify and outcomes - {Outcome.VERIFIED, Outcome.COMMITTED}:
+        unmet.append("verification")
+    if options.commit and options.require_commit and outcomes - {Outcome.COMMITTED}:
+        unmet.append("storage commitment")
+    return tuple(unmet)
+
+
 def _judge(report: SendReport, failure: PeerUnreachableError | None, *, check: bool) -> SendReport:
     if failure is not None and (check or not report.stored):
         failure.report = report
         raise failure
     if check and not report.ok:
-        raise SendRejectedError(str(report), report)
+        raise (SendIncompleteError if report.retryable else SendRejectedError)(str(report), report)
     return report

@@ -36,7 +36,10 @@ class SendOptions(BaseModel):
     acse_timeout_s: float = Field(default=30.0, gt=0, description="For association, TLS handshake and release")
     dimse_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to one request")
     network_timeout_s: float = Field(default=60.0, gt=0, description="For the peer to take in what is sent")
+    resend: bool = Field(default=False, description="Send again what an earlier, unfinished sending left acknowledged")
+    verify: bool = Field(default=False, description="Ask the peer after sending which of the instances it holds")
     commit: bool = Field(default=False, description="Ask for storage commitment after sending, and wait for the answer")
+    require_commit: bool = Field(default=True, description="A commitment that was asked for and not given is not ok")
     commitment_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to the storage commitment")
     listen_host: str = Field(default="", description="Where we listen for the commitment; empty: all interfaces")
     listen_port: int | None = Field(

@@ -22,6 +22,7 @@ class Outcome(str, Enum):
 
     STORED = "stored"
     STORED_WITH_WARNING = "stored_with_warning"
+    VERIFIED = "verified"
     COMMITTED = "committed"
     REFUSED = "refused"
     FAILED = "failed"
@@ -35,14 +36,19 @@ class Outcome(str, Enum):
             >>> Outcome.STORED_WITH_WARNING.acknowledged, Outcome.FAILED.acknowledged
             (True, False)
         """
-        return self in {Outcome.STORED, Outcome.STORED_WITH_WARNING, Outcome.COMMITTED}
+        return self in {Outcome.STORED, Outcome.STORED_WITH_WARNING, Outcome.VERIFIED, Outcome.COMMITTED}
+
+
+_BEST = frozenset({Outcome.VERIFIED, Outcome.COMMITTED})
 
 
 class InstanceRecord(BaseModel):
     """What became of one instance.
 
-    ``refused`` means that the node said no and will say no again; ``failed`` that it did not acknowledge the instance,
-    or was out of resources to the last attempt, or that the instance could not be read here; sending again may help.
+    ``verified`` means that the node listed the instance when it was asked after the sending, ``committed`` that it
+    promised to keep it. ``refused`` means that the node said no and will say no again; ``failed`` that it did not
+    acknowledge the instance, or does not hold it after all, or was out of resources to the last attempt, or that the
+    instance could not be read here; ``retryable`` says whether sending again may help.
 
     Example:
         >>> record = InstanceRecord(sop_instance_uid="1.2.3", outcome="refused", status=0x0122)
@@ -65,6 +71,7 @@ class InstanceRecord(BaseModel):
         default="", description="Of the data set as it was sent, so that an instance which changed is told; or empty"
     )
     transcoded_from: str = Field(default="", description="The instance's own transfer syntax, where it was converted")
+    retryable: bool = Field(default=False, description="Not stored, and sending it again as it is may help")
     attempts: int = 0
     duration_s: float = 0.0
     completed_at: datetime | None = Field(default=None, description="When the node answered, UTC")
@@ -99,15 +106,28 @@ class SendReport(BaseModel):
     left_out: tuple[LeftOutFile, ...] = ()
     duration_s: float = 0.0
     transaction_uid: str = Field(default="", description="Of the storage commitment, where one was asked for")
+    unmet: tuple[str, ...] = Field(default=(), description="What was asked for besides storing and was not given")
 
     @property
     def ok(self) -> bool:
-        """Every instance is stored."""
-        return all(record.outcome.acknowledged for record in self.records)
+        """Every instance is stored, and verified or committed where that was asked for."""
+        return not self.unmet and all(record.outcome.acknowledged for record in self.records)
+
+    @property
+    def retryable(self) -> bool:
+        """Not everything is stored, and sending the rest again as it is may help.
+
+        Example:
+            >>> busy = InstanceRecord(sop_instance_uid="1.2.3", outcome="failed", status=0xA700, retryable=True)
+            >>> no = InstanceRecord(sop_instance_uid="1.2.4", outcome="refused", status=0x0122)
+            >>> SendReport(records=(busy,)).retryable, SendReport(records=(busy, no)).retryable
+            (True, False)
+        """
+        return not self.ok and not self.unmet and all(record.retryable for record in self.not_stored)
 
     @property
     def stored(self) -> int:
-        """How many instances the node holds: stored, stored with a warning, or committed."""
+        """How many instances the node holds: stored, stored with a warning, verified, or committed."""
         return sum(record.outcome.acknowledged for record in self.records)
 
     @property
@@ -131,14 +151,17 @@ class SendReport(BaseModel):
             first += f" in {self.duration_s:.1f} s"
         if self.transcoded:
             first += f", {self.transcoded} transcoded"
-        return "\n".join([first, *self._remarks(), *(f"  {line}" for line in left_out_sentences(self.left_out))])
+        unmet = [f"  {one} was asked for and not given" for one in self.unmet]
+        return "\n".join(
+            [first, *unmet, *self._remarks(), *(f"  {line}" for line in left_out_sentences(self.left_out))]
+        )
 
     def _remarks(self) -> list[str]:
         """One line for each outcome and meaning that there is something to say about, most frequent first."""
         kinds: dict[tuple[str, str, str], list[str]] = {}
         for record in self.records:
             plain = record.outcome is Outcome.STORED and record.meaning in {"", _STORED}
-            if not plain and record.outcome is not Outcome.COMMITTED:
+            if not plain and not (record.outcome in _BEST and record.meaning in {"", _STORED}):
                 kind = (record.outcome.value.replace("_", " "), record.status_hex, record.meaning)
                 kinds.setdefault(kind, []).append(record.sop_instance_uid)
         lines = []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pydicom import Dataset
 
@@ -29,9 +29,14 @@ class Sender(Protocol):
         options: SendOptions = ...,
         acknowledged: Mapping[str, InstanceRecord] = ...,
         on_record: Callable[[InstanceRecord], None] | None = None,
+        on_begin: Callable[[Sequence[str]], None] | None = None,
+        may_hold: Callable[[str], bool] = ...,
         cancelled: Callable[[], bool] = ...,
     ) -> SendReport:
         """Sends what is not acknowledged yet; tells ``on_record`` of each instance, asks ``cancelled`` before each.
+
+        Tells ``on_begin`` the SOPInstanceUIDs that are about to be sent, the first at once and the others next. Asks
+        ``may_hold`` whether an instance that the peer calls a duplicate may have come from an earlier sending of ours.
 
         Raises:
             SendRejectedError: Not everything was stored, and ``options.check`` is set.

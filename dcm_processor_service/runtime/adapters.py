@@ -98,7 +98,7 @@ def sender(settings: RuntimeSettings) -> Sender:
     """Returns the sender over DIMSE and DICOMweb."""
     from dcm_processor_service.dicom_network.sender import PynetdicomSender
 
-    return PynetdicomSender(settings.ae_title)
+    return PynetdicomSender(settings.ae_title, timeout_s=settings.dicom_timeout_s)
 
 
 def legacy_sender(settings: RuntimeSettings, **arguments: Any) -> DicomSender:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dependency_injector import containers, providers
 
-from dcm_processor_service.models import SendOptions
 from dcm_processor_service.models.derived import Producer
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
 from dcm_processor_service.ports.forks import SharedLock
@@ -124,11 +123,6 @@ def _producer(settings: RuntimeSettings) -> Producer:
     return Producer(name, settings.service_version, session_id=settings.session_id)
 
 
-def _send_options(settings: RuntimeSettings) -> SendOptions:
-    patience_s = settings.dicom_timeout_s
-    return SendOptions(acse_timeout_s=patience_s, dimse_timeout_s=patience_s, network_timeout_s=patience_s)
-
-
 def _current_job(
     settings: RuntimeSettings, key: JobKey, repository: JobRepository, scrubber: Scrubber
 ) -> AsyncCurrentJob:
@@ -201,7 +195,7 @@ class Container(containers.DeclarativeContainer):
         AsyncPeers, peer_repository, settings.provided.peer_id, sender.provider, offload
     )
     sending: providers.Provider[AsyncSending] = _Once(
-        AsyncSending, data, peers, sender.provider, offload, providers.Callable(_send_options, settings), cancellation
+        AsyncSending, jobs, data_repository, peers, sender.provider, offload, cancellation
     )
     derive: providers.Provider[AsyncDerive] = _Once(AsyncDerive, _Once(_producer, settings), derived.provider, offload)
     async_session: providers.Provider[AsyncSession] = _Once(

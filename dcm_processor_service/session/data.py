@@ -8,6 +8,7 @@ from dcm_processor_service.codec import check_name, check_text, from_normal, to_
 from dcm_processor_service.errors import DataNotFoundError, StoredValueError, UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, ANY, MISSING
 from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.session.journal import is_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,11 +80,12 @@ class AsyncData:
     async def keys(self, *, job: str | Job | None = None) -> list[str]:
         """Lists the names; see :meth:`Data.keys`."""
         rows = await self._repository.scan(await self._jobs.output_key(job), values=False)
-        return [name for name, _value in rows]
+        return [name for name, _value in rows if not is_journal(name)]
 
     async def items(self, *, job: str | Job | None = None) -> list[tuple[str, Any]]:
         """Lists names with values; see :meth:`Data.items`."""
-        return await self._repository.scan(await self._jobs.output_key(job), values=True)
+        rows = await self._repository.scan(await self._jobs.output_key(job), values=True)
+        return [(name, value) for name, value in rows if not is_journal(name)]
 
     async def increment(self, name: str, by: float = 1) -> float:
         """Adds to a number; see :meth:`Data.increment`."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from dcm_processor_service.models import InstanceRecord, Peer
+from dcm_processor_service.models import Peer, SendOptions
+from dcm_processor_service.session.journal import Journal
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from dcm_processor_service.models import SendOptions, SendReport
-    from dcm_processor_service.ports import Offload, Sendable, Sender
+    from dcm_processor_service.models import InstanceRecord, SendReport
+    from dcm_processor_service.ports import DataRepository, Offload, Sendable, Sender
     from dcm_processor_service.runtime.execution.cancellation import Cancellation
-    from dcm_processor_service.session.data import AsyncData
+    from dcm_processor_service.session.jobs import AsyncJobs
     from dcm_processor_service.session.peers import AsyncPeers
 
 __all__ = ["AsyncSending", "SendItem", "journal_key"]
@@ -22,26 +23,24 @@ __all__ = ["AsyncSending", "SendItem", "journal_key"]
 SendItem: TypeAlias = "Sendable | AsyncDicomSeries | DicomSeries"
 """What a session sends: a dataset, a DICOM file, a DICOMDIR, a folder, or a series."""
 
-SEGMENT_RECORDS = 64
-
 
 class AsyncSending:
-    """Sends, and keeps a journal of what was acknowledged in the session's data."""
+    """Sends, and keeps a journal of what was acknowledged and what is under way."""
 
     def __init__(
         self,
-        data: AsyncData,
+        jobs: AsyncJobs,
+        repository: DataRepository,
         peers: AsyncPeers,
         sender: Callable[[], Sender],
         offload: Offload,
-        defaults: SendOptions,
         cancellation: Cancellation,
     ) -> None:
-        self._data = data
+        self._jobs = jobs
+        self._repository = repository
         self._peers = peers
         self._sender = sender
         self._offload = offload
-        self._defaults = defaults
         self._cancellation = cancellation
 
     async def send(
@@ -53,16 +52,19 @@ class AsyncSending:
     ) -> SendReport:
         """Sends what a node has not acknowledged yet; see :meth:`Dicom.send`."""
         peer = to if isinstance(to, Peer) else await self._peers.get(to)
-        sender, chosen = self._sender(), options or self._defaults
+        sender, chosen = self._sender(), options or SendOptions()
         items = await _unpacked(what)
         uids = await self._offload(lambda: sender.identify(items))
-        journal = _Journal(self._data, journal_key(peer, uids))
+        journal = Journal(self._repository, self._jobs.key, journal_key(peer, uids))
         acknowledged = await journal.read()
+        if chosen.resend:
+            acknowledged = {}
+            await journal.forget_all()
         run = self._offload.way_back()
 
         def remember(record: InstanceRecord) -> None:
-            if record.outcome.acknowledged and record != acknowledged.get(record.sop_instance_uid):
-                run(journal.append(record))
+            if record != acknowledged.get(record.sop_instance_uid):
+                run(journal.note(record))
             on_record()
 
         report = await self._offload(
@@ -72,11 +74,13 @@ class AsyncSending:
                 options=chosen,
                 acknowledged=acknowledged,
                 on_record=remember,
+                on_begin=lambda uids: run(journal.begin(uids)),
+                may_hold=lambda uid: bool(run(journal.may_hold(uid))),
                 cancelled=lambda: self._cancellation.requested,
             )
         )
         if report.ok:
-            await journal.forget()
+            await journal.finish()
         return report
 
 
@@ -109,34 +113,3 @@ def journal_key(peer: Peer, sop_instance_uids: Iterable[str]) -> str:
     for uid in sorted(set(sop_instance_uids)):
         digest.update(b"\0" + uid.encode())
     return f"sending-{digest.hexdigest()[:32]}"
-
-
-class _Journal:
-    """Records in segments of bounded size: one small write for each record, whatever their number."""
-
-    def __init__(self, data: AsyncData, key: str) -> None:
-        self._data = data
-        self._prefix = f"{key}/"
-        self._names: list[str] = []
-        self._segment: list[dict[str, object]] = []
-        self._name = ""
-
-    async def read(self) -> dict[str, InstanceRecord]:
-        """Gives what was acknowledged before, by SOPInstanceUID; of an instance that was sent twice, the last."""
-        self._names = sorted(name for name in await self._data.keys() if name.startswith(self._prefix))
-        found = [record for name in self._names for record in await self._data.get(name, list[InstanceRecord])]
-        return {record.sop_instance_uid: record for record in found}
-
-    async def append(self, record: InstanceRecord) -> None:
-        """Keeps a record."""
-        if not self._name or len(self._segment) >= SEGMENT_RECORDS:
-            self._name = f"{self._prefix}{len(self._names):06}"
-            self._names.append(self._name)
-            self._segment = []
-        self._segment.append(record.model_dump(mode="json", exclude_defaults=True))
-        await self._data.set(self._name, self._segment)
-
-    async def forget(self) -> None:
-        """Removes what was kept, since all is stored."""
-        for name in self._names:
-            await self._data.delete(name)

@@ -38,9 +38,11 @@ from pynetdicom import AE, build_context, build_role, evt
 from dcm_processor_service.dicom_network.dimse.command_set import VERIFICATION
 from dcm_processor_service.dicom_network.dimse.commitment import COMMITMENT_INSTANCE, STORAGE_COMMITMENT
 from dcm_processor_service.dicom_network.dimse.listener import listening
+from dcm_processor_service.dicom_network.dimse.query import STUDY_ROOT_FIND
 from dcm_processor_service.dicom_network.status import explain
 from dcm_processor_service.models import Peer
 from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
+from dcm_processor_service.testing.fake_query import answers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -74,6 +76,7 @@ _SYNTAXES = tuple(
 _PATIENCE_S = 2.0  # with a client that connects and says nothing
 _NO_SUCH_INSTANCE = 0x0112
 _COMMITTED, _FAILURES_EXIST = 1, 2
+_PENDING, _OUT_OF_RESOURCES = 0xFF00, 0xA700
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,12 @@ class Faults:
     """Rejects who calls itself otherwise; empty accepts everyone."""
     duplicates: int = 0x0000
     """What a second instance of a SOPInstanceUID is answered with, such as 0x0111."""
+    forgets: Collection[str] = ()
+    """SOPInstanceUIDs that it acknowledges and does not keep."""
+    keeps_first: bool = False
+    """It acknowledges a second instance of a SOPInstanceUID, and keeps the first."""
+    query: Literal["ok", "fail", "none"] = "ok"
+    """What comes of a C-FIND; ``none`` does not offer it."""
     commitment: Literal["ok", "fail", "silent", "none"] = "ok"
     """What comes of a request for storage commitment; ``none`` does not offer it."""
     commitment_port: int | None = None
@@ -177,6 +186,8 @@ class FakePacs:
         """The SOPInstanceUIDs in the order in which they were stored, repetitions too."""
         self.titles: list[tuple[str, str]] = []
         """Calling and called AE title of each association that was asked for."""
+        self.queries: list[Dataset] = []
+        """The identifier of each C-FIND that arrived."""
 
     def __enter__(self) -> Self:
         context = self._tls_context() if self._tls else None
@@ -186,6 +197,7 @@ class FakePacs:
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_C_ECHO, self._on_echo),
             (evt.EVT_N_ACTION, self._on_action),
+            (evt.EVT_C_FIND, self._on_find),
         ]
         listener = listening(self._entity, (self._host, 0), handlers, context)
         self._port = self._cleanup.enter_context(listener)
@@ -242,9 +254,9 @@ class FakePacs:
                 context = build_context(uid)
                 context.scu_role = context.scp_role = True
                 yield context
-            elif uid == VERIFICATION:
+            elif uid == VERIFICATION or (uid == STUDY_ROOT_FIND and self.faults.query != "none"):
                 yield build_context(uid)
-            elif uid != STORAGE_COMMITMENT and uid not in self.faults.refuse_classes:
+            elif uid not in {STORAGE_COMMITMENT, STUDY_ROOT_FIND, *self.faults.refuse_classes}:
                 yield build_context(uid, list(_SYNTAXES if own is None else own))
 
     def _take_fault(self, name: str, times: int | None) -> bool:
@@ -285,7 +297,8 @@ class FakePacs:
 
     def _keep(self, uid: str, content: bytes) -> None:
         with self._lock:
-            self.received[uid] = content
+            if uid not in self.faults.forgets and not (self.faults.keeps_first and uid in self.received):
+                self.received[uid] = content
             self.arrivals.append(uid)
 
     def _aborts(self) -> bool:
@@ -302,6 +315,14 @@ class FakePacs:
         if self.faults.status and len(self.arrivals) >= self.faults.status_after:
             return self.faults.status if self._take_fault("status", self.faults.status_times) else 0x0000
         return 0x0000
+
+    def _on_find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        self.queries.append(event.identifier)
+        if self.faults.query == "fail":
+            yield _OUT_OF_RESOURCES, None
+            return
+        for answer in answers(self.datasets(), event.identifier):
+            yield _PENDING, answer
 
     def _on_action(self, event: evt.Event) -> tuple[int, None]:
         if self.faults.commitment != "silent":

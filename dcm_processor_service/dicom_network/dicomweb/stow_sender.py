@@ -7,11 +7,10 @@ name is not stored, whatever its HTTP status says.
 from __future__ import annotations
 
 import os
-import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -21,50 +20,46 @@ import httpx
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dcm_processor_service.dicom_network.dicomweb.stow_messages import Answer, Part, RequestBody, read_answer
-from dcm_processor_service.dicom_network.dimse import tls
+from dcm_processor_service.dicom_network.dicomweb.web_client import (
+    AnswerTooLongError,
+    WebClient,
+    retry_after,
+    tls_failure,
+)
+from dcm_processor_service.dicom_network.dicomweb.web_query import ask_for_instances
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError
 from dcm_processor_service.dicom_network.dimse.lane import Ledger, Parcel
 from dcm_processor_service.dicom_network.planning import Choice, Kind
 from dcm_processor_service.dicom_network.sources import UnreadableInstanceError
 from dcm_processor_service.dicom_network.status import DUPLICATE_SOP_INSTANCE, explain
-from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError, UnsupportedTransferSyntaxError
+from dcm_processor_service.errors import PeerUnreachableError, UnsupportedTransferSyntaxError
 from dcm_processor_service.models import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from dcm_processor_service.dicom_network.sources import Outgoing
+    from dcm_processor_service.dicom_network.verification import Held, SeriesKey
     from dcm_processor_service.models import Peer, SendOptions
 
-__all__ = ["WebDelivery", "public_url"]
+__all__ = ["WebDelivery"]
 
 _GROUP_BYTES = 32 << 20
 _GROUP_INSTANCES = 100
 _NO_SUCH_SYNTAX = 0xC122  # PS3.18, table 10.5.3-2
 _ANSWERED = frozenset({200, 202, 409})  # all stored, some, none: each with a word on every instance
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_NOTHING_SAID, _SERVER_ERROR = 204, 500
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
+_FEWEST_FAILURES = 3  # in a row, before the peer is given up: a single one may be of any proxy on the way
 _HOPELESS = {
     401: "it wants credentials; put them into the peer's URL",
     403: "it does not allow us to store",
     404: "there is no STOW-RS service at this URL; correct the peer's URL",
     405: "there is no STOW-RS service at this URL; correct the peer's URL",
+    411: "something on the way drops the length of the request",
+    415: "it does not take DICOM files (application/dicom)",
+    501: "there is no STOW-RS service at this URL; correct the peer's URL",
 }
-
-
-def public_url(peer: Peer) -> str:
-    """The peer's URL without a user name or password in it.
-
-    Raises:
-        ConfigurationError: It is no URL of the web.
-    """
-    try:
-        url = httpx.URL(peer.url or "")
-        url.host.encode("idna")  # as the connection will do
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise ConfigurationError(f"the URL of the node {peer.name!r} is not valid") from error
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise ConfigurationError(f"the URL of the node {peer.name!r} must begin with http:// or https://")
-    return str(url.copy_with(username=None, password=None)).rstrip("/")
 
 
 @dataclass
@@ -82,10 +77,11 @@ class _Shipment:
 class _PassingError(Exception):
     """A request that was not acknowledged and may be next time."""
 
-    def __init__(self, reason: str, *, after_s: float = 0.0, error: PeerUnreachableError | None = None) -> None:
+    def __init__(self, reason: str, *, after_s: float = 0.0, is_of_one: bool = False) -> None:
         super().__init__(reason)
         self.after_s = after_s
-        self.error = error
+        self.is_of_one = is_of_one
+        """It may be of one instance that the peer cannot bear, and not of the others that went with it."""
 
 
 class _TooMuchError(Exception):
@@ -96,20 +92,13 @@ class WebDelivery:
     """Brings instances to one peer, in requests of many."""
 
     def __init__(self, peer: Peer, options: SendOptions, ledger: Ledger, pause: Callable[[float], None]) -> None:
-        self.where = public_url(peer)
+        self._client = WebClient(peer, options)
+        self.where = self._client.where
         self._options = options
         self._ledger = ledger
         self._pause = pause
         self._stop = threading.Event()
-        timeout = httpx.Timeout(
-            options.dimse_timeout_s, connect=options.connection_timeout_s, write=options.network_timeout_s
-        )
-        verify = tls.client_context(peer) if self.where.startswith("https:") else False  # nothing to verify without TLS
-        # the user name and password leave the URL here: httpx logs the URLs that it asks for
-        url = httpx.URL(peer.url or "")
-        auth = (url.username, url.password) if url.username else None
-        self._client = httpx.Client(verify=verify, timeout=timeout, auth=auth, trust_env=False)
-        self._target = f"{self.where}/studies"
+        self._failures = 0
         self.failure: PeerUnreachableError | None = None
         """Why the peer could not be reached any more; nothing further is sent then."""
 
@@ -133,9 +122,10 @@ class WebDelivery:
             with ThreadPoolExecutor(self._options.associations, thread_name_prefix="dicom-send") as pool:
                 list(pool.map(send, groups))
         reason = "cancelled" if self.failure is None else str(self.failure)
+        passing = self.failure is None or self.failure.retryable
         for parcel in parcels:
             if parcel.position not in self._ledger.records:
-                self._ledger.put(parcel.position, parcel.give_up(reason))
+                self._ledger.put(parcel.position, parcel.give_up(reason, retryable=passing))
 
     def finish(self) -> None:
         """Closes the connections."""
@@ -152,25 +142,38 @@ class WebDelivery:
             problem: _PassingError | None = None
             try:
                 self._attempt(group)
+                self._failures = 0
             except _PassingError as error:
                 problem = error
+                self._failures += 1
             except PeerRefusesError as error:
                 self._fail(error)
                 return
             except _TooMuchError as error:
-                if len(group) == 1:
-                    self._ledger.put(group[0].parcel.position, group[0].parcel.record(Outcome.REFUSED, str(error)))
-                    return
-                for half in (group[: len(group) // 2], group[len(group) // 2 :]):
-                    self._send_group(half, cancelled)
+                self._failures = 0
+                self._halve(group, error, cancelled)
+                return
+            fruitless = fruitless + 1 if problem else 0
+            if problem and problem.is_of_one and fruitless > 1 and len(group) > 1:
+                self._halve(group, problem, cancelled)
                 return
             group = self._left(group)
-            fruitless = fruitless + 1 if problem else 0
-            if problem and (fruitless >= self._options.attempts or not group):
-                self._fail(problem.error or PeerUnreachableError(f"{self.where}: {problem}"))
+            if problem and self._failures >= max(self._options.attempts, _FEWEST_FAILURES):
+                self._fail(PeerUnreachableError(f"{self.where}: {problem}"))
             elif group and any(shipment.parcel.problem for shipment in group):
                 backoff_s = self._options.backoff_s * 2.0 ** max(fruitless - 1, 0)
                 self._pause(min(max(backoff_s, problem.after_s if problem else 0.0), self._options.backoff_limit_s))
+
+    def _halve(self, group: list[_Shipment], error: Exception, cancelled: Callable[[], bool]) -> None:
+        """Sends both halves of what is refused as a whole, which costs no attempt; one instance alone is refused."""
+        if len(group) == 1:
+            self._ledger.put(group[0].parcel.position, group[0].parcel.record(Outcome.REFUSED, str(error)))
+            return
+        self._failures = 0
+        for shipment in group:
+            shipment.parcel.excused = shipment.parcel.attempts
+        for half in (group[: len(group) // 2], group[len(group) // 2 :]):
+            self._send_group(half, cancelled)
 
     def _fail(self, error: PeerUnreachableError) -> None:
         self.failure = error
@@ -181,7 +184,7 @@ class WebDelivery:
         for shipment in group:
             if shipment.parcel.position in self._ledger.records:
                 continue
-            if shipment.parcel.attempts < self._options.attempts:
+            if shipment.parcel.counted < self._options.attempts:
                 left.append(shipment)
             else:
                 self._ledger.put(shipment.parcel.position, shipment.parcel.give_up())
@@ -192,6 +195,7 @@ class WebDelivery:
         if not ready:
             return
         started = time.monotonic()
+        self._ledger.begin([part.sop_instance_uid for _, part in ready])
         for shipment, _ in ready:
             shipment.parcel.attempts += 1
         try:
@@ -224,30 +228,47 @@ class WebDelivery:
             return Part(parcel.instance.sop_instance_uid, size_bytes, open_file)
         return None
 
+    def held(self, series: Iterable[SeriesKey], /) -> dict[SeriesKey, Held]:
+        """Asks by QIDO-RS which instances the peer holds of each series (PS3.18, 10.6).
+
+        Raises:
+            NotAnsweredError: It does not tell.
+        """
+        return {key: ask_for_instances(self._client, key) for key in series}
+
     def _post(self, body: RequestBody) -> Answer:
         try:
-            response = self._client.post(self._target, content=body, headers=body.headers)
+            response, content = self._client.request("POST", "studies", body.headers, body)
         except httpx.TimeoutException as error:
             raise _PassingError("the peer did not answer in time") from error
         except httpx.RequestError as error:
-            failed_check = _tls_failure(error)
+            failed_check = tls_failure(error)
             if failed_check is not None:
                 raise PeerRefusesError(f"{self.where}: no TLS with the peer, {failed_check}") from error
             raise _PassingError(f"no connection ({type(error).__name__})") from error
+        except AnswerTooLongError as error:
+            raise _PassingError(str(error)) from error
         except UnreadableInstanceError as error:  # the next attempt finds out which one
             raise _PassingError("an instance could not be read to its end") from error
-        if response.status_code in _PASSING:
-            raise _PassingError(f"the peer answered with HTTP {response.status_code}", after_s=_retry_after(response))
-        if response.status_code in _HOPELESS:
-            raise PeerRefusesError(f"{self.where}: HTTP {response.status_code}, {_HOPELESS[response.status_code]}")
-        if response.is_redirect:
-            raise PeerRefusesError(f"{self.where}: the service has moved; correct the peer's URL")
-        if response.status_code not in _ANSWERED:
-            raise _TooMuchError(f"the peer refused the request with HTTP {response.status_code}")
+        self._check_status(response)
         try:
-            return read_answer(response.content)
+            return read_answer(content)
         except ValueError as error:
             raise _PassingError("the peer's answer acknowledges nothing; it is no DICOM JSON") from error
+
+    def _check_status(self, response: httpx.Response) -> None:
+        code = response.status_code
+        if code == _NOTHING_SAID:
+            raise _PassingError(f"the peer answered with HTTP {code}, which acknowledges nothing")
+        if code in _PASSING:
+            reason = f"the peer answered with HTTP {code}"
+            raise _PassingError(reason, after_s=retry_after(response), is_of_one=code == _SERVER_ERROR)
+        if code in _HOPELESS:
+            raise PeerRefusesError(f"{self.where}: HTTP {code}, {_HOPELESS[code]}")
+        if response.is_redirect:
+            raise PeerRefusesError(f"{self.where}: the service has moved; correct the peer's URL")
+        if code not in _ANSWERED:
+            raise _TooMuchError(f"the peer refused the request with HTTP {code}")
 
     def _judge(self, shipment: _Shipment, answer: Answer) -> None:
         parcel, uid = shipment.parcel, shipment.parcel.instance.sop_instance_uid
@@ -258,12 +279,16 @@ class WebDelivery:
             return
         parcel.status = code
         status = explain(code)
+        if uid in answer.failed and code == DUPLICATE_SOP_INSTANCE:
+            status = self._ledger.explain_duplicate(parcel, status)
+        elif uid in answer.failed and status.outcome.acknowledged:  # a warning's code among the failures
+            status = replace(status, outcome=Outcome.REFUSED)
         parcel.problem = status.meaning
         if uid in answer.stored:
             outcome = Outcome.STORED if code == 0 else Outcome.STORED_WITH_WARNING
-        elif code == DUPLICATE_SOP_INSTANCE and parcel.unacknowledged:
-            outcome, parcel.problem = Outcome.STORED_WITH_WARNING, "stored by an earlier attempt"
-        elif status.retryable and parcel.attempts < self._options.attempts:
+        elif status.outcome.acknowledged:
+            outcome = status.outcome
+        elif status.retryable and parcel.counted < self._options.attempts:
             return
         elif code == _NO_SUCH_SYNTAX and self._options.transcode and shipment.syntax != ExplicitVRLittleEndian:
             shipment.syntax = str(ExplicitVRLittleEndian)
@@ -272,7 +297,9 @@ class WebDelivery:
             outcome = Outcome.FAILED if status.retryable else Outcome.REFUSED
         if outcome.acknowledged:
             parcel.checksum = parcel.instance.checksum(shipment.syntax)
-        self._ledger.put(parcel.position, parcel.record(outcome, parcel.problem, shipment.choice))
+        retryable = outcome is Outcome.FAILED
+        record = parcel.record(outcome, parcel.problem, shipment.choice, retryable=retryable)
+        self._ledger.put(parcel.position, record)
 
 
 def _groups(shipments: Iterable[_Shipment]) -> Iterator[list[_Shipment]]:
@@ -290,18 +317,3 @@ def _groups(shipments: Iterable[_Shipment]) -> Iterator[list[_Shipment]]:
         size_bytes += own_bytes
     if group:
         yield group
-
-
-def _tls_failure(error: BaseException) -> str | None:
-    """The failed TLS check behind an error of httpx, which wraps those of the layers below."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return tls.explain_failure(cause)
-        cause = cause.__cause__ or cause.__context__
-    return None
-
-
-def _retry_after(response: httpx.Response) -> float:
-    value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdecimal() else 0.0

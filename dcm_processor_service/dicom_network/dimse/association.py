@@ -12,7 +12,7 @@ import socket
 import ssl
 import struct
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -183,11 +183,46 @@ class Association:
         Raises:
             AssociationLostError: No answer: aborted, closed or timed out. The association is gone.
         """
-        self._message_id = self._message_id % 0xFFFF + 1
-        command = encode(self._message_id)
-        try:
+        command = encode(self._next_message_id())
+        with self._ending_on_errors():
             self._send(context_id, command, content)
             return self._answer(context_id, command, time.monotonic() + self._options.dimse_timeout_s)
+
+    def converse(
+        self,
+        context_id: int,
+        encode: Callable[[int], bytes],
+        content: Callable[[int], Iterator[bytes]],
+        on_message: Callable[[Message], None],
+    ) -> command_set.CommandSet:
+        """Sends one request that has many answers; hands on each message that arrives before the last answer.
+
+        Raises:
+            AssociationLostError: No last answer. The association is gone.
+        """
+        command = encode(self._next_message_id())
+        asked = command_set.decode(command)
+        with self._ending_on_errors():
+            self._send(context_id, command, content)
+            while True:
+                message = self._read_message(time.monotonic() + self._options.dimse_timeout_s)
+                if command_set.answers(message.command, asked) and not command_set.is_pending(message.command):
+                    return message.command
+                on_message(message)
+
+    def respond(self, context_id: int, command: bytes) -> None:
+        """Answers a request of the peer, while it is handed on by :meth:`converse`."""
+        self._send(context_id, command, None)
+
+    def _next_message_id(self) -> int:
+        self._message_id = self._message_id % 0xFFFF + 1
+        return self._message_id
+
+    @contextmanager
+    def _ending_on_errors(self) -> Iterator[None]:
+        """Ends the association with what goes wrong in a request."""
+        try:
+            yield
         except TimeoutError as error:
             self.abort()
             raise AssociationLostError("the peer did not answer in time", timed_out=True) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -18,8 +20,7 @@ from dcm_processor_service.errors import UnsupportedTransferSyntaxError
 from dcm_processor_service.models import InstanceRecord, Outcome
 
 if TYPE_CHECKING:
-    from collections import deque
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import BinaryIO
 
     from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
@@ -54,7 +55,9 @@ class Parcel:
         """How many attempts count against it."""
         return self.attempts - self.excused + self.denied
 
-    def record(self, outcome: Outcome, meaning: str, choice: Choice | None = None) -> InstanceRecord:
+    def record(
+        self, outcome: Outcome, meaning: str, choice: Choice | None = None, *, retryable: bool = False
+    ) -> InstanceRecord:
         """What became of it."""
         own, sent = self.instance.transfer_syntax_uid, choice.transfer_syntax_uid if choice else ""
         return InstanceRecord(
@@ -66,22 +69,30 @@ class Parcel:
             transfer_syntax_uid=sent,
             checksum=self.checksum if outcome.acknowledged else "",
             transcoded_from=own if sent and sent != own else "",
+            retryable=retryable,
             attempts=self.attempts,
             duration_s=self.duration_s,
             completed_at=None if self.status is None else datetime.now(timezone.utc),
         )
 
-    def give_up(self, reason: str = "") -> InstanceRecord:
+    def give_up(self, reason: str = "", *, retryable: bool = True) -> InstanceRecord:
         """What became of it when nothing more is tried."""
         outcome = Outcome.FAILED if self.attempts else Outcome.NOT_ATTEMPTED
-        return self.record(outcome, self.problem or reason)
+        return self.record(outcome, self.problem or reason, retryable=retryable)
 
 
 class Ledger:
-    """The records of a sending, by position; tells a listener about each as it is written."""
+    """The records of a sending, by position; tells listeners about each, and about what is going to be sent."""
 
-    def __init__(self, on_record: Callable[[InstanceRecord], None] | None) -> None:
+    def __init__(
+        self,
+        on_record: Callable[[InstanceRecord], None] | None = None,
+        on_begin: Callable[[Sequence[str]], None] | None = None,
+        may_hold: Callable[[str], bool] = lambda _uid: False,
+    ) -> None:
         self._on_record = on_record
+        self._on_begin = on_begin
+        self._may_hold = may_hold
         self._lock = threading.Lock()
         self.records: dict[int, InstanceRecord] = {}
 
@@ -91,6 +102,23 @@ class Ledger:
             self.records[position] = record
             if self._on_record is not None:
                 self._on_record(record)
+
+    def begin(self, sop_instance_uids: Sequence[str]) -> None:
+        """Says what is about to be sent: the first at once, the others soon."""
+        if self._on_begin is not None:
+            with self._lock:
+                self._on_begin(sop_instance_uids)
+
+    def explain_duplicate(self, parcel: Parcel, status: StoreStatus) -> StoreStatus:
+        """Sorts the status of an instance that the peer holds already: it may have come from us."""
+        if parcel.unacknowledged:  # our own earlier attempt arrived, only its acknowledgement was lost
+            return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning="stored by an earlier attempt")
+        with self._lock:
+            ours = self._may_hold(parcel.instance.sop_instance_uid)
+        if not ours:
+            return status
+        meaning = "stored by another sending of ours, which was cut off or ran at the same time; verify it"
+        return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning=meaning)
 
 
 class _RefusedError(Exception):
@@ -113,6 +141,7 @@ class Lane:
         self._proposed: frozenset[ProposedContext] = frozenset()
         self._answered = False
         self._again = False
+        self._queue: deque[Parcel] = deque()
 
     def run(self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], stopped: Callable[[], bool]) -> None:
         """Stores what is in the queue, until it is empty, the association is lost or somebody stops it.
@@ -120,6 +149,7 @@ class Lane:
         Raises:
             PeerUnreachableError: No association; what it would have sent is in the queue again.
         """
+        self._queue = queue
         while not stopped():
             try:
                 parcel = queue.popleft()
@@ -232,9 +262,13 @@ class Lane:
         self, association: Association, parcel: Parcel, choice: Choice, file: BinaryIO
     ) -> command_set.CommandSet:
         instance, checksum = parcel.instance, Checksum()
+        coming: list[str] = []
         encode = partial(
             command_set.c_store_rq, sop_class_uid=instance.sop_class_uid, sop_instance_uid=instance.sop_instance_uid
         )
+        with suppress(IndexError):  # another lane may take the next one
+            coming = [self._queue[0].instance.sop_instance_uid]
+        self._ledger.begin([instance.sop_instance_uid, *coming])
         parcel.attempts += 1
         parcel.status, parcel.timed_out = None, False
         try:
@@ -253,9 +287,8 @@ class Lane:
             self.abort()
             raise AssociationLostError("the peer answered without a status")
         status = explain(code)
-        if code == DUPLICATE_SOP_INSTANCE and parcel.unacknowledged:
-            # our own earlier attempt arrived, only its acknowledgement was lost
-            status = StoreStatus(code, Outcome.STORED_WITH_WARNING, "stored by an earlier attempt", retryable=False)
+        if code == DUPLICATE_SOP_INSTANCE:
+            status = self._ledger.explain_duplicate(parcel, status)
         parcel.status = code
         parcel.problem = status.meaning
         if status.retryable and parcel.counted < self._options.attempts:
@@ -263,4 +296,5 @@ class Lane:
             return
         elements = command_set.offending_elements(command)
         meaning = f"{status.meaning} {elements}" if elements else status.meaning
-        self._ledger.put(parcel.position, parcel.record(status.outcome, meaning, choice))
+        record = parcel.record(status.outcome, meaning, choice, retryable=status.retryable)
+        self._ledger.put(parcel.position, record)

@@ -56,9 +56,25 @@ def test_what_is_not_committed_failed() -> None:
     assert (record.outcome, record.status_hex) == (Outcome.FAILED, "0112")
 
 
-def test_a_peer_that_does_not_offer_it_stored_and_the_record_says_so() -> None:
+def test_a_peer_that_does_not_offer_it_stored_and_that_is_not_ok() -> None:
+    with (
+        FakePacs(Faults(commitment="none")) as pacs,
+        pytest.raises(SendRejectedError, match="storage commitment was asked for and not given") as caught,
+    ):
+        PynetdicomSender().send(make_ct(), pacs.peer, options=COMMIT)
+    report = caught.value.report
+    assert report is not None
+    assert not report.ok
+    assert not report.retryable
+    assert report.unmet == ("storage commitment",)
+    assert report.stored == 1
+    assert report.records[0].outcome is Outcome.STORED
+
+
+def test_a_commitment_that_is_not_required_may_be_missing() -> None:
+    options = COMMIT.model_copy(update={"require_commit": False})
     with FakePacs(Faults(commitment="none")) as pacs:
-        report = PynetdicomSender().send(make_ct(), pacs.peer, options=COMMIT)
+        report = PynetdicomSender().send(make_ct(), pacs.peer, options=options)
     assert report.ok
     assert report.records[0].meaning.startswith("stored; no storage commitment: the peer does not offer it")
     assert "no storage commitment" in str(report)
@@ -69,8 +85,10 @@ def test_a_peer_that_never_answers_is_waited_for_so_long(where: str) -> None:
     options = SendOptions(commit=True, commitment_timeout_s=0.3)
     if where == "there":
         options = options.model_copy(update={"listen_host": "127.0.0.1", "listen_port": free_port()})
+    options = options.model_copy(update={"check": False})
     with FakePacs(Faults(commitment="silent")) as pacs:
         report = PynetdicomSender().send(make_ct(), pacs.peer, options=options)
+    assert not report.ok
     assert report.records[0].meaning.startswith("stored; no storage commitment within 0.3 s")
 
 

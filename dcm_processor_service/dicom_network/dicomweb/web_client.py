@@ -1,0 +1,218 @@
+"""HTTP with a DICOMweb peer: its URL and its secrets, one connection a thread, and an end to every wait."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from dcm_processor_service.dicom_network.dimse import tls
+from dcm_processor_service.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from dcm_processor_service.models import Peer, SendOptions
+
+__all__ = ["AnswerTooLongError", "WebClient", "public_url", "retry_after", "tls_failure"]
+
+_LONGEST_ANSWER_BYTES = 64 << 20
+
+
+class AnswerTooLongError(Exception):
+    """An answer that would not fit into memory."""
+
+
+def public_url(peer: Peer) -> str:
+    """Returns the peer's URL without what is secret in it: user name, password, and the query, which may hold a token.
+
+    Raises:
+        ConfigurationError: It is no URL of the web.
+    """
+    return str(_checked(peer).copy_with(username=None, password=None, query=None, fragment=None)).rstrip("/")
+
+
+def _checked(peer: Peer) -> httpx.URL:
+    try:
+        url = httpx.URL(peer.url or "")
+        url.host.encode("idna")  # as the connection will do
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise ConfigurationError(f"the URL of the node {peer.name!r} is not valid") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ConfigurationError(f"the URL of the node {peer.name!r} must begin with http:// or https://")
+    return url
+
+
+class WebClient:
+    """Asks a peer; each thread over a connection of its own."""
+
+    def __init__(self, peer: Peer, options: SendOptions) -> None:
+        self.where = public_url(peer)
+        url = _checked(peer)
+        self._query = url.query
+        # user name, password and token leave the URL here: httpx logs the URLs that it asks for
+        self._auth = (url.username, url.password) if url.username else None
+        self._verify = tls.client_context(peer) if url.scheme == "https" else False  # nothing to verify without TLS
+        self._answer_s = options.dimse_timeout_s
+        self._timeout = httpx.Timeout(
+            options.dimse_timeout_s, connect=options.connection_timeout_s, write=options.network_timeout_s
+        )
+        self._own = threading.local()
+        self._clients: list[httpx.Client] = []
+
+    def request(
+        self, method: str, path: str, headers: Mapping[str, str], body: Iterable[bytes] | None = None
+    ) -> tuple[httpx.Response, bytes]:
+        """Asks for what is at a path below the URL, and returns the answer with its content.
+
+        However slowly the answer comes, it is waited for ``dimse_timeout_s`` from the end of the request.
+
+        Raises:
+            httpx.RequestError: No answer.
+            AnswerTooLongError: It is endless.
+        """
+        watch = _Watch(self._answer_s, self._streams)
+        if body is None:
+            watch.start()
+        with (
+            watch.ended(),
+            self._client().stream(
+                method,
+                f"{self.where}/{path}",
+                content=None if body is None else watch.after(body),
+                headers=dict(headers),
+                extensions={"trace": watch.trace},
+            ) as response,
+        ):
+            received = bytearray()
+            for piece in response.iter_bytes():
+                received += piece
+                if len(received) > _LONGEST_ANSWER_BYTES:
+                    raise AnswerTooLongError("the peer's answer does not end")
+            return response, bytes(received)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        for client in self._clients:
+            client.close()
+
+    @property
+    def _streams(self) -> dict[str, Any]:
+        """The connection of this thread, once there is one."""
+        if not hasattr(self._own, "streams"):
+            self._own.streams = {}
+        streams: dict[str, Any] = self._own.streams
+        return streams
+
+    def _client(self) -> httpx.Client:
+        if not hasattr(self._own, "client"):
+            transport = _SecretQuery(httpx.HTTPTransport(verify=self._verify, trust_env=False), self._query)
+            client = httpx.Client(transport=transport, timeout=self._timeout, auth=self._auth, trust_env=False)
+            self._own.client = client
+            self._clients.append(client)
+        own: httpx.Client = self._own.client
+        return own
+
+
+class _SecretQuery(httpx.BaseTransport):
+    """Puts the query of the peer's URL into requests below what is logged of them."""
+
+    def __init__(self, inner: httpx.BaseTransport, query: bytes) -> None:
+        self._inner = inner
+        self._query = query
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends a request."""
+        url = request.url
+        query = b"&".join(part for part in (url.query, self._query) if part)
+        keyed = httpx.Request(
+            request.method,
+            url.copy_with(query=query) if query else url,
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        return self._inner.handle_request(keyed)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._inner.close()
+
+
+class _Watch:
+    """Cuts a connection whose answer takes too long: time-outs of httpx begin anew with each byte that trickles in."""
+
+    def __init__(self, seconds: float, streams: dict[str, Any]) -> None:
+        self._timer = threading.Timer(seconds, self._cut)
+        self._streams = streams
+        self._is_late = False
+
+    def after(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        """Hands on the pieces of a body, and starts with the end of the last."""
+        yield from body
+        self.start()
+
+    def start(self) -> None:
+        """Begins to count."""
+        self._timer.start()
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Learns the connection, of which httpx tells in events."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            self._streams["now"] = info["return_value"]
+
+    @contextmanager
+    def ended(self) -> Iterator[None]:
+        """Stops counting with the block; what was cut timed out.
+
+        Raises:
+            httpx.ReadTimeout: It was.
+        """
+        try:
+            yield
+        except httpx.RequestError as error:
+            if self._is_late:
+                raise httpx.ReadTimeout("the answer takes too long") from error
+            raise
+        finally:
+            self._timer.cancel()
+            if self._timer.ident is not None:
+                self._timer.join()
+
+    def _cut(self) -> None:
+        self._is_late = True
+        stream = self._streams.get("now")
+        connection = None if stream is None else stream.get_extra_info("socket")
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def retry_after(response: httpx.Response) -> float:
+    """Returns how many seconds the peer asks to wait, given as a number or as a date; 0 where it does not."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        until = parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=timezone.utc)
+    return max((until - datetime.now(timezone.utc)).total_seconds(), 0.0)
+
+
+def tls_failure(error: BaseException) -> str | None:
+    """Returns the failed TLS check behind an error of httpx, which wraps those of the layers below."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return tls.explain_failure(cause)
+        cause = cause.__cause__ or cause.__context__
+    return None

@@ -1,0 +1,166 @@
+"""Whether a peer holds what it acknowledged: it is asked at the level of instances, series by series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydicom import Dataset
+
+from dcm_processor_service.dicom_network.dimse.query import NotAnsweredError, find, finding
+from dcm_processor_service.errors import PeerUnreachableError, UnreadableFileError
+from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, scan_instance
+from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.values import integer, text
+from dcm_processor_service.models import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+    from typing import Protocol
+
+    from dcm_processor_service.dicom_network.sources import Outgoing
+    from dcm_processor_service.imaging.headers.values import Header
+    from dcm_processor_service.models import InstanceRecord, Peer, SendOptions
+
+    class Ask(Protocol):
+        """Asks a peer for the instances of series."""
+
+        def __call__(self, series: Iterable[SeriesKey], /) -> dict[SeriesKey, Held]:
+            """Returns what the peer holds of each."""
+
+
+__all__ = ["COMPARED", "MOST_INSTANCES", "Held", "Identity", "SeriesKey", "by_query", "held", "identity_of", "verify"]
+
+_TEXTS, _NUMBERS = ("ContentDate", "ContentTime"), ("InstanceNumber", "NumberOfFrames", "Rows", "Columns")
+COMPARED = (*_TEXTS, *_NUMBERS)
+"""What two instances of one UID often differ in, and many peers tell of each."""
+
+MOST_INSTANCES = 100_000
+"""Of one series; more is no answer."""
+
+
+@dataclass(frozen=True)
+class SeriesKey:
+    """The UIDs above an instance, which a query needs (PS3.4, C.4.1.2.1)."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a peer is asked about an instance."""
+
+    series: SeriesKey
+    values: Mapping[str, str]
+    """Its values of ``COMPARED``; empty where it has none."""
+
+
+Held = dict[str, dict[str, str]]
+"""The values of ``COMPARED`` that a peer tells, by SOPInstanceUID."""
+
+
+def identity_of(instance: Outgoing) -> Identity | None:
+    """Reads what a peer is asked about an instance; None where the file cannot be read any more."""
+    source = instance.source
+    try:
+        header = source if isinstance(source, Dataset) else _scanned(source)
+    except UnreadableFileError:
+        return None
+    with contained():
+        key = SeriesKey(text(header, "StudyInstanceUID"), text(header, "SeriesInstanceUID"))
+        return Identity(key, _compared(header))
+
+
+def _scanned(path: Path) -> Header:
+    return scan_instance(path, longest_value_bytes=LONG_VALUE_BYTES).header
+
+
+def verify(
+    records: Mapping[int, InstanceRecord],
+    identities: Mapping[int, Identity | None],
+    ask: Ask,
+    options: SendOptions,
+    pause: Callable[[float], None],
+) -> dict[int, InstanceRecord]:
+    """Asks for what is acknowledged, and returns its records with the answer in them.
+
+    A peer may list an instance a little later than it acknowledges it: what is missing is asked for again.
+    """
+    open_records = dict(records)
+    judged: dict[int, InstanceRecord] = {}
+    for attempt in range(options.attempts):
+        if attempt:
+            pause(min(options.backoff_s * 2.0 ** (attempt - 1), options.backoff_limit_s))
+        wanted = {identity.series for position in open_records if (identity := identities.get(position)) is not None}
+        try:
+            listed = ask(wanted)
+        except (NotAnsweredError, PeerUnreachableError) as error:
+            problem = f"stored; not verified: {error}"
+            return judged | {one: _unverified(record, problem) for one, record in open_records.items()}
+        for position, record in open_records.items():
+            judged[position] = _judged(record, identities.get(position), listed)
+        open_records = {one: record for one, record in open_records.items() if judged[one].retryable}
+        if not open_records:
+            break
+    return judged
+
+
+def _unverified(record: InstanceRecord, problem: str) -> InstanceRecord:
+    return record.model_copy(update={"meaning": problem})
+
+
+def _judged(record: InstanceRecord, identity: Identity | None, listed: dict[SeriesKey, Held]) -> InstanceRecord:
+    if identity is None:
+        return _unverified(record, "stored; not verified: its file cannot be read any more")
+    told = listed.get(identity.series, {}).get(record.sop_instance_uid)
+    if told is None:
+        meaning = "acknowledged, but the peer does not list it: send it again"
+        return record.model_copy(update={"outcome": Outcome.FAILED, "meaning": meaning, "retryable": True})
+    differing = [name for name, value in told.items() if value and identity.values.get(name, value) != value]
+    if differing:
+        meaning = f"the peer holds another instance under this UID: it differs in {', '.join(differing)}"
+        return record.model_copy(update={"outcome": Outcome.FAILED, "meaning": meaning})
+    return record.model_copy(update={"outcome": Outcome.VERIFIED, "meaning": "stored"})
+
+
+def by_query(peer: Peer, options: SendOptions, calling_ae_title: str) -> Ask:
+    """Asks by C-FIND at image level: one request for each series, over one association."""
+
+    def ask(series: Iterable[SeriesKey], /) -> dict[SeriesKey, Held]:
+        with finding(peer, options, calling_ae_title) as association:
+            return {key: held(find(association, _query(key), most=MOST_INSTANCES)) for key in series}
+
+    return ask
+
+
+def _query(key: SeriesKey) -> Dataset:
+    query = Dataset()
+    query.QueryRetrieveLevel = "IMAGE"
+    query.StudyInstanceUID = key.study_instance_uid
+    query.SeriesInstanceUID = key.series_instance_uid
+    query.SOPInstanceUID = ""
+    for keyword in COMPARED:
+        setattr(query, keyword, None)
+    return query
+
+
+def held(answers: Iterable[Dataset]) -> Held:
+    """Sorts what a peer told of instances."""
+    told: Held = {}
+    with contained():
+        for answer in answers:
+            told[text(answer, "SOPInstanceUID")] = _compared(answer)
+    return told
+
+
+def _compared(header: Header) -> dict[str, str]:
+    """The values in one spelling, whoever wrote them: times without the zeros at the end of their fractions."""
+    found = {keyword: text(header, keyword) for keyword in _TEXTS}
+    if "." in found["ContentTime"]:
+        found["ContentTime"] = found["ContentTime"].rstrip("0").rstrip(".")
+    for keyword in _NUMBERS:
+        value = integer(header, keyword)
+        found[keyword] = "" if value is None else str(value)
+    return found

@@ -1,0 +1,173 @@
+"""The memory of a sending: what a peer acknowledged, and what was under way when a process ended.
+
+It stands among the job's data, under names that the job itself is not shown. Each process that sends writes segments of
+its own, so that two of them take nothing from each other.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.codec import from_normal, to_normal
+from dcm_processor_service.models import InstanceRecord  # noqa: TC001  pydantic reads it
+from dcm_processor_service.ports import ANY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from dcm_processor_service.ports import DataRepository
+    from dcm_processor_service.ports.stores import JobKey
+
+__all__ = ["SEGMENT_RECORDS", "Journal", "is_journal"]
+
+SEGMENT_RECORDS = 64
+"""How many records are written together: one small write for each record, whatever their number."""
+
+_NAME = re.compile(r"sending-[0-9a-f]{32}/.+")
+
+
+def is_journal(name: str) -> bool:
+    """Whether data of this name is a journal's, which is no result of the job."""
+    return _NAME.fullmatch(name) is not None
+
+
+@dataclass
+class _Segment:
+    records: list[InstanceRecord] = field(default_factory=list)
+    under_way: list[str] = field(default_factory=list)
+    finished: bool = False
+
+
+class Journal:
+    """Remembers one sending, for this process and for those that come after it or send at the same time."""
+
+    def __init__(self, repository: DataRepository, job: JobKey, key: str) -> None:
+        self._repository = repository
+        self._job = job
+        self._prefix = f"{key}/"
+        self._own = secrets.token_hex(8)
+        self._segment = _Segment()
+        self._number = 0
+        self._under_way: dict[str, None] = {}
+        self._written: frozenset[str] = frozenset()
+        self._before: dict[str, _Segment] = {}
+        self._others: set[str] = set()
+
+    async def read(self) -> dict[str, InstanceRecord]:
+        """Returns what was acknowledged before, by SOPInstanceUID; of an instance that was sent twice, the last.
+
+        A sending that others have finished meanwhile is over: nothing is left of it.
+        """
+        self._before = await self._read()
+        if self._before and all(self._is_finished(writer, self._before) for writer in _writers(self._before)):
+            await self.forget_all()
+        records = [record for segment in self._before.values() for record in segment.records]
+        self._others = _uids(self._before.values())
+        return {record.sop_instance_uid: record for record in sorted(records, key=_answered)}
+
+    async def forget_all(self) -> None:
+        """Forgets what others have left."""
+        for name in self._before:
+            await self._repository.delete(self._job, self._prefix + name)
+        self._before, self._others = {}, set()
+
+    async def begin(self, sop_instance_uids: Sequence[str]) -> None:
+        """Keeps in mind, before anything of them is sent, what is under way; the first at once, the others soon."""
+        self._under_way.update(dict.fromkeys(sop_instance_uids))
+        if not self._written.issuperset(sop_instance_uids[:1]):
+            await self._write()
+
+    async def note(self, record: InstanceRecord) -> None:
+        """Keeps an acknowledgement, and what is no longer under way.
+
+        An instance that was sent and not answered stays so: the peer may have it.
+        """
+        uid = record.sop_instance_uid
+        if record.outcome.acknowledged:
+            await self._append(record)
+        elif record.status is not None or not record.attempts:
+            self._under_way.pop(uid, None)
+            if uid in self._written:
+                await self._write()
+
+    async def _append(self, record: InstanceRecord) -> None:
+        self._under_way.pop(record.sop_instance_uid, None)
+        if len(self._segment.records) >= SEGMENT_RECORDS:
+            self._number += 1
+            self._segment = _Segment()
+        self._segment.records.append(record)
+        await self._write()
+
+    async def may_hold(self, sop_instance_uid: str) -> bool:
+        """Whether the peer may have the instance from us: another process sent it, or ended while it did."""
+        if sop_instance_uid not in self._others:
+            others = await self._read()
+            self._others |= _uids(others.values())
+        return sop_instance_uid in self._others
+
+    async def finish(self) -> None:
+        """Removes what was kept, since all is stored; unless another process still sends, which may ask for it."""
+        now = await self._read()
+        others = {writer for writer in _writers(now) if writer != self._own}
+        busy = {
+            writer
+            for writer in others
+            if not self._is_finished(writer, now) and _of(writer, now) != _of(writer, self._before)
+        }
+        if busy:
+            self._segment.finished = True
+            self._under_way.clear()
+            await self._write()
+            return
+        for name in now:
+            await self._repository.delete(self._job, self._prefix + name)
+
+    @staticmethod
+    def _is_finished(writer: str, segments: dict[str, _Segment]) -> bool:
+        return any(segment.finished for segment in _of(writer, segments).values())
+
+    async def _write(self) -> None:
+        segment = self._segment
+        segment.under_way = list(self._under_way)
+        value: dict[str, object] = {
+            "records": [record.model_dump(mode="json", exclude_defaults=True) for record in segment.records],
+            "under_way": segment.under_way,
+            "finished": segment.finished,
+        }
+        name = f"{self._prefix}{self._own}-{self._number:06}"
+        await self._repository.put(self._job, name, to_normal(value), ANY)
+        self._written = frozenset(segment.under_way)
+
+    async def _read(self) -> dict[str, _Segment]:
+        rows = await self._repository.scan(self._job, values=False)
+        found: dict[str, _Segment] = {}
+        for name, _ in rows:
+            if name.startswith(self._prefix):
+                stored = await self._repository.find(self._job, name)
+                if stored is not None:
+                    found[name.removeprefix(self._prefix)] = from_normal(stored.value, _Segment, name)
+        return found
+
+
+def _writers(segments: dict[str, _Segment]) -> set[str]:
+    return {name.partition("-")[0] for name in segments}
+
+
+def _of(writer: str, segments: dict[str, _Segment]) -> dict[str, _Segment]:
+    return {name: segment for name, segment in segments.items() if name.partition("-")[0] == writer}
+
+
+def _uids(segments: Iterable[_Segment]) -> set[str]:
+    """What was acknowledged, or under way when its writer ended or wrote last."""
+    uids: set[str] = set()
+    for segment in segments:
+        uids.update(record.sop_instance_uid for record in segment.records)
+        uids.update(segment.under_way)
+    return uids
+
+
+def _answered(record: InstanceRecord) -> str:
+    return "" if record.completed_at is None else record.completed_at.isoformat()
