@@ -104,8 +104,9 @@ class Journal:
     async def may_hold(self, sop_instance_uid: str) -> bool:
         """Whether the peer may have the instance from us: another process sent it, or ended while it did."""
         if sop_instance_uid not in self._others:
-            others = await self._read()
-            self._others |= _uids(others.values())
+            found = await self._read()
+            others = [segment for name, segment in found.items() if _writer(name) != self._own]
+            self._others |= _uids(others)
         return sop_instance_uid in self._others
 
     async def finish(self) -> None:
@@ -153,11 +154,15 @@ class Journal:
 
 
 def _writers(segments: dict[str, _Segment]) -> set[str]:
-    return {name.partition("-")[0] for name in segments}
+    return {_writer(name) for name in segments}
+
+
+def _writer(name: str) -> str:
+    return name.partition("-")[0]
 
 
 def _of(writer: str, segments: dict[str, _Segment]) -> dict[str, _Segment]:
-    return {name: segment for name, segment in segments.items() if name.partition("-")[0] == writer}
+    return {name: segment for name, segment in segments.items() if _writer(name) == writer}
 
 
 def _uids(segments: Iterable[_Segment]) -> set[str]:

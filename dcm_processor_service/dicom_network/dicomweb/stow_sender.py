@@ -145,7 +145,7 @@ class WebDelivery:
                 self._failures = 0
             except _PassingError as error:
                 problem = error
-                self._failures += 1
+                self._failures += not error.is_of_one
             except PeerRefusesError as error:
                 self._fail(error)
                 return
@@ -154,10 +154,12 @@ class WebDelivery:
                 self._halve(group, error, cancelled)
                 return
             fruitless = fruitless + 1 if problem else 0
-            if problem and problem.is_of_one and fruitless > 1 and len(group) > 1:
+            if problem and problem.is_of_one and fruitless >= min(self._options.attempts, 2) and len(group) > 1:
                 self._halve(group, problem, cancelled)
                 return
             group = self._left(group)
+            if problem and problem.is_of_one and not group:  # one alone, to its last attempt: perhaps its own fault
+                self._failures += 1
             if problem and self._failures >= max(self._options.attempts, _FEWEST_FAILURES):
                 self._fail(PeerUnreachableError(f"{self.where}: {problem}"))
             elif group and any(shipment.parcel.problem for shipment in group):
@@ -169,7 +171,6 @@ class WebDelivery:
         if len(group) == 1:
             self._ledger.put(group[0].parcel.position, group[0].parcel.record(Outcome.REFUSED, str(error)))
             return
-        self._failures = 0
         for shipment in group:
             shipment.parcel.excused = shipment.parcel.attempts
         for half in (group[: len(group) // 2], group[len(group) // 2 :]):

@@ -43,6 +43,7 @@ class StowService:
     def __init__(self) -> None:
         self.requests: list[list[Dataset]] = []
         self.authorizations: list[str | None] = []
+        self.paths: list[str] = []
         self.orders: deque[Callable[[list[str]], Answer]] = deque()
         self.port = 0
         self.scheme = "http"
@@ -76,7 +77,8 @@ def running_stow_service(context: ssl.SSLContext | None = None) -> Iterator[Stow
             head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
             parts = [part for part in message_from_bytes(head + body).walk() if not part.is_multipart()]
             contents = [part.get_payload(decode=True) for part in parts]
-            known = self.path == "/dicom-web/studies"
+            service.paths.append(self.path)
+            known = self.path.partition("?")[0] == "/dicom-web/studies"
             datasets = [dcmread(BytesIO(content)) for content in contents if isinstance(content, bytes)]
             status, headers, answer = service.answer(datasets) if known else (404, {}, b"")
             self.send_response(status)
@@ -84,6 +86,10 @@ def running_stow_service(context: ssl.SSLContext | None = None) -> Iterator[Stow
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer)
+
+        def do_GET(self) -> None:
+            service.paths.append(self.path)
+            self.send_error(501)
 
         def log_message(self, *_arguments: object) -> None:
             """Says nothing."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,15 +11,19 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
-from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendReport
+from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendOptions, SendReport
+from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
+from tests.command_line import ROOT
 from tests.unit.dicom_network.instances import write_series
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from dcm_processor_service.ports import Sendable
+    from dcm_processor_service.session.session import Session
 
 COUNT = 12
 KILLED_AFTER = 5
@@ -111,3 +117,93 @@ def test_when_all_is_acknowledged_nobody_is_asked(tmp_path: Path) -> None:
     }
     nobody = Peer(name="GONE", ae_title="GONE", host="127.0.0.1", port=1)
     assert PynetdicomSender().send(paths, nobody, acknowledged=known).ok
+
+
+# sends a folder from a session of a workspace, and is killed when the peer has acknowledged the instance of that
+# number, before anything is remembered of it
+SESSION_SCRIPT = """
+import os, signal, sys
+from dcm_processor_service.models import Peer
+from dcm_processor_service.session.journal import Journal
+from tests.integration.dicom_network.test_resuming import open_session
+
+folder, workspace, peer, killed_at = sys.argv[1], sys.argv[2], Peer.model_validate_json(sys.argv[3]), int(sys.argv[4])
+note, count = Journal.note, 0
+
+async def killed(self, record):
+    global count
+    count += 1
+    if count == killed_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    await note(self, record)
+
+Journal.note = killed
+with open_session(workspace) as session:
+    session.dicom.send(folder, to=peer)
+"""
+
+
+@contextmanager
+def open_session(workspace: str) -> Iterator[Session]:
+    """The session of one job in a store of SQLite."""
+    url = f"sqlite:///{workspace}/store.db"
+    settings = RuntimeSettings.without_environment(
+        db_provider="sqlite", db_url=url, db_name="store", session_id="5" * 24, job_id="1" * 24
+    )
+    with opened(Container(settings=settings)) as container:
+        yield container.session()
+
+
+@pytest.mark.parametrize("duplicates", [0x0000, 0x0111])
+@pytest.mark.parametrize("killed_at", [1, 2, 6, COUNT])
+def test_a_job_that_was_killed_is_done_by_the_next_whatever_the_archive_does_with_duplicates(
+    tmp_path: Path, killed_at: int, duplicates: int
+) -> None:
+    folder = tmp_path / "series"
+    write_series(folder, COUNT)
+    with FakePacs(Faults(duplicates=duplicates)) as pacs:
+        arguments = [str(folder), str(tmp_path), pacs.peer.model_dump_json(), str(killed_at)]
+        command = [sys.executable, "-c", SESSION_SCRIPT, *arguments]
+        assert subprocess.run(command, check=False, timeout=60, cwd=ROOT).returncode == -9
+        assert len(pacs.arrivals) == killed_at
+        with open_session(str(tmp_path)) as session:
+            report = session.dicom.send(folder, to=pacs.peer)
+            assert session.data.keys() == []
+    assert report.ok
+    expected = ["stored"] * COUNT
+    if duplicates:
+        expected[killed_at - 1] = "stored_with_warning"
+        assert "verify it" in report.records[killed_at - 1].meaning
+    assert [record.outcome.value for record in report.records] == expected
+    assert len(pacs.arrivals) == COUNT + (0 if duplicates else 1)
+
+
+def test_two_processes_that_send_the_same_at_once_both_succeed(tmp_path: Path) -> None:
+    folder = tmp_path / "series"
+    write_series(folder, COUNT)
+    reports: list[SendReport] = []
+    both_began = threading.Barrier(2)
+
+    def send(pacs: FakePacs) -> None:
+        waited: list[bool] = []
+
+        def wait_once() -> None:
+            if not waited:
+                waited.append(True)
+                both_began.wait(60)
+
+        with open_session(str(tmp_path)) as session:
+            reports.append(session.dicom.send(folder, to=pacs.peer, on_record=wait_once))
+
+    with FakePacs(Faults(duplicates=0x0111)) as pacs:
+        threads = [threading.Thread(target=send, args=(pacs,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with open_session(str(tmp_path)) as session:
+            # nothing is left that would keep a third sending from trying
+            refused = session.dicom.send(folder, to=pacs.peer, options=SendOptions(check=False))
+    assert [report.ok for report in reports] == [True, True]
+    assert len(pacs.arrivals) == COUNT
+    assert {record.outcome for record in refused.records} == {Outcome.REFUSED}

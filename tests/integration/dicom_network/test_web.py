@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import base64
 import logging
+import socket
 import ssl
+import threading
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +16,10 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError, SendRejectedError
-from dcm_processor_service.models import SendOptions
+from dcm_processor_service.models import Outcome, Peer, SendOptions
 from tests.archives import make_authority
 from tests.integration.dicom_network.stow_server import Answer, StowService, running_stow_service, store_response
+from tests.scripted_peer import PATIENCE_S
 from tests.unit.dicom_network.instances import make_ct, write_series
 
 if TYPE_CHECKING:
@@ -250,3 +256,162 @@ def test_tls_is_verified(sender: PynetdicomSender, tmp_path: Path) -> None:
 def test_an_address_that_is_none_of_the_web_is_told(sender: PynetdicomSender, service: StowService, url: str) -> None:
     with pytest.raises(ConfigurationError, match="URL of the node 'WEB'"):
         sender.send(make_ct(), service.peer.model_copy(update={"url": url}))
+
+
+def test_halving_costs_no_attempt(sender: PynetdicomSender, service: StowService) -> None:
+    service.orders += [http(413), http(413), http(413), http(503), http(503)]
+    report = sender.send([make_ct(number) for number in range(8)], service.peer)
+    assert report.ok
+    assert [len(request) for request in service.requests] == [8, 4, 2, 1, 1, 1, 1, 2, 4]
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_one_busy_answer_does_not_end_the_sending(
+    sender: PynetdicomSender, service: StowService, attempts: int
+) -> None:
+    service.orders.append(http(503))
+    series = [make_ct(number) for number in range(150)]
+    report = sender.send(series, service.peer, options=SendOptions(check=False, attempts=attempts))
+    assert report.stored == (50 if attempts == 1 else 150)
+    assert report.retryable == (attempts == 1)
+
+
+def test_busy_answers_in_a_row_end_the_sending(sender: PynetdicomSender, service: StowService) -> None:
+    service.orders += [http(503)] * 10
+    series = [make_ct(number) for number in range(450)]
+    with pytest.raises(PeerUnreachableError, match="HTTP 503") as caught:
+        sender.send(series, service.peer, options=SendOptions(attempts=1))
+    assert len(service.requests) == 3
+    assert caught.value.report is not None
+    assert caught.value.report.count(Outcome.NOT_ATTEMPTED) == 150
+
+
+def test_an_instance_that_the_server_fails_at_is_isolated(sender: PynetdicomSender, service: StowService) -> None:
+    bad = str(make_ct(5).SOPInstanceUID)
+
+    def answer(uids: list[str]) -> Answer:
+        return (500, {}, b"") if bad in uids else (200, {}, store_response(dict.fromkeys(uids, 0)))
+
+    service.orders += [answer] * 60
+    report = sender.send([make_ct(number) for number in range(16)], service.peer, options=UNCHECKED)
+    assert outcomes(report) == ["stored"] * 5 + ["failed"] + ["stored"] * 10
+    assert report.records[5].retryable
+
+
+def test_a_server_that_fails_at_everything_is_not_asked_for_each(
+    sender: PynetdicomSender, service: StowService
+) -> None:
+    service.orders += [http(500)] * 200
+    with pytest.raises(PeerUnreachableError, match="HTTP 500") as caught:
+        sender.send([make_ct(number) for number in range(64)], service.peer)
+    assert caught.value.report is not None
+    assert [record.attempts > 0 for record in caught.value.report.records] == [True] * 64
+    assert len(service.requests) < 40
+
+
+def test_a_date_to_try_again_at_is_waited_for(
+    sender: PynetdicomSender, service: StowService, pauses: list[float]
+) -> None:
+    at = datetime.now(timezone.utc) + timedelta(seconds=600)
+    service.orders += [http(503, Retry_After=format_datetime(at, usegmt=True)), http(503, Retry_After="nonsense")]
+    assert sender.send(make_ct(), service.peer, options=SendOptions(backoff_limit_s=3600)).ok
+    assert 590 < pauses[0] <= 600
+    assert pauses[1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(411, "drops the length"), (415, "application/dicom"), (501, "no STOW-RS service")]
+)
+def test_what_fewer_instances_cannot_help_is_not_halved(
+    sender: PynetdicomSender, service: StowService, status: int, reason: str
+) -> None:
+    service.orders += [http(status)] * 20
+    with pytest.raises(PeerUnreachableError, match=reason) as caught:
+        sender.send([make_ct(number) for number in range(4)], service.peer)
+    assert not caught.value.retryable
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("status", [204, 507])
+def test_what_may_pass_is_tried_again_and_not_halved(
+    sender: PynetdicomSender, service: StowService, status: int
+) -> None:
+    service.orders += [http(status)] * 20
+    with pytest.raises(PeerUnreachableError, match=f"HTTP {status}") as caught:
+        sender.send([make_ct(number) for number in range(4)], service.peer)
+    assert caught.value.retryable
+    assert [len(request) for request in service.requests] == [4, 4, 4]
+
+
+def test_a_token_in_the_url_goes_with_the_request_and_nowhere_else(
+    sender: PynetdicomSender, service: StowService, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    peer = service.peer.model_copy(
+        update={"url": f"http://localhost:{service.port}/dicom-web?token=s3cr3t&tenant=a%20b"}
+    )
+    report = sender.send(make_ct(), peer, options=SendOptions(verify=True, check=False))
+    service.orders.append(http(403))
+    with pytest.raises(PeerUnreachableError) as caught:
+        sender.send(make_ct(), peer)
+    assert report.stored == 1
+    assert [path.partition("?")[2] for path in service.paths if "token" in path and "limit" not in path] == [
+        "token=s3cr3t&tenant=a%20b"
+    ] * 2
+    assert all("token=s3cr3t" in path for path in service.paths)
+    assert "s3cr3t" not in f"{caplog.text} {report!r} {report} {caught.value} {peer!r}"
+
+
+@pytest.mark.parametrize("in_headers", [True, False])
+def test_an_answer_that_trickles_in_is_waited_for_no_longer_than_asked(
+    sender: PynetdicomSender, *, in_headers: bool
+) -> None:
+    ended = threading.Event()
+
+    def serve(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.settimeout(PATIENCE_S)
+            while b"--\r\n" not in connection.recv(1 << 16)[-8:]:
+                pass
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n"
+            connection.sendall(head if in_headers else head + b"\r\n")
+            while not ended.wait(0.02):
+                connection.sendall(b"X-More: 1\r\n" if in_headers else b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        peer = Peer(name="WEB", ae_title="WEB", host="localhost", port=80, url=url)
+        options = SendOptions(check=False, attempts=1, dimse_timeout_s=0.3)
+        try:
+            report = sender.send(make_ct(), peer, options=options)
+        finally:
+            ended.set()
+            thread.join()
+    assert outcomes(report) == ["failed"]
+    assert report.records[0].meaning == "the peer did not answer in time"
+
+
+def test_a_duplicate_that_another_sending_of_ours_brought_is_stored(
+    sender: PynetdicomSender, service: StowService
+) -> None:
+    asked: list[str] = []
+    begun: list[list[str]] = []
+
+    def ours(uid: str) -> bool:
+        asked.append(uid)
+        return uid == str(make_ct(0).SOPInstanceUID)
+
+    service.orders.append(lambda uids: (409, {}, store_response({}, dict.fromkeys(uids, 0x0111))))
+    report = sender.send(
+        [make_ct(0), make_ct(1)],
+        service.peer,
+        options=UNCHECKED,
+        may_hold=ours,
+        on_begin=lambda uids: begun.append(list(uids)),
+    )
+    assert outcomes(report) == ["stored_with_warning", "refused"]
+    assert "verify it" in report.records[0].meaning
+    assert asked == begun[0]
