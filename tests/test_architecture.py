@@ -49,6 +49,7 @@ LIBRARIES: dict[str, set[str]] = {
     "derived": IMAGING_LIBRARIES,
     "dicom_network": {"pydicom", "pynetdicom", "numpy", "PIL", "isal"},
     "testing.fake_pacs": {"pydicom", "pynetdicom", "numpy", "PIL", "isal"},
+    "testing.fake_query": {"pydicom", "numpy", "PIL"},
     "testing.contracts": {"numpy", "nibabel", "pydicom", "pynetdicom", "scipy", "PIL", "isal"},
 }
 """The heavy libraries that importing a module may load; every other module loads none."""

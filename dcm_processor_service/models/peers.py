@@ -49,7 +49,9 @@ class Peer(BaseModel):
     tls: bool = False
     cert_file: str | None = Field(default=None, repr=False, description="Our certificate, PEM")
     key_file: str | None = Field(default=None, repr=False, description="Our private key, PEM")
-    ca_file: str | None = Field(default=None, repr=False, description="Authority behind the peer's certificate")
+    ca_file: str | None = Field(
+        default=None, repr=False, description="Authority behind the peer's certificate, or that itself"
+    )
     url: str | None = Field(default=None, repr=False, description="DICOMweb root; sent to by STOW-RS when set")
     id: str = Field(default="", description="The platform's id of the document")
 

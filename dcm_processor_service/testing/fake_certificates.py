@@ -42,6 +42,7 @@ class FakeAuthority:
     Args:
         folder: Where its files go.
         name: Tells authorities in one folder apart.
+        own: Its certificate; None makes one that it signs itself.
 
     Raises:
         ConfigurationError: There is no ``openssl`` program.
@@ -54,8 +55,11 @@ class FakeAuthority:
         'pacs.pem'
     """
 
-    def __init__(self, folder: Path, name: str = "authority") -> None:
+    def __init__(self, folder: Path, name: str = "authority", *, own: Certificate | None = None) -> None:
         self._folder = folder
+        if own is not None:
+            self._own = own
+            return
         self._own = Certificate(str(folder / f"{name}.pem"), str(folder / f"{name}.key"))
         subject = ("-subj", f"/CN=throw-away {name}", "-days", "2")
         files = ("-keyout", self._own.key_file, "-out", self._own.cert_file)
@@ -66,13 +70,21 @@ class FakeAuthority:
         """The certificate of the authority, PEM."""
         return self._own.cert_file
 
+    def intermediate(self, name: str) -> FakeAuthority:
+        """Makes an authority whose certificate this one signs."""
+        extension = "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n"
+        return FakeAuthority(self._folder, name, own=self._sign(name, extension, days=1))
+
     def issue(
         self, name: str, hosts: Sequence[str] = ("localhost", "127.0.0.1", "::1"), *, days: int = 1
     ) -> Certificate:
         """Signs a certificate for host names and addresses; with ``days=0`` it has expired at once."""
+        return self._sign(name, f"subjectAltName={','.join(map(_alternative_name, hosts))}\n", days=days)
+
+    def _sign(self, name: str, extension: str, *, days: int) -> Certificate:
         made = Certificate(str(self._folder / f"{name}.pem"), str(self._folder / f"{name}.key"))
         request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={','.join(map(_alternative_name, hosts))}\n", encoding="ascii")
+        extensions.write_text(extension, encoding="ascii")
         _openssl("req", *_NEW_KEY, "-subj", f"/CN={name}", "-keyout", made.key_file, "-out", str(request))
         authority = ("-CA", self._own.cert_file, "-CAkey", self._own.key_file, "-CAcreateserial")
         target = ("-in", str(request), "-out", made.cert_file, "-days", str(days), "-extfile", str(extensions))

@@ -39,6 +39,8 @@ _LARGEST_RECEIVED_BYTES = 1 << 24  # an answer is a few hundred bytes; more is n
 _WRITE_BYTES = 1 << 20
 _COMMAND, _LAST = 1, 2
 _CLOSED = "the peer closed the connection"
+_TLS_ALERT = b"\x15\x03"  # RFC 8446, 5.1 and 6
+_SPEAKS_TLS = "it speaks TLS on this port; set the peer's tls"
 _LAST_WORDS_S = 0.2  # for an abort that is on its way when the connection breaks
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
@@ -372,7 +374,10 @@ class Association:
         return fragments
 
     def _read_pdu(self, deadline: float) -> tuple[int, bytes]:
-        kind, _, length = struct.unpack(">BBI", self._read(6, deadline))
+        head = self._read(6, deadline)
+        if head.startswith(_TLS_ALERT):
+            raise AssociationLostError(_SPEAKS_TLS)
+        kind, _, length = struct.unpack(">BBI", head)
         if length > _LARGEST_RECEIVED_BYTES:
             raise AssociationLostError("the peer sent something that is no DICOM message")
         return kind, self._read(length, deadline)
@@ -431,7 +436,13 @@ class Association:
         if self._peer.tls and not isinstance(error, TimeoutError):
             # TLS 1.3: a peer that wants our certificate, or another one, says so only after the handshake
             return handshake_failed(self._peer, error if isinstance(error, OSError) else ConnectionResetError())
-        return PeerUnreachableError(f"{self._peer.address}: no answer to the association request; {error}")
+        message = f"{self._peer.address}: no answer to the association request; {error}"
+        if str(error) == _SPEAKS_TLS:
+            return PeerRefusesError(message)
+        ended = isinstance(error, ConnectionError) or (isinstance(error, AssociationLostError) and error.by_end)
+        if ended and not self._peer.tls:
+            message += "; it may speak TLS on this port: then set the peer's tls"
+        return PeerUnreachableError(message)
 
     def _rejection(self, body: bytes, calling_ae_title: str) -> PeerUnreachableError:
         passing, reason = negotiation.rejection(body, called=self._peer.ae_title, calling=calling_ae_title)

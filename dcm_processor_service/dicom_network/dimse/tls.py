@@ -1,7 +1,8 @@
 """TLS to a peer: our certificates, the check of theirs, and what went wrong (PS3.15, annex B).
 
-The certificate must be valid for the host that we connect to, must come from the peer's own authority (``ca_file``) or,
-without one, from one that this machine trusts. A certificate of ours is optional: many peers want theirs alone checked.
+The certificate must be valid for the host that we connect to. It must come from the peer's own authority (``ca_file``),
+or be the one in that file itself, or, without one, come from an authority that this machine trusts. A certificate of
+ours is optional: many peers want theirs alone checked.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ def client_context(peer: Peer) -> ssl.SSLContext:
         _require_file(peer, "ca_file", peer.ca_file)
         try:
             context.load_verify_locations(cafile=peer.ca_file)
+            # the peer's own certificate, or one in the middle of its chain, may be all that an operator has
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         except (ssl.SSLError, OSError) as error:
             raise _unusable(peer, "ca_file", "holds no certificate in PEM form that can be read") from error
     else:

@@ -9,6 +9,7 @@ from dcm_processor_service.errors import ConfigurationError, PeerUnreachableErro
 from dcm_processor_service.models import Peer, SendOptions
 from dcm_processor_service.testing.fake_pacs import FakePacs
 from tests.archives import make_authority
+from tests.scripted_peer import Wire, scripted_peer
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:
@@ -107,7 +108,44 @@ def test_a_peer_without_tls_is_told(authority: FakeAuthority) -> None:
 
 def test_a_peer_with_tls_is_told_when_we_have_none(authority: FakeAuthority, certificate: Certificate) -> None:
     with FakePacs(tls=True, authority=authority, certificate=certificate) as pacs:
-        assert "no answer to the association request" in str(refusal(pacs.peer.model_copy(update={"tls": False})))
+        error = refusal(pacs.peer.model_copy(update={"tls": False}))
+    assert "no answer to the association request" in str(error)
+    assert "speak TLS on this port" in str(error)
+
+
+def test_an_alert_of_tls_is_known() -> None:
+    def script(wire: Wire) -> None:
+        wire.read_pdu()
+        wire.send(b"\x15\x03\x01\x00\x02\x02\x46")
+
+    with scripted_peer(script) as seen:
+        error = refusal(seen.peer)
+    assert "it speaks TLS on this port; set the peer's tls" in str(error)
+    assert not error.retryable
+
+
+def test_a_peer_that_closes_without_a_word_may_speak_tls() -> None:
+    with scripted_peer(lambda wire: wire.connection.close()) as seen:
+        error = refusal(seen.peer)
+    assert "it may speak TLS on this port" in str(error)
+    assert error.retryable
+
+
+def test_the_peers_own_certificate_may_be_pinned(authority: FakeAuthority, certificate: Certificate) -> None:
+    other = authority.issue("a-namesake")
+    with FakePacs(tls=True, authority=authority, certificate=certificate) as pacs:
+        pinned = pacs.peer.model_copy(update={"ca_file": certificate.cert_file})
+        assert PynetdicomSender().send(make_ct(), pinned).ok
+        # nobody else's, though of the same authority and for the same hosts
+        assert "authority check" in str(refusal(pacs.peer.model_copy(update={"ca_file": other.cert_file})))
+
+
+def test_a_certificate_in_the_middle_of_the_chain_may_be_pinned(authority: FakeAuthority) -> None:
+    intermediate = authority.intermediate("department")
+    certificate = intermediate.issue("below")
+    with FakePacs(tls=True, authority=intermediate, certificate=certificate) as pacs:
+        assert PynetdicomSender().send(make_ct(), pacs.peer).ok
+        assert pacs.peer.ca_file == intermediate.ca_file != authority.ca_file
 
 
 @pytest.mark.parametrize(
