@@ -30,8 +30,9 @@ __all__ = ["derive", "pdf"]
 Like = Annotated[Path, typer.Option(help="Folder with the DICOM series that the result belongs to")]
 Out = Annotated[Path, typer.Option(help="Folder for the DICOM files")]
 SeriesUid = Annotated[str, typer.Option(help="SeriesInstanceUID, where --like holds several series")]
-Role = Annotated[str, typer.Option(help="What the object is; UIDs follow from it, so that a repetition replaces")]
+Role = Annotated[str, typer.Option(help="What the object is; its UIDs follow from it, so each result needs its own")]
 Service = Annotated[str, typer.Option(help="NAME:VERSION of the maker, named in the object")]
+Replace = Annotated[bool, typer.Option(help="Replace files that hold another result with the same UID")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each file")]
 
 _LABEL = re.compile("[0-9]{1,9}")
@@ -51,6 +52,7 @@ def derive(
     series_uid: SeriesUid = "",
     role: Role = "derived",
     service: Service = DEFAULT_SERVICE,
+    replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
     """Turn a NIfTI file into DICOM, on the geometry of a series."""
@@ -66,7 +68,7 @@ def derive(
             datasets = [make.parametric_map(image, source, recipe, MapOptions(units))]
         else:
             datasets = make.image(image, source, recipe, ImageOptions("sc" if kind == "sc" else "source"), None)
-        _print_saved(make.save(datasets, out), as_json=as_json)
+        _print_saved(make.save(datasets, out, replace), as_json=as_json)
 
 
 def pdf(
@@ -77,6 +79,7 @@ def pdf(
     series_uid: SeriesUid = "",
     role: Role = "document",
     service: Service = DEFAULT_SERVICE,
+    replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
     """Wrap a PDF as DICOM, with the identity of a series."""
@@ -87,7 +90,7 @@ def pdf(
         with open_to_read(report) as file, file_faults(report, "read"):
             content = file.read()
         made = make.pdf(content, source, _recipe(service, role), DocumentOptions(title))
-        _print_saved(make.save([made], out), as_json=as_json)
+        _print_saved(make.save([made], out, replace), as_json=as_json)
 
 
 def _source(container: Container, like: Path, series_uid: str) -> list[Path]:

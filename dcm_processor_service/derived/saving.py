@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import TYPE_CHECKING
 
+from pydicom import dcmread
+
+from dcm_processor_service.derived.fingerprint import fingerprint
 from dcm_processor_service.derived.validation import validate
-from dcm_processor_service.disk import write_whole
+from dcm_processor_service.disk import exists, write_whole
 from dcm_processor_service.errors import DerivedObjectError
-from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.instance_file import contained, read_dataset
 from dcm_processor_service.imaging.headers.values import integer, text
 
 if TYPE_CHECKING:
@@ -22,8 +26,8 @@ __all__ = ["save"]
 _SHOWN = 5
 
 
-def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True) -> list[Path]:
-    """Writes each dataset as ``<modality>-<series>-<number>.dcm``; replaces that of an earlier run.
+def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True, replace: bool = True) -> list[Path]:
+    """Writes each dataset as ``<modality>-<series>-<number>.dcm``.
 
     The series is named by the last digits of its UID, so that two series never meet in one name.
 
@@ -31,9 +35,11 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True) ->
         datasets: Of any series, in any order.
         directory: Made where it is missing.
         check: Whether a dataset with problems (:func:`validate`) is refused.
+        replace: Whether a file of an earlier run is replaced. If not, one that holds another result is refused, and one
+            that holds the same stays.
 
     Raises:
-        DerivedObjectError: A dataset has problems, or two have the same name; nothing of it is written.
+        DerivedObjectError: A dataset has problems, or two have the same UID or name; nothing of it is written.
         LocalFileError: The folder cannot be written.
 
     Example:
@@ -46,8 +52,16 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True) ->
         ...     [path.suffix for path in save([made], Path(folder))]
         ['.dcm']
     """
-    written: list[Path] = []
+    written: dict[Path, None] = {}  # in order
+    uids: set[str] = set()
     for dataset in datasets:
+        uid = text(dataset, "SOPInstanceUID")
+        if uid in uids:
+            raise DerivedObjectError(
+                f"two objects have the SOPInstanceUID {uid}, and an archive would keep one of them: make each with a "
+                "role of its own"
+            )
+        uids.add(uid)
         if check:
             _refuse_problems(dataset)
         path = directory / _name(dataset)
@@ -55,10 +69,36 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True) ->
             raise DerivedObjectError(
                 f"two instances of series {text(dataset, 'SeriesInstanceUID')} have one InstanceNumber: number them"
             )
-        with write_whole(path) as file, contained():
-            dataset.save_as(file, enforce_file_format=True)
-        written.append(path)
-    return written
+        if replace or not _is_there(dataset, path):
+            with write_whole(path) as file, contained():
+                dataset.save_as(file, enforce_file_format=True)
+        written[path] = None
+    return list(written)
+
+
+def _is_there(dataset: Dataset, path: Path) -> bool:
+    """Tells whether the file holds this very result already.
+
+    Raises:
+        DerivedObjectError: It holds another one.
+    """
+    if not exists(path):
+        return False
+    if fingerprint(read_dataset(path)) == fingerprint(_as_read(dataset)):
+        return True
+    raise DerivedObjectError(
+        f"{path.name} is there already and holds another result with the same UID: give this one a role of its own or "
+        "another folder, or say that it may be replaced"
+    )
+
+
+def _as_read(dataset: Dataset) -> Dataset:
+    """Returns an object as a file of it reads, in which values may be spelt otherwise than in memory."""
+    file = io.BytesIO()
+    with contained():
+        dataset.save_as(file, enforce_file_format=True)
+        file.seek(0)
+        return dcmread(file)
 
 
 def _name(dataset: Dataset) -> str:

@@ -76,6 +76,9 @@ class Producer:
     session_id: str = ""
     """The platform's session; part of the key of every UID, so that two sessions never write over each other."""
 
+    job_name: str = ""
+    """The job within the service's manifest; part of the key of every UID, so that two jobs never do so either."""
+
     manufacturer: str = "dcm-processor"
     device_serial_number: str = "0"
     """SEG, parametric maps and structured reports must have one (PS3.3, section C.7.5.2)."""
@@ -93,8 +96,12 @@ class Recipe:
 
     producer: Producer
     role: str
-    """What the object is within the job, such as ``smoothed`` or ``report``. UIDs are keyed by it: one source, one
-    role, one version of the service give the same UIDs on every run, so a retry overwrites its own result."""
+    """What the object is within the job, such as ``smoothed`` or ``report``. UIDs are keyed by it: the same sources,
+    job, role and version of the service give the same UIDs on every run."""
+
+    revision: int = 0
+    """0 for the first result of a job. A corrected one has the next number, UIDs of its own, and refers to the result
+    before it as the one that it replaces."""
 
     object_kind: str = ""
     """What sort of object it is, such as ``SEG``; part of the key of its UIDs, so that two sorts of one role never have

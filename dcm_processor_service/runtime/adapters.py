@@ -74,6 +74,7 @@ def _preview_results(niftis: Sequence[Path], series: Sequence[Path]) -> Iterator
 def derived_functions() -> DerivedFunctions:
     """Returns what makes DICOM objects of results."""
     from dcm_processor_service.derived import make, save, validate
+    from dcm_processor_service.derived.fingerprint import fingerprint
 
     return DerivedFunctions(
         image=make.make_image,
@@ -83,7 +84,8 @@ def derived_functions() -> DerivedFunctions:
         text_report=make.make_text_report,
         pdf=make.make_pdf,
         validate=validate,
-        save=save,
+        fingerprint=fingerprint,
+        save=lambda datasets, directory, replace: save(datasets, directory, replace=replace),
     )
 
 

@@ -120,7 +120,7 @@ def _scratch(settings: RuntimeSettings) -> Iterator[Scratch]:
 
 def _producer(settings: RuntimeSettings) -> Producer:
     name = settings.service_name or "dcm-processor-service"
-    return Producer(name, settings.service_version, session_id=settings.session_id)
+    return Producer(name, settings.service_version, session_id=settings.session_id, job_name=settings.job_name)
 
 
 def _current_job(

@@ -29,12 +29,16 @@ __all__ = ["Derive"]
 class Derive:
     """Makes DICOM objects from results.
 
-    Every object refers to its source, names the service that made it, and has UIDs that follow from session, source,
-    role and version: a job that is retried overwrites its own result at the peer. Each method has these arguments:
+    Every object refers to its source, names the service that made it, and has UIDs that follow from session, job,
+    source, role, revision and version: a job that is retried makes its result under the same UIDs. Which of the two an
+    archive keeps is its own choice, and many keep the first. Two different results of one job need two roles; the same
+    role for another result is refused. Each method has these arguments:
 
     - ``like`` is the source: a series, its headers, or a :class:`~dcm_processor_service.models.derived.StudyIdentity`
       where there is none;
     - ``role`` is what the object is within the job;
+    - ``revision`` counts corrected results: one with ``revision=1`` stands beside the first, and refers to it as the
+      one that it replaces;
     - ``recipe`` sets further fields of :class:`~dcm_processor_service.models.derived.Recipe`: ``series_description``,
       ``series_number``, ``derivation``, ``derivation_code``, ``created``.
 
@@ -57,6 +61,7 @@ class Derive:
         *,
         like: Like,
         role: str,
+        revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         kind: ImageKind = "source",
         units: str | None = None,
@@ -73,6 +78,7 @@ class Derive:
                 bytes or arrays), for which only ``multi_frame`` and ``shows_identity`` apply.
             like: The source.
             role: What it is within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
             kind: The image class: ``source`` (that of the source where it is CT, MR or PET, else Secondary Capture),
                 ``ct``, ``mr``, ``pt`` or ``sc``.
@@ -96,6 +102,7 @@ class Derive:
                 result,
                 like=like,
                 role=role,
+                revision=revision,
                 recipe=recipe,
                 kind=kind,
                 units=units,
@@ -113,6 +120,7 @@ class Derive:
         *,
         like: Like,
         role: str = "segmentation",
+        revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         kind: Literal["binary", "fractional"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
@@ -127,6 +135,7 @@ class Derive:
                 up as a coded concept; a :class:`~dcm_processor_service.derived.Segment` has a code of its own.
             like: The series that was segmented.
             role: What it is within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
             kind: ``binary`` or ``fractional``. None: fractional when a mask holds fractions, else binary.
             algorithm_type: SegmentAlgorithmType (0062,0008): ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
@@ -144,6 +153,7 @@ class Derive:
                 segments,
                 like=like,
                 role=role,
+                revision=revision,
                 recipe=recipe,
                 kind=kind,
                 algorithm_type=algorithm_type,
@@ -159,6 +169,7 @@ class Derive:
         *,
         like: Like,
         role: str,
+        revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         units: Code | str = "1",
         quantity: Code | str | None = None,
@@ -172,6 +183,7 @@ class Derive:
             result: A Volume, a nibabel image or an array (i, j, k) on the source's grid. NaN stands for no value.
             like: The series that it was computed from.
             role: What it is within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
             units: A UCUM unit of the values, such as ``mm2/s`` or ``%``, or any code; ``1`` for a pure number.
             quantity: What is measured, by name or as a code, such as ``"Apparent Diffusion Coefficient"``.
@@ -189,6 +201,7 @@ class Derive:
                 result,
                 like=like,
                 role=role,
+                revision=revision,
                 recipe=recipe,
                 units=units,
                 quantity=quantity,
@@ -204,6 +217,7 @@ class Derive:
         *,
         like: Like,
         role: str = "measurements",
+        revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         title: Code | str = MEASUREMENT_REPORT,
     ) -> Dataset:
@@ -214,6 +228,7 @@ class Derive:
                 :class:`~dcm_processor_service.derived.Finding` for more.
             like: The series that was measured.
             role: What it is within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
             title: What kind of report it is, of CID 7021, by name or as a code.
 
@@ -222,7 +237,11 @@ class Derive:
             DerivedObjectError: A name has no code.
             UnsupportedValueError: The recipe has a field that there is not.
         """
-        return run_inline(self._async.measurement_report(findings, like=like, role=role, recipe=recipe, title=title))
+        return run_inline(
+            self._async.measurement_report(
+                findings, like=like, role=role, revision=revision, recipe=recipe, title=title
+            )
+        )
 
     def text_report(
         self,
@@ -230,6 +249,7 @@ class Derive:
         *,
         like: Like,
         role: str = "report",
+        revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         title: Code | str = DIAGNOSTIC_REPORT,
     ) -> Dataset:
@@ -240,6 +260,7 @@ class Derive:
                 findings.
             like: The series that the report is about, or whose it is.
             role: What it is within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
             title: What kind of report it is, by name or as a code.
 
@@ -247,7 +268,9 @@ class Derive:
             DerivedObjectError: A section or the title has no coded concept.
             UnsupportedValueError: The recipe has a field that there is not.
         """
-        return run_inline(self._async.text_report(sections, like=like, role=role, recipe=recipe, title=title))
+        return run_inline(
+            self._async.text_report(sections, like=like, role=role, revision=revision, recipe=recipe, title=title)
+        )
 
     def pdf(
         self,
@@ -255,6 +278,7 @@ class Derive:
         *,
         like: Like,
         role: str = "document",
+        revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         title: str = "",
         concept: Code | str = DIAGNOSTIC_REPORT,
@@ -267,6 +291,7 @@ class Derive:
             content: The bytes of the file.
             like: The series that the document is about, or whose it is.
             role: What it is within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
             title: DocumentTitle (0042,0010). Empty: the series description.
             concept: What kind of document it is, by name or as a code: ConceptNameCodeSequence (0040,A043).
@@ -283,6 +308,7 @@ class Derive:
                 content,
                 like=like,
                 role=role,
+                revision=revision,
                 recipe=recipe,
                 title=title,
                 concept=concept,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
-from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.models.derived import (
     ARTIFICIAL_INTELLIGENCE,
     DIAGNOSTIC_REPORT,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_FIELDS", "AsyncDerive", "Like"]
 
-T = TypeVar("T")
+M = TypeVar("M", bound="Dataset | list[Dataset]")
 
 Like: TypeAlias = "AsyncDicomSeries | DicomSeries | Sequence[Dataset] | StudyIdentity"
 """What an object is derived from: a series or its headers; or whose it is where there is no source."""
@@ -64,6 +64,8 @@ class AsyncDerive:
         self._producer = producer
         self._functions = functions
         self._offload = offload
+        self._made: dict[str, str] = {}
+        """Fingerprints of what this job has made, by SOPInstanceUID."""
 
     async def __call__(
         self,
@@ -71,6 +73,7 @@ class AsyncDerive:
         *,
         like: Like,
         role: str,
+        revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         kind: ImageKind = "source",
         units: str | None = None,
@@ -83,7 +86,7 @@ class AsyncDerive:
         """Makes an image series; see :meth:`Derive.__call__`."""
         options = ImageOptions(kind, units, window, same_frame, multi_frame, shows_identity)
         return await self._make(
-            like, role, recipe, lambda make, source, how: make.image(result, source, how, options, affine_lps)
+            like, role, revision, recipe, lambda make, source, how: make.image(result, source, how, options, affine_lps)
         )
 
     async def segmentation(
@@ -92,6 +95,7 @@ class AsyncDerive:
         *,
         like: Like,
         role: str = "segmentation",
+        revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         kind: Literal["binary", "fractional"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
@@ -102,7 +106,7 @@ class AsyncDerive:
         """Makes a SEG; see :meth:`Derive.segmentation`."""
         options = SegmentationOptions(kind, algorithm_type, algorithm_name, algorithm_family, content_label)
         return await self._make(
-            like, role, recipe, lambda make, source, how: make.segmentation(segments, source, how, options)
+            like, role, revision, recipe, lambda make, source, how: make.segmentation(segments, source, how, options)
         )
 
     async def parametric_map(
@@ -111,6 +115,7 @@ class AsyncDerive:
         *,
         like: Like,
         role: str,
+        revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         units: Code | str = "1",
         quantity: Code | str | None = None,
@@ -121,7 +126,7 @@ class AsyncDerive:
         """Makes a parametric map; see :meth:`Derive.parametric_map`."""
         options = MapOptions(units, quantity, label, window, recognizable_face)
         return await self._make(
-            like, role, recipe, lambda make, source, how: make.parametric_map(result, source, how, options)
+            like, role, revision, recipe, lambda make, source, how: make.parametric_map(result, source, how, options)
         )
 
     async def measurement_report(
@@ -130,12 +135,17 @@ class AsyncDerive:
         *,
         like: Like,
         role: str = "measurements",
+        revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         title: Code | str = MEASUREMENT_REPORT,
     ) -> Dataset:
         """Makes a TID 1500 report; see :meth:`Derive.measurement_report`."""
         return await self._make(
-            like, role, recipe, lambda make, source, how: make.measurement_report(findings, source, how, title)
+            like,
+            role,
+            revision,
+            recipe,
+            lambda make, source, how: make.measurement_report(findings, source, how, title),
         )
 
     async def text_report(
@@ -144,12 +154,13 @@ class AsyncDerive:
         *,
         like: Like,
         role: str = "report",
+        revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         title: Code | str = DIAGNOSTIC_REPORT,
     ) -> Dataset:
         """Makes a Basic Text SR; see :meth:`Derive.text_report`."""
         return await self._make(
-            like, role, recipe, lambda make, source, how: make.text_report(sections, source, how, title)
+            like, role, revision, recipe, lambda make, source, how: make.text_report(sections, source, how, title)
         )
 
     async def pdf(
@@ -158,6 +169,7 @@ class AsyncDerive:
         *,
         like: Like,
         role: str = "document",
+        revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         title: str = "",
         concept: Code | str = DIAGNOSTIC_REPORT,
@@ -166,7 +178,9 @@ class AsyncDerive:
     ) -> Dataset:
         """Wraps a PDF; see :meth:`Derive.pdf`."""
         options = DocumentOptions(title, concept, shows_identity, modality)
-        return await self._make(like, role, recipe, lambda make, source, how: make.pdf(content, source, how, options))
+        return await self._make(
+            like, role, revision, recipe, lambda make, source, how: make.pdf(content, source, how, options)
+        )
 
     async def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
         """Lists what an object lacks; see :meth:`Derive.validate`."""
@@ -174,25 +188,37 @@ class AsyncDerive:
 
     async def save(self, datasets: Iterable[Dataset], directory: str | os.PathLike[str]) -> list[Path]:
         """Writes objects as files; see :meth:`Derive.save`."""
-        return await self._offload(lambda: self._functions().save(datasets, Path(directory)))
+        return await self._offload(lambda: self._functions().save(datasets, Path(directory), True))
 
     async def _make(
         self,
         like: Like,
         role: str,
+        revision: int,
         recipe: RecipeFields,
-        make: Callable[[DerivedFunctions, SourceFiles, Recipe], T],
-    ) -> T:
-        how = self._recipe(role, recipe)
+        make: Callable[[DerivedFunctions, SourceFiles, Recipe], M],
+    ) -> M:
+        how = self._recipe(role, revision, recipe)
         source = await _source(like)
-        return await self._offload(lambda: make(self._functions(), source, how))
+        return await self._offload(lambda: self._remembered(make(self._functions(), source, how)))
 
-    def _recipe(self, role: str, fields: RecipeFields) -> Recipe:
+    def _remembered(self, made: M) -> M:
+        """Returns what was made, and refuses another result under the UID of one that this job made before."""
+        for dataset in made if isinstance(made, list) else [made]:
+            content = self._functions().fingerprint(dataset)
+            if self._made.setdefault(dataset.SOPInstanceUID, content) != content:  # one step, for several threads
+                raise DerivedObjectError(
+                    "this job has made another result with the same role from the same source, and both would have "
+                    "one UID: give each a role of its own, or a corrected result the next revision"
+                )
+        return made
+
+    def _recipe(self, role: str, revision: int, fields: RecipeFields) -> Recipe:
         if unknown := fields.keys() - RecipeFields.__annotations__.keys():
             raise UnsupportedValueError(
                 f"a recipe has no field {min(unknown)!r}; it has {', '.join(RecipeFields.__annotations__)}"
             )
-        return Recipe(self._producer, role=role, **fields)
+        return Recipe(self._producer, role=role, revision=revision, **fields)
 
 
 async def _source(like: Like) -> SourceFiles:

@@ -81,4 +81,7 @@ class DerivedFunctions:
     text_report: Callable[[Mapping[str, str] | str, SourceFiles, Recipe, Code | str], Dataset]
     pdf: Callable[[bytes, SourceFiles, Recipe, DocumentOptions], Dataset]
     validate: Callable[[Dataset], tuple[Problem, ...]]
-    save: Callable[[Iterable[Dataset], Path], list[Path]]
+    fingerprint: Callable[[Dataset], str]
+    """Returns a digest of all that an object holds but the time of its making."""
+    save: Callable[[Iterable[Dataset], Path, bool], list[Path]]
+    """Writes files; the last argument tells whether those of an earlier run may be replaced."""

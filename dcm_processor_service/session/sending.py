@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models import Peer, SendOptions
 from dcm_processor_service.session.journal import Journal
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
@@ -54,6 +55,7 @@ class AsyncSending:
         peer = to if isinstance(to, Peer) else await self._peers.get(to)
         sender, chosen = self._sender(), options or SendOptions()
         items = await _unpacked(what)
+        _refuse_twins(items)
         uids = await self._offload(lambda: sender.identify(items))
         journal = Journal(self._repository, self._jobs.key, journal_key(peer, uids))
         acknowledged = await journal.read()
@@ -96,6 +98,22 @@ async def _unpacked(what: SendItem | Iterable[SendItem]) -> Sequence[Sendable]:
         else:
             items.append(parcel)
     return items
+
+
+def _refuse_twins(items: Iterable[Sendable]) -> None:
+    """Refuses two datasets of one SOPInstanceUID: a peer would keep one of them, and call both stored.
+
+    Raises:
+        DerivedObjectError: There are such, and they differ.
+    """
+    known: dict[str, object] = {}
+    for item in items:
+        uid = str(getattr(item, "SOPInstanceUID", ""))
+        if uid and known.setdefault(uid, item) != item:
+            raise DerivedObjectError(
+                f"two of the datasets have the SOPInstanceUID {uid} and differ, and the peer would keep one of them: "
+                "make each with a role of its own"
+            )
 
 
 def _is_one(what: object) -> bool:

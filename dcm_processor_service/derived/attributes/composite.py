@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -40,6 +40,9 @@ _LO, _ST = 64, 1024
 _LARGEST_BASE = 2_000_000
 _ACQUISITION = Code("109101", "DCM", "Acquisition Equipment")
 _PROCESSING = Code("109102", "DCM", "Processing Equipment")
+_REPLACED = Code("replaced", "99DCMPROCESSOR", "Replaced instance")
+_DOCUMENTS = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
+_KINDS = ("", "image", "ct", "mr", "pt", "sc", "pages", "SEG", "map", "measurements", "text", "PDF")
 _EQUIPMENT = ("Manufacturer", "InstitutionName", "StationName", "ManufacturerModelName", "SoftwareVersions")
 _BODY = ("BodyPartExamined", "Laterality", "AnatomicalOrientationType")
 
@@ -55,6 +58,8 @@ class Composite:
         recipe = self.recipe
         if not recipe.role.strip():
             raise DerivedObjectError("the recipe has no role, and UIDs are keyed by it: give one, such as 'smoothed'")
+        if recipe.revision < 0:
+            raise DerivedObjectError("revision counts corrected results from 1, and is 0 for the first one")
         if recipe.created.tzinfo is None:
             raise DerivedObjectError("the recipe's time of making has no time zone: use datetime.now(timezone.utc)")
         limits = {
@@ -74,17 +79,27 @@ class Composite:
     @cached_property
     def uids(self) -> UidPlan:
         """The UIDs of this series."""
+        return self._plan(self.recipe)
+
+    def _plan(self, recipe: Recipe) -> UidPlan:
         own = self.source.uids if isinstance(self.source, SourceSeries) else (self.source.study_instance_uid,)
-        return UidPlan.of(self.recipe, own)
+        return UidPlan.of(recipe, own)
 
     @cached_property
     def series_number(self) -> int:
-        """SeriesNumber (0020,0011): as given, else the source's, followed by three digits that stand for the role."""
-        if self.recipe.series_number is not None:
-            return self.recipe.series_number
+        """SeriesNumber (0020,0011): as given, else the source's, followed by three digits of what the series is.
+
+        The digits differ for certain between the kinds of object of one role, and nearly always between services, jobs,
+        roles and revisions.
+        """
+        recipe = self.recipe
+        if recipe.series_number is not None:
+            return recipe.series_number
         base = integer(self.source.first, "SeriesNumber") if isinstance(self.source, SourceSeries) else None
         usable = base if base is not None and 0 < base <= _LARGEST_BASE else 9
-        return usable * 1000 + 100 + zlib.crc32(self.recipe.role.encode()) % 900
+        what = (recipe.producer.service_name, recipe.producer.job_name, recipe.role, str(recipe.revision))
+        kind = _KINDS.index(recipe.object_kind) if recipe.object_kind in _KINDS else 0
+        return usable * 1000 + 100 + (zlib.crc32("\0".join(what).encode()) + kind * (900 // len(_KINDS))) % 900
 
     @cached_property
     def created(self) -> datetime:
@@ -122,6 +137,7 @@ class Composite:
         dataset.InstanceNumber = number
         dataset.Modality = modality
         self.complete(dataset)
+        self.write_replaced(dataset, number)
         dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
         return dataset
 
@@ -175,6 +191,27 @@ class Composite:
         service.ContributionDateTime = self.recipe.created.strftime("%Y%m%d%H%M%S.%f%z")
         service.ContributionDescription = self.derivation
         return [*found, service]
+
+    def write_replaced(self, dataset: Dataset, number: int) -> None:
+        """Writes which instance a corrected one replaces: the same one of the revision before, where there is one.
+
+        Reports and documents have a sequence for it (PS3.3, sections C.17.2 and C.24.2); images refer to it as General
+        Reference (C.12.4).
+        """
+        if not self.recipe.revision:
+            return
+        before = self._plan(replace(self.recipe, revision=self.recipe.revision - 1))
+        item = Dataset()
+        item.ReferencedSOPClassUID = dataset.SOPClassUID
+        item.ReferencedSOPInstanceUID = before.instance(number)
+        if not str(dataset.SOPClassUID).startswith(_DOCUMENTS):
+            item.PurposeOfReferenceCodeSequence = [code_item(_REPLACED)]
+            dataset.ReferencedInstanceSequence = [item]
+            return
+        series, study = Dataset(), Dataset()
+        series.SeriesInstanceUID, series.ReferencedSOPSequence = before.series(), [item]
+        study.StudyInstanceUID, study.ReferencedSeriesSequence = dataset.StudyInstanceUID, [series]
+        dataset.PredecessorDocumentsSequence = [study]
 
     def _write_dates(self, dataset: Dataset) -> None:
         day, moment = self.created.strftime("%Y%m%d"), self.created.strftime("%H%M%S.%f")

@@ -1,8 +1,8 @@
-"""UIDs that are the same on every run: keyed by session, sources, role and version of the service.
+"""UIDs that are the same on every run: keyed by session, job, sources, role, revision and version of the service.
 
-A job that is run again makes objects with the UIDs of the first run, so an archive keeps one result instead of two. The
-content may differ then, on purpose: a retry is a correction of itself. Objects that must live side by side need
-different roles, or a new version of the service.
+A job that is run again makes objects with the UIDs of the first run, so an archive keeps one result instead of two.
+Which of the two it keeps is the archive's choice: many keep the first. Objects that must live side by side need
+different roles, and a corrected result the next revision.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAMESPACE = uuid.UUID("5c0c7a2e-3f0b-4f4a-9d53-7f2f6c1f6a11")
 
 
 def keyed_uid(*key: str) -> str:
-    """Gives the UID of a key: ``2.25.`` and a name-based UUID as a decimal number (PS3.5, section B.2).
+    """Returns the UID of a key: ``2.25.`` and a name-based UUID as a decimal number (PS3.5, section B.2).
 
     The parts of the key are kept apart, so ``("ab", "c")`` and ``("a", "bc")`` give different UIDs.
 
@@ -42,28 +42,28 @@ class UidPlan:
 
     @classmethod
     def of(cls, recipe: Recipe, source_uids: tuple[str, ...]) -> UidPlan:
-        """Gives the plan for one role; the order of the sources has no say.
+        """Returns the plan for one role; the order of the sources has no say.
 
         Args:
-            recipe: Session, role, name and version of the service.
+            recipe: Session, job, role, revision, name and version of the service.
             source_uids: SOPInstanceUIDs of the sources, or the StudyInstanceUID where there are none.
         """
         producer = recipe.producer
-        maker = (producer.session_id, producer.service_name, producer.version)
-        return cls((*maker, recipe.object_kind, recipe.role, *sorted(source_uids)))
+        maker = (producer.session_id, producer.service_name, producer.version, producer.job_name)
+        return cls((*maker, recipe.object_kind, recipe.role, str(recipe.revision), *sorted(source_uids)))
 
     def series(self) -> str:
-        """Gives SeriesInstanceUID."""
+        """Returns SeriesInstanceUID."""
         return keyed_uid("series", *self.key)
 
     def instance(self, number: int) -> str:
-        """Gives the SOPInstanceUID of the instance with this InstanceNumber."""
+        """Returns the SOPInstanceUID of the instance with this InstanceNumber."""
         return keyed_uid("instance", str(number), *self.key)
 
     def frame_of_reference(self) -> str:
-        """Gives a FrameOfReferenceUID, for a geometry that is not the source's."""
+        """Returns a FrameOfReferenceUID, for a geometry that is not the source's."""
         return keyed_uid("frame of reference", *self.key)
 
     def other(self, what: str) -> str:
-        """Gives a UID for anything else within the object, such as a dimension organization."""
+        """Returns a UID for anything else within the object, such as a dimension organization."""
         return keyed_uid("other", what, *self.key)

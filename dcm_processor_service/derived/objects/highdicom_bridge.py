@@ -115,6 +115,7 @@ def equipment(composite: Composite) -> dict[str, Any]:
 def finish(dataset: Dataset, composite: Composite) -> None:
     """Writes what every object of this package shares, and UIDs that a retry repeats."""
     composite.complete(dataset)
+    composite.write_replaced(dataset, 1)
     dataset.file_meta.MediaStorageSOPInstanceUID = UID(composite.uids.instance(1))
     dimensions: dict[str, str] = {}
     for element in dataset.iterall():

@@ -149,6 +149,7 @@ class _Job:
             for index in range(slices):
                 number = volume * slices + index + 1
                 dataset = _sibling(template, self.composite.uids.instance(number), number)
+                self.composite.write_replaced(dataset, number)
                 self._write_plane(dataset, index)
                 self._write_volume(dataset, volume, number)
                 write_sources(dataset, self.source, self._sources_of(index, volume))

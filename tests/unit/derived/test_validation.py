@@ -94,11 +94,11 @@ def test_saving_refuses_problems_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_saved_files_have_safe_names_and_are_replaced_by_a_retry(tmp_path: Path) -> None:
     made = derive_image(PIXELS, make_source(), make_recipe())
-    document = encapsulated_pdf(b"%PDF-1.4", make_source(), make_recipe())
+    document = encapsulated_pdf(b"%PDF-1.4", make_source(), make_recipe("document"))
     paths = save([*made.datasets, document], tmp_path)
     assert save(made.datasets, tmp_path) == paths[:3]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     assert [dcmread(path).SOPInstanceUID for path in paths[:3]] == [each.SOPInstanceUID for each in made.datasets]
     assert not any("P-1" in path.name or "Test" in path.name for path in paths)
-    with pytest.raises(DerivedObjectError, match="one InstanceNumber"):
+    with pytest.raises(DerivedObjectError, match="an archive would keep one of them"):
         save([made.datasets[0], made.datasets[0]], tmp_path)
