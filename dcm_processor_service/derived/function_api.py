@@ -176,7 +176,10 @@ def nifti_to_dicom(
     else:
         recipe = _recipe(series_description, _series_number(ref_dcm, "2001"))
         same_frame = True if text(ref_dcm, "FrameOfReferenceUID") else None
-        options = ImageOptions(kind=kind, same_frame=same_frame)
+        keeps_units = (kind == "pt" and bool(text(ref_dcm, "Units"))) or (
+            kind == "ct" and text(ref_dcm, "Modality") == "CT"
+        )
+        options = ImageOptions(kind=kind, same_frame=same_frame, units="source" if keeps_units else None)
         made = derive_image(array, SourceSeries((ref_dcm,)), recipe, affine_lps, options)
     for dataset in made.datasets:
         dataset.Modality = modality

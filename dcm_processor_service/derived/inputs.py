@@ -53,6 +53,9 @@ class PlacedArray:
     unit: str = ""
     """What the values are, such as HU; empty where nothing tells."""
 
+    is_color: bool = False
+    """Whether the last axis is red, green and blue."""
+
 
 def voxels_of(what: Voxels, affine_lps: NDArray[np.float64] | None = None) -> PlacedArray:
     """Returns voxels with their place. Values of a NIfTI file are those after its scaling.
@@ -62,7 +65,7 @@ def voxels_of(what: Voxels, affine_lps: NDArray[np.float64] | None = None) -> Pl
         affine_lps: Where they lie, over what they say themselves, as after a registration.
 
     Raises:
-        DerivedObjectError: The file is no NIfTI, or holds colours.
+        DerivedObjectError: The file is no NIfTI, or holds colours in another form than RGB24.
 
     Example:
         >>> found = voxels_of(nib.nifti1.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.eye(4)))
@@ -72,7 +75,7 @@ def voxels_of(what: Voxels, affine_lps: NDArray[np.float64] | None = None) -> Pl
     found = _as_they_are(what)
     if affine_lps is None:
         return found
-    return PlacedArray(found.array, np.asarray(affine_lps, dtype=np.float64), unit=found.unit)
+    return PlacedArray(found.array, np.asarray(affine_lps, dtype=np.float64), unit=found.unit, is_color=found.is_color)
 
 
 def _as_they_are(what: Voxels) -> PlacedArray:
@@ -89,13 +92,23 @@ def _as_they_are(what: Voxels) -> PlacedArray:
             array = np.asanyarray(what.dataobj)
         except (OSError, EOFError, ValueError) as error:
             raise DerivedObjectError("the NIfTI file ends inside its voxels, it was cut off: get it again") from error
-        if array.dtype.names is not None:
-            raise DerivedObjectError("the NIfTI image holds colours: make pictures of it with capture_pages()")
         affine = what.affine
         if affine is None:
             raise DerivedObjectError("the image has no affine, so nothing says where it lies: set one")
-        return PlacedArray(array, convert_frame(np.asarray(affine, dtype=np.float64), "RAS", "LPS"))
+        affine_lps = convert_frame(np.asarray(affine, dtype=np.float64), "RAS", "LPS")
+        if array.dtype.names is None:
+            return PlacedArray(array, affine_lps)
+        return PlacedArray(_colors(array), affine_lps, is_color=True)
     return PlacedArray(np.asarray(what))
+
+
+def _colors(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Returns RGB24 voxels of NIfTI with their colours on a last axis."""
+    if array.dtype.names != ("R", "G", "B") or array.ndim != 3:  # noqa: PLR2004 columns, rows, slices
+        raise DerivedObjectError(
+            f"the NIfTI image holds {array.ndim} axes of {array.dtype.names}: give colours as RGB24 of three axes"
+        )
+    return np.stack([array[name] for name in ("R", "G", "B")], axis=-1)
 
 
 def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Iterable[Path] = ()) -> SourceSeries:

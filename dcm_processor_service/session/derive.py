@@ -75,7 +75,8 @@ class Derive:
 
         Args:
             result: A Volume, a nibabel image, an array (i, j, k[, t]) on the source's grid, or a list of pages (PNG
-                bytes or arrays), for which only ``multi_frame`` and ``shows_identity`` apply.
+                bytes or arrays), for which only ``multi_frame`` and ``shows_identity`` apply. Bytes (i, j, k, 3) are
+                colours and become RGB Secondary Capture, unless they are a Volume of three volumes.
             like: The source.
             role: What it is within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
@@ -83,8 +84,10 @@ class Derive:
             kind: The image class: ``source`` (that of the source where it is CT, MR or PET, else Secondary Capture),
                 ``ct``, ``mr``, ``pt`` or ``sc``.
             units: What the values are: RescaleType (0028,1054), such as ``HU``, or PET's Units (0054,1001), such as
-                ``BQML``. None: the source's.
-            window: Center and width, in the unit of the values. None: the range of the values.
+                ``BQML``; ``source`` for those of the source. None: the volume's, except of masks and fractions, and
+                HU only of values of which some are below 0, unlike those of a label map. Of a PET they must be said,
+                except of masks and fractions.
+            window: Center and width, in the unit of the values. None: the source's for HU, else their range.
             same_frame: Whether positions mean the same place in the patient as the source's do. True for an array
                 resampled within the scanner's space, False for one that was registered elsewhere. None: True exactly
                 when the array is on the source's grid.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
+from dcm_processor_service.derived.attributes.ucum import is_unit, nearest_unit
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import Code
 
@@ -120,7 +121,10 @@ def in_context(code: Code, context: int) -> bool:
 
 
 def find_unit(unit: Code | str) -> Code:
-    """Gives the code of a unit in UCUM, whose codes are the units as they are written (PS3.16, section 7.2.2).
+    """Returns the code of a unit in UCUM, whose codes are the units as they are written (PS3.16, section 7.2.2).
+
+    Raises:
+        DerivedObjectError: It is no unit of UCUM; the message names the nearest one.
 
     Example:
         >>> find_unit("ml").meaning, find_unit("HU").value, find_unit("1").meaning
@@ -128,7 +132,15 @@ def find_unit(unit: Code | str) -> Code:
     """
     if isinstance(unit, Code):
         return unit
-    return _UNITS.get(unit) or Code(unit, "UCUM", unit)
+    known = _UNITS.get(unit)
+    if known is None and not is_unit(unit):
+        near = nearest_unit(unit)
+        raise DerivedObjectError(
+            f"{unit!r} is no unit of UCUM"
+            + (f": {near!r} is" if near else "")
+            + "; give a unit as UCUM writes it, '1' for a pure number, or a Code of your own"
+        )
+    return known or Code(unit, "UCUM", unit)
 
 
 _UNITS = {

@@ -106,7 +106,7 @@ def choose_class(kind: ImageKind, source: Source) -> tuple[ImageClass, str, str]
 
 
 def write_modality(dataset: Dataset, image_class: ImageClass, source: Source, units: str | None) -> None:
-    """Writes the attributes of the class that all instances of a series share; ``units`` None keeps the source's."""
+    """Writes the attributes of the class that all instances of a series share."""
     like = source.first if isinstance(source, SourceSeries) else None
     same_class = isinstance(source, SourceSeries) and _KINDS.get(source.sop_class_uid) == image_class
     if like is not None:
@@ -123,9 +123,7 @@ def write_modality(dataset: Dataset, image_class: ImageClass, source: Source, un
     if image_class == "ct":
         localizer = like is not None and "LOCALIZER" in texts(like, "ImageType")[2:3]
         dataset.ImageType = ["DERIVED", "SECONDARY", "LOCALIZER" if localizer else "AXIAL"]
-        dataset.RescaleType = units or (same_class and like is not None and text(like, "RescaleType")) or "US"
-        if same_class and units is None and dataset.RescaleType == "US":
-            dataset.RescaleType = "HU"  # of a CT that states no type (PS3.3, section C.11.1.1.2)
+        dataset.RescaleType = units or "US"
     elif image_class == "mr":
         dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
         _require(dataset, "ScanningSequence", "RM")
@@ -150,10 +148,9 @@ def _require(dataset: Dataset, keyword: str, value: str) -> None:
 
 def _write_pet(dataset: Dataset, units: str | None) -> None:
     dataset.ImageType = ["DERIVED", "PRIMARY"]  # the only second value that PET has (PS3.3, section C.8.9.4.1.1)
-    if units is not None and units != text(dataset, "Units"):
-        dataset.Units = units
+    if units != text(dataset, "Units"):
         dataset.pop("SUVType", None)
-    _require(dataset, "Units", "NONE")
+    dataset.Units = units or "NONE"
     _require(dataset, "CountsSource", "EMISSION")
     _require(dataset, "DecayCorrection", "NONE")
     if text(dataset, "DecayCorrection") != "NONE":

@@ -53,7 +53,9 @@ class StoredPixels:
     highest: float
 
 
-def store_values(array: NDArray[Any], *, allow_8_bit: bool, allow_intercept: bool = True) -> StoredPixels:
+def store_values(
+    array: NDArray[Any], *, allow_8_bit: bool, allow_intercept: bool = True, may_round: bool = False
+) -> StoredPixels:
     """Chooses how values are stored.
 
     Whole numbers stay what they are wherever 16 bits hold them, shifted by a whole intercept if need be. Other values
@@ -64,8 +66,11 @@ def store_values(array: NDArray[Any], *, allow_8_bit: bool, allow_intercept: boo
         allow_8_bit: Whether the object may have 8 bits a pixel.
         allow_intercept: Whether RescaleIntercept may differ from 0 (in PET it may not, PS3.3, section C.8.9.4).
 
+        may_round: Whether whole numbers that 16 bits cannot hold may be spread over them, as quantities may; labels and
+            counts would become other ones.
+
     Raises:
-        DerivedObjectError: The array is complex or holds what is no number.
+        DerivedObjectError: The array is complex, holds what is no number, or whole numbers that 16 bits cannot hold.
 
     Example:
         >>> stored = store_values(np.array([[0.0, 0.25], [0.5, 1.0]]), allow_8_bit=False)
@@ -86,6 +91,12 @@ def store_values(array: NDArray[Any], *, allow_8_bit: bool, allow_intercept: boo
         whole = _store_whole(array, int(low), int(high), allow_8_bit=allow_8_bit, allow_intercept=allow_intercept)
         if whole is not None:
             return whole
+        if not may_round:
+            raise DerivedObjectError(
+                "the array holds whole numbers that span more than 16 bits, and stored in 16 they would become other "
+                "ones: make a parametric map or a segmentation, or give floating-point values and units= for a "
+                "quantity that may be rounded"
+            )
     return _store_scaled(array, float(low), float(high), allow_intercept=allow_intercept)
 
 
@@ -159,12 +170,20 @@ def write_values(dataset: Dataset, pixels: StoredPixels, window: tuple[float, fl
     dataset.VOILUTFunction = "LINEAR" if mapping.slope == 1 and width >= 1 else "LINEAR_EXACT"
 
 
-def write_pixels(dataset: Dataset, rows: NDArray[Any]) -> None:
-    """Writes the image pixel module of gray pixels: (rows, columns) or (frames, rows, columns) (PS3.3, C.7.6.3)."""
+def write_pixels(dataset: Dataset, rows: NDArray[Any], *, color: bool = False) -> None:
+    """Writes the image pixel module (PS3.3, section C.7.6.3).
+
+    Args:
+        dataset: Gets the pixels.
+        rows: Shape ([frames, ]rows, columns[, 3]); the last axis, red, green and blue, of colours only.
+        color: Whether it has that axis.
+    """
     bits = rows.dtype.itemsize * 8
-    dataset.SamplesPerPixel = 1
-    dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.Rows, dataset.Columns = rows.shape[-2:]
+    dataset.SamplesPerPixel = 3 if color else 1
+    dataset.PhotometricInterpretation = "RGB" if color else "MONOCHROME2"
+    if color:
+        dataset.PlanarConfiguration = 0
+    dataset.Rows, dataset.Columns = rows.shape[-3:-1] if color else rows.shape[-2:]
     dataset.BitsAllocated = dataset.BitsStored = bits
     dataset.HighBit = bits - 1
     dataset.PixelRepresentation = int(rows.dtype.kind == "i")

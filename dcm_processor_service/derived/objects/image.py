@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydicom import Dataset, FileDataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID
+from pydicom.uid import UID, SecondaryCaptureImageStorage
 
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.modality import ImageClass, choose_class, slice_thickness, write_modality
 from dcm_processor_service.derived.attributes.pixels import StoredPixels, ds, store_values, write_pixels, write_values
 from dcm_processor_service.derived.attributes.references import frames_crossed, write_sources
+from dcm_processor_service.derived.attributes.units import with_unit
 from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.multi_frame import make_multi_frame
 from dcm_processor_service.derived.placement import Placement, place
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
-from dcm_processor_service.models.derived import ImageOptions
+from dcm_processor_service.models.derived import ImageOptions, ValueMapping
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from dcm_processor_service.derived.inputs import Voxels
+    from dcm_processor_service.derived.inputs import PlacedArray, Voxels
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.imaging.frames.frame import FrameInfo
-    from dcm_processor_service.models.derived import Recipe, ValueMapping
+    from dcm_processor_service.models.derived import Recipe
 
 __all__ = ["DerivedImage", "derive_image"]
 
@@ -67,7 +68,9 @@ def derive_image(
 
     Args:
         voxels: Shape (i, j), (i, j, k) or (i, j, k, t): column, row, slice, volume. Axes may be in any order and
-            direction, as long as an affine says which. A Volume brings its place, frame of reference and unit.
+            direction, as long as an affine says which. A Volume brings its place, frame of reference and unit. Bytes
+            of shape (i, j, k, 3) are colours, unless they are three volumes of the source: they become RGB Secondary
+            Capture on their planes.
         source: What it was computed from; or whose it is, then with ``affine_lps`` and a ``kind``.
         recipe: Who made it, as what, when.
         affine_lps: Shape (4, 4): (i, j, k, 1) to LPS mm, over what the voxels say themselves. None, of a bare array: it
@@ -94,14 +97,19 @@ def derive_image(
     placement = place(given, source)
     if placement.slices is not None and isinstance(source, SourceSeries):
         source = source.led_by(placement.slices[0][0])
-    if options.units is None and given.unit:
-        options = replace(options, units=given.unit)
-    pixels = store_values(
-        placement.array,
-        allow_8_bit=image_class in _EIGHT_BIT_CLASSES,
-        allow_intercept=image_class != "pt",
-    )
-    job = _Job(Composite(recipe, source), placement, pixels, image_class, options)
+    is_color = _is_color(given, options)
+    if is_color:
+        image_class, sop_class_uid = "sc", str(SecondaryCaptureImageStorage)
+        pixels = StoredPixels(placement.array, ValueMapping(1.0, 0.0, 0.0, "uint8"), 0, 255)
+    else:
+        options = with_unit(options, given, source, image_class)
+        pixels = store_values(
+            placement.array,
+            allow_8_bit=image_class in _EIGHT_BIT_CLASSES,
+            allow_intercept=image_class != "pt",
+            may_round=given.array.dtype.kind == "f" and bool(options.units),
+        )
+    job = _Job(Composite(recipe, source), placement, pixels, image_class, options, is_color=is_color)
     with contained():
         if options.multi_frame:
             datasets: tuple[FileDataset, ...] = (
@@ -112,6 +120,27 @@ def derive_image(
     return DerivedImage(datasets, pixels.mapping, placement.on_source_grid)
 
 
+def _is_color(given: PlacedArray, options: ImageOptions) -> bool:
+    """Whether the voxels are colours: bytes, three of them a voxel, where these are not three volumes of the source.
+
+    Raises:
+        DerivedObjectError: They are, and the class or the options do not suit.
+    """
+    array = given.array
+    alike = array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] == 3 and len(given.sources) != 3  # noqa: PLR2004
+    if not given.is_color and not (alike and options.kind in {"source", "sc"}):
+        return False
+    if options.kind not in {"source", "sc"}:
+        raise DerivedObjectError(
+            f"colours are a Secondary Capture, and cannot be of kind {options.kind!r}: leave it out"
+        )
+    if options.multi_frame or options.units or options.window:
+        raise DerivedObjectError(
+            "colours have no units and no window, and one instance a slice: leave these options out"
+        )
+    return True
+
+
 @dataclass(frozen=True)
 class _Job:
     composite: Composite
@@ -119,6 +148,12 @@ class _Job:
     pixels: StoredPixels
     image_class: ImageClass
     options: ImageOptions
+    is_color: bool = False
+
+    @property
+    def _slices_and_volumes(self) -> tuple[int, int]:
+        slices, last = self.placement.array.shape[2:]
+        return slices, 1 if self.is_color else last
 
     @property
     def source(self) -> Source:
@@ -143,7 +178,7 @@ class _Job:
     def instances(self, sop_class_uid: str, modality: str) -> list[FileDataset]:
         template = self.composite.new(sop_class_uid, modality, 1)
         self._write_series(template)
-        slices, volumes = self.placement.array.shape[2:]
+        slices, volumes = self._slices_and_volumes
         made = []
         for volume in range(volumes):
             for index in range(slices):
@@ -153,7 +188,11 @@ class _Job:
                 self._write_plane(dataset, index)
                 self._write_volume(dataset, volume, number)
                 write_sources(dataset, self.source, self._sources_of(index, volume))
-                write_pixels(dataset, self.pixels.array[:, :, index, volume].T)
+                pixels = self.pixels.array[:, :, index]
+                if self.is_color:
+                    write_pixels(dataset, pixels.transpose(1, 0, 2), color=True)
+                else:
+                    write_pixels(dataset, pixels[..., volume].T)
                 made.append(dataset)
         return made
 
@@ -172,7 +211,8 @@ class _Job:
         )
         if self.placement.array.shape[2] > 1:
             template.SpacingBetweenSlices = ds(self.placement.step_mm)
-        write_values(template, self.pixels, self.options.window, rescale=self._needs_rescale())
+        if not self.is_color:
+            write_values(template, self.pixels, self.options.window, rescale=self._needs_rescale())
 
     def _needs_rescale(self) -> bool:
         identity = self.pixels.mapping.slope == 1 and self.pixels.mapping.intercept == 0
@@ -185,7 +225,7 @@ class _Job:
         dataset.PatientOrientation = [direction_letters(row), direction_letters(column)]
 
     def _write_volume(self, dataset: Dataset, volume: int, number: int) -> None:
-        slices, volumes = self.placement.array.shape[2:]
+        slices, volumes = self._slices_and_volumes
         dataset.AcquisitionNumber = volume + 1
         if volumes > 1:
             dataset.TemporalPositionIdentifier = volume + 1
@@ -202,7 +242,7 @@ class _Job:
         """The source's frames of the same plane, and of the same volume where there are as many volumes."""
         if self.placement.slices is not None:
             frames = self.placement.slices[index]
-            return [frames[volume]] if len(frames) == self.placement.array.shape[3] else frames
+            return [frames[volume]] if len(frames) == self._slices_and_volumes[1] else frames
         is_elsewhere = self.placement.frame_of_reference_uid not in {"", self._sources_frame_of_reference_uid}
         if not isinstance(self.source, SourceSeries) or self.options.same_frame is False:
             return None

@@ -126,13 +126,7 @@ def _stacked(composite: Composite, pictures: list[NDArray[Any]], *, shows_identi
 def _write_picture(dataset: FileDataset, pixels: NDArray[Any], *, color: bool | None = None) -> None:
     """Writes (rows, columns[, 3]) or (frames, rows, columns[, 3])."""
     is_color = pixels.ndim == _COLOR_AXES if color is None else color
-    write_pixels(dataset, pixels[..., 0] if is_color else pixels)
-    if is_color:
-        dataset.SamplesPerPixel = 3
-        dataset.PhotometricInterpretation = "RGB"
-        dataset.PlanarConfiguration = 0
-        content = pixels.tobytes()
-        dataset.PixelData = content + b"\0" * (len(content) % 2)
+    write_pixels(dataset, pixels, color=is_color)
 
 
 def _picture(page: Picture, number: int) -> NDArray[Any]:

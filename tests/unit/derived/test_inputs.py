@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import nibabel as nib
@@ -40,9 +41,18 @@ def test_files_that_are_no_nifti_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(DerivedObjectError, match=r"image\.nii cannot be read as NIfTI"):
         voxels_of(path)
-    colours = np.zeros((2, 2, 2), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
-    with pytest.raises(DerivedObjectError, match="holds colours"):
+    colours = np.zeros((2, 2, 2), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1"), ("A", "u1")]))
+    with pytest.raises(DerivedObjectError, match="give colours as RGB24"):
         voxels_of(nib.nifti1.Nifti1Image(colours, np.eye(4)))
+
+
+def test_colours_of_a_nifti_image_are_a_last_axis() -> None:
+    colours = np.zeros((2, 3, 4), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    colours["G"][1, 2, 3] = 7
+    found = voxels_of(nib.nifti1.Nifti1Image(colours, np.eye(4)))
+    assert found.is_color
+    assert found.array.shape == (2, 3, 4, 3)
+    assert found.array[1, 2, 3].tolist() == [0, 7, 0]
 
 
 def test_a_folder_gives_its_series(tmp_path: Path) -> None:
@@ -80,6 +90,28 @@ def test_unknown_concepts_get_advice() -> None:
     assert find_code(own) is own
     assert find_unit(own) is own
     assert find_unit("kg/m2") == Code("kg/m2", "UCUM", "kg/m2")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["mm2/s", "10*-6.mm2/s", "10*6/ml", "g/ml{SUVbw}", "/min", "{counts}/s", "mm[Hg]", "umol/(100.g.min)",
+     "mL", "[hnsf'U]", "kBq/mL", "1/s", "m/s2", "{pixel}", "ug/l", "Cel", "s-1", "mg/dL", "[degF]", "deg", "dB", "keV"],
+)  # fmt: skip
+def test_units_of_ucum_are_taken(unit: str) -> None:
+    assert find_unit(unit).value == unit
+
+
+@pytest.mark.parametrize(
+    ("unit", "nearest"),
+    [("mm^3", "'mm3' is"), ("mm³", "'mm3' is"), ("percent", "'%' is"), ("cc", "'cm3' is"),
+     ("bananas", "give a unit"), ("mmm", "'mm' is"), ("", None), ("ml / s", "'ml/s' is"), ("SUV", "SUVbw")],
+)  # fmt: skip
+def test_what_is_no_unit_is_refused_with_the_nearest(unit: str, nearest: str | None) -> None:
+    if nearest is None:
+        assert find_unit(unit).meaning == "no units"
+        return
+    with pytest.raises(DerivedObjectError, match=re.escape(nearest)):
+        find_unit(unit)
 
 
 def test_long_codes_go_where_the_standard_wants_them() -> None:

@@ -39,7 +39,7 @@ def test_floats_come_back_within_the_bound(array: np.ndarray[Any, Any], allow_in
 @settings(deadline=None)
 @given(array=WHOLE)
 def test_whole_numbers_are_exact_where_16_bits_reach(array: np.ndarray[Any, Any]) -> None:
-    stored = store_values(array, allow_8_bit=True)
+    stored = store_values(array, allow_8_bit=True, may_round=True)
     reach = int(array.max()) - int(array.min()) <= 65535
     if stored.mapping.is_exact:
         low = int(stored.mapping.intercept)
@@ -48,6 +48,12 @@ def test_whole_numbers_are_exact_where_16_bits_reach(array: np.ndarray[Any, Any]
         assert np.abs(back(stored) - array.astype(np.float64)).max() <= stored.mapping.error_bound
     if reach and abs(int(array.min())) < 10**9:
         assert stored.mapping.is_exact
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint64, np.float64])
+def test_labels_beyond_16_bits_are_refused_and_not_changed(dtype: type) -> None:
+    with pytest.raises(DerivedObjectError, match="span more than 16 bits"):
+        store_values(np.array([[0, 7], [8, 500_000]], dtype), allow_8_bit=True)
 
 
 def test_types_that_fit_are_kept() -> None:

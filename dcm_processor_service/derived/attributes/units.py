@@ -1,0 +1,76 @@
+"""What the values of an image are: stated by the caller, or those of the source where they are known to be that still.
+
+A volume hands its unit on, but not to a mask or to probabilities (values from 0 to 1). Hounsfield units go to values of
+which some are below 0, as those of a label map or a distance are not. What the values computed from a PET are cannot be
+told from them, so the caller says it. Bare arrays inherit nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.derived.source import SourceSeries
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.headers.values import numbers, text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dcm_processor_service.derived.attributes.modality import ImageClass
+    from dcm_processor_service.derived.inputs import PlacedArray
+    from dcm_processor_service.derived.source import Source
+    from dcm_processor_service.models.derived import ImageOptions
+
+__all__ = ["with_unit"]
+
+_HOUNSFIELD = "HU"
+_NO_UNIT = "NONE"
+
+
+def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_class: ImageClass) -> ImageOptions:
+    """Returns the options with the unit of the values, and with the source's window where that suits them.
+
+    ``units="source"`` are those of the source.
+
+    Raises:
+        DerivedObjectError: It is a PET, and nobody says what the values are; or the source does not tell its units.
+    """
+    unit = options.units
+    if unit == "source":
+        unit = given.unit or _stated(source, image_class)
+        if not unit:
+            raise DerivedObjectError("the source does not say what its values are: name the units instead of 'source'")
+    elif unit is None and image_class == "pt":
+        if not _are_fractions(given.array) and _stated(source, "pt"):
+            raise DerivedObjectError(
+                "what the values of the PET are is not known: say units='source' where they are the source's still, or "
+                "such as units='GML' for SUV by body weight (PS3.3, section C.8.9.1.1.3), or units='NONE'"
+            )
+        unit = _NO_UNIT
+    elif unit is None and given.unit and not _are_fractions(given.array):
+        unit = given.unit if given.unit != _HOUNSFIELD or bool(given.array.min() < 0) else None
+    window = options.window
+    if window is None and unit == _HOUNSFIELD and isinstance(source, SourceSeries) and source.modality == "CT":
+        window = _window(source)
+    return replace(options, units=unit, window=window)
+
+
+def _stated(source: Source, image_class: ImageClass) -> str:
+    if not isinstance(source, SourceSeries):
+        return ""
+    if image_class == "pt":
+        return text(source.first, "Units")
+    return text(source.first, "RescaleType") or (_HOUNSFIELD if source.modality == "CT" else "")
+
+
+def _are_fractions(array: NDArray[Any]) -> bool:
+    return array.dtype.kind == "b" or bool(array.min() >= 0 and array.max() <= 1)
+
+
+def _window(source: SourceSeries) -> tuple[float, float] | None:
+    """Returns the first linear window of the source."""
+    if text(source.first, "VOILUTFunction") not in {"", "LINEAR"}:
+        return None
+    center, width = (numbers(source.first, f"Window{what}") for what in ("Center", "Width"))
+    return (center[0], width[0]) if center and width and width[0] >= 1 else None
