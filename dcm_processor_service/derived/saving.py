@@ -34,7 +34,7 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True, re
     Args:
         datasets: Of any series, in any order.
         directory: Made where it is missing.
-        check: Whether a dataset with problems (:func:`validate`) is refused.
+        check: Whether a dataset with problems (:func:`validate`) is refused, unless these are its source's.
         replace: Whether a file of an earlier run is replaced. If not, one that holds another result is refused, and one
             that holds the same stays.
 
@@ -108,7 +108,7 @@ def _name(dataset: Dataset) -> str:
 
 
 def _refuse_problems(dataset: Dataset) -> None:
-    problems = validate(dataset)
+    problems = [each for each in validate(dataset) if each.about == "object"]
     if problems:
         lines = [f"{each.tag} {each.keyword}: {each.rule}; {each.remedy}" for each in problems[:_SHOWN]]
         more = f"\n… and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""

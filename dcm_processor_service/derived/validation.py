@@ -7,11 +7,13 @@ object without problems here may still be refused by a stricter reader.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydicom.datadict import tag_for_keyword
 
+from dcm_processor_service.derived.attributes.identity import IDENTITY
 from dcm_processor_service.derived.attributes.iods import CONDITIONS, IODS, MODULES
 from dcm_processor_service.derived.attributes.values import value_problem
 from dcm_processor_service.imaging.headers.instance_file import contained
@@ -19,7 +21,7 @@ from dcm_processor_service.imaging.headers.values import integer, number, number
 from dcm_processor_service.models.derived import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pydicom import Dataset
     from pydicom.dataelem import DataElement
@@ -41,12 +43,24 @@ def validate(dataset: Dataset) -> tuple[Problem, ...]:
         ['PatientName', 'PatientID', 'PatientBirthDate']
     """
     with contained():
-        return (*_required(dataset), *_values(dataset, ""), *_agreement(dataset))
+        return tuple(_sorted_by_origin((*_required(dataset), *_values(dataset, ""), *_agreement(dataset)), dataset))
+
+
+def _sorted_by_origin(problems: Iterable[Problem], dataset: Dataset) -> Iterator[Problem]:
+    """Marks those of the identity that an object repeats from its source."""
+    repeated = {_place(keyword) for keyword in IDENTITY if keyword in dataset}
+    for each in problems:
+        is_sources = each.tag[:11] in repeated or each.keyword == "DeidentificationMethod"
+        yield replace(each, about="source") if is_sources else each
 
 
 def _problem(keyword: str, rule: str, remedy: str) -> Problem:
+    return Problem(_place(keyword), keyword, rule, remedy)
+
+
+def _place(keyword: str) -> str:
     tag = tag_for_keyword(keyword) or 0
-    return Problem(f"({tag >> 16:04X},{tag & 0xFFFF:04X})", keyword, rule, remedy)
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 def _required(dataset: Dataset) -> Iterator[Problem]:

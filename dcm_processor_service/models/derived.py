@@ -252,3 +252,6 @@ class Problem:
     """What the standard asks, with its part and section; holds no value of the object."""
 
     remedy: str
+
+    about: Literal["object", "source"] = "object"
+    """``source`` where the object only repeats what its source says, such as an identifier that is too long."""

@@ -7,6 +7,7 @@ visible as contributing equipment. Acquisition attributes and private groups are
 
 from __future__ import annotations
 
+import logging
 import zlib
 from copy import copy
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dcm_processor_service.derived.attributes.codes import code_item, find_code
-from dcm_processor_service.derived.attributes.identity import copy_attributes, write_identity
+from dcm_processor_service.derived.attributes.identity import copy_attributes, flaws_of_source, write_identity
 from dcm_processor_service.derived.attributes.uids import UidPlan, keyed_uid
 from dcm_processor_service.derived.source import Source, SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.models.derived import Recipe
 
 __all__ = ["IMPLEMENTATION_CLASS_UID", "IMPLEMENTATION_VERSION_NAME", "Composite"]
+
+_LOG = logging.getLogger(__name__)
 
 IMPLEMENTATION_CLASS_UID = keyed_uid("implementation class", "dcm-processor-service")
 IMPLEMENTATION_VERSION_NAME = "DCMPROCSERVICE"
@@ -156,6 +159,8 @@ class Composite:
     def _shared(self) -> tuple[DataElement, ...]:
         shared = Dataset()
         write_identity(shared, self.source)
+        for flaw in flaws_of_source(self.source) if isinstance(self.source, SourceSeries) else ():
+            _LOG.warning("a flaw of the source: %s", flaw)
         if isinstance(self.source, SourceSeries):
             copy_attributes(self.source.first, shared, _BODY)
             if not text(shared, "Laterality"):

@@ -15,8 +15,9 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
-from pydicom.valuerep import PersonName
+from pydicom.valuerep import PersonName, format_number_as_ds
 
+from dcm_processor_service.derived.attributes.character_set import undeclared_text
 from dcm_processor_service.derived.attributes.values import value_problem
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.models.derived import StudyIdentity
 
-__all__ = ["age_string", "copy_attributes", "write_identity"]
+__all__ = ["IDENTITY", "age_string", "copy_attributes", "flaws_of_source", "write_identity"]
 
 _PATIENT = (
     "PatientName", "PatientID", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID",
@@ -60,6 +61,12 @@ _TYPE_2 = (
     "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
 _KEYS = frozenset({"PatientID", "PatientName", "IssuerOfPatientID", "StudyInstanceUID", "StudyID", "AccessionNumber"})
+IDENTITY = frozenset((*_PATIENT, *_STUDY, *_PATIENT_STUDY, *_CLINICAL_TRIAL))
+"""What an object has from its source, as that states it."""
+
+_LONGEST_DS = 16
+_SAME_NUMBER = 1e-9
+_ANY_SCRIPT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _AGE = re.compile(r"\s*(\d{1,3})\s*([DWMY]?)\s*")
 
 
@@ -99,6 +106,9 @@ def _write_given_identity(target: Dataset, identity: StudyIdentity) -> None:
         for keyword, value in values.items():
             if value:
                 setattr(target, keyword, value)
+                problem = value_problem(target[keyword])
+                if problem is not None:
+                    raise DerivedObjectError(f"{keyword} of the StudyIdentity: {problem[0]}: {problem[1]}")
         age = age_string(target)
     if age:
         target.PatientAge = age
@@ -107,45 +117,104 @@ def _write_given_identity(target: Dataset, identity: StudyIdentity) -> None:
 def copy_attributes(origin: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
     """Copies attributes that are there, decoded, without private elements in their sequences.
 
-    A value that its VR does not allow is left out, so that a flaw of the source does not become one of the result.
-    Those by which archives file an object are copied as they are.
+    A value that its VR does not allow is left out, so that a flaw of the source does not become one of the result; but
+    decimal strings that are too long are shortened. Those by which archives file an object are copied as they are.
     """
     with contained():
+        declared = text(origin, "SpecificCharacterSet") != ""
         for keyword in keywords:
             tag = tag_for_keyword(keyword)
             if tag is None:
                 raise KeyError(keyword)
             if tag not in origin:
                 continue
-            element = _copy(origin, tag)
+            element = _copy(origin, tag, declared=declared)
+            if element is not None and element.VR == "SQ" and not element.value:
+                continue  # of a sequence that may be empty the object is told by whoever needs it
             if element is not None and (keyword in _KEYS or value_problem(element) is None):
                 target[tag] = element
 
 
-def _copy(origin: Dataset, tag: int) -> DataElement | None:
+def flaws_of_source(source: SourceSeries) -> list[str]:
+    """Lists what of the source's identity is not as the standard asks, in words without values."""
+    header = source.first
+    found = []
+    with contained():
+        copied = Dataset()
+        copy_attributes(header, copied, IDENTITY)
+        for keyword in sorted(IDENTITY):
+            if keyword not in header:
+                continue
+            if keyword not in copied or (copied[keyword].is_empty and not _is_empty(header, keyword)):
+                found.append(f"{keyword} cannot be read or is not as its VR allows: it is left out")
+            elif (problem := value_problem(copied[keyword])) is not None:
+                found.append(f"{keyword}: {problem[0]}; it is kept as it is")
+        if text(header, "PatientIdentityRemoved") == "YES" and not (
+            text(header, "DeidentificationMethod") or "DeidentificationMethodCodeSequence" in header
+        ):
+            found.append("PatientIdentityRemoved is YES and no DeidentificationMethod tells how (PS3.3, C.7.1.1)")
+        if not text(header, "SpecificCharacterSet") and any(
+            not text(header, keyword).isascii() for keyword in ("PatientName", "StudyDescription")
+        ):
+            found.append(
+                "text beyond ASCII has no SpecificCharacterSet: declare it in the headers that you give as like, if a "
+                "name is not right in the result"
+            )
+    return found
+
+
+def _is_empty(header: Dataset, keyword: str) -> bool:
+    try:
+        return header[keyword].is_empty
+    except Exception:  # noqa: BLE001 pydicom raises whatever a malformed value provokes; malformed is not empty
+        return False
+
+
+def _copy(origin: Dataset, tag: int, *, declared: bool) -> DataElement | None:
     try:
         element = origin[tag]
-        return DataElement(element.tag, element.VR, _plain(element))
+        return DataElement(element.tag, element.VR, _plain(element, declared=declared))
     except Exception:  # noqa: BLE001 pydicom raises whatever a malformed value provokes; malformed counts as absent
         return None
 
 
-def _plain(element: DataElement) -> Any:
+def _plain(element: DataElement, *, declared: bool) -> Any:
     value = element.value
     if element.VR == "SQ":
-        return DicomSequence([_plain_item(each) for each in value or ()])
-    if element.VR == "PN" and value is not None:
+        return DicomSequence([_plain_item(each, declared=declared) for each in value or ()])
+    if isinstance(value, MultiValue):
+        return [_plain_part(part, element, declared=declared) for part in value]
+    return _plain_part(value, element, declared=declared)
+
+
+def _plain_part(part: Any, element: DataElement, *, declared: bool) -> Any:
+    if isinstance(part, PersonName):
         # a name keeps the bytes and character set that it was read with; a new one is free of both
-        return [PersonName(str(part)) for part in value] if isinstance(value, MultiValue) else PersonName(str(value))
-    return list(value) if isinstance(value, MultiValue) else value
+        read = getattr(part, "original_string", None)
+        known = str(part) if declared or not isinstance(read, bytes) else undeclared_text(read)
+        return PersonName(known or "")
+    if isinstance(part, str) and element.VR in _ANY_SCRIPT and not declared and not part.isascii():
+        known = undeclared_text(part)
+        return part if known is None and element.keyword in _KEYS else known
+    return shortened(part) if element.VR == "DS" and part is not None else part
 
 
-def _plain_item(origin: Dataset) -> Dataset:
+def shortened(number: Any) -> Any:
+    """Returns a decimal string in at most 16 characters, where that changes its value by no more than 1e-9 of it."""
+    written = getattr(number, "original_string", None) or str(number)
+    if len(written) <= _LONGEST_DS:
+        return number
+    short = format_number_as_ds(float(number))
+    return short if abs(float(short) - float(number)) <= _SAME_NUMBER * abs(float(number)) else number
+
+
+def _plain_item(origin: Dataset, *, declared: bool) -> Dataset:
     plain = Dataset()
+    declared = declared or text(origin, "SpecificCharacterSet") != ""
     for tag in list(origin.keys()):
         if tag.is_private or tag == 0x00080005:  # noqa: PLR2004 SpecificCharacterSet: the object's own says it all
             continue
-        element = _copy(origin, tag)
+        element = _copy(origin, tag, declared=declared)
         if element is not None:
             plain[tag] = element
     return plain

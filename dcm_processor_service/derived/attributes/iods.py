@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from dcm_processor_service.derived.attributes.body_parts import may_have_side
 from dcm_processor_service.imaging.headers.values import integer, items, number, text, texts
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ CONDITIONS: Mapping[str, Callable[[Dataset], bool]] = {
     "PatientPosition": lambda dataset: (
         text(dataset, "SOPClassUID") in _POSITIONED and "PatientOrientationCodeSequence" not in dataset
     ),
-    "Laterality": lambda dataset: "ImageLaterality" not in dataset,
+    "Laterality": lambda dataset: may_have_side(dataset) and "ImageLaterality" not in dataset,
     "PatientOrientation": lambda dataset: text(dataset, "SOPClassUID") not in _CROSS_SECTIONS,
     "ContentDate": lambda dataset: (number(dataset, "NumberOfTemporalPositions") or 0) > 1,
     "ContentTime": lambda dataset: (number(dataset, "NumberOfTemporalPositions") or 0) > 1,

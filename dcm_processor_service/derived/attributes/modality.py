@@ -24,6 +24,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from dcm_processor_service.derived.attributes.body_parts import may_have_side
 from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.attributes.pixels import ds
 from dcm_processor_service.derived.source import SourceSeries
@@ -127,6 +128,8 @@ def write_modality(dataset: Dataset, image_class: ImageClass, source: Source, un
     elif image_class == "mr":
         dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
         _require(dataset, "ScanningSequence", "RM")
+        if "IR" not in texts(dataset, "ScanningSequence"):  # of inversion recovery alone (PS3.3, section C.8.3.1)
+            dataset.pop("InversionTime", None)
         _require(dataset, "SequenceVariant", "NONE")
     elif image_class == "pt":
         _write_pet(dataset, units)
@@ -136,9 +139,11 @@ def write_modality(dataset: Dataset, image_class: ImageClass, source: Source, un
 
 
 def write_laterality(dataset: Dataset) -> None:
-    """Type 2C of images: empty where the source does not state a side (PS3.3, section C.7.3.1.1.3)."""
-    if "ImageLaterality" not in dataset and "Laterality" not in dataset:
-        dataset.Laterality = None
+    """Type 2C of images: of paired parts, empty where the source does not state a side (PS3.3, section C.7.3.1)."""
+    if may_have_side(dataset) and "ImageLaterality" not in dataset:
+        dataset.setdefault("Laterality", None)
+    else:
+        dataset.pop("Laterality", None)
 
 
 def _require(dataset: Dataset, keyword: str, value: str) -> None:

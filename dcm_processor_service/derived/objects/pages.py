@@ -150,6 +150,10 @@ def _decoded(page: bytes | Path, number: int) -> NDArray[Any]:
         raise ConfigurationError("PNG pages need Pillow, which is not installed: pip install pillow") from error
     try:
         with pillow.open(io.BytesIO(page) if isinstance(page, bytes) else page) as image:
+            if image.mode.startswith("I"):  # 16 bits: their upper half, which is what 8 bits show of them
+                return (np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
+            if image.mode == "F":
+                raise DerivedObjectError(f"page {number} holds fractions: give a picture of 8 or 16 bits")
             gray = image.mode in {"1", "L"}
             return np.asarray(image.convert("L" if gray else "RGBA"))
     except OSError as error:

@@ -113,6 +113,7 @@ def segmentation(
         UnsupportedValueError: The masks lie on different grids.
     """
     options = options or SegmentationOptions()
+    _check_options(options)
     highdicom = load_highdicom()
     series = require_series(source, "segmentation")
     given = {name: each if isinstance(each, Segment) else Segment(each) for name, each in segments.items()}
@@ -132,6 +133,15 @@ def segmentation(
         dataset.ContentCreatorName = None  # a person's
         finish(dataset, composite)
     return released(dataset)
+
+
+def _check_options(options: SegmentationOptions) -> None:
+    if options.kind not in {None, "binary", "fractional"}:
+        raise DerivedObjectError(f"no kind of segmentation is called {options.kind!r}: say 'binary' or 'fractional'")
+    if options.algorithm_type not in {"AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"}:
+        raise DerivedObjectError(
+            f"no algorithm_type is called {options.algorithm_type!r}: say 'AUTOMATIC', 'SEMIAUTOMATIC' or 'MANUAL'"
+        )
 
 
 def _numbered(given: Mapping[str, Segment]) -> list[tuple[int, tuple[str, Segment]]]:

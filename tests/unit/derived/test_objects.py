@@ -293,3 +293,8 @@ def test_a_series_is_needed_where_the_object_refers_to_images() -> None:
 def test_a_missing_extra_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r'pip install "dcm-processor-service\[highdicom\]"'):
         highdicom_bridge.load_highdicom("highdicom_that_is_not_installed")
+
+
+def test_pages_of_16_bits_show_their_upper_half() -> None:
+    (made,) = capture_pages([png(np.array([[0, 255, 256, 32768, 65535]], np.uint16))], make_source(), make_recipe())
+    assert stored(made).pixel_array.tolist() == [[0, 0, 1, 128, 255]]

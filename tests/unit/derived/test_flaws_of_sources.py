@@ -1,0 +1,156 @@
+"""Flaws of a source: what must be copied is, what can be mended is, and no result is refused for the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+
+from dcm_processor_service.derived import (
+    SourceSeries,
+    StudyIdentity,
+    derive_image,
+    encapsulated_pdf,
+    measurement_report,
+    parametric_map,
+    save,
+    segmentation,
+    text_report,
+    validate,
+)
+from dcm_processor_service.derived.attributes.identity import copy_attributes
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.models.derived import SegmentationOptions
+from tests.unit.derived.sources import make_headers, make_recipe, stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MASK = np.zeros((5, 4, 3), bool)
+MASK[1] = True
+KINDS: dict[str, Callable[[SourceSeries], Dataset]] = {
+    "image": lambda source: derive_image(MASK, source, make_recipe()).datasets[0],
+    "segmentation": lambda source: segmentation({"liver": MASK}, source, make_recipe()),
+    "map": lambda source: parametric_map(MASK * 1.5, source, make_recipe()),
+    "measurements": lambda source: measurement_report({"liver": {"Volume": (1.0, "ml")}}, source, make_recipe()),
+    "text": lambda source: text_report("words", source, make_recipe()),
+    "PDF": lambda source: encapsulated_pdf(b"%PDF-1.7", source, make_recipe()),
+}
+
+
+def put(header: Dataset, keyword: str, vr: str, value: bytes) -> None:
+    """Puts a value in as it stands in a file, so that pydicom lets a malformed one in."""
+    tag = Tag(keyword)
+    header[tag] = RawDataElement(tag, vr, len(value), value, 0, is_implicit_VR=False, is_little_endian=True)
+
+
+def flawed(*flaws: tuple[str, str, bytes]) -> SourceSeries:
+    headers = make_headers()
+    for header in headers:
+        for flaw in flaws:
+            put(header, *flaw)
+    return SourceSeries.from_headers(headers)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_identity_that_breaks_the_standard_is_kept_and_refuses_nothing(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = flawed(
+        ("PatientID", "LO", b"p" * 70), ("StudyID", "SH", b"seventeen letters"),
+        ("AccessionNumber", "SH", b"A" * 20), ("PatientIdentityRemoved", "CS", b"YES"),
+    )  # fmt: skip
+    made = KINDS[kind](source)
+    assert (made.PatientID, made.StudyID, made.AccessionNumber) == ("p" * 70, "seventeen letters", "A" * 20)
+    assert {each.about for each in validate(made)} == {"source"}
+    assert len(save([made], tmp_path)) == 1
+    for keyword in ("PatientID", "StudyID", "AccessionNumber", "DeidentificationMethod"):
+        assert any(keyword in message for message in caplog.messages)
+    assert not any("ppp" in message or "AAA" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("kind", ["image", "segmentation", "map"])
+def test_decimal_strings_that_are_too_long_do_not_stop_a_result(kind: str, tmp_path: Path) -> None:
+    source = flawed(
+        ("PixelSpacing", "DS", b"0.75000000000000001\\0.500000000000000001"),
+        ("ImageOrientationPatient", "DS", b"1.00000000000000000\\0.0000000000000000001\\0\\0\\1.0000000000000000\\0"),
+        ("SliceThickness", "DS", b"2.500000000000000001"),
+    )
+    for index, header in enumerate(source.headers):
+        put(header, "ImagePositionPatient", "DS", b"0.12345678901234567\\-12.345678901234567\\%.16f" % (2.5 * index))
+    made = KINDS[kind](source)
+    assert validate(made) == ()
+    assert len(save([made], tmp_path)) == 1
+    if kind == "image":
+        assert float(made.ImagePositionPatient[1]) == pytest.approx(-12.345678901234567, rel=1e-9)
+
+
+def test_a_copied_decimal_string_is_shortened_without_changing_its_value() -> None:
+    header, target = Dataset(), Dataset()
+    put(header, "PatientWeight", "DS", b"71.123456789012345678")
+    copy_attributes(header, target, ["PatientWeight"])
+    assert len(str(target.PatientWeight)) <= 16
+    assert float(target.PatientWeight) == pytest.approx(71.123456789012345678, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("read", "written"),
+    [
+        ("Żółć^Łucja".encode(), "Żółć^Łucja"),
+        ("山田^太郎".encode(), "山田^太郎"),
+        ("Müller^Jörg".encode("latin-1"), "Müller^Jörg"),
+        ("Иванов^Пётр".encode("cp1251"), ""),
+    ],
+    ids=["UTF-8", "UTF-8, Japanese", "Latin-1", "unknown"],
+)
+def test_an_undeclared_name_is_right_or_left_empty(
+    read: bytes, written: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    source = flawed(("PatientName", "PN", read), ("StudyDescription", "LO", read))
+    made = text_report("words", source, make_recipe())
+    save([made], tmp_path)
+    again = stored(made)
+    assert str(again.PatientName) == written
+    assert str(again.get("StudyDescription", "")) == written
+    assert any("SpecificCharacterSet" in message for message in caplog.messages)
+
+
+def test_a_declared_name_is_decoded_by_its_declaration(caplog: pytest.LogCaptureFixture) -> None:
+    source = flawed(("SpecificCharacterSet", "CS", b"ISO_IR 144"), ("PatientName", "PN", "Иванов".encode("iso8859-5")))
+    assert str(stored(text_report("words", source, make_recipe())).PatientName) == "Иванов"
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    "fields", [{"patient_id": "p" * 70}, {"study_id": "s" * 17}, {"patient_birth_date": "1980"}], ids=str
+)
+def test_an_identity_that_the_caller_made_is_refused_instead(fields: dict[str, Any]) -> None:
+    who = StudyIdentity(**{"patient_id": "P-1", "study_instance_uid": "1.2.3", **fields})
+    with pytest.raises(DerivedObjectError, match="of the StudyIdentity"):
+        text_report("words", who, make_recipe())
+
+
+def test_a_mask_away_from_its_source_is_refused() -> None:
+    affine = np.diag([0.5, 0.75, 2.5, 1.0])
+    affine[0, 3] = 5000.0
+    with pytest.raises(DerivedObjectError, match=r"lie 499\d mm away"):
+        segmentation({"liver": MASK}, SourceSeries.from_headers(make_headers()), make_recipe(), affine)
+    affine[0, 3] = 1.1
+    segmentation({"liver": MASK}, SourceSeries.from_headers(make_headers()), make_recipe(), affine)
+
+
+@pytest.mark.parametrize("options", [{"kind": "labelmap"}, {"algorithm_type": "AUTO"}], ids=str)
+def test_an_unknown_kind_of_segmentation_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(DerivedObjectError, match=r"is called 'labelmap'|is called 'AUTO'"):
+        segmentation(
+            {"liver": MASK},
+            SourceSeries.from_headers(make_headers()),
+            make_recipe(),
+            None,
+            SegmentationOptions(**options),
+        )
