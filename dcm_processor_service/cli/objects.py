@@ -13,6 +13,7 @@ from dcm_processor_service.cli.images import series_below
 from dcm_processor_service.disk import exists, file_faults, is_file, open_to_read
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models.derived import (
+    Code,
     DocumentOptions,
     ImageOptions,
     MapOptions,
@@ -23,7 +24,7 @@ from dcm_processor_service.models.derived import (
 from dcm_processor_service.runtime.container import Container, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["derive", "pdf"]
 
@@ -47,7 +48,14 @@ def derive(
         Literal["image", "sc", "seg", "pm"],
         typer.Option(help="An image of the source's class, Secondary Capture, segmentation or parametric map"),
     ] = "image",
-    segment: Annotated[list[str] | None, typer.Option(help="NAME=LABEL for --kind seg, such as liver=1")] = None,
+    segment: Annotated[
+        list[str] | None,
+        typer.Option(help="LABEL=NAME or LABEL=VALUE^SCHEME^MEANING for --kind seg, such as 1=liver; or NAME=LABEL"),
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(help="Table of all labels for --kind seg: totalsegmentator or totalsegmentator:TASK")
+    ] = "",
+    allow_empty: Annotated[bool, typer.Option(help="Take labels that do not occur, as of what was not found")] = False,
     units: Annotated[str, typer.Option(help="UCUM unit of the values, for --kind pm")] = "1",
     series_uid: SeriesUid = "",
     role: Role = "derived",
@@ -62,8 +70,10 @@ def derive(
             raise ConfigurationError(f"there is no file {str(nifti)!r} of NIfTI; give a .nii or .nii.gz file")
         image = container.formats().read(nifti)
         if kind == "seg":
-            masks = {name: _mask(image, label) for name, label in _labels(segment or []).items()}
-            datasets = [make.segmentation(masks, source, recipe, SegmentationOptions())]
+            names = labels or _labels(segment or [])
+            if not isinstance(names, str) and not allow_empty:
+                _require_labels(image, names)
+            datasets = [make.segmentation(image, source, recipe, SegmentationOptions(), names)]
         elif kind == "pm":
             datasets = [make.parametric_map(image, source, recipe, MapOptions(units))]
         else:
@@ -107,21 +117,41 @@ def _recipe(service: str, role: str) -> Recipe:
     return Recipe(Producer(name, version or "0"), role=role)
 
 
-def _labels(texts: Sequence[str]) -> dict[str, int]:
-    labels = {}
+def _labels(texts: Sequence[str]) -> dict[int, Code | str]:
+    labels: dict[int, Code | str] = {}
     for text in texts:
-        name, _, number = text.rpartition("=")
-        if not name or not _LABEL.fullmatch(number):
-            raise ConfigurationError(f"{text!r} is no segment; give NAME=LABEL, for example liver=1")
-        labels[name] = int(number)
+        first, _, rest = text.partition("=")
+        name, _, last = text.rpartition("=")
+        number, name = (first, rest) if _LABEL.fullmatch(first) else (last, name)
+        if not name.strip() or not _LABEL.fullmatch(number):
+            raise ConfigurationError(f"{text!r} is no segment; give LABEL=NAME, for example 1=liver")
+        if int(number) in labels:
+            raise ConfigurationError(f"the label {number} has two names; give each label once")
+        labels[int(number)] = _named(name)
     if not labels:
-        raise ConfigurationError("a segmentation needs the name of each label; give --segment NAME=LABEL")
+        raise ConfigurationError("a segmentation needs the name of each label; give --segment LABEL=NAME, or --labels")
     return labels
 
 
-def _mask(image: Any, label: int) -> Any:
-    """Gives the voxels of one label, in the image's place."""
-    return type(image)((image.dataobj[...] == label).astype("uint8"), image.affine)
+def _named(name: str) -> Code | str:
+    """Returns a name, or the code that is written as VALUE^SCHEME^MEANING."""
+    if "^" not in name:
+        return name
+    parts = [part.strip() for part in name.split("^")]
+    if len(parts) != 3 or not all(parts):  # noqa: PLR2004 value, scheme and meaning
+        raise ConfigurationError(f"{name!r} is no code; give VALUE^SCHEME^MEANING, such as C0023884^UMLS^Liver")
+    return Code(*parts)
+
+
+def _require_labels(image: Any, labels: Iterable[int]) -> None:
+    """Refuses a label that does not occur, which was probably mistyped."""
+    voxels = image.dataobj[...]
+    absent = [label for label in labels if not (voxels == label).any()]
+    if absent:
+        raise ConfigurationError(
+            f"the file holds no voxel of the label {', '.join(map(str, absent))}; check it, or give --allow-empty "
+            "where nothing was found"
+        )
 
 
 def _print_saved(paths: Sequence[Path], *, as_json: bool) -> None:

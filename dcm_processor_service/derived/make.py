@@ -6,7 +6,7 @@ result and source do not make such an object.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,15 +17,13 @@ from dcm_processor_service.derived.objects.image import derive_image
 from dcm_processor_service.derived.objects.measurement_report import measurement_report
 from dcm_processor_service.derived.objects.pages import capture_pages
 from dcm_processor_service.derived.objects.parametric_map import parametric_map
-from dcm_processor_service.derived.objects.segmentation import segmentation
+from dcm_processor_service.derived.objects.segmentation import label_segmentation, segmentation
 from dcm_processor_service.derived.objects.text_report import text_report
 from dcm_processor_service.derived.source import source_series
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import ImageOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import ArrayLike
     from pydicom import Dataset
 
@@ -75,10 +73,21 @@ def make_image(
 
 
 def make_segmentation(
-    segments: Mapping[str, Segment | Voxels], like: SourceFiles, recipe: Recipe, options: SegmentationOptions
+    segments: Mapping[str, Segment | Voxels] | Voxels,
+    like: SourceFiles,
+    recipe: Recipe,
+    options: SegmentationOptions,
+    labels: Mapping[int, Code | str] | str | None = None,
 ) -> Dataset:
-    """Makes a SEG."""
-    return segmentation(segments, source_series(like), replace(recipe, object_kind="SEG"), options=options)
+    """Makes a SEG from masks by name, or from a label map and the names of its labels."""
+    how = replace(recipe, object_kind="SEG")
+    if isinstance(segments, Mapping):
+        if labels is not None:
+            raise DerivedObjectError("labels are the names of a label map, and masks have names: leave labels out")
+        return segmentation(segments, source_series(like), how, options=options)
+    if labels is None:
+        raise DerivedObjectError("a label map needs the names of its labels: labels={1: 'liver', 2: 'spleen'}")
+    return label_segmentation(segments, labels, source_series(like), how, options=options)
 
 
 def make_parametric_map(result: Voxels, like: SourceFiles, recipe: Recipe, options: MapOptions) -> Dataset:

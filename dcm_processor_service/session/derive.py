@@ -119,9 +119,10 @@ class Derive:
 
     def segmentation(
         self,
-        segments: Mapping[str, Segment | Voxels],
+        segments: Mapping[str, Segment | Voxels] | Voxels,
         *,
         like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
         role: str = "segmentation",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
@@ -131,12 +132,18 @@ class Derive:
         algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
         content_label: str = "SEGMENTATION",
     ) -> Dataset:
-        """Makes a SEG from masks by name: ``{"liver": mask}``; empty masks are welcome (extra ``highdicom``).
+        """Makes a SEG from masks by name, ``{"liver": mask}``, or from a label map (extra ``highdicom``).
+
+        Empty masks are welcome. Names may have a side in front or behind, such as ``left kidney`` and ``kidney_left``.
 
         Args:
             segments: Masks by name, all on one grid: booleans, 0 and 1, or fractions from 0 to 1. Each name is looked
-                up as a coded concept; a :class:`~dcm_processor_service.derived.Segment` has a code of its own.
+                up as a coded concept; a :class:`~dcm_processor_service.derived.Segment` has a code of its own. Or one
+                label map of whole numbers, with ``labels``.
             like: The series that was segmented.
+            labels: What the labels of a label map are, ``{1: "liver", 2: "spleen"}``, by name or as codes; labels
+                without a name are left out. ``totalsegmentator`` and ``totalsegmentator:TASK`` are the tables of that
+                model.
             role: What it is within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
@@ -155,6 +162,7 @@ class Derive:
             self._async.segmentation(
                 segments,
                 like=like,
+                labels=labels,
                 role=role,
                 revision=revision,
                 recipe=recipe,

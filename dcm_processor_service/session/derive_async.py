@@ -91,9 +91,10 @@ class AsyncDerive:
 
     async def segmentation(
         self,
-        segments: Mapping[str, Segment | Voxels],
+        segments: Mapping[str, Segment | Voxels] | Voxels,
         *,
         like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
         role: str = "segmentation",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
@@ -106,7 +107,11 @@ class AsyncDerive:
         """Makes a SEG; see :meth:`Derive.segmentation`."""
         options = SegmentationOptions(kind, algorithm_type, algorithm_name, algorithm_family, content_label)
         return await self._make(
-            like, role, revision, recipe, lambda make, source, how: make.segmentation(segments, source, how, options)
+            like,
+            role,
+            revision,
+            recipe,
+            lambda make, source, how: make.segmentation(segments, source, how, options, labels),
         )
 
     async def parametric_map(

@@ -75,7 +75,16 @@ class DerivedFunctions:
     """Results to DICOM objects: what :mod:`dcm_processor_service.derived` makes, checks and writes."""
 
     image: Callable[[Voxels | Sequence[Picture], SourceFiles, Recipe, ImageOptions, ArrayLike | None], list[Dataset]]
-    segmentation: Callable[[Mapping[str, Segment | Voxels], SourceFiles, Recipe, SegmentationOptions], Dataset]
+    segmentation: Callable[
+        [
+            Mapping[str, Segment | Voxels] | Voxels,
+            SourceFiles,
+            Recipe,
+            SegmentationOptions,
+            Mapping[int, Code | str] | str | None,
+        ],
+        Dataset,
+    ]
     parametric_map: Callable[[Voxels, SourceFiles, Recipe, MapOptions], Dataset]
     measurement_report: Callable[[Mapping[str, Measured], SourceFiles, Recipe, Code | str], Dataset]
     text_report: Callable[[Mapping[str, str] | str, SourceFiles, Recipe, Code | str], Dataset]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcm_processor_service.derived.attributes.codes import code_item, find_code, in_context
+from dcm_processor_service.derived.attributes.codes import code_item
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.highdicom_bridge import (
-    code_of,
     equipment,
     finish,
     load_highdicom,
@@ -19,6 +18,8 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
     released,
     require_series,
 )
+from dcm_processor_service.derived.objects.segment_names import SegmentName, described
+from dcm_processor_service.derived.terminology.structures import label_names
 from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.models.derived import Code, SegmentationOptions
@@ -36,18 +37,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.models.derived import Recipe
 
-__all__ = ["Segment", "masks_of", "segmentation"]
+__all__ = ["Segment", "label_segmentation", "masks_of", "segmentation"]
 
-_PROPERTY_TYPES = (7166, 7159, 7151)
-_LESIONS, _TISSUES = 7159, 7166
-_ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
-_ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
-_TISSUE = Code("85756007", "SCT", "Tissue")
-_SIDES = {
-    "left": Code("7771000", "SCT", "Left"),
-    "right": Code("24028007", "SCT", "Right"),
-    "bilateral": Code("51440002", "SCT", "Right and left"),
-}
 _MOST_FRACTION = 255
 
 
@@ -74,6 +65,10 @@ class Segment:
 
     color_lab: tuple[float, float, float] | None = None
     """Recommended display colour, CIE L*a*b*."""
+
+    color_rgb: tuple[int, int, int] | None = None
+    """Recommended display colour as red, green and blue from 0 to 255, over ``color_lab``; that of the structure, where
+    neither is given and one is recommended."""
 
 
 def masks_of(labels: NDArray[Any], names: Mapping[str, int]) -> dict[str, NDArray[Any]]:
@@ -123,13 +118,98 @@ def segmentation(
     each_planes = [planes_of(mask, series, composite) for mask in masks.values()]
     planes, placed = each_planes[0], _on_one_grid([each.placement for each in each_planes])
     frames = planes.frames(placed.astype(np.float32 if fractional else np.uint8))
-    described = [_describe(highdicom, n, name, each, composite, options) for n, (name, each) in _numbered(given)]
+    names = [SegmentName.of(name, e.code, e.category, e.color_lab, e.color_rgb) for name, e in given.items()]
+    return _finished(highdicom, composite, planes, frames, names, options, fractional=fractional)
+
+
+def label_segmentation(
+    label_map: Voxels,
+    labels: Mapping[int, Code | str] | str,
+    source: Source,
+    recipe: Recipe,
+    affine_lps: NDArray[np.float64] | None = None,
+    options: SegmentationOptions | None = None,
+) -> Dataset:
+    """Makes one SEG object from a label map, in one pass over it.
+
+    Args:
+        label_map: Whole numbers of shape (i, j, k): column, row, slice. 0, and labels without a name, are no segment.
+        labels: What each label is, by name or as a code; a label that does not occur becomes an empty segment. Or the
+            labels of a model, ``totalsegmentator`` or ``totalsegmentator:`` and a task: those that occur become
+            segments.
+        source: The images that were segmented.
+        recipe: Who made it, as what, when.
+        affine_lps: As for :func:`segmentation`.
+        options: Algorithm and label.
+
+    Raises:
+        ConfigurationError: highdicom is not installed.
+        DerivedObjectError: A name has no code, the label map holds no whole numbers, or does not fit the source.
+    """
+    options = options or SegmentationOptions()
+    _check_options(options)
+    if options.kind == "fractional":
+        raise DerivedObjectError("a label map has no fractions: leave kind out")
+    highdicom = load_highdicom()
+    series = require_series(source, "segmentation")
+    given = voxels_of(label_map, affine_lps)
+    composite = Composite(recipe, series)
+    planes = planes_of(replace(given, array=_whole(given.array)), series, composite)
+    array = planes.placement.array[..., 0]
+    low, high = int(array.min()), int(array.max())
+    if low < 0:
+        raise DerivedObjectError(f"the label map holds {low}, and labels are 0 or more: check how it was made")
+    chosen = labels if not isinstance(labels, str) else _occurring(array, label_names(labels))
+    wrong = [label for label in chosen if label < 1]
+    if not chosen or wrong:
+        raise DerivedObjectError(f"labels are counted from 1, and one at least has a name; given: {sorted(chosen)}")
+    numbers = np.zeros(max(high, *chosen) + 1, np.uint8 if len(chosen) < 256 else np.uint16)  # noqa: PLR2004 8 bits
+    for number, label in enumerate(chosen, start=1):
+        numbers[label] = number
+    names = [
+        SegmentName.of(each.meaning if isinstance(each, Code) else each, each if isinstance(each, Code) else None)
+        for each in chosen.values()
+    ]
+    frames = numbers[planes.frames(array)]
+    return _finished(highdicom, composite, planes, frames, names, options, fractional=False)
+
+
+def _whole(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind in "bui":
+        return array.astype(np.uint8) if array.dtype.kind == "b" else array
+    if array.dtype.kind != "f" or not np.isfinite(array).all() or (array != (whole := array.astype(np.int64))).any():
+        raise DerivedObjectError("the label map holds fractions or what is no number: give whole numbers")
+    return whole
+
+
+def _occurring(array: NDArray[Any], names: Mapping[int, str]) -> dict[int, Code | str]:
+    """Returns those of a model's labels that occur."""
+    occur = set(np.flatnonzero(np.bincount(array.ravel(order="K"))).tolist()) - {0}
+    unknown = sorted(occur - names.keys())
+    if unknown:
+        raise DerivedObjectError(f"the table has no names for the labels {unknown[:10]}: is it another task's?")
+    if not occur:
+        raise DerivedObjectError("the label map is empty: give the names of the labels that were looked for, by label")
+    return {label: name for label, name in names.items() if label in occur}
+
+
+def _finished(
+    highdicom: Any,
+    composite: Composite,
+    planes: Planes,
+    frames: NDArray[Any],
+    names: Sequence[SegmentName],
+    options: SegmentationOptions,
+    *,
+    fractional: bool,
+) -> Dataset:
+    items = [described(highdicom, number, name, composite, options) for number, name in enumerate(names, start=1)]
     with contained():
-        dataset = _build(highdicom, composite, planes, frames, described, options, fractional=fractional)
-        for item, (_, (name, each)) in zip(dataset.SegmentSequence, _numbered(given), strict=True):
-            side = _code_and_side(name, each)[1]
-            if side is not None:
-                item.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [code_item(side)]
+        dataset = _build(highdicom, composite, planes, frames, items, options, fractional=fractional)
+        for item, name in zip(dataset.SegmentSequence, names, strict=True):
+            if name.side is not None:
+                coded = item.SegmentedPropertyTypeCodeSequence[0]
+                coded.SegmentedPropertyTypeModifierCodeSequence = [code_item(name.side)]
         dataset.ContentCreatorName = None  # a person's
         finish(dataset, composite)
     return released(dataset)
@@ -142,10 +222,6 @@ def _check_options(options: SegmentationOptions) -> None:
         raise DerivedObjectError(
             f"no algorithm_type is called {options.algorithm_type!r}: say 'AUTOMATIC', 'SEMIAUTOMATIC' or 'MANUAL'"
         )
-
-
-def _numbered(given: Mapping[str, Segment]) -> list[tuple[int, tuple[str, Segment]]]:
-    return list(enumerate(given.items(), start=1))
 
 
 def _on_one_grid(placements: Sequence[Placement]) -> NDArray[Any]:
@@ -163,11 +239,11 @@ def _is_fractional(masks: Mapping[str, NDArray[Any]], options: SegmentationOptio
         raise DerivedObjectError(
             "there are no segments: name each that was looked for, with an empty mask if not found"
         )
-    shapes = {mask.shape for mask in masks.values()}
-    if len(shapes) != 1:
-        raise DerivedObjectError(f"the masks have different shapes, {sorted(shapes)}: bring them to one grid")
-    if 0 in (shape := shapes.pop()):
-        raise DerivedObjectError(f"masks of shape {shape} have no voxel: give (column, row, slice), each at least 1")
+    for mask in masks.values():
+        if 0 in mask.shape:
+            raise DerivedObjectError(
+                f"masks of shape {mask.shape} have no voxel: give (column, row, slice), each at least 1"
+            )
     fractional = options.kind == "fractional"
     for name, mask in masks.items():
         if mask.dtype.kind not in "buif" or not mask.min() >= 0 or not mask.max() <= 1:
@@ -179,44 +255,6 @@ def _is_fractional(masks: Mapping[str, NDArray[Any]], options: SegmentationOptio
                 raise DerivedObjectError(f"the mask of {name!r} holds fractions: threshold it, or make it fractional")
             fractional = True
     return fractional
-
-
-def _code_and_side(name: str, segment: Segment) -> tuple[Code, Code | None]:
-    if segment.code is not None:
-        return find_code(segment.code, _PROPERTY_TYPES), None
-    first, _, rest = name.strip().replace("_", " ").partition(" ")
-    side = _SIDES.get(first.lower())
-    return find_code(rest if side is not None and rest else name, _PROPERTY_TYPES), side if rest else None
-
-
-def _describe(
-    highdicom: Any, number: int, name: str, segment: Segment, composite: Composite, options: SegmentationOptions
-) -> Any:
-    code = _code_and_side(name, segment)[0]
-    if segment.category is not None:
-        category = find_code(segment.category, (7150,))
-    elif in_context(code, _LESIONS):
-        category = _ABNORMAL
-    else:
-        category = _TISSUE if in_context(code, _TISSUES) else _ANATOMY
-    producer = composite.recipe.producer
-    algorithm = highdicom.AlgorithmIdentificationSequence(
-        name=options.algorithm_name or producer.service_name,
-        family=code_of(find_code(options.algorithm_family, (7162,))),
-        version=producer.version,
-        source=producer.manufacturer,
-    )
-    return highdicom.seg.SegmentDescription(
-        segment_number=number,
-        segment_label=name[:64],
-        segmented_property_category=code_of(category),
-        segmented_property_type=code_of(code),
-        algorithm_type=options.algorithm_type,
-        algorithm_identification=None if options.algorithm_type == "MANUAL" else algorithm,
-        tracking_uid=composite.uids.other(f"tracking {name}"),
-        tracking_id=name[:64],
-        display_color=None if segment.color_lab is None else highdicom.color.CIELabColor(*segment.color_lab),
-    )
 
 
 def _build(

@@ -140,7 +140,7 @@ def test_a_4d_source_is_segmented_at_its_positions() -> None:
     ("segments", "words"),
     [
         ({}, "no segments"),
-        ({"liver": MASK, "spleen": MASK[:2]}, "different shapes"),
+        ({"liver": MASK, "spleen": MASK[:2]}, "without an affine"),
         ({"liver": MASK.astype(int) * 3}, "other than 0 to 1"),
         ({"livr": MASK}, "'Liver'"),
         ({"liver": np.zeros((*SHAPE, 2), bool)}, "several volumes"),

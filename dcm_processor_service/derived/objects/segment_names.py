@@ -1,0 +1,102 @@
+"""What a segment is called, as code, category, side and colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.derived.attributes.codes import find_code, in_context
+from dcm_processor_service.derived.objects.highdicom_bridge import code_of
+from dcm_processor_service.derived.terminology.structures import SIDES, find_structure, split_side
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.models.derived import Code
+
+if TYPE_CHECKING:
+    from dcm_processor_service.derived.attributes.composite import Composite
+    from dcm_processor_service.models.derived import SegmentationOptions
+
+__all__ = ["SegmentName", "described"]
+
+_PROPERTY_TYPES = (7166, 7159, 7151)
+_LESIONS, _TISSUES = 7159, 7166
+_ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
+_ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+_TISSUE = Code("85756007", "SCT", "Tissue")
+
+
+@dataclass(frozen=True)
+class SegmentName:
+    """What one segment is."""
+
+    label: str
+    code: Code
+    category: Code
+    side: Code | None = None
+    color_lab: tuple[float, float, float] | None = None
+    color_rgb: tuple[int, int, int] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        label: str,
+        code: Code | str | None = None,
+        category: Code | str | None = None,
+        color_lab: tuple[float, float, float] | None = None,
+        color_rgb: tuple[int, int, int] | None = None,
+    ) -> SegmentName:
+        """Looks up what is not given.
+
+        Raises:
+            DerivedObjectError: The name has no code.
+        """
+        found = find_structure(label if code is None else code) if not isinstance(code, Code) else None
+        chosen: Code
+        side = None
+        if isinstance(code, Code):
+            chosen = code
+        elif found is not None and found.code is not None:
+            chosen, side = found.code, found.side
+        elif found is not None:
+            raise DerivedObjectError(
+                f"no public terminology has a code for {found.name!r}: give one of your own, "
+                "Code(value, scheme, meaning), with a scheme such as '99MYLAB'"
+            )
+        else:
+            base, which = split_side(code or label)
+            chosen, side = find_code(base if which else code or label, _PROPERTY_TYPES), SIDES.get(which)
+        known = found.category if found is not None else None
+        own = find_code(category, (7150,)) if category is not None else known or _category_of(chosen)
+        rgb = color_rgb or (found.rgb if found is not None and color_lab is None else None)
+        return cls(label, chosen, own, side, color_lab, rgb)
+
+
+def _category_of(code: Code) -> Code:
+    if in_context(code, _LESIONS):
+        return _ABNORMAL
+    return _TISSUE if in_context(code, _TISSUES) else _ANATOMY
+
+
+def described(
+    highdicom: Any, number: int, name: SegmentName, composite: Composite, options: SegmentationOptions
+) -> Any:
+    """Returns the item of SegmentSequence (0062,0002) as highdicom takes it, but for its side."""
+    producer = composite.recipe.producer
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name=options.algorithm_name or producer.service_name,
+        family=code_of(find_code(options.algorithm_family, (7162,))),
+        version=producer.version,
+        source=producer.manufacturer,
+    )
+    color = highdicom.color.CIELabColor
+    shown = color.from_rgb(*name.color_rgb) if name.color_rgb else color(*name.color_lab) if name.color_lab else None
+    return highdicom.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=name.label[:64],
+        segmented_property_category=code_of(name.category),
+        segmented_property_type=code_of(name.code),
+        algorithm_type=options.algorithm_type,
+        algorithm_identification=None if options.algorithm_type == "MANUAL" else algorithm,
+        tracking_uid=composite.uids.other(f"tracking {name.label}"),
+        tracking_id=name.label[:64],
+        display_color=shown,
+    )

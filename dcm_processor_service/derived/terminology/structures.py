@@ -1,0 +1,172 @@
+"""Structures by their everyday names, and labels of TotalSegmentator (``SOURCES.md``: where the tables are from)."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.models.derived import Code
+
+__all__ = ["SIDES", "Structure", "find_structure", "label_names", "split_side"]
+
+SIDES = {
+    "left": Code("7771000", "SCT", "Left"),
+    "right": Code("24028007", "SCT", "Right"),
+    "bilateral": Code("51440002", "SCT", "Right and left"),
+}
+_CATEGORIES = {
+    "123037004": Code("123037004", "SCT", "Anatomical Structure"),
+    "85756007": Code("85756007", "SCT", "Tissue"),
+    "49755003": Code("49755003", "SCT", "Morphologically Abnormal Structure"),
+    "260787004": Code("260787004", "SCT", "Physical object"),
+}
+_SYNONYMS = {
+    "bladder": "urinary_bladder", "trunk": "body_trunc", "torso": "body_trunc", "small intestine": "small_bowel",
+    "myocardium": "heart_myocardium", "left ventricle": "heart_ventricle_left",
+    "right ventricle": "heart_ventricle_right", "left atrium": "heart_atrium_left",
+    "right atrium": "heart_atrium_right", "adrenal": "adrenal_gland",
+    "thyroid": "thyroid_gland", "parotid": "parotid_gland", "jaw": "mandible", "pulmonary nodule": "lung_nodules",
+    "liver lesion": "liver_lesions",
+}  # fmt: skip
+_VERTEBRA = re.compile(r"(?:vertebrae?\s*)?([ctls]\s?\d{1,2})(?:\s*vertebrae?)?")
+_LABELS = "totalsegmentator"
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One structure."""
+
+    name: str
+    code: Code | None
+    """None where no public table has one."""
+
+    category: Code | None = None
+    side: Code | None = None
+    rgb: tuple[int, int, int] | None = None
+
+
+def split_side(name: str) -> tuple[str, str]:
+    """Returns a name without its side, in lower case, and the side, which may stand in front, behind or between.
+
+    Example:
+        >>> split_side("Left kidney"), split_side("kidney_left"), split_side("rib_left_3"), split_side("liver")
+        (('kidney', 'left'), ('kidney', 'left'), ('rib 3', 'left'), ('liver', ''))
+    """
+    words = re.findall(r"[^\W_]+", name.lower())
+    sides = [word for word in words if word in SIDES]
+    if len(sides) != 1 or len(words) == 1:
+        return " ".join(words), ""
+    words.remove(sides[0])
+    return " ".join(words), sides[0]
+
+
+def find_structure(name: str) -> Structure | None:
+    """Returns the structure of a name, whatever its case, spaces, underscores, side and plural; None where none is.
+
+    Example:
+        >>> find_structure("vertebrae_L5").code.meaning, find_structure("left kidney").side.meaning
+        ('L5 vertebra', 'Left')
+        >>> find_structure("lung nodule").code.meaning, find_structure("unheard of") is None
+        ('Nodule', True)
+    """
+    for spelling in _spellings(name):
+        base, side = split_side(spelling)
+        found = _of_side(_key(base), side)
+        if found is not None:
+            return found
+    return None
+
+
+def _spellings(name: str) -> list[str]:
+    words = " ".join(re.findall(r"[^\W_]+", name.lower()))
+    found = [words]
+    if words in _SYNONYMS:
+        found.insert(0, _SYNONYMS[words])
+    base, side = split_side(words)
+    if base in _SYNONYMS:
+        found.append(f"{_SYNONYMS[base]} {side}")
+    vertebra = _VERTEBRA.fullmatch(words)
+    if vertebra is not None:
+        found.append(f"vertebrae {vertebra[1]}")
+    forms = (base, base.removesuffix("s"), f"{base}s", f"{base}es", base.removesuffix(" muscle"))
+    return [*found, *(f"{each} {side}" for each in forms)]
+
+
+def _key(base: str) -> str:
+    return base.replace(" ", "")
+
+
+def _of_side(base: str, side: str) -> Structure | None:
+    rows = _table().get(base, {})
+    if side in rows:
+        return rows[side]
+    if side:
+        whole = rows.get("")
+        return None if whole is None else Structure(whole.name, whole.code, whole.category, SIDES[side], whole.rgb)
+    pair = [rows[each] for each in ("left", "right") if each in rows]
+    if len(pair) == len(SIDES) - 1 and pair[0].code == pair[1].code:  # left and right are told apart by the side alone
+        return Structure(base, pair[0].code, pair[0].category, None, pair[0].rgb)
+    return None
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, dict[str, Structure]]:
+    table: dict[str, dict[str, Structure]] = {}
+    for row in csv.DictReader(_text("structures.csv").splitlines()):
+        base, side = split_side(row["name"])
+        table.setdefault(_key(base), {})[side] = Structure(
+            row["name"],
+            Code(row["value"], row["scheme"], row["meaning"]) if row["value"] else None,
+            _CATEGORIES.get(row["category"]),
+            SIDES.get(row["side"].lower()),
+            _rgb(row["rgb"]),
+        )
+    return table
+
+
+def _rgb(written: str) -> tuple[int, int, int] | None:
+    parts = [int(part) for part in written.split()]
+    return (parts[0], parts[1], parts[2]) if parts else None
+
+
+def _text(name: str) -> str:
+    return resources.files(__package__ or "").joinpath(name).read_text(encoding="utf-8")
+
+
+def label_names(table: str) -> dict[int, str]:
+    """Returns what the labels of a model mean: ``totalsegmentator``, or ``totalsegmentator:`` and one of its tasks.
+
+    Raises:
+        DerivedObjectError: There is no such table; the message names similar ones.
+
+    Example:
+        >>> names = label_names("totalsegmentator")
+        >>> names[1], names[5], label_names("totalsegmentator:lung_nodules")[2]
+        ('spleen', 'liver', 'lung_nodules')
+    """
+    model, _, task = table.partition(":")
+    tasks = _tasks()
+    if model != _LABELS or (task or "total") not in tasks:
+        near = difflib.get_close_matches(task or "total", tasks, n=5, cutoff=0.4)
+        raise DerivedObjectError(
+            f"there is no table of labels {table!r}: say 'totalsegmentator', 'totalsegmentator:TASK' (such as "
+            f"{', '.join(near) or 'total_mr'}), or give the names by label, such as {{1: 'liver'}}"
+        )
+    return tasks[task or "total"]
+
+
+@lru_cache(maxsize=1)
+def _tasks() -> dict[str, dict[int, str]]:
+    read: dict[str, list[str] | dict[str, str]] = json.loads(_text("totalsegmentator.json"))
+    return {
+        task: {int(label): name for label, name in labels.items()}
+        if isinstance(labels, dict)
+        else dict(enumerate(labels, start=1))
+        for task, labels in read.items()
+    }
