@@ -115,17 +115,44 @@ def test_results_become_dicom_of_every_kind(tmp_path: Path) -> None:
     before, after = nibabel.nifti1.load(nifti), nibabel.nifti1.load(again)
     assert np.array_equal(np.asarray(before.dataobj), np.asarray(after.dataobj))
     assert np.allclose(before.affine, after.affine, atol=1e-4)
-    for kind, options, sop_class in (
-        ("seg", ("--segment", "liver=40"), SegmentationStorage),
-        ("pm", ("--units", "mm"), ParametricMapStorage),
-    ):
-        (made,) = lines(here("derive", nifti, *wanted, tmp_path / kind, "--kind", kind, *options, "--json"))
-        assert pydicom.dcmread(made["path"]).SOPClassUID == sop_class
+    (made,) = lines(here("derive", nifti, *wanted, tmp_path / "pm", "--kind", "pm", "--units", "mm", "--json"))
+    assert pydicom.dcmread(made["path"]).SOPClassUID == ParametricMapStorage
     report = tmp_path / "report.pdf"
     report.write_bytes(b"%PDF-1.4\n%%EOF\n")
     (made,) = lines(as_process("pdf", report, *wanted, tmp_path / "pdf", "--title", "Findings", "--json"))
     document = pydicom.dcmread(made["path"])
     assert (document.SOPClassUID, document.DocumentTitle) == (EncapsulatedPDFStorage, "Findings")
+
+
+def test_a_label_map_becomes_a_segmentation(tmp_path: Path) -> None:
+    here("convert", sample_folder(), tmp_path)
+    (nifti,) = tmp_path.glob("*.nii.gz")
+    image = nibabel.nifti1.load(nifti)
+    array = np.zeros(image.shape, np.uint8)
+    array[2, 3, 1], array[3:5, 3, 1] = 1, 5
+    labels = tmp_path / "labels.nii.gz"
+    nibabel.nifti1.save(nibabel.nifti1.Nifti1Image(array, image.affine), labels)
+    wanted = ("derive", labels, "--like", sample_folder(), "--kind", "seg", "--out")
+
+    def segments(folder: str, *options: str) -> list[tuple[str, str]]:
+        (made,) = lines(here(*wanted, tmp_path / folder, *options, "--json"))
+        dataset = pydicom.dcmread(made["path"])
+        assert dataset.SOPClassUID == SegmentationStorage
+        items = dataset.SegmentSequence
+        return [(item.SegmentLabel, item.SegmentedPropertyTypeCodeSequence[0].CodeValue) for item in items]
+
+    both = [("spleen", "78961009"), ("liver", "10200004")]
+    assert segments("names", "--segment", "1=spleen", "--segment", "liver=5") == both
+    assert segments("table", "--labels", "totalsegmentator") == both
+    assert segments("codes", "--segment", "5=C0023884^UMLS^Liver") == [("Liver", "C0023884")]
+    refused = here(*wanted, tmp_path / "absent", "--segment", "7=liver", expected=2)
+    assert "no voxel of the label 7" in refused.stderr
+    assert not (tmp_path / "absent").exists()
+    assert segments("allowed", "--segment", "7=liver", "--allow-empty") == [("liver", "10200004")]
+    assert "is no code" in here(*wanted, tmp_path / "x", "--segment", "1=liver^SCT", expected=2).stderr
+    again = here(*wanted, tmp_path / "names", "--segment", "5=liver", expected=1)
+    assert "holds another result" in again.stderr
+    assert len(lines(here(*wanted, tmp_path / "names", "--segment", "5=liver", "--replace", "--json"))) == 1
 
 
 def test_a_node_is_asked_and_sent_to(scans: Path) -> None:

@@ -1,0 +1,148 @@
+"""Names of structures and label maps: what people call things finds its code, and nothing is invented."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dcm_processor_service.derived import Segment, segmentation
+from dcm_processor_service.derived.objects.segmentation import label_segmentation
+from dcm_processor_service.derived.terminology.structures import find_structure, label_names
+from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.models import Code
+from dcm_processor_service.testing import fake_context
+from tests.unit.derived.sources import make_headers, make_recipe, make_source
+
+MASK = np.zeros((5, 4, 3), bool)
+MASK[1] = True
+LABELS = np.zeros((5, 4, 3), np.int16)
+LABELS[0, :, 0], LABELS[1, :, 1], LABELS[2, 1:3, :] = 1, 5, 9
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "side"),
+    [
+        ("urinary bladder", "89837001", ""), ("Urinary_Bladder", "89837001", ""), ("bladder", "89837001", ""),
+        ("kidney_left", "64033007", "Left"), ("Left kidney", "64033007", "Left"), ("kidneys", "64033007", ""),
+        ("vertebrae_L5", "49668003", ""), ("L5 vertebra", "49668003", ""), ("L5", "49668003", ""),
+        ("lung nodule", "27925004", ""), ("body", "38266002", ""), ("rib_left_3", "25888004", "Left"),
+        ("left rib 3", "25888004", "Left"), ("left ventricle", "87878005", ""), ("right lung", "39607008", "Right"),
+        ("lung_upper_lobe_left", "45653009", "Left"), ("liver", "10200004", ""), ("gluteus minimus", "75297007", ""),
+        ("subclavian_artery_left", "36765005", "Left"), ("liver segment 4", "277958008", ""),
+        ("lower_left_canine_fdi33", "39844006", ""),
+    ],
+)  # fmt: skip
+def test_everyday_names_have_their_code_and_side(name: str, value: str, side: str) -> None:
+    found = find_structure(name)
+    assert found is not None
+    assert found.code is not None
+    assert (found.code.value, found.side.meaning if found.side else "") == (value, side)
+
+
+def test_half_of_a_pair_with_a_code_of_its_own_is_not_taken_for_the_whole() -> None:
+    assert find_structure("heart ventricle") is None
+
+
+def test_all_names_of_the_tasks_are_known_and_those_of_the_main_one_have_codes_and_colours() -> None:
+    tasks = ["total", "total_v1", "total_mr", "liver_segments", "teeth", "head_muscles", "kidney_cysts_auxiliary"]
+    names = {name for task in tasks for name in label_names(f"totalsegmentator:{task}").values()}
+    assert not [name for name in names if find_structure(name) is None]
+    total = [find_structure(name) for name in label_names("totalsegmentator").values()]
+    assert len(total) == 117
+    assert all(each is not None and each.code is not None and each.rgb is not None for each in total)
+
+
+def test_a_structure_without_a_code_is_said_to_have_none() -> None:
+    with pytest.raises(DerivedObjectError, match="no public terminology has a code for 'masseter_left'"):
+        segmentation({"masseter_left": MASK}, make_source(), make_recipe())
+    own = Code("M1", "99LAB", "Masseter")
+    made = segmentation({"masseter_left": Segment(MASK, code=own)}, make_source(), make_recipe())
+    assert made.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0].CodeValue == "M1"
+
+
+def test_a_segment_has_the_recommended_or_the_given_colour() -> None:
+    made = segmentation(
+        {"liver": MASK, "spleen": Segment(MASK, color_rgb=(255, 255, 255)), "tumor": MASK}, make_source(), make_recipe()
+    )
+    liver, spleen, tumor = made.SegmentSequence
+    assert spleen.RecommendedDisplayCIELabValue[0] == 65535
+    assert "RecommendedDisplayCIELabValue" in liver
+    assert "RecommendedDisplayCIELabValue" not in tumor
+
+
+def label_map_of(labels: Any, array: Any = LABELS) -> Any:
+    return label_segmentation(array, labels, make_source(), make_recipe())
+
+
+def voxels_by_segment(made: Any) -> dict[int, int]:
+    bits = np.unpackbits(np.frombuffer(made.PixelData, np.uint8), bitorder="little")
+    size = made.Rows * made.Columns
+    found: dict[int, int] = {}
+    for index, groups in enumerate(made.PerFrameFunctionalGroupsSequence):
+        number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        found[number] = found.get(number, 0) + int(bits[index * size : (index + 1) * size].sum())
+    return found
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.int64, np.float32])
+def test_a_label_map_is_one_segment_a_label(dtype: type) -> None:
+    made = label_map_of({1: "spleen", 9: Code("X", "99LAB", "Thing")}, LABELS.astype(dtype))
+    assert [item.SegmentLabel for item in made.SegmentSequence] == ["spleen", "Thing"]
+    assert voxels_by_segment(made) == {1: 4, 2: 6}
+
+
+def test_a_label_map_and_its_masks_are_the_same_segmentation() -> None:
+    names = {1: "spleen", 5: "liver"}
+    one = label_map_of(names)
+    masks = {name: label == LABELS for label, name in names.items()}
+    other = segmentation(masks, make_source(), make_recipe())
+    assert one.PixelData == other.PixelData
+    assert one.SegmentSequence == other.SegmentSequence
+
+
+def test_the_table_of_a_model_names_the_labels_that_occur() -> None:
+    made = label_map_of("totalsegmentator")
+    assert [item.SegmentLabel for item in made.SegmentSequence] == ["spleen", "liver", "adrenal_gland_left"]
+
+
+def test_a_label_that_does_not_occur_is_an_empty_segment() -> None:
+    assert len(label_map_of({1: "spleen", 300: "liver"}).SegmentSequence) == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "array", "message"),
+    [
+        ({1: "spleen"}, LABELS / 2, "whole numbers"), ({1: "spleen"}, LABELS - 1, "holds -1"),
+        ({0: "spleen"}, LABELS, "counted from 1"), ({}, LABELS, "counted from 1"),
+        ("nnunet", LABELS, "no table of labels"), ("totalsegmentator:liver_vessel", LABELS, "liver_vessels"),
+        ("totalsegmentator:lung_nodules", LABELS, "no names for the labels"),
+        ("totalsegmentator", LABELS * 0, "label map is empty"),
+    ],
+)  # fmt: skip
+def test_label_maps_that_cannot_be_are_refused(labels: Any, array: Any, message: str) -> None:
+    with pytest.raises(DerivedObjectError, match=message):
+        label_map_of(labels, array)
+
+
+def test_a_session_takes_a_label_map_with_its_names() -> None:
+    derive = fake_context().session.dicom.derive
+    made = derive.segmentation(LABELS, labels={5: "liver"}, like=make_headers())
+    assert made.SegmentSequence[0].SegmentLabel == "liver"
+    with pytest.raises(DerivedObjectError, match="needs the names of its labels"):
+        derive.segmentation(LABELS, like=make_headers())
+    with pytest.raises(DerivedObjectError, match="leave labels out"):
+        derive.segmentation({"liver": MASK}, labels={1: "liver"}, like=make_headers())
+
+
+def test_masks_of_other_axes_lie_on_one_grid_by_their_own_affines() -> None:
+    affine = np.diag([-0.5, -0.75, 2.5, 1.0])
+    turned = affine[:, [2, 1, 0, 3]]
+    masks: dict[str, Any] = {
+        "liver": nib.nifti1.Nifti1Image(MASK.astype(np.uint8), affine),
+        "spleen": nib.nifti1.Nifti1Image(np.ascontiguousarray(MASK.transpose(2, 1, 0)).astype(np.uint8), turned),
+        "pancreas": MASK,
+    }
+    assert voxels_by_segment(segmentation(masks, make_source(), make_recipe())) == {1: 12, 2: 12, 3: 12}
