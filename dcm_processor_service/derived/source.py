@@ -19,7 +19,7 @@ from dcm_processor_service.imaging.headers.instance_file import InstanceFile, Pi
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.series.grouping import group_frames, stacks_of
 from dcm_processor_service.imaging.series.stack import uniform_runs
-from dcm_processor_service.models.derived import StudyIdentity
+from dcm_processor_service.models.derived import SeveralSeries, StudyIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -150,8 +150,9 @@ class SourceSeries:
 Source: TypeAlias = SourceSeries | StudyIdentity
 """What an object is derived from, or whose it is where there is no DICOM source."""
 
-SourceFiles: TypeAlias = "Sequence[Path] | Sequence[Dataset] | StudyIdentity"
-"""The files of a series or their headers, in any order; or whose the object is where there is no DICOM source."""
+SourceFiles: TypeAlias = "Sequence[Path] | Sequence[Dataset] | SeveralSeries | StudyIdentity"
+"""The files of a series or their headers, in any order, or those of several series; or whose the object is where there
+is no DICOM source."""
 
 
 def source_series(like: SourceFiles) -> Source:
@@ -163,7 +164,13 @@ def source_series(like: SourceFiles) -> Source:
     """
     if isinstance(like, StudyIdentity):
         return like
-    return SourceSeries.from_headers(read_header(each) if isinstance(each, Path) else each for each in like)
+    if isinstance(like, SeveralSeries):
+        return SourceSeries.from_headers(map(_header, like.first), map(_header, like.others))
+    return SourceSeries.from_headers(map(_header, like))
+
+
+def _header(each: Path | Dataset) -> Dataset:
+    return read_header(each) if isinstance(each, Path) else each
 
 
 def frames_of_header(header: Dataset) -> list[FrameInfo]:

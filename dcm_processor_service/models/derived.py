@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from dcm_processor_service.models.keywords import refuses_unknown_keywords
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "ARTIFICIAL_INTELLIGENCE",
@@ -26,6 +29,7 @@ __all__ = [
     "Recipe",
     "RecipeFields",
     "SegmentationOptions",
+    "SeveralSeries",
     "StudyIdentity",
     "ValueMapping",
 ]
@@ -210,6 +214,17 @@ class StudyIdentity:
     accession_number: str = field(default="", repr=False)
     referring_physician_name: str = field(default="", repr=False)
     study_description: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class SeveralSeries:
+    """The files of several series that one result was computed from."""
+
+    first: Sequence[Any] = field(repr=False)
+    """Paths or headers of the series whose geometry, patient and study the object has."""
+
+    others: Sequence[Any] = field(repr=False)
+    """Those of the other series, which the object refers to."""
 
 
 @dataclass(frozen=True)

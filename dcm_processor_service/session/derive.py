@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.objects.pages import Picture
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, RecipeFields
-    from dcm_processor_service.session.derive_async import AsyncDerive, Like
+    from dcm_processor_service.session.derive_async import AnySeries, AsyncDerive, Like
 
 __all__ = ["Derive"]
 
@@ -34,8 +34,9 @@ class Derive:
     archive keeps is its own choice, and many keep the first. Two different results of one job need two roles; the same
     role for another result is refused. Each method has these arguments:
 
-    - ``like`` is the source: a series, its headers, or a :class:`~dcm_processor_service.models.derived.StudyIdentity`
-      where there is none;
+    - ``like`` is the source: a series; several, ``[t1, t2, flair]``, all of which the object refers to, with the
+      geometry of the first or of ``on``; the headers of one; or a
+      :class:`~dcm_processor_service.models.derived.StudyIdentity` where there is none;
     - ``role`` is what the object is within the job;
     - ``revision`` counts corrected results: one with ``revision=1`` stands beside the first, and refers to it as the
       one that it replaces;
@@ -63,6 +64,7 @@ class Derive:
         role: str,
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
+        on: AnySeries | None = None,
         kind: ImageKind = "source",
         units: str | None = None,
         window: tuple[float, float] | None = None,
@@ -81,12 +83,13 @@ class Derive:
             role: What it is within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
+            on: Of several series that one whose geometry, patient and study the object has. None: the first.
             kind: The image class: ``source`` (that of the source where it is CT, MR or PET, else Secondary Capture),
                 ``ct``, ``mr``, ``pt`` or ``sc``.
             units: What the values are: RescaleType (0028,1054), such as ``HU``, or PET's Units (0054,1001), such as
-                ``BQML``; ``source`` for those of the source. None: the volume's, except of masks and fractions, and
-                HU only of values of which some are below 0, unlike those of a label map. Of a PET they must be said,
-                except of masks and fractions.
+                ``BQML``; ``source`` for those of the source. None: the volume's, except of masks and fractions; HU
+                of values computed from a CT of which some are -200 or lower, as no label map or probability has. Of a
+                PET they must be said, except of masks and fractions.
             window: Center and width, in the unit of the values. None: the source's for HU, else their range.
             same_frame: Whether positions mean the same place in the patient as the source's do. True for an array
                 resampled within the scanner's space, False for one that was registered elsewhere. None: True exactly
@@ -107,6 +110,7 @@ class Derive:
                 role=role,
                 revision=revision,
                 recipe=recipe,
+                on=on,
                 kind=kind,
                 units=units,
                 window=window,
@@ -126,6 +130,7 @@ class Derive:
         role: str = "segmentation",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
+        on: AnySeries | None = None,
         kind: Literal["binary", "fractional"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
         algorithm_name: str = "",
@@ -147,6 +152,7 @@ class Derive:
             role: What it is within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
+            on: Of several series that one whose geometry, patient and study the object has. None: the first.
             kind: ``binary`` or ``fractional``. None: fractional when a mask holds fractions, else binary.
             algorithm_type: SegmentAlgorithmType (0062,0008): ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
             algorithm_name: AlgorithmName (0066,0036). Empty: the service's name.
@@ -166,6 +172,7 @@ class Derive:
                 role=role,
                 revision=revision,
                 recipe=recipe,
+                on=on,
                 kind=kind,
                 algorithm_type=algorithm_type,
                 algorithm_name=algorithm_name,
@@ -182,6 +189,7 @@ class Derive:
         role: str,
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
+        on: AnySeries | None = None,
         units: Code | str = "1",
         quantity: Code | str | None = None,
         label: str = "",
@@ -196,6 +204,7 @@ class Derive:
             role: What it is within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
+            on: Of several series that one whose geometry, patient and study the object has. None: the first.
             units: A UCUM unit of the values, such as ``mm2/s`` or ``%``, or any code; ``1`` for a pure number.
             quantity: What is measured, by name or as a code, such as ``"Apparent Diffusion Coefficient"``.
             label: LUTLabel (0040,9210), at most 16 characters. Empty: the role.
@@ -214,6 +223,7 @@ class Derive:
                 role=role,
                 revision=revision,
                 recipe=recipe,
+                on=on,
                 units=units,
                 quantity=quantity,
                 label=label,
@@ -230,6 +240,7 @@ class Derive:
         role: str = "measurements",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
+        on: AnySeries | None = None,
         title: Code | str = MEASUREMENT_REPORT,
     ) -> Dataset:
         """Makes a TID 1500 structured report: ``{"liver": {"Volume": (1520.5, "ml")}}`` (extra ``highdicom``).
@@ -241,6 +252,7 @@ class Derive:
             role: What it is within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
+            on: Of several series that one whose geometry, patient and study the object has. None: the first.
             title: What kind of report it is, of CID 7021, by name or as a code.
 
         Raises:
@@ -250,7 +262,7 @@ class Derive:
         """
         return run_inline(
             self._async.measurement_report(
-                findings, like=like, role=role, revision=revision, recipe=recipe, title=title
+                findings, like=like, role=role, revision=revision, recipe=recipe, on=on, title=title
             )
         )
 
@@ -262,6 +274,7 @@ class Derive:
         role: str = "report",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
+        on: AnySeries | None = None,
         title: Code | str = DIAGNOSTIC_REPORT,
     ) -> Dataset:
         """Makes a Basic Text SR.
@@ -273,6 +286,7 @@ class Derive:
             role: What it is within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
+            on: Of several series that one whose geometry, patient and study the object has. None: the first.
             title: What kind of report it is, by name or as a code.
 
         Raises:
@@ -280,7 +294,9 @@ class Derive:
             UnsupportedValueError: The recipe has a field that there is not.
         """
         return run_inline(
-            self._async.text_report(sections, like=like, role=role, revision=revision, recipe=recipe, title=title)
+            self._async.text_report(
+                sections, like=like, role=role, revision=revision, recipe=recipe, on=on, title=title
+            )
         )
 
     def pdf(
@@ -291,6 +307,7 @@ class Derive:
         role: str = "document",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
+        on: AnySeries | None = None,
         title: str = "",
         concept: Code | str = DIAGNOSTIC_REPORT,
         shows_identity: bool = True,
@@ -304,6 +321,7 @@ class Derive:
             role: What it is within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
+            on: Of several series that one whose geometry, patient and study the object has. None: the first.
             title: DocumentTitle (0042,0010). Empty: the series description.
             concept: What kind of document it is, by name or as a code: ConceptNameCodeSequence (0040,A043).
             shows_identity: Whether the pages show who the patient is: BurnedInAnnotation (0028,0301). Say no only when
@@ -321,6 +339,7 @@ class Derive:
                 role=role,
                 revision=revision,
                 recipe=recipe,
+                on=on,
                 title=title,
                 concept=concept,
                 shows_identity=shows_identity,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, cast
 
 from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.models.derived import (
@@ -16,6 +16,7 @@ from dcm_processor_service.models.derived import (
     Recipe,
     RecipeFields,
     SegmentationOptions,
+    SeveralSeries,
     StudyIdentity,
 )
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
@@ -40,8 +41,11 @@ __all__ = ["NO_FIELDS", "AsyncDerive", "Like"]
 
 M = TypeVar("M", bound="Dataset | list[Dataset]")
 
-Like: TypeAlias = "AsyncDicomSeries | DicomSeries | Sequence[Dataset] | StudyIdentity"
-"""What an object is derived from: a series or its headers; or whose it is where there is no source."""
+AnySeries: TypeAlias = "AsyncDicomSeries | DicomSeries"
+"""A series of either mode."""
+
+Like: TypeAlias = "AnySeries | Sequence[AnySeries] | Sequence[Dataset] | StudyIdentity"
+"""What an object is derived from: a series, several, or the headers of one; or whose it is where there is no source."""
 
 NO_FIELDS: RecipeFields = {}
 """The recipe of an object whose author sets none of its fields."""
@@ -75,6 +79,7 @@ class AsyncDerive:
         role: str,
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
+        on: AnySeries | None = None,
         kind: ImageKind = "source",
         units: str | None = None,
         window: tuple[float, float] | None = None,
@@ -86,7 +91,12 @@ class AsyncDerive:
         """Makes an image series; see :meth:`Derive.__call__`."""
         options = ImageOptions(kind, units, window, same_frame, multi_frame, shows_identity)
         return await self._make(
-            like, role, revision, recipe, lambda make, source, how: make.image(result, source, how, options, affine_lps)
+            like,
+            role,
+            revision,
+            recipe,
+            on,
+            lambda make, source, how: make.image(result, source, how, options, affine_lps),
         )
 
     async def segmentation(
@@ -98,6 +108,7 @@ class AsyncDerive:
         role: str = "segmentation",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
+        on: AnySeries | None = None,
         kind: Literal["binary", "fractional"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
         algorithm_name: str = "",
@@ -111,6 +122,7 @@ class AsyncDerive:
             role,
             revision,
             recipe,
+            on,
             lambda make, source, how: make.segmentation(segments, source, how, options, labels),
         )
 
@@ -122,6 +134,7 @@ class AsyncDerive:
         role: str,
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
+        on: AnySeries | None = None,
         units: Code | str = "1",
         quantity: Code | str | None = None,
         label: str = "",
@@ -131,7 +144,12 @@ class AsyncDerive:
         """Makes a parametric map; see :meth:`Derive.parametric_map`."""
         options = MapOptions(units, quantity, label, window, recognizable_face)
         return await self._make(
-            like, role, revision, recipe, lambda make, source, how: make.parametric_map(result, source, how, options)
+            like,
+            role,
+            revision,
+            recipe,
+            on,
+            lambda make, source, how: make.parametric_map(result, source, how, options),
         )
 
     async def measurement_report(
@@ -142,6 +160,7 @@ class AsyncDerive:
         role: str = "measurements",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
+        on: AnySeries | None = None,
         title: Code | str = MEASUREMENT_REPORT,
     ) -> Dataset:
         """Makes a TID 1500 report; see :meth:`Derive.measurement_report`."""
@@ -150,6 +169,7 @@ class AsyncDerive:
             role,
             revision,
             recipe,
+            on,
             lambda make, source, how: make.measurement_report(findings, source, how, title),
         )
 
@@ -161,11 +181,12 @@ class AsyncDerive:
         role: str = "report",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
+        on: AnySeries | None = None,
         title: Code | str = DIAGNOSTIC_REPORT,
     ) -> Dataset:
         """Makes a Basic Text SR; see :meth:`Derive.text_report`."""
         return await self._make(
-            like, role, revision, recipe, lambda make, source, how: make.text_report(sections, source, how, title)
+            like, role, revision, recipe, on, lambda make, source, how: make.text_report(sections, source, how, title)
         )
 
     async def pdf(
@@ -176,6 +197,7 @@ class AsyncDerive:
         role: str = "document",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
+        on: AnySeries | None = None,
         title: str = "",
         concept: Code | str = DIAGNOSTIC_REPORT,
         shows_identity: bool = True,
@@ -184,7 +206,7 @@ class AsyncDerive:
         """Wraps a PDF; see :meth:`Derive.pdf`."""
         options = DocumentOptions(title, concept, shows_identity, modality)
         return await self._make(
-            like, role, revision, recipe, lambda make, source, how: make.pdf(content, source, how, options)
+            like, role, revision, recipe, on, lambda make, source, how: make.pdf(content, source, how, options)
         )
 
     async def validate(self, dataset: Dataset) -> tuple[Problem, ...]:
@@ -201,10 +223,11 @@ class AsyncDerive:
         role: str,
         revision: int,
         recipe: RecipeFields,
+        on: AnySeries | None,
         make: Callable[[DerivedFunctions, SourceFiles, Recipe], M],
     ) -> M:
         how = self._recipe(role, revision, recipe)
-        source = await _source(like)
+        source = await _source(like, on)
         return await self._offload(lambda: self._remembered(make(self._functions(), source, how)))
 
     def _remembered(self, made: M) -> M:
@@ -226,10 +249,31 @@ class AsyncDerive:
         return Recipe(self._producer, role=role, revision=revision, **fields)
 
 
-async def _source(like: Like) -> SourceFiles:
-    """Returns the files of a series, or what was given in their place."""
-    if isinstance(like, DicomSeries):
-        return like.paths()
-    if isinstance(like, AsyncDicomSeries):
-        return await like.paths()
-    return like
+async def _source(like: Like, on: AnySeries | None) -> SourceFiles:
+    """Returns the files of one or several series, or what was given in their place.
+
+    Raises:
+        UnsupportedValueError: ``on`` is none of the series, or what was given is a mixture.
+    """
+    if isinstance(like, StudyIdentity):
+        if on is not None:
+            raise UnsupportedValueError("on= names one of several series, and like is an identity: leave it out")
+        return like
+    given = [like] if isinstance(like, (DicomSeries, AsyncDicomSeries)) else like
+    series = [each for each in given if isinstance(each, (DicomSeries, AsyncDicomSeries))]
+    if not series:
+        if on is not None:
+            raise UnsupportedValueError("on= names one of several series, and like holds headers: leave it out")
+        return cast("Sequence[Dataset]", given)
+    if len(series) != len(given):
+        raise UnsupportedValueError("like holds series and something else: give series, or the headers of one")
+    first = series[0] if on is None else on
+    others = [each for each in series if each.series_instance_uid != first.series_instance_uid]
+    if on is not None and all(each.series_instance_uid != on.series_instance_uid for each in series):
+        raise UnsupportedValueError("on= is none of the series that like names: give one of them")
+    paths = await _paths(first)
+    return SeveralSeries(paths, [path for each in others for path in await _paths(each)]) if others else paths
+
+
+async def _paths(series: AnySeries) -> list[Path]:
+    return await series.paths() if isinstance(series, AsyncDicomSeries) else series.paths()

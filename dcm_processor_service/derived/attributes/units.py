@@ -1,8 +1,8 @@
 """What the values of an image are: stated by the caller, or those of the source where they are known to be that still.
 
-A volume hands its unit on, but not to a mask or to probabilities (values from 0 to 1). Hounsfield units go to values of
-which some are below 0, as those of a label map or a distance are not. What the values computed from a PET are cannot be
-told from them, so the caller says it. Bare arrays inherit nothing.
+A volume hands its unit on, but not to a mask or to probabilities (values from 0 to 1). Hounsfield units are inherited
+by values of which some are as low as those of air and lung, as no mask, label map, probability, distance or score has.
+What the values computed from a PET are cannot be told from them, so the caller says it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ __all__ = ["with_unit"]
 
 _HOUNSFIELD = "HU"
 _NO_UNIT = "NONE"
+_AIR_HU = -200
+"""Below fat and above lung."""
 
 
 def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_class: ImageClass) -> ImageOptions:
@@ -48,12 +50,19 @@ def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_c
                 "such as units='GML' for SUV by body weight (PS3.3, section C.8.9.1.1.3), or units='NONE'"
             )
         unit = _NO_UNIT
+    elif unit is None and (given.unit == _HOUNSFIELD or _is_computed_from_ct(given, source, image_class)):
+        unit = _HOUNSFIELD if bool(given.array.min() <= _AIR_HU) else None
     elif unit is None and given.unit and not _are_fractions(given.array):
-        unit = given.unit if given.unit != _HOUNSFIELD or bool(given.array.min() < 0) else None
+        unit = given.unit
     window = options.window
     if window is None and unit == _HOUNSFIELD and isinstance(source, SourceSeries) and source.modality == "CT":
         window = _window(source)
     return replace(options, units=unit, window=window)
+
+
+def _is_computed_from_ct(given: PlacedArray, source: Source, image_class: ImageClass) -> bool:
+    is_ct = isinstance(source, SourceSeries) and source.modality == "CT"
+    return is_ct and image_class == "ct" and not given.unit and given.array.dtype.kind != "b"
 
 
 def _stated(source: Source, image_class: ImageClass) -> str:

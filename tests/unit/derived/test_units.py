@@ -59,10 +59,16 @@ def test_what_is_no_hounsfield_value_is_not_called_one(array: Any) -> None:
     assert made.WindowCenter != 40
 
 
-def test_a_bare_array_inherits_no_unit_but_takes_a_stated_one() -> None:
-    assert image(HOUNSFIELD, ct()).RescaleType == "US"
-    assert image(HOUNSFIELD, ct(), units="source").RescaleType == "HU"
-    assert image(HOUNSFIELD, ct(), units="HU").WindowWidth == 400
+def test_an_array_computed_from_a_ct_is_in_hu_where_it_has_air() -> None:
+    made = image(HOUNSFIELD / 2, ct())
+    assert (made.RescaleType, made.WindowCenter, made.WindowWidth) == ("HU", 40, 400)
+
+
+def test_scores_of_a_ct_are_in_hu_when_that_is_said_alone() -> None:
+    scores = HOUNSFIELD / 300
+    assert image(scores, ct()).RescaleType == "US"
+    assert image(scores, ct(), units="source").RescaleType == "HU"
+    assert image(scores, ct(), units="HU").WindowWidth == 400
 
 
 def test_the_units_of_a_pet_result_are_asked_for() -> None:
