@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,6 +24,7 @@ from dcm_processor_service.models import LeftOutFile
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import SimpleITK
     from numpy.typing import NDArray
     from pydicom import Dataset
 
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PlacedArray", "Voxels", "source_of", "voxels_of"]
 
-Voxels: TypeAlias = "NDArray[Any] | Volume | SpatialImage | Path"
-"""An array in the source's own axes, a Volume, a NIfTI image or file."""
+Voxels: TypeAlias = "NDArray[Any] | Volume | SpatialImage | SimpleITK.Image | Path | str"
+"""An array in the source's own axes, a Volume, a NIfTI image or the path of one, or an image of SimpleITK."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,11 @@ def _as_they_are(what: Voxels) -> PlacedArray:
     if isinstance(what, Volume):
         unit = what.rescale.unit
         return PlacedArray(what.array, what.affine_lps, what.sources, what.frame_of_reference_uid, unit)
-    if isinstance(what, Path):
+    if isinstance(what, (str, Path)):
         try:
             return _as_they_are(nib.load(what))  # type: ignore[arg-type]  # a NIfTI file gives a spatial image
         except (ImageFileError, OSError) as error:
-            raise DerivedObjectError(f"{what.name} cannot be read as NIfTI: check the file") from error
+            raise DerivedObjectError(f"{Path(what).name} cannot be read as NIfTI: check the file") from error
     if isinstance(what, SpatialImage):
         try:
             array = np.asanyarray(what.dataobj)
@@ -99,7 +101,26 @@ def _as_they_are(what: Voxels) -> PlacedArray:
         if array.dtype.names is None:
             return PlacedArray(array, affine_lps)
         return PlacedArray(_colors(array), affine_lps, is_color=True)
+    if type(what).__module__.partition(".")[0] == "SimpleITK":
+        return _of_simpleitk(what)
     return PlacedArray(np.asarray(what))
+
+
+def _of_simpleitk(image: Any) -> PlacedArray:
+    """Returns the voxels of a SimpleITK image, whose origin, spacing and direction are LPS mm."""
+    simpleitk = importlib.import_module("SimpleITK")
+    axes, components = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
+    if axes not in {3, 4} or components not in {1, 3}:
+        raise DerivedObjectError(
+            f"the image has {axes} axes and {components} numbers a voxel: give three or four axes of one, or colours"
+        )
+    array = simpleitk.GetArrayFromImage(image)
+    order = (*range(axes - 1, -1, -1), *((axes,) if components > 1 else ()))
+    affine = np.eye(4)
+    direction = np.array(image.GetDirection()).reshape(axes, axes)[:3, :3]
+    affine[:3, :3] = direction * np.array(image.GetSpacing()[:3])
+    affine[:3, 3] = image.GetOrigin()[:3]
+    return PlacedArray(array.transpose(order), affine, is_color=components > 1)
 
 
 def _colors(array: NDArray[Any]) -> NDArray[np.uint8]:

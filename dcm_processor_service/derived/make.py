@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from dcm_processor_service.derived.objects.parametric_map import parametric_map
 from dcm_processor_service.derived.objects.segmentation import label_segmentation, segmentation
 from dcm_processor_service.derived.objects.text_report import text_report
 from dcm_processor_service.derived.source import source_series
+from dcm_processor_service.disk import file_faults, open_to_read
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import ImageOptions
 
@@ -53,7 +55,7 @@ def make_image(
 ) -> list[Dataset]:
     """Makes an image series, or pages of pictures where the result is a list of them."""
     source = source_series(like)
-    if isinstance(result, Sequence):
+    if isinstance(result, Sequence) and not isinstance(result, str):
         of_pages = ImageOptions(multi_frame=options.multi_frame, shows_identity=options.shows_identity)
         if options != of_pages or affine_lps is not None:
             raise DerivedObjectError(
@@ -109,6 +111,9 @@ def make_text_report(
     return text_report(sections, source_series(like), replace(recipe, object_kind="text"), title)
 
 
-def make_pdf(content: bytes, like: SourceFiles, recipe: Recipe, options: DocumentOptions) -> Dataset:
-    """Wraps a PDF."""
+def make_pdf(content: bytes | str | Path, like: SourceFiles, recipe: Recipe, options: DocumentOptions) -> Dataset:
+    """Wraps a PDF, given as its bytes or its path."""
+    if not isinstance(content, bytes):
+        with open_to_read(Path(content)) as file, file_faults(Path(content), "read"):
+            content = file.read()
     return encapsulated_pdf(content, source_series(like), replace(recipe, object_kind="PDF"), options)

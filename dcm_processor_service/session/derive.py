@@ -301,7 +301,7 @@ class Derive:
 
     def pdf(
         self,
-        content: bytes,
+        content: bytes | str | Path,
         *,
         like: Like,
         role: str = "document",
@@ -313,10 +313,10 @@ class Derive:
         shows_identity: bool = True,
         modality: str = "DOC",
     ) -> Dataset:
-        """Wraps the bytes of a PDF so that it is stored with the study.
+        """Wraps a PDF so that it is stored with the study.
 
         Args:
-            content: The bytes of the file.
+            content: The bytes of the file, or its path.
             like: The series that the document is about, or whose it is.
             role: What it is within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.

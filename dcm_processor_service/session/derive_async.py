@@ -191,7 +191,7 @@ class AsyncDerive:
 
     async def pdf(
         self,
-        content: bytes,
+        content: bytes | str | Path,
         *,
         like: Like,
         role: str = "document",

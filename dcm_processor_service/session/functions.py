@@ -88,7 +88,7 @@ class DerivedFunctions:
     parametric_map: Callable[[Voxels, SourceFiles, Recipe, MapOptions], Dataset]
     measurement_report: Callable[[Mapping[str, Measured], SourceFiles, Recipe, Code | str], Dataset]
     text_report: Callable[[Mapping[str, str] | str, SourceFiles, Recipe, Code | str], Dataset]
-    pdf: Callable[[bytes, SourceFiles, Recipe, DocumentOptions], Dataset]
+    pdf: Callable[[bytes | str | Path, SourceFiles, Recipe, DocumentOptions], Dataset]
     validate: Callable[[Dataset], tuple[Problem, ...]]
     fingerprint: Callable[[Dataset], str]
     """Returns a digest of all that an object holds but the time of its making."""

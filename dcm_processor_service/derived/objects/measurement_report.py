@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dcm_processor_service.derived.attributes.codes import find_code, find_unit
+from dcm_processor_service.derived.attributes.codes import find_code, find_unit, in_context
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.uids import keyed_uid
 from dcm_processor_service.derived.objects.highdicom_bridge import (
@@ -41,6 +42,11 @@ _PROCEDURES = {
 _ANY_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 _MEASUREMENTS = "126010"
 _DEVICE = Code("121007", "DCM", "Device")
+_REASONS = 42
+_NOT_A_NUMBER = Code("114000", "DCM", "Not a number")
+_INFINITE = (Code("114001", "DCM", "Negative Infinity"), Code("114002", "DCM", "Positive Infinity"))
+_COMMENT = Code("121106", "DCM", "Comment")
+_ANSWERS = (242,)
 _QUANTITIES = (7469, 7180, 7470, 7461, 218)
 
 
@@ -56,11 +62,15 @@ class Finding:
         (1520.5, 'ml')
     """
 
-    measurements: Mapping[str, tuple[float, Code | str]] = field(default_factory=dict)
-    """Value and unit by quantity, such as ``{"Volume": (1520.5, "ml")}``; quantities are coded concepts by name."""
+    measurements: Mapping[str, tuple[float | str, Code | str]] = field(default_factory=dict)
+    """Value and unit by quantity, such as ``{"Volume": (1520.5, "ml")}``; quantities are coded concepts by name.
+
+    NaN, or a reason in place of the value, says that there is none: ``"Measurement failure"``, ``"Measurement not
+    attempted"``, ``"Value out of range"``, ``"Value unknown"`` and so on (CID 42)."""
 
     evaluations: Mapping[str, Code | str] = field(default_factory=dict)
-    """Coded answers by coded question, such as ``{"Image Quality": "Good"}``; concepts by name."""
+    """Answers by question, such as ``{"Image Quality": "Good"}``: coded where both are coded concepts by name, and else
+    written as words."""
 
     finding: Code | str | None = None
     """What it is, a coded concept; looked up by the finding's name when None."""
@@ -75,7 +85,7 @@ class Finding:
     """Codes for quantities and questions that no table knows, by their name above."""
 
 
-Measured: TypeAlias = "Finding | Mapping[str, tuple[float, Code | str]]"
+Measured: TypeAlias = "Finding | Mapping[str, tuple[float | str, Code | str]]"
 """What was measured of one structure: a :class:`Finding`, or its measurements alone."""
 
 
@@ -124,6 +134,7 @@ def measurement_report(
         )
         if not groups:
             _empty_measurements(dataset)
+        _take_out_missing_values(dataset)
         evidenced = dataset.get("CurrentRequestedProcedureEvidenceSequence")
         others = dataset.get("PertinentOtherEvidenceSequence")
         write_report_header(dataset, series)
@@ -139,6 +150,14 @@ def _empty_measurements(dataset: Dataset) -> None:
     for item in dataset.ContentSequence:
         if text(item.ConceptNameCodeSequence[0], "CodeValue") == _MEASUREMENTS:
             del item.ContentSequence
+
+
+def _take_out_missing_values(dataset: Dataset) -> None:
+    """Empties the value of each measurement that has a reason for having none; highdicom insists on a number."""
+    for item in items(dataset, "ContentSequence"):
+        if "NumericValueQualifierCodeSequence" in item:
+            item.MeasuredValueSequence = []
+        _take_out_missing_values(item)
 
 
 def _observer(highdicom: Any, composite: Composite) -> Any:
@@ -164,16 +183,12 @@ def _group(highdicom: Any, name: str, finding: Finding, series: SourceSeries, co
         if finding.site is None
         else [highdicom.sr.FindingSite(anatomic_location=code_of(find_code(finding.site)))],
         "measurements": [
-            highdicom.sr.Measurement(
-                name=code_of(_concept(finding, quantity)), value=float(value), unit=code_of(find_unit(unit))
-            )
+            _measurement(highdicom, _concept(finding, quantity), value, find_unit(unit))
             for quantity, (value, unit) in finding.measurements.items()
         ],
         "qualitative_evaluations": [
-            highdicom.sr.QualitativeEvaluation(
-                name=code_of(_concept(finding, question)), value=code_of(find_code(answer))
-            )
-            for question, answer in finding.evaluations.items()
+            highdicom.sr.QualitativeEvaluation(name=code_of(question), value=code_of(answer))
+            for question, answer in _coded_answers(finding).values()
         ],
     }
     if finding.segment is None:
@@ -182,12 +197,66 @@ def _group(highdicom: Any, name: str, finding: Finding, series: SourceSeries, co
             highdicom.sr.SourceImageForMeasurementGroup(text(header, "SOPClassUID"), text(header, "SOPInstanceUID"))
             for header in series.headers
         ]
-        return highdicom.sr.MeasurementsAndQualitativeEvaluations(tracking, source_images=images, **shared)
+        group = highdicom.sr.MeasurementsAndQualitativeEvaluations(tracking, source_images=images, **shared)
+        return _with_words(highdicom, group, finding)
     uid, segment = _segment(highdicom, name, finding.segment, series)
     tracking = highdicom.sr.TrackingIdentifier(uid or composite.uids.other(f"tracking {name}"), name)
-    return highdicom.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+    group = highdicom.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking, referenced_segment=segment, **shared
     )
+    return _with_words(highdicom, group, finding)
+
+
+def _measurement(highdicom: Any, quantity: Code, value: float | str, unit: Code) -> Any:
+    """Returns a measurement, or one without value and with the reason (PS3.3, section C.18.1)."""
+    if isinstance(value, str):
+        reason = find_code(value, (_REASONS,))
+        if not in_context(reason, _REASONS):
+            raise DerivedObjectError(
+                f"{value!r} is neither a number nor a reason for having none: give one of CID 42, such as "
+                "'Measurement failure', 'Measurement not attempted' or 'Value unknown'"
+            )
+    elif math.isfinite(value):
+        return highdicom.sr.Measurement(name=code_of(quantity), value=float(value), unit=code_of(unit))
+    else:
+        reason = _NOT_A_NUMBER if math.isnan(value) else _INFINITE[value > 0]
+    return highdicom.sr.Measurement(name=code_of(quantity), value=0.0, unit=code_of(unit), qualifier=code_of(reason))
+
+
+def _coded_answers(finding: Finding) -> dict[str, tuple[Code, Code]]:
+    found = {}
+    for question, answer in finding.evaluations.items():
+        try:
+            found[question] = (_concept(finding, question), _answer(question, answer))
+        except DerivedObjectError:  # no code for one of them: it is written as words
+            continue
+    return found
+
+
+def _answer(question: str, answer: Code | str) -> Code:
+    """Returns the code of an answer, also where its name holds the question, as that of "Good image quality" does."""
+    if isinstance(answer, Code):
+        return answer
+    try:
+        return find_code(answer, _ANSWERS)
+    except DerivedObjectError:
+        return find_code(f"{answer} {question}")
+
+
+def _with_words(highdicom: Any, group: Any, finding: Finding) -> Any:
+    """Returns a group with the evaluations that have no code as comments (PS3.16, TID 1501)."""
+    coded = _coded_answers(finding)
+    for question, answer in finding.evaluations.items():
+        if question not in coded:
+            words = answer if isinstance(answer, str) else answer.meaning
+            group[0].ContentSequence.append(
+                highdicom.sr.TextContentItem(
+                    name=code_of(_COMMENT),
+                    value=f"{question}: {words}",
+                    relationship_type=highdicom.sr.RelationshipTypeValues.CONTAINS,
+                )
+            )
+    return group
 
 
 def _concept(finding: Finding, name: str) -> Code:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "capture_pages"]
 
-Picture: TypeAlias = "NDArray[Any] | bytes | Path"
+Picture: TypeAlias = "NDArray[Any] | bytes | Path | str"
 """An array of (rows, columns) or (rows, columns, 3 or 4), uint8; or a PNG, as its bytes or its path."""
 
 _COLOR_AXES = 3
@@ -130,7 +130,7 @@ def _write_picture(dataset: FileDataset, pixels: NDArray[Any], *, color: bool | 
 
 
 def _picture(page: Picture, number: int) -> NDArray[Any]:
-    array = _decoded(page, number) if isinstance(page, bytes | Path) else np.asarray(page)
+    array = _decoded(page, number) if isinstance(page, bytes | Path | str) else np.asarray(page)
     channels = array.shape[2] if array.ndim == _COLOR_AXES else 1
     if array.dtype != np.uint8 or array.ndim not in {2, 3} or channels not in {1, 3, 4} or 0 in array.shape:
         raise DerivedObjectError(
@@ -143,7 +143,7 @@ def _picture(page: Picture, number: int) -> NDArray[Any]:
     return array[..., 0] if array.ndim == _COLOR_AXES and array.shape[2] == 1 else array
 
 
-def _decoded(page: bytes | Path, number: int) -> NDArray[Any]:
+def _decoded(page: bytes | Path | str, number: int) -> NDArray[Any]:
     try:
         pillow = importlib.import_module("PIL.Image")
     except ImportError as error:

@@ -10,6 +10,7 @@ from pydicom.uid import BasicTextSRStorage
 from dcm_processor_service.derived.attributes.codes import code_item, find_code
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.references import instance_references, referenced_series
+from dcm_processor_service.derived.attributes.uids import keyed_uid
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
@@ -85,6 +86,7 @@ def text_report(
         dataset.ConceptNameCodeSequence = [code_item(find_code(title))]
         dataset.ContentSequence = [
             _language(),
+            *_observer(recipe),
             *_images(source),
             *(_section(name, words) for name, words in (given or {"findings": ""}).items()),
         ]
@@ -127,6 +129,26 @@ def _language() -> Dataset:
     language = _item("HAS CONCEPT MOD", "CODE", _LANGUAGE)
     language.ConceptCodeSequence = [code_item(Code("en", "RFC5646", "English"))]
     return language
+
+
+def _observer(recipe: Recipe) -> list[Dataset]:
+    """Who reports: the service, as a device (PS3.16, TID 1002 and 1004)."""
+    producer = recipe.producer
+    kind = _item("HAS OBS CONTEXT", "CODE", Code("121005", "DCM", "Observer Type"))
+    kind.ConceptCodeSequence = [code_item(Code("121007", "DCM", "Device"))]
+    uid = _item("HAS OBS CONTEXT", "UIDREF", Code("121012", "DCM", "Device Observer UID"))
+    uid.UID = keyed_uid("device", producer.service_name, producer.version, producer.device_serial_number)
+    found = [kind, uid]
+    for value, meaning, words in (
+        ("121013", "Device Observer Name", producer.service_name),
+        ("121014", "Device Observer Manufacturer", producer.manufacturer),
+        ("121015", "Device Observer Model Name", producer.service_name),
+        ("121016", "Device Observer Serial Number", producer.device_serial_number),
+    ):
+        item = _item("HAS OBS CONTEXT", "TEXT", Code(value, "DCM", meaning))
+        item.TextValue = words
+        found.append(item)
+    return found
 
 
 def _images(source: Source) -> list[Dataset]:

@@ -97,7 +97,7 @@ def test_a_label_map_is_one_segment_a_label(dtype: type) -> None:
 def test_a_label_map_and_its_masks_are_the_same_segmentation() -> None:
     names = {1: "spleen", 5: "liver"}
     one = label_map_of(names)
-    masks = {name: label == LABELS for label, name in names.items()}
+    masks: dict[str, Any] = {name: np.equal(LABELS, label) for label, name in names.items()}
     other = segmentation(masks, make_source(), make_recipe())
     assert one.PixelData == other.PixelData
     assert one.SegmentSequence == other.SegmentSequence
