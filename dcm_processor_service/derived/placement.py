@@ -72,6 +72,11 @@ class Placement:
         return np.array([self.origins[index] + i * along_row + j * along_column for i, j in steps])
 
     @property
+    def is_projection(self) -> bool:
+        """Whether these are the planes of projections or ultrasound, which lie nowhere in particular."""
+        return not self.orientation
+
+    @property
     def on_source_grid(self) -> bool:
         """Whether every voxel is a voxel of the source."""
         return self.slices is not None
@@ -90,6 +95,8 @@ def place(voxels: PlacedArray, source: Source) -> Placement:
     """
     array = _four_axes(voxels.array)
     series = source if isinstance(source, SourceSeries) else None
+    if series is not None and voxels.affine_lps is None and not any(frame.has_geometry for frame in series.frames):
+        return _on_projections(array, series)
     own, others = _own_grid(voxels, series), _grids(voxels, series)
     affine = _checked_affine(_implied_affine(array, others) if voxels.affine_lps is None else voxels.affine_lps)
     found = _matches(array, affine, own) or _matches(array, affine, others)
@@ -100,6 +107,32 @@ def place(voxels: PlacedArray, source: Source) -> Placement:
         slices = tuple(tuple(one for frame in frames for one in series.in_all_volumes(frame)) for frames in slices)
     known = voxels.frame_of_reference_uid or frame_of_reference_uid(frame for frames in slices for frame in frames)
     return replace(found[0], slices=slices, frame_of_reference_uid=known)
+
+
+def _on_projections(array: NDArray[Any], series: SourceSeries) -> Placement:
+    """Returns an array on the images of a source that says nowhere where they lie, each slice on its own.
+
+    Raises:
+        DerivedObjectError: There are other images than slices.
+    """
+    shape = (array.shape[1], array.shape[0])
+    sizes = [(frame.pixel_format.rows, frame.pixel_format.columns) for frame in series.frames]
+    if array.shape[2] != len(sizes) or any(size != shape for size in sizes):
+        found = ", ".join(sorted({f"{columns} x {rows}" for rows, columns in sizes})) or "none"
+        raise DerivedObjectError(
+            f"an array of shape {array.shape[:3]} does not lie on the source, which has no place in space and "
+            f"{len(sizes)} images of columns x rows {found}: give (column, row) for one image, (column, row, image) "
+            "for all of them in their order, or as like the header of the one that is meant"
+        )
+    return Placement(
+        array=array,
+        affine_lps=np.eye(4),
+        orientation=(),
+        pixel_spacing=(1.0, 1.0),
+        step_mm=1.0,
+        origins=np.zeros((array.shape[2], 3)),
+        slices=tuple((frame,) for frame in series.frames),
+    )
 
 
 def _four_axes(array: NDArray[Any]) -> NDArray[Any]:

@@ -63,7 +63,7 @@ class Code:
 
 DIAGNOSTIC_REPORT = Code("18748-4", "LN", "Diagnostic imaging report")
 MEASUREMENT_REPORT = Code("126000", "DCM", "Imaging Measurement Report")
-ARTIFICIAL_INTELLIGENCE = Code("123109", "DCM", "Artificial Intelligence")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 
 
 @dataclass(frozen=True)

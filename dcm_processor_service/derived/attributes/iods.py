@@ -41,6 +41,10 @@ MODULES: Mapping[str, Module] = {
     "series": ("C.7.3.1", _types("Modality SeriesInstanceUID", "SeriesNumber", two_c="PatientPosition")),
     "laterality": ("C.7.3.1", _types(two_c="Laterality")),
     "frame of reference": ("C.7.4.1", _types("FrameOfReferenceUID", "PositionReferenceIndicator")),
+    "frame of reference of planes": (
+        "C.7.4.1",
+        _types(one_c="FrameOfReferenceUID", two_c="PositionReferenceIndicator"),
+    ),
     "equipment": ("C.7.5.1", _types(two="Manufacturer")),
     "enhanced equipment": (
         "C.7.5.2",
@@ -158,6 +162,7 @@ _ENHANCED = (
     "patient", "study", "series", "frame of reference", "equipment", "enhanced equipment", "instance",
     "multi-frame", "functional groups", "dimensions", "references",
 )  # fmt: skip
+_SEGMENTATION = tuple("frame of reference of planes" if each == "frame of reference" else each for each in _ENHANCED)
 _REPORT = ("patient", "study", "report series", "equipment", "report", "report content", "instance")
 
 IODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -179,7 +184,7 @@ IODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "1.2.840.10008.5.1.4.1.1.88.22": ("Enhanced SR", _REPORT),
     "1.2.840.10008.5.1.4.1.1.88.33": ("Comprehensive SR", _REPORT),
     "1.2.840.10008.5.1.4.1.1.88.34": ("Comprehensive 3D SR", _REPORT),
-    "1.2.840.10008.5.1.4.1.1.66.4": ("Segmentation", (*_ENHANCED, "pixels", "segmentation")),
+    "1.2.840.10008.5.1.4.1.1.66.4": ("Segmentation", (*_SEGMENTATION, "pixels", "segmentation")),
     "1.2.840.10008.5.1.4.1.1.30": (
         "Parametric Map",
         (*_ENHANCED, "float pixels", "parametric map", "acquisition context"),
@@ -212,11 +217,18 @@ def _never(_: Dataset) -> bool:
     return False
 
 
+def _has_planes(dataset: Dataset) -> bool:
+    groups = (*items(dataset, "SharedFunctionalGroupsSequence"), *items(dataset, "PerFrameFunctionalGroupsSequence"))
+    return any("PlanePositionSequence" in each for each in groups)
+
+
 CONDITIONS: Mapping[str, Callable[[Dataset], bool]] = {
     "SpecificCharacterSet": _always,  # every object of this package is written in UTF-8
     "DeidentificationMethod": lambda dataset: (
         text(dataset, "PatientIdentityRemoved") == "YES" and "DeidentificationMethodCodeSequence" not in dataset
     ),
+    "FrameOfReferenceUID": _has_planes,  # of a segmentation, which may be of projections (PS3.3, section A.51.3)
+    "PositionReferenceIndicator": _has_planes,
     "PatientPosition": lambda dataset: (
         text(dataset, "SOPClassUID") in _POSITIONED and "PatientOrientationCodeSequence" not in dataset
     ),

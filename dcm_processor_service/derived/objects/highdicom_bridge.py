@@ -148,8 +148,10 @@ class Planes:
 
     def __init__(self, placement: Placement, source: SourceSeries, composite: Composite) -> None:
         self.placement = placement
+        self.source = source
         known = placement.frame_of_reference_uid or source.frame_of_reference_uid
-        self._frame_of_reference_uid = known or composite.uids.frame_of_reference()
+        unknown = "" if placement.is_projection else composite.uids.frame_of_reference()
+        self._frame_of_reference_uid = known or unknown
         self._thickness = slice_thickness(source, placement.step_mm, on_source_grid=placement.on_source_grid)
         used = self._frames_in_space(source)
         if not used:
@@ -168,7 +170,7 @@ class Planes:
         self.further += self._further_shells(source)
         is_whole = placement.array.shape[1::-1] == (first.pixel_format.rows, first.pixel_format.columns)
         has_one_each = slices is not None and all(len(frames) == 1 for frames in slices)
-        self._is_explicit = is_multi_frame or not (is_whole and has_one_each)
+        self._is_explicit = not placement.is_projection and (is_multi_frame or not (is_whole and has_one_each))
 
     def _frames_in_space(self, source: SourceSeries) -> list[FrameInfo]:
         """Lists the frames that the voxels lie on, else all that lie somewhere, in the frame of reference of these."""
@@ -202,6 +204,10 @@ class Planes:
         header = frames[0].instance.header
         assert isinstance(header, Dataset)  # as every header of a source
         made = shell(header)
+        if self.placement.is_projection:
+            for keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator"):
+                made.pop(keyword, None)
+            return made
         made.FrameOfReferenceUID = self._frame_of_reference_uid
         measures, plane = Dataset(), Dataset()
         measures.PixelSpacing = [ds(distance) for distance in frames[0].pixel_spacing or ()]
@@ -269,7 +275,13 @@ def planes_of(voxels: PlacedArray, source: SourceSeries, composite: Composite) -
         raise DerivedObjectError(
             f"an array of shape {shape} has several volumes: make one object for each, with a role of its own"
         )
-    planes = Planes(place(voxels, source), source, composite)
+    placement = place(voxels, source)
+    if placement.is_projection and len(placement.origins) > 1:
+        raise DerivedObjectError(
+            "a segmentation of images that have no place in space (projections, ultrasound) holds one of them: make "
+            "one for each, with the header of that image as like, and a role of its own; a loop has no such headers"
+        )
+    planes = Planes(placement, source, composite)
     _require_nearness(planes.placement, source, 0 if not voxels.frame_of_reference_uid else _FAR_MM)
     return planes
 
@@ -281,7 +293,7 @@ def _require_nearness(placement: Placement, source: SourceSeries, farthest_mm: f
         DerivedObjectError: The box around the voxels is farther than that from the box around the source's frames.
     """
     stacks = [stack.affine_lps() @ _corners(stack.shape) for stack in source.grids]
-    if placement.on_source_grid or not stacks:
+    if placement.is_projection or placement.on_source_grid or not stacks:
         return
     own = (placement.affine_lps @ _corners(placement.array.shape[:3]))[:3]
     theirs = np.concatenate(stacks, axis=1)[:3]

@@ -12,6 +12,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, SecondaryCaptureImageStorage
 
 from dcm_processor_service.derived.attributes.composite import Composite
+from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.attributes.modality import ImageClass, choose_class, slice_thickness, write_modality
 from dcm_processor_service.derived.attributes.pixels import StoredPixels, ds, store_values, write_pixels, write_values
 from dcm_processor_service.derived.attributes.references import frames_crossed, write_sources
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DerivedImage", "derive_image"]
 
+_OF_A_PLANE = (
+    "PixelSpacing", "PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription", "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing", "PatientOrientation", "PixelAspectRatio",
+)  # fmt: skip
 _EIGHT_BIT_CLASSES = frozenset({"sc"})
 
 
@@ -108,6 +113,11 @@ def derive_image(
             allow_8_bit=image_class in _EIGHT_BIT_CLASSES,
             allow_intercept=image_class != "pt",
             may_round=given.array.dtype.kind == "f" and bool(options.units),
+        )
+    if placement.is_projection and (image_class != "sc" or options.multi_frame or options.same_frame):
+        raise DerivedObjectError(
+            "the source has no place in space (projections, ultrasound), so its results are Secondary Capture, one "
+            "instance an image, without a frame of reference: leave kind, multi_frame and same_frame out"
         )
     job = _Job(Composite(recipe, source), placement, pixels, image_class, options, is_color=is_color)
     with contained():
@@ -201,6 +211,11 @@ class _Job:
         write_modality(template, self.image_class, self.source, self.options.units)
         if self.image_class in {"mr", "sc"} and self.options.units and self._needs_rescale():
             template.RescaleType = self.options.units
+        if not self.is_color:
+            write_values(template, self.pixels, self.options.window, rescale=self._needs_rescale())
+        if self.placement.is_projection:
+            self._write_projection(template)
+            return
         template.FrameOfReferenceUID = self.frame_of_reference_uid
         template.PositionReferenceIndicator = None
         template.PatientOrientation = None
@@ -211,14 +226,20 @@ class _Job:
         )
         if self.placement.array.shape[2] > 1:
             template.SpacingBetweenSlices = ds(self.placement.step_mm)
-        if not self.is_color:
-            write_values(template, self.pixels, self.options.window, rescale=self._needs_rescale())
+
+    def _write_projection(self, template: FileDataset) -> None:
+        """Writes what the source says of its plane: pixel sizes as they were calibrated, and where the body lies."""
+        template.PatientOrientation = None
+        if isinstance(self.source, SourceSeries):
+            copy_attributes(self.source.first, template, _OF_A_PLANE)
 
     def _needs_rescale(self) -> bool:
         identity = self.pixels.mapping.slope == 1 and self.pixels.mapping.intercept == 0
         return self.image_class in {"ct", "pt"} or not identity
 
     def _write_plane(self, dataset: Dataset, index: int) -> None:
+        if self.placement.is_projection:
+            return
         dataset.ImagePositionPatient = [ds(coordinate) for coordinate in self.placement.origins[index]]
         row, column = np.array(self.placement.orientation[:3]), np.array(self.placement.orientation[3:])
         dataset.SliceLocation = ds(float(np.cross(row, column) @ self.placement.origins[index]))

@@ -18,6 +18,7 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
     shell,
 )
 from dcm_processor_service.derived.objects.text_report import write_report_header
+from dcm_processor_service.derived.terminology.structures import find_structure
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import integer, items, text
@@ -176,12 +177,14 @@ def _observer(highdicom: Any, composite: Composite) -> Any:
 def _group(highdicom: Any, name: str, finding: Finding, series: SourceSeries, composite: Composite) -> Any:
     producer = composite.recipe.producer
     algorithm = highdicom.sr.AlgorithmIdentification(name=producer.service_name, version=producer.version)
+    found, side = _code_and_side(finding.finding or name)
+    site = found if side is not None else None  # such as of a left kidney, which is a kidney on the left
+    if finding.site is not None:
+        site, side = _code_and_side(finding.site)
     shared: dict[str, Any] = {
-        "finding_type": code_of(find_code(finding.finding or name)),
+        "finding_type": code_of(found),
         "algorithm_id": algorithm,
-        "finding_sites": None
-        if finding.site is None
-        else [highdicom.sr.FindingSite(anatomic_location=code_of(find_code(finding.site)))],
+        "finding_sites": None if site is None else [_site(highdicom, site, side)],
         "measurements": [
             _measurement(highdicom, _concept(finding, quantity), value, find_unit(unit))
             for quantity, (value, unit) in finding.measurements.items()
@@ -205,6 +208,22 @@ def _group(highdicom: Any, name: str, finding: Finding, series: SourceSeries, co
         tracking, referenced_segment=segment, **shared
     )
     return _with_words(highdicom, group, finding)
+
+
+def _code_and_side(name: Code | str) -> tuple[Code, Code | None]:
+    """Returns the concept of a name; that of its structure and the side, where no concept has both."""
+    try:
+        return find_code(name), None
+    except DerivedObjectError:
+        structure = find_structure(name) if isinstance(name, str) else None
+        if structure is None or structure.code is None:
+            raise
+        return structure.code, structure.side
+
+
+def _site(highdicom: Any, site: Code, side: Code | None) -> Any:
+    laterality = None if side is None else code_of(side)
+    return highdicom.sr.FindingSite(anatomic_location=code_of(site), laterality=laterality)
 
 
 def _measurement(highdicom: Any, quantity: Code, value: float | str, unit: Code) -> Any:

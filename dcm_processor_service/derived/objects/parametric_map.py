@@ -69,6 +69,11 @@ def parametric_map(
     values = _as_float(given.array)
     composite = Composite(recipe, series)
     planes = planes_of(replace(given, array=values), series, composite)
+    if planes.placement.is_projection:
+        raise DerivedObjectError(
+            "a parametric map lies in space, and the source (projections, ultrasound) does not: make an image of the "
+            "values instead, with derive()"
+        )
     low, high = _range(values)
     center, width = options.window or ((low + high) / 2, max(high - low, float(np.spacing(abs(high))), 1e-12))
     with contained():

@@ -9,6 +9,7 @@ import numpy as np
 
 from dcm_processor_service.derived.attributes.codes import code_item
 from dcm_processor_service.derived.attributes.composite import Composite
+from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.highdicom_bridge import (
     equipment,
@@ -210,6 +211,9 @@ def _finished(
             if name.side is not None:
                 coded = item.SegmentedPropertyTypeCodeSequence[0]
                 coded.SegmentedPropertyTypeModifierCodeSequence = [code_item(name.side)]
+        if planes.placement.is_projection:
+            dataset.PatientOrientation = None
+            copy_attributes(planes.source.first, dataset, ("PatientOrientation",))
         dataset.ContentCreatorName = None  # a person's
         finish(dataset, composite)
     return released(dataset)

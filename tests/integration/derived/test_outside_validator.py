@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 
 from dcm_processor_service.derived import (
     Finding,
@@ -29,6 +30,7 @@ from dcm_processor_service.derived import (
     text_report,
     validate,
 )
+from dcm_processor_service.derived.objects.segmentation import label_segmentation
 from tests.unit.derived.sources import make_headers, make_recipe, make_source
 
 if TYPE_CHECKING:
@@ -49,6 +51,16 @@ MISSING = re.compile(r"Error - .*</(\w+)\([0-9a-f,]+\)> - Missing attribute")
 
 def source() -> SourceSeries:
     return make_source(shape=SHAPE, ImageType=["ORIGINAL", "PRIMARY", "AXIAL"], KVP=120, PatientPosition="HFS")
+
+
+def mammogram() -> SourceSeries:
+    headers = make_headers(
+        shape=(*SHAPE[:2], 1), SOPClassUID=DigitalMammographyXRayImageStorageForPresentation, Modality="MG",
+        BodyPartExamined="BREAST", ImageLaterality="L", ImagerPixelSpacing=[0.1, 0.1], PatientOrientation=["A", "F"],
+    )  # fmt: skip
+    for keyword in ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        del headers[0][keyword]
+    return SourceSeries.from_headers(headers)
 
 
 def image(kind: ImageKind, *, multi_frame: bool = False) -> Dataset:
@@ -116,6 +128,14 @@ MAKERS: dict[str, Callable[[], Dataset]] = {
     "text, revised": lambda: text_report("words", source(), make_recipe(revision=1)),
     "measurements, revised": lambda: measurement_report({}, source(), make_recipe(revision=1)),
     "PDF, revised": lambda: encapsulated_pdf(b"%PDF-1.7 odd", source(), make_recipe(revision=1)),
+    "SEG of a mammogram": lambda: segmentation({"lesion": MASK[..., 0]}, mammogram(), make_recipe()),
+    "image of a mammogram": lambda: derive_image(WHOLE[..., 0], mammogram(), make_recipe()).datasets[0],
+    "SEG of labels": lambda: label_segmentation(MASK.astype(np.uint8), "totalsegmentator", source(), make_recipe()),
+    "measurements without values": lambda: measurement_report(
+        {"left kidney": Finding({"Volume": (np.nan, "ml")}, {"Image Quality": "Good", "Remark": "noise"})},
+        source(),
+        make_recipe(),
+    ),
     "map": lambda: parametric_map(WHOLE / 7, source(), make_recipe(), options=MapOptions("mm2/s")),
     "measurements": measured,
     "measurements, none": lambda: measurement_report({}, source(), make_recipe()),

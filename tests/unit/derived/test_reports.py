@@ -78,3 +78,11 @@ def test_a_text_report_names_its_language_and_the_device_that_observed() -> None
         "Observer Type", "Device Observer UID", "Device Observer Name"
     ]  # fmt: skip
     assert context[2].TextValue == "liver-volume"
+
+
+def test_a_finding_on_one_side_is_at_that_site_on_that_side() -> None:
+    made = stored(measurement_report({"kidney_left": {"Volume": (150.0, "ml")}}, make_source(), make_recipe()))
+    codes = {name_of(item): item for item in items_of(made, "CODE")}
+    assert codes["Finding"].ConceptCodeSequence[0].CodeValue == "64033007"
+    assert codes["Finding Site"].ConceptCodeSequence[0].CodeValue == "64033007"
+    assert codes["Laterality"].ConceptCodeSequence[0].CodeMeaning == "Left"
