@@ -206,6 +206,14 @@ _MARKS: dict[str, tuple[str, str, str, Callable[[Header, str], Any]]] = {
     "ContentTime": ("FrameContentSequence", "FrameReferenceDateTime", "ContentTime", text),
     "StackID": ("FrameContentSequence", "StackID", "StackID", text),
     "DiffusionBValue": ("MRDiffusionSequence", "DiffusionBValue", "DiffusionBValue", number),
+    "RepetitionTime": ("MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime", number),
+    "RescaleType": ("PixelValueTransformationSequence", "RescaleType", "RescaleType", text),
+    "TemporalPositionTimeOffset": (
+        "TemporalPositionSequence",
+        "TemporalPositionTimeOffset",
+        "TemporalPositionTimeOffset",
+        number,
+    ),
     "ConvolutionKernel": ("CTReconstructionSequence", "ConvolutionKernel", "ConvolutionKernel", text),
     "KVP": ("CTXRayDetailsSequence", "KVP", "KVP", number),
 }
@@ -218,16 +226,10 @@ def mark(frame: FrameInfo, name: str) -> Any:
     those that count positions, ``DiffusionGradientOrientation``, ``InstanceNumber`` with the frame number, GE's
     ``ComplexPart``, and dates before the times of the day that they belong to.
     """
-    if name == "ImageType":
-        return _image_type(frame.places) or None
-    if name == "DimensionIndexValues":
-        return _dimension_indices(frame.places)
-    if name == "DiffusionGradientOrientation":
-        return _gradient(frame.places)
-    if name == "InstanceNumber":
-        return (number(frame.places[-1], "InstanceNumber") or 0.0, float(frame.number))
-    if name == "ComplexPart":
-        return _ge_complex_part(frame.places[-1])
+    if name in _SPECIAL:
+        return _SPECIAL[name](frame)
+    if name in _TOP_LEVEL:
+        return _TOP_LEVEL[name](frame.places[-1], name) or None
     macro, inner, outer, read = _MARKS[name]
     for place in frame.places[:-1]:
         group = item(place, macro)
@@ -237,13 +239,16 @@ def mark(frame: FrameInfo, name: str) -> Any:
     value = read(frame.places[-1], outer)
     if value and outer in _DATES:  # a scan may go on past midnight
         return text(frame.places[-1], _DATES[outer]) + value
+    if value in {None, ""} and outer in _OTHERWISE:
+        value = read(frame.places[-1], _OTHERWISE[outer])
     return None if value == "" else value
 
 
 def marks(frames: Sequence[FrameInfo], name: str) -> list[Any]:
     """Returns :func:`mark` of each frame, looked up once for all that share the element that it is read from."""
     keyword = _MARKS[name][2] if name in _MARKS else name
-    if keyword in _DATES or keyword not in {"ImageType", *(outer for _, _, outer, _ in _MARKS.values())}:
+    shared = {"ImageType", *_TOP_LEVEL, *(outer for _, _, outer, _ in _MARKS.values())} - {*_DATES, *_OTHERWISE}
+    if keyword not in shared:
         return [mark(frame, name) for frame in frames]
     known: dict[ScannedElement | None, Any] = {}
     found = []
@@ -268,6 +273,24 @@ def _ge_complex_part(header: Header) -> float | None:
 
 
 _DATES = {"AcquisitionTime": "AcquisitionDate", "ContentTime": "ContentDate"}
+# what some write at the top level instead
+_OTHERWISE = {"AcquisitionTime": "AcquisitionDateTime", "TemporalPositionIdentifier": "TemporalPositionIndex"}
+
+
+def _zero_or_number(header: Header, keyword: str) -> Any:
+    found = number(header, keyword)
+    return None if found is None else (found,)
+
+
+# what stands at the top level alone; numbers as tuples, so that 0 is no absence
+_TOP_LEVEL: dict[str, Callable[[Header, str], Any]] = {
+    "FrameReferenceTime": _zero_or_number,
+    "FrameOfReferenceUID": text,
+    "Modality": text,
+    "PhotometricInterpretation": text,
+    "RectilinearPhaseEncodeReordering": text,
+    "Units": text,
+}
 
 
 def _image_type(places: tuple[Header, ...]) -> tuple[str, ...]:
@@ -308,3 +331,13 @@ def _gradient(places: tuple[Header, ...]) -> tuple[float, ...] | None:
         if direction is not None:
             return numbers(direction, "DiffusionGradientOrientation", count=3)
     return numbers(places[-1], "DiffusionGradientOrientation", count=3)
+
+
+# marks that are read in ways of their own
+_SPECIAL: dict[str, Callable[[FrameInfo], Any]] = {
+    "ComplexPart": lambda frame: _ge_complex_part(frame.places[-1]),
+    "DiffusionGradientOrientation": lambda frame: _gradient(frame.places),
+    "DimensionIndexValues": lambda frame: _dimension_indices(frame.places),
+    "ImageType": lambda frame: _image_type(frame.places) or None,
+    "InstanceNumber": lambda frame: (number(frame.places[-1], "InstanceNumber") or 0.0, float(frame.number)),
+}

@@ -44,6 +44,7 @@ LONG_VALUE_BYTES = 1 << 16
 
 SCANNED_KEYWORDS = (
     "AcquisitionDate",
+    "AcquisitionDateTime",
     "AcquisitionNumber",
     "AcquisitionTime",
     "BitsAllocated",
@@ -61,6 +62,7 @@ SCANNED_KEYWORDS = (
     "EchoTime",
     "FlipAngle",
     "FrameOfReferenceUID",
+    "FrameReferenceTime",
     "GridFrameOffsetVector",
     "HighBit",
     "ImageOrientationPatient",
@@ -80,6 +82,7 @@ SCANNED_KEYWORDS = (
     "PhotometricInterpretation",
     "PixelRepresentation",
     "PixelSpacing",
+    "RectilinearPhaseEncodeReordering",
     "RepetitionTime",
     "RescaleIntercept",
     "RescaleSlope",
@@ -97,6 +100,8 @@ SCANNED_KEYWORDS = (
     "StackID",
     "StudyInstanceUID",
     "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "TemporalPositionTimeOffset",
     "TriggerTime",
     "Units",
     "WindowCenter",
@@ -122,7 +127,7 @@ _VRS: dict[str | int, str] = {
 _KINDS = {
     **dict.fromkeys(BINARY_FORMATS, "number"),
     **dict.fromkeys(("DS", "IS"), "number as text"),
-    **dict.fromkeys(("CS", "DA", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT"), "text"),
+    **dict.fromkeys(("CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT"), "text"),
 }
 # little endian files have the halves of a tag one after the other, each with its low byte first
 _BY_FILE_ORDER = {(tag & 0xFFFF) << 16 | tag >> 16: key for tag, key in _SCANNED.items()}

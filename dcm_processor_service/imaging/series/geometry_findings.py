@@ -122,7 +122,19 @@ def _mixed(code: str, what: str, groups: Sequence[FrameGroup]) -> SeriesFinding:
 
 def stack_findings(stack: Stack) -> list[SeriesFinding]:
     """What keeps one stack from being one uniform volume, or is worth knowing about it."""
-    return [*_axis_findings(stack), *_position_findings(stack), *_line_findings(stack), *_rescale_findings(stack)]
+    doubts = [_doubt(stack)] if stack.doubt else []
+    found = [*_axis_findings(stack), *_position_findings(stack), *_line_findings(stack), *_rescale_findings(stack)]
+    return [*doubts, *found]
+
+
+def _doubt(stack: Stack) -> SeriesFinding:
+    message = (
+        f"its {len(stack.grid[0])} slices may be those of several volumes that lie through each other: {stack.doubt}, "
+        "and no attribute separates them; convert the files of each volume by themselves"
+    )
+    return SeriesFinding(
+        code="INTERLEAVED_VOLUMES", message=message, sop_instance_uids=uids(frame.instance for frame in stack.grid[0])
+    )
 
 
 def _axis_findings(stack: Stack) -> list[SeriesFinding]:
@@ -138,7 +150,8 @@ def _axis_findings(stack: Stack) -> list[SeriesFinding]:
         )
     if len(stack.grid) > 1:
         count = len(stack.grid)
-        message = f"{count} volumes at one place, told apart by {stack.time_mark}: they make the fourth axis"
+        order = "" if stack.ordered_by == stack.time_mark else f", in the order of {stack.ordered_by}"
+        message = f"{count} volumes at one place, told apart by {stack.time_mark}{order}: they make the fourth axis"
         found.append(
             SeriesFinding(code="MULTI_VOLUME", message=message, blocking=False, attribute=stack.time_mark, count=count)
         )
@@ -157,8 +170,9 @@ def _position_findings(stack: Stack) -> list[SeriesFinding]:
         found.append(
             SeriesFinding(
                 code="DUPLICATE_POSITIONS",
-                message=f"{len(stack.duplicated)} of {len(along)} positions have several slices, which no attribute "
-                "tells apart: find out which are meant, or convert with policy largest to take the first of each",
+                message=f"{len(stack.duplicated)} of {len(along)} positions have several slices, and neither an "
+                "attribute nor a plan of their InstanceNumbers tells to which volume each belongs: find out which are "
+                "meant, and convert these by themselves",
                 positions_mm=tuple(round(float(along[k]), 4) for k in stack.duplicated),
                 sop_instance_uids=uids(frame.instance for frame in stack.spare),
                 count=len(stack.spare),

@@ -17,8 +17,14 @@ import numpy as np
 
 from dcm_processor_service.imaging.frames.frame import FrameInfo, mark, marks
 from dcm_processor_service.imaging.geometry import cluster_positions, orientation_label, slice_normal
+from dcm_processor_service.imaging.series.identity import IDENTITY_MARKS, identity_values
+from dcm_processor_service.imaging.series.interleaving import (
+    interleaving_doubt,
+    lie_through_each_other,
+    separating_mark,
+)
 from dcm_processor_service.imaging.series.stack import Stack
-from dcm_processor_service.imaging.series.time_axis import moved_volumes, time_axis, values_by_label
+from dcm_processor_service.imaging.series.time_axis import are_moved, time_axis, values_by_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,22 +32,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcm_processor_service.imaging.geometry import FloatArray
+    from dcm_processor_service.imaging.series.time_axis import TimeAxis
 
 __all__ = ["FrameGroup", "group_frames", "stacks_of"]
 
-KIND_MARKS = (
-    "ImageType",
+# what makes another kind of image, even where no place has two of them
+_ALWAYS_KINDS = (
     "ComplexPart",
     "EchoTime",
-    "EchoNumbers",
-    "InversionTime",
-    "FlipAngle",
-    "ConvolutionKernel",
-    "KVP",
     "StackID",
+    "RectilinearPhaseEncodeReordering",
+    *IDENTITY_MARKS,
 )
-# what makes another kind of image even where no place has two of them
-_ALWAYS_KINDS = ("ComplexPart", "EchoTime")
+# what makes one where a place has two of them, or where they lie through each other
+_KIND_MARKS = ("ImageType", *_ALWAYS_KINDS, "EchoNumbers", "InversionTime", "FlipAngle", "ConvolutionKernel", "KVP")
+# slices of one volume may differ in it
+_ONLY_AT_ONE_PLACE = "InversionTime"
+_SAME_ECHO_MS = 0.02
 
 _COMPLEX_PARTS = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}
 _COSINE_TOLERANCE = 1e-3
@@ -109,23 +116,22 @@ def _arrange(group: FrameGroup) -> list[Stack]:
     """Makes stacks of a group: one, or several where it holds several kinds of image, or places side by side."""
     frames = group.frames
     labels = _position_labels(frames)
-    if len(set(labels.tolist())) == len(frames):
-        kinds = tuple(name for name in _ALWAYS_KINDS if len({*marks(frames, name)} - {None}) > 1)
-        if not kinds:
-            single = _single_volume(frames, labels)
-            return [_moved_volumes(frames) or single] if single.geometry.outliers else [single]
-    else:
-        kinds = _varying_kinds(frames, labels)
+    values = _kind_values(frames, labels)
     places = _places(frames, labels)
     parts: dict[tuple[Any, ...], list[FrameInfo]] = defaultdict(list)
-    for frame, place in zip(frames, places, strict=True):
-        key = (*(mark(frame, name) for name in kinds), place)
-        parts[key].append(frame)
-    kinds = (*kinds, "ImagePositionPatient")
+    for index, frame in enumerate(frames):
+        parts[(*(column[index] for column in values.values()), places[index])].append(frame)
+    if len(parts) == 1:
+        return _stacks(frames)
+    kinds = (*values, "ImagePositionPatient")
     keys = sorted(parts, key=_sortable)
     names = _kind_names(kinds, keys)
     differing = tuple(kind for column, kind in enumerate(kinds) if len({key[column] for key in keys}) > 1)
-    return [replace(_stack(parts[key]), name=name, kind_marks=differing) for key, name in zip(keys, names, strict=True)]
+    return [
+        replace(stack, name="_".join(filter(None, [name, stack.name])), kind_marks=differing)
+        for key, name in zip(keys, names, strict=True)
+        for stack in _stacks(parts[key])
+    ]
 
 
 def _position_labels(frames: Sequence[FrameInfo]) -> NDArray[np.intp]:
@@ -137,15 +143,6 @@ def _along(frames: Sequence[FrameInfo]) -> FloatArray:
     positions = np.array([frame.position for frame in frames], dtype=np.float64)
     along: FloatArray = positions @ slice_normal(frames[0].orientation or ())
     return along
-
-
-def _moved_volumes(frames: Sequence[FrameInfo]) -> Stack | None:
-    """Makes a 4D stack of volumes of which each lies a little beside the last, as where the scanner follows a head."""
-    found = moved_volumes(frames, _along(frames))
-    if found is None:
-        return None
-    name, lines = found
-    return Stack(tuple(tuple(frames[index] for index in line) for line in lines), "", time_mark=name)
 
 
 def _places(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> list[int]:
@@ -173,19 +170,43 @@ def _single_volume(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> Sta
     return Stack((tuple(frames[index] for index in np.argsort(labels)),), "")
 
 
-def _varying_kinds(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tuple[str, ...]:
-    """The kinds that differ between frames at one position, without those that say the same again."""
-    chosen: list[str] = []
+def _kind_values(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> dict[str, list[Any]]:
+    """Returns the kind marks that tell frames apart, each with its values, without those that say the same again."""
+    chosen: dict[str, list[Any]] = {}
     partitions: list[list[int]] = []
-    for name in KIND_MARKS:
-        values = marks(frames, name)
-        if len(set(values)) > 1 and any(len(group) > 1 for group in values_by_label(values, labels).values()):
-            numbers = {value: index for index, value in enumerate(dict.fromkeys(values))}
-            partition = [numbers[value] for value in values]
-            if partition not in partitions:
-                chosen.append(name)
-                partitions.append(partition)
-    return tuple(chosen)
+    along = _along(frames)
+    for name in _KIND_MARKS:
+        values = _values_of_kind(frames, name)
+        if len(set(values)) == 1:
+            continue
+        is_always_one = name in _ALWAYS_KINDS and len(set(values) - {None}) > 1
+        is_at_one_place = any(len(group) > 1 for group in values_by_label(values, labels).values())
+        lies_through = name != _ONLY_AT_ONE_PLACE and lie_through_each_other(values, along)
+        if not (is_always_one or is_at_one_place or lies_through):
+            continue
+        numbers = {value: index for index, value in enumerate(dict.fromkeys(values))}
+        partition = [numbers[value] for value in values]
+        if partition not in partitions:
+            chosen[name] = values
+            partitions.append(partition)
+    return chosen
+
+
+def _values_of_kind(frames: Sequence[FrameInfo], name: str) -> list[Any]:
+    if name in IDENTITY_MARKS:
+        return identity_values(frames, name)
+    values = marks(frames, name)
+    return _steady(values) if name == "EchoTime" else values
+
+
+def _steady(values: Sequence[float | None]) -> list[float | None]:
+    """Returns echo times of which those that only rounding tells apart are equal."""
+    distinct = sorted({value for value in values if value is not None})
+    stands_for: dict[float | None, float | None] = {None: None}
+    for before, value in zip([None, *distinct], distinct, strict=False):
+        is_same = before is not None and value - before <= _SAME_ECHO_MS
+        stands_for[value] = stands_for[before] if is_same else value
+    return [stands_for[value] for value in values]
 
 
 def _sortable(key: tuple[Any, ...]) -> tuple[tuple[bool, str, Any], ...]:
@@ -231,17 +252,40 @@ def _unique(names: Sequence[str]) -> list[str]:
     return result
 
 
-def _stack(frames: Sequence[FrameInfo]) -> Stack:
-    """Makes one stack of frames of one kind."""
-    labels = _position_labels(frames)
+def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
+    """Makes stacks of frames of one kind: one, or one for each volume where volumes lie in different places."""
+    labels, along = _position_labels(frames), _along(frames)
     counts = np.bincount(labels)
-    volumes = int(counts.max())
-    if volumes == 1:
-        return _single_volume(frames, labels)
-    found = time_axis(frames, labels) if np.median(counts) > 1 else None
+    if counts.max() == 1:
+        name = separating_mark(frames, along)
+        if not name:
+            return [replace(_single_volume(frames, labels), doubt=interleaving_doubt(frames, along))]
+        values = marks(frames, name)
+        distinct = sorted(set(values), key=lambda value: _sortable((value,)))
+        return _apart(name, frames, [distinct.index(value) for value in values])
+    found = time_axis(frames, labels, along)
     if found is None:
-        return _with_duplicates(frames, labels, counts)
-    name, times = found
+        return [_with_duplicates(frames, labels, counts)]
+    if are_moved(found.times, along) and len(counts) > len(frames) / (max(found.times) + 1):
+        return _apart(found.attribute, frames, found.times)
+    return [_four_d(frames, labels, found)]
+
+
+def _apart(name: str, frames: Sequence[FrameInfo], numbers: Sequence[int]) -> list[Stack]:
+    """Makes a stack of each volume of those that lie in different places."""
+    volumes: dict[int, list[FrameInfo]] = defaultdict(list)
+    for number, frame in zip(numbers, frames, strict=True):
+        volumes[number].append(frame)
+    return [
+        replace(stack, name="_".join(filter(None, [f"volume-{number + 1}", stack.name])), moved_by=name)
+        for number in sorted(volumes)
+        for stack in _stacks(volumes[number])
+    ]
+
+
+def _four_d(frames: Sequence[FrameInfo], labels: NDArray[np.intp], axis: TimeAxis) -> Stack:
+    """Makes a stack of volumes at one place, of which some may lack slices."""
+    counts, times = np.bincount(labels), axis.times
     cells = {(time, int(label)): frame for frame, time, label in zip(frames, times, labels, strict=True)}
     present = [[k for k in range(len(counts)) if (time, k) in cells] for time in range(max(times) + 1)]
     fullest = max(present, key=len)
@@ -252,7 +296,15 @@ def _stack(frames: Sequence[FrameInfo]) -> Stack:
     lacking = tuple(float(along[labels == k][0]) for k in np.flatnonzero(counts < max(times) + 1))
     used = {id(frame) for line in grid for frame in line}
     spare = tuple(frame for frame in frames if id(frame) not in used)
-    return Stack(grid, "", time_mark=name if len(grid) > 1 else "", incomplete=lacking, spare=spare)
+    is_4d = len(grid) > 1
+    return Stack(
+        grid,
+        "",
+        time_mark=axis.attribute if is_4d else "",
+        ordered_by=axis.ordered_by if is_4d else "",
+        incomplete=lacking,
+        spare=spare,
+    )
 
 
 def _with_duplicates(frames: Sequence[FrameInfo], labels: NDArray[np.intp], counts: NDArray[np.intp]) -> Stack:

@@ -23,6 +23,7 @@ from dcm_processor_service.imaging.series.geometry_findings import (
     uids,
 )
 from dcm_processor_service.imaging.series.grouping import group_frames, stacks_of
+from dcm_processor_service.imaging.series.identity import identity_findings
 from dcm_processor_service.imaging.series.pixel_findings import pixel_findings
 from dcm_processor_service.models import SeriesFinding, SeriesKind, SeriesPart, SeriesReport
 
@@ -94,7 +95,9 @@ def examine(paths: Sequence[Path]) -> Inspection:
         if is_precise:
             findings.append(_PRECISE)
         findings += group_findings(groups)
+        findings += identity_findings(instances, placed)
         findings += _kind_findings(stacks)
+        findings += _moved_findings(stacks)
         for stack in stacks:
             findings += _named(stack_findings(stack), stack.name)
         if any(finding.code == "MOSAIC" for finding in findings):
@@ -198,6 +201,18 @@ def _kind_findings(stacks: Sequence[Stack]) -> list[SeriesFinding]:
     names = " and ".join(marks)
     message = f"{len(several)} volumes of different kinds, told apart by {names}: convert with policy split or largest"
     return [SeriesFinding(code="MULTI_VOLUME", message=message, attribute=next(iter(marks)), count=len(several))]
+
+
+def _moved_findings(stacks: Sequence[Stack]) -> list[SeriesFinding]:
+    moved = [stack for stack in stacks if stack.moved_by]
+    if not moved:
+        return []
+    name = moved[0].moved_by
+    message = (
+        f"{len(moved)} volumes that lie a little beside each other, told apart by {name}: no grid holds them all, "
+        "convert with policy split for each by itself"
+    )
+    return [SeriesFinding(code="MOVED_VOLUMES", message=message, attribute=name, count=len(moved))]
 
 
 def _part(stack: Stack) -> SeriesPart:

@@ -7,7 +7,9 @@
 ``resample``  fill gaps and uneven steps and set a tilted stack upright, by linear interpolation
 ============  ==========================================================================================================
 
-No policy makes a volume of damaged files, colour, mosaics, or images that do not say where they lie.
+No policy makes a volume of damaged files, colour, mosaics, several patients or studies, or images that do not say
+where they lie; none puts slices of two volumes into one. ``split`` and ``largest`` leave out images without a place,
+such as a screenshot among CT slices, and the report names them.
 """
 
 from __future__ import annotations
@@ -31,14 +33,18 @@ POLICIES = ("strict", "split", "largest", "resample")
 
 _PARTS = frozenset(
     {
-        "DUPLICATE_POSITIONS",
         "GANTRY_TILT",
         "LOCALIZER",
         "MISSING_SLICES",
         "MIXED_FORMAT",
+        "MIXED_FRAME_OF_REFERENCE",
+        "MIXED_MODALITY",
         "MIXED_ORIENTATION",
+        "MIXED_PHOTOMETRIC",
         "MIXED_SIZE",
         "MIXED_SPACING",
+        "MIXED_UNITS",
+        "MOVED_VOLUMES",
         "MULTI_VOLUME",
         "SINGLE_SLICE",
     }

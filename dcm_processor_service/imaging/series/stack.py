@@ -45,6 +45,15 @@ class Stack:
     time_mark: str = ""
     """The attribute along the fourth axis; empty for a single volume."""
 
+    ordered_by: str = ""
+    """The attribute that says in which order the volumes stand; empty for a single volume."""
+
+    moved_by: str = ""
+    """The attribute that tells it apart from other volumes, which lie a little further along; empty where none do."""
+
+    doubt: str = ""
+    """Why its slices may be those of several volumes; empty where nothing speaks against one."""
+
     duplicated: tuple[int, ...] = ()
     """Slices (k) with more frames than volumes, which nothing tells apart."""
 

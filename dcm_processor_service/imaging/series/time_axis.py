@@ -1,15 +1,22 @@
-"""Which volume of a 4D series each frame belongs to: an attribute that all slices of a volume share, or ranks."""
+"""Which volume of a 4D series each frame belongs to, and in which order the volumes were taken.
+
+A mark tells volumes apart where all slices of a volume share its value and no two volumes do. Where times differ from
+slice to slice, their ranks are taken where they follow a plan: all slices of a volume before those of the next, or all
+volumes of a slice before those of the next. InstanceNumber counts by such a plan or not at all (traps like
+rordenlab/dcm2niix#577). Whatever tells volumes apart, they stand in the order of time where the header has times.
+"""
 
 from __future__ import annotations
 
-import re
+import itertools
 from collections import defaultdict
-from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dcm_processor_service.imaging.frames.frame import mark, marks
+from dcm_processor_service.imaging.frames.frame import marks
+from dcm_processor_service.imaging.series.clock import clock_times
+from dcm_processor_service.imaging.series.number_plan import number_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,20 +25,65 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.geometry import FloatArray
+    from dcm_processor_service.imaging.series.number_plan import NumberPlan
 
-__all__ = ["moved_volumes", "time_axis", "values_by_label"]
+__all__ = ["TimeAxis", "are_moved", "comparable", "overlap", "time_axis", "values_by_label"]
 
-SHARED_TIME_MARKS = ("TemporalPositionIdentifier", "DimensionIndexValues", "TriggerTime", "AcquisitionNumber")
-_SAME_STEP_PART = 0.02
-RANKED_TIME_MARKS = ("TriggerTime", "AcquisitionTime", "InstanceNumber", "ContentTime")
 _CLOCK_MARKS = frozenset({"AcquisitionTime", "ContentTime"})
-# TM, DA with TM, or DT (PS3.5, section 6.2), with the colons and dots of ACR-NEMA, which are still to be read
-_CLOCK = re.compile(
-    r"(?:(?P<date>\d{8}|\d{4}\.\d{2}\.\d{2}))?"
-    r"(?P<hour>\d{2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:\.(?P<fraction>\d{1,6}))?)?)?"
-    r"(?P<offset>[+-]\d{4})?"
+# volumes may lack slices where one of these counts them
+COUNTING_MARKS = (
+    "TemporalPositionIdentifier",
+    "TemporalPositionTimeOffset",
+    "FrameReferenceTime",
+    "DimensionIndexValues",
+    "TriggerTime",
+    "Diffusion",
+    "AcquisitionNumber",
 )
-_DAY_US = 24 * 3600 * 10**6
+COMPLETE_MARKS = ("AcquisitionTime", "RepetitionTime", "ContentTime")
+SHARED_MARKS = (
+    *COUNTING_MARKS[:3],
+    "AcquisitionTime",
+    *COUNTING_MARKS[3:-1],
+    "RepetitionTime",
+    "ContentTime",
+    "AcquisitionNumber",
+)
+RANKED_MARKS = ("FrameReferenceTime", "AcquisitionTime", "TriggerTime", "ContentTime")
+# volumes that lie in different places are told apart by these alone: times may differ within a volume
+MOVED_MARKS = (
+    "TemporalPositionIdentifier",
+    "TemporalPositionTimeOffset",
+    "FrameReferenceTime",
+    "Diffusion",
+    "AcquisitionNumber",
+)
+# never two values in one volume
+CONSTANT_MARKS = ("TemporalPositionIdentifier", "TemporalPositionTimeOffset", "DiffusionBValue")
+# they contradict each other where two of them tell volumes apart differently
+WITNESSES = ("TemporalPositionIdentifier", "FrameReferenceTime", "AcquisitionTime", "TriggerTime", "DiffusionBValue")
+# what says when a volume was taken, most telling first
+ORDERING_MARKS = (
+    "FrameReferenceTime",
+    "AcquisitionTime",
+    "TemporalPositionTimeOffset",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "ContentTime",
+)
+
+
+class TimeAxis(NamedTuple):
+    """Which frame belongs to which volume, and why."""
+
+    attribute: str
+    """What tells volumes apart."""
+
+    times: list[int]
+    """For every frame the number of its volume, from 0."""
+
+    ordered_by: str
+    """What says in which order the volumes stand."""
 
 
 def values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int, set[Any]]:
@@ -42,103 +94,153 @@ def values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int
     return result
 
 
-def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tuple[str, list[int]] | None:
-    """Finds the attribute that gives each frame its volume, and the number of that volume; None when none does."""
-    for name in SHARED_TIME_MARKS:
-        values = marks(frames, name)
-        if None in values or not _tells_apart(values, labels):
+def comparable(frames: Sequence[FrameInfo], name: str) -> list[Any] | None:
+    """Returns the values of a mark, fit to be sorted; None where a frame has none or their order is not certain.
+
+    ``Diffusion`` is the b-value with the gradient's direction, where there is one.
+    """
+    if name == "Diffusion":
+        weights, gradients = marks(frames, "DiffusionBValue"), marks(frames, "DiffusionGradientOrientation")
+        return (
+            None
+            if None in weights
+            else [(weight, gradient or ()) for weight, gradient in zip(weights, gradients, strict=True)]
+        )
+    values = clock_times(marks(frames, name)) if name in _CLOCK_MARKS else marks(frames, name)
+    return None if None in values else values
+
+
+def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: FloatArray) -> TimeAxis | None:
+    """Finds what gives each frame its volume, and the order of the volumes; None where nothing does without doubt.
+
+    Args:
+        frames: All of one kind.
+        labels: For each frame the number of its position.
+        along: For each frame its position along the normal, mm.
+    """
+    if _contradict(frames, labels):
+        return None
+    plan = number_plan(frames, labels)
+    for name in SHARED_MARKS:
+        values = comparable(frames, name)
+        if values is None or not _tells_apart(values, labels):
             continue
         distinct = sorted(set(values))
-        most = max(len(group) for group in values_by_label(values, labels).values())
-        # a volume may lack a slice, but what counts volumes is the same for most slices of one
-        if len(distinct) == most or len(values) > len(distinct) * (int(labels.max()) + 1) / 2:
-            return name, [distinct.index(value) for value in values]
-    for name in RANKED_TIME_MARKS:
-        values = _clock_times(marks(frames, name)) if name in _CLOCK_MARKS else marks(frames, name)
-        if None not in values and _tells_apart(values, labels) and len(set(np.bincount(labels).tolist())) == 1:
-            by_label = {label: sorted(group) for label, group in values_by_label(values, labels).items()}
-            return name, [by_label[label].index(value) for value, label in zip(values, labels.tolist(), strict=True)]
-    return _numbered(frames, labels)
-
-
-def _clock_times(values: Sequence[str | None]) -> list[int | None]:
-    """Returns times in µs, to be compared with each other; all None where their order is not certain.
-
-    It is not certain where one is absent or malformed, where some have a date or an offset from UTC and others have
-    not, and where times without a date may be of two days.
-    """
-    unknown: list[int | None] = [None] * len(values)
-    found = [None if value is None else _CLOCK.fullmatch(value) for value in values]
-    matches = [match for match in found if match is not None]
-    kinds = {(match["date"] is None, match["offset"] is None) for match in matches}
-    if len(matches) < len(values) or len(kinds) > 1:
-        return unknown
-    try:
-        times = [_microseconds(match) for match in matches]
-    except ValueError:
-        return unknown
-    has_no_date = any(is_undated for is_undated, _ in kinds)
-    # no scan takes half a day, so it went on past midnight
-    return unknown if has_no_date and max(times) - min(times) > _DAY_US // 2 else [*times]
-
-
-def _microseconds(match: re.Match[str]) -> int:
-    day = match["date"].replace(".", "") if match["date"] else ""
-    days = date(int(day[:4]), int(day[4:6]), int(day[6:])).toordinal() if day else 0
-    hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
-    if hour > 23 or minute > 59 or second > 60:  # noqa: PLR2004 60 is a leap second
-        raise ValueError
-    offset = match["offset"] or "+0000"
-    minute -= int(f"{offset[0]}1") * (int(offset[1:3]) * 60 + int(offset[3:]))
-    whole = ((days * 24 + hour) * 60 + minute) * 60 + second
-    return whole * 10**6 + int((match["fraction"] or "").ljust(6, "0"))
-
-
-def _numbered(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> tuple[str, list[int]] | None:
-    """Finds the volumes of a series that lacks some slices by its instance numbers, where these follow a plan.
-
-    The plan is all slices of a volume after each other, or all volumes of a slice: then every position keeps its place
-    in the count. Anything else is not guessed at.
-    """
-    numbers = np.array([mark(frame, "InstanceNumber")[0] for frame in frames]).astype(np.intp)
-    if len(set(numbers.tolist())) != len(frames):
-        return None
-    counts = np.bincount(labels)
-    for base in {1, int(numbers.min())}:
-        for size, is_volume_by_volume in ((len(counts), True), (int(counts.max()), False)):
-            outer, inner = np.divmod(numbers - base, size)
-            times, places = (outer, inner) if is_volume_by_volume else (inner, outer)
-            places_of_labels = set(zip(places.tolist(), labels.tolist(), strict=True))
-            is_planned = len(places_of_labels) == len(set(places.tolist())) == len(counts)
-            if is_planned and times.min() == 0 and times.max() == counts.max() - 1:
-                return "InstanceNumber", [int(time) for time in times]
+        times = [distinct.index(value) for value in values]
+        if _counts_volumes(name, times, labels, along) and _holds_together(frames, times):
+            return _in_time("DiffusionBValue" if name == "Diffusion" else name, frames, times, plan)
+    for name in RANKED_MARKS:
+        ranks = _planned_ranks(comparable(frames, name), labels, plan)
+        if ranks is not None and _holds_together(frames, ranks):
+            return _in_time(name, frames, ranks, plan)
+    if plan is not None and _holds_together(frames, plan.times):
+        return _in_time("InstanceNumber", frames, plan.times, plan)
     return None
+
+
+def _counts_volumes(name: str, times: Sequence[int], labels: NDArray[np.intp], along: FloatArray) -> bool:
+    volumes, counts = max(times) + 1, np.bincount(labels)
+    if volumes == counts.max():
+        return name in COUNTING_MARKS or len(set(counts.tolist())) == 1
+    # a volume may lack a slice, but what counts volumes is the same for most slices of one
+    if name in COUNTING_MARKS and len(times) > volumes * len(counts) / 2:
+        return True
+    return name in MOVED_MARKS and are_moved(times, along)
+
+
+def _contradict(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:
+    """Whether two marks tell complete volumes apart, each differently."""
+    counts = np.bincount(labels)
+    if len(set(counts.tolist())) > 1:
+        return False
+    partitions = set()
+    for name in WITNESSES:
+        values = comparable(frames, name)
+        if values is not None and len(set(values)) == counts[0] and _tells_apart(values, labels):
+            first_seen = {value: index for index, value in enumerate(dict.fromkeys(values))}
+            partitions.add(tuple(first_seen[value] for value in values))
+    return len(partitions) > 1
+
+
+def _holds_together(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
+    """Whether no volume has two values of what never differs within one."""
+    for name in CONSTANT_MARKS:
+        found: dict[int, Any] = {}
+        for time, value in zip(times, marks(frames, name), strict=True):
+            if value is not None and found.setdefault(time, value) != value:
+                return False
+    return True
+
+
+def _planned_ranks(values: list[Any] | None, labels: NDArray[np.intp], plan: NumberPlan | None) -> list[int] | None:
+    """Numbers the frames of each position in order, where that follows a plan; None where it does not."""
+    if values is None or not _tells_apart(values, labels) or len(set(np.bincount(labels).tolist())) > 1:
+        return None
+    by_label = {label: sorted(group) for label, group in values_by_label(values, labels).items()}
+    ranks = [by_label[label].index(value) for value, label in zip(values, labels.tolist(), strict=True)]
+    if _are_apart(values, ranks) or _are_apart(values, labels.tolist()) or (plan is not None and plan.times == ranks):
+        return ranks
+    return None
+
+
+def _are_apart(values: Sequence[Any], groups: Sequence[int]) -> bool:
+    """Whether every group is over before the next begins."""
+    return _order_of_groups(values, groups) is not None
+
+
+def _order_of_groups(values: Sequence[Any], groups: Sequence[int]) -> list[int] | None:
+    """Returns the groups in the order of their values; None where those of two overlap."""
+    ends: dict[int, tuple[Any, Any]] = {}
+    for value, group in zip(values, groups, strict=True):
+        low, high = ends.get(group, (value, value))
+        ends[group] = min(low, value), max(high, value)
+    order = sorted(ends, key=ends.__getitem__)
+    return order if all(ends[a][1] < ends[b][0] for a, b in itertools.pairwise(order)) else None
+
+
+def _in_time(attribute: str, frames: Sequence[FrameInfo], times: Sequence[int], plan: NumberPlan | None) -> TimeAxis:
+    """Numbers volumes in the order of time, as far as the header has times."""
+    for name in ORDERING_MARKS:
+        if name == attribute:
+            break
+        values = None if name == "TriggerTime" else comparable(frames, name)
+        order = None if values is None else _order_of_groups(values, times)
+        if order is not None:
+            return TimeAxis(attribute, [order.index(time) for time in times], name)
+    if attribute in {"DiffusionBValue", "RepetitionTime", "DimensionIndexValues"} and plan is not None:
+        pairs = sorted(set(zip(plan.times, times, strict=True)))
+        if len(pairs) == len({time for time, _ in pairs}):
+            return TimeAxis(attribute, plan.times, "InstanceNumber")
+    return TimeAxis(attribute, list(times), attribute)
 
 
 def _tells_apart(values: Sequence[Any], labels: NDArray[np.intp]) -> bool:
     return len(set(zip(values, labels.tolist(), strict=True))) == len(values)
 
 
-def moved_volumes(frames: Sequence[FrameInfo], along: FloatArray) -> tuple[str, list[list[int]]] | None:
-    """Finds volumes that lie through each other without sharing a position: as one volume they would mix times.
+def are_moved(groups: Sequence[int], along: FloatArray) -> bool:
+    """Whether groups of frames are as many volumes of one shape that lie a little further along, through each other."""
+    lines = _lines(groups, along)
+    if len(lines) < 2 or len({len(line) for line in lines}) > 1 or len(lines[0]) < 2:  # noqa: PLR2004 volumes, slices
+        return False
+    places = np.array(lines)
+    step = float(np.median(np.diff(places[0])))
+    is_one_shape = bool(np.abs(np.diff(places, axis=1) - np.diff(places[0])).max() <= _SAME_STEP_PART * step)
+    order = np.argsort(places[:, 0])
+    return is_one_shape and overlap([lines[index] for index in order])
 
-    Args:
-        frames: All of one kind, no two at one position.
-        along: Shape (n,): their positions along the normal, mm.
 
-    Returns:
-        The attribute that tells them apart, and for each volume the numbers of its frames, ascending along the normal.
-    """
-    for name in ("TemporalPositionIdentifier", "AcquisitionNumber"):
-        values = marks(frames, name)
-        distinct = sorted(set(values) - {None})
-        lines = [sorted((i for i, own in enumerate(values) if own == one), key=along.__getitem__) for one in distinct]
-        sizes = {len(line) for line in lines}
-        if None in values or len(lines) < 2 or len(sizes) > 1 or sizes == {1}:  # noqa: PLR2004 volumes
-            continue
-        places = np.array([along[line] for line in lines])
-        moved = places - places[0]
-        step = float(np.median(np.diff(places[0])))
-        if np.ptp(moved, axis=1).max() < _SAME_STEP_PART * step and np.abs(moved).max() < np.ptp(places[0]):
-            return name, lines
-    return None
+_SAME_STEP_PART = 0.1
+
+
+def overlap(lines: Sequence[Sequence[float]]) -> bool:
+    """Whether each of several runs of positions begins before the one before it ends."""
+    ordered = sorted(lines, key=min)
+    return all(min(after) < max(before) for before, after in itertools.pairwise(ordered))
+
+
+def _lines(groups: Sequence[int], along: FloatArray) -> list[list[float]]:
+    found: dict[int, list[float]] = defaultdict(list)
+    for group, position in zip(groups, along.tolist(), strict=True):
+        found[group].append(position)
+    return [sorted(line) for line in found.values()]

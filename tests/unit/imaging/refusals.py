@@ -49,6 +49,7 @@ def together(folder: Path, *series: tuple[Recipe, str]) -> list[Path]:
     for path in paths:
         ds = dcmread(path)
         ds.SeriesInstanceUID = uid
+        ds.StudyInstanceUID, ds.FrameOfReferenceUID = uid[:60] + ".1", uid[:60] + ".2"
         ds.save_as(path)
     return paths
 

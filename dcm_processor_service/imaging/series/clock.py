@@ -1,0 +1,53 @@
+"""Times as headers write them, made comparable: TM, DA with TM, or DT (PS3.5, section 6.2)."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["clock_times"]
+
+# with the colons and dots of ACR-NEMA, which are still to be read
+_CLOCK = re.compile(
+    r"(?:(?P<date>\d{8}|\d{4}\.\d{2}\.\d{2}))?"
+    r"(?P<hour>\d{2})(?::?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:\.(?P<fraction>\d{1,6}))?)?)?"
+    r"(?P<offset>[+-]\d{4})?"
+)
+_DAY_US = 24 * 3600 * 10**6
+
+
+def clock_times(values: Sequence[str | None]) -> list[int | None]:
+    """Returns times in µs, to be compared with each other; all None where their order is not certain.
+
+    It is not certain where one is absent or malformed, where some have a date or an offset from UTC and others have
+    not, and where times without a date may be of two days.
+    """
+    unknown: list[int | None] = [None] * len(values)
+    found = [None if value is None else _CLOCK.fullmatch(value) for value in values]
+    matches = [match for match in found if match is not None]
+    kinds = {(match["date"] is None, match["offset"] is None) for match in matches}
+    if len(matches) < len(values) or len(kinds) > 1:
+        return unknown
+    try:
+        times = [_microseconds(match) for match in matches]
+    except ValueError:
+        return unknown
+    has_no_date = any(is_undated for is_undated, _ in kinds)
+    # no scan takes half a day, so it went on past midnight
+    return unknown if has_no_date and max(times) - min(times) > _DAY_US // 2 else [*times]
+
+
+def _microseconds(match: re.Match[str]) -> int:
+    day = match["date"].replace(".", "") if match["date"] else ""
+    days = date(int(day[:4]), int(day[4:6]), int(day[6:])).toordinal() if day else 0
+    hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
+    if hour > 23 or minute > 59 or second > 60:  # noqa: PLR2004 60 is a leap second
+        raise ValueError
+    offset = match["offset"] or "+0000"
+    minute -= int(f"{offset[0]}1") * (int(offset[1:3]) * 60 + int(offset[3:]))
+    whole = ((days * 24 + hour) * 60 + minute) * 60 + second
+    return whole * 10**6 + int((match["fraction"] or "").ljust(6, "0"))

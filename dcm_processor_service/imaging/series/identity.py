@@ -1,0 +1,69 @@
+"""Whether the files of one SeriesInstanceUID are of one patient, study, place, modality and unit.
+
+Bad de-identification and careless scripts put several under one UID. Two patients or studies are never converted
+together; what differs otherwise makes parts of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.imaging.frames.frame import marks
+from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.models import SeriesFinding
+from dcm_processor_service.models.subjects import patient_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.headers.instance_file import InstanceFile
+
+__all__ = ["IDENTITY_MARKS", "identity_findings", "identity_values"]
+
+IDENTITY_MARKS = {
+    "FrameOfReferenceUID": (
+        "MIXED_FRAME_OF_REFERENCE",
+        "frames of reference, so their positions have no common origin",
+    ),
+    "Modality": ("MIXED_MODALITY", "modalities"),
+    "PhotometricInterpretation": ("MIXED_PHOTOMETRIC", "photometric interpretations, such as bright and dark for high"),
+    "Units": ("MIXED_UNITS", "units"),
+    "RescaleType": ("MIXED_UNITS", "rescale types"),
+}
+"""Attributes that all frames of a volume share; frames that lack one are taken to be like the others."""
+
+_WHOSE = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID")
+_UNSPECIFIED = frozenset({"US", "", None})
+
+
+def identity_values(frames: Sequence[FrameInfo], name: str) -> list[Any]:
+    """Returns an identity mark of each frame; where one value alone is stated, it is that of all."""
+    values = marks(frames, name)
+    if name == "RescaleType":  # US is unspecified (PS3.3, section C.11.1.1.2)
+        values = [None if value in _UNSPECIFIED else value for value in values]
+    stated = set(values) - {None}
+    return [next(iter(stated))] * len(values) if len(stated) == 1 else values
+
+
+def identity_findings(instances: Sequence[InstanceFile], frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
+    """MIXED_PATIENT, MIXED_STUDY, MIXED_FRAME_OF_REFERENCE, MIXED_MODALITY, MIXED_PHOTOMETRIC and MIXED_UNITS."""
+    found = []
+    texts = {tuple(text(instance.header, keyword) for keyword in _WHOSE) for instance in instances}
+    patients = {patient_uid(dict(zip(_WHOSE, values, strict=True))) for values in texts}
+    if len(patients) > 1:
+        message = (
+            f"the files belong to {len(patients)} patients, by PatientID, or name, birth date and sex: they are never "
+            "one volume, convert those of each patient by themselves"
+        )
+        found.append(SeriesFinding(code="MIXED_PATIENT", message=message, count=len(patients)))
+    studies = {values[-1] for values in texts}
+    if len(studies) > 1:
+        message = f"the files belong to {len(studies)} studies: convert those of each study by themselves"
+        found.append(SeriesFinding(code="MIXED_STUDY", message=message, count=len(studies)))
+    for name, (code, what) in IDENTITY_MARKS.items():
+        distinct = len(set(identity_values(frames, name)) - {None})
+        if distinct > 1:
+            message = f"frames have {distinct} {what} ({name}): convert with policy split or largest"
+            found.append(SeriesFinding(code=code, message=message, attribute=name, count=distinct))
+    return found

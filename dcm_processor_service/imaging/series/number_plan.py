@@ -1,0 +1,107 @@
+"""The plan by which a 4D series numbers its instances: volume by volume, or slice by slice.
+
+Where InstanceNumber (0020,0013) follows neither, it says nothing about time, and no order is made of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dcm_processor_service.imaging.frames.frame import mark
+from dcm_processor_service.imaging.headers.values import item, number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+
+__all__ = ["NumberPlan", "number_plan", "plan_of_grid", "slice_numbers"]
+
+_VOLUME_BY_VOLUME = "volume by volume"
+_SLICE_BY_SLICE = "slice by slice"
+
+
+class NumberPlan(NamedTuple):
+    """A plan that holds for all frames."""
+
+    name: str
+    """``volume by volume`` or ``slice by slice``."""
+
+    times: list[int]
+    """For every frame the number of its volume."""
+
+
+def _numbers_of(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
+    """Returns InstanceNumber and frame number of each frame."""
+    return [mark(frame, "InstanceNumber") for frame in frames]
+
+
+def slice_numbers(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
+    """Returns what numbers the slices of one volume: InStackPositionNumber (0020,9057), else the instances' numbers."""
+    content = [item(frame.places[0], "FrameContentSequence") for frame in frames]
+    places = [None if one is None else number(one, "InStackPositionNumber") for one in content]
+    found = [(place, 0.0) for place in places if place is not None]
+    return found if len(set(found)) == len(frames) else _numbers_of(frames)
+
+
+def number_plan(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> NumberPlan | None:
+    """Finds the plan that the numbers of frames follow; None where they follow none, or say nothing.
+
+    Args:
+        frames: In any order.
+        labels: For each frame the number of its position.
+    """
+    numbers = _numbers_of(frames)
+    if len(set(numbers)) < len(numbers):
+        return None
+    counts = np.bincount(labels)
+    if len(set(counts.tolist())) == 1:
+        order = sorted(range(len(frames)), key=numbers.__getitem__)
+        return _complete(order, labels, len(counts), int(counts[0]))
+    return _incomplete(np.array([number for number, _ in numbers]).astype(np.intp), labels, counts)
+
+
+def _complete(order: list[int], labels: NDArray[np.intp], slices: int, volumes: int) -> NumberPlan | None:
+    """Every volume has its slices in the same order, or every slice all its volumes."""
+    sequence = labels[order]
+    times = np.empty(len(order), np.intp)
+    by_volume, by_slice = sequence.reshape(volumes, slices), sequence.reshape(slices, volumes)
+    if len(set(by_volume[0].tolist())) == slices and (by_volume == by_volume[0]).all():
+        name, times[order] = _VOLUME_BY_VOLUME, np.repeat(np.arange(volumes), slices)
+    elif len(set(by_slice[:, 0].tolist())) == slices and (by_slice == by_slice[:, :1]).all():
+        name, times[order] = _SLICE_BY_SLICE, np.tile(np.arange(volumes), slices)
+    else:
+        return None
+    return NumberPlan(name, [int(time) for time in times])
+
+
+def _incomplete(numbers: NDArray[np.intp], labels: NDArray[np.intp], counts: NDArray[np.intp]) -> NumberPlan | None:
+    """Slices are lacking, and their numbers too: every position keeps its place in the count."""
+    if len(set(numbers.tolist())) < len(numbers):
+        return None
+    for base in {1, int(numbers.min())}:
+        for size, name in ((len(counts), _VOLUME_BY_VOLUME), (int(counts.max()), _SLICE_BY_SLICE)):
+            outer, inner = np.divmod(numbers - base, size)
+            times, places = (outer, inner) if name == _VOLUME_BY_VOLUME else (inner, outer)
+            places_of_labels = set(zip(places.tolist(), labels.tolist(), strict=True))
+            is_planned = len(places_of_labels) == len(set(places.tolist())) == len(counts)
+            if is_planned and times.min() == 0 and times.max() == counts.max() - 1:
+                return NumberPlan(name, [int(time) for time in times])
+    return None
+
+
+def plan_of_grid(grid: Sequence[Sequence[FrameInfo]]) -> str:
+    """Names the plan that the numbers of complete volumes follow in the order of the grid; empty where none."""
+    frames = [frame for line in grid for frame in line]
+    labels = np.tile(np.arange(len(grid[0])), len(grid))
+    if len(grid) == 1:
+        numbers = _numbers_of(frames)
+        is_ascending = numbers == sorted(set(numbers))
+        return _VOLUME_BY_VOLUME if is_ascending or numbers[::-1] == sorted(set(numbers)) else ""
+    plan = number_plan(frames, labels)
+    expected = np.repeat(np.arange(len(grid)), len(grid[0])).tolist()
+    return plan.name if plan is not None and plan.times in (expected, [len(grid) - 1 - t for t in expected]) else ""

@@ -1,0 +1,236 @@
+"""Slices of two volumes never stand in one, whatever the numbers, shifts and marks of a 4D series are."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+from pydicom import dcmread
+
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.volumes.read import read_volumes
+from tests.unit.imaging.refusals import refused
+from tests.unit.imaging.synthetic import Recipe, single_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydicom import Dataset
+
+POLICIES = ("strict", "split", "largest", "resample")
+STEP = 3.0
+NUMBERINGS = ("volume by volume", "slice by slice", "random", "each volume anew", "none")
+MARKS: dict[str, Callable[[Dataset, int, int], None]] = {
+    "TemporalPositionIdentifier": lambda ds, t, _: setattr(ds, "TemporalPositionIdentifier", t + 1),
+    "TemporalPositionIndex": lambda ds, t, _: setattr(ds, "TemporalPositionIndex", t + 1),
+    "AcquisitionNumber": lambda ds, t, _: setattr(ds, "AcquisitionNumber", t + 1),
+    "AcquisitionTime": lambda ds, t, _: setattr(ds, "AcquisitionTime", f"1200{10 * t:02}"),
+    "AcquisitionTime of slices": lambda ds, t, k: setattr(ds, "AcquisitionTime", f"12{t:02}{2 * k:02}"),
+    "ContentTime": lambda ds, t, _: setattr(ds, "ContentTime", f"1200{10 * t:02}"),
+    "TriggerTime": lambda ds, t, _: setattr(ds, "TriggerTime", f"{40.5 * t}"),
+    "FrameReferenceTime": lambda ds, t, _: setattr(ds, "FrameReferenceTime", f"{60000 * t}"),
+    "DiffusionBValue": lambda ds, t, _: setattr(ds, "DiffusionBValue", 500.0 * t),
+    "RepetitionTime": lambda ds, t, _: setattr(ds, "RepetitionTime", f"{2000 + 100 * t}"),
+    "EchoTime": lambda ds, t, _: setattr(ds, "EchoTime", f"{5 + 2.5 * t}"),
+    "FlipAngle": lambda ds, t, _: setattr(ds, "FlipAngle", f"{5 + 5 * t}"),
+    "StackID": lambda ds, t, _: setattr(ds, "StackID", str(t + 1)),
+    "ImageType": lambda ds, t, _: setattr(ds, "ImageType", ["ORIGINAL", "PRIMARY", f"T{t}"]),
+    "Units": lambda ds, t, _: setattr(ds, "Units", ["BQML", "CNTS", "GML", "CM2ML"][t]),
+    "FrameOfReferenceUID": lambda ds, t, _: setattr(ds, "FrameOfReferenceUID", f"1.2.3.{t + 1}"),
+}
+IN_TIME = {"TemporalPositionIdentifier", "AcquisitionTime", "AcquisitionTime of slices", "FrameReferenceTime"}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A 4D series, and how it is numbered, shifted and marked."""
+
+    volumes: int
+    slices: int
+    numbering: str
+    shifts: tuple[float, ...]
+    marks: tuple[str, ...]
+    noise: tuple[str, ...]
+    seed: int
+    lost: int
+    modality: str
+
+    def write(self, folder: Path) -> dict[str, int]:
+        """Writes the files and returns the volume of each by its SOPInstanceUID."""
+        random = np.random.default_rng(self.seed)
+        recipe = Recipe(
+            columns=3,
+            rows=2,
+            volumes=self.volumes,
+            slices=self.slices,
+            step=STEP,
+            modality=self.modality,
+            seed=self.seed,
+        )
+        paths = sorted(single_frame(recipe, folder), key=lambda path: int(dcmread(path).InstanceNumber))
+        numbers = random.permutation(len(paths)) + 1
+        found = {}
+        for index, path in enumerate(paths):
+            ds = dcmread(path)
+            t, k = divmod(index, self.slices)
+            del ds.TemporalPositionIdentifier
+            ds.InstanceNumber = {
+                "volume by volume": index + 1,
+                "slice by slice": k * self.volumes + t + 1,
+                "random": int(numbers[index]),
+                "each volume anew": k + 1,
+                "none": 1,
+            }[self.numbering]
+            x, y, z = map(float, ds.ImagePositionPatient)
+            ds.ImagePositionPatient = [x, y, round(z + self.shifts[t], 4)]
+            for name in self.marks:
+                MARKS[name](ds, t, k)
+            for name in self.noise:
+                setattr(ds, name, int(random.integers(1, 4)))
+            ds.save_as(path)
+            found[str(ds.SOPInstanceUID)] = t
+        for path in random.permutation([str(path) for path in paths])[: self.lost]:
+            Path(path).unlink()
+        return found
+
+
+@st.composite
+def scans(draw: st.DrawFn) -> Scan:
+    volumes = draw(st.integers(2, 4))
+    shift = draw(st.sampled_from([0.0, 0.0, STEP, STEP / 2, STEP / volumes, 0.4, 0.1, 1.0, 2 * STEP, 4.1, -0.7]))
+    moves = draw(st.sampled_from(["steadily", "once", "randomly"]))
+    random = np.random.default_rng(draw(st.integers(0, 1000)))
+    shifts = {
+        "steadily": [t * shift for t in range(volumes)],
+        "once": [0.0] * (volumes - 1) + [shift],
+        "randomly": [float(value) for value in random.uniform(-2, 2, volumes) * shift],
+    }[moves]
+    return Scan(
+        volumes=volumes,
+        slices=draw(st.integers(4, 7)),
+        numbering=draw(st.sampled_from(NUMBERINGS)),
+        shifts=tuple(shifts),
+        marks=tuple(draw(st.sets(st.sampled_from(sorted(MARKS)), max_size=2))),
+        noise=tuple(draw(st.sets(st.sampled_from(["AcquisitionNumber", "TemporalPositionIdentifier"]), max_size=1))),
+        seed=draw(st.integers(0, 10_000)),
+        lost=draw(st.sampled_from([0, 0, 0, 1, 2])),
+        modality=draw(st.sampled_from(["MR", "CT"])),
+    )
+
+
+def is_told_apart(scan: Scan) -> bool:
+    """Whether anything but positions says that there are several volumes.
+
+    Without a mark, and with numbers that count along the stack or say nothing, evenly interleaved volumes are one volume
+    for whoever sees the headers. So are two passes of an MR whose slices are numbered along the stack.
+    """
+    return bool(
+        set(scan.marks)
+        - {"AcquisitionTime", "AcquisitionTime of slices", "ContentTime", "TriggerTime", "RepetitionTime"}
+    )
+
+
+def volumes_of(scan: Scan, folder: Path, policy: Any) -> list[list[set[int | None]]]:
+    """For each volume that a policy makes, and each time, the volumes of the scan that its slices come from."""
+    labels = scan.write(folder) if not any(folder.iterdir()) else LABELS[folder]
+    LABELS[folder] = labels
+    try:
+        found = read_volumes(sorted(folder.iterdir()), policy)
+    except InvalidSeriesError:
+        return []
+    return [[{labels[source.sop_instance_uid] for source in line} for line in volume.sources] for volume in found]
+
+
+LABELS: dict[Path, dict[str, int]] = {}
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(scan=scans())
+def test_no_policy_mixes_volumes(scan: Scan) -> None:
+    is_undecidable = not is_told_apart(scan) and len(set(scan.shifts)) > 1 and scan.numbering != "volume by volume"
+    assume(not is_undecidable)
+    with tempfile.TemporaryDirectory() as name:
+        for policy in POLICIES:
+            found = volumes_of(scan, Path(name), policy)
+            event(f"{policy} {'converts' if found else 'refuses'}")
+            assert all(len(origin) == 1 for volume in found for origin in volume), policy
+            if IN_TIME & set(scan.marks) and not scan.noise:
+                assert all(volume == sorted(volume, key=min) for volume in found), policy
+
+
+@pytest.mark.parametrize("numbering", NUMBERINGS)
+@pytest.mark.parametrize("shift", [0.4, 0.75, 1.0, 1.5, STEP, 2 * STEP, 4.0])
+@pytest.mark.parametrize("mark", ["", "AcquisitionTime", "TriggerTime"])
+def test_volumes_that_move_without_a_mark_are_refused(tmp_path: Path, numbering: str, shift: float, mark: str) -> None:
+    if numbering != "volume by volume" and (shift == 0.75 or (shift == 1.5 and numbering in {"slice by slice"})):
+        pytest.skip("evenly interleaved and numbered along the stack: one volume for whoever sees the headers")
+    shifts = tuple(t * shift for t in range(4))
+    scan = Scan(4, 6, numbering, shifts, (mark,) if mark else (), (), 1, 0, "MR")
+    for policy in POLICIES:
+        assert all(len(origin) == 1 for volume in volumes_of(scan, tmp_path, policy) for origin in volume)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+@pytest.mark.parametrize(
+    "mark",
+    sorted(
+        set(MARKS) - {"AcquisitionTime", "AcquisitionTime of slices", "ContentTime", "TriggerTime", "RepetitionTime"}
+    ),
+)
+def test_volumes_a_part_of_a_step_apart_are_as_many_volumes(tmp_path: Path, parts: int, mark: str) -> None:
+    shifts = tuple(t * STEP / parts for t in range(parts))
+    scan = Scan(parts, 6, "slice by slice", shifts, (mark,), (), 1, 0, "MR")
+    assert not volumes_of(scan, tmp_path, "strict")
+    assert volumes_of(scan, tmp_path, "split") == [[{t}] for t in range(parts)]
+
+
+def test_a_shift_of_one_step_is_told_by_what_counts_volumes(tmp_path: Path) -> None:
+    scan = Scan(3, 6, "random", (0.0, STEP, 2 * STEP), ("TemporalPositionIdentifier",), (), 1, 0, "MR")
+    scan.write(tmp_path)
+    [finding] = [one for one in refused(sorted(tmp_path.iterdir()), "MOVED_VOLUMES").findings if one.blocking]
+    assert (finding.attribute, finding.count) == ("TemporalPositionIdentifier", 3)
+
+
+@pytest.mark.parametrize("numbering", ["volume by volume", "slice by slice"])
+def test_numbers_by_a_plan_give_the_fourth_axis(tmp_path: Path, numbering: str) -> None:
+    scan = Scan(3, 5, numbering, (0.0,) * 3, (), (), 1, 0, "MR")
+    assert volumes_of(scan, tmp_path, "strict") == [[{0}, {1}, {2}]]
+
+
+@pytest.mark.parametrize("numbering", ["random", "each volume anew", "none"])
+def test_numbers_without_a_plan_give_nothing(tmp_path: Path, numbering: str) -> None:
+    scan = Scan(3, 5, numbering, (0.0,) * 3, (), (), 1, 0, "MR")
+    assert not [volume for policy in POLICIES for volume in volumes_of(scan, tmp_path, policy)]
+
+
+@pytest.mark.parametrize(
+    "mark", sorted(set(MARKS) - {"EchoTime", "FlipAngle", "StackID", "ImageType", "Units", "FrameOfReferenceUID"})
+)
+def test_volumes_stand_in_the_order_of_what_tells_them_apart(tmp_path: Path, mark: str) -> None:
+    scan = Scan(4, 5, "random", (0.0,) * 4, (mark,), (), 1, 0, "MR")
+    assert volumes_of(scan, tmp_path, "strict") == [[{0}, {1}, {2}, {3}]]
+
+
+@pytest.mark.parametrize("counter", ["AcquisitionNumber", "DiffusionBValue", "TemporalPositionIdentifier"])
+@pytest.mark.parametrize("clock", ["FrameReferenceTime", "AcquisitionTime"])
+def test_times_go_before_counters(tmp_path: Path, counter: str, clock: str) -> None:
+    scan = Scan(4, 5, "volume by volume", (0.0,) * 4, (counter, clock), (), 1, 0, "MR")
+    scan.write(tmp_path)
+    expected = None
+    for path in sorted(tmp_path.iterdir()):
+        ds = dcmread(path)
+        setattr(
+            ds, counter, 9 - float(getattr(ds, counter)) if counter != "DiffusionBValue" else 9000 - ds[counter].value
+        )
+        ds.save_as(path)
+    [volume] = read_volumes(sorted(tmp_path.iterdir()))
+    times = [dcmread(path) for path in tmp_path.iterdir()]
+    by_uid = {str(ds.SOPInstanceUID): float(getattr(ds, clock)) for ds in times}
+    expected = [by_uid[line[0].sop_instance_uid] for line in volume.sources]
+    assert expected == sorted(expected)
