@@ -24,7 +24,7 @@ from dcm_processor_service.imaging.series.interleaving import (
     separating_mark,
 )
 from dcm_processor_service.imaging.series.stack import Stack
-from dcm_processor_service.imaging.series.time_axis import are_moved, time_axis, values_by_label
+from dcm_processor_service.imaging.series.time_axis import are_moved, is_borne_out, time_axis, values_by_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -262,7 +262,10 @@ def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
             return [replace(_single_volume(frames, labels), doubt=interleaving_doubt(frames, along))]
         values = marks(frames, name)
         distinct = sorted(set(values), key=lambda value: _sortable((value,)))
-        return _apart(name, frames, [distinct.index(value) for value in values])
+        numbers = [distinct.index(value) for value in values]
+        if is_borne_out(numbers, frames, labels, along):
+            return _apart(name, frames, numbers)
+        return [replace(_single_volume(frames, labels), doubt=f"they have {len(distinct)} values of {name}")]
     found = time_axis(frames, labels, along)
     if found is None:
         return [_with_duplicates(frames, labels, counts)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.frames.frame import FrameInfo
 
-__all__ = ["NumberPlan", "number_plan", "plan_of_grid", "slice_numbers"]
+__all__ = ["NumberPlan", "instance_numbers", "number_plan", "plan_of_grid", "slice_numbers"]
 
 _VOLUME_BY_VOLUME = "volume by volume"
 _SLICE_BY_SLICE = "slice by slice"
@@ -35,7 +35,7 @@ class NumberPlan(NamedTuple):
     """For every frame the number of its volume."""
 
 
-def _numbers_of(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
+def instance_numbers(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
     """Returns InstanceNumber and frame number of each frame."""
     return [mark(frame, "InstanceNumber") for frame in frames]
 
@@ -45,7 +45,7 @@ def slice_numbers(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
     content = [item(frame.places[0], "FrameContentSequence") for frame in frames]
     places = [None if one is None else number(one, "InStackPositionNumber") for one in content]
     found = [(place, 0.0) for place in places if place is not None]
-    return found if len(set(found)) == len(frames) else _numbers_of(frames)
+    return found if len(set(found)) == len(frames) else instance_numbers(frames)
 
 
 def number_plan(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> NumberPlan | None:
@@ -55,7 +55,7 @@ def number_plan(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> Number
         frames: In any order.
         labels: For each frame the number of its position.
     """
-    numbers = _numbers_of(frames)
+    numbers = instance_numbers(frames)
     if len(set(numbers)) < len(numbers):
         return None
     counts = np.bincount(labels)
@@ -99,7 +99,7 @@ def plan_of_grid(grid: Sequence[Sequence[FrameInfo]]) -> str:
     frames = [frame for line in grid for frame in line]
     labels = np.tile(np.arange(len(grid[0])), len(grid))
     if len(grid) == 1:
-        numbers = _numbers_of(frames)
+        numbers = instance_numbers(frames)
         is_ascending = numbers == sorted(set(numbers))
         return _VOLUME_BY_VOLUME if is_ascending or numbers[::-1] == sorted(set(numbers)) else ""
     plan = number_plan(frames, labels)

@@ -16,7 +16,7 @@ import numpy as np
 
 from dcm_processor_service.imaging.frames.frame import marks
 from dcm_processor_service.imaging.series.clock import clock_times
-from dcm_processor_service.imaging.series.number_plan import number_plan
+from dcm_processor_service.imaging.series.number_plan import instance_numbers, number_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.geometry import FloatArray
     from dcm_processor_service.imaging.series.number_plan import NumberPlan
 
-__all__ = ["TimeAxis", "are_moved", "comparable", "overlap", "time_axis", "values_by_label"]
+__all__ = ["TimeAxis", "are_moved", "comparable", "is_borne_out", "overlap", "time_axis", "values_by_label"]
 
 _CLOCK_MARKS = frozenset({"AcquisitionTime", "ContentTime"})
 # volumes may lack slices where one of these counts them
@@ -127,7 +127,8 @@ def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: Floa
             continue
         distinct = sorted(set(values))
         times = [distinct.index(value) for value in values]
-        if _counts_volumes(name, times, labels, along) and _holds_together(frames, times):
+        counts_them = _counts_volumes(name, times, labels, along) and _holds_together(frames, times)
+        if counts_them and is_borne_out(times, frames, labels, along):
             return _in_time("DiffusionBValue" if name == "Diffusion" else name, frames, times, plan)
     for name in RANKED_MARKS:
         ranks = _planned_ranks(comparable(frames, name), labels, plan)
@@ -146,6 +147,23 @@ def _counts_volumes(name: str, times: Sequence[int], labels: NDArray[np.intp], a
     if name in COUNTING_MARKS and len(times) > volumes * len(counts) / 2:
         return True
     return name in MOVED_MARKS and are_moved(times, along)
+
+
+def is_borne_out(
+    times: Sequence[int], frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: FloatArray
+) -> bool:
+    """Whether volumes that a mark counts are whole, or of one shape, or numbered one after the other.
+
+    Where slices are lacking, a mark that means something else could split frames into anything.
+    """
+    slices = {frozenset(found) for found in values_by_label(labels.tolist(), np.array(times)).values()}
+    numbers = instance_numbers(frames)
+    return (
+        (len(slices) == 1 and len(next(iter(slices))) == labels.max() + 1)
+        or are_moved(times, along)
+        or _are_apart(numbers, times)
+        or (len(labels) > labels.max() + 1 and _are_apart(numbers, labels.tolist()))
+    )
 
 
 def _contradict(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:
