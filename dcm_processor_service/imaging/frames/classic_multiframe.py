@@ -16,6 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["detector", "offsets_mm"]
 
 _UPRIGHT = 0.9999
+# what frames may differ in besides their slice (PS3.3, section C.8.4.8): such a tomogram is several volumes
+_NM_VECTORS = (
+    "EnergyWindowVector",
+    "DetectorVector",
+    "PhaseVector",
+    "RotationVector",
+    "RRIntervalVector",
+    "TimeSlotVector",
+    "AngularViewVector",
+    "TimeSliceVector",
+)
 
 
 def detector(header: Header) -> Header | None:
@@ -31,8 +42,10 @@ def offsets_mm(header: Header, normal: FloatArray, count: int) -> tuple[float, .
     if dose is not None:
         return _dose_offsets(dose, normal)
     slices, step = numbers(header, "SliceVector", count=count), number(header, "SpacingBetweenSlices")
-    kinds = (numbers(header, keyword) or () for keyword in ("EnergyWindowVector", "DetectorVector"))
+    kinds = (numbers(header, keyword) or () for keyword in _NM_VECTORS)
     if slices is None or not step or not _is_tomogram(header) or any(len(set(kind)) > 1 for kind in kinds):
+        return None
+    if len(set(slices)) < count:  # several frames of a slice, and no vector says what each is
         return None
     return tuple((number_of_slice - 1) * step for number_of_slice in slices)  # a negative step stacks the other way
 

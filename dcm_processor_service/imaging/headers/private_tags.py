@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "GE_COMPLEX_PART",
+    "GE_SEQUENCE_NAMES",
     "MOSAIC_TAGS",
     "PRIVATE_B_VALUES",
     "PRIVATE_TAGS",
@@ -19,6 +20,9 @@ PRIVATE_B_VALUES = (0x0019100C, 0x00431039)
 
 GE_COMPLEX_PART = 0x0043102F
 
+GE_SEQUENCE_NAMES = (0x0019109C, 0x0019109E)
+"""GE's name of the pulse sequence, and its internal one: LO."""
+
 MOSAIC_TAGS = (SIEMENS_MOSAIC_COUNT, UIH_GRID_COUNT)
 """Private elements that count the slices in one image."""
 
@@ -26,6 +30,7 @@ PRIVATE_TAGS = (
     *PRIVATE_B_VALUES,
     *MOSAIC_TAGS,
     GE_COMPLEX_PART,
+    *GE_SEQUENCE_NAMES,
     *(0x20050000 | block for block in range(0x10, 0x100)),
     *(0x20050000 | block << 8 | element for block in range(0x10, 0x100) for element in (0x0D, 0x0E)),
 )

@@ -24,6 +24,12 @@ from dcm_processor_service.imaging.series.geometry_findings import (
 )
 from dcm_processor_service.imaging.series.grouping import group_frames, stacks_of
 from dcm_processor_service.imaging.series.identity import identity_findings
+from dcm_processor_service.imaging.series.meaning import (
+    meaning_findings,
+    picture_finding,
+    pictures_among,
+    stack_meaning_findings,
+)
 from dcm_processor_service.imaging.series.pixel_findings import pixel_findings
 from dcm_processor_service.models import SeriesFinding, SeriesKind, SeriesPart, SeriesReport
 
@@ -89,7 +95,8 @@ def examine(paths: Sequence[Path]) -> Inspection:
         frames = [frame for instance in instances for frame in frames_of(instance)]
         frames, is_precise = with_vendor_rescale(frames)
         placed = [frame for frame in frames if frame.has_geometry]
-        findings += _content_findings(instances, frames, placed)
+        pictures = pictures_among(frames, placed)
+        findings += _content_findings(instances, frames, placed, pictures)
         groups = group_frames(placed)
         stacks = stacks_of(groups)
         if is_precise:
@@ -99,7 +106,7 @@ def examine(paths: Sequence[Path]) -> Inspection:
         findings += _kind_findings(stacks)
         findings += _moved_findings(stacks)
         for stack in stacks:
-            findings += _named(stack_findings(stack), stack.name)
+            findings += _named([*stack_findings(stack), *stack_meaning_findings(stack)], stack.name)
         if any(finding.code == "MOSAIC" for finding in findings):
             findings = [finding for finding in findings if finding.code != "SINGLE_SLICE"]
         only_localizers = bool(groups) and all(group.is_localizer for group in groups)
@@ -146,7 +153,10 @@ def _same_instance(first: InstanceFile, second: InstanceFile) -> SeriesFinding:
 
 
 def _content_findings(
-    instances: Sequence[InstanceFile], frames: Sequence[FrameInfo], placed: Sequence[FrameInfo]
+    instances: Sequence[InstanceFile],
+    frames: Sequence[FrameInfo],
+    placed: Sequence[FrameInfo],
+    pictures: Sequence[FrameInfo],
 ) -> list[SeriesFinding]:
     findings = []
     series = dict.fromkeys(text(instance.header, "SeriesInstanceUID") for instance in instances)
@@ -168,10 +178,14 @@ def _content_findings(
                 count=len(others),
             )
         )
-    findings += syntax_findings(transfer_syntaxes([instance for instance in instances if id(instance) in with_frames]))
-    findings += pixel_findings(frames)
+    findings += picture_finding(pictures)
+    left_out = {id(frame.instance) for frame in pictures}
+    slices = [frame for frame in frames if id(frame.instance) not in left_out]
+    with_slices = {id(frame.instance) for frame in slices}
+    findings += syntax_findings(transfer_syntaxes([instance for instance in instances if id(instance) in with_slices]))
+    findings += [*pixel_findings(slices), *meaning_findings(slices)]
     placed_ids = {id(frame) for frame in placed}
-    lost = [frame.instance for frame in frames if id(frame) not in placed_ids]
+    lost = [frame.instance for frame in slices if id(frame) not in placed_ids]
     if lost:
         message = (
             f"{len(lost)} of {len(frames)} frames do not say where in the patient they lie (orientation, position, "

@@ -46,6 +46,7 @@ _PARTS = frozenset(
         "MIXED_UNITS",
         "MOVED_VOLUMES",
         "MULTI_VOLUME",
+        "PICTURE_AMONG_SLICES",
         "SINGLE_SLICE",
     }
 )

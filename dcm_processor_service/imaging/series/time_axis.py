@@ -128,6 +128,10 @@ def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: Floa
         distinct = sorted(set(values))
         times = [distinct.index(value) for value in values]
         counts_them = _counts_volumes(name, times, labels, along) and _holds_together(frames, times)
+        if name == "AcquisitionNumber" and plan is not None and not _are_alike(times, plan.times):
+            if _are_complete(times, labels):
+                return None  # two counters that contradict each other
+            continue
         if counts_them and is_borne_out(times, frames, labels, along):
             return _in_time("DiffusionBValue" if name == "Diffusion" else name, frames, times, plan)
     for name in RANKED_MARKS:
@@ -156,14 +160,25 @@ def is_borne_out(
 
     Where slices are lacking, a mark that means something else could split frames into anything.
     """
-    slices = {frozenset(found) for found in values_by_label(labels.tolist(), np.array(times)).values()}
     numbers = instance_numbers(frames)
     return (
-        (len(slices) == 1 and len(next(iter(slices))) == labels.max() + 1)
+        _are_complete(times, labels)
         or are_moved(times, along)
         or _are_apart(numbers, times)
         or (len(labels) > labels.max() + 1 and _are_apart(numbers, labels.tolist()))
     )
+
+
+def _are_complete(times: Sequence[int], labels: NDArray[np.intp]) -> bool:
+    """Whether each volume has a frame at each position."""
+    found = values_by_label(labels.tolist(), np.array(times))
+    return all(len(places) == labels.max() + 1 for places in found.values())
+
+
+def _are_alike(times: Sequence[int], others: Sequence[int]) -> bool:
+    """Whether both put the same frames together."""
+    pairs = set(zip(times, others, strict=True))
+    return len(pairs) == len(set(times)) == len(set(others))
 
 
 def _contradict(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:

@@ -1,0 +1,120 @@
+"""Images whose frames mean something else than slices of a scan: where a kind is not understood, it is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.frames.frame import mark
+from dcm_processor_service.imaging.frames.vendor import is_private_mosaic
+from dcm_processor_service.imaging.headers.instance_file import read_header
+from dcm_processor_service.imaging.headers.private_tags import GE_SEQUENCE_NAMES
+from dcm_processor_service.imaging.headers.values import private_value, text
+from dcm_processor_service.imaging.series.geometry_findings import about, distinct
+from dcm_processor_service.models import SeriesFinding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.headers.instance_file import InstanceFile
+    from dcm_processor_service.imaging.headers.values import Header
+    from dcm_processor_service.imaging.series.stack import Stack
+
+__all__ = ["meaning_findings", "picture_finding", "pictures_among", "stack_meaning_findings"]
+
+# Segmentation Storage and Label Map Segmentation Storage (PS3.4, section B.5)
+_SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
+_SEGMENTATION = (
+    "is a segmentation, whose frames belong to segments that may overlap or lie in different slices: read it as segments "
+    "by their numbers, not as a volume"
+)
+_MOSAIC_LAYOUT = (
+    "is a mosaic without the private elements that say how many slices it has and how they lie: get the original, of "
+    "which these were not removed"
+)
+_GE_KINDS = {
+    "b0map": "a field map in Hz and its magnitude",
+    "b0rf": "a field map in Hz and its magnitude",
+    "pepolar": "images of two phase encoding polarities",
+}
+_CSA_GROUP = 0x0029
+_CSA = "SIEMENS CSA HEADER"
+
+
+def pictures_among(frames: Sequence[FrameInfo], placed: Sequence[FrameInfo]) -> list[FrameInfo]:
+    """Returns frames without any place that are of another kind than those that have one, such as a screenshot.
+
+    A slice that lost its position is none of them: it is of the same class and format as the others.
+    """
+    kinds = {(text(frame.places[-1], "SOPClassUID"), frame.pixel_format.number_format) for frame in placed}
+    classes = {sop_class for sop_class, _ in kinds}
+    return [
+        frame
+        for frame in frames
+        if kinds
+        and frame.orientation is None
+        and frame.position is None
+        and (frame.pixel_format.samples > 1 or text(frame.places[-1], "SOPClassUID") not in classes)
+    ]
+
+
+def picture_finding(pictures: Sequence[FrameInfo]) -> list[SeriesFinding]:
+    """PICTURE_AMONG_SLICES: what has no place among images that have one."""
+    if not pictures:
+        return []
+    message = (
+        "has no place in the patient and is of another kind than the slices, as a screenshot is: leave it out, or "
+        "convert with policy split or largest, which do"
+    )
+    return [about("PICTURE_AMONG_SLICES", distinct([frame.instance for frame in pictures]), message)]
+
+
+def meaning_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
+    """SEGMENTATION and MOSAIC_LAYOUT: what is no slice, or hides how its slices lie."""
+    instances = distinct([frame.instance for frame in frames])
+    segmentations = [one for one in instances if text(one.header, "SOPClassUID") in _SEGMENTATIONS]
+    mosaics = [one for one in _mosaics(frames) if not _says_its_layout(one)]
+    messages = [("SEGMENTATION", segmentations, _SEGMENTATION), ("MOSAIC_LAYOUT", mosaics, _MOSAIC_LAYOUT)]
+    return [about(code, found, message) for code, found, message in messages if found]
+
+
+def _mosaics(frames: Sequence[FrameInfo]) -> list[InstanceFile]:
+    return distinct([frame.instance for frame in frames if "MOSAIC" in (mark(frame, "ImageType") or ())])
+
+
+def _says_its_layout(instance: InstanceFile) -> bool:
+    if is_private_mosaic(instance.header):
+        return True
+    try:
+        header = read_header(instance.path)
+    except InvalidSeriesError:
+        return False
+    return any(
+        tag.group == _CSA_GROUP and tag.is_private_creator and str(header[tag].value).strip().upper() == _CSA
+        for tag in header.keys()  # noqa: SIM118 a dataset iterates over its elements
+    )
+
+
+def stack_meaning_findings(stack: Stack) -> list[SeriesFinding]:
+    """UNKNOWN_KIND: several volumes at one place of which only the vendor knows what each is."""
+    header = stack.first.places[-1]
+    if len(stack.grid) == 1 and not stack.duplicated:
+        return []
+    name = _ge_sequence(header)
+    what = next((what for part, what in _GE_KINDS.items() if part in name), "")
+    if not what:
+        return []
+    message = (
+        f"GE's sequence makes {what}, and no attribute that is understood here tells which volume is which: convert "
+        "the files of each by themselves"
+    )
+    return [SeriesFinding(code="UNKNOWN_KIND", message=message, count=len(stack.grid))]
+
+
+def _ge_sequence(header: Header) -> str:
+    """Returns the names of GE's pulse sequence, in lower case; empty for other makers."""
+    if not text(header, "Manufacturer").upper().startswith("GE"):
+        return ""
+    found = [private_value(header, tag) for tag in GE_SEQUENCE_NAMES]
+    return " ".join(one.decode("latin-1") if isinstance(one, bytes) else str(one or "") for one in found).lower()
