@@ -6,6 +6,7 @@ Rules look at reports, so that they know the real number of slices, the real dis
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +157,9 @@ def _matches(
     name: str, get: Callable[[SeriesReport], str], *, wanted_found: bool = True
 ) -> Callable[[SeriesReport, Any], str]:
     def check(report: SeriesReport, pattern: Any) -> str:
-        found = re.search(pattern, get(report), re.IGNORECASE) is not None
+        # an umlaut may be one character, or a letter and a mark
+        wanted, given = (unicodedata.normalize("NFC", each) for each in (pattern, get(report)))
+        found = re.search(wanted, given, re.IGNORECASE) is not None
         if found == wanted_found:
             return ""
         return f"{name} {'does not match' if wanted_found else 'matches'} {pattern!r}"  # the text itself stays out

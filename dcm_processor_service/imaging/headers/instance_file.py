@@ -9,11 +9,8 @@ error, so the damage is looked for (PS3.10, section 7: the file format; PS3.5, s
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import stat
-import threading
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -32,6 +29,7 @@ from pydicom.uid import (
 )
 
 from dcm_processor_service.errors import DcmProcessorError, InvalidSeriesError, UnreadableFileError
+from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.values import Header, text
 from dcm_processor_service.models.files import printable
 
@@ -73,29 +71,6 @@ _MISTAKES = (AssertionError, AttributeError, ImportError, NameError, TypeError)
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _LONG_HEADER_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
-_SILENT = logging.CRITICAL + 1
-_containment = threading.RLock()
-
-
-@contextmanager
-def contained(logger_name: str = "pydicom") -> Iterator[None]:
-    """Silences warnings and a library's log for a while: both quote the values that they complain about.
-
-    One thread at a time, because Python's warning filters are one per process. Nesting costs next to nothing.
-    """
-    logger = logging.getLogger(logger_name)
-    with _containment:
-        if logger.level == _SILENT:
-            yield
-            return
-        level = logger.level
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            logger.setLevel(_SILENT)
-            try:
-                yield
-            finally:
-                logger.setLevel(level)
 
 
 @contextmanager

@@ -14,9 +14,13 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.sequence import Sequence as Items
+from pydicom.valuerep import TEXT_VR_DELIMS
+
+from dcm_processor_service.imaging.headers.containment import contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -65,7 +69,7 @@ class ScannedElement:
         self.vr = vr
         self.content = content
         self._numbers: tuple[float, ...] | _Unparsed | None = _UNPARSED
-        self._texts: tuple[str, ...] | None = None
+        self._texts: dict[bytes, tuple[str, ...]] = {}
 
     @property
     def numbers(self) -> tuple[float, ...] | None:
@@ -74,12 +78,16 @@ class ScannedElement:
             self._numbers = _parsed_numbers(self.vr, self.content)
         return self._numbers
 
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Its text values without padding."""
-        if self._texts is None:
-            self._texts = _parsed_texts(self.content)
-        return self._texts
+    def texts(self, character_set: bytes = b"") -> tuple[str, ...]:
+        """Returns its text values without padding.
+
+        Args:
+            character_set: SpecificCharacterSet (0008,0005) of the header, as it stands in the file.
+        """
+        known = self._texts.get(character_set)
+        if known is None:
+            known = self._texts[character_set] = _parsed_texts(self.vr, self.content, character_set)
+        return known
 
 
 class ScannedHeader:
@@ -112,12 +120,19 @@ class ScannedHeader:
     def texts(self, keyword: str) -> tuple[str, ...]:
         """Gives the text values of an element without padding."""
         element = self.elements.get(keyword)
-        return () if element is None else element.texts
+        if element is None:
+            return ()
+        character_set = self.elements.get("SpecificCharacterSet")
+        return element.texts(b"" if character_set is None else character_set.content)
 
 
 Header: TypeAlias = "Dataset | ScannedHeader"
 
 _TAGS: dict[str, int] = {}
+# the types of text that SpecificCharacterSet is about; in those that hold one value, a backslash is a character
+_LOCAL_TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_ONE_TEXT = frozenset({"LT", "ST", "UT"})
+_ESCAPE = b"\x1b"
 BINARY_FORMATS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 """How numbers that are no text are packed, by VR; see :mod:`struct`."""
 
@@ -132,9 +147,26 @@ def _tag(keyword: str) -> int:
     return tag
 
 
-def _parsed_texts(content: bytes) -> tuple[str, ...]:
-    plain = content.decode("latin-1").strip(" \0")
-    return tuple(part.strip(" \0") for part in plain.split("\\")) if plain else ()
+def _parsed_texts(vr: str, content: bytes, character_set: bytes) -> tuple[str, ...]:
+    plain = _decoded(vr, content, character_set).strip(" \0")
+    values = [plain] if vr in _ONE_TEXT else plain.split("\\")
+    padding = " \0=" if vr == "PN" else " \0"  # groups of a name that are empty may be left out (PS3.5, section 6.2.1)
+    return tuple(part.lstrip(" \0").rstrip(padding) for part in values) if plain else ()
+
+
+def _decoded(vr: str, content: bytes, character_set: bytes) -> str:
+    """Decodes text as the header's character set says (PS3.5, section 6.1.2), which names and descriptions follow."""
+    if vr not in _LOCAL_TEXTS or (content.isascii() and _ESCAPE not in content):
+        return content.decode("latin-1")
+    with contained():
+        return decode_bytes(content, _encodings(character_set), TEXT_VR_DELIMS)
+
+
+@lru_cache(maxsize=64)
+def _encodings(character_set: bytes) -> tuple[str, ...]:
+    """Returns Python's names of the encodings, between which escape sequences switch (PS3.3, section C.12.1.1.2)."""
+    terms = [term.strip(" \0") for term in character_set.decode("latin-1").split("\\")]
+    return tuple(convert_encodings(terms))
 
 
 @lru_cache(maxsize=4096)

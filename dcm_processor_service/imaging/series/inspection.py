@@ -14,7 +14,7 @@ from dcm_processor_service.imaging.frames.vendor import b_values, with_vendor_re
 from dcm_processor_service.imaging.geometry import orientation_angles_deg, orientation_label
 from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_instance
 from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as
-from dcm_processor_service.imaging.headers.values import integer, number, text
+from dcm_processor_service.imaging.headers.values import integer, number, text, texts
 from dcm_processor_service.imaging.series.geometry_findings import (
     group_findings,
     stack_findings,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Inspection", "examine", "inspect_series"]
 
 _PROJECTION_MODALITIES = frozenset({"CR", "DX", "MG", "IO", "PX", "RG", "XA", "RF", "ES", "XC", "GM", "SM", "OP"})
+_CHOSEN_BY = ("SeriesDescription", "BodyPartExamined", "ConvolutionKernel")
 _PLANES = ("sagittal", "coronal", "axial")
 
 
@@ -183,7 +184,7 @@ def _content_findings(
     slices = [frame for frame in frames if id(frame.instance) not in left_out]
     with_slices = {id(frame.instance) for frame in slices}
     findings += syntax_findings(transfer_syntaxes([instance for instance in instances if id(instance) in with_slices]))
-    findings += [*pixel_findings(slices), *meaning_findings(slices)]
+    findings += [*pixel_findings(slices), *meaning_findings(slices), *_text_findings(instances)]
     placed_ids = {id(frame) for frame in placed}
     lost = [frame.instance for frame in slices if id(frame) not in placed_ids]
     if lost:
@@ -195,6 +196,21 @@ def _content_findings(
             SeriesFinding(code="MISSING_GEOMETRY", message=message, sop_instance_uids=uids(lost), count=len(lost))
         )
     return findings
+
+
+def _text_findings(instances: Sequence[InstanceFile]) -> list[SeriesFinding]:
+    """CHARACTER_SET: text that rules choose by, in an encoding that the header does not name."""
+    for header in (instance.header for instance in instances[:1]):
+        if any(texts(header, "SpecificCharacterSet")):
+            continue
+        for keyword in _CHOSEN_BY:
+            if not text(header, keyword).isascii():
+                message = (
+                    f"{keyword} has characters beyond ASCII, and no SpecificCharacterSet says which they are: they are "
+                    "read as Latin-1, which may be wrong"
+                )
+                return [SeriesFinding(code="CHARACTER_SET", message=message, blocking=False, attribute=keyword)]
+    return []
 
 
 def _class_name(instance: InstanceFile) -> str:

@@ -138,19 +138,15 @@ def _are_passes(values: Sequence[Any], positions: FloatArray) -> bool:
 
 def _runs(values: Sequence[Any], positions: FloatArray) -> bool:
     """Whether values count through the stack several times, each time a little beside the last."""
-    if len(set(values)) < len(values):
-        return False
     count = len(values)
-    ranks = np.argsort(np.argsort([sorted(values).index(value) for value in values]))
-    return any(
-        are_moved((ranks // size).tolist(), positions) and _is_one_way(ranks, size)
-        for size in range(2, count // 2 + 1)
-        if count % size == 0
-    )
-
-
-def _is_one_way(ranks: Any, size: int) -> bool:
-    """Whether the slices of each run come in one order."""
-    sequence = np.argsort(ranks).reshape(-1, size)
-    shape = np.argsort(np.argsort(sequence, axis=1), axis=1)
-    return bool((shape == shape[0]).all())
+    if len(set(values)) < count:
+        return False
+    places = [int(place) for place in sorted(range(count), key=values.__getitem__)]
+    for one_way in (places, places[::-1]):
+        breaks = [0, *(k for k in range(1, count) if one_way[k] < one_way[k - 1]), count]
+        runs = [positions[one_way[begin:end]].tolist() for begin, end in itertools.pairwise(breaks)]
+        if 1 < len(runs) <= count / _FEWEST_SLICES and any(overlap(pair) for pair in itertools.combinations(runs, 2)):
+            return True
+    ranks = np.empty(count, np.intp)
+    ranks[places] = np.arange(count)
+    return count % 2 == 0 and are_moved((ranks // 2).tolist(), positions)

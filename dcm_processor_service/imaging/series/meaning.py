@@ -26,8 +26,8 @@ __all__ = ["meaning_findings", "picture_finding", "pictures_among", "stack_meani
 # Segmentation Storage and Label Map Segmentation Storage (PS3.4, section B.5)
 _SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 _SEGMENTATION = (
-    "is a segmentation, whose frames belong to segments that may overlap or lie in different slices: read it as segments "
-    "by their numbers, not as a volume"
+    "is a segmentation, whose frames belong to segments that may overlap or lie in different slices: read it as "
+    "segments by their numbers, not as a volume"
 )
 _MOSAIC_LAYOUT = (
     "is a mosaic without the private elements that say how many slices it has and how they lie: get the original, of "

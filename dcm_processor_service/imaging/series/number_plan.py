@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.frames.frame import FrameInfo
 
-__all__ = ["NumberPlan", "instance_numbers", "number_plan", "plan_of_grid", "slice_numbers"]
+__all__ = ["NumberPlan", "are_numbered_in_stack", "instance_numbers", "number_plan", "plan_of_grid", "slice_numbers"]
 
 _VOLUME_BY_VOLUME = "volume by volume"
 _SLICE_BY_SLICE = "slice by slice"
@@ -42,10 +42,20 @@ def instance_numbers(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
 
 def slice_numbers(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
     """Returns what numbers the slices of one volume: InStackPositionNumber (0020,9057), else the instances' numbers."""
-    content = [item(frame.places[0], "FrameContentSequence") for frame in frames]
-    places = [None if one is None else number(one, "InStackPositionNumber") for one in content]
-    found = [(place, 0.0) for place in places if place is not None]
+    found = [(place, 0.0) for place in _stack_positions(frames) if place is not None]
     return found if len(set(found)) == len(frames) else instance_numbers(frames)
+
+
+def are_numbered_in_stack(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:
+    """Whether InStackPositionNumber numbers the positions of frames, each in one way."""
+    places = _stack_positions(frames)
+    pairs = set(zip(places, labels.tolist(), strict=True))
+    return None not in places and len(pairs) == len(set(places)) == labels.max() + 1
+
+
+def _stack_positions(frames: Sequence[FrameInfo]) -> list[float | None]:
+    content = [item(frame.places[0], "FrameContentSequence") for frame in frames]
+    return [None if one is None else number(one, "InStackPositionNumber") for one in content]
 
 
 def number_plan(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> NumberPlan | None:

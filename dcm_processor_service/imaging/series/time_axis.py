@@ -16,7 +16,7 @@ import numpy as np
 
 from dcm_processor_service.imaging.frames.frame import marks
 from dcm_processor_service.imaging.series.clock import clock_times
-from dcm_processor_service.imaging.series.number_plan import instance_numbers, number_plan
+from dcm_processor_service.imaging.series.number_plan import are_numbered_in_stack, instance_numbers, number_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,9 +128,9 @@ def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: Floa
         distinct = sorted(set(values))
         times = [distinct.index(value) for value in values]
         counts_them = _counts_volumes(name, times, labels, along) and _holds_together(frames, times)
-        if name == "AcquisitionNumber" and plan is not None and not _are_alike(times, plan.times):
+        if plan is not None and not _are_alike(times, plan.times):
             if _are_complete(times, labels):
-                return None  # two counters that contradict each other
+                return None  # it contradicts the numbers, which follow a plan
             continue
         if counts_them and is_borne_out(times, frames, labels, along):
             return _in_time("DiffusionBValue" if name == "Diffusion" else name, frames, times, plan)
@@ -164,6 +164,7 @@ def is_borne_out(
     return (
         _are_complete(times, labels)
         or are_moved(times, along)
+        or are_numbered_in_stack(frames, labels)
         or _are_apart(numbers, times)
         or (len(labels) > labels.max() + 1 and _are_apart(numbers, labels.tolist()))
     )

@@ -75,6 +75,10 @@ class Scan:
         )
         paths = sorted(single_frame(recipe, folder), key=lambda path: int(dcmread(path).InstanceNumber))
         numbers = random.permutation(len(paths)) + 1
+        noise = [int(value) for value in random.integers(1, 4, len(paths))]
+        table = np.array(noise).reshape(self.volumes, self.slices)
+        # what happens to count whole volumes is no noise
+        assume(not self.noise or any(len(set(column)) < self.volumes for column in table.T.tolist()))
         found = {}
         for index, path in enumerate(paths):
             ds = dcmread(path)
@@ -92,7 +96,7 @@ class Scan:
             for name in self.marks:
                 MARKS[name](ds, t, k)
             for name in self.noise:
-                setattr(ds, name, int(random.integers(1, 4)))
+                setattr(ds, name, noise[index])
             ds.save_as(path)
             found[str(ds.SOPInstanceUID)] = t
         for path in random.permutation([str(path) for path in paths])[: self.lost]:
