@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         JobState,
         NiftiFiles,
         NiftiVolume,
+        OrderCertificate,
         Outcome,
         Patient,
         Peer,
@@ -160,6 +161,7 @@ __all__ = [
     "Measured",
     "NiftiFiles",
     "NiftiVolume",
+    "OrderCertificate",
     "Outcome",
     "Patient",
     "Peer",
@@ -241,8 +243,8 @@ _PLACES = {
     "imaging.volumes.volume": "DisplayWindow Rescale SliceSource Volume",
     "models": (
         "AcceptedContext Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent JobOutput "
-        "JobState NiftiFiles NiftiVolume Outcome Patient Peer Policy Problem Producer Recipe RecipeFields "
-        "SendOptions SendReport SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport Sidecar "
+        "JobState NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
+        "RecipeFields SendOptions SendReport SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport Sidecar "
         "StoredFile Study StudyIdentity Subject SubjectLevel TransferSyntax"
     ),
     "ports": "ABSENT Sendable Sentinel",

@@ -18,7 +18,14 @@ from dcm_processor_service.models.derived import (
     ValueMapping,
 )
 from dcm_processor_service.models.files import LeftOutFile, StoredFile
-from dcm_processor_service.models.imaging import SeriesFinding, SeriesKind, SeriesPart, SeriesReport, TransferSyntax
+from dcm_processor_service.models.imaging import (
+    OrderCertificate,
+    SeriesFinding,
+    SeriesKind,
+    SeriesPart,
+    SeriesReport,
+    TransferSyntax,
+)
 from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
 from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
 from dcm_processor_service.models.peers import AETitle, Peer
@@ -55,6 +62,7 @@ __all__ = [
     "MapOptions",
     "NiftiFiles",
     "NiftiVolume",
+    "OrderCertificate",
     "Outcome",
     "Patient",
     "Peer",

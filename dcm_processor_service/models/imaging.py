@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["SeriesFinding", "SeriesKind", "SeriesPart", "SeriesReport", "TransferSyntax"]
+__all__ = ["OrderCertificate", "SeriesFinding", "SeriesKind", "SeriesPart", "SeriesReport", "TransferSyntax"]
 
 
 class SeriesKind(str, Enum):
@@ -66,6 +66,27 @@ class TransferSyntax(BaseModel):
     needs: str = Field(default="", description="What to install when it cannot be decoded")
 
 
+class OrderCertificate(BaseModel):
+    """By what the slices and volumes of an array stand in their order, and what speaks for it.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> (part,) = fake_context(series=synthetic_series(slices=3)).session.dicom.get_series().inspect().parts
+        >>> part.order.slices_by, part.order.volumes_by, part.order.plan
+        ('ImagePositionPatient', '', 'volume by volume')
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    slices_by: str = Field(default="ImagePositionPatient", description="Keyword: along the normal of the slices")
+    volumes_by: str = Field(default="", description="Keyword of what tells volumes apart; empty for a single volume")
+    ordered_by: str = Field(default="", description="Keyword of what says which volume comes first; empty for one")
+    plan: str = Field(
+        default="", description="What InstanceNumber follows: volume by volume, slice by slice, or empty for neither"
+    )
+    varies: tuple[str, ...] = Field(default=(), description="Keywords of what differs between slices of one volume")
+
+
 class SeriesPart(BaseModel):
     """One volume that the series holds.
 
@@ -91,6 +112,9 @@ class SeriesPart(BaseModel):
     memory_bytes: int = Field(description="Of the array that a conversion makes")
     time_attribute: str = Field(default="", description="Keyword of the attribute along the fourth axis")
     first_position_mm: tuple[float, float, float] = Field(description="Centre of the first voxel, LPS")
+    order: OrderCertificate = Field(
+        default=OrderCertificate(), description="By what slices and volumes stand in their order"
+    )
 
 
 class SeriesReport(BaseModel):

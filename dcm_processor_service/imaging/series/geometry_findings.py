@@ -202,6 +202,8 @@ def _some(frames: Sequence[FrameInfo]) -> str:
 def _gap_findings(stack: Stack) -> list[SeriesFinding]:
     geometry, along = stack.geometry, _along(stack)
     gaps = len(along) - 1
+    if stack.rounded_to_mm:
+        return [_rounded(stack)]
     if not stack.is_uneven:
         return []
     positions = tuple(round(float(along[gap]), 4) for gap in geometry.outliers)
@@ -223,6 +225,16 @@ def _gap_findings(stack: Stack) -> list[SeriesFinding]:
         "convert with policy resample or split"
     )
     return [SeriesFinding(code="MIXED_SPACING", message=message, positions_mm=positions, count=len(geometry.outliers))]
+
+
+def _rounded(stack: Stack) -> SeriesFinding:
+    along = _along(stack)
+    step = float(along[-1] - along[0]) / (len(along) - 1)
+    message = (
+        f"positions are rounded to {stack.rounded_to_mm:g} mm, which is {stack.rounded_to_mm / step:.0%} of the step: "
+        f"slices are taken to lie evenly, {step:.4g} mm apart"
+    )
+    return SeriesFinding(code="ROUNDED_POSITIONS", message=message, blocking=False)
 
 
 def _line_findings(stack: Stack) -> list[SeriesFinding]:

@@ -52,6 +52,7 @@ _SAME_ECHO_MS = 0.02
 
 _COMPLEX_PARTS = {0: "magnitude", 1: "phase", 2: "real", 3: "imaginary"}
 _COSINE_TOLERANCE = 1e-3
+_CORNER_PIXELS = 0.2
 _SPACING_TOLERANCE = 1e-3
 _LATERAL_PIXELS = 4.0
 
@@ -87,10 +88,16 @@ def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
     localizers = [_names_localizer(image_type) for image_type in marks(frames, "ImageType")]
     found: dict[tuple[Any, ...], list[FrameInfo]] = defaultdict(list)
     for frame, is_localizer in zip(frames, localizers, strict=True):
-        orientation = _index_of_close(orientations, frame.orientation or (), _COSINE_TOLERANCE)
+        orientation = _index_of_close(orientations, frame.orientation or (), _turn_tolerance(frame))
         spacing = _index_of_close(spacings, frame.pixel_spacing or (), _SPACING_TOLERANCE)
         found[is_localizer, frame.pixel_format.number_format, orientation, spacing].append(frame)
     return [FrameGroup(tuple(members), key[0]) for key, members in found.items()]
+
+
+def _turn_tolerance(frame: FrameInfo) -> float:
+    """Returns by how much direction cosines may differ: at the far corner of the image, by a part of a pixel."""
+    extent = float(np.hypot(frame.pixel_format.columns, frame.pixel_format.rows))
+    return min(_COSINE_TOLERANCE, _CORNER_PIXELS / max(extent, 1.0))
 
 
 def _index_of_close(known: list[tuple[float, ...]], value: tuple[float, ...], tolerance: float) -> int:
@@ -259,7 +266,8 @@ def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
     if counts.max() == 1:
         name = separating_mark(frames, along)
         if not name:
-            return [replace(_single_volume(frames, labels), doubt=interleaving_doubt(frames, along))]
+            single = _single_volume(frames, labels)
+            return [replace(single, doubt=interleaving_doubt(frames, along, is_even=not single.is_uneven))]
         values = marks(frames, name)
         distinct = sorted(set(values), key=lambda value: _sortable((value,)))
         numbers = [distinct.index(value) for value in values]

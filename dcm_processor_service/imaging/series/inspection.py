@@ -30,6 +30,7 @@ from dcm_processor_service.imaging.series.meaning import (
     pictures_among,
     stack_meaning_findings,
 )
+from dcm_processor_service.imaging.series.order_certificate import order_certificate
 from dcm_processor_service.imaging.series.pixel_findings import pixel_findings
 from dcm_processor_service.models import SeriesFinding, SeriesKind, SeriesPart, SeriesReport
 
@@ -269,6 +270,7 @@ def _part(stack: Stack) -> SeriesPart:
         memory_bytes=pixels.columns * pixels.rows * len(frames) * (0 if predicted is None else predicted.itemsize),
         time_attribute=stack.time_mark,
         first_position_mm=(x, y, z),
+        order=order_certificate(stack),
     )
 
 

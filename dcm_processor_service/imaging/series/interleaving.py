@@ -58,12 +58,13 @@ def lie_through_each_other(values: Sequence[Any], along: FloatArray) -> bool:
     return any(overlap(pair) for pair in itertools.pairwise(ordered))
 
 
-def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray) -> str:
+def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_even: bool) -> str:
     """Says why frames at distinct positions may be several volumes, where no attribute separates them; else empty.
 
     Args:
         frames: Of one kind, in any order.
         along: Their positions along the normal, mm, all distinct.
+        is_even: Whether one step puts them there.
     """
     order = np.argsort(along, kind="stable")
     ascending = [frames[index] for index in order]
@@ -73,7 +74,6 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray) -> str:
     numbers = slice_numbers(ascending)
     is_counted = numbers == sorted(set(numbers)) or numbers[::-1] == sorted(set(numbers))
     gaps = np.diff(positions)
-    is_even = _is_even(gaps)
     if not is_even and not _is_explained(gaps, numbers, is_counted=is_counted):
         return "the distances between slices repeat or change again and again"
     if not is_counted and _are_numbered_apart(numbers, positions, is_even=is_even):
@@ -86,11 +86,6 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray) -> str:
         if not may_be_passes and (_are_passes(values, positions) or (not is_counted and _runs(values, positions))):
             return f"their values of {name} go through the stack several times"
     return ""
-
-
-def _is_even(gaps: FloatArray) -> bool:
-    step = float(np.median(gaps))
-    return bool(np.abs(gaps - step).max() <= max(allowed_difference_mm(step), 0.1 * step))
 
 
 def _is_explained(gaps: FloatArray, numbers: Sequence[tuple[float, float]], *, is_counted: bool) -> bool:

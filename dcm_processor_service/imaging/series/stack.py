@@ -27,6 +27,12 @@ __all__ = ["Stack", "uniform_runs"]
 _STEP_TOLERANCE = 0.02
 _ALONG_PART = 0.05
 _LATERAL_PART = 0.25
+_ROUNDINGS_MM = (1.0, 0.1, 0.01)
+# part of a step by which a slice may be off because its position was rounded
+_ROUNDED_PART = 0.1
+_FEWEST_FOR_A_LINE = 3
+_ALONG_AXIS = 0.01
+_WHOLE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,31 @@ class Stack:
 
     @property
     def is_uneven(self) -> bool:
-        """Whether no single step puts the slices where they lie along their normal."""
+        """Whether no single step puts the slices where they lie along their normal, as exactly as their header says."""
+        return self._exceeds_noise and not self.rounded_to_mm
+
+    @property
+    def _exceeds_noise(self) -> bool:
         geometry = self.geometry
         allowed = max(_ALONG_PART * geometry.step_mm, LARGEST_NOISE_MM / 2)
         return bool(geometry.outliers) or geometry.along_deviation_mm > allowed
+
+    @property
+    def rounded_to_mm(self) -> float:
+        """To how many mm the header rounds positions, where that alone makes even steps look uneven; else 0."""
+        if len(self.grid[0]) <= _FEWEST_FOR_A_LINE or not self._exceeds_noise:
+            return 0.0
+        origins, normal = self.origins, np.abs(slice_normal(self.first.orientation or ()))
+        along = origins @ slice_normal(self.first.orientation or ())
+        index = np.arange(len(along))
+        step, start = np.polyfit(index, along, 1)
+        off_mm = float(np.abs(along - (start + step * index)).max())
+        for rounded_to in _ROUNDINGS_MM:
+            coordinates = origins[:, normal > _ALONG_AXIS] / rounded_to
+            allowed = min(rounded_to / 2 * float(normal.sum()) * 1.2, _ROUNDED_PART * float(step))
+            if np.abs(coordinates - np.rint(coordinates)).max() < _WHOLE and off_mm <= allowed:
+                return rounded_to
+        return 0.0
 
     @property
     def shift_mm(self) -> float:
@@ -133,6 +160,8 @@ def single_slice_step_mm(frame: FrameInfo) -> float:
 
 def uniform_runs(stack: Stack) -> list[Stack]:
     """Splits a stack wherever the distance between slices changes, so that each part has one step."""
+    if not stack.is_uneven:
+        return [stack]
     gaps = np.diff(stack.origins @ slice_normal(stack.first.orientation or ()))
     runs: list[list[int]] = [[0]]
     for k, gap in enumerate(gaps, start=1):

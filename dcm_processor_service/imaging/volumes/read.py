@@ -16,6 +16,7 @@ from dcm_processor_service.imaging.frames.pixel_format import in_place_rescaled,
 from dcm_processor_service.imaging.headers.instance_file import contained, read_header
 from dcm_processor_service.imaging.headers.values import item, number, text
 from dcm_processor_service.imaging.series.inspection import examine
+from dcm_processor_service.imaging.series.order_certificate import order_certificate
 from dcm_processor_service.imaging.series.policies import chosen_stacks
 from dcm_processor_service.imaging.volumes.pixels import read_pixels
 from dcm_processor_service.imaging.volumes.upright import on_even_grid
@@ -107,6 +108,7 @@ def _volume(stack: Stack, report: SeriesReport) -> Volume:
             rescale=_rescale(frames),
             volume_step_s=_volume_step_s(first) if len(stack.grid) > 1 else None,
             name=stack.name,
+            order=order_certificate(stack),
             header=header,
             report=report,
         )

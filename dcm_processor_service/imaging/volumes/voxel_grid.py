@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
-    from dcm_processor_service.models import SeriesReport
+    from dcm_processor_service.models import OrderCertificate, SeriesReport
 
 __all__ = ["DisplayWindow", "Rescale", "SliceSource", "VoxelGrid"]
 
@@ -111,6 +111,9 @@ class VoxelGrid:
     rescale: Rescale = Rescale()
     volume_step_s: float | None = None
     """Seconds between the volumes of a 4D series, where the header knows."""
+
+    order: OrderCertificate | None = field(default=None, repr=False)
+    """By what slices and volumes stand in their order; None of a volume that was made from an array."""
 
     header: Dataset | None = field(default=None, repr=False)
     """Header of the first slice, without pixels; patient data, so never shown."""

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 
 from dcm_processor_service.imaging.geometry import cluster_positions
 from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
-from tests.unit.imaging.refusals import change, refused
+from tests.unit.imaging.refusals import change, in_slice_order, refused
 from tests.unit.imaging.synthetic import Recipe, rotated, single_frame
 
 if TYPE_CHECKING:
@@ -129,6 +130,68 @@ def test_a_slice_that_is_turned_is_found(tmp_path: Path, off: float, *, is_one: 
         assert read_volume(paths).shape == (5, 4, 9)
     else:
         assert "MIXED_ORIENTATION" in refused(paths, "MIXED_ORIENTATION").codes
+
+
+@pytest.mark.parametrize(("pixels_off", "is_one"), [(0.1, True), (0.5, False)])
+def test_how_far_a_slice_may_be_turned_is_measured_at_its_far_corner(
+    tmp_path: Path, pixels_off: float, *, is_one: bool
+) -> None:
+    recipe = Recipe(slices=4, rows=512, columns=512, row_distance=0.7, column_distance=0.7)
+    off = pixels_off / 512
+
+    def edit(ds: Dataset, index: int) -> None:
+        if index == 2:
+            ds.ImageOrientationPatient = [1, round(off, 9), 0, round(-off, 9), 1, 0]
+
+    paths = change(single_frame(recipe, tmp_path), edit)
+    if is_one:
+        assert read_volume(paths).shape == (512, 512, 4)
+    else:
+        refused(paths, "MIXED_ORIENTATION")
+
+
+@pytest.mark.parametrize("orientation", [(1, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0, -1), OBLIQUE])
+@pytest.mark.parametrize(("step", "rounded_to"), [(0.75, 0.1), (0.625, 0.1), (1.25, 0.1), (5.33, 1.0), (0.1125, 0.01)])
+def test_rounded_positions_are_even_and_the_report_says_so(
+    tmp_path: Path, step: float, rounded_to: float, orientation: tuple[float, ...]
+) -> None:
+    recipe = Recipe(slices=24, step=step, orientation=orientation, modality="MR")
+    paths = in_slice_order(single_frame(recipe, tmp_path))
+    for path in paths:
+        ds = dcmread(path)
+        ds.ImagePositionPatient = [round(round(float(v) / rounded_to) * rounded_to, 3) for v in ds.ImagePositionPatient]
+        ds.save_as(path)
+    for policy in ("strict", "split", "largest", "resample"):
+        [volume] = read_volumes(paths, policy)
+        if policy != "resample" or orientation != OBLIQUE:  # rounding leaves an oblique stack a trace of tilt
+            np.testing.assert_array_equal(volume.array, recipe.values[..., 0])
+        assert volume.spacing_mm[2] == pytest.approx(step, rel=0.01)
+        assert volume.report is not None
+        assert volume.report.codes <= {"ROUNDED_POSITIONS"}
+
+
+@pytest.mark.parametrize(("off", "is_one"), [(0.05, True), (0.2, False), (0.3, False)])
+def test_a_slice_that_is_off_by_more_than_rounding_is_found(tmp_path: Path, off: float, *, is_one: bool) -> None:
+    def edit(ds: Dataset, index: int) -> None:
+        ds.ImagePositionPatient[2] = round(index * 0.75 + (off if index == 4 else 0.0), 1)
+
+    paths = change(single_frame(Recipe(slices=12, step=0.75), tmp_path), edit)
+    if is_one:
+        assert read_volume(paths).report.codes == {"ROUNDED_POSITIONS"}  # type: ignore[union-attr]
+    else:
+        refused(paths, "MIXED_SPACING")
+
+
+@pytest.mark.parametrize(("jitter_ms", "is_one"), [(0.01, True), (0.3, False)])
+def test_echo_times_that_jitter_are_one(tmp_path: Path, jitter_ms: float, *, is_one: bool) -> None:
+    recipe = Recipe(slices=6, modality="MR")
+    paths = change(
+        single_frame(recipe, tmp_path), lambda ds, k: setattr(ds, "EchoTime", f"{30 + jitter_ms * (k % 2):.2f}")
+    )
+    if is_one:
+        np.testing.assert_array_equal(read_volume(paths).array, recipe.values[..., 0])
+    else:
+        refused(paths, "MULTI_VOLUME")
 
 
 @pytest.mark.parametrize(("tilt_deg", "is_upright"), [(0.1, True), (0.3, False)])

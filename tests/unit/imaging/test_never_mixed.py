@@ -136,6 +136,7 @@ def is_told_apart(scan: Scan) -> bool:
     """
     return bool(
         set(scan.marks)
+        - set(scan.noise)
         - {"AcquisitionTime", "AcquisitionTime of slices", "ContentTime", "TriggerTime", "RepetitionTime"}
     )
 

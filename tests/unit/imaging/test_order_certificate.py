@@ -1,0 +1,67 @@
+"""What the report and the volume say of the order of slices and volumes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from pydicom import dcmread
+
+from dcm_processor_service.imaging.volumes.read import read_volume
+from dcm_processor_service.models import OrderCertificate
+from tests.unit.imaging.refusals import change
+from tests.unit.imaging.synthetic import Recipe, single_frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+
+def certificate(paths: list[Path]) -> OrderCertificate:
+    volume = read_volume(paths)
+    assert volume.report is not None
+    assert volume.order is not None
+    assert volume.report.parts[0].order == volume.order
+    return volume.order
+
+
+def test_a_volume_numbered_along_its_slices(tmp_path: Path) -> None:
+    assert certificate(single_frame(Recipe(reversed_numbers=True), tmp_path)) == OrderCertificate(
+        plan="volume by volume"
+    )
+
+
+def test_a_volume_numbered_at_random_has_no_plan(tmp_path: Path) -> None:
+    paths = change(
+        single_frame(Recipe(slices=5), tmp_path), lambda ds, k: setattr(ds, "InstanceNumber", [3, 1, 4, 9, 2][k])
+    )
+    assert certificate(paths) == OrderCertificate()
+
+
+@pytest.mark.parametrize("plan", ["volume by volume", "slice by slice", ""])
+def test_volumes_told_apart_by_a_counter_and_ordered_by_time(tmp_path: Path, plan: str) -> None:
+    recipe = Recipe(volumes=3, slices=4, modality="MR")
+    for path in single_frame(recipe, tmp_path):
+        ds = dcmread(path)
+        t, k = divmod(int(ds.InstanceNumber) - 1, 4)
+        ds.AcquisitionTime = f"1200{10 * t + k:02}"
+        ds.InstanceNumber = {"volume by volume": ds.InstanceNumber, "slice by slice": k * 3 + t + 1, "": 7}[plan]
+        ds.save_as(path)
+    assert certificate(sorted(tmp_path.iterdir())) == OrderCertificate(
+        volumes_by="TemporalPositionIdentifier", ordered_by="AcquisitionTime", plan=plan, varies=("AcquisitionTime",)
+    )
+
+
+def test_volumes_told_apart_by_their_numbers(tmp_path: Path) -> None:
+    def edit(ds: Dataset, _: int) -> None:
+        del ds.TemporalPositionIdentifier
+
+    assert certificate(change(single_frame(Recipe(volumes=3, slices=4), tmp_path), edit)) == OrderCertificate(
+        volumes_by="InstanceNumber", ordered_by="InstanceNumber", plan="volume by volume"
+    )
+
+
+def test_what_differs_between_slices_is_named(tmp_path: Path) -> None:
+    paths = change(single_frame(Recipe(slices=4), tmp_path), lambda ds, k: setattr(ds, "AcquisitionNumber", 1 + k // 2))
+    assert certificate(paths).varies == ("AcquisitionNumber",)
