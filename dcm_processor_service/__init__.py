@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         JobEvent,
         JobOutput,
         JobState,
+        Limits,
         NiftiFiles,
         NiftiVolume,
         OrderCertificate,
@@ -158,6 +159,7 @@ __all__ = [
     "JobOutput",
     "JobState",
     "Like",
+    "Limits",
     "Measured",
     "NiftiFiles",
     "NiftiVolume",
@@ -243,7 +245,7 @@ _PLACES = {
     "imaging.volumes.volume": "DisplayWindow Rescale SliceSource Volume",
     "models": (
         "AcceptedContext Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent JobOutput "
-        "JobState NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
+        "JobState Limits NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
         "RecipeFields SendOptions SendReport SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport Sidecar "
         "StoredFile Study StudyIdentity Subject SubjectLevel TransferSyntax"
     ),

@@ -94,6 +94,9 @@ def convert(
     sidecar: Annotated[
         Sidecar, typer.Option(help="The JSON beside each image; simplified holds patient data")
     ] = "bids",
+    max_gap_mm: Annotated[
+        float | None, typer.Option(help="Widest gap that resample fills; two steps when not given", min=0)
+    ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Write .nii in place of .nii.gz")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -106,7 +109,13 @@ def convert(
             task = progress.add_task("converting", total=len(series))
             for uid, paths in series.items():
                 target = out / f"{file_stem(uid)}{'.nii' if plain else '.nii.gz'}"
-                to_nifti = partial(container.converter().convert, engine=engine, policy=policy, sidecar=sidecar)
+                to_nifti = partial(
+                    container.converter().convert,
+                    engine=engine,
+                    policy=policy,
+                    sidecar=sidecar,
+                    max_gap_mm=max_gap_mm,
+                )
                 row = _convert_one(to_nifti, paths, target)
                 refused += "error" in row
                 row = {"series_instance_uid": uid, **row}

@@ -8,40 +8,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    UID,
-    HTJ2KLossless,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
-
 from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.imaging.decoding.decoders import DECODERS, NEEDS_CODECS, decoders_of
 
 __all__ = ["Capability", "converter_capabilities", "decoder_capabilities", "load_extra"]
 
 _VERSION_TIMEOUT_S = 10
-_SYNTAXES: tuple[UID, ...] = (
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    JPEG2000Lossless,
-    JPEG2000,
-    HTJ2KLossless,
-    HTJ2K,
-    RLELossless,
-)
 
 
 @dataclass(frozen=True)
@@ -56,10 +28,10 @@ class Capability:
 def decoder_capabilities() -> list[Capability]:
     """Tells for each compressed transfer syntax (PS3.5, section 10) whether its pixel data can be decoded here."""
     found = []
-    for syntax in _SYNTAXES:
-        available = get_decoder(syntax).is_available
-        remedy = "" if available else '; pip install "dcm-processor-service[codecs]"'
-        found.append(Capability(syntax.keyword, available, f"{syntax}{remedy}"))
+    for syntax in DECODERS:
+        names = decoders_of(str(syntax))
+        how = f"by {names[0]}" if names else NEEDS_CODECS
+        found.append(Capability(syntax.keyword, bool(names), f"{syntax.name}; {how}"))
     return found
 
 
@@ -96,7 +68,7 @@ def _dcm2niix() -> Capability:
 
 
 def load_extra(module: str, extra: str) -> Any:
-    """Gives a library that an extra installs.
+    """Returns a library that an extra installs.
 
     Raises:
         ConfigurationError: It is not installed.

@@ -27,6 +27,7 @@ from dcm_processor_service.models.imaging import (
     TransferSyntax,
 )
 from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
+from dcm_processor_service.models.limits import Limits
 from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
 from dcm_processor_service.models.peers import AETitle, Peer
 from dcm_processor_service.models.send_options import SendOptions
@@ -59,6 +60,7 @@ __all__ = [
     "JobOutput",
     "JobState",
     "LeftOutFile",
+    "Limits",
     "MapOptions",
     "NiftiFiles",
     "NiftiVolume",

@@ -24,6 +24,7 @@ class NiftiConverter(Protocol):
         engine: Engine = "auto",
         policy: Policy = "strict",
         sidecar: Sidecar = "bids",
+        max_gap_mm: float | None = None,
     ) -> NiftiFiles:
         """Writes ``destination`` (``.nii`` or ``.nii.gz``).
 

@@ -5,6 +5,7 @@ With :mod:`.stores` the one seam of laziness: every library below a function her
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.session.functions import DerivedFunctions, FileFormats, ImagingFunctions
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
     from dcm_processor_service.imaging.capabilities import Capability
+    from dcm_processor_service.models.limits import Limits
     from dcm_processor_service.ports import Backend, NiftiConverter, PlatformDocuments, Sender
     from dcm_processor_service.runtime.settings import RuntimeSettings
 
 __all__ = [
     "capabilities",
+    "close_decoders",
     "derived_functions",
     "file_formats",
     "imaging_functions",
@@ -37,8 +40,8 @@ def file_formats() -> FileFormats:
     return FileFormats(read_value, write_value)
 
 
-def imaging_functions() -> ImagingFunctions:
-    """Returns what reads DICOM files."""
+def imaging_functions(limits: Limits) -> ImagingFunctions:
+    """Returns what reads DICOM files, within these limits."""
     from dcm_processor_service.imaging.headers.folder import file_attributes, files_below, glance
     from dcm_processor_service.imaging.headers.instance_file import read_dataset, read_header
     from dcm_processor_service.imaging.series.inspection import inspect_series
@@ -49,20 +52,20 @@ def imaging_functions() -> ImagingFunctions:
         files_below=files_below,
         glance=glance,
         attributes=file_attributes,
-        header=read_header,
-        dataset=read_dataset,
+        header=lambda path: read_header(path, limits),
+        dataset=lambda path: read_dataset(path, limits),
         order=order_files,
-        inspect=inspect_series,
-        volumes=read_volumes,
-        preview=_preview,
+        inspect=lambda paths: inspect_series(paths, limits),
+        volumes=lambda paths, policy, max_gap_mm: read_volumes(paths, policy, max_gap_mm=max_gap_mm, limits=limits),
+        preview=lambda paths: _preview(paths, limits),
         preview_results=_preview_results,
     )
 
 
-def _preview(paths: Sequence[Path]) -> bytes:
+def _preview(paths: Sequence[Path], limits: Limits) -> bytes:
     from dcm_processor_service.imaging.pictures.series_sheet import preview_series  # loads Pillow
 
-    return preview_series(paths)
+    return preview_series(paths, limits=limits)
 
 
 def _preview_results(niftis: Sequence[Path], series: Sequence[Path]) -> Iterator[bytes | None]:
@@ -89,11 +92,18 @@ def derived_functions() -> DerivedFunctions:
     )
 
 
-def nifti_converter() -> NiftiConverter:
-    """Returns the converter that chooses the engine by what a series is."""
+def nifti_converter(limits: Limits) -> NiftiConverter:
+    """Returns the converter that chooses the engine by what a series is, and reads within these limits."""
     from dcm_processor_service.imaging.nifti.convert import AutoConverter
 
-    return AutoConverter()
+    return AutoConverter(limits=limits)
+
+
+def close_decoders() -> None:
+    """Ends the processes that decode compressed pixels, where some were started."""
+    processes = sys.modules.get("dcm_processor_service.imaging.decoding.processes")
+    if processes is not None:
+        processes.close_decoders()
 
 
 def sender(settings: RuntimeSettings) -> Sender:

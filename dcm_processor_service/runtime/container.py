@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dependency_injector import containers, providers
 
 from dcm_processor_service.models.derived import Producer
+from dcm_processor_service.models.limits import Limits
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
 from dcm_processor_service.ports.forks import SharedLock
 from dcm_processor_service.runtime import adapters
@@ -171,9 +172,10 @@ class Container(containers.DeclarativeContainer):
 
     # given to facades as ``.provider``, a function that makes them: who converts nothing imports no converter
     formats: providers.Provider[FileFormats] = _Once(adapters.file_formats)
-    imaging: providers.Provider[ImagingFunctions] = _Once(adapters.imaging_functions)
+    limits: providers.Provider[Limits] = _Once(Limits)
+    imaging: providers.Provider[ImagingFunctions] = _Once(adapters.imaging_functions, limits)
     derived: providers.Provider[DerivedFunctions] = _Once(adapters.derived_functions)
-    converter: providers.Provider[NiftiConverter] = _Once(adapters.nifti_converter)
+    converter: providers.Provider[NiftiConverter] = _Once(adapters.nifti_converter, limits)
     sender: providers.Provider[Sender] = _Once(adapters.sender, settings)
     node_sender: providers.Provider[NodeSender] = providers.Factory(adapters.legacy_sender, settings)
     capabilities: providers.Provider[dict[str, list[Capability]]] = providers.Callable(adapters.capabilities)
@@ -252,6 +254,7 @@ def opened(container: C) -> Iterator[C]:
         yield container
     finally:
         with ExitStack() as closing:  # unwinds from the end
+            closing.callback(adapters.close_decoders)
             closing.callback(container.shutdown_resources)  # what an overriding provider opened for itself
             for provider in container.providers.values():
                 for part in (provider, *provider.overridden):

@@ -62,7 +62,9 @@ class ImagingFunctions:
     dataset: Callable[[Path], Dataset]
     order: Callable[[Sequence[Path]], list[Path]]
     inspect: Callable[[Sequence[Path]], SeriesReport]
-    volumes: Callable[[Sequence[Path], Policy], tuple[Volume, ...]]
+    volumes: Callable[[Sequence[Path], Policy, float | None], tuple[Volume, ...]]
+    """Reads the volumes that a policy finds; ``resample`` fills gaps up to so many mm, or None for two median steps."""
+
     preview: Callable[[Sequence[Path]], bytes]
     """Draws a contact sheet as PNG."""
 

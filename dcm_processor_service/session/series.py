@@ -148,14 +148,14 @@ class AsyncDicomSeries:
         paths = await self.paths()
         return await self._tools.offload(lambda: self._tools.imaging().preview(paths))
 
-    async def volumes(self, policy: Policy = "split") -> tuple[Volume, ...]:
+    async def volumes(self, policy: Policy = "split", *, max_gap_mm: float | None = None) -> tuple[Volume, ...]:
         """Reads all volumes; see :meth:`DicomSeries.volumes`."""
         paths = await self.paths()
-        return await self._tools.offload(lambda: self._tools.imaging().volumes(paths, policy))
+        return await self._tools.offload(lambda: self._tools.imaging().volumes(paths, policy, max_gap_mm))
 
-    async def volume(self, policy: Policy = "strict") -> Volume:
+    async def volume(self, policy: Policy = "strict", *, max_gap_mm: float | None = None) -> Volume:
         """Reads the volume; see :meth:`DicomSeries.volume`."""
-        volumes = await self.volumes(policy)
+        volumes = await self.volumes(policy, max_gap_mm=max_gap_mm)
         if len(volumes) == 1:
             return volumes[0]
         names = ", ".join(volume.name for volume in volumes)
@@ -171,13 +171,13 @@ class AsyncDicomSeries:
         engine: Engine = "auto",
         policy: Policy = "strict",
         sidecar: Sidecar = "bids",
+        max_gap_mm: float | None = None,
     ) -> NiftiFiles:
         """Writes the series as NIfTI; see :meth:`DicomSeries.to_nifti`."""
         target = Path(path)
         paths = await self.paths()
-        return await self._tools.offload(
-            lambda: self._tools.converter().convert(paths, target, engine=engine, policy=policy, sidecar=sidecar)
-        )
+        convert = partial(self._tools.converter().convert, engine=engine, policy=policy, sidecar=sidecar)
+        return await self._tools.offload(lambda: convert(paths, target, max_gap_mm=max_gap_mm))
 
 
 def _require_scans(paths: Iterable[Path]) -> None:
@@ -305,12 +305,14 @@ class DicomSeries:
         """
         return run_inline(self._async.preview())
 
-    def volume(self, policy: Policy = "strict") -> Volume:
+    def volume(self, policy: Policy = "strict", *, max_gap_mm: float | None = None) -> Volume:
         """Reads the series as one volume: its voxels, rescaled, with their place in the patient (LPS).
 
         Args:
             policy: What to do when it is not one uniform volume or clean 4D stack: ``strict`` refuses it,
                 ``largest`` takes the largest part, ``resample`` fills gaps and sets a tilted stack upright.
+            max_gap_mm: The widest gap between slices that ``resample`` fills, with slices that ``volume.invented``
+                names; None for two median steps.
 
         Raises:
             InvalidSeriesError: The policy refuses the series; ``report`` says why.
@@ -322,11 +324,11 @@ class DicomSeries:
             >>> volume.shape, volume.spacing_mm, str(volume.array.dtype)
             ((16, 16, 3), (1.0, 1.0, 2.0), 'int16')
         """
-        return run_inline(self._async.volume(policy))
+        return run_inline(self._async.volume(policy, max_gap_mm=max_gap_mm))
 
-    def volumes(self, policy: Policy = "split") -> tuple[Volume, ...]:
+    def volumes(self, policy: Policy = "split", *, max_gap_mm: float | None = None) -> tuple[Volume, ...]:
         """Reads all volumes of the series, named, in stable order; errors are those of :meth:`volume`."""
-        return run_inline(self._async.volumes(policy))
+        return run_inline(self._async.volumes(policy, max_gap_mm=max_gap_mm))
 
     def to_nifti(
         self,
@@ -335,6 +337,7 @@ class DicomSeries:
         engine: Engine = "auto",
         policy: Policy = "strict",
         sidecar: Sidecar = "bids",
+        max_gap_mm: float | None = None,
     ) -> NiftiFiles:
         """Writes the series as ``.nii`` or ``.nii.gz``, in RAS as NIfTI has it, with a JSON sidecar.
 
@@ -345,10 +348,13 @@ class DicomSeries:
             engine: ``auto``, or one by name.
             policy: As in :meth:`volume`, and ``split``: every part in a file of its own.
             sidecar: ``bids`` (no patient attributes), ``simplified`` (the whole header) or ``none``.
+            max_gap_mm: As in :meth:`volume`.
 
         Raises:
             InvalidSeriesError: The policy refuses the series; ``report`` says why.
             NiftiConversionError: The engine gave no usable result.
             UnsupportedTransferSyntaxError: No engine here can decode its pixels.
         """
-        return run_inline(self._async.to_nifti(path, engine=engine, policy=policy, sidecar=sidecar))
+        return run_inline(
+            self._async.to_nifti(path, engine=engine, policy=policy, sidecar=sidecar, max_gap_mm=max_gap_mm)
+        )

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dcm_processor_service.imaging.frames.classic_multiframe import detector, offsets_mm
 from dcm_processor_service.imaging.frames.modality_lut import modality_lut
@@ -47,6 +48,7 @@ __all__ = ["FrameInfo", "frame_of_reference_uid", "frames_of", "mark", "marks"]
 
 
 _COSINE_NOISE = 0.01
+_SMALLEST_ENCODED_FRAME_BYTES = 16
 _FLOAT_BITS = {0x7FE00008: 32, 0x7FE00009: 64}  # FloatPixelData and DoubleFloatPixelData
 
 
@@ -109,9 +111,16 @@ def frames_of(instance: InstanceFile) -> list[FrameInfo]:
     if count == 1:
         return [frame]
     # a film, or a stack whose place is unknown; a bogus count must not fill memory
-    limit = min(count, max(instance.file_size_bytes, 1))
+    limit = min(count, _most_frames(instance, stored_as))
     offsets = None if frame.orientation is None else offsets_mm(header, slice_normal(frame.orientation), count)
     return [_film_frame(frame, index, offsets) for index in range(limit)]
+
+
+def _most_frames(instance: InstanceFile, stored_as: PixelFormat) -> int:
+    """Returns how many frames a file can hold: as many as fit, or, compressed, one in each of the smallest items."""
+    is_plain = not instance.is_compressed and instance.transfer_syntax_uid != DeflatedExplicitVRLittleEndian
+    least_bytes = max(stored_as.frame_bytes, 1) if is_plain else _SMALLEST_ENCODED_FRAME_BYTES
+    return max(instance.file_size_bytes // least_bytes, 1)
 
 
 def _classic_frame(instance: InstanceFile, stored_as: PixelFormat) -> FrameInfo:

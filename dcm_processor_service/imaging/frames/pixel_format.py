@@ -31,6 +31,7 @@ _KEYWORDS = (
     "PixelRepresentation",
     "SamplesPerPixel",
 )
+_SIGNS: dict[int | None, bool] = {0: False, 1: True}  # PixelRepresentation (0028,0103)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class PixelFormat:
     bits_stored: int
     high_bit: int
     is_signed: bool | None
-    """None where the header does not say, which no two formats that are mixed may hide."""
+    """None where the header does not say, or says neither: nobody can know what such integers are."""
 
     samples: int
     float_bits: int = 0
@@ -87,11 +88,16 @@ class PixelFormat:
         return not 0 < self.bits_stored <= self.bits_allocated or self.high_bit != self.bits_stored - 1
 
     @property
+    def lacks_sign(self) -> bool:
+        """Whether integers do not say if they are signed: type 1, so no default takes its place (C.7.6.3)."""
+        return not self.is_float and self.is_signed is None
+
+    @property
     def is_supported(self) -> bool:
         """Whether a volume can be made of such pixels: one integer of 8, 16 or 32 bits, or one float of 32 or 64."""
         widths = {self.float_bits} if self.is_float else {8, 16, 32}
         is_known = self.samples == 1 and self.bits_allocated in widths
-        return is_known and not self.has_odd_bits and not self.is_empty
+        return is_known and not (self.has_odd_bits or self.is_empty or self.lacks_sign)
 
 
 def pixel_format(header: Header, *, float_bits: int = 0) -> PixelFormat:
@@ -126,7 +132,7 @@ def _pixel_format(values: tuple[int | None, ...], float_bits: int) -> PixelForma
         allocated,
         stored,
         stored - 1 if high_bit is None else high_bit,
-        None if representation is None else representation == 1,
+        _SIGNS.get(representation),
         samples or 1,
         float_bits,
     )
@@ -190,7 +196,7 @@ def in_place_rescaled(array: NDArray[Any], slope: float, intercept: float, ends:
 
     Args:
         array: Stored values; changed.
-        slope: Whole.
+        slope: Whole; Python's integers take any.
         intercept: Whole.
         ends: The least and the greatest stored value.
     """

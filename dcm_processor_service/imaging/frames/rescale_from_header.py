@@ -1,7 +1,8 @@
 """Slope and intercept of a frame, and whether what the header says of them can be read.
 
 They stand at the top level, in a functional group (PS3.3, section C.7.6.16.2.9), in the dose grid's scaling (C.8.8.3),
-or, for a parametric map, whose values have no other meaning, in its real world mapping (C.7.6.16.2.11).
+or in a real world mapping (C.7.6.16.2.11): for a parametric map, whose values have no other meaning, and for nuclear
+medicine and PET without a rescale.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dcm_processor_service.imaging.headers.values import (
     ScannedHeader,
     in_groups,
     is_malformed,
+    item,
+    items,
     number,
     text,
 )
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.headers.values import Header
 
-__all__ = ["classic_rescale", "frame_rescale"]
+__all__ = ["MAPPED_MODALITIES", "classic_rescale", "frame_rescale", "mapped_unit", "real_world_mapping"]
+
+MAPPED_MODALITIES = frozenset({"NM", "PT"})
 
 _READ = ("RescaleSlope", "RescaleIntercept", "DoseGridScaling", "Modality")
 
@@ -47,7 +52,26 @@ def _rescale(header: Header) -> tuple[float, float, bool]:
         keywords[0] = "DoseGridScaling"
     slope, intercept = (number(header, keyword) for keyword in keywords)
     malformed = any(is_malformed(header, keyword) for keyword in keywords)
+    if slope is None and intercept is None and not malformed:
+        mapping = real_world_mapping(header)
+        if mapping is not None:
+            return mapping
     return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept, malformed
+
+
+def real_world_mapping(header: Header) -> tuple[float, float, bool] | None:
+    """Returns slope and intercept of the one linear mapping that an NM or PET header has; None of any other."""
+    mappings = items(header, "RealWorldValueMappingSequence")
+    if len(mappings) != 1 or text(header, "Modality") not in MAPPED_MODALITIES:
+        return None
+    slope, intercept = (number(mappings[0], f"RealWorldValue{name}") for name in ("Slope", "Intercept"))
+    return None if slope is None or intercept is None else (slope, intercept, False)
+
+
+def mapped_unit(mapping: Header) -> str:
+    """Returns the unit of a real world mapping, as UCUM writes it; empty where it has none (PS3.3, C.7.6.16.2.11)."""
+    unit = item(mapping, "MeasurementUnitsCodeSequence")
+    return "" if unit is None else text(unit, "CodeValue")
 
 
 def frame_rescale(places: Sequence[Header]) -> tuple[float, float, bool]:

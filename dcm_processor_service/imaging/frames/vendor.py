@@ -24,10 +24,12 @@ _GE_OFFSET = 1_000_000_000
 _PHILIPS_INTERCEPT = 0x2005100D
 _PHILIPS_SLOPE = 0x2005100E
 _PHILIPS_FRAME_SEQUENCE = 0x2005140F
+_PHILIPS_FRAME_CREATOR = "PHILIPS MR IMAGING DD 005"
 _FLOAT_BYTES = 4
 
 _PHILIPS_CREATORS = 0x200500
 _PHILIPS_BLOCK = 0x20050010
+_PHILIPS_FRAME_BLOCK = 0x20050014
 
 
 def b_values(frames: Sequence[FrameInfo]) -> tuple[float, ...]:
@@ -120,10 +122,18 @@ def _creator(header: Header, tag: int) -> str:
 
 
 def _items(header: Header) -> tuple[Dataset, ...]:
-    if isinstance(header, ScannedHeader) or _PHILIPS_FRAME_SEQUENCE not in header:
+    """Returns the item in which Philips describes a frame, from the block that its creator reserved in this dataset."""
+    if isinstance(header, ScannedHeader):
         return ()
-    element = header[_PHILIPS_FRAME_SEQUENCE]
-    return tuple(element.value)[:1] if element.VR == "SQ" else ()
+    owned = [tag for tag in _tags(header) if tag >> 8 == _PHILIPS_CREATORS]
+    blocks = [tag & 0xFF for tag in owned if _creator(header, tag) == _PHILIPS_FRAME_CREATOR]
+    tags = [0x20050000 | block << 8 | _PHILIPS_FRAME_SEQUENCE & 0xFF for block in blocks]
+    if _PHILIPS_FRAME_BLOCK not in owned:  # some archives lose the name of the block
+        tags.append(_PHILIPS_FRAME_SEQUENCE)
+    for tag in tags:
+        if tag in header and header[tag].VR == "SQ":
+            return tuple(header[tag].value)[:1]
+    return ()
 
 
 def _float(header: Header, tag: int) -> float | None:

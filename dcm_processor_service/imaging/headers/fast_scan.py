@@ -33,16 +33,19 @@ from dcm_processor_service.imaging.headers.raw_elements import (
 )
 from dcm_processor_service.imaging.headers.shared_layout import FIRST_ELEMENT, HeaderLayout
 from dcm_processor_service.imaging.headers.values import BINARY_FORMATS, ScannedElement, ScannedHeader
+from dcm_processor_service.models.limits import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["LONG_VALUE_BYTES", "SCANNED_KEYWORDS", "SeriesMemory", "scan_instance"]
 
+_LIMITS = Limits()
 LONG_VALUE_BYTES = 1 << 16
 """Values longer than that need not be read to know whose a file is."""
 
 SCANNED_KEYWORDS = (
+    "ActualFrameDuration",
     "AcquisitionDate",
     "AcquisitionDateTime",
     "AcquisitionNumber",
@@ -58,6 +61,7 @@ SCANNED_KEYWORDS = (
     "DiffusionGradientOrientation",
     "DoseGridScaling",
     "DoseUnits",
+    "EchoPlanarPulseSequence",
     "EchoNumbers",
     "EchoTime",
     "FlipAngle",
@@ -90,6 +94,7 @@ SCANNED_KEYWORDS = (
     "Rows",
     "SOPClassUID",
     "SOPInstanceUID",
+    "ScanningSequence",
     "SamplesPerPixel",
     "SeriesDescription",
     "SeriesInstanceUID",
@@ -108,15 +113,18 @@ SCANNED_KEYWORDS = (
     "WindowWidth",
 )
 # the element that ends a header, and those that this scanner leaves to pydicom
-_PIXELS, _LEFT_TO_PYDICOM, _PHILIPS_FRAME = -1, -2, 0x2005140F
-_SPECIAL = frozenset({_PIXELS, _LEFT_TO_PYDICOM, _PHILIPS_FRAME})
+_PIXELS, _LEFT_TO_PYDICOM, _PHILIPS_FRAME, _MAPPING = -1, -2, -3, -4
+_SPECIAL = frozenset({_PIXELS, _LEFT_TO_PYDICOM, _PHILIPS_FRAME, _MAPPING})
+_MAPPED_MODALITIES = frozenset({b"NM", b"PT"})  # whose values may stand in RealWorldValueMappingSequence alone
 _SCANNED: dict[int, str | int] = {
     **{tag: keyword for keyword in SCANNED_KEYWORDS if (tag := tag_for_keyword(keyword)) is not None},
     **{tag: tag for tag in PRIVATE_TAGS},
     **dict.fromkeys((0x7FE00008, 0x7FE00009, 0x7FE00010), _PIXELS),
     # ModalityLUTSequence, DetectorInformationSequence, functional groups: sequences that an inspection looks into
     **dict.fromkeys((0x00283000, 0x00540022, 0x52009229, 0x52009230), _LEFT_TO_PYDICOM),
-    _PHILIPS_FRAME: _PHILIPS_FRAME,
+    # in whatever block its creator reserved; in most files the first block has a number there
+    **dict.fromkeys((0x2005000F | block << 8 for block in range(0x10, 0x100)), _PHILIPS_FRAME),
+    0x00409096: _MAPPING,
 }
 # Philips keeps the scale slope at the top level, in the sequence above, or in both
 _PHILIPS_SLOPE = 0x2005100E
@@ -165,7 +173,11 @@ class _Model:
 
 
 def scan_instance(
-    path: Path, memory: SeriesMemory | None = None, *, longest_value_bytes: int | None = None
+    path: Path,
+    memory: SeriesMemory | None = None,
+    *,
+    longest_value_bytes: int | None = None,
+    limits: Limits = _LIMITS,
 ) -> InstanceFile:
     """Reads a file as ``read_instance`` does, but keeps only what is needed.
 
@@ -175,6 +187,7 @@ def scan_instance(
         path: A DICOM file.
         memory: Of the series; give each of its files the same one.
         longest_value_bytes: Longer values stay in the file until they are asked for; None reads all.
+        limits: How far a deflated data set may expand.
 
     Raises:
         UnreadableFileError: As of ``read_instance``.
@@ -182,7 +195,7 @@ def scan_instance(
     try:
         return _scan(path, memory or SeriesMemory(learns=False))
     except (GivesWayError, struct_error, OSError, IndexError, ValueError):
-        return read_instance(path, longest_value_bytes=longest_value_bytes)
+        return read_instance(path, longest_value_bytes=longest_value_bytes, limits=limits)
 
 
 def _scan(path: Path, memory: SeriesMemory) -> InstanceFile:
@@ -253,7 +266,7 @@ def _walk(
                 value = position + 8
                 position = value + length
                 key = scanned_by_file_order(in_file_order)
-                if key is not None and length:
+                if key is not None and length and key != _PHILIPS_FRAME:
                     _keep(elements, shared, key, vr, buffer[value:position], length)
                 continue
         tag, vr, length, value = read_element(buffer, position, implicit)
@@ -262,11 +275,13 @@ def _walk(
             return tag, vr, length, value
         if key == _LEFT_TO_PYDICOM or (key == _PHILIPS_FRAME and _PHILIPS_SLOPE not in elements):
             raise GivesWayError
+        if key == _MAPPING and "Modality" in elements and elements["Modality"].content in _MAPPED_MODALITIES:
+            raise GivesWayError
         if length == UNDEFINED:
             position = after_undefined(buffer, value, implicit)
             continue
         position = value + length
-        if key is not None and key != _PHILIPS_FRAME and length:
+        if key is not None and key not in _SPECIAL and length:
             _keep(elements, shared, key, vr, buffer[value:position], length)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -30,8 +31,10 @@ from pydicom.uid import (
 
 from dcm_processor_service.errors import DcmProcessorError, InvalidSeriesError, UnreadableFileError
 from dcm_processor_service.imaging.headers.containment import contained
+from dcm_processor_service.imaging.headers.raw_elements import read_element
 from dcm_processor_service.imaging.headers.values import Header, text
 from dcm_processor_service.models.files import printable
+from dcm_processor_service.models.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,9 +66,15 @@ _FOLDER = "a folder"
 _NO_FILE = "a pipe, socket or device"
 _LINKS = {errno.ENOENT: "a link that leads nowhere", errno.ELOOP: "a link that leads in a circle"}
 
+_BOMB = "a deflated data set that expands beyond every measure: it is damaged, or meant to exhaust memory"
+_LIMITS = Limits()
+_INFLATED_PIECE_BYTES = 1 << 20
+_LONGEST_META_BYTES = 4096
+
 _PREFIX = slice(128, 132)
 # files without preamble begin with file meta information or with the data set, which begins with group 0008
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+_RUST_PANICS = "pyo3_runtime"  # a panic of a library in Rust is no Exception
 _MISTAKES = (AssertionError, AttributeError, ImportError, NameError, TypeError)
 
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
@@ -91,13 +100,15 @@ def foreign_errors_as(error: Callable[[], DcmProcessorError]) -> Iterator[None]:
         yield
     except DcmProcessorError:
         raise
-    except Exception as cause:
+    except BaseException as cause:
+        if not isinstance(cause, Exception) and type(cause).__module__ != _RUST_PANICS:
+            raise  # the end of the process, or of a generator
         if isinstance(cause, _MISTAKES) and _is_raised_here(cause):
             raise
         raise error() from cause
 
 
-def _is_raised_here(error: Exception) -> bool:
+def _is_raised_here(error: BaseException) -> bool:
     """Whether a line of this package raised an error, and none of a library that it called."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -198,7 +209,7 @@ def _encodes_pixels(transfer_syntax_uid: str) -> bool:
     return bool(uid.is_transfer_syntax and uid.is_compressed and not uid.is_deflated)
 
 
-def read_instance(path: Path, *, longest_value_bytes: int | None = None) -> InstanceFile:
+def read_instance(path: Path, *, longest_value_bytes: int | None = None, limits: Limits = _LIMITS) -> InstanceFile:
     """Reads a file up to its pixel data, and finds where those lie.
 
     Files without the preamble of PS3.10, section 7.1, are read as well, when what they hold is a DICOM instance. A
@@ -207,6 +218,7 @@ def read_instance(path: Path, *, longest_value_bytes: int | None = None) -> Inst
     Args:
         path: The file.
         longest_value_bytes: Longer values stay in the file until they are asked for; None reads all.
+        limits: How far a deflated data set may expand.
 
     Raises:
         UnreadableFileError: The file is no DICOM instance, is damaged, ends inside its header, or cannot be opened.
@@ -217,19 +229,45 @@ def read_instance(path: Path, *, longest_value_bytes: int | None = None) -> Inst
             file.seek(0)
             if begin[_PREFIX] != b"DICM" and not begin.startswith(_FIRST_GROUPS):
                 raise unreadable(path, _PACKED.get(begin[:2], _NOT_DICOM) if begin else _EMPTY, faulty=False)
+            _refuse_bomb(path, file, limits)
             return _read_open_file(path, file, longest_value_bytes)
         except OSError as error:
             raise not_opened(path, error) from error
 
 
-def read_dataset(path: Path) -> FileDataset:
+def _refuse_bomb(path: Path, file: BinaryIO, limits: Limits) -> None:
+    """Inflates a deflated data set piece by piece, keeping none, as far as the limits go (PS3.5, section A.5)."""
+    head = file.read(_LONGEST_META_BYTES)
+    file.seek(0)
+    if DeflatedExplicitVRLittleEndian.encode() not in head:
+        return
+    start, size = _PREFIX.stop, os.fstat(file.fileno()).st_size
+    while head.startswith(b"\x02\x00", start):
+        _, _, length, value = read_element(head, start, False)
+        start = value + length
+    file.seek(start)
+    inflater, unpacked = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    rest = file.read(_INFLATED_PIECE_BYTES)
+    while rest and not inflater.eof:
+        unpacked += len(inflater.decompress(rest, _INFLATED_PIECE_BYTES))
+        rest = inflater.unconsumed_tail or file.read(_INFLATED_PIECE_BYTES)
+        if not limits.allow_expansion(size - start, unpacked):
+            raise unreadable(path, _BOMB)
+    file.seek(0)
+
+
+def read_dataset(path: Path, limits: Limits = _LIMITS) -> FileDataset:
     """Reads a whole file, pixel data included.
+
+    Args:
+        path: The file.
+        limits: How far a deflated data set may expand.
 
     Raises:
         UnreadableFileError: See :func:`read_instance`.
         InvalidSeriesError: The file ends inside its pixel data.
     """
-    instance = read_instance(path)
+    instance = read_instance(path, limits=limits)
     if instance.is_cut_off:
         raise InvalidSeriesError(f"{instance.label} ends inside its pixel data, it was cut off: get it again")
     with open_regular(path) as file, foreign_errors_as(lambda: unreadable(path, _DAMAGED)), contained():
@@ -238,8 +276,12 @@ def read_dataset(path: Path) -> FileDataset:
     return dataset
 
 
-def read_header(path: Path) -> FileDataset:
+def read_header(path: Path, limits: Limits = _LIMITS) -> FileDataset:
     """Reads all elements of a file up to its pixel data.
+
+    Args:
+        path: The file.
+        limits: How far a deflated data set may expand.
 
     Raises:
         InvalidSeriesError: The file is no DICOM file or ends inside its header.
@@ -251,7 +293,7 @@ def read_header(path: Path) -> FileDataset:
         >>> header.Modality, "PixelData" in header
         ('CT', False)
     """
-    header = read_instance(path).header
+    header = read_instance(path, limits=limits).header
     assert isinstance(header, FileDataset)
     return header
 

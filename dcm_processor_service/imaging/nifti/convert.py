@@ -6,7 +6,7 @@ Whatever the engine, the series is inspected first, and the policy decides wheth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.errors import (
@@ -15,11 +15,13 @@ from dcm_processor_service.errors import (
     UnsupportedTransferSyntaxError,
     UnsupportedValueError,
 )
+from dcm_processor_service.imaging.headers.instance_file import foreign_errors_as
 from dcm_processor_service.imaging.nifti.engines import ENGINES
 from dcm_processor_service.imaging.nifti.task import ConversionTask
 from dcm_processor_service.imaging.nifti.write import nifti_stem
 from dcm_processor_service.imaging.series.inspection import examine
 from dcm_processor_service.imaging.series.policies import check_policy, refusal
+from dcm_processor_service.models.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +39,12 @@ class AutoConverter:
     Args:
         timeout_s: After which dcm2niix is stopped.
         dcm2niix_program: Path of another dcm2niix than the one that is installed with this package.
+        limits: Of what reading may take.
     """
 
     timeout_s: float = 600.0
     dcm2niix_program: str = ""
+    limits: Limits = field(default_factory=Limits)
 
     def convert(
         self,
@@ -50,6 +54,7 @@ class AutoConverter:
         engine: Engine = "auto",
         policy: Policy = "strict",
         sidecar: Sidecar = "bids",
+        max_gap_mm: float | None = None,
     ) -> NiftiFiles:
         """Writes ``destination``, plain or gzipped as its name says, with sidecars beside it.
 
@@ -63,6 +68,7 @@ class AutoConverter:
             policy: What to do with a series that is not one clean volume; see
                 :mod:`dcm_processor_service.imaging.series.policies`.
             sidecar: The JSON beside each image: ``bids``, ``simplified`` or ``none``.
+            max_gap_mm: The widest gap between slices that policy ``resample`` fills; None for two median steps.
 
         Raises:
             InvalidNameError: The name ends in neither ``.nii`` nor ``.nii.gz``.
@@ -76,8 +82,20 @@ class AutoConverter:
             raise UnsupportedValueError(f"an engine is one of {', '.join(names)}, not {engine!r}")
         check_policy(policy)
         nifti_stem(destination)
-        task = ConversionTask(examine(paths), destination, policy, sidecar, self.timeout_s, self.dcm2niix_program)
-        return _by_choice(task) if engine == "auto" else ENGINES[engine].convert(task, "asked for")
+        inspection = examine(paths, self.limits)
+        task = ConversionTask(
+            inspection,
+            destination,
+            policy,
+            sidecar,
+            max_gap_mm=max_gap_mm,
+            timeout_s=self.timeout_s,
+            limits=self.limits,
+            dcm2niix_program=self.dcm2niix_program,
+        )
+        told = f"series {inspection.report.series_instance_uid} cannot be converted: a file of it is damaged"
+        with foreign_errors_as(lambda: NiftiConversionError(f"{told}, or its result cannot be written")):
+            return _by_choice(task) if engine == "auto" else ENGINES[engine].convert(task, "asked for")
 
 
 def _by_choice(task: ConversionTask) -> NiftiFiles:

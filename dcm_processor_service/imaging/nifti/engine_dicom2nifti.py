@@ -19,15 +19,20 @@ import dicom2nifti.settings
 import numpy as np
 from dicom2nifti.convert_dicom import dicom_array_to_nifti
 from dicom2nifti.exceptions import ConversionValidationError
+from pydicom.uid import ExplicitVRLittleEndian
 
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError, UnsupportedTransferSyntaxError
+from dcm_processor_service.imaging.decoding.decoders import NEEDS_CODECS, decoders_of
+from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_frames
+from dcm_processor_service.imaging.frames.frame import frames_of
 from dcm_processor_service.imaging.frames.pixel_format import pixel_format, smallest_exact
-from dcm_processor_service.imaging.headers.instance_file import contained, read_dataset
+from dcm_processor_service.imaging.headers.instance_file import contained, read_dataset, read_instance
 from dcm_processor_service.imaging.nifti.task import DECODED_BY_PROGRAMS, NATIVE_ONLY
 from dcm_processor_service.imaging.nifti.write import nifti_stem, sidecar_path, write_nifti
 from dcm_processor_service.imaging.series.policies import open_findings, refusal
 from dcm_processor_service.imaging.series.slice_order import order_files
 from dcm_processor_service.models import SeriesKind
+from dcm_processor_service.models.limits import Limits
 from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
 
 if TYPE_CHECKING:
@@ -82,7 +87,7 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
     refused += [one for one in report.findings if one.code in NATIVE_ONLY]
     if refused:
         raise refusal(report, refused)
-    files = Dicom2NiftiConverter().convert(task.image_paths, task.destination)
+    files = Dicom2NiftiConverter(task.limits).convert(task.image_paths, task.destination)
     expected, got = report.shape, files.volumes[0].shape
     if report.kind is not SeriesKind.MOSAIC and expected is not None and sorted(got) != sorted(expected):
         for path in (*files.paths, *files.sidecars):
@@ -100,8 +105,15 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
 class Dicom2NiftiConverter:
     """Converts one ordinary CT or MR series with dicom2nifti.
 
-    The result is stored as acquired: voxel axes are column, row, slice, as the affine says.
+    The result is stored as acquired: voxel axes are column, row, slice, as the affine says. Compressed pixels are
+    decoded before, for dicom2nifti would let a library do it in this process.
+
+    Args:
+        limits: Of the processes that decode.
     """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
 
     def convert(self, paths: Sequence[Path], destination: Path) -> NiftiFiles:
         """Writes ``destination``: plain NIfTI when it ends in ``.nii``, gzipped when in ``.nii.gz``.
@@ -117,7 +129,8 @@ class Dicom2NiftiConverter:
         nifti_stem(destination)
         if not paths:
             raise InvalidSeriesError("the series has no files: nothing can be converted")
-        datasets = [dataset for dataset in map(read_dataset, order_files(paths)) if "Rows" in dataset]
+        datasets = [self._plain(path) for path in order_files(paths)]
+        datasets = [dataset for dataset in datasets if "Rows" in dataset]
         if not datasets:
             raise InvalidSeriesError("the series holds no images: it cannot be converted to NIfTI")
         uid = str(datasets[0].get("SeriesInstanceUID", ""))
@@ -131,6 +144,28 @@ class Dicom2NiftiConverter:
         volume = NiftiVolume(destination, "", tuple(image.shape), tuple(map(tuple, image.affine.tolist())))
         return NiftiFiles((destination,), "dicom2nifti", "asked for", tuple(extra), (volume,))
 
+    def _plain(self, path: Path) -> Dataset:
+        """Reads a file, and decodes its pixels."""
+        dataset, instance = read_dataset(path, self._limits), read_instance(path, limits=self._limits)
+        if not instance.is_compressed or "PixelData" not in dataset:
+            return dataset
+        uid = str(instance.transfer_syntax_uid)
+        decoders = decoders_of(uid)
+        if not decoders:
+            raise UnsupportedTransferSyntaxError(
+                f"the pixels of {instance.label} are compressed and cannot be decoded here: {NEEDS_CODECS}"
+            )
+        count = len(frames_of(instance))
+        wanted = [EncodedFrame(instance, number, decoders[0]) for number in range(1, count + 1)]
+        frames: dict[int, bytes] = {}
+        for index, answer in decode_frames(wanted, self._limits):
+            frames[index] = answer.read().tobytes()
+        content = b"".join(frames[index] for index in range(count))
+        dataset.PixelData = content + b"\0" * (len(content) % 2)
+        dataset["PixelData"].is_undefined_length = False
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        return dataset
+
 
 def _run(datasets: Sequence[Dataset], output: Path, uid: str) -> dict[str, Any]:
     try:
@@ -140,13 +175,6 @@ def _run(datasets: Sequence[Dataset], output: Path, uid: str) -> dict[str, Any]:
         code = str(error)
         reason = _REFUSALS.get(code, "it is not one volume")
         raise InvalidSeriesError(f"series {uid} is refused by dicom2nifti ({code}): {reason}") from error
-    except (NotImplementedError, RuntimeError) as error:
-        if any(dataset.file_meta.TransferSyntaxUID.is_compressed for dataset in datasets):
-            raise UnsupportedTransferSyntaxError(
-                f"the pixels of series {uid} are compressed and cannot be decoded here: "
-                'install the decoders with pip install "dcm-processor-service[codecs]"'
-            ) from error
-        raise _failure(uid, error) from error
     except Exception as error:  # dicom2nifti crashes with whatever a series provokes
         raise _failure(uid, error) from error
     if result.get("NII") is None:

@@ -9,7 +9,10 @@ from dcm_processor_service.imaging.volumes.read import volumes_of
 from dcm_processor_service.models.nifti import NiftiFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dcm_processor_service.imaging.nifti.task import ConversionTask
+    from dcm_processor_service.models import SeriesReport
 
 __all__ = ["convert"]
 
@@ -21,7 +24,7 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
         InvalidSeriesError: The policy refuses the series; carries the report.
         UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
     """
-    volumes = volumes_of(task.inspection, task.policy)
+    volumes = volumes_of(task.inspection, task.policy, max_gap_mm=task.max_gap_mm, limits=task.limits)
     several = len(volumes) > 1
     written = [
         write_with_sidecar(
@@ -39,5 +42,12 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
         reason,
         tuple(path for files in written for path in files.sidecars),
         tuple(volume for files in written for volume in files.volumes),
-        task.inspection.report,
+        _report(task, [volume.report for volume in volumes]),
     )
+
+
+def _report(task: ConversionTask, reports: Sequence[SeriesReport | None]) -> SeriesReport:
+    """Returns the inspection's report with what the reading of each volume added to it."""
+    own = task.inspection.report
+    added = [finding for report in reports if report for finding in report.findings[len(own.findings) :]]
+    return own.model_copy(update={"findings": (*own.findings, *added)}) if added else own

@@ -206,7 +206,13 @@ def sidecar_content(volume: VoxelGrid, kind: Sidecar) -> Mapping[str, Any]:
         return get_simplified_json(volume.header, volume.shape[volume.slice_axis]) if volume.header is not None else {}
     if volume.header is None:
         return {"Modality": volume.modality} if volume.modality else {}
-    return bids_metadata(volume.header)
+    return bids_metadata(volume.header) | _times(volume)
+
+
+def _times(volume: VoxelGrid) -> dict[str, Any]:
+    """Returns when each volume of a 4D series began and how long it took, in seconds (BIDS 1.9, PET and MR)."""
+    times = {"FrameTimesStart": volume.frame_times_s, "FrameDuration": volume.frame_durations_s}
+    return {name: [_tidy(second) for second in seconds] for name, seconds in times.items() if seconds}
 
 
 def write_with_sidecar(

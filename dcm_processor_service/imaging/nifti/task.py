@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcm_processor_service.imaging.series.inspection import Inspection
+    from dcm_processor_service.models.limits import Limits
     from dcm_processor_service.models.nifti import Policy, Sidecar
 
 __all__ = ["DECODED_BY_PROGRAMS", "NATIVE_ONLY", "ConversionTask"]
 
-NATIVE_ONLY = frozenset({"MODALITY_LUT"})
+NATIVE_ONLY = frozenset({"MODALITY_LUT", "REAL_WORLD_VALUES"})
 """Codes of findings that the native engine deals with, and the programs of others leave undone."""
 
 DECODED_BY_PROGRAMS = frozenset({"MOSAIC", "COMPRESSED"})
@@ -32,10 +33,16 @@ class ConversionTask:
     destination: Path
     policy: Policy
     sidecar: Sidecar
-    timeout_s: float
+    limits: Limits
+    """Of what reading may take."""
+
+    max_gap_mm: float | None = None
+    """The widest gap that is filled by interpolation; None for two median steps."""
+
+    timeout_s: float = 600.0
     """After which a program is stopped."""
 
-    dcm2niix_program: str
+    dcm2niix_program: str = ""
     """Path of another dcm2niix than the installed one; empty for that."""
 
     @property
@@ -50,7 +57,7 @@ class ConversionTask:
 
     def write_header_sidecar(self, target: Path) -> Path:
         """Writes what the first header says beside an image, as ``sidecar`` asks for it, and returns its path."""
-        header = read_header(self.image_paths[0])
+        header = read_header(self.image_paths[0], self.limits)
         beside = sidecar_path(target)
         shape = self.inspection.report.shape
         if self.sidecar == "simplified":

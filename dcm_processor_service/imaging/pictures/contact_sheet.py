@@ -76,6 +76,7 @@ def preview_volume(
         reorient(volume_like(volume, _one_volume(volume, index)), "LPS"),
         None if labels is None else reorient(volume_like(volume, labels), "LPS").array,
         shown,
+        is_monochrome1=volume.is_monochrome1,
     )
     centre = scene.centre()
     # across a handful of slices the other planes show nothing
@@ -114,6 +115,7 @@ class _Scene:
     volume: VoxelGrid
     labels: NDArray[Any] | None
     window: DisplayWindow
+    is_monochrome1: bool = False
 
     def centre(self) -> tuple[int, ...]:
         """Where the planes go through: most of the mask, else the middle."""
@@ -146,7 +148,7 @@ class _Scene:
         if upside_down:
             bottom = _OPPOSITE[bottom]
         return Panel(
-            apply_window(cut(self.volume.array), self.window),
+            apply_window(cut(self.volume.array), self.window, is_monochrome1=self.is_monochrome1),
             (spacing[down], spacing[across]),
             Letters(_OPPOSITE[right], right, _OPPOSITE[bottom], bottom),
             caption,

@@ -8,13 +8,17 @@ import numpy as np
 from pydicom.pixels.utils import pixel_array
 
 from dcm_processor_service.errors import DicomError, InvalidSeriesError
+from dcm_processor_service.imaging.decoding.decoders import decoders_of
+from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_one
 from dcm_processor_service.imaging.frames.frame import frames_of
-from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as
+from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.pictures.contact_sheet import MOST_TILES, draw_sheet, preview_volume, spread
 from dcm_processor_service.imaging.pictures.panel import Panel
 from dcm_processor_service.imaging.series.inspection import examine
 from dcm_processor_service.imaging.volumes.read import volumes_of
 from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
+from dcm_processor_service.models.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,40 +26,51 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.pictures.contact_sheet import SheetLayout
     from dcm_processor_service.imaging.series.inspection import Inspection
 
 __all__ = ["preview_series"]
 
+_LIMITS = Limits()
 
-def preview_series(paths: Sequence[Path], *, layout: SheetLayout = "both") -> bytes:
+
+def preview_series(paths: Sequence[Path], *, layout: SheetLayout = "both", limits: Limits = _LIMITS) -> bytes:
     """Draws a contact sheet of a series, whatever it holds: its largest volume, else its images as they are.
+
+    Args:
+        paths: The files of one series, in any order.
+        layout: What the sheet shows of a volume.
+        limits: Of what reading may take.
 
     Raises:
         InvalidSeriesError: The series holds no image that can be shown.
     """
-    inspection = examine(paths)
-    try:
-        [volume] = volumes_of(inspection, "largest")
-    except DicomError:
-        return _images_as_they_are(inspection)
-    return preview_volume(volume, layout=layout, index=(volume.shape[3] // 2 if volume.array.ndim > 3 else 0))  # noqa: PLR2004 t
+    inspection = examine(paths, limits)
+    uid = inspection.report.series_instance_uid
+    with foreign_errors_as(lambda: InvalidSeriesError(f"series {uid} cannot be drawn: a file is damaged")):
+        try:
+            [volume] = volumes_of(inspection, "largest", limits=limits)
+        except DicomError:
+            return _images_as_they_are(inspection, limits)
+        middle = volume.shape[3] // 2 if volume.array.ndim > 3 else 0  # noqa: PLR2004 the volumes' axis
+        return preview_volume(volume, layout=layout, index=middle)
 
 
-def _images_as_they_are(inspection: Inspection) -> bytes:
+def _images_as_they_are(inspection: Inspection, limits: Limits) -> bytes:
     """Shows images that make no volume: radiographs, films, localizers, colour."""
     frames = [frame for instance in inspection.instances for frame in frames_of(instance)]
     panels = []
     for index in spread(len(frames), MOST_TILES):
         frame = frames[index]
         try:
-            with contained():
-                pixels = pixel_array(frame.instance.path, index=frame.number - 1)
-        except Exception:  # noqa: BLE001, S112 one image that cannot be decoded does not hide the others
+            pixels = _pixels(frame, limits)
+        except DicomError:  # one image that cannot be decoded does not hide the others
             continue
         spacing = frame.pixel_spacing
         size = (spacing[0], spacing[1]) if spacing else None
-        panels.append(Panel(_as_bytes(pixels), size, caption=str(index + 1)))
+        is_monochrome1 = text(frame.instance.header, "PhotometricInterpretation").upper() == "MONOCHROME1"
+        panels.append(Panel(_as_bytes(pixels, is_monochrome1=is_monochrome1), size, caption=str(index + 1)))
     if not panels:
         raise InvalidSeriesError(
             f"series {inspection.report.series_instance_uid} holds no image that can be shown", inspection.report
@@ -67,7 +82,26 @@ def _images_as_they_are(inspection: Inspection) -> bytes:
     return draw_sheet([], panels, caption)
 
 
-def _as_bytes(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def _pixels(frame: FrameInfo, limits: Limits) -> NDArray[Any]:
+    """Returns one image for display, colours as RGB.
+
+    Raises:
+        InvalidSeriesError: It cannot be decoded, or its header declares more than the file holds.
+    """
+    instance = frame.instance
+    told = f"frame {frame.number} of {instance.label} cannot be shown: its pixels are damaged, or not decodable here"
+    if instance.is_cut_off or not limits.allow_expansion(instance.file_size_bytes, frame.pixel_format.frame_bytes):
+        raise InvalidSeriesError(told)
+    if not instance.is_compressed:
+        with foreign_errors_as(lambda: InvalidSeriesError(told)), contained():
+            return pixel_array(instance.path, index=frame.number - 1)
+    decoders = decoders_of(str(instance.transfer_syntax_uid))
+    if not decoders:
+        raise InvalidSeriesError(told)
+    return decode_one(EncodedFrame(instance, frame.number, decoders[0], for_display=True), limits)
+
+
+def _as_bytes(pixels: NDArray[Any], *, is_monochrome1: bool) -> NDArray[np.uint8]:
     if pixels.ndim > 2 and pixels.dtype == np.uint8:  # noqa: PLR2004 colour comes as rows, columns, samples
         return pixels
-    return apply_window(pixels, percentile_window(pixels))
+    return apply_window(pixels, percentile_window(pixels), is_monochrome1=is_monochrome1)

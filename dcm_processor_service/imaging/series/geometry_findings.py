@@ -6,9 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
+from dcm_processor_service.imaging.decoding.decoders import DECODERS, NEEDS_CODECS, is_decodable
 from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, slice_normal
 from dcm_processor_service.models import SeriesFinding, TransferSyntax
 
@@ -48,13 +48,9 @@ def transfer_syntax(uid: UID) -> TransferSyntax:
         )
     if not uid.is_compressed or uid.is_deflated:
         return TransferSyntax(uid=uid, name=uid.name)
-    try:
-        decodable = bool(get_decoder(uid).is_available)
-    except NotImplementedError:
-        return TransferSyntax(
-            uid=uid, name=uid.name, is_compressed=True, is_decodable=False, needs="a decoder that pydicom has not"
-        )
-    needs = "" if decodable else 'pip install "dcm-processor-service[codecs]"'
+    decodable = is_decodable(str(uid))
+    needs = NEEDS_CODECS if uid in DECODERS else "a decoder that this package has not"
+    needs = "" if decodable else needs
     return TransferSyntax(uid=uid, name=uid.name, is_compressed=True, is_decodable=decodable, needs=needs)
 
 

@@ -33,6 +33,7 @@ from dcm_processor_service.imaging.series.meaning import (
 from dcm_processor_service.imaging.series.order_certificate import order_certificate
 from dcm_processor_service.imaging.series.pixel_findings import pixel_findings
 from dcm_processor_service.models import SeriesFinding, SeriesKind, SeriesPart, SeriesReport
+from dcm_processor_service.models.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,7 @@ __all__ = ["Inspection", "examine", "inspect_series"]
 
 _PROJECTION_MODALITIES = frozenset({"CR", "DX", "MG", "IO", "PX", "RG", "XA", "RF", "ES", "XC", "GM", "SM", "OP"})
 _CHOSEN_BY = ("SeriesDescription", "BodyPartExamined", "ConvolutionKernel")
+_LIMITS = Limits()
 _PLANES = ("sagittal", "coronal", "axial")
 
 
@@ -68,10 +70,14 @@ class Inspection:
     instances: tuple[InstanceFile, ...]
 
 
-def inspect_series(paths: Sequence[Path]) -> SeriesReport:
+def inspect_series(paths: Sequence[Path], limits: Limits = _LIMITS) -> SeriesReport:
     """Says what the files of one series are, reading their headers only.
 
     A damaged file is a finding, not an error.
+
+    Args:
+        paths: In any order.
+        limits: How far a deflated data set may expand.
 
     Example:
         >>> from pathlib import Path
@@ -80,11 +86,15 @@ def inspect_series(paths: Sequence[Path]) -> SeriesReport:
         >>> report.kind.value, sorted(report.codes)
         ('single slice', ['SINGLE_SLICE'])
     """
-    return examine(paths).report
+    return examine(paths, limits).report
 
 
-def examine(paths: Sequence[Path]) -> Inspection:
+def examine(paths: Sequence[Path], limits: Limits = _LIMITS) -> Inspection:
     """Inspects the files of one series and keeps the stacks that were found.
+
+    Args:
+        paths: In any order.
+        limits: How far a deflated data set may expand.
 
     Raises:
         InvalidSeriesError: What a header holds makes no sense at all, and no reading of it foresaw that.
@@ -93,7 +103,7 @@ def examine(paths: Sequence[Path]) -> Inspection:
         foreign_errors_as(lambda: InvalidSeriesError("a header of the series is damaged: get its files again")),
         contained(),
     ):
-        instances, findings = _read(paths)
+        instances, findings = _read(paths, limits)
         frames = [frame for instance in instances for frame in frames_of(instance)]
         frames, is_precise = with_vendor_rescale(frames)
         placed = [frame for frame in frames if frame.has_geometry]
@@ -116,14 +126,14 @@ def examine(paths: Sequence[Path]) -> Inspection:
     return Inspection(report, tuple(stacks), tuple(instances))
 
 
-def _read(paths: Sequence[Path]) -> tuple[list[InstanceFile], list[SeriesFinding]]:
+def _read(paths: Sequence[Path], limits: Limits) -> tuple[list[InstanceFile], list[SeriesFinding]]:
     """Reads each instance once; the order of the files has no say in that of the instances or the findings."""
     instances: list[InstanceFile] = []
     findings: list[SeriesFinding] = []
     memory = SeriesMemory()
     for path in sorted(paths):
         try:
-            instances.append(scan_instance(path, memory))
+            instances.append(scan_instance(path, memory, limits=limits))
         except InvalidSeriesError as error:
             findings.append(SeriesFinding(code="UNREADABLE", message=str(error)))
     kept: dict[str, InstanceFile] = {}

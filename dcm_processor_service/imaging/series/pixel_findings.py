@@ -9,10 +9,12 @@ import numpy as np
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dcm_processor_service.imaging.frames.frame import mark
+from dcm_processor_service.imaging.frames.rescale_from_header import MAPPED_MODALITIES, real_world_mapping
 from dcm_processor_service.imaging.frames.vendor import is_private_mosaic
 from dcm_processor_service.imaging.headers.private_tags import MOSAIC_TAGS
 from dcm_processor_service.imaging.headers.values import ScannedHeader, integer, text
 from dcm_processor_service.imaging.series.geometry_findings import about, distinct
+from dcm_processor_service.models.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -25,6 +27,7 @@ __all__ = ["pixel_findings"]
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _MOST_BITS = 64
+_SURPLUS_PART = 0.05
 _TRAIT_KEYS = ("PhotometricInterpretation", "ImageType", "Manufacturer", *MOSAIC_TAGS)
 
 
@@ -32,6 +35,7 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
     """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, INVALID_RESCALE and others: what the pixels are."""
     by_instance = {id(frame.instance): frame for frame in frames}.values()
     cut = [frame.instance for frame in by_instance if frame.instance.is_cut_off or _declares_too_much(frame)]
+    surplus = [frame.instance for frame in by_instance if _holds_too_much(frame)]
     traits: dict[Hashable, tuple[str, ...]] = {}
     having: dict[str, list[InstanceFile]] = defaultdict(list)
     for frame in by_instance:
@@ -53,6 +57,12 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
             "has BitsAllocated, BitsStored and HighBit that contradict each other (PS3.5, section 8.1.1): correct them",
         ),
         (
+            "UNKNOWN_SIGN",
+            having["UNKNOWN_SIGN"],
+            "does not say whether its values are signed (PixelRepresentation is neither 0 nor 1): correct it",
+        ),
+        ("SURPLUS_PIXELS", surplus, "holds more pixels than its header declares: find out which of them count"),
+        (
             "UNSUPPORTED_PIXELS",
             having["UNSUPPORTED_PIXELS"],
             "has pixels that are not one integer of 8, 16 or 32 bits or one floating point number: use them one by one",
@@ -65,7 +75,7 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
         ("INCONSISTENT_FRAMES", _miscounted(frames), "describes more or fewer frames than it declares: get it again"),
     ]
     found = [about(code, instances, message) for code, instances, message in messages if instances]
-    return [*found, *_table_findings(list(by_instance))]
+    return [*found, *_table_findings(list(by_instance)), *_mapping_findings(list(by_instance))]
 
 
 def _traits(frame: FrameInfo) -> tuple[str, ...]:
@@ -78,7 +88,9 @@ def _traits(frame: FrameInfo) -> tuple[str, ...]:
         "COLOUR": in_colour,
         "EMPTY_IMAGE": pixels.is_empty,
         "CONTRADICTING_BITS": pixels.has_odd_bits,
-        "UNSUPPORTED_PIXELS": not in_colour and not (pixels.is_supported or pixels.is_empty or pixels.has_odd_bits),
+        "UNKNOWN_SIGN": pixels.lacks_sign,
+        "UNSUPPORTED_PIXELS": not in_colour
+        and not (pixels.is_supported or pixels.is_empty or pixels.has_odd_bits or pixels.lacks_sign),
         "MOSAIC": says_mosaic or is_private_mosaic(header),
     }
     return tuple(code for code, is_so in found.items() if is_so)
@@ -103,6 +115,30 @@ def _table_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
     message = "maps its values through a table, which the engine native applies"
     applied = about("MODALITY_LUT", [frame.instance for frame in mapped], message)
     return [applied.model_copy(update={"blocking": False})]
+
+
+def _mapping_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
+    mapped = [
+        frame
+        for frame in frames
+        if "RealWorldValueMappingSequence" in frame.instance.header
+        and text(frame.instance.header, "Modality") in MAPPED_MODALITIES
+    ]
+    applied: list[InstanceFile] = []
+    left: list[InstanceFile] = []
+    for frame in mapped:
+        is_applied = real_world_mapping(frame.instance.header) == (frame.slope, frame.intercept, False)
+        (applied if is_applied else left).append(frame.instance)
+    messages = [
+        ("REAL_WORLD_VALUES", applied, "has its values in a real world mapping, which the engine native applies"),
+        (
+            "REAL_WORLD_VALUES_LEFT",
+            left,
+            "also maps its values to others (RealWorldValueMappingSequence), which is left to whoever needs them",
+        ),
+    ]
+    found = [about(code, instances, message) for code, instances, message in messages if instances]
+    return [finding.model_copy(update={"blocking": False}) for finding in found]
 
 
 def _is_table_alone(frame: FrameInfo) -> bool:
@@ -136,16 +172,38 @@ def _image_type(frame: FrameInfo) -> tuple[str, ...]:
 
 
 def _declares_too_much(frame: FrameInfo) -> bool:
-    """Whether the header declares more pixels than the pixel data element holds."""
+    """Whether the header declares more pixels than the pixel data element holds, or than it can stand for."""
+    declared = _declared_bytes(frame)
+    if declared is None:
+        return not Limits().allow_expansion(
+            frame.instance.file_size_bytes, _frames(frame) * frame.pixel_format.frame_bytes
+        )
+    where = frame.instance.pixels
+    return where is not None and where.size_bytes is not None and declared > where.size_bytes
+
+
+def _holds_too_much(frame: FrameInfo) -> bool:
+    """Whether there are pixels that the header does not declare: a second image, or a size that was changed."""
+    declared = _declared_bytes(frame)
+    where = frame.instance.pixels
+    if declared is None or where is None or where.size_bytes is None:
+        return False
+    return where.size_bytes - declared > max(1, _SURPLUS_PART * declared)
+
+
+def _declared_bytes(frame: FrameInfo) -> int | None:
+    """Returns how long uncompressed pixel data has to be (PS3.5, section 8.1.1); None of compressed data."""
     instance, pixels = frame.instance, frame.pixel_format
     where = instance.pixels
-    declared = max(integer(instance.header, "NumberOfFrames") or 1, 1)
-    if where is None or instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-        return False
-    if where.size_bytes is None or instance.is_compressed:
-        # no codec packs a thousandfold what a scanner saw: such a header is damaged, or meant to exhaust memory
-        return declared * pixels.frame_bytes > max(instance.file_size_bytes, 1) * 4000
-    samples = pixels.rows * pixels.columns * pixels.samples * declared
+    if where is None or where.size_bytes is None or instance.is_compressed:
+        return None
+    if instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        return None
+    samples = pixels.rows * pixels.columns * pixels.samples * _frames(frame)
     if text(instance.header, "PhotometricInterpretation") == "YBR_FULL_422":
         samples = samples * 2 // 3
-    return samples * pixels.bits_allocated // 8 > where.size_bytes
+    return (samples * pixels.bits_allocated + 7) // 8
+
+
+def _frames(frame: FrameInfo) -> int:
+    return max(integer(frame.instance.header, "NumberOfFrames") or 1, 1)

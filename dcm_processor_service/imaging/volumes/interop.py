@@ -54,12 +54,14 @@ def to_nifti_image(volume: VoxelGrid) -> nib.nifti1.Nifti1Image:
     """See :meth:`Volume.to_nifti`."""
     affine = volume.affine("RAS")
     image = nib.nifti1.Nifti1Image(_nifti_array(volume.array), affine)
-    image.header.set_xyzt_units("mm", "sec")
     image.set_sform(affine, code=1)
     # the qform holds a rotation alone: for sheared axes its code says that it does not count (NIfTI-1, method 3)
     image.set_qform(affine, code=0 if volume.is_sheared else 1)
-    if volume.array.ndim > _SPATIAL_AXES and volume.volume_step_s:
-        image.header.set_zooms((*image.header.get_zooms()[:3], volume.volume_step_s))
+    # where nobody knows the time between volumes it is 0 and has no unit: programs would compute with 1 s
+    step_s = volume.volume_step_s
+    image.header.set_xyzt_units("mm", "sec" if step_s or volume.array.ndim == _SPATIAL_AXES else "unknown")
+    if volume.array.ndim > _SPATIAL_AXES:
+        image.header.set_zooms((*image.header.get_zooms()[:3], step_s or 0.0))
     return image
 
 
@@ -133,6 +135,8 @@ def volume_like(volume: V, what: Any) -> V:
     """See :meth:`Volume.like`."""
     placed = _placed(what)
     array, affine_lps = placed.array, placed.affine_lps
+    if array.dtype.kind not in "biuf":
+        raise UnsupportedValueError(f"the voxels of a volume are numbers, not {array.dtype}: convert the array first")
     if array.ndim not in {3, 4}:
         raise UnsupportedValueError(
             f"the image has {array.ndim} axes: a volume has three, or four with the volumes of a series or the "
@@ -147,7 +151,7 @@ def volume_like(volume: V, what: Any) -> V:
             f"{placed.remedy}"
         )
     result = replace(volume, array=array, affine_lps=affine_lps, sources=(), slice_axis=2)
-    return replace(result, rescale=Rescale(), display_window=None)
+    return replace(result, rescale=Rescale(), display_window=None, is_monochrome1=False, invented=())
 
 
 def _in_place(volume: V, array: NDArray[Any]) -> V:
@@ -155,7 +159,7 @@ def _in_place(volume: V, array: NDArray[Any]) -> V:
         raise UnsupportedValueError(f"the array has shape {array.shape}, the volume {volume.shape}: resample it first")
     volumes = array.shape[3] if array.ndim > 3 else 1  # noqa: PLR2004 the volumes' axis
     sources = volume.sources[:volumes] if len(volume.sources) >= volumes else ()
-    return replace(volume, array=array, sources=sources, rescale=Rescale(), display_window=None)
+    return replace(volume, array=array, sources=sources, rescale=Rescale(), display_window=None, is_monochrome1=False)
 
 
 def _is_same_grid(volume: VoxelGrid, shape: tuple[int, ...], affine_lps: FloatArray) -> bool:

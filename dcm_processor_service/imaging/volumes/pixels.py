@@ -1,20 +1,27 @@
-"""Pixel values into arrays: uncompressed ones straight from the file, compressed ones through pydicom's decoders."""
+"""Pixel values into arrays: uncompressed ones straight from the file, compressed ones from decoder processes."""
 
 from __future__ import annotations
 
+import math
+import random
 import sys
 from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
 from io import FileIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom import dcmread
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
 
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError
-from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.decoding.decoders import LOSSY, decoders_of
+from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_frames, decode_one
+from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as
 from dcm_processor_service.imaging.series.geometry_findings import transfer_syntax
+from dcm_processor_service.models.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,55 +34,78 @@ if TYPE_CHECKING:
 
 __all__ = ["read_pixels"]
 
+_LIMITS = Limits()
+_LOSSY_NOISE = 4
 
-def read_pixels(frames: Sequence[FrameInfo], target: Callable[[int], NDArray[Any]]) -> Iterator[int]:
+
+def read_pixels(
+    frames: Sequence[FrameInfo], target: Callable[[int], NDArray[Any]], limits: Limits = _LIMITS
+) -> Iterator[int]:
     """Reads the stored values of frames, file by file; yields the index of each frame once it is read.
 
     Args:
         frames: All of one format.
-        target: Gives, just before the frame of that index is read, a contiguous array of shape (rows, columns) and of
+        target: Returns, just before the frame of that index is read, a contiguous array of shape (rows, columns) and of
             the stored type to read it into; it may be the same one every time.
+        limits: Of the processes that decode compressed pixels.
 
     Raises:
-        InvalidSeriesError: The pixel data is damaged.
+        InvalidSeriesError: The pixel data is damaged, or two decoders do not agree on it.
         UnsupportedTransferSyntaxError: It is compressed in a way that cannot be decoded here.
     """
+    encoded = [index for index, frame in enumerate(frames) if frame.instance.is_compressed]
     by_file: dict[int, list[int]] = defaultdict(list)
+    most_bits = max((frame.pixel_format.bits_stored for frame in frames), default=0)
     for index, frame in enumerate(frames):
-        by_file[id(frame.instance)].append(index)
+        if not frame.instance.is_compressed:
+            by_file[id(frame.instance)].append(index)
     for indices in by_file.values():
         indices.sort(key=lambda index: frames[index].number)
         instance = frames[indices[0]].instance
         pixels = frames[indices[0]].pixel_format
         numbers = [frames[index].number for index in indices]
-        targets = (target(index) for index in indices)
-        read = _read_raw if _lies_plain(instance, pixels) else _decode
-        for index, _ in zip(indices, read(instance, pixels, numbers, targets), strict=True):
-            yield index
+        targets = (_Target(index, target) for index in indices)
+        read = _read_raw if _lies_plain(instance, pixels) else _read_by_pydicom
+        for done in read(instance, pixels, numbers, targets):
+            _clean_bits(done.array, frames[done.index], most_bits)
+            yield done.index
+    if encoded:
+        yield from _read_encoded(frames, encoded, target, limits)
+
+
+@dataclass
+class _Target:
+    """Where a frame goes; asked for just before it is read."""
+
+    index: int
+    of: Callable[[int], NDArray[Any]]
+
+    @cached_property
+    def array(self) -> NDArray[Any]:
+        return self.of(self.index)
 
 
 def _lies_plain(instance: InstanceFile, pixels: PixelFormat) -> bool:
-    if instance.is_compressed or instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+    if instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         return False
     # bytes of 8 bits in big endian words come in swapped pairs (PS3.5, section 8.1.2): left to pydicom
     return instance.transfer_syntax_uid != ExplicitVRBigEndian or pixels.bits_allocated > 8  # noqa: PLR2004 bits
 
 
 def _read_raw(
-    instance: InstanceFile, pixels: PixelFormat, numbers: Sequence[int], targets: Iterator[NDArray[Any]]
-) -> Iterator[None]:
+    instance: InstanceFile, pixels: PixelFormat, numbers: Sequence[int], targets: Iterator[_Target]
+) -> Iterator[_Target]:
     where = instance.pixels
     is_big_endian = instance.transfer_syntax_uid == ExplicitVRBigEndian
     swap = is_big_endian != (sys.byteorder == "big")
     with FileIO(instance.path) as file:
         for number, target in zip(numbers, targets, strict=True):
             file.seek((where.offset_bytes if where else 0) + (number - 1) * pixels.frame_bytes)
-            if _read_fully(file, target.data.cast("B")) < pixels.frame_bytes:
+            if _read_fully(file, target.array.data.cast("B")) < pixels.frame_bytes:
                 raise InvalidSeriesError(f"{instance.label} ends inside its pixel data, it was cut off: get it again")
             if swap:
-                target.byteswap(inplace=True)
-            _clean_bits(target, pixels)
-            yield
+                target.array.byteswap(inplace=True)
+            yield target
 
 
 def _read_fully(file: Any, target: memoryview) -> int:
@@ -89,44 +119,121 @@ def _read_fully(file: Any, target: memoryview) -> int:
     return filled
 
 
-def _clean_bits(array: NDArray[Any], pixels: PixelFormat) -> None:
-    """Takes away what is not the stored value: overlays in spare bits; extends the sign (PS3.5, section 8.1.1)."""
+def _clean_bits(array: NDArray[Any], frame: FrameInfo, most_bits: int) -> None:
+    """Takes away what is not the stored value: overlays in spare bits; extends the sign (PS3.5, section 8.1.1).
+
+    Raises:
+        InvalidSeriesError: The spare bits are in use, and are bits of the value in other slices of the volume.
+    """
+    pixels = frame.pixel_format
     if pixels.is_float or pixels.bits_stored == pixels.bits_allocated:
         return
+    before = array.copy() if pixels.bits_stored < most_bits else None
     spare = pixels.bits_allocated - pixels.bits_stored
     if pixels.is_signed:
         np.left_shift(array, spare, out=array)
         np.right_shift(array, spare, out=array)
     else:
         np.bitwise_and(array, (1 << pixels.bits_stored) - 1, out=array)
+    if before is None or np.array_equal(before, array):
+        return
+    if pixels.is_signed and np.array_equal(before & ((1 << pixels.bits_stored) - 1), before):
+        return  # the sign was not extended yet, and nothing else stood there
+    raise InvalidSeriesError(
+        f"{frame.instance.label} declares {pixels.bits_stored} bits of a value and uses more, which other slices "
+        f"declare ({most_bits}): nobody can say which of them count, correct BitsStored"
+    )
 
 
-def _decode(
-    instance: InstanceFile, pixels: PixelFormat, numbers: Sequence[int], targets: Iterator[NDArray[Any]]
-) -> Iterator[None]:
-    syntax = transfer_syntax(instance.transfer_syntax_uid)
+def _read_by_pydicom(
+    instance: InstanceFile, pixels: PixelFormat, numbers: Sequence[int], targets: Iterator[_Target]
+) -> Iterator[_Target]:
+    """Reads what is not compressed, and yet does not lie in the file as it is in memory."""
+    damaged = f"the pixels of {instance.label} cannot be read: the file is damaged, get it again"
+    with foreign_errors_as(lambda: InvalidSeriesError(damaged)), contained():
+        dataset = dcmread(instance.path, force=True)
+        dataset.file_meta.TransferSyntaxUID = instance.transfer_syntax_uid
+        decoder = get_decoder(instance.transfer_syntax_uid)
+        decoded = [values for values, _ in decoder.iter_array(dataset, indices=[number - 1 for number in numbers])]
+    for values, target in zip(decoded, targets, strict=True):
+        if values.shape != (pixels.rows, pixels.columns):
+            raise InvalidSeriesError(damaged)
+        target.array[...] = values
+        yield target
+
+
+def _read_encoded(
+    frames: Sequence[FrameInfo], encoded: Sequence[int], target: Callable[[int], NDArray[Any]], limits: Limits
+) -> Iterator[int]:
+    """Reads compressed frames, and asks a second decoder about the first and a random one."""
+    ordered = sorted(encoded, key=lambda index: (str(frames[index].instance.path), frames[index].number))
+    wanted = [EncodedFrame(frames[index].instance, frames[index].number, _decoder(frames[index])) for index in ordered]
+    # random, and the same each time: a series is not refused today and taken tomorrow
+    sampled = {encoded[0], random.Random(frames[encoded[0]].instance.sop_instance_uid).choice(encoded)}  # noqa: S311
+    samples = {}
+    for place, answer in decode_frames(wanted, limits):
+        index = ordered[place]
+        pixels = frames[index].pixel_format
+        if answer.shape != (pixels.rows, pixels.columns) or answer.dtype != pixels.stored_type.str:
+            raise InvalidSeriesError(
+                f"frame {frames[index].number} of {frames[index].instance.label} is decoded to {answer.dtype} of shape "
+                f"{answer.shape}, its header says {pixels.stored_type} of ({pixels.rows}, {pixels.columns}): get it "
+                "again"
+            )
+        array = answer.read_into(target(index))
+        if index in sampled:
+            samples[index] = array.copy()
+        if frames[index].instance.transfer_syntax_uid == RLELossless:
+            _clean_bits(array, frames[index], 0)
+        else:
+            _extend_sign(array, pixels)
+        yield index
+    for index, values in samples.items():
+        _ask_second_decoder(frames[index], values, limits)
+
+
+def _decoder(frame: FrameInfo) -> str:
+    syntax = transfer_syntax(frame.instance.transfer_syntax_uid)
     if not syntax.is_decodable:
         raise UnsupportedTransferSyntaxError(
-            f"the pixels of {instance.label} are compressed as {syntax.name}, which cannot be decoded here: "
+            f"the pixels of {frame.instance.label} are compressed as {syntax.name}, which cannot be decoded here: "
             f"it needs {syntax.needs}"
         )
-    decoded = _decoded(instance, numbers)
-    for number, target in zip(numbers, targets, strict=True):
-        try:
-            with contained():
-                target[...] = next(decoded)
-        except Exception as error:  # decoders raise whatever a damaged stream provokes
-            raise InvalidSeriesError(
-                f"frame {number} of {instance.label} cannot be decoded ({syntax.name}): it is damaged, get it again"
-            ) from error
-        if not syntax.is_compressed:
-            _clean_bits(target, pixels)
-        yield
+    return decoders_of(str(frame.instance.transfer_syntax_uid))[0]
 
 
-def _decoded(instance: InstanceFile, numbers: Sequence[int]) -> Iterator[NDArray[Any]]:
-    dataset = dcmread(instance.path, force=True)
-    dataset.file_meta.TransferSyntaxUID = instance.transfer_syntax_uid
-    decoder = get_decoder(instance.transfer_syntax_uid)
-    for values, _ in decoder.iter_array(dataset, indices=[number - 1 for number in numbers]):
-        yield values
+def _extend_sign(array: NDArray[Any], pixels: PixelFormat) -> None:
+    """Makes negative values of those that a decoder left as unsigned numbers of fewer bits."""
+    spare = pixels.bits_allocated - pixels.bits_stored
+    if not pixels.is_signed or not spare:
+        return
+    least, greatest = int(array.min()), int(array.max())
+    if least >= 0 and 1 << (pixels.bits_stored - 1) <= greatest < 1 << pixels.bits_stored:
+        np.left_shift(array, spare, out=array)
+        np.right_shift(array, spare, out=array)
+
+
+def _ask_second_decoder(frame: FrameInfo, values: NDArray[Any], limits: Limits) -> None:
+    """Compares a decoded frame with what another library makes of it, where one is installed and decodes it.
+
+    Raises:
+        InvalidSeriesError: They do not agree.
+    """
+    syntax = frame.instance.transfer_syntax_uid
+    first, *others = decoders_of(str(syntax))
+    if not others:
+        return
+    try:
+        second = decode_one(EncodedFrame(frame.instance, frame.number, others[0]), limits)
+    except InvalidSeriesError:
+        return  # it cannot say anything
+    if second.shape != values.shape:
+        difference = math.inf
+    else:
+        difference = float(np.abs(second.astype(np.int64) - values.astype(np.int64)).max())
+    allowed = max(_LOSSY_NOISE, 2**frame.pixel_format.bits_stored // 256) if syntax in LOSSY else 0
+    if difference > allowed:
+        raise InvalidSeriesError(
+            f"frame {frame.number} of {frame.instance.label} ({syntax.name}) is decoded to other values by {others[0]} "
+            f"than by {first}: it is damaged, or one of the two is at fault; get it uncompressed"
+        )

@@ -6,24 +6,30 @@ that writing it copies nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydicom.uid import ParametricMapStorage
 
-from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.errors import InvalidSeriesError, UnsupportedValueError
 from dcm_processor_service.imaging.frames.frame import frame_of_reference_uid
 from dcm_processor_service.imaging.frames.pixel_format import in_place_rescaled, is_whole, narrowest
-from dcm_processor_service.imaging.headers.instance_file import contained, read_header
+from dcm_processor_service.imaging.frames.rescale_from_header import mapped_unit, real_world_mapping
+from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as, read_header
 from dcm_processor_service.imaging.headers.values import item, number, text
+from dcm_processor_service.imaging.series.geometry_findings import about
 from dcm_processor_service.imaging.series.inspection import examine
 from dcm_processor_service.imaging.series.order_certificate import order_certificate
 from dcm_processor_service.imaging.series.policies import chosen_stacks
 from dcm_processor_service.imaging.volumes.pixels import read_pixels
-from dcm_processor_service.imaging.volumes.upright import on_even_grid
+from dcm_processor_service.imaging.volumes.upright import on_even_grid, refuse_wide_gaps
 from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Rescale, SliceSource, Volume
+from dcm_processor_service.imaging.volumes.volume_times import volume_times
+from dcm_processor_service.models.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -36,15 +42,24 @@ if TYPE_CHECKING:
 
 __all__ = ["read_volume", "read_volumes", "volumes_of"]
 
-_MILLI = 1e-3
+_LIMITS = Limits()
+_TABLE_BITS = 16
 
 
-def read_volume(paths: Sequence[Path], policy: Policy = "strict") -> Volume:
+def read_volume(
+    paths: Sequence[Path],
+    policy: Policy = "strict",
+    *,
+    max_gap_mm: float | None = None,
+    limits: Limits = _LIMITS,
+) -> Volume:
     """Reads the files of one series as one volume.
 
     Args:
         paths: In any order.
         policy: What to do when it is not one clean volume; see :mod:`dcm_processor_service.imaging.series.policies`.
+        max_gap_mm: The widest gap between slices that ``resample`` fills; None for two median steps.
+        limits: Of what reading may take.
 
     Raises:
         InvalidSeriesError: It is not one uniform volume or clean 4D stack, or files are damaged; carries the report.
@@ -57,7 +72,7 @@ def read_volume(paths: Sequence[Path], policy: Policy = "strict") -> Volume:
         >>> volume.shape, str(volume.array.dtype), volume.axis_codes
         ((128, 128, 1), 'int16', 'LPS')
     """
-    volumes = read_volumes(paths, policy)
+    volumes = read_volumes(paths, policy, max_gap_mm=max_gap_mm, limits=limits)
     if len(volumes) > 1:
         names = ", ".join(volume.name for volume in volumes)
         raise InvalidSeriesError(
@@ -68,33 +83,62 @@ def read_volume(paths: Sequence[Path], policy: Policy = "strict") -> Volume:
     return volumes[0]
 
 
-def read_volumes(paths: Sequence[Path], policy: Policy = "strict") -> tuple[Volume, ...]:
+def read_volumes(
+    paths: Sequence[Path],
+    policy: Policy = "strict",
+    *,
+    max_gap_mm: float | None = None,
+    limits: Limits = _LIMITS,
+) -> tuple[Volume, ...]:
     """Reads the files of one series as all the volumes that the policy finds in them, in stable order.
+
+    Args:
+        paths: In any order.
+        policy: What to do when it is not one clean volume.
+        max_gap_mm: The widest gap between slices that ``resample`` fills; None for two median steps.
+        limits: Of what reading may take.
 
     Raises:
         InvalidSeriesError: The policy refuses the series, or files are damaged; carries the report.
         UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
     """
-    return volumes_of(examine(paths), policy)
+    return volumes_of(examine(paths, limits), policy, max_gap_mm=max_gap_mm, limits=limits)
 
 
-def volumes_of(inspection: Inspection, policy: Policy = "strict") -> tuple[Volume, ...]:
+def volumes_of(
+    inspection: Inspection,
+    policy: Policy = "strict",
+    *,
+    max_gap_mm: float | None = None,
+    limits: Limits = _LIMITS,
+) -> tuple[Volume, ...]:
     """Reads the volumes of a series that was inspected; see :func:`read_volumes`."""
-    volumes = []
-    for stack in chosen_stacks(inspection, policy):
-        volume = _volume(stack, inspection.report)
-        volumes.append(on_even_grid(volume, stack) if policy == "resample" else volume)
+    if max_gap_mm is not None and not max_gap_mm > 0:
+        raise UnsupportedValueError(f"max_gap_mm is a positive number of mm, or None, not {max_gap_mm!r}")
+    report = inspection.report
+    told = f"series {report.series_instance_uid} cannot be read: a file of it is damaged, or it needs too much memory"
+    with foreign_errors_as(lambda: InvalidSeriesError(told, report)):
+        stacks = chosen_stacks(inspection, policy)
+        if policy == "resample":
+            for stack in stacks:
+                refuse_wide_gaps(stack, report, max_gap_mm)
+        volumes = []
+        for stack in stacks:
+            volume = _volume(stack, report, limits)
+            volumes.append(on_even_grid(volume, stack) if policy == "resample" else volume)
     return tuple(volumes)
 
 
-def _volume(stack: Stack, report: SeriesReport) -> Volume:
+def _volume(stack: Stack, report: SeriesReport, limits: Limits) -> Volume:
     frames = [frame for line in stack.grid for frame in line]
-    array = _assemble(frames, len(stack.grid), len(stack.grid[0]))
+    _refuse_beyond_limits(frames, report, limits)
+    array, constant = _assemble(frames, len(stack.grid), len(stack.grid[0]), limits)
     first = stack.first
-    header = read_header(first.instance.path)
+    header = read_header(first.instance.path, limits)
     sources = tuple(
         tuple(SliceSource(frame.instance.sop_instance_uid, frame.number) for frame in line) for line in stack.grid
     )
+    times = volume_times(stack)
     with contained():
         return Volume(
             array,
@@ -105,13 +149,53 @@ def _volume(stack: Stack, report: SeriesReport) -> Volume:
             frame_of_reference_uid=frame_of_reference_uid(frames),
             modality=text(header, "Modality"),
             display_window=_display_window(first),
+            is_monochrome1=text(header, "PhotometricInterpretation").upper() == "MONOCHROME1",
             rescale=_rescale(frames),
-            volume_step_s=_volume_step_s(first) if len(stack.grid) > 1 else None,
+            volume_step_s=times.step_s,
+            frame_times_s=times.starts_s,
+            frame_durations_s=times.durations_s,
             name=stack.name,
             order=order_certificate(stack),
             header=header,
-            report=report,
+            report=_with_constant_frames(report, constant, len(frames)),
         )
+
+
+def _refuse_beyond_limits(frames: Sequence[FrameInfo], report: SeriesReport, limits: Limits) -> None:
+    """Compares what the headers declare with the limits, and with the files, before any of it is allocated.
+
+    Raises:
+        InvalidSeriesError: It is too much.
+    """
+    pixels = frames[0].pixel_format
+    voxel_bytes = max(np.dtype(np.float32).itemsize, pixels.stored_type.itemsize)
+    need = len(frames) * pixels.rows * pixels.columns * voxel_bytes
+    uid = report.series_instance_uid
+    if need > limits.volume_bytes:
+        raise InvalidSeriesError(
+            f"series {uid} declares a volume of {need >> 20} MiB, and {limits.volume_bytes >> 20} MiB are allowed: "
+            "raise volume_bytes of the limits when that is right",
+            report,
+        )
+    packed = {id(frame.instance): frame.instance.file_size_bytes for frame in frames if frame.instance.is_compressed}
+    unpacked = sum(frame.pixel_format.frame_bytes for frame in frames if frame.instance.is_compressed)
+    if not limits.allow_expansion(sum(packed.values()), unpacked):
+        raise InvalidSeriesError(
+            f"series {uid} declares {unpacked >> 20} MiB of pixels, which {sum(packed.values()) >> 10} KiB of files "
+            "cannot hold: they are damaged, or meant to exhaust memory; raise expansion of the limits when that is "
+            "right",
+            report,
+        )
+
+
+def _with_constant_frames(report: SeriesReport, constant: Sequence[FrameInfo], count: int) -> SeriesReport:
+    """Adds what reading found: frames of one value among others, which is what decoders and networks leave behind."""
+    if not 0 < len(constant) < count:
+        return report
+    message = "has the same value in every pixel, and other frames have not: look at it, its pixels may be lost"
+    finding = about("CONSTANT_FRAME", [frame.instance for frame in constant], message)
+    findings = (*report.findings, finding.model_copy(update={"blocking": False}))
+    return report.model_copy(update={"findings": findings})
 
 
 def _rescale(frames: Sequence[FrameInfo]) -> Rescale:
@@ -120,59 +204,100 @@ def _rescale(frames: Sequence[FrameInfo]) -> Rescale:
     return Rescale(first.slope, first.intercept, _unit(first), varies=varies, by_table=first.lut is not None)
 
 
-def _rescales(frames: Sequence[FrameInfo]) -> set[tuple[float, float]]:
-    return {(frame.slope, frame.intercept) for frame in frames}
+def _assemble(
+    frames: Sequence[FrameInfo], volumes: int, slices: int, limits: Limits
+) -> tuple[NDArray[Any], list[FrameInfo]]:
+    """Returns the rescaled values of frames in the order (t, k), as an array (i, j, k) or (i, j, k, t).
 
-
-def _assemble(frames: Sequence[FrameInfo], volumes: int, slices: int) -> NDArray[Any]:
-    """Returns the rescaled values of frames in the order (t, k), as an array (i, j, k) or (i, j, k, t)."""
+    Also returns the frames whose pixels all have one value.
+    """
     pixels = frames[0].pixel_format
     shape = (len(frames), pixels.rows, pixels.columns)
-    rescales = _rescales(frames)
-    if pixels.is_float or not all(is_whole(*one) for one in rescales):
-        array = _assemble_float(frames, shape)
-    elif len(rescales) == 1 and not any(frame.lut for frame in frames):
-        array = _assemble_stored(frames, shape)
+    reading = _Reading(frames, limits)
+    scalings = {frame.scaling for frame in frames}
+    if pixels.is_float or not all(is_whole(*one[:2]) for one in scalings):
+        array = _assemble_float(reading, shape)
+    elif len(scalings) == 1 and not frames[0].lut:
+        array = _assemble_stored(reading, shape)
     else:
-        array = _assemble_wide(frames, shape)
+        array = _assemble_wide(reading, shape)
     turned: NDArray[Any] = array.reshape(volumes, slices, *shape[1:]).transpose(3, 2, 1, 0)
-    return turned[..., 0] if volumes == 1 else turned
+    return turned[..., 0] if volumes == 1 else turned, [frames[index] for index in sorted(reading.constant)]
 
 
-def _assemble_stored(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) -> NDArray[Any]:
+@dataclass
+class _Reading:
+    """Frames that are read one after the other, and which of them have one value in every pixel."""
+
+    frames: Sequence[FrameInfo]
+    limits: Limits
+    constant: list[int] = field(default_factory=list)
+
+    def into(self, target: Callable[[int], NDArray[Any]]) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yields each frame's index and stored values; see :func:`read_pixels`."""
+        targets: dict[int, NDArray[Any]] = {}
+
+        def remembered(index: int) -> NDArray[Any]:
+            targets[index] = target(index)
+            return targets[index]
+
+        for index in read_pixels(self.frames, remembered, self.limits):
+            stored = targets.pop(index)
+            if _is_constant(stored):
+                self.constant.append(index)
+            yield index, stored
+
+
+def _is_constant(stored: NDArray[Any]) -> bool:
+    first = stored[0, 0]
+    return bool(
+        first == stored[-1, -1] == stored[stored.shape[0] // 2, stored.shape[1] // 2] and (stored == first).all()
+    )
+
+
+def _assemble_stored(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[Any]:
     """One whole rescale for all: values stay where they were read."""
-    array = np.empty(shape, frames[0].pixel_format.stored_type)
-    slope, intercept = frames[0].slope, frames[0].intercept
+    first = reading.frames[0]
+    array = np.empty(shape, first.pixel_format.stored_type)
     ends: list[int] = []
-    for index in read_pixels(frames, array.__getitem__):
-        if (slope, intercept) != (1.0, 0.0):  # now, while the slice is in the processor's cache
-            ends += (int(array[index].min()), int(array[index].max()))
-    return in_place_rescaled(array, slope, intercept, (min(ends), max(ends))) if ends else array
+    for _, stored in reading.into(array.__getitem__):
+        if (first.slope, first.intercept) != (1.0, 0.0):  # now, while the slice is in the processor's cache
+            ends += (int(stored.min()), int(stored.max()))
+    return in_place_rescaled(array, first.slope, first.intercept, (min(ends), max(ends))) if ends else array
 
 
-def _assemble_wide(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) -> NDArray[Any]:
+def _assemble_wide(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[Any]:
     """Several whole rescales, or tables: exact arithmetic slice by slice, then the narrowest type that holds all."""
-    stored = frames[0].pixel_format.stored_type
-    array = np.empty(shape, np.int64 if stored.itemsize > 2 else np.int32)  # noqa: PLR2004 bytes
-    scratch = np.empty(shape[1:], stored)
-    for index in read_pixels(frames, lambda _: scratch):
-        frame = frames[index]
-        values = frame.lut.apply(scratch) if frame.lut else scratch
+    pixels = reading.frames[0].pixel_format
+    greatest = max(_greatest_value(frame) for frame in reading.frames)
+    if greatest > np.iinfo(np.int64).max:
+        return _assemble_float(reading, shape)
+    array = np.empty(shape, np.int32 if greatest <= np.iinfo(np.int32).max else np.int64)
+    scratch = np.empty(shape[1:], pixels.stored_type)
+    for index, stored in reading.into(lambda _: scratch):
+        frame = reading.frames[index]
+        values = frame.lut.apply(stored) if frame.lut else stored
         array[index] = values.astype(np.int64) * int(frame.slope) + int(frame.intercept)
-    return array.astype(narrowest(float(array.min()), float(array.max()), stored), copy=False)
+    return array.astype(narrowest(float(array.min()), float(array.max()), pixels.stored_type), copy=False)
 
 
-def _assemble_float(frames: Sequence[FrameInfo], shape: tuple[int, int, int]) -> NDArray[Any]:
+def _greatest_value(frame: FrameInfo) -> int:
+    """Returns how far from zero a frame's values may lie; Python's integers do not overflow."""
+    bits = frame.pixel_format.bits_allocated if frame.lut is None else _TABLE_BITS
+    return (1 << bits) * abs(int(frame.slope)) + abs(int(frame.intercept))
+
+
+def _assemble_float(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[Any]:
     """Fractions: double precision slice by slice, kept as float32.
 
     Raises:
         InvalidSeriesError: A value is beyond what float32 holds.
     """
     array = np.empty(shape, np.float32)
-    scratch = np.empty(shape[1:], frames[0].pixel_format.stored_type)
-    for index in read_pixels(frames, lambda _: scratch):
-        frame = frames[index]
-        values = frame.lut.apply(scratch) if frame.lut else scratch
+    scratch = np.empty(shape[1:], reading.frames[0].pixel_format.stored_type)
+    for index, stored in reading.into(lambda _: scratch):
+        frame = reading.frames[index]
+        values = frame.lut.apply(stored) if frame.lut else stored
         try:
             with np.errstate(over="raise"):
                 array[index] = values.astype(np.float64) * frame.slope + frame.intercept
@@ -203,20 +328,25 @@ def _unit(frame: FrameInfo) -> str:
     table = item(header, "ModalityLUTSequence")
     if table is not None:
         return text(table, "ModalityLUTType")
-    unit = text(header, "RescaleType") or text(header, "Units") or text(header, "DoseUnits")
+    mapped = _unit_of_mapping(frame)
+    unit = mapped or text(header, "RescaleType") or text(header, "Units") or text(header, "DoseUnits")
     # "HU" is what a CT's rescale leads to when the header does not say (PS3.3, section C.8.2.1.1.3)
     return _specified(unit) or ("HU" if not unit and text(header, "Modality") == "CT" else "")
+
+
+def _unit_of_mapping(frame: FrameInfo) -> str:
+    """Returns the unit of the real world mapping that the values come from; empty where they come from none."""
+    header = frame.places[-1]
+    is_map = text(header, "SOPClassUID") == ParametricMapStorage
+    if not is_map and real_world_mapping(header) != (frame.slope, frame.intercept, False):
+        return ""
+    for place in frame.places:
+        mapping = item(place, "RealWorldValueMappingSequence")
+        if mapping is not None:
+            return mapped_unit(mapping)
+    return ""
 
 
 def _specified(unit: str) -> str:
     """A unit, or empty for ``US``, which means that it is not specified (PS3.3, section C.11.1.1.2)."""
     return "" if unit == "US" else unit
-
-
-def _volume_step_s(frame: FrameInfo) -> float | None:
-    for place in frame.places:
-        timing = item(place, "MRTimingAndRelatedParametersSequence")
-        found = number(timing if timing is not None else place, "RepetitionTime")
-        if found:
-            return found * _MILLI
-    return None

@@ -29,7 +29,7 @@ _PATIENT_AXIS = {"L": "LR", "R": "LR", "P": "PA", "A": "PA", "S": "SI", "I": "SI
 
 def reorient(volume: V, axes: str) -> V:
     """See :meth:`Volume.reorient`."""
-    wanted = axes.upper()
+    wanted = str(axes).upper()
     if sorted(_PATIENT_AXIS.get(letter, "") for letter in wanted) != ["LR", "PA", "SI"]:
         raise UnsupportedValueError(
             f"axes name one of L/R, one of P/A and one of S/I, such as RAS or LPS, not {axes!r}"
@@ -45,18 +45,25 @@ def reorient(volume: V, axes: str) -> V:
     array = volume.array.transpose(*order, *range(3, volume.array.ndim))
     array = array[tuple(slice(None, None, -1 if flip else 1) for flip in flipped)]
     slice_axis = order.index(volume.slice_axis)
-    sources = tuple(line[::-1] for line in volume.sources) if flipped[slice_axis] else volume.sources
-    return replace(volume, array=array, affine_lps=volume.affine_lps @ change, slice_axis=slice_axis, sources=sources)
+    sources, invented = volume.sources, volume.invented
+    if flipped[slice_axis]:
+        sources, invented = tuple(line[::-1] for line in sources), invented[::-1]
+    placed = replace(volume, array=array, affine_lps=volume.affine_lps @ change)
+    return replace(placed, slice_axis=slice_axis, sources=sources, invented=invented)
 
 
 def resample(volume: V, spacing_mm: tuple[float, ...], interpolation: Interpolation) -> V:
     """See :meth:`Volume.resample`."""
-    if len(spacing_mm) != 3 or not all(np.isfinite(value) and value > 0 for value in spacing_mm):  # noqa: PLR2004 three axes
-        raise UnsupportedValueError(f"spacing is one or three positive numbers in mm, not {spacing_mm}")
+    try:
+        steps = np.asarray(spacing_mm, dtype=np.float64)
+    except (TypeError, ValueError):
+        steps = np.empty(0)
+    if steps.shape != (3,) or not (np.isfinite(steps) & (steps > 0)).all():
+        raise UnsupportedValueError(f"spacing is one or three positive numbers in mm, not {spacing_mm!r}")
     if interpolation not in _SPLINE_ORDER:
         raise UnsupportedValueError(f"interpolation is nearest, linear or cubic, not {interpolation!r}")
     old = np.asarray(volume.spacing_mm)
-    zoom = np.asarray(spacing_mm, dtype=np.float64) / old
+    zoom = steps / old
     shape = tuple(max(1, round(size / factor)) for size, factor in zip(volume.shape[:3], zoom, strict=True))
     # the outer faces of the outer voxels stay where they are: voxel centres move by half the difference in size
     offset = (zoom - 1) / 2
@@ -64,7 +71,7 @@ def resample(volume: V, spacing_mm: tuple[float, ...], interpolation: Interpolat
     change[:3, :3] = np.diag(zoom)
     change[:3, 3] = offset
     array = resample_grid(volume.array, np.diag(zoom), offset, shape, _SPLINE_ORDER[interpolation])
-    return replace(volume, array=array, affine_lps=volume.affine_lps @ change, sources=(), slice_axis=2)
+    return replace(volume, array=array, affine_lps=volume.affine_lps @ change, sources=(), slice_axis=2, invented=())
 
 
 def resample_grid(
@@ -106,9 +113,17 @@ def percentile_window(array: NDArray[Any]) -> DisplayWindow:
     return DisplayWindow((low + high) / 2, max(high - low, 1e-6))
 
 
-def apply_window(array: NDArray[Any], window: DisplayWindow) -> NDArray[np.uint8]:
-    """Maps values to 0..255 (PS3.3, C.11.2.1.2.1: linear, exact at the window's borders); NaN becomes 0."""
+def apply_window(array: NDArray[Any], window: DisplayWindow, *, is_monochrome1: bool = False) -> NDArray[np.uint8]:
+    """Maps values to 0..255 (PS3.3, C.11.2.1.2.1: linear, exact at the window's borders); NaN becomes 0.
+
+    Args:
+        array: Any shape.
+        window: In the units of the array.
+        is_monochrome1: Whether the least value is shown white (PS3.3, section C.7.6.3.1.2).
+    """
     width = max(window.width, 1e-6)
     scaled = (array.astype(np.float32) - (window.center - width / 2)) * (255.0 / width)
+    if is_monochrome1:
+        scaled = 255.0 - scaled
     shown: NDArray[np.uint8] = np.nan_to_num(np.clip(scaled, 0, 255), nan=0.0).astype(np.uint8)
     return shown

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from dcm_processor_service.imaging.geometry import slice_normal, stack_affine
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, slice_normal, stack_affine
 from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
 
 if TYPE_CHECKING:
@@ -15,20 +16,53 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.geometry import FloatArray
     from dcm_processor_service.imaging.series.stack import Stack
+    from dcm_processor_service.models import SeriesReport
 
 __all__ = ["on_even_grid"]
 
 # what positions are off by where slices are not shifted at all
 _NO_SHIFT_PIXELS = 0.05
+_MOST_STEPS = 2
+_SAME_PLACE_PART = 0.05
 
 V = TypeVar("V", bound=VoxelGrid)
+
+
+def refuse_wide_gaps(stack: Stack, report: SeriesReport, max_gap_mm: float | None) -> None:
+    """Refuses a stack that lacks more than may be made up.
+
+    Args:
+        stack: One volume, or several at one place.
+        report: Of its series.
+        max_gap_mm: The widest gap between slices that is filled; None for two median steps.
+
+    Raises:
+        InvalidSeriesError: A gap is wider; carries the report.
+    """
+    if len(stack.grid[0]) == 1:
+        return
+    along = stack.origins @ slice_normal(np.asarray(stack.first.orientation, dtype=np.float64))
+    gaps, step = np.diff(along), stack.geometry.step_mm
+    widest = max_gap_mm if max_gap_mm is not None else _MOST_STEPS * step
+    wide = np.flatnonzero(gaps > widest + LARGEST_NOISE_MM)
+    if not wide.size:
+        return
+    lacking = sum(round(float(gaps[gap]) / step) - 1 for gap in wide)
+    raise InvalidSeriesError(
+        f"series {report.series_instance_uid} is refused: the gap after slice {wide[0] + 1} is "
+        f"{float(gaps[wide[0]]):.4g} mm wide, slices are {step:.4g} mm apart, and gaps up to {widest:.4g} mm are "
+        f"filled; {lacking} slice(s) would be made up. Get the missing instances, convert with policy split, or allow "
+        f"it with max_gap_mm={np.ceil(float(gaps.max())):.4g}",
+        report,
+    )
 
 
 def on_even_grid(volume: V, stack: Stack) -> V:
     """Interpolates a volume, linearly, from where its slices lie to a grid with one step at right angles to them.
 
     The step is the median distance between slices. The grid is wide enough for every slice; where no slice was, voxels
-    get the volume's least value. A stack that is even and upright comes back as it is.
+    get the volume's least value. A stack that is even and upright comes back as it is. ``invented`` tells which slices
+    of the result lie where none was measured.
 
     Args:
         volume: Read from ``stack``; array (i, j, k[, t]).
@@ -52,7 +86,9 @@ def on_even_grid(volume: V, stack: Stack) -> V:
     array = _interpolated(volume.array, along, shifts - low, targets, (high - low).astype(int))
     origin = origins[0] + low[0] * column_distance * orientation[:3] + low[1] * row_distance * orientation[3:]
     affine = stack_affine(orientation, (row_distance, column_distance), origin, normal * geometry.step_mm)
-    return replace(volume, array=array, affine_lps=affine, sources=())
+    nearest = np.abs(targets[:, np.newaxis] - along).min(axis=1)
+    invented = tuple(bool(distance > _SAME_PLACE_PART * geometry.step_mm) for distance in nearest)
+    return replace(volume, array=array, affine_lps=affine, sources=(), invented=invented)
 
 
 def _interpolated(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
+from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.imaging.headers.instance_file import foreign_errors_as
 from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow, Rescale, SliceSource, VoxelGrid
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     import nibabel as nib
     import numpy as np
@@ -25,6 +29,21 @@ if TYPE_CHECKING:
 __all__ = ["DisplayWindow", "Rescale", "SliceSource", "Volume"]
 
 
+M = TypeVar("M", bound="Callable[..., Any]")
+
+
+def _guarded(method: M) -> M:
+    """Makes a method raise this package's error for whatever a library raises: the edge of what users hold."""
+    told = f"the volume, or what was given to {method.__name__}, is not what a library can work with"
+
+    @wraps(method)
+    def guarded(*args: Any, **keywords: Any) -> Any:
+        with foreign_errors_as(lambda: UnsupportedValueError(f"{told}, or needs more memory than there is")):
+            return method(*args, **keywords)
+
+    return cast("M", guarded)
+
+
 class Volume(VoxelGrid):
     """Voxels with their place in the patient.
 
@@ -37,6 +56,7 @@ class Volume(VoxelGrid):
         [-0.5, -0.5, 2.0, 1.0]
     """
 
+    @_guarded
     def reorient(self, axes: str = "RAS") -> Volume:
         """Returns the same voxels with axes in another order and direction; a view, nothing is resampled.
 
@@ -51,6 +71,7 @@ class Volume(VoxelGrid):
 
         return reorient(self, axes)
 
+    @_guarded
     def resample(
         self, spacing_mm: float | tuple[float, float, float], interpolation: Interpolation = "linear"
     ) -> Volume:
@@ -67,6 +88,7 @@ class Volume(VoxelGrid):
         spacing = (spacing_mm,) * 3 if isinstance(spacing_mm, int | float) else spacing_mm
         return resample(self, spacing, interpolation)
 
+    @_guarded
     def like(self, image: NDArray[Any] | SpatialImage | SimpleITK.Image | torch.Tensor) -> Volume:
         """Returns what was computed from this volume, such as a mask, as a volume of the same series.
 
@@ -89,6 +111,7 @@ class Volume(VoxelGrid):
 
         return volume_like(self, image)
 
+    @_guarded
     def to_sitk(self) -> SimpleITK.Image:
         """Returns the volume as a SimpleITK image, a copy, for ``sitk.Resample(volume.to_sitk(), …)`` and its filters.
 
@@ -111,6 +134,7 @@ class Volume(VoxelGrid):
         image: SimpleITK.Image = to_sitk(self)
         return image
 
+    @_guarded
     def to_monai(self, dtype: DTypeLike | None = "float32") -> MetaTensor:
         """Returns the volume as a MetaTensor of MONAI, a copy, as ``LoadImage(ensure_channel_first=True)`` does a file.
 
@@ -128,22 +152,25 @@ class Volume(VoxelGrid):
         tensor: MetaTensor = to_monai(self, dtype)
         return tensor
 
+    @_guarded
     def window(self, center: float | None = None, width: float | None = None) -> NDArray[np.uint8]:
         """Returns display values 0 to 255 through a linear window (PS3.3, section C.11.2.1.2.1).
 
-        Without numbers it takes the header's window, else the 1st to 99th percentile.
+        Without numbers it takes the header's window, else the 1st to 99th percentile. What is stored as a negative
+        (MONOCHROME1) is shown as it is meant.
         """
         from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
 
         if center is None or width is None:
             chosen = self.display_window or percentile_window(self.array)
             center, width = chosen.center, chosen.width
-        return apply_window(self.array, DisplayWindow(center, width))
+        return apply_window(self.array, DisplayWindow(center, width), is_monochrome1=self.is_monochrome1)
 
     @overload
     def to_nifti(self, path: None = None) -> nib.nifti1.Nifti1Image: ...
     @overload
     def to_nifti(self, path: str | os.PathLike[str], sidecar: Sidecar = "bids") -> NiftiFiles: ...
+    @_guarded
     def to_nifti(
         self, path: str | os.PathLike[str] | None = None, sidecar: Sidecar = "bids"
     ) -> nib.nifti1.Nifti1Image | NiftiFiles:
@@ -171,6 +198,7 @@ class Volume(VoxelGrid):
 
         return write_with_sidecar(self, image, Path(path), sidecar)
 
+    @_guarded
     def preview(self, mask: Volume | NDArray[Any] | None = None, layout: SheetLayout = "both") -> bytes:
         """Draws a contact sheet as a PNG file; see ``imaging.pictures.contact_sheet``."""
         from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume

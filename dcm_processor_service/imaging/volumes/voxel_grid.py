@@ -108,9 +108,22 @@ class VoxelGrid:
     frame_of_reference_uid: str = ""
     modality: str = ""
     display_window: DisplayWindow | None = None
+    is_monochrome1: bool = False
+    """Whether the least value is shown white, as in radiography (MONOCHROME1, PS3.3, section C.7.6.3.1.2)."""
+
     rescale: Rescale = Rescale()
     volume_step_s: float | None = None
-    """Seconds between the volumes of a 4D series, where the header knows."""
+    """Seconds between the volumes of a 4D series, where they follow each other evenly and the headers say when."""
+
+    frame_times_s: tuple[float, ...] = ()
+    """When each volume of a 4D series begins, seconds after the first; empty where the headers do not say."""
+
+    frame_durations_s: tuple[float, ...] = ()
+    """How long each volume of a 4D series took, seconds (ActualFrameDuration); empty where the headers do not say."""
+
+    invented: tuple[bool, ...] = ()
+    """For every index along ``slice_axis`` whether no slice was measured there, so that its values were interpolated
+    from its neighbours; empty where all were measured, or the volume was resampled once more."""
 
     order: OrderCertificate | None = field(default=None, repr=False)
     """By what slices and volumes stand in their order; None of a volume that was made from an array."""

@@ -185,8 +185,8 @@ def test_what_a_header_says_comes_along(tmp_path: Path) -> None:
     assert volume.modality == "MR"
     assert volume.display_window is not None
     assert (volume.display_window.center, volume.display_window.width) == (40, 400)
-    assert volume.volume_step_s == 2.5
-    assert volume.to_nifti().header.get_zooms()[3] == 2.5
+    assert volume.volume_step_s is None  # RepetitionTime is none
+    assert volume.to_nifti().header.get_zooms()[3] == 0
     assert volume.rescale.unit == "HU"
     assert volume.header is not None
     assert "SECRET" not in repr(volume).upper()

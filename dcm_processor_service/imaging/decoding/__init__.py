@@ -1,0 +1,1 @@
+"""Compressed pixel data becomes arrays, in processes that may end without ending the job."""

@@ -1,0 +1,116 @@
+"""What a compressed frame says of itself, read from its first bytes: the size that a decoder would allocate."""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+from typing import NamedTuple
+
+__all__ = ["Codestream", "codestream_of", "rle_fault"]
+
+# the two-byte codes of JPEG and JPEG-LS (ITU-T T.81, table B.1; T.87, annex C) and of JPEG 2000 (T.800, annex A)
+_JPEG_START, _J2K_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
+_JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+_FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
+_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+_SCAN = 0xDA
+_RLE_HEADER = struct.Struct("<16I")
+_MOST_RLE_SEGMENTS = 15
+_RLE_NOTHING = 128
+_RLE_PADDING = 2  # zeros at the end look like another value
+
+
+class Codestream(NamedTuple):
+    """The image that a JPEG, JPEG-LS or JPEG 2000 stream declares."""
+
+    rows: int
+    """0 where the stream says it at its end."""
+
+    columns: int
+    samples: int
+    bits: int
+    """Of one sample; the most of them all."""
+
+    is_signed: bool = False
+
+
+def codestream_of(frame: bytes) -> Codestream | None:
+    """Returns what an encoded frame declares; None where it cannot be found.
+
+    Example:
+        >>> codestream_of(bytes.fromhex("ffd8ffc3000b0c0200010001011100"))
+        Codestream(rows=512, columns=256, samples=1, bits=12, is_signed=False)
+    """
+    try:
+        if frame.startswith(_JPEG_START):
+            return _jpeg(frame)
+        # inside of the boxes of a JP2 file, where one was kept whole
+        start = frame.find(_J2K_START) if frame.startswith(_JP2_SIGNATURE) else 0
+        return _j2k(frame, start + 4) if frame.startswith(_J2K_START, start) else None
+    except (struct.error, IndexError, ValueError):
+        return None
+
+
+def _jpeg(frame: bytes) -> Codestream | None:
+    position = 2
+    while position + 4 <= len(frame):
+        if frame[position] != 0xFF:  # noqa: PLR2004 each marker begins with it
+            return None
+        code = frame[position + 1]
+        if code == 0xFF or code in _ALONE:  # noqa: PLR2004 fill bytes
+            position += 1 if code == 0xFF else 2  # noqa: PLR2004
+            continue
+        if code == _SCAN:
+            return None
+        if code in _FRAME_HEADERS:
+            bits, rows, columns, samples = struct.unpack_from(">BHHB", frame, position + 4)
+            return Codestream(rows, columns, samples, bits)
+        position += 2 + int(struct.unpack_from(">H", frame, position + 2)[0])
+    return None
+
+
+def _j2k(frame: bytes, position: int) -> Codestream:
+    x1, y1, x0, y0 = struct.unpack_from(">4I", frame, position + 4)
+    (samples,) = struct.unpack_from(">H", frame, position + 36)
+    depths = [frame[position + 38 + 3 * index] for index in range(samples)]
+    return Codestream(y1 - y0, x1 - x0, samples, max((one & 0x7F) + 1 for one in depths), bool(depths[0] & 0x80))
+
+
+def rle_fault(frame: bytes, segments: int, segment_bytes: int) -> str:
+    """Returns what is wrong with an RLE frame (PS3.5, annex G); empty where nothing is.
+
+    Decoders take what they need of a segment and leave the rest, so a frame of another size would look right.
+
+    Args:
+        frame: One encoded frame.
+        segments: How many it should have: one for each byte of each sample.
+        segment_bytes: How many bytes each should decode to: one for each pixel.
+    """
+    if len(frame) < _RLE_HEADER.size:
+        return "it is shorter than its head"
+    count, *offsets = _RLE_HEADER.unpack_from(frame)
+    if count != segments or count > _MOST_RLE_SEGMENTS:
+        return "it does not have one segment for each byte of a pixel"
+    used = offsets[:count]
+    if used[0] != _RLE_HEADER.size or used != sorted(set(used)) or used[-1] >= len(frame):
+        return "its segments do not lie one after the other"
+    for start, end in pairwise([*used, len(frame)]):
+        length = _unpacked_length(frame[start:end])
+        if not segment_bytes <= length <= segment_bytes + _RLE_PADDING:
+            return f"a segment holds {length} bytes, and {segment_bytes} pixels are declared"
+    return ""
+
+
+def _unpacked_length(segment: bytes) -> int:
+    position = length = 0
+    while position < len(segment):
+        head = segment[position]
+        if head > _RLE_NOTHING:
+            length += 257 - head
+            position += 2
+        elif head < _RLE_NOTHING:
+            length += head + 1
+            position += head + 2
+        else:
+            position += 1
+    return length - max(0, position - len(segment))

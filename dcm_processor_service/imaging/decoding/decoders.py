@@ -1,0 +1,79 @@
+"""Which library decodes which transfer syntax: chosen for each, not by what happens to be installed first.
+
+The first of a row that is installed decodes; the second one is asked about a sample of frames. None takes over where
+the first one fails: a decoder that is more tolerant of damage returns an image that is not the one that was taken.
+GDCM and Pillow stand in no row for JPEG of 12 bits, which they do not have.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import lru_cache
+
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+__all__ = ["DECODERS", "LOSSY", "NEEDS_CODECS", "decoders_of", "is_decodable"]
+
+NEEDS_CODECS = 'pip install "dcm-processor-service[codecs]"'
+
+_IMAGECODECS = "imagecodecs"
+_J2K = ("pylibjpeg", _IMAGECODECS, "gdcm", "pillow")
+_JPEG_LS = ("pyjpegls", _IMAGECODECS, "gdcm")
+_LOSSLESS_JPEG = (_IMAGECODECS, "gdcm", "pylibjpeg")
+
+DECODERS: dict[UID, tuple[str, ...]] = {
+    JPEGBaseline8Bit: ("pillow", "gdcm"),
+    JPEGExtended12Bit: (_IMAGECODECS, "pylibjpeg"),
+    JPEGLossless: _LOSSLESS_JPEG,
+    JPEGLosslessSV1: _LOSSLESS_JPEG,
+    JPEGLSLossless: _JPEG_LS,
+    JPEGLSNearLossless: _JPEG_LS,
+    JPEG2000Lossless: _J2K,
+    JPEG2000: _J2K,
+    HTJ2KLossless: ("pylibjpeg", _IMAGECODECS),
+    HTJ2KLosslessRPCL: ("pylibjpeg", _IMAGECODECS),
+    HTJ2K: ("pylibjpeg", _IMAGECODECS),
+    RLELossless: ("pylibjpeg", "pydicom"),
+}
+
+LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, HTJ2K})
+"""Where two right decoders may differ in the last digits; JPEG-LS defines the result of its lossy mode exactly."""
+
+
+@lru_cache(maxsize=64)
+def decoders_of(transfer_syntax_uid: str) -> tuple[str, ...]:
+    """Returns the installed decoders for compressed pixels, the one that is used first."""
+    uid = UID(transfer_syntax_uid)
+    try:
+        of_pydicom = get_decoder(uid)
+        plugins = of_pydicom.available_plugins if of_pydicom.is_available else ()
+    except NotImplementedError:
+        return ()
+    installed = {*plugins} | ({_IMAGECODECS} if importlib.util.find_spec(_IMAGECODECS) else set())
+    chosen = DECODERS.get(uid)
+    return tuple(plugins) if chosen is None else tuple(name for name in chosen if name in installed)
+
+
+def is_decodable(transfer_syntax_uid: str) -> bool:
+    """Whether compressed pixels of a transfer syntax can be decoded here.
+
+    Example:
+        >>> is_decodable("1.2.840.10008.1.2.5"), is_decodable("1.2.840.10008.1.2.4.100")
+        (True, False)
+    """
+    return bool(decoders_of(transfer_syntax_uid))

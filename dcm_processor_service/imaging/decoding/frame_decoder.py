@@ -1,0 +1,157 @@
+"""One encoded frame becomes an array; runs in a decoder process, where a library may fail in any way it likes."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.encaps import encapsulate, generate_fragments, generate_frames
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID, JPEGLSLossless, JPEGLSNearLossless, RLELossless
+
+from dcm_processor_service.imaging.decoding.codestream import Codestream, codestream_of, rle_fault
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+__all__ = ["ContradictionError", "EncodedFile"]
+
+_BYTE_BITS = 8
+_BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # of a JPEG or JPEG 2000 image, which a frame is one of
+_JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
+_J2K_PREFIX = ("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20")
+_KEYWORDS = {
+    "BitsAllocated": "bits_allocated",
+    "BitsStored": "bits_stored",
+    "Columns": "columns",
+    "NumberOfFrames": "number_of_frames",
+    "PhotometricInterpretation": "photometric_interpretation",
+    "PixelRepresentation": "pixel_representation",
+    "PlanarConfiguration": "planar_configuration",
+    "Rows": "rows",
+    "SamplesPerPixel": "samples_per_pixel",
+}
+
+
+class ContradictionError(ValueError):
+    """The encoded frame is not the image that the header declares, so no decoder gets it."""
+
+
+class EncodedFile:
+    """The encoded frames of one file, and what its header says of them."""
+
+    def __init__(self, path: str, transfer_syntax_uid: str) -> None:
+        dataset = dcmread(
+            path,
+            force=True,
+            specific_tags=[*_KEYWORDS, "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"],
+        )
+        self.uid = UID(transfer_syntax_uid)
+        self.options: dict[str, Any] = {
+            option: dataset[keyword].value for keyword, option in _KEYWORDS.items() if keyword in dataset
+        }
+        self.options |= {"number_of_frames": 1, "pixel_keyword": "PixelData", "pixel_vr": "OB"}
+        self.options.setdefault("samples_per_pixel", 1)
+        self.options.setdefault("planar_configuration", 0)
+        self.frames = _frames(dataset)
+
+    def decode(self, number: int, decoder: str, *, for_display: bool) -> NDArray[Any]:
+        """Decodes one frame.
+
+        Args:
+            number: Of the frame, from 1.
+            decoder: The library's name.
+            for_display: Whether colours become RGB.
+
+        Raises:
+            ContradictionError: The frame is not there, or declares another size than the header.
+        """
+        if not 0 < number <= len(self.frames):
+            raise ContradictionError(f"it holds {len(self.frames)} encoded frames, and no frame {number}")
+        frame = self.frames[number - 1]
+        stream = self._checked(frame)
+        if decoder == "imagecodecs":
+            return self._by_imagecodecs(frame, stream)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            array, _ = get_decoder(self.uid).as_array(
+                encapsulate([frame], has_bot=False),
+                index=0,
+                raw=not for_display,
+                decoding_plugin=decoder,
+                **self.options,
+            )
+        return array
+
+    def _checked(self, frame: bytes) -> Codestream | None:
+        """Compares the head of a frame with the header, before anything is allocated."""
+        rows, columns, samples, bits = (
+            int(self.options.get(key) or 0) for key in ("rows", "columns", "samples_per_pixel", "bits_allocated")
+        )
+        if self.uid == RLELossless:
+            fault = rle_fault(frame, samples * bits // _BYTE_BITS, rows * columns)
+            if fault:
+                raise ContradictionError(fault)
+            return None
+        stream = codestream_of(frame)
+        if stream is None:
+            raise ContradictionError("it does not begin as an image of its transfer syntax does")
+        said = (stream.rows or rows, stream.columns, stream.samples)
+        if said != (rows, columns, samples) or stream.bits > bits:
+            raise ContradictionError(
+                f"its encoded data are {said[0]} x {said[1]} x {said[2]} of {stream.bits} bits, "
+                f"its header says {rows} x {columns} x {samples} of {bits}"
+            )
+        return stream
+
+    def _by_imagecodecs(self, frame: bytes, stream: Codestream | None) -> NDArray[Any]:
+        import imagecodecs
+
+        if self.uid in _JPEG_LS:
+            values = imagecodecs.jpegls_decode(frame)
+        elif self.uid.startswith(_J2K_PREFIX):
+            values = imagecodecs.jpeg2k_decode(frame)
+        else:
+            values = imagecodecs.jpeg_decode(frame)
+        array: NDArray[Any] = np.asarray(values)
+        is_signed = self.options.get("pixel_representation") == 1
+        wanted = np.dtype(f"{'i' if is_signed else 'u'}{int(self.options['bits_allocated']) // _BYTE_BITS}")
+        if array.dtype.kind == "u" and is_signed and stream is not None:
+            spare = wanted.itemsize * _BYTE_BITS - stream.bits  # the stream's integers are as wide as it says
+            array = array.astype(wanted)
+            np.left_shift(array, spare, out=array)
+            np.right_shift(array, spare, out=array)
+            return array
+        if (array.dtype.kind == "i") != is_signed:
+            raise ContradictionError("its encoded data are signed, its header says they are not")
+        return array.astype(wanted, casting="safe")
+
+
+def _frames(dataset: Dataset) -> list[bytes]:
+    """Returns the encoded frames of a file.
+
+    Raises:
+        ContradictionError: It holds more of them than its header declares.
+    """
+    content = dataset.PixelData
+    table = dataset.get("ExtendedOffsetTable")
+    lengths = dataset.get("ExtendedOffsetTableLengths")
+    declared = int(dataset.get("NumberOfFrames") or 1)
+    # a count without end would make pydicom look for fragments that the file cannot hold
+    count = max(1, min(declared, len(content) // _BYTE_BITS))
+    del dataset.PixelData
+    begun = sum(fragment.startswith(_BEGINNINGS) for fragment in generate_fragments(content[_after_table(content) :]))
+    offsets = (table, lengths) if table and lengths else None
+    frames = list(generate_frames(content, number_of_frames=count, extended_offsets=offsets))
+    found = max(begun, len(frames))
+    if found > declared:
+        raise ContradictionError(f"the file holds {found} encoded frames, its header says {declared}")
+    return frames
+
+
+def _after_table(content: bytes) -> int:
+    """Returns where the first fragment begins: behind the Basic Offset Table (PS3.5, section A.4)."""
+    return 8 + int.from_bytes(content[4:8], "little")

@@ -1,0 +1,97 @@
+"""When the volumes of a 4D series were acquired, from what their headers say of each of them.
+
+RepetitionTime is not the time between volumes: of a dynamic series it is a thousandth of that, of PET and CT there is
+none. It stands for it only where an echo-planar scan takes one slice of every position in each repetition, and no
+volume has a time of its own.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dcm_processor_service.imaging.frames.frame import marks
+from dcm_processor_service.imaging.headers.values import in_groups, item, number, text, texts
+from dcm_processor_service.imaging.series.time_axis import clock_times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.series.stack import Stack
+
+__all__ = ["VolumeTimes", "volume_times"]
+
+_MILLI, _MICRO = 1e-3, 1e-6
+_EVEN_PART = 0.05
+_EVEN_S = 0.02  # what a scanner's clock may be off by: some write hundredths
+
+
+class VolumeTimes(NamedTuple):
+    """Seconds; empty or None where the headers do not say."""
+
+    starts_s: tuple[float, ...] = ()
+    """Of each volume, after the first."""
+
+    durations_s: tuple[float, ...] = ()
+    step_s: float | None = None
+    """Between volumes that follow each other evenly."""
+
+
+def volume_times(stack: Stack) -> VolumeTimes:
+    """Returns the times of a stack's volumes, from the first slice of each: slices may have times of their own."""
+    if len(stack.grid) == 1:
+        return VolumeTimes()
+    firsts = [line[0] for line in stack.grid]
+    durations = _all([number(frame.places[-1], "ActualFrameDuration") for frame in firsts], _MILLI)
+    for times in _candidates(stack, firsts):
+        if times and all(later > earlier for earlier, later in pairwise(times)):
+            starts = tuple(round(time - times[0], 6) for time in times)
+            return VolumeTimes(starts, durations, _even_step(starts))
+    return VolumeTimes((), durations, _repetition_s(stack))
+
+
+def _candidates(stack: Stack, firsts: Sequence[FrameInfo]) -> Iterator[tuple[float, ...]]:
+    yield _all([_offset_s(frame) for frame in firsts])
+    yield _all([number(frame.places[-1], "FrameReferenceTime") for frame in firsts], _MILLI)
+    yield _all(clock_times(marks(firsts, "AcquisitionTime")), _MICRO)
+    if stack.time_mark in {"TriggerTime", "ContentTime"}:
+        found = marks(firsts, stack.time_mark)
+        yield _all(found, _MILLI) if stack.time_mark == "TriggerTime" else _all(clock_times(found), _MICRO)
+
+
+def _all(values: Sequence[float | None], factor: float = 1.0) -> tuple[float, ...]:
+    """Returns the values in seconds; none where one is missing."""
+    known = [value for value in values if value is not None]
+    return tuple(value * factor for value in known) if len(known) == len(values) else ()
+
+
+def _offset_s(frame: FrameInfo) -> float | None:
+    found: float | None = in_groups(frame.places, "TemporalPositionSequence", number, "TemporalPositionTimeOffset")
+    return found
+
+
+def _even_step(starts: tuple[float, ...]) -> float | None:
+    steps = np.diff(starts)
+    step = (starts[-1] - starts[0]) / len(steps)
+    return round(step, 6) if np.abs(steps - step).max() <= max(_EVEN_PART * step, _EVEN_S) else None
+
+
+def _repetition_s(stack: Stack) -> float | None:
+    frame = stack.first
+    header = frame.places[-1]
+    if text(header, "Modality") != "MR" or stack.time_mark == "DiffusionBValue" or not _is_echo_planar(frame):
+        return None
+    for place in frame.places:
+        timing = item(place, "MRTimingAndRelatedParametersSequence")
+        found = number(timing if timing is not None else place, "RepetitionTime")
+        if found:
+            return found * _MILLI
+    return None
+
+
+def _is_echo_planar(frame: FrameInfo) -> bool:
+    header = frame.places[-1]
+    return "EP" in texts(header, "ScanningSequence") or text(header, "EchoPlanarPulseSequence").upper() == "YES"

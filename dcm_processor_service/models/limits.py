@@ -1,0 +1,52 @@
+"""How much of this machine the reading of one file or series may take."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dcm_processor_service.models.keywords import refuses_unknown_keywords
+
+__all__ = ["Limits"]
+
+
+@refuses_unknown_keywords
+class Limits(BaseModel):
+    """What reading refuses before it allocates anything, and what a decoder process may take.
+
+    A header may declare any size, and a few bytes of compressed data may stand for gigabytes. Declared sizes are
+    compared with the file; decoders of compressed pixels run in processes of their own, within these limits.
+
+    Example:
+        >>> Limits(decoder_seconds=5).free_bytes // 1024**2
+        256
+
+    Raises:
+        ConfigurationError: There is no limit of that name.
+        ValidationError: A value is out of its range.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    volume_bytes: int = Field(default=64 << 30, gt=0, description="Most bytes that the voxels of one volume may take")
+    free_bytes: int = Field(default=256 << 20, ge=0, description="Up to here, compressed data may expand to any degree")
+    expansion: int = Field(
+        default=500, ge=1, description="Beyond that, most bytes that one compressed byte may stand for"
+    )
+    decoder_seconds: int = Field(default=60, ge=1, description="Most processor time for one frame, in seconds")
+    decoder_memory_bytes: int = Field(
+        default=2 << 30, ge=64 << 20, description="Most memory that a decoder process may take besides the file"
+    )
+    decoder_processes: int | None = Field(
+        default=None, ge=1, description="How many processes decode side by side; None: one for each processor"
+    )
+
+    def allow_expansion(self, packed_bytes: int, unpacked_bytes: int) -> bool:
+        """Whether compressed data may stand for that much.
+
+        Example:
+            >>> Limits().allow_expansion(2_000_000, 8 << 30), Limits().allow_expansion(2_000, 8 << 20)
+            (False, True)
+        """
+        return unpacked_bytes <= max(self.free_bytes, self.expansion * packed_bytes)
