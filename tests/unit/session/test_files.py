@@ -282,7 +282,7 @@ def test_a_name_is_checked_wherever_it_is_given(files: Files, tmp_path: Path) ->
         lambda: files.open("../a").__enter__(),
     ]
     for attempt in attempts:
-        with pytest.raises(InvalidNameError):
+        with pytest.raises(InvalidNameError, match=r"^file name '\.\./a.* is not allowed"):
             attempt()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.imaging.series.inspection import inspect_series
-from dcm_processor_service.models import SeriesReport
+from dcm_processor_service.models import SeriesFinding, SeriesReport
 from dcm_processor_service.session import selection as select
 from dcm_processor_service.session.selection import SeriesRules, select_series
 from tests.unit.imaging.synthetic import Recipe, single_frame
@@ -109,6 +109,58 @@ def test_an_expression_that_is_none_is_refused_by_the_name_of_its_rule(rule: str
 def test_rules_that_mean_nothing_are_refused(rules: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedValueError):
         SeriesRules(**rules)
+
+
+def test_what_is_or_is_not_one_clean_volume_is_told_with_what_stands_in_the_way(reports: list[SeriesReport]) -> None:
+    clean = reports[0]
+    findings = [
+        SeriesFinding(code=code, message="m", blocking=blocking)
+        for code, blocking in (("TILTED", True), ("MISSING_SLICES", True), ("MISSING_SLICES", True), ("NOTE", False))
+    ]
+    broken = clean.model_copy(update={"series_instance_uid": "1.2", "findings": tuple(findings)})
+    empty = SeriesReport(series_instance_uid="1.3")
+    wanted = select_series([clean, broken, empty], SeriesRules(convertible=True))
+    assert wanted.chosen == (clean,)
+    assert wanted.reasons == {
+        "1.2": "it is not one clean volume: MISSING_SLICES, TILTED",
+        "1.3": "it is not one clean volume: no volume",
+    }
+    others = select_series([clean, broken, empty], SeriesRules(convertible=False))
+    assert {report.series_instance_uid for report in others.chosen} == {"1.2", "1.3"}
+    assert others.reasons == {clean.series_instance_uid: "it is one clean volume"}
+
+
+def test_the_reason_says_what_a_series_is_and_what_was_wanted(reports: list[SeriesReport]) -> None:
+    empty = SeriesReport(series_instance_uid="1.3")
+    told: list[tuple[dict[str, Any], SeriesReport, str]] = [
+        ({"modality": ("MR", "PT")}, reports[0], "modality is CT, not MR or PT"),
+        ({"modality": "MR"}, empty, "modality is not said, not MR"),
+        ({"kind": "4D"}, reports[0], "kind is volume, not 4D"),
+        ({"not_description": "thorax"}, reports[0], "description matches 'thorax'"),
+        ({"body_part": "foot"}, reports[2], "body part does not match 'foot'"),
+        ({"kernel": "b3"}, reports[0], "kernel does not match 'b3'"),
+        ({"plane": "sagittal"}, reports[0], "plane is axial, not sagittal"),
+        ({"plane": "axial"}, empty, "plane is not known, not axial"),
+        ({"min_slices": 1}, empty, "it has 0 slices, fewer than 1"),
+        ({"slice_step_mm": (None, 2)}, reports[0], "slice step is 2.5 mm, not any to 2"),
+        ({"pixel_mm": (3.5, None)}, reports[0], "pixel size is 0.6 x 0.8 mm, not 3.5 to any"),
+        ({"volumes": (2, 3)}, reports[0], "number of volumes is 1, not 2 to 3"),
+        ({"volumes": (3, 4)}, reports[2], "number of volumes is 2, not 3 to 4"),
+        ({"series_number": (4, 9)}, reports[0], "series number is 3, not 4 to 9"),
+        ({"where": lambda _report: False}, reports[0], "the condition 'where' does not hold"),
+    ]
+    for rules, report, reason in told:
+        assert select_series([report], SeriesRules(**rules)).reasons == {report.series_instance_uid: reason}
+
+
+@pytest.mark.parametrize("wanted", [("CT", "MR"), "CT"])
+def test_least_and_most_belong_to_the_range_and_a_kind_may_be_one_of_several(
+    reports: list[SeriesReport], wanted: Any
+) -> None:
+    assert select_series(reports[:1], SeriesRules(modality=wanted, kind=("4D", "volume"), min_slices=8)).chosen
+    for rule in ({"slice_step_mm": (2.5, 2.5)}, {"volumes": (1, 1)}, {"series_number": (3, 3)}):
+        limits: dict[str, Any] = rule
+        assert select_series(reports[:1], SeriesRules(**limits)).chosen == (reports[0],)
 
 
 def test_every_rule_has_its_check() -> None:
