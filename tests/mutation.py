@@ -11,12 +11,14 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,21 +88,64 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         copy = Path(folder)
         _copy_project(copy, code, [*(arguments.tests or room.tests), *(f"--ignore={test}" for test in room.ignored)])
-        names = _mutants(copy)
-        if arguments.sample is not None and arguments.sample < len(names):
-            names = random.Random(arguments.seed).sample(names, arguments.sample)
+        names = draw(copy, _mutants(copy), arguments.sample, arguments.seed)
         print(f"{arguments.room}: {len(names)} mutants to try", flush=True)
-        said = _mutmut(copy, "run", "--max-children", str(arguments.processes), *names)
-        results = _results(copy)
-        if any(results[name] == "not checked" for name in names):
-            sys.exit(f"mutmut stopped early:\n{said[-4000:]}")
+        results = attempt(copy, names, arguments.processes)
         lived = [name for name in names if results[name] not in KILLED]
         for name in lived:
             print(_mutmut(copy, "show", name))
-    killed = len(names) - len(lived)
-    print(f"{arguments.room}: {killed} of {len(names)} killed ({killed / len(names):.0%}), {len(lived)} lived")
+    killed, late = len(names) - len(lived), sum(results[name] == "timeout" for name in names)
+    print(
+        f"{arguments.room}: {killed} of {len(names)} killed ({killed / len(names):.0%}; {late} by the time limit), "
+        f"{len(lived)} lived"
+    )
     for name in lived:
         print(f"  {name.removeprefix(PACKAGE + '.')}, {results[name]}")
+
+
+def draw(folder: Path, names: list[str], count: int | None, seed: int) -> list[str]:
+    """Draws mutants at random, all if ``count`` is None, without those that change no more than wording."""
+    shuffled = random.Random(seed).sample(names, len(names))
+    return [*islice((name for name in shuffled if not _changes_nothing(_mutmut(folder, "show", name))), count)]
+
+
+def attempt(folder: Path, names: list[str], processes: int) -> dict[str, str]:
+    """Runs the tests against mutants; returns what became of each mutant, by its name.
+
+    Tests run in a fork of a process that has imported everything. What runs while a module is imported ran there
+    before the mutant was put in, so the mutants that live are tried again in processes that have imported nothing.
+    """
+    results = _attempt_once(folder, names, processes)
+    if lived := [name for name in names if results[name] == "survived"]:
+        with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
+            file.write('forkserver_warmup = "none"\n')
+        results = _attempt_once(folder, lived, processes)
+    return results
+
+
+def _attempt_once(folder: Path, names: list[str], processes: int) -> dict[str, str]:
+    said = _mutmut(folder, "run", "--max-children", str(processes), *names)
+    results = _results(folder)
+    if any(results[name] == "not checked" for name in names):
+        sys.exit(f"mutmut stopped early:\n{said[-4000:]}")
+    return results
+
+
+_NO_RUNTIME_MEANING = re.compile(r"\bcast\((?:\"[^\"]*\"|None|\w+), ")
+_LITERAL = re.compile(r"""(?<![\w"'])"((?:[^"\\]|\\.)*)\"""")
+_SENTENCE = re.compile(r"[a-z]+ [a-z]+ [a-z]+")
+
+
+def _changes_nothing(difference: str) -> bool:
+    """Returns whether a mutant differs in the wording of a sentence alone, or in the type that a cast names."""
+    removed = [line[1:] for line in difference.splitlines() if line.startswith("-") and line[:3] != "---"]
+    added = [line[1:] for line in difference.splitlines() if line.startswith("+") and line[:3] != "+++"]
+    before, after = (_NO_RUNTIME_MEANING.sub("", "\n".join(lines)) for lines in (removed, added))
+    parts, others = _LITERAL.split(before), _LITERAL.split(after)  # code and the insides of literals by turns
+    return len(parts) == len(others) and all(
+        one == other or (number % 2 == 1 and _SENTENCE.search(one) is not None)
+        for number, (one, other) in enumerate(zip(parts, others, strict=True))
+    )
 
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:
@@ -126,8 +171,8 @@ def _copy_project(folder: Path, code: list[str], tests: Iterable[str]) -> None:
         ],
         "process_isolation": "forkserver",  # mutants begin in a process that has run no test: no thread, no server
         "debug": True,  # says which test fails before anything is mutated
-        "timeout_constant": 2.0,
-        "timeout_multiplier": 1.5,
+        "timeout_constant": 30.0,  # of a machine that does other things too, where each process imports everything
+        "timeout_multiplier": 2.0,
     }
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write("\n[tool.mutmut]\n")
