@@ -113,10 +113,11 @@ def attempt(folder: Path, names: list[str], processes: int) -> dict[str, str]:
     """Runs the tests against mutants; returns what became of each mutant, by its name.
 
     Tests run in a fork of a process that has imported everything. What runs while a module is imported ran there
-    before the mutant was put in, so the mutants that live are tried again in processes that have imported nothing.
+    before the mutant was put in, so the mutants that live are tried again in processes that have imported nothing;
+    so are those that took too long, for the machine may have been busy.
     """
     results = _attempt_once(folder, names, processes)
-    if lived := [name for name in names if results[name] == "survived"]:
+    if lived := [name for name in names if results[name] in {"survived", "timeout"}]:
         with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
             file.write('forkserver_warmup = "none"\n')
         results = _attempt_once(folder, lived, processes)

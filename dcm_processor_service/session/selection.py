@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import UnsupportedValueError
@@ -145,39 +146,36 @@ def _several(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return () if value is None else (value,) if isinstance(value, str) else value
 
 
-def _one_of(name: str, get: Callable[[SeriesReport], str]) -> Callable[[SeriesReport, Any], str]:
-    def check(report: SeriesReport, wanted: Any) -> str:
-        allowed, value = _several(wanted), get(report)
-        return "" if value in allowed else f"{name} is {value or 'not said'}, not {' or '.join(allowed)}"
-
-    return check
+def _one_of(name: str, get: Callable[[SeriesReport], str], report: SeriesReport, wanted: Any) -> str:
+    allowed, value = _several(wanted), get(report)
+    return "" if value in allowed else f"{name} is {value or 'not said'}, not {' or '.join(allowed)}"
 
 
-def _matches(
-    name: str, get: Callable[[SeriesReport], str], *, wanted_found: bool = True
-) -> Callable[[SeriesReport, Any], str]:
-    def check(report: SeriesReport, pattern: Any) -> str:
-        # an umlaut may be one character, or a letter and a mark
-        wanted, given = (unicodedata.normalize("NFC", each) for each in (pattern, get(report)))
-        found = re.search(wanted, given, re.IGNORECASE) is not None
-        if found == wanted_found:
-            return ""
-        return f"{name} {'does not match' if wanted_found else 'matches'} {pattern!r}"  # the text itself stays out
-
-    return check
+def _is_found(pattern: str, text: str) -> bool:
+    # an umlaut may be one character, or a letter and a mark
+    wanted, given = (unicodedata.normalize("NFC", each) for each in (pattern, text))
+    return re.search(wanted, given, re.IGNORECASE) is not None
 
 
-def _between(name: str, unit: str, get: Callable[[SeriesReport], list[float]]) -> Callable[[SeriesReport, Any], str]:
-    def check(report: SeriesReport, wanted: Any) -> str:
-        least, most = wanted
-        values = get(report)
-        if not values:
-            return f"{name} is not known"
-        inside = all((least is None or value >= least) and (most is None or value <= most) for value in values)
-        limits = f"{'any' if least is None else f'{least:g}'} to {'any' if most is None else f'{most:g}'}"
-        return "" if inside else f"{name} is {' x '.join(f'{value:g}' for value in values)}{unit}, not {limits}"
+def _found(name: str, get: Callable[[SeriesReport], str], report: SeriesReport, pattern: Any) -> str:
+    # the text itself stays out
+    return "" if _is_found(pattern, get(report)) else f"{name} does not match {pattern!r}"
 
-    return check
+
+def _not_found(name: str, get: Callable[[SeriesReport], str], report: SeriesReport, pattern: Any) -> str:
+    return f"{name} matches {pattern!r}" if _is_found(pattern, get(report)) else ""
+
+
+def _between(
+    name: str, unit: str, get: Callable[[SeriesReport], list[float]], report: SeriesReport, wanted: Any
+) -> str:
+    least, most = wanted
+    values = get(report)
+    if not values:
+        return f"{name} is not known"
+    inside = all((least is None or value >= least) and (most is None or value <= most) for value in values)
+    limits = f"{'any' if least is None else f'{least:g}'} to {'any' if most is None else f'{most:g}'}"
+    return "" if inside else f"{name} is {' x '.join(f'{value:g}' for value in values)}{unit}, not {limits}"
 
 
 def _slices(report: SeriesReport, wanted: Any) -> str:
@@ -207,21 +205,23 @@ def _volumes(report: SeriesReport) -> list[float]:
     return [float(report.shape[3]) if len(report.shape) > 3 else 1.0]  # noqa: PLR2004 the fourth axis
 
 
+def _series_number(report: SeriesReport) -> list[float]:
+    return [] if report.series_number is None else [float(report.series_number)]
+
+
 _CHECKS: dict[str, Callable[[SeriesReport, Any], str]] = {
-    "modality": _one_of("modality", lambda report: report.modality),
-    "kind": _one_of("kind", lambda report: report.kind.value),
-    "description": _matches("description", lambda report: report.description),
-    "not_description": _matches("description", lambda report: report.description, wanted_found=False),
-    "body_part": _matches("body part", lambda report: report.body_part),
-    "kernel": _matches("kernel", lambda report: report.kernel),
+    "modality": partial(_one_of, "modality", lambda report: report.modality),
+    "kind": partial(_one_of, "kind", lambda report: report.kind.value),
+    "description": partial(_found, "description", lambda report: report.description),
+    "not_description": partial(_not_found, "description", lambda report: report.description),
+    "body_part": partial(_found, "body part", lambda report: report.body_part),
+    "kernel": partial(_found, "kernel", lambda report: report.kernel),
     "plane": _plane,
     "min_slices": _slices,
-    "slice_step_mm": _between("slice step", " mm", lambda report: _spacing(report, 2, 3)),
-    "pixel_mm": _between("pixel size", " mm", lambda report: _spacing(report, 0, 2)),
-    "volumes": _between("number of volumes", "", _volumes),
-    "series_number": _between(
-        "series number", "", lambda report: [] if report.series_number is None else [float(report.series_number)]
-    ),
+    "slice_step_mm": partial(_between, "slice step", " mm", lambda report: _spacing(report, 2, 3)),
+    "pixel_mm": partial(_between, "pixel size", " mm", lambda report: _spacing(report, 0, 2)),
+    "volumes": partial(_between, "number of volumes", "", _volumes),
+    "series_number": partial(_between, "series number", "", _series_number),
     "convertible": _convertible,
     "where": lambda report, condition: "" if condition(report) else "the condition 'where' does not hold",
 }
