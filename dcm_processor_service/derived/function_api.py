@@ -99,7 +99,7 @@ def make_pdf_dicom(
         raise DerivedObjectError("pdf_data is not base64 text: encode the PDF with base64.b64encode") from error
     description = series_description or "PDF Report"
     number = _series_number(ref_dicom, series_number or "2000")
-    options = DocumentOptions(title=description, modality="OT")
+    options = DocumentOptions(modality="OT")  # its title is the description
     return encapsulated_pdf(content, SourceSeries((ref_dicom,)), _recipe(description, number), options)
 
 
@@ -182,7 +182,7 @@ def nifti_to_dicom(
         options = ImageOptions(kind=kind, same_frame=same_frame, units="source" if keeps_units else None)
         made = derive_image(array, SourceSeries((ref_dcm,)), recipe, affine_lps, options)
     for dataset in made.datasets:
-        dataset.Modality = modality
+        dataset.Modality = modality.upper()  # lower case is no code string
         dataset.SeriesDescription = series_description[:_LONGEST_DESCRIPTION]
     return list(made.datasets)
 

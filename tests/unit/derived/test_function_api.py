@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from pydicom import Dataset, FileDataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from dcm_processor_service.derived import make_pdf_dicom, make_series_dicom, nifti_to_dicom
 from dcm_processor_service.errors import DerivedObjectError
@@ -166,6 +173,24 @@ def test_without_a_reference_the_study_is_the_given_or_a_new_one() -> None:
     assert nifti_to_dicom(nifti, "CT", study_instance_uid="9.9.9")[0].StudyInstanceUID == "9.9.9"
     assert nifti_to_dicom(nifti, "CT")[0].StudyInstanceUID.startswith("2.25.")
     assert nifti_to_dicom(nifti, "XX", sop_class_uid=CTImageStorage)[0].SOPClassUID == CTImageStorage
+
+
+@pytest.mark.parametrize(
+    ("modality", "sop_class"),
+    [
+        ("CT", CTImageStorage),
+        ("ct", CTImageStorage),
+        ("MR", MRImageStorage),
+        ("PT", PositronEmissionTomographyImageStorage),
+        ("PET", PositronEmissionTomographyImageStorage),
+        ("US", SecondaryCaptureImageStorage),
+        ("", SecondaryCaptureImageStorage),
+    ],
+)
+def test_the_modality_chooses_the_class(modality: str, sop_class: str) -> None:
+    nifti = nib.nifti1.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4))
+    for made in nifti_to_dicom(nifti, modality):
+        assert (made.SOPClassUID, made.Modality) == (sop_class, modality.upper())
 
 
 def test_what_cannot_be_made_is_said() -> None:

@@ -245,10 +245,11 @@ def test_pictures_come_back_pixel_by_pixel(tmp_path: Path) -> None:
     color = np.arange(105, dtype=np.uint8).reshape(5, 7, 3)
     path = tmp_path / "page.png"
     path.write_bytes(png(color))
-    made = [stored(each) for each in capture_pages([gray, color, png(gray), path], make_source(), make_recipe())]
-    for dataset, expected in zip(made, (gray, color, gray, color), strict=True):
+    pages: list[Any] = [gray, color, png(gray), path, gray[..., np.newaxis]]
+    made = [stored(each) for each in capture_pages(pages, make_source(), make_recipe())]
+    for dataset, expected in zip(made, (gray, color, gray, color, gray), strict=True):
         assert np.array_equal(dataset.pixel_array, expected)
-    assert [int(each.InstanceNumber) for each in made] == [1, 2, 3, 4]
+    assert [int(each.InstanceNumber) for each in made] == [1, 2, 3, 4, 5]
 
 
 def test_transparency_becomes_white() -> None:
