@@ -120,7 +120,8 @@ def attempt(folder: Path, names: list[str], processes: int) -> dict[str, str]:
     if lived := [name for name in names if results[name] in {"survived", "timeout"}]:
         with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
             file.write('forkserver_warmup = "none"\n')
-        results = _attempt_once(folder, lived, processes)
+        again = _attempt_once(folder, lived, processes)
+        results |= {name: again[name] for name in lived}
     return results
 
 
@@ -164,7 +165,7 @@ def _copy_project(folder: Path, code: list[str], tests: Iterable[str]) -> None:
         "only_mutate": code,
         "do_not_mutate_patterns": [r"\braise \w+\("],  # the texts of errors
         "also_copy": list(BESIDE),
-        "pytest_add_cli_args": ["-p", "no:randomly", "-p", "no:xdist"],
+        "pytest_add_cli_args": ["-p", "no:randomly", "-p", "no:xdist", "-p", "tests.without_shrinking"],
         # a server would be started anew for each mutant, and the archives of others are slow
         "pytest_add_cli_args_test_selection": [
             *(test for test in tests if test.startswith("-") or (ROOT / test).exists()),
