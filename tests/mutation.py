@@ -11,14 +11,12 @@ import argparse
 import json
 import os
 import random
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +86,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         copy = Path(folder)
         _copy_project(copy, code, [*(arguments.tests or room.tests), *(f"--ignore={test}" for test in room.ignored)])
-        names = draw(copy, _mutants(copy), arguments.sample, arguments.seed)
+        names = _mutants(copy)
+        if arguments.sample is not None and arguments.sample < len(names):
+            names = random.Random(arguments.seed).sample(names, arguments.sample)
         print(f"{arguments.room}: {len(names)} mutants to try", flush=True)
         results = attempt(copy, names, arguments.processes)
         lived = [name for name in names if results[name] not in KILLED]
@@ -101,12 +101,6 @@ def main() -> None:
     )
     for name in lived:
         print(f"  {name.removeprefix(PACKAGE + '.')}, {results[name]}")
-
-
-def draw(folder: Path, names: list[str], count: int | None, seed: int) -> list[str]:
-    """Draws mutants at random, all if ``count`` is None, without those that change no more than wording."""
-    shuffled = random.Random(seed).sample(names, len(names))
-    return [*islice((name for name in shuffled if not _changes_nothing(_mutmut(folder, "show", name))), count)]
 
 
 def attempt(folder: Path, names: list[str], processes: int) -> dict[str, str]:
@@ -131,23 +125,6 @@ def _attempt_once(folder: Path, names: list[str], processes: int) -> dict[str, s
     if any(results[name] == "not checked" for name in names):
         sys.exit(f"mutmut stopped early:\n{said[-4000:]}")
     return results
-
-
-_NO_RUNTIME_MEANING = re.compile(r"\bcast\((?:\"[^\"]*\"|None|\w+), ")
-_LITERAL = re.compile(r"""(?<![\w"'])"((?:[^"\\]|\\.)*)\"""")
-_SENTENCE = re.compile(r"[a-z]+ [a-z]+ [a-z]+")
-
-
-def _changes_nothing(difference: str) -> bool:
-    """Returns whether a mutant differs in the wording of a sentence alone, or in the type that a cast names."""
-    removed = [line[1:] for line in difference.splitlines() if line.startswith("-") and line[:3] != "---"]
-    added = [line[1:] for line in difference.splitlines() if line.startswith("+") and line[:3] != "+++"]
-    before, after = (_NO_RUNTIME_MEANING.sub("", "\n".join(lines)) for lines in (removed, added))
-    parts, others = _LITERAL.split(before), _LITERAL.split(after)  # code and the insides of literals by turns
-    return len(parts) == len(others) and all(
-        one == other or (number % 2 == 1 and _SENTENCE.search(one) is not None)
-        for number, (one, other) in enumerate(zip(parts, others, strict=True))
-    )
 
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:
