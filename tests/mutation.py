@@ -28,6 +28,8 @@ PACKAGE = "dcm_processor_service"
 BESIDE = ("tests", "docs", "examples", "pyproject.toml", "README.md", "CHANGELOG.md")
 KILLED = frozenset({"killed", "timeout", "segfault"})
 NO_MUTANT = "none-has-this-name"
+QUICK = 'forkserver_warmup = "collect"\ntimeout_constant = 30.0\n'
+THOROUGH = 'forkserver_warmup = "none"\ntimeout_constant = 120.0\n'
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,8 @@ def attempt(folder: Path, names: list[str], processes: int) -> dict[str, str]:
     """
     results = _attempt_once(folder, names, processes)
     if lived := [name for name in names if results[name] in {"survived", "timeout"}]:
-        with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
-            file.write('forkserver_warmup = "none"\n')
+        settings = folder / "pyproject.toml"
+        settings.write_text(settings.read_text(encoding="utf-8").replace(QUICK, THOROUGH), encoding="utf-8")
         again = _attempt_once(folder, lived, processes)
         results |= {name: again[name] for name in lived}
     return results
@@ -150,12 +152,12 @@ def _copy_project(folder: Path, code: list[str], tests: Iterable[str]) -> None:
         ],
         "process_isolation": "forkserver",  # mutants begin in a process that has run no test: no thread, no server
         "debug": True,  # says which test fails before anything is mutated
-        "timeout_constant": 30.0,  # of a machine that does other things too, where each process imports everything
         "timeout_multiplier": 2.0,
     }
     with (folder / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write("\n[tool.mutmut]\n")
         file.writelines(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+        file.write(QUICK)
 
 
 def _mutants(folder: Path) -> list[str]:
