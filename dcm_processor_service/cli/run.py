@@ -24,6 +24,7 @@ from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, Configu
 from dcm_processor_service.local.workspace import LocalRun, Workspace, counted, describe, sample_folder
 from dcm_processor_service.models import JobEvent
 from dcm_processor_service.runtime.execution.callbacks import find_callback, inspect_callback
+from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
 from dcm_processor_service.runtime.execution.params import unknown_params
 from dcm_processor_service.runtime.execution.results import json_safe
 
@@ -186,6 +187,8 @@ def _run_all(
                 )
             )
             progress.advance(task)
+            if runs[-1].outcome.exit_code == EXIT_CANCELLED:  # the others are not begun
+                break
     return runs
 
 

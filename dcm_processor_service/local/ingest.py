@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.errors import UnreadableFileError
 from dcm_processor_service.models import Instance, LeftOutFile, Patient, SeriesRecord, Study, SubjectLevel
 from dcm_processor_service.models.files import DUPLICATE, NO_UIDS
+from dcm_processor_service.models.identifying import DATES, IDS, NAMES
 from dcm_processor_service.models.platform_ids import platform_id
 from dcm_processor_service.models.subjects import patient_uid
 
@@ -34,6 +35,7 @@ _PATIENT_KEYWORDS = (
     "PatientAge",
     "PatientSize",
     "PatientWeight",
+    *sorted(keyword for keyword in NAMES | IDS | DATES if "Patient" in keyword),
 )
 _STUDY_KEYWORDS = (
     "StudyInstanceUID",
@@ -55,9 +57,10 @@ _SERIES_KEYWORDS = (
     "SeriesDate",
     "SeriesTime",
     "PatientPosition",
+    *sorted(keyword for keyword in NAMES | IDS | DATES if "Patient" not in keyword),
 )
 ATTRIBUTES = tuple(dict.fromkeys((*_PATIENT_KEYWORDS, *_STUDY_KEYWORDS, *_SERIES_KEYWORDS, "SOPInstanceUID")))
-"""What a series is filed by and with."""
+"""What a series is filed by and with; also every attribute that tells of a person, which logs are kept clean of."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from dcm_processor_service.models.platform_ids import NO_ID, file_stem, platform
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.execution.results import readable
-from dcm_processor_service.runtime.execution.runner import run_callback
+from dcm_processor_service.runtime.execution.runner import CallbackOutcome, left_process, run_callback
 from dcm_processor_service.runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
-    from dcm_processor_service.runtime.execution.runner import CallbackOutcome
     from dcm_processor_service.runtime.settings import SettingsValues
     from dcm_processor_service.session.session import Session
 
@@ -129,7 +128,7 @@ class Workspace:
     ) -> LocalRun:
         """Runs a callback as the job of one subject, and puts the files it wrote into a folder of its own.
 
-        With ``preview``, contact sheets lie beside them.
+        With ``preview``, contact sheets lie beside them. Logs, errors and ``sys.exit`` are treated as a worker does.
 
         Raises:
             ConfigurationError: The job's name cannot be the name of a folder.
@@ -150,7 +149,7 @@ class Workspace:
         of_subject = f"{subject.level}-{file_stem(subject.id)[:8]}"
         folder = private_folder(self.folder, "results", *job.name.split("/"), of_subject)
         self._clear(settings, folder)
-        outcome = run_callback(function, settings)
+        outcome = self._run(function, settings, job, filed)
         finished = job.model_copy(
             update={
                 "state": JobState.DONE if outcome.ok else JobState.FAILED,
@@ -167,6 +166,23 @@ class Workspace:
             names = [stored.name for stored in files]
             sheets = draw_sheets(container, subject, names, folder) if preview else ()
             return LocalRun(finished, outcome, tuple(session.data.items()), files, folder, sheets)
+
+    @staticmethod
+    def _run(function: CallbackFunction, settings: RuntimeSettings, job: Job, filed: Filed) -> CallbackOutcome:
+        """Runs the callback as a worker does, in a process that is the job's own as long as it runs."""
+        below = set(_ids_below(job.subject, filed)) if job.subject else set()
+
+        def acquaint(container: Container) -> None:
+            for study in filed.studies:
+                container.scrubber().learn(study if study.id in below else None)
+            for series in filed.series:
+                container.scrubber().learn(series if series.id in below else None)
+
+        try:
+            return run_callback(function, settings, job=job, customise=acquaint, own_process=True)
+        except SystemExit as leaving:
+            error = left_process(leaving)
+            return CallbackOutcome(error.exit_code, 0.0, error=error)
 
     def _clear(self, settings: RuntimeSettings, folder: Path) -> None:
         """Removes what an earlier run of the job left, so that nothing stale passes for this run's output."""

@@ -27,6 +27,7 @@ from dcm_processor_service.runtime import adapters
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.execution.cancellation import Cancellation
 from dcm_processor_service.runtime.logs.job_log import JobLog, log_fields
+from dcm_processor_service.runtime.logs.known_subjects import LearningDicomRepository
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 from dcm_processor_service.runtime.progress import AsyncProgress, Progress
 from dcm_processor_service.runtime.settings import RuntimeSettings
@@ -207,7 +208,14 @@ class Container(containers.DeclarativeContainer):
         data=data,
         files=_Once(AsyncFiles, jobs, file_repository, formats.provider, offload, scratch),
         peers=peers,
-        dicom=_Once(AsyncDicom, current_job, dicom_repository, series_tools, sending, derive),
+        dicom=_Once(
+            AsyncDicom,
+            current_job,
+            _Once(LearningDicomRepository, dicom_repository, scrubber),
+            series_tools,
+            sending,
+            derive,
+        ),
     )
     session: providers.Provider[Any] = _Once(Session, async_session)
     context: providers.Provider[Any] = _Once(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.runtime.execution.cancellation import cancelled_by_sigterm
 from dcm_processor_service.runtime.logs.job_log import job_logging, log_fields
+from dcm_processor_service.runtime.logs.last_errors import scrub_last_errors
 from dcm_processor_service.runtime.own_session import serving
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ def job_process(container: Container) -> Iterator[None]:
     """Makes this process that of the container's job, as long as this lasts.
 
     Logging goes through the scrubber, SIGTERM asks for an end, and functions that are given no context use this
-    container. At the end, associations that were left open are aborted: each would keep the process alive for a minute.
+    container. Errors that nobody catches are scrubbed until the process ends, which is after its job. At the end,
+    associations that were left open are aborted: each would keep the process alive for a minute.
     """
     settings = container.settings()
+    scrub_last_errors(container.scrubber())
     with ExitStack() as stack:
         stack.enter_context(job_logging(log_fields(settings), container.scrubber(), settings.log_level))
         stack.enter_context(cancelled_by_sigterm(container.cancellation()))

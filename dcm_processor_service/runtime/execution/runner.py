@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED,
 from dcm_processor_service.runtime.execution.job_process import job_process
 from dcm_processor_service.runtime.execution.params import unknown_params, validated_params
 from dcm_processor_service.runtime.execution.results import json_safe, readable
+from dcm_processor_service.runtime.logs.printed_errors import formatted, scrub_error
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 
 if TYPE_CHECKING:
@@ -68,14 +68,10 @@ class CallbackOutcome:
             "error": {
                 "type": type(self.cause).__name__,
                 "message": readable(str(self.error)),
-                "traceback": readable(self.traceback_text or _formatted(self.cause)),
+                "traceback": readable(self.traceback_text or formatted(self.cause)),
                 "retryable": self.exit_code == EXIT_RETRYABLE,
             }
         }
-
-
-def _formatted(error: BaseException | None) -> str:
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__)) if error else ""
 
 
 def left_process(leaving: SystemExit) -> CallbackFailedError:
@@ -117,13 +113,17 @@ def run_callback(
         callback = inspect_callback(function)
         result = json_safe(run.run(callback, settings))
     except SystemExit as leaving:
+        scrub_error(leaving, run.scrubber)
         if not run.cancellation.requested:
             raise
         failure = left_process(leaving)
     except Exception as error:  # noqa: BLE001  whatever a callback raises is an outcome, with its cause kept
-        run.scrubber.exception(error)
+        scrub_error(error, run.scrubber)
         failure, exit_code = _classify(error, run.scrubber, in_callback=run.in_callback)
-        text = run.scrubber.text(_formatted(error))
+        text = run.scrubber.text(formatted(error))
+    except BaseException as stopped:  # KeyboardInterrupt, or an ExceptionGroup that holds one
+        scrub_error(stopped, run.scrubber)
+        raise
     if run.cancellation.requested:
         exit_code = EXIT_CANCELLED
     return CallbackOutcome(exit_code, time.perf_counter() - started, result=result, error=failure, traceback_text=text)

@@ -7,7 +7,6 @@ a file that the queue stores. ``worker = entrypoint(run)`` makes ``run`` such an
 from __future__ import annotations
 
 import json
-import traceback
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +25,7 @@ from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
 from dcm_processor_service.runtime.execution.job_process import job_process
 from dcm_processor_service.runtime.execution.results import readable
 from dcm_processor_service.runtime.execution.runner import left_process, run_callback
+from dcm_processor_service.runtime.logs.printed_errors import formatted, printable
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.runtime.stores import job_of_arguments
 
@@ -103,8 +103,10 @@ def run_for_worker(work: Callable[[Container], T], arguments: Mapping[str, Any])
         try:
             result = work(container)
         except Exception as error:
-            container.scrubber().exception(error)
-            raise
+            shown = printable(error, container.scrubber())
+            if shown is error:
+                raise
+            raise shown from None
     if container.cancellation().requested:
         raise SystemExit(EXIT_CANCELLED)
     return result
@@ -146,7 +148,7 @@ def _job(arguments: Mapping[str, Any]) -> Job | None:
 def _for_worker(outcome: CallbackOutcome) -> BaseException:
     """Gives what the worker records and prints: the callback's own error, unless that says what must not be printed."""
     error = outcome.cause or CallbackFailedError("the callback failed")
-    shown = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    shown = formatted(error)
     if outcome.traceback_text in {"", shown} and readable(shown) == shown:
         return error
     replacement = CallbackFailedError(f"{readable(str(outcome.error))}\n\n{readable(outcome.traceback_text)}")

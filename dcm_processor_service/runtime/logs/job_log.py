@@ -44,7 +44,10 @@ else:  # before Python 3.11 it takes no parameter when it runs
 _RESERVED = frozenset({"time", "level", "logger", "message", "session", "job", "event", "service", "traceback"})
 _OWN_ARGUMENTS = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
 _DICOM_LIBRARIES = frozenset({"highdicom", "pydicom", "pynetdicom"})
+_NO_DEBUG = ("httpcore", "httpx", "motor", "pydicom", "pymongo")
+"""Libraries whose DEBUG lines hold whole commands, contents or elements: what a session stores, and any patient's."""
 _FROM_DICOM_LIBRARY = re.compile(r"[/\\](?:highdicom|pydicom|pynetdicom)[/\\]")
+_RECORD_TEXTS = ("name", "pathname", "filename", "module", "funcName", "threadName", "processName", "taskName")
 _QUOTED = re.compile(r"""(?<![\w])(?:b?'[^'\n]*'|"[^"\n]*")""")
 _ELEMENT_LINE = re.compile(r"^[ >]*\(?[0-9A-Fa-f]{4},\s?[0-9A-Fa-f]{4}\).*$", re.MULTILINE)
 
@@ -83,7 +86,8 @@ class JobLog(_Adapter):
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Parts what logging itself takes from fields."""
         fields = {name: kwargs.pop(name) for name in list(kwargs) if name not in _OWN_ARGUMENTS}
-        kwargs["extra"] = {**(kwargs.get("extra") or {}), "job_fields": {**self._bound, **fields}}
+        given = self._scrubber.value(json_safe({**self._bound, **fields}))  # here, so that no handler sees more
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), "job_fields": given}
         return msg, kwargs
 
     @override
@@ -124,6 +128,8 @@ class _ScrubbedRecords:
             text = record.getMessage()
         except Exception as error:  # noqa: BLE001  what logging would print of it shows the arguments
             text = f"a message that cannot be formatted: {type(error).__name__}"
+        if library in _NO_DEBUG and record.levelno < logging.INFO:
+            text = f"{library} has a DEBUG line, which may hold stored values and is not shown"
         if library in _DICOM_LIBRARIES or (library == "py" and _FROM_DICOM_LIBRARY.search(text)):
             text = _without_values(text)
         record.msg, record.args = self._scrubber.text(text), ()
@@ -133,23 +139,25 @@ class _ScrubbedRecords:
             record.exc_info = None
         if record.stack_info:
             record.stack_info = self._scrubber.text(record.stack_info)
+        for name in _RECORD_TEXTS:
+            held = getattr(record, name, None)
+            if isinstance(held, str):
+                setattr(record, name, self._scrubber.text(held))
         return record
 
 
 class _Line(logging.Formatter):
     """One record as one line of JSON, or for people."""
 
-    def __init__(self, bound: Mapping[str, str], scrubber: Scrubber, *, as_json: bool) -> None:
+    def __init__(self, bound: Mapping[str, str], *, as_json: bool) -> None:
         super().__init__()
         self._bound = bound
-        self._scrubber = scrubber
         self._as_json = as_json
 
     @override
     def format(self, record: logging.LogRecord) -> str:
         """Gives the line."""
-        fields = {key: value for key, value in getattr(record, "job_fields", {}).items() if key not in self._bound}
-        given = self._scrubber.value(json_safe(fields))
+        given = {key: value for key, value in getattr(record, "job_fields", {}).items() if key not in self._bound}
         safe = {f"{key}_" if key in _RESERVED else key: value for key, value in given.items()}
         moment = datetime.fromtimestamp(record.created, timezone.utc)
         if not self._as_json:
@@ -185,7 +193,7 @@ def job_logging(
     """
     output = stream or sys.stderr
     handler = logging.StreamHandler(output)
-    handler.setFormatter(_Line(bound, scrubber, as_json=not output.isatty()))
+    handler.setFormatter(_Line(bound, as_json=not output.isatty()))
     root, factory, thread_hook = logging.getLogger(), logging.getLogRecordFactory(), threading.excepthook
     handlers, root_level = root.handlers[:], root.level
     captured = _warnings_are_captured()
@@ -195,6 +203,9 @@ def job_logging(
             error = failure.exc_value
             logging.getLogger(LOGGER_NAME).error("a thread failed", exc_info=(type(error), error, error.__traceback__))
 
+    levels = {library: logging.getLogger(library).level for library in _NO_DEBUG}
+    for library in _NO_DEBUG:
+        logging.getLogger(library).setLevel(max(levels[library], logging.getLevelName(level), logging.INFO))
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.setLogRecordFactory(_ScrubbedRecords(scrubber, factory))
@@ -210,6 +221,8 @@ def job_logging(
         logging.setLogRecordFactory(factory)
         root.handlers[:] = handlers
         root.setLevel(root_level)
+        for library, before in levels.items():
+            logging.getLogger(library).setLevel(before)
         handler.flush()
 
 

@@ -297,3 +297,33 @@ def test_a_result_takes_the_place_of_a_planted_link(place: Workspace, scans: Pat
     one = run(place, segment, filed.series[0], filed, "segment")
     assert (tmp_path / "theirs").read_text() == "theirs"
     assert (one.folder / "masks" / "mask.txt").read_text() == str(one.outcome.result)
+
+
+def test_a_run_is_clean_of_what_any_header_below_its_subject_says(
+    place: Workspace, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said: dict[str, Any] = {
+        "OperatorsName": "Foreman^Eric",
+        "PatientMotherBirthName": "Kowalczyk^Zofia",
+        "OtherPatientIDs": ["X4711", "Y4712"],
+        "AcquisitionDate": "20200317",
+        "PatientName": "Doe^Jane",
+    }
+    save(make_series(1, **said), tmp_path / "scans")
+    filed, _ = place.ingest([tmp_path / "scans"])
+    text = "Foreman, Zofia KOWALCZYK, x4711, Y-4712, 17 March 2020, jane"
+
+    def log(ctx: RuntimeContext) -> None:
+        ctx.log.warning(text)
+        raise ValueError(text)
+
+    def leave(ctx: RuntimeContext) -> None:
+        raise SystemExit(text)
+
+    for subject in (filed.series[0], filed.studies[0], filed.patients[0]):
+        for function in (log, leave):
+            one = run(place, function, subject, filed, "tell")
+            assert one.job.state is JobState.FAILED
+            shown = f"{one.outcome.as_json()} {one.job.error_message} {''.join(capfd.readouterr())}".lower()
+            assert "[removed], [removed], [removed], [removed], [removed], [removed]" in shown
+            assert [word for word in ("foreman", "zofia", "4711", "4712", "2020", "jane") if word in shown] == []

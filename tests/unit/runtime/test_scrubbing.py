@@ -9,6 +9,7 @@ import pytest
 
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.models import Job, Patient, SeriesRecord
+from dcm_processor_service.runtime.logs.printed_errors import scrub_error
 from dcm_processor_service.runtime.logs.scrubbing import REMOVED, Scrubber
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def test_exceptions_lose_it_and_keep_their_type_cause_and_traceback(scrubber: Sc
 
     with pytest.raises(InvalidSeriesError) as caught:
         fail()
-    scrubber.exception(caught.value)
+    scrub_error(caught.value, scrubber)
     shown = "".join(traceback.format_exception(InvalidSeriesError, caught.value, caught.value.__traceback__))
     assert secret not in shown
     assert "in fail" in shown
@@ -251,5 +252,5 @@ def test_an_exception_without_it_is_left_alone(scrubber: Scrubber) -> None:
     error = ValueError("nothing", 3, b"x")
     error.__cause__ = error  # a chain that leads back to itself ends
     before = error.args
-    scrubber.exception(error)
+    scrub_error(error, scrubber)
     assert error.args is before

@@ -1,0 +1,70 @@
+"""Which header attributes tell of a person: what a workspace keeps of them, and what logs are kept clean of.
+
+PS3.15, table E.1-1 lists what a basic de-identification removes; these are its names of persons (every attribute of
+VR PN), its identifiers of the patient, visit and order, and its dates.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DATES", "IDS", "NAMES"]
+
+NAMES = frozenset(
+    {
+        "ConsultingPhysicianName",
+        "ContentCreatorName",
+        "EvaluatorName",
+        "HumanPerformerName",
+        "NameOfPhysiciansReadingStudy",
+        "NamesOfIntendedRecipientsOfResults",
+        "OperatorsName",
+        "OrderEnteredBy",
+        "OtherPatientNames",
+        "PatientBirthName",
+        "PatientMotherBirthName",
+        "PatientName",
+        "PerformingPhysicianName",
+        "PersonName",
+        "PhysiciansOfRecord",
+        "ROIInterpreter",
+        "ReferringPhysicianName",
+        "RequestingPhysician",
+        "ResponsiblePerson",
+        "ReviewerName",
+        "ScheduledPerformingPhysicianName",
+        "VerifyingObserverName",
+    }
+)
+IDS = frozenset(
+    {
+        "AccessionNumber",
+        "AdmissionID",
+        "ClinicalTrialSubjectID",
+        "FillerOrderNumberImagingServiceRequest",
+        "MedicalRecordLocator",
+        "OtherPatientIDs",
+        "PatientAddress",
+        "PatientComments",
+        "PatientID",
+        "PatientTelephoneNumbers",
+        "PlacerOrderNumberImagingServiceRequest",
+        "ReferringPhysicianTelephoneNumbers",
+        "RequestedProcedureID",
+        "ServiceEpisodeID",
+        "StudyID",
+    }
+)
+DATES = frozenset(
+    {
+        "AcquisitionDate",
+        "AcquisitionDateTime",
+        "AdmittingDate",
+        "ContentDate",
+        "InstanceCreationDate",
+        "LastMenstrualDate",
+        "PatientBirthDate",
+        "PerformedProcedureStepStartDate",
+        "SeriesDate",
+        "StudyDate",
+    }
+)
+"""Those that a workspace keeps; a scrubber takes every attribute whose keyword ends in Date or DateTime."""

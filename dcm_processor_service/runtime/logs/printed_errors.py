@@ -1,0 +1,90 @@
+"""Errors on their way out of a job: without the values of the patient, whoever raised and whoever prints them."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.errors import CallbackFailedError
+from dcm_processor_service.runtime.execution.results import readable
+
+if TYPE_CHECKING:
+    from dcm_processor_service.runtime.logs.scrubbing import Scrubber
+
+__all__ = ["formatted", "printable", "scrub_error"]
+
+_MOST_ERRORS = 1000
+_PARTS = ("message", "filename", "filename2", "strerror", "msg", "text", "reason", "name", "path")
+"""Attributes of builtin errors that their text is made of."""
+
+
+def formatted(error: BaseException | None) -> str:
+    """Returns an error with its traceback, as the interpreter prints it."""
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__)) if error else ""
+
+
+def scrub_error(error: BaseException, scrubber: Scrubber) -> None:
+    """Removes what the scrubber knows from an error, from those that led to it, and from those that it groups.
+
+    This happens in place, so that type, cause and traceback stay. What cannot be changed, such as the message of an
+    ExceptionGroup, is left to :func:`printable`.
+    """
+    for one in _chain(error):
+        cleaned = tuple(_clean(part, scrubber) for part in one.args)
+        if any(new is not old for new, old in zip(cleaned, one.args, strict=True)):
+            one.args = cleaned
+        if isinstance(one, SystemExit) and one.code is not None and not isinstance(one.code, int):
+            text = str(one.code)  # what the interpreter prints
+            if scrubber.text(text) != text:
+                one.code = scrubber.text(text)
+        for name in {*_PARTS, *getattr(one, "__dict__", {})}:
+            held = getattr(one, name, None)
+            new = _clean(held, scrubber)
+            if new is not held:
+                try:
+                    setattr(one, name, new)
+                except AttributeError:  # read-only; who prints it asks printable()
+                    continue
+
+
+def _clean(part: Any, scrubber: Scrubber) -> Any:
+    """Returns the same object unless there is something to remove."""
+    if isinstance(part, bytes):
+        text = part.decode("utf-8", "backslashreplace")
+        return part if scrubber.text(text) == text else scrubber.text(text).encode()
+    if isinstance(part, (str, list, tuple, dict)):
+        new = scrubber.value(part)
+        same = new == (list(part) if isinstance(part, tuple) else part)
+        return part if same else new
+    return part
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    found: dict[int, BaseException] = {}
+    waiting: list[BaseException | None] = [error]
+    while waiting and len(found) < _MOST_ERRORS:
+        one = waiting.pop()
+        if one is not None and id(one) not in found:
+            found[id(one)] = one
+            waiting += [one.__cause__, one.__context__]
+            waiting += [part for part in getattr(one, "exceptions", ()) if isinstance(part, BaseException)]
+    return list(found.values())
+
+
+def printable(error: BaseException, scrubber: Scrubber, message: str | None = None) -> BaseException:
+    """Returns the error, scrubbed in place, or one in its place where its text still says what must not be printed.
+
+    Args:
+        error: What is going to be raised.
+        scrubber: What must not be printed.
+        message: The message of the replacement; the error's own when not given.
+    """
+    scrub_error(error, scrubber)
+    shown = formatted(error)
+    cleaned = readable(scrubber.text(shown))
+    if cleaned == shown:
+        return error
+    own = readable(scrubber.text(str(error))) if message is None else message
+    replacement = CallbackFailedError(f"{own}\n\n{cleaned}")
+    replacement.__suppress_context__ = True
+    return replacement
