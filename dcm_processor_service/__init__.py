@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         SeriesRecord,
         SeriesReport,
         Sidecar,
+        StepRecord,
         StoredFile,
         Study,
         StudyIdentity,
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.logs.job_log import JobLog
     from dcm_processor_service.runtime.progress import AsyncProgress, Progress
     from dcm_processor_service.runtime.settings import RuntimeSettings, SettingsValues
+    from dcm_processor_service.runtime.steps import AsyncStep, Step
     from dcm_processor_service.session.data import AsyncData, Data
     from dcm_processor_service.session.derive import Derive
     from dcm_processor_service.session.derive_async import AsyncDerive, Like
@@ -132,6 +134,7 @@ __all__ = [
     "AsyncRuntimeContext",
     "AsyncSeriesChoice",
     "AsyncSession",
+    "AsyncStep",
     "CallbackFunction",
     "Code",
     "Container",
@@ -197,6 +200,8 @@ __all__ = [
     "SheetLayout",
     "Sidecar",
     "SliceSource",
+    "Step",
+    "StepRecord",
     "StoredFile",
     "Study",
     "StudyIdentity",
@@ -247,7 +252,7 @@ _PLACES = {
         "AcceptedContext Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent JobOutput "
         "JobState Limits NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
         "RecipeFields SendOptions SendReport SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport Sidecar "
-        "StoredFile Study StudyIdentity Subject SubjectLevel TransferSyntax"
+        "StepRecord StoredFile Study StudyIdentity Subject SubjectLevel TransferSyntax"
     ),
     "ports": "ABSENT Sendable Sentinel",
     "post_services": "run_post_services",
@@ -258,6 +263,7 @@ _PLACES = {
     "runtime.logs.job_log": "JobLog",
     "runtime.progress": "AsyncProgress Progress",
     "runtime.settings": "RuntimeSettings SettingsValues",
+    "runtime.steps": "AsyncStep Step",
     "runtime.execution.worker": "entrypoint",
     "session.data": "AsyncData Data",
     "session.derive": "Derive",

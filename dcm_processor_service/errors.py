@@ -14,6 +14,7 @@
     │ └ LocalFileNotFoundError (FileNotFoundError)
     ├ StoreError
     │ ├ StoreUnavailableError (ConnectionError)      retryable
+    │ ├ StepBusyError                                retryable
     │ ├ StoredValueError (ValueError)
     │ └ NotFoundError (LookupError)
     │   ├ DataNotFoundError (KeyError)
@@ -80,6 +81,7 @@ __all__ = [
     "SendRejectedError",
     "SeriesNotFoundError",
     "SessionNotFoundError",
+    "StepBusyError",
     "StoreError",
     "StoreUnavailableError",
     "StoredFileNotFoundError",
@@ -182,6 +184,13 @@ class StoreUnavailableError(StoreError, ConnectionError):
 
     With ``maybe_applied`` the write may have been stored all the same; to repeat it does no harm.
     """
+
+    exit_code = EXIT_RETRYABLE
+    retryable = True
+
+
+class StepBusyError(StoreError):
+    """Another run of this job does the step, and is alive; its result is found when it has ended."""
 
     exit_code = EXIT_RETRYABLE
     retryable = True

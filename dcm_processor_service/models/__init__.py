@@ -39,6 +39,7 @@ from dcm_processor_service.models.sessions import (
     SessionPart,
     SessionRecord,
 )
+from dcm_processor_service.models.steps import StepRecord
 from dcm_processor_service.models.subjects import Instance, Patient, SeriesRecord, Study, Subject, SubjectLevel
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "SessionPart",
     "SessionRecord",
     "Sidecar",
+    "StepRecord",
     "StoredFile",
     "Study",
     "StudyIdentity",

@@ -31,6 +31,8 @@ from dcm_processor_service.runtime.logs.known_subjects import LearningDicomRepos
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 from dcm_processor_service.runtime.progress import AsyncProgress, Progress
 from dcm_processor_service.runtime.settings import RuntimeSettings
+from dcm_processor_service.runtime.step_lease import StepTiming
+from dcm_processor_service.runtime.steps import StepTools
 from dcm_processor_service.runtime.stores import backend_names, backend_opener
 from dcm_processor_service.session.data import AsyncData
 from dcm_processor_service.session.derive_async import AsyncDerive
@@ -138,6 +140,10 @@ def _current_job(
     )
 
 
+def _service(settings: RuntimeSettings) -> tuple[str, str]:
+    return settings.service_name, settings.service_version
+
+
 def _log(settings: RuntimeSettings, scrubber: Scrubber) -> JobLog:
     return JobLog(log_fields(settings), scrubber)
 
@@ -190,6 +196,22 @@ class Container(containers.DeclarativeContainer):
     )
     current_job: providers.Provider[AsyncCurrentJob] = _Once(_current_job, settings, job_key, job_repository, scrubber)
     jobs: providers.Provider[AsyncJobs] = _Once(AsyncJobs, job_key, job_repository, current_job)
+    step_timing: providers.Provider[StepTiming] = _Once(StepTiming)
+    steps: providers.Provider[StepTools] = _Once(
+        StepTools,
+        key=job_key,
+        job=current_job,
+        mode=mode,
+        jobs=job_repository,
+        data=data_repository,
+        files=file_repository,
+        formats=formats.provider,
+        offload=offload,
+        progress=async_progress,
+        scrubber=scrubber,
+        timing=step_timing,
+        service=providers.Callable(_service, settings),
+    )
     series_tools: providers.Provider[SeriesTools] = _Once(
         SeriesTools, imaging=imaging.provider, converter=converter.provider, scratch=scratch, offload=offload
     )
@@ -219,7 +241,7 @@ class Container(containers.DeclarativeContainer):
     )
     session: providers.Provider[Any] = _Once(Session, async_session)
     context: providers.Provider[Any] = _Once(
-        RuntimeContext.bind, settings, session, _Once(Progress, async_progress), log, cancellation
+        RuntimeContext.bind, settings, session, _Once(Progress, async_progress), log, cancellation, steps
     )
 
 
@@ -243,6 +265,7 @@ class AsyncContainer(Container):
         Container.async_progress,
         Container.log,
         Container.cancellation,
+        Container.steps,
     )
 
 

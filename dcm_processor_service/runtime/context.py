@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import PrivateAttr
 
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.runtime.settings import RuntimeSettings
+from dcm_processor_service.runtime.step_inputs import code_version
+from dcm_processor_service.runtime.steps import AsyncStep, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Self
 
     from dcm_processor_service.runtime.execution.cancellation import Cancellation
     from dcm_processor_service.runtime.logs.job_log import JobLog
     from dcm_processor_service.runtime.progress import AsyncProgress, Progress
+    from dcm_processor_service.runtime.steps import StepTools
     from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
     from dcm_processor_service.session.session import AsyncSession, Session
 
@@ -77,15 +83,22 @@ class RuntimeContext(_Context):
 
     _session: Session | None = PrivateAttr(default=None)
     _progress: Progress | None = PrivateAttr(default=None)
+    _steps: StepTools | None = PrivateAttr(default=None)
 
     @classmethod
     def bind(
-        cls, settings: RuntimeSettings, session: Session, progress: Progress, log: JobLog, cancellation: Cancellation
+        cls,
+        settings: RuntimeSettings,
+        session: Session,
+        progress: Progress,
+        log: JobLog,
+        cancellation: Cancellation,
+        steps: StepTools,
     ) -> Self:
         """Gives a context of these settings that is bound to a session."""
         context = cls(**_values(settings))
         context._session, context._progress = session, progress
-        context._log, context._cancellation = log, cancellation
+        context._log, context._cancellation, context._steps = log, cancellation, steps
         return context
 
     @property
@@ -111,6 +124,24 @@ class RuntimeContext(_Context):
         """
         return _bound(self._progress)
 
+    def step(self, name: str, inputs: Mapping[str, object] | None = None, *, code: str | None = None) -> Step:
+        """Returns a part of this job that happens once, as :class:`Step` explains: ``with ctx.step("x") as step``.
+
+        Args:
+            name: Its name.
+            inputs: What it depends on, by name: values that session data can hold, arrays, a series (by the UIDs and
+                contents of its instances), paths (by content), stored files. With others it is another step.
+            code: Version of its code; by default a digest of the source file that calls this.
+
+        Raises:
+            InvalidNameError: The name is not allowed.
+            UnsupportedValueError: An input is none of these; raised by the block, as are the following.
+            StepBusyError: Another run of this job does the step, and is alive.
+            ConfigurationError: The context was made from the environment alone.
+        """
+        version = code_version(sys._getframe(1).f_code.co_filename) if code is None else code  # noqa: SLF001  the caller
+        return Step(AsyncStep(_bound(self._steps), name, inputs or {}, version))
+
 
 class AsyncRuntimeContext(_Context):
     """The argument of an asynchronous callback: ``async def run(ctx: AsyncRuntimeContext)``.
@@ -127,6 +158,7 @@ class AsyncRuntimeContext(_Context):
 
     _session: AsyncSession | None = PrivateAttr(default=None)
     _progress: AsyncProgress | None = PrivateAttr(default=None)
+    _steps: StepTools | None = PrivateAttr(default=None)
 
     @classmethod
     def bind(
@@ -136,11 +168,12 @@ class AsyncRuntimeContext(_Context):
         progress: AsyncProgress,
         log: JobLog,
         cancellation: Cancellation,
+        steps: StepTools,
     ) -> Self:
         """Gives a context of these settings that is bound to a session."""
         context = cls(**_values(settings))
         context._session, context._progress = session, progress
-        context._log, context._cancellation = log, cancellation
+        context._log, context._cancellation, context._steps = log, cancellation, steps
         return context
 
     @property
@@ -165,3 +198,11 @@ class AsyncRuntimeContext(_Context):
             ConfigurationError: The context was made from the environment alone.
         """
         return _bound(self._progress)
+
+    def step(self, name: str, inputs: Mapping[str, object] | None = None, *, code: str | None = None) -> AsyncStep:
+        """Returns a part of this job that happens once: ``async with ctx.step("segment") as step``.
+
+        Arguments and errors are those of :meth:`RuntimeContext.step`.
+        """
+        version = code_version(sys._getframe(1).f_code.co_filename) if code is None else code  # noqa: SLF001  the caller
+        return AsyncStep(_bound(self._steps), name, inputs or {}, version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import dataclass
 from functools import partial
@@ -80,6 +81,14 @@ class AsyncDicomSeries:
     async def instance_count(self) -> int:
         """Counts the stored files; see :meth:`DicomSeries.instance_count`."""
         return len(await self.instances())
+
+    async def checksum(self) -> str:
+        """Returns a digest of the series; see :meth:`DicomSeries.checksum`."""
+        lines = []
+        async for instance, content in self._repository.fetch(await self.instances()):
+            digest = await self._tools.offload(partial(_digest, content))
+            lines.append(f"{instance.sop_instance_uid} {digest}")
+        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
     async def headers(self) -> list[Dataset]:
         """Reads everything but pixels; see :meth:`DicomSeries.headers`."""
@@ -247,6 +256,14 @@ class DicomSeries:
         """Counts the stored files."""
         return run_inline(self._async.instance_count())
 
+    def checksum(self) -> str:
+        """Returns the SHA-256 of the UIDs and contents of all instances, in hexadecimal, whatever their order.
+
+        Raises:
+            StoredFileNotFoundError: A file is gone.
+        """
+        return run_inline(self._async.checksum())
+
     def headers(self) -> list[Dataset]:
         """Reads every instance up to its pixel data, in slice order.
 
@@ -358,3 +375,13 @@ class DicomSeries:
         return run_inline(
             self._async.to_nifti(path, engine=engine, policy=policy, sidecar=sidecar, max_gap_mm=max_gap_mm)
         )
+
+
+def _digest(content: Path | bytes) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256()
+    with file_faults(content, "read"), content.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -20,7 +20,7 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{part}" for part in ("data", "dicom", "files", "jobs", "peers", "sending"))
+    *(f"{__name__}.{part}" for part in ("data", "dicom", "files", "jobs", "peers", "sending", "steps"))
 )
 
 from dcm_processor_service.testing.contracts.data import DataContract  # noqa: E402  rewriting is asked for before
@@ -29,6 +29,7 @@ from dcm_processor_service.testing.contracts.files import FilesContract  # noqa:
 from dcm_processor_service.testing.contracts.jobs import JobsContract  # noqa: E402
 from dcm_processor_service.testing.contracts.peers import PeersContract  # noqa: E402
 from dcm_processor_service.testing.contracts.sending import SendingContract  # noqa: E402
+from dcm_processor_service.testing.contracts.steps import StepsContract  # noqa: E402
 from dcm_processor_service.testing.contracts.store import (  # noqa: E402
     Contract,
     Seeder,
@@ -46,6 +47,7 @@ __all__ = [
     "PeersContract",
     "Seeder",
     "SendingContract",
+    "StepsContract",
     "StoreContract",
     "StoreUnderTest",
     "WorkspaceSeeder",
@@ -53,5 +55,7 @@ __all__ = [
 ]
 
 
-class StoreContract(DataContract, FilesContract, JobsContract, PeersContract, DicomContract, SendingContract):
+class StoreContract(
+    DataContract, FilesContract, JobsContract, PeersContract, DicomContract, SendingContract, StepsContract
+):
     """All that a store keeps."""

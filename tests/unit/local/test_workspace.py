@@ -327,3 +327,22 @@ def test_a_run_is_clean_of_what_any_header_below_its_subject_says(
             shown = f"{one.outcome.as_json()} {one.job.error_message} {''.join(capfd.readouterr())}".lower()
             assert "[removed], [removed], [removed], [removed], [removed], [removed]" in shown
             assert [word for word in ("foreman", "zofia", "4711", "4712", "2020", "jane") if word in shown] == []
+
+
+def test_a_step_that_is_done_is_found_by_the_next_run(place: Workspace, scans: Path) -> None:
+    def run_step(ctx: RuntimeContext) -> bool:
+        with ctx.step("segment", {"series": ctx.session.dicom.get_series(), "params": ctx.job.params}) as step:
+            found = step.done
+            if not found:
+                step.data["volume_ml"] = 12.5
+        ctx.session.data["volume_ml"] = step.data["volume_ml"]
+        return found
+
+    filed, _ = place.ingest([scans])
+    results = [
+        run(place, run_step, subject, filed, "segment", params=params)
+        for subject in filed.series
+        for params in ({"threshold": 1}, {"threshold": 1}, {"threshold": 2})
+    ]
+    assert [one.outcome.result for one in results] == [False, True, False, False, True, False]
+    assert {one.data for one in results} == {(("volume_ml", 12.5),)}

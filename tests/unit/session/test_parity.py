@@ -10,6 +10,7 @@ import pytest
 
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.settings import RuntimeSettings
+from dcm_processor_service.runtime.steps import AsyncStep, Step
 from dcm_processor_service.session.data import AsyncData, Data
 from dcm_processor_service.session.derive import Derive
 from dcm_processor_service.session.derive_async import AsyncDerive
@@ -30,10 +31,11 @@ PAIRS: list[tuple[type, type, set[str]]] = [
     (AsyncSession, Session, set()),
     (AsyncCurrentJob, CurrentJob, {"params", "added_params", "headers"}),
     (AsyncRuntimeContext, RuntimeContext, set()),
+    (AsyncStep, Step, set()),
 ]
 """Asynchronous class, blocking view, and what the view has besides: what cannot be awaited, or needs no await."""
 
-COLOURED = "Iterator|Series|Data|Files|Peers|Dicom|Session|Current|Runtime|Sending|Progress"
+COLOURED = "Iterator|Series|Data|Files|Peers|Dicom|Session|Current|Runtime|Sending|Progress|Step"
 PLAIN_OPERATORS = {"__getitem__", "__setitem__", "__delitem__", "__contains__", "__iter__", "__len__"}
 INSTANCE_ATTRIBUTES = {
     "info",

@@ -1,0 +1,39 @@
+"""Steps of a job that happen once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["StepRecord"]
+
+
+class StepRecord(BaseModel):
+    """What is known of a step: whether it is done, how far it is, what it took.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context
+        >>> ctx = fake_context()
+        >>> with ctx.step("measure") as step:
+        ...     step.data["volume_ml"] = 12.5
+        >>> step.record.state, step.record.attempts, step.record.progress_percent
+        ('done', 1, 100)
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    state: Literal["running", "failed", "done"]
+    attempt: str = Field(description="Id of the run whose outputs these are; they are stored under it")
+    attempts: int = Field(default=1, description="How often the step was begun")
+    beat: int = Field(default=0, description="Grows as long as the run is alive")
+    progress_percent: int = 0
+    progress_message: str = Field(default="", repr=False)
+    started_at: datetime = Field(description="UTC, by the clock of the machine that runs it")
+    duration_s: float = Field(default=0.0, description="Of the run that ended the step")
+    peak_memory_bytes: int | None = Field(
+        default=None,
+        description="The most resident memory that the process had until the step ended; None where it is not known",
+    )

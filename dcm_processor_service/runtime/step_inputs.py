@@ -1,0 +1,71 @@
+"""What a step is keyed by: its inputs as one digest, the same in every process that runs the same thing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.codec import to_normal
+from dcm_processor_service.disk import file_faults
+from dcm_processor_service.models import StoredFile
+from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
+
+if TYPE_CHECKING:
+    from dcm_processor_service.ports import Offload
+
+__all__ = ["code_version", "input_digest"]
+
+
+def code_version(file_name: str) -> str:
+    """Returns the digest of a source file; empty where there is none, as at a prompt."""
+    try:
+        return hashlib.sha256(Path(file_name).read_bytes()).hexdigest()
+    except (OSError, ValueError):
+        return ""
+
+
+async def input_digest(parts: Mapping[str, object], offload: Offload) -> str:
+    """Returns one digest of all inputs: of a series by its instances' UIDs and contents, of a file by its content.
+
+    Raises:
+        UnsupportedValueError: An input is none of these, nor a value that session data can hold.
+        LocalFileError: A file cannot be read.
+    """
+    described = {name: await _described(value, offload) for name, value in parts.items()}
+    text = json.dumps(described, sort_keys=True, default=_of_normal_form)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def _described(value: object, offload: Offload) -> Any:
+    if isinstance(value, AsyncDicomSeries):
+        return ["series", value.series_instance_uid, await value.checksum()]
+    if isinstance(value, DicomSeries):
+        return ["series", value.series_instance_uid, value.checksum()]
+    if isinstance(value, StoredFile):
+        return ["stored file", value.name, value.sha256 or value.id]
+    if isinstance(value, Path):
+        return ["file", await offload(lambda: _file_digest(value))]
+    if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tobytes"):
+        array: Any = value
+        return ["array", str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
+    if isinstance(value, Mapping):
+        return {str(key): await _described(item, offload) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [await _described(item, offload) for item in value]
+    return ["value", to_normal(value)]
+
+
+def _file_digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with file_faults(path, "read"), path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _of_normal_form(value: Any) -> Any:
+    """Returns what JSON does not have, which in the normal form is bytes and datetimes."""
+    return ["bytes", value.hex()] if isinstance(value, bytes) else ["datetime", value.isoformat()]

@@ -1,0 +1,212 @@
+"""The record of one step in the store: a lease as long as it runs, and the pointer to its outputs when it is done.
+
+Every change is a compare-and-set of the whole record, so of two runs one alone can end a step. A lease is alive as long
+as its ``beat`` changes; whoever waits counts that by a clock of its own, since those of two machines differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import uuid
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.errors import StepBusyError, StoreError, StoreUnavailableError
+from dcm_processor_service.models.platform_ids import platform_id
+from dcm_processor_service.models.steps import StepRecord
+from dcm_processor_service.ports import ABSENT, JobKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from dcm_processor_service.ports import DataRepository, FileRepository
+
+__all__ = ["StepLease", "StepTiming"]
+
+_LOG = logging.getLogger(__name__)
+
+_MOST_TRIES = 5
+
+
+@dataclass(frozen=True)
+class StepTiming:
+    """How long a lease lives without a sign of life, how often it gives one, and by which clock."""
+
+    lease_s: float = 60.0
+    beat_s: float = 10.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] | None = None
+    """In place of waiting, for tests."""
+
+
+class _OneAtATime(AbstractAsyncContextManager[None]):
+    """A lock for whoever changes the record: threads in the blocking mode, tasks in the asynchronous one."""
+
+    def __init__(self, *, in_loop: bool) -> None:
+        self._task_lock = asyncio.Lock() if in_loop else None
+        self._thread_lock = threading.Lock()
+
+    async def __aenter__(self) -> None:
+        if self._task_lock is not None:
+            await self._task_lock.acquire()
+        else:
+            self._thread_lock.acquire()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        (self._task_lock or self._thread_lock).release()
+
+
+@dataclass
+class StepLease:
+    """One run's hold on one step."""
+
+    key: JobKey
+    name: str
+    digest: str
+    data: DataRepository
+    files: FileRepository
+    timing: StepTiming
+    in_loop: bool
+    record: StepRecord = field(init=False)
+    lost: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self._own = uuid.uuid4().hex[:24]
+        self._stored: dict[str, Any] = {}
+        self._lock = _OneAtATime(in_loop=self.in_loop)
+        self._place = JobKey(self.key.session_id, platform_id("steps", self.key.session_id, self.key.job_id))
+
+    @property
+    def outputs(self) -> JobKey:
+        """The key of the outputs: of this run, or of the one that ended the step."""
+        return JobKey(self.key.session_id, self.record.attempt)
+
+    async def take(self) -> None:
+        """Takes the lease, or finds the step done.
+
+        Raises:
+            StepBusyError: Another run has the lease and is alive.
+        """
+        while True:
+            found = await self.data.find(self._place, self.digest)
+            if found is None:
+                if await self._begin(ABSENT, attempts=1):
+                    return
+                continue
+            before = StepRecord.model_validate(found.value)
+            if before.state == "done":
+                self.record = before
+                return
+            if before.state == "running":
+                await self._outwait(before)
+            if await self._begin(found.value, attempts=before.attempts + 1):
+                await self._remove(before.attempt)  # half of the outputs of a run that did not end
+                return
+
+    async def _begin(self, expected: Any, *, attempts: int) -> bool:
+        self.record = StepRecord(
+            name=self.name,
+            state="running",
+            attempt=self._own,
+            attempts=attempts,
+            started_at=datetime.now(timezone.utc),
+        )
+        self._stored = self.record.model_dump(mode="json")
+        return await self.data.put(self._place, self.digest, self._stored, expected)
+
+    async def _outwait(self, before: StepRecord) -> None:
+        """Waits until a lease has given no sign of life for as long as it lives.
+
+        Raises:
+            StepBusyError: It gave one.
+        """
+        _LOG.info("the step %r was begun by another run, which may have been killed; waiting for its lease", self.name)
+        ends_s = self.timing.clock() + self.timing.lease_s
+        while self.timing.clock() < ends_s:
+            await self.pause(min(self.timing.beat_s, 1.0))
+            found = await self.data.find(self._place, self.digest)
+            now = None if found is None else StepRecord.model_validate(found.value)
+            if now is None or now.state != "running":
+                return  # the next look says what it is
+            if (now.attempt, now.beat) != (before.attempt, before.beat):
+                raise StepBusyError(
+                    f"the step {self.name!r} is being done by another run of this job, which is alive; try again when "
+                    "that has ended: its result is found then"
+                )
+
+    async def pause(self, seconds: float) -> None:
+        """Waits, as the mode does."""
+        if self.timing.sleep is not None:
+            self.timing.sleep(seconds)
+        elif self.in_loop:
+            await asyncio.sleep(seconds)
+        else:
+            time.sleep(seconds)  # noqa: ASYNC251  there is no loop in the blocking mode
+
+    async def change(self, **fields: Any) -> bool:
+        """Writes fields of the record; returns whether the lease is still this run's.
+
+        A write whose answer was lost is recognised by the run's own id.
+        """
+        async with self._lock:
+            for _ in range(_MOST_TRIES):
+                if self.lost:
+                    return False
+                record = self.record.model_copy(update={**fields, "beat": self.record.beat + 1})
+                stored = record.model_dump(mode="json")
+                if await self.data.put(self._place, self.digest, stored, self._stored):
+                    self.record, self._stored = record, stored
+                    return True
+                found = await self.data.find(self._place, self.digest)
+                if found is None or found.value.get("attempt") != self._own:
+                    self.lost = True
+                else:
+                    self.record, self._stored = StepRecord.model_validate(found.value), found.value
+            raise StoreUnavailableError(f"the record of the step {self.name!r} could not be written; try again")
+
+    async def beat(self, **fields: Any) -> bool:
+        """Gives a sign of life; returns whether there is a lease to keep alive."""
+        try:
+            return await self.change(**fields)
+        except StoreError as error:  # the next one may come through; the lease lives longer than some beats
+            _LOG.warning("the lease of the step %r was not renewed: %s", self.name, type(error).__name__)
+            return True
+
+    async def adopt(self) -> None:
+        """Takes the outputs of the run that ended the step meanwhile, in place of this run's.
+
+        Raises:
+            StepBusyError: It has not ended.
+        """
+        await self._remove(self._own)
+        found = await self.data.find(self._place, self.digest)
+        record = None if found is None else StepRecord.model_validate(found.value)
+        if record is None or record.state != "done":
+            raise StepBusyError(
+                f"the step {self.name!r} gave no sign of life for as long as its lease lives, and another run of this "
+                "job has begun it anew; try again when that has ended"
+            )
+        self.record = record
+
+    async def give_up(self) -> None:
+        """Ends a run that failed: what it wrote goes, and the next may begin at once."""
+        try:
+            await self.change(state="failed")
+            await self._remove(self._own)
+        except StoreError as error:  # the failure itself is what the caller must see
+            _LOG.warning("what the failed step %r wrote was not removed: %s", self.name, type(error).__name__)
+
+    async def _remove(self, attempt: str) -> None:
+        key = JobKey(self.key.session_id, attempt)
+        for name, _value in await self.data.scan(key, values=False):
+            await self.data.delete(key, name)
+        for stored in await self.files.list(key):
+            await self.files.delete(key, stored.name)

@@ -1,0 +1,275 @@
+"""``ctx.step``: a part of a job that happens once, however often the job is run again.
+
+A step's outputs lie under a key of their own for each run of it. A record, changed by compare-and-set alone, points to
+those of the run that ended it: they become visible together, and never those of two runs mixed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.codec import check_name
+from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.step_inputs import input_digest
+from dcm_processor_service.runtime.step_lease import StepLease
+from dcm_processor_service.runtime.step_outputs import StepDataRepository, StepFileRepository
+from dcm_processor_service.session.data import AsyncData, Data
+from dcm_processor_service.session.files import AsyncFiles, Files
+from dcm_processor_service.session.jobs import AsyncJobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from dcm_processor_service.models.steps import StepRecord
+    from dcm_processor_service.ports import DataRepository, FileRepository, JobKey, JobRepository, Mode, Offload
+    from dcm_processor_service.runtime.logs.scrubbing import Scrubber
+    from dcm_processor_service.runtime.progress import AsyncProgress
+    from dcm_processor_service.runtime.step_lease import StepTiming
+    from dcm_processor_service.session.functions import FileFormats
+    from dcm_processor_service.session.jobs import AsyncCurrentJob
+
+__all__ = ["AsyncStep", "Step", "StepTools"]
+
+_OUTSIDE = "a step has a record and outputs from the beginning of its with block on; write: with ctx.step(…) as step"
+_KIB = 1024
+_FULL_PERCENT = 100
+
+
+@dataclass(frozen=True)
+class StepTools:
+    """What a step needs of its job's container."""
+
+    key: JobKey
+    job: AsyncCurrentJob
+    mode: Mode
+    jobs: JobRepository
+    data: DataRepository
+    files: FileRepository
+    formats: Callable[[], FileFormats]
+    offload: Offload
+    progress: AsyncProgress
+    scrubber: Scrubber
+    timing: StepTiming
+    service: tuple[str, str]
+    """Name and version of the service."""
+
+
+class AsyncStep:
+    """A part of a job that happens once, for asynchronous callbacks; :class:`Step` explains it.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context
+        >>> async def run(ctx):
+        ...     async with ctx.step("measure", {"threshold": 0.5}) as step:
+        ...         if not step.done:
+        ...             await step.data.set("volume_ml", 12.5)
+        ...     return await step.data.get("volume_ml")
+        >>> asyncio.run(run(fake_async_context()))
+        12.5
+    """
+
+    def __init__(self, tools: StepTools, name: str, inputs: Mapping[str, object], code: str) -> None:
+        self._tools = tools
+        self._name = check_name(name, "step")
+        self._inputs = inputs
+        self._code = code
+        self._lease: StepLease | None = None
+        self._open = False
+        self._told: dict[str, Any] = {}
+        self._started_s = 0.0
+        self._beating: asyncio.Task[None] | None = None
+        self._ended = threading.Event()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._name!r})"
+
+    @property
+    def done(self) -> bool:
+        """Whether the step is done: by an earlier run, or by this one once the block has ended."""
+        return self.record.state == "done"
+
+    @property
+    def record(self) -> StepRecord:
+        """What is known of the step; see :attr:`Step.record`."""
+        return self._held().record
+
+    @property
+    def data(self) -> AsyncData:
+        """Named values of the step; see :attr:`Step.data`."""
+        tools, lease = self._tools, self._held()
+        return AsyncData(
+            AsyncJobs(lease.outputs, tools.jobs, tools.job), StepDataRepository(tools.data, self._writable)
+        )
+
+    @property
+    def files(self) -> AsyncFiles:
+        """Named files of the step; see :attr:`Step.files`."""
+        tools, lease = self._tools, self._held()
+        repository = StepFileRepository(tools.files, self._writable)
+        return AsyncFiles(AsyncJobs(lease.outputs, tools.jobs, tools.job), repository, tools.formats, tools.offload)
+
+    async def progress(self, fraction: float, message: str = "") -> None:
+        """Tells how far the step is; see :meth:`Step.progress`."""
+        await self._tools.progress(fraction, message)
+        percent = min(max(int(fraction * _FULL_PERCENT), 0), _FULL_PERCENT)
+        self._told = {"progress_percent": percent, "progress_message": self._tools.scrubber.text(message)}
+
+    def _held(self) -> StepLease:
+        if self._lease is None:
+            raise ConfigurationError(_OUTSIDE)
+        return self._lease
+
+    def _writable(self) -> bool:
+        return self._open and not self._held().lost
+
+    async def __aenter__(self) -> Self:
+        tools = self._tools
+        parts = {"name": self._name, "service": tools.service, "code": self._code, "inputs": dict(self._inputs)}
+        digest = await input_digest(parts, tools.offload)
+        in_loop = tools.mode == "async"
+        lease = StepLease(tools.key, self._name, digest, tools.data, tools.files, tools.timing, in_loop)
+        await lease.take()
+        self._lease = lease
+        if lease.record.state != "done":
+            self._open, self._started_s = True, tools.timing.clock()
+            if in_loop:
+                self._beating = asyncio.ensure_future(self._beat_in_loop(lease))
+            else:
+                threading.Thread(target=self._beat_in_thread, args=(lease,), daemon=True, name="step").start()
+        return self
+
+    async def _beat_in_loop(self, lease: StepLease) -> None:
+        while True:
+            await asyncio.sleep(self._tools.timing.beat_s)
+            if not await lease.beat(**self._told):
+                return
+
+    def _beat_in_thread(self, lease: StepLease) -> None:
+        while not self._ended.wait(self._tools.timing.beat_s):
+            if not run_inline(lease.beat(**self._told)):
+                return
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._open:
+            return
+        lease = self._held()
+        self._ended.set()
+        if self._beating is not None:
+            self._beating.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._beating
+        self._open = False
+        if error is not None:
+            await lease.give_up()
+        elif not await lease.change(
+            state="done",
+            duration_s=round(self._tools.timing.clock() - self._started_s, 3),
+            peak_memory_bytes=_peak_memory_bytes(),
+            **{**self._told, "progress_percent": _FULL_PERCENT},
+        ):
+            await lease.adopt()
+
+
+class Step:
+    """A part of a job that happens once: what it made survives whatever kills the job after it.
+
+    A step is one where name, inputs, code, service name and service version are one, within one job. When a job is run
+    again, a step that is done gives the outputs that it had. Outputs become visible together when the block ends; of a
+    block that fails, or is killed, none ever is. While it runs, a lease that is renewed keeps another run of the job
+    away; of a run that was killed it expires after a minute.
+
+    Not promised: that the block itself runs once. It runs again when it was killed before its end, so what it does
+    besides writing to ``step.data`` and ``step.files``, such as sending, may happen twice. A run whose process stood
+    still for longer than a minute may be overtaken: then both compute, and the outputs of the one that ends first count
+    for both. Code in other modules than the calling file is not looked at. Outputs belong to the job and go with its
+    session; other jobs read what the callback stores in ``session.data``.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> ctx = fake_context(series=synthetic_series(slices=3))
+        >>> series = ctx.session.dicom.get_series()
+        >>> def volume_ml() -> float:
+        ...     with ctx.step("segment", {"threshold": 0.5, "series": series}) as step:
+        ...         if not step.done:  # an hour on a GPU
+        ...             step.files.put("mask.txt", b"a mask")
+        ...             step.data["volume_ml"] = 12.5
+        ...     return step.data["volume_ml"]
+        >>> volume_ml(), volume_ml()
+        (12.5, 12.5)
+    """
+
+    def __init__(self, step: AsyncStep) -> None:
+        self._async = step
+
+    def __repr__(self) -> str:
+        return repr(self._async).removeprefix("Async")
+
+    @property
+    def done(self) -> bool:
+        """Whether the step is done: by an earlier run, or by this one once the block has ended."""
+        return self._async.done
+
+    @property
+    def record(self) -> StepRecord:
+        """State, number of attempts, progress, duration and peak memory.
+
+        Raises:
+            ConfigurationError: The block has not begun.
+        """
+        return self._async.record
+
+    @property
+    def data(self) -> Data:
+        """Named values of the step, apart from those of the job; written in the block, read in it and after it.
+
+        Raises:
+            ConfigurationError: The block has not begun.
+        """
+        return Data(self._async.data)
+
+    @property
+    def files(self) -> Files:
+        """Named files of the step, apart from those of the job; written in the block, read in it and after it.
+
+        Raises:
+            ConfigurationError: The block has not begun.
+        """
+        return Files(self._async.files)
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Tells the queue how far the job is, as ``ctx.progress`` does, and keeps it in the step's record.
+
+        Raises:
+            UnsupportedValueError: The fraction is below 0, above 1 or no number.
+        """
+        run_inline(self._async.progress(fraction, message))
+
+    def __enter__(self) -> Self:
+        run_inline(self._async.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        run_inline(self._async.__aexit__(kind, error, trace))
+
+
+def _peak_memory_bytes() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * _KIB
