@@ -205,7 +205,7 @@ class Container(containers.DeclarativeContainer):
         jobs=job_repository,
         data=data_repository,
         files=file_repository,
-        formats=formats.provider,
+        make_files=providers.Factory(AsyncFiles, formats=formats.provider, offload=offload).provider,
         offload=offload,
         progress=async_progress,
         scrubber=scrubber,

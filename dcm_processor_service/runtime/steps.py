@@ -20,7 +20,7 @@ from dcm_processor_service.runtime.step_inputs import input_digest
 from dcm_processor_service.runtime.step_lease import StepLease
 from dcm_processor_service.runtime.step_outputs import StepDataRepository, StepFileRepository
 from dcm_processor_service.session.data import AsyncData, Data
-from dcm_processor_service.session.files import AsyncFiles, Files
+from dcm_processor_service.session.files import Files
 from dcm_processor_service.session.jobs import AsyncJobs
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.logs.scrubbing import Scrubber
     from dcm_processor_service.runtime.progress import AsyncProgress
     from dcm_processor_service.runtime.step_lease import StepTiming
-    from dcm_processor_service.session.functions import FileFormats
+    from dcm_processor_service.session.files import AsyncFiles
     from dcm_processor_service.session.jobs import AsyncCurrentJob
 
 __all__ = ["AsyncStep", "Step", "StepTools"]
@@ -54,7 +54,7 @@ class StepTools:
     jobs: JobRepository
     data: DataRepository
     files: FileRepository
-    formats: Callable[[], FileFormats]
+    make_files: Callable[[AsyncJobs, FileRepository], AsyncFiles]
     offload: Offload
     progress: AsyncProgress
     scrubber: Scrubber
@@ -116,7 +116,7 @@ class AsyncStep:
         """Named files of the step; see :attr:`Step.files`."""
         tools, lease = self._tools, self._held()
         repository = StepFileRepository(tools.files, self._writable)
-        return AsyncFiles(AsyncJobs(lease.outputs, tools.jobs, tools.job), repository, tools.formats, tools.offload)
+        return tools.make_files(AsyncJobs(lease.outputs, tools.jobs, tools.job), repository)
 
     async def progress(self, fraction: float, message: str = "") -> None:
         """Tells how far the step is; see :meth:`Step.progress`."""
