@@ -11,18 +11,18 @@ __all__ = ["ALSO_NAMES", "VOCABULARY"]
 VOCABULARY = frozenset(
     # of programs, of imaging, of phantoms and test data, and the words between them
     """
-    abdomen algorithm an and angio anonymised anonymized anonymous anterior anwender application array as at axial
-    be brain breast by byte bytes callback case chest client code contrast control coronal count ct data dataset
-    default demo device dicom do done dr dummy element empty error event exam example failed false field file files
-    first folder for format frame frames from function go has he head header health heart hospital id if image
-    images import in info input instance instances invalid is it job key knee last left level line list liver log
-    lung mask measure message missing modality model module mr name new no none not null number object of off old on
-    one or origin other output patient pelvis phantom phase physician pixel posterior process progress python qa
-    read reader report research result right root sagittal sample scan scanner segment segmentation send sender
-    sequence series server service session set shape size slice slices so source spine start state status step store
-    stored string student study subject synthetic system tag task test tester tests text the thorax thread time to
-    total true two type uid uint unknown unnamed up us user value values version view volume volunteer warning we
-    with write
+    abdomen al algorithm an and angio anonymised anonymized anonymous anterior anwender application array as at
+    axial be brain breast by byte bytes callback case chest client code contrast control coronal count ct data
+    dataset de default del demo device dicom do done dr du dummy el element empty error et event exam example failed
+    false field file files first folder for format frame frames from function go has he head header health heart
+    hospital id if image images import in info input instance instances invalid is it job key knee la last le left
+    level line list liver log lung mask measure message missing modality model module mr name new no none not null
+    number object of off old on one or origin other output patient pelvis phantom phase physician pixel posterior
+    process progress python qa read reader report research result right root sagittal sample scan scanner segment
+    segmentation send sender sequence series server service session set shape size slice slices so source spine
+    start state status step store stored string student study subject synthetic system tag task test tester tests
+    text the thorax thread time to total true two type uid uint unknown unnamed up us user value values version view
+    volume volunteer warning we with write
     """.split()  # noqa: SIM905  a list would be a line for each
 )
 """Never removed alone: as a part of the name as a whole, or beside another part of it."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.models.identifying import IDS, NAMES
 from dcm_processor_service.ports.forks import SharedLock
 from dcm_processor_service.runtime.logs.ordinary_words import ALSO_NAMES, VOCABULARY
-from dcm_processor_service.runtime.logs.written_dates import date_pattern
+from dcm_processor_service.runtime.logs.written_dates import date_pattern, year_signs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -68,6 +68,7 @@ class Scrubber:
         self._labelled: set[str] = set()
         self._days: dict[date, bool] = {}
         self._pattern: re.Pattern[str] | None = None
+        self._dates: dict[int, tuple[tuple[str, ...], re.Pattern[str]]] = {}  # by year: its signs, and its dates
         self._lock = SharedLock()
 
     def __repr__(self) -> str:
@@ -78,10 +79,12 @@ class Scrubber:
         if subject is None:
             return
         with self._lock:
+            before = (len(self._words), len(self._patterns), len(self._labelled))
             self._add_id(subject.patient_uid)
             for keyword, value in subject.metadata.items():
                 self._learn(keyword, value)
-            self._pattern = None
+            if before != (len(self._words), len(self._patterns), len(self._labelled)):
+                self._pattern = None
 
     def learn_job(self, job: Job) -> None:
         """Takes in what a job is about."""
@@ -153,12 +156,21 @@ class Scrubber:
         except ValueError:  # not a date: half of one, or none at all
             self._add_id(written)
             return
-        self._days[day] = short_year or self._days.get(day, False)
+        if self._days.get(day) is None or (short_year and not self._days[day]):
+            self._days[day] = short_year
+            self._dates.pop(day.year, None)
 
     def text(self, text: str) -> str:
         """Returns a text without what has been learned."""
         with self._lock:
             pattern = self._pattern = self._pattern or self._compiled()
+            for year in {day.year for day in self._days} - self._dates.keys():
+                self._dates[year] = self._compiled_dates(year)
+            dates = list(self._dates.values())
+        lower = text.lower()
+        for signs, dates_of_year in dates:  # a look for the year first: most lines name none
+            if any(sign in lower for sign in signs):
+                text = dates_of_year.sub(REMOVED, text)
         return pattern.sub(_replacement, text)
 
     def value(self, value: Any) -> Any:
@@ -182,10 +194,14 @@ class Scrubber:
             return self.text(str(value)) if str(value) not in self._labelled else REMOVED
         return self.value(value)
 
+    def _compiled_dates(self, year: int) -> tuple[tuple[str, ...], re.Pattern[str]]:
+        days = {day: short for day, short in self._days.items() if day.year == year}
+        pattern = "|".join(date_pattern(day, short_year=short) for day, short in sorted(days.items()))
+        return year_signs(year, short_year=any(days.values())), re.compile(pattern, re.IGNORECASE)
+
     def _compiled(self) -> re.Pattern[str]:
         free = {word for word in self._words if len(word) >= _FREE_LENGTH or _is_ideographic(word)}
         choices = [
-            *(date_pattern(day, short_year=short_year) for day, short_year in sorted(self._days.items())),
             *sorted(self._patterns, key=len, reverse=True),
             _any(free),
             _word(rf"(?:{_any(self._words - free)})"),

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import date
 
-__all__ = ["date_pattern"]
+__all__ = ["date_pattern", "year_signs"]
 
 _MONTHS = {
     "en": "January February March April May June July August September October November December",
@@ -74,6 +74,18 @@ def date_pattern(day: date, *, short_year: bool) -> str:
     alone = rf"{day.year:04}{day.month:02}{day.day:02}{_TIME}|{'|'.join(_digits(day, short_year=short_year))}"
     # no part of a longer number, and not as a component of a UID, whose first has one digit
     return rf"(?<!\d)(?<!\d\.)(?:{alone}|(?:{'|'.join(_separated(day, short_year=short_year))})(?!\.\d))(?!\d)"
+
+
+def year_signs(year: int, *, short_year: bool) -> tuple[str, ...]:
+    """Returns texts of which one, in small letters, stands in every text that :func:`date_pattern` finds a date in.
+
+    Example:
+        >>> year_signs(1979, short_year=True)
+        ('1979', 'nineteen', '79')
+    """
+    century = year // 100
+    spoken = (_spoken(century).split("[")[0], *([_ONES[century // 10 % 10]] if century % 10 == 0 else []))
+    return (f"{year:04}", *spoken, *([f"{year % 100:02}"] if short_year else []))
 
 
 def _digits(day: date, *, short_year: bool) -> Iterator[str]:
