@@ -21,7 +21,7 @@ from dcm_processor_service.imaging.decoding.processes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -54,7 +54,7 @@ class _Request:
     content: dict[str, Any]
 
 
-def decode_frames(frames: Sequence[EncodedFrame], limits: Limits) -> Iterator[tuple[int, DecodedFrame]]:
+def decode_frames(frames: Sequence[EncodedFrame], limits: Limits) -> Generator[tuple[int, DecodedFrame], None, None]:
     """Decodes frames, in any order; yields the index of each with an answer, whose pixels are read before the next.
 
     Raises:

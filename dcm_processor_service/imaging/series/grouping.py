@@ -127,7 +127,8 @@ def _arrange(group: FrameGroup) -> list[Stack]:
     places = _places(frames, labels)
     parts: dict[tuple[Any, ...], list[FrameInfo]] = defaultdict(list)
     for index, frame in enumerate(frames):
-        parts[(*(column[index] for column in values.values()), places[index])].append(frame)
+        key = (*(column[index] for column in values.values()), places[index])
+        parts[key].append(frame)
     if len(parts) == 1:
         return _stacks(frames)
     kinds = (*values, "ImagePositionPatient")

@@ -40,7 +40,7 @@ DESCRIPTIONS = {
 }
 
 
-def known_elements(path: Path) -> Iterator[tuple[str, ScannedElement]]:
+def known_elements(path: Path) -> Iterator[tuple[str | int, ScannedElement]]:
     """The text elements of a file, as the quick way would keep them."""
     for element in dcmread(path):
         if element.VR in {"PN", "LO", "SH", "ST", "LT", "UT", "UC"} and element.keyword:
@@ -55,10 +55,10 @@ def test_every_way_of_reading_gives_what_pydicom_decodes(path: Path) -> None:
         assert text(quick.header, keyword) == text(whole.header, keyword)
     ds = dcmread(path)
     terms = "\\".join(texts(ds, "SpecificCharacterSet")).encode()
-    elements = dict(known_elements(path))
+    elements: dict[str | int, ScannedElement] = dict(known_elements(path))
     header = ScannedHeader({"SpecificCharacterSet": ScannedElement("CS", terms), **elements})
-    for keyword in elements:
-        assert texts(header, keyword) == texts(ds, keyword), keyword
+    for name in elements:
+        assert texts(header, name) == texts(ds, name), name
 
 
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", ImplicitVRLittleEndian])

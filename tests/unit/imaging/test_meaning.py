@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import generate_uid
+from pydicom.uid import UID, generate_uid
 
 from dcm_processor_service.imaging.volumes.read import read_volumes
 from tests.unit.imaging.refusals import change, refused
@@ -28,7 +28,7 @@ NM = "1.2.840.10008.5.1.4.1.1.20"
 def test_segments_are_no_volume(tmp_path: Path, sop_class: str, policy: str) -> None:
     [path] = multi_frame(Recipe(bits_allocated=8, bits_stored=8, signed=False, modality="SEG"), tmp_path)
     ds = dcmread(path)
-    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = sop_class
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = UID(sop_class)
     ds.save_as(path)
     assert "as segments" in str(refused([path], "SEGMENTATION", policy))
 
@@ -57,7 +57,7 @@ def test_a_screenshot_among_slices_is_left_out_by_name(tmp_path: Path, *, in_col
     assert report.codes == {"PICTURE_AMONG_SLICES"}
     assert (report.findings[0].sop_instance_uids, uid in report.findings[0].message) == ((uid,), True)
     for policy in ("split", "largest"):
-        [volume] = read_volumes([*paths, picture], policy)  # type: ignore[arg-type]
+        [volume] = read_volumes([*paths, picture], policy)
         np.testing.assert_array_equal(volume.array, recipe.values[..., 0])
     refused([*paths, picture], "PICTURE_AMONG_SLICES", "resample")
 

@@ -17,7 +17,8 @@ from dcm_processor_service.models import (
     SendOptions,
     SendReport,
 )
-from dcm_processor_service.session.sending import SEGMENT_RECORDS, journal_key
+from dcm_processor_service.session.journal import SEGMENT_RECORDS
+from dcm_processor_service.session.sending import journal_key
 from dcm_processor_service.testing import fake_async_context, fake_context, synthetic_series
 
 if TYPE_CHECKING:
