@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Rescale, SliceSource, Volume
     from dcm_processor_service.models import (
         AcceptedContext,
+        CheckedInstance,
         Code,
         EchoResult,
         Engine,
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
         Producer,
         Recipe,
         RecipeFields,
+        SendCheck,
         SendOptions,
         SendReport,
         SeriesFinding,
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
         Subject,
         SubjectLevel,
         TransferSyntax,
+        Verdict,
     )
     from dcm_processor_service.ports import ABSENT, Sendable, Sentinel
     from dcm_processor_service.post_services import run_post_services
@@ -136,6 +139,7 @@ __all__ = [
     "AsyncSession",
     "AsyncStep",
     "CallbackFunction",
+    "CheckedInstance",
     "Code",
     "Container",
     "CurrentJob",
@@ -183,6 +187,7 @@ __all__ = [
     "RuntimeSettings",
     "Segment",
     "Selection",
+    "SendCheck",
     "SendItem",
     "SendOptions",
     "SendReport",
@@ -208,6 +213,7 @@ __all__ = [
     "Subject",
     "SubjectLevel",
     "TransferSyntax",
+    "Verdict",
     "Volume",
     "Voxels",
     "dicom_series_to_nifti",
@@ -249,10 +255,10 @@ _PLACES = {
     "imaging.volumes.resampling": "Interpolation",
     "imaging.volumes.volume": "DisplayWindow Rescale SliceSource Volume",
     "models": (
-        "AcceptedContext Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent JobOutput "
+        "AcceptedContext CheckedInstance Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent JobOutput "
         "JobState Limits NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
-        "RecipeFields SendOptions SendReport SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport Sidecar "
-        "StepRecord StoredFile Study StudyIdentity Subject SubjectLevel TransferSyntax"
+        "RecipeFields SendCheck SendOptions SendReport SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport "
+        "Sidecar StepRecord StoredFile Study StudyIdentity Subject SubjectLevel TransferSyntax Verdict"
     ),
     "ports": "ABSENT Sendable Sentinel",
     "post_services": "run_post_services",

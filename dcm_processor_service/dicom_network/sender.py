@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.dicom_network.checking import check_sending
 from dcm_processor_service.dicom_network.delivery import Delivery
 from dcm_processor_service.dicom_network.dimse import commitment, probing, tls
 from dcm_processor_service.dicom_network.dimse.echo import echo
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.dicom_network.dicomweb.stow_sender import WebDelivery
     from dcm_processor_service.dicom_network.verification import Identity
-    from dcm_processor_service.models import AcceptedContext, EchoResult, Peer
+    from dcm_processor_service.models import AcceptedContext, EchoResult, Peer, SendCheck
     from dcm_processor_service.ports import Sendable
 
 __all__ = ["PynetdicomSender"]
@@ -154,6 +155,18 @@ class PynetdicomSender:
             ConfigurationError: A certificate file of the peer is unusable.
         """
         return probing.probe(peer, self._patient(options), self._calling(peer))
+
+    def check_sending(
+        self, items: Sendable | Iterable[Sendable], peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS
+    ) -> SendCheck:
+        """Tells what would become of instances if they were sent; sends none.
+
+        Raises:
+            PeerUnreachableError: No association.
+            ConfigurationError: A certificate file of the peer is unusable.
+            InvalidSeriesError: A folder holds nothing that could be sent.
+        """
+        return check_sending(items, peer, self._patient(options), self._calling(peer))
 
     @staticmethod
     def check(peer: Peer) -> None:

@@ -30,6 +30,7 @@ from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
 from dcm_processor_service.models.limits import Limits
 from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
 from dcm_processor_service.models.peers import AETitle, Peer
+from dcm_processor_service.models.send_checks import CheckedInstance, SendCheck, Verdict
 from dcm_processor_service.models.send_options import SendOptions
 from dcm_processor_service.models.sending import AcceptedContext, EchoResult, InstanceRecord, Outcome, SendReport
 from dcm_processor_service.models.sessions import (
@@ -45,6 +46,7 @@ from dcm_processor_service.models.subjects import Instance, Patient, SeriesRecor
 __all__ = [
     "AETitle",
     "AcceptedContext",
+    "CheckedInstance",
     "CleanupPolicy",
     "CleanupReport",
     "Code",
@@ -76,6 +78,7 @@ __all__ = [
     "RecipeFields",
     "RemovedImages",
     "SegmentationOptions",
+    "SendCheck",
     "SendOptions",
     "SendReport",
     "SeriesFinding",
@@ -94,4 +97,5 @@ __all__ = [
     "SubjectLevel",
     "TransferSyntax",
     "ValueMapping",
+    "Verdict",
 ]

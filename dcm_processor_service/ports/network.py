@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from dcm_processor_service.models import AcceptedContext, EchoResult, InstanceRecord, Peer, SendOptions, SendReport
+    from dcm_processor_service.models import (
+        AcceptedContext,
+        EchoResult,
+        InstanceRecord,
+        Peer,
+        SendCheck,
+        SendOptions,
+        SendReport,
+    )
 
 __all__ = ["Sendable", "Sender"]
 
@@ -52,6 +60,15 @@ class Sender(Protocol):
 
     def probe(self, peer: Peer, *, options: SendOptions = ...) -> list[AcceptedContext]:
         """Asks a node which kinds of objects it takes."""
+
+    def check_sending(
+        self, items: Sendable | Iterable[Sendable], peer: Peer, *, options: SendOptions = ...
+    ) -> SendCheck:
+        """Tells what would become of instances if they were sent; sends none.
+
+        Raises:
+            PeerUnreachableError: No association.
+        """
 
     def check(self, peer: Peer) -> None:
         """Reads the certificate files of a node.

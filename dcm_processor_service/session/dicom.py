@@ -16,7 +16,7 @@ from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from dcm_processor_service.models import Peer, SendOptions, SendReport
+    from dcm_processor_service.models import Peer, SendCheck, SendOptions, SendReport
     from dcm_processor_service.ports import DicomRepository
     from dcm_processor_service.session.derive_async import AsyncDerive
     from dcm_processor_service.session.jobs import AsyncCurrentJob
@@ -187,6 +187,12 @@ class AsyncDicom:
         """Sends instances to a node; see :meth:`Dicom.send`."""
         return await self._sending.send(what, to, options, on_record)
 
+    async def check(
+        self, what: SendItem | Iterable[SendItem], to: Peer | str, *, options: SendOptions | None = None
+    ) -> SendCheck:
+        """Tells what would become of instances if they were sent; see :meth:`Dicom.check`."""
+        return await self._sending.check(what, to, options)
+
     def _bound(self, series: SeriesRecord) -> AsyncDicomSeries:
         return AsyncDicomSeries(series, self._repository, self._tools)
 
@@ -290,3 +296,30 @@ class Dicom:
             (True, 3)
         """
         return run_inline(self._async.send(what, to, options=options, on_record=on_record))
+
+    def check(
+        self, what: SendItem | Iterable[SendItem], to: Peer | str, *, options: SendOptions | None = None
+    ) -> SendCheck:
+        """Tells what would become of instances if they were sent to a peer; sends none.
+
+        Each is walked over to its end, and the peer is asked what it takes: which are damaged, which it would get
+        converted, which it does not take.
+
+        Args:
+            what: As for :meth:`send`.
+            to: The peer, or its name.
+            options: As for :meth:`send`; ``transcode=False`` converts nothing.
+
+        Raises:
+            PeerUnreachableError: No association; the message tells why.
+            PeerNotFoundError: No peer of that name.
+
+        Example:
+            >>> from dcm_processor_service.testing import FakePacs, Faults, fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=3))
+            >>> with FakePacs(Faults(accept_syntaxes=["1.2.840.10008.1.2"])) as pacs:
+            ...     check = ctx.session.dicom.check(ctx.session.dicom.get_series(), to=pacs.peer)
+            >>> check.ok, [record.verdict.value for record in check.records], len(pacs.received)
+            (True, ['converted', 'converted', 'converted'], 0)
+        """
+        return run_inline(self._async.check(what, to, options=options))

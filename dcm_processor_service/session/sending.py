@@ -13,7 +13,7 @@ from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from dcm_processor_service.models import InstanceRecord, SendReport
+    from dcm_processor_service.models import InstanceRecord, SendCheck, SendReport
     from dcm_processor_service.ports import DataRepository, Offload, Sendable, Sender
     from dcm_processor_service.runtime.execution.cancellation import Cancellation
     from dcm_processor_service.session.jobs import AsyncJobs
@@ -84,6 +84,14 @@ class AsyncSending:
         if report.ok:
             await journal.finish()
         return report
+
+    async def check(
+        self, what: SendItem | Iterable[SendItem], to: Peer | str, options: SendOptions | None
+    ) -> SendCheck:
+        """Tells what would become of instances; see :meth:`Dicom.check`."""
+        peer = await self._peers.get(to) if isinstance(to, str) else to
+        items = await _unpacked(what)
+        return await self._offload(lambda: self._sender().check_sending(items, peer, options=options or SendOptions()))
 
 
 async def _unpacked(what: SendItem | Iterable[SendItem]) -> Sequence[Sendable]:

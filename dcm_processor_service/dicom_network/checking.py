@@ -1,0 +1,119 @@
+"""What would become of instances at a peer: each is walked over, converted where it must be, and none is sent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.dicom_network.dimse.association import open_association
+from dcm_processor_service.dicom_network.planning import Choice, Kind, Refusal, choose, plan
+from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, UnreadableInstanceError, survey
+from dcm_processor_service.errors import UnsupportedTransferSyntaxError
+from dcm_processor_service.models import CheckedInstance, LeftOutFile, SendCheck, Verdict
+from dcm_processor_service.models.files import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dcm_processor_service.models import Peer, SendOptions
+    from dcm_processor_service.ports import Sendable
+
+__all__ = ["check_sending"]
+
+_UNKNOWN = "a DICOMweb peer tells which objects it takes only when they are sent"
+
+
+def check_sending(
+    items: Sendable | Iterable[Sendable], peer: Peer, options: SendOptions, calling_ae_title: str
+) -> SendCheck:
+    """Looks at each instance, then asks the peer about each kind of them.
+
+    Raises:
+        PeerUnreachableError: No association.
+        InvalidSeriesError: A folder holds nothing that could be sent.
+    """
+    records: dict[int, CheckedInstance] = {}
+    sound: dict[int, Outgoing] = {}
+    left_out: list[LeftOutFile] = []
+    for position, one in enumerate(survey(items)):
+        if isinstance(one, LeftOutFile):
+            left_out.append(one)
+        elif isinstance(one, Unreadable):
+            records[position] = CheckedInstance(verdict=Verdict.UNSOUND, path=one.path, meaning=one.reason)
+        elif (problem := _problem(one)) is not None:
+            records[position] = problem
+        else:
+            sound[position] = one
+    ways = _ways({Kind.of(one) for one in sound.values()}, peer, options, calling_ae_title)
+    for position, one in sound.items():
+        records[position] = _record(one, ways.get(Kind.of(one)))
+    in_order = tuple(record for _, record in sorted(records.items()))
+    return SendCheck(peer=peer.address, records=in_order, left_out=tuple(left_out))
+
+
+def _problem(instance: Outgoing) -> CheckedInstance | None:
+    try:
+        instance.require_sound()
+    except UnreadableInstanceError as error:
+        path = printable(instance.source) if isinstance(instance.source, Path) else ""
+        return CheckedInstance(
+            verdict=Verdict.UNSOUND,
+            sop_class_uid=instance.sop_class_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            path=path,
+            meaning=str(error),
+        )
+    return None
+
+
+def _ways(kinds: set[Kind], peer: Peer, options: SendOptions, calling_ae_title: str) -> dict[Kind, Choice | Refusal]:
+    """Asks, and once more with lossless compressions for what a peer takes in no other way."""
+    if peer.url is not None:
+        return {}
+    ways = _asked(sorted(kinds, key=str), peer, options, calling_ae_title)
+    again = {
+        replace(kind, recompress=True): kind
+        for kind, way in ways.items()
+        if isinstance(way, Refusal) and way.recompress
+    }
+    for kind, way in _asked(list(again), peer, options, calling_ae_title).items():
+        ways[again[kind]] = way
+    return ways
+
+
+def _asked(kinds: list[Kind], peer: Peer, options: SendOptions, calling_ae_title: str) -> dict[Kind, Choice | Refusal]:
+    ways: dict[Kind, Choice | Refusal] = {}
+    for batch in plan(kinds, transcode=options.transcode):
+        with open_association(peer, batch.contexts, options, calling_ae_title) as association:
+            for kind in batch.kinds:
+                ways[kind] = choose(kind, association.agreed, transcode=options.transcode)
+    return ways
+
+
+def _record(instance: Outgoing, way: Choice | Refusal | None) -> CheckedInstance:
+    record = CheckedInstance(
+        verdict=Verdict.AS_IT_IS,
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        meaning=_UNKNOWN if way is None else "",
+        transfer_syntax_uid=instance.transfer_syntax_uid,
+        has_meta_information=instance.is_part10,
+    )
+    if isinstance(way, Refusal):
+        return _changed(record, Verdict.NOT_TAKEN, way.reason)
+    if way is None or way.transfer_syntax_uid == instance.transfer_syntax_uid:
+        return record
+    try:
+        instance.open_file(way.transfer_syntax_uid).close()  # only by doing it one knows that it can be done
+    except UnsupportedTransferSyntaxError as error:
+        return _changed(record, Verdict.NOT_TAKEN, f"the peer does not take its transfer syntax, and {error}")
+    except UnreadableInstanceError as error:
+        return _changed(record, Verdict.UNSOUND, str(error))
+    return _changed(record, Verdict.CONVERTED, "", way.transfer_syntax_uid)
+
+
+def _changed(record: CheckedInstance, verdict: Verdict, meaning: str, transfer_syntax_uid: str = "") -> CheckedInstance:
+    return record.model_copy(
+        update={"verdict": verdict, "meaning": meaning, "transfer_syntax_uid": transfer_syntax_uid}
+    )
