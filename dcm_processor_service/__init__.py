@@ -255,8 +255,8 @@ _PLACES = {
     "imaging.volumes.resampling": "Interpolation",
     "imaging.volumes.volume": "DisplayWindow Rescale SliceSource Volume",
     "models": (
-        "AcceptedContext CheckedInstance Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent JobOutput "
-        "JobState Limits NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
+        "AcceptedContext CheckedInstance Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent "
+        "JobOutput JobState Limits NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
         "RecipeFields SendCheck SendOptions SendReport SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport "
         "Sidecar StepRecord StoredFile Study StudyIdentity Subject SubjectLevel TransferSyntax Verdict"
     ),
