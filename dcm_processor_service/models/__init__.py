@@ -14,6 +14,7 @@ from dcm_processor_service.models.derived import (
     Recipe,
     RecipeFields,
     SegmentationOptions,
+    SeveralSeries,
     StudyIdentity,
     ValueMapping,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "SeriesReport",
     "SessionPart",
     "SessionRecord",
+    "SeveralSeries",
     "Sidecar",
     "StepRecord",
     "StoredFile",

@@ -218,7 +218,13 @@ class StudyIdentity:
 
 @dataclass(frozen=True)
 class SeveralSeries:
-    """The files of several series that one result was computed from."""
+    """The files of several series that one result was computed from; ``like=[t1, t2]`` makes it.
+
+    Example:
+        >>> both = SeveralSeries(first=["t1/1.dcm", "t1/2.dcm"], others=["t2/1.dcm"])
+        >>> len(both.first), both
+        (2, SeveralSeries())
+    """
 
     first: Sequence[Any] = field(repr=False)
     """Paths or headers of the series whose geometry, patient and study the object has."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.objects.pages import Picture
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, RecipeFields
-    from dcm_processor_service.session.derive_async import AnySeries, AsyncDerive, Like
+    from dcm_processor_service.session.derive_async import AsyncDerive, Like
+    from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 
 __all__ = ["Derive"]
 
@@ -64,7 +65,7 @@ class Derive:
         role: str,
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
-        on: AnySeries | None = None,
+        on: AsyncDicomSeries | DicomSeries | None = None,
         kind: ImageKind = "source",
         units: str | None = None,
         window: tuple[float, float] | None = None,
@@ -130,7 +131,7 @@ class Derive:
         role: str = "segmentation",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
-        on: AnySeries | None = None,
+        on: AsyncDicomSeries | DicomSeries | None = None,
         kind: Literal["binary", "fractional"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
         algorithm_name: str = "",
@@ -189,7 +190,7 @@ class Derive:
         role: str,
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
-        on: AnySeries | None = None,
+        on: AsyncDicomSeries | DicomSeries | None = None,
         units: Code | str = "1",
         quantity: Code | str | None = None,
         label: str = "",
@@ -240,7 +241,7 @@ class Derive:
         role: str = "measurements",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
-        on: AnySeries | None = None,
+        on: AsyncDicomSeries | DicomSeries | None = None,
         title: Code | str = MEASUREMENT_REPORT,
     ) -> Dataset:
         """Makes a TID 1500 structured report: ``{"liver": {"Volume": (1520.5, "ml")}}`` (extra ``highdicom``).
@@ -274,7 +275,7 @@ class Derive:
         role: str = "report",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
-        on: AnySeries | None = None,
+        on: AsyncDicomSeries | DicomSeries | None = None,
         title: Code | str = DIAGNOSTIC_REPORT,
     ) -> Dataset:
         """Makes a Basic Text SR.
@@ -307,7 +308,7 @@ class Derive:
         role: str = "document",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
-        on: AnySeries | None = None,
+        on: AsyncDicomSeries | DicomSeries | None = None,
         title: str = "",
         concept: Code | str = DIAGNOSTIC_REPORT,
         shows_identity: bool = True,

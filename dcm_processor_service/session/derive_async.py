@@ -79,7 +79,7 @@ class AsyncDerive:
         role: str,
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
-        on: AnySeries | None = None,
+        on: AsyncDicomSeries | DicomSeries | None = None,
         kind: ImageKind = "source",
         units: str | None = None,
         window: tuple[float, float] | None = None,
@@ -108,7 +108,7 @@ class AsyncDerive:
         role: str = "segmentation",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
-        on: AnySeries | None = None,
+        on: AsyncDicomSeries | DicomSeries | None = None,
         kind: Literal["binary", "fractional"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
         algorithm_name: str = "",
@@ -134,7 +134,7 @@ class AsyncDerive:
         role: str,
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
-        on: AnySeries | None = None,
+        on: AsyncDicomSeries | DicomSeries | None = None,
         units: Code | str = "1",
         quantity: Code | str | None = None,
         label: str = "",
@@ -160,7 +160,7 @@ class AsyncDerive:
         role: str = "measurements",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
-        on: AnySeries | None = None,
+        on: AsyncDicomSeries | DicomSeries | None = None,
         title: Code | str = MEASUREMENT_REPORT,
     ) -> Dataset:
         """Makes a TID 1500 report; see :meth:`Derive.measurement_report`."""
@@ -181,7 +181,7 @@ class AsyncDerive:
         role: str = "report",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
-        on: AnySeries | None = None,
+        on: AsyncDicomSeries | DicomSeries | None = None,
         title: Code | str = DIAGNOSTIC_REPORT,
     ) -> Dataset:
         """Makes a Basic Text SR; see :meth:`Derive.text_report`."""
@@ -197,7 +197,7 @@ class AsyncDerive:
         role: str = "document",
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
-        on: AnySeries | None = None,
+        on: AsyncDicomSeries | DicomSeries | None = None,
         title: str = "",
         concept: Code | str = DIAGNOSTIC_REPORT,
         shows_identity: bool = True,
@@ -223,7 +223,7 @@ class AsyncDerive:
         role: str,
         revision: int,
         recipe: RecipeFields,
-        on: AnySeries | None,
+        on: AsyncDicomSeries | DicomSeries | None,
         make: Callable[[DerivedFunctions, SourceFiles, Recipe], M],
     ) -> M:
         how = self._recipe(role, revision, recipe)
@@ -249,7 +249,7 @@ class AsyncDerive:
         return Recipe(self._producer, role=role, revision=revision, **fields)
 
 
-async def _source(like: Like, on: AnySeries | None) -> SourceFiles:
+async def _source(like: Like, on: AsyncDicomSeries | DicomSeries | None) -> SourceFiles:
     """Returns the files of one or several series, or what was given in their place.
 
     Raises:
