@@ -256,9 +256,10 @@ _PLACES = {
     "imaging.volumes.volume": "DisplayWindow Rescale SliceSource Volume",
     "models": (
         "AcceptedContext CheckedInstance Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent "
-        "JobOutput JobState Limits NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
-        "RecipeFields SendCheck SendOptions SendReport SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport "
-        "Sidecar StepRecord StoredFile Study StudyIdentity Subject SubjectLevel TransferSyntax Verdict"
+        "JobOutput JobState Limits NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem "
+        "Producer Recipe RecipeFields SendCheck SendOptions SendReport SeriesFinding SeriesKind SeriesPart "
+        "SeriesRecord SeriesReport Sidecar StepRecord StoredFile Study StudyIdentity Subject SubjectLevel "
+        "TransferSyntax Verdict"
     ),
     "ports": "ABSENT Sendable Sentinel",
     "post_services": "run_post_services",
