@@ -7,8 +7,6 @@ its answer is read at once.
 
 from __future__ import annotations
 
-import selectors
-import socket
 import ssl
 import struct
 import time
@@ -18,9 +16,18 @@ from typing import TYPE_CHECKING
 
 from dcm_processor_service.dicom_network.dimse import command_set, negotiation
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError, connect, handshake_failed
+from dcm_processor_service.dicom_network.dimse.pdu_stream import (
+    EMPTY_BODY,
+    SPEAKS_TLS,
+    AssociationLostError,
+    PduKind,
+    PduStream,
+    encoded_pdu,
+)
 from dcm_processor_service.errors import PeerUnreachableError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
@@ -31,28 +38,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Association", "AssociationLostError", "Message", "open_association"]
 
-_ASSOCIATE_AC, _ASSOCIATE_RJ, _P_DATA, _RELEASE_RQ, _RELEASE_RP, _ABORT = 2, 3, 4, 5, 6, 7
-_EMPTY_BODY = b"\0\0\0\0"
 _PDV_HEADER_BYTES = 6  # length, context id, message control header: they count into the peer's maximum
 _LARGEST_PDU_BYTES = 131_072  # some peers mishandle more, whatever they announce
-_LARGEST_RECEIVED_BYTES = 1 << 24  # an answer is a few hundred bytes; more is no DICOM
 _WRITE_BYTES = 1 << 20
 _COMMAND, _LAST = 1, 2
-_CLOSED = "the peer closed the connection"
-_TLS_ALERT = b"\x15\x03"  # RFC 8446, 5.1 and 6
-_SPEAKS_TLS = "it speaks TLS on this port; set the peer's tls"
-_LAST_WORDS_S = 0.2  # for an abort that is on its way when the connection breaks
-_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
-
-
-class AssociationLostError(Exception):
-    """The association ended before the answer; what was asked is unacknowledged."""
-
-    def __init__(self, reason: str, *, by_end: bool = False, timed_out: bool = False) -> None:
-        super().__init__(reason)
-        self.timed_out = timed_out
-        self.by_end = by_end
-        """The peer released it or closed the connection; not by an abort, by a wrong answer or by none."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +76,9 @@ class Association:
     """An association; leaving it as a context manager releases it, or aborts it after an error."""
 
     def __init__(self, connection: socket.socket, peer: Peer, options: SendOptions) -> None:
-        self._socket = connection
+        self._stream = PduStream(connection, options.network_timeout_s)
         self._peer = peer
         self._options = options
-        self._received = bytearray()
         self._message_id = 0
         self._fragment_bytes = 0
         self.agreed: dict[int, Agreement] = {}
@@ -114,16 +102,16 @@ class Association:
         try:
             with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
                 # a peer that has closed already says why in what it sent: read it
-                self._write(negotiation.request(self._peer, contexts, calling_ae_title))
-            kind, body = self._read_pdu(deadline)
+                self._stream.write(negotiation.request(self._peer, contexts, calling_ae_title))
+            kind, body = self._stream.read_pdu(deadline)
         except (AssociationLostError, OSError) as error:
             raise self._no_answer(error) from error
-        if kind == _ABORT:
+        if kind == PduKind.ABORT:
             raise PeerUnreachableError(f"{self._peer.address}: no association; {negotiation.abort_reason(body)}")
         try:
-            if kind == _ASSOCIATE_RJ:
+            if kind == PduKind.ASSOCIATE_RJ:
                 raise self._rejection(body, calling_ae_title)
-            if kind != _ASSOCIATE_AC:
+            if kind != PduKind.ASSOCIATE_AC:
                 said = f"it sent a PDU of type {kind}; is it a DICOM node?"
                 raise PeerUnreachableError(f"{self._peer.address}: no association; {said}")
             acceptance = negotiation.accepted(body, contexts)
@@ -134,43 +122,6 @@ class Association:
         self.agreed = acceptance.agreed
         largest = min(acceptance.maximum_length or _LARGEST_PDU_BYTES, _LARGEST_PDU_BYTES)
         self._fragment_bytes = max(largest - _PDV_HEADER_BYTES, 2) // 2 * 2  # fragments have even lengths (PS3.8, E.1)
-
-    def is_over(self) -> bool:
-        """Looks whether the peer ended the association since its last answer; without waiting.
-
-        Many archives end it after each instance, or when nothing came for a while. A request that is written then would
-        be lost without a fault of its own.
-        """
-        try:
-            if not self._received:
-                self._take_in()
-        except (AssociationLostError, OSError):
-            self.close()
-            return True
-        return self._is_ending()
-
-    def _is_ending(self) -> bool:
-        """Whether what has arrived begins with the end of the association; answers it then."""
-        kind = self._received[0] if self._received else _P_DATA
-        if kind == _P_DATA:  # a report perhaps: it is taken with the next answer
-            return False
-        if kind == _RELEASE_RQ:
-            with suppress(OSError):
-                self._socket.settimeout(1.0)
-                self._socket.sendall(_pdu(_RELEASE_RP, _EMPTY_BODY))
-        self.close()
-        return True
-
-    def _take_in(self) -> None:
-        """Reads what has arrived, without waiting."""
-        self._socket.settimeout(0)
-        try:
-            received = self._socket.recv(65_536)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return
-        if not received:
-            raise AssociationLostError(_CLOSED, by_end=True)
-        self._received += received
 
     def request(
         self, context_id: int, encode: Callable[[int], bytes], content: Callable[[int], Iterator[bytes]] | None = None
@@ -229,7 +180,7 @@ class Association:
             self.abort()
             raise AssociationLostError("the peer did not answer in time", timed_out=True) from error
         except OSError as error:
-            aborted = self._last_words()
+            aborted = self._stream.last_words()
             self.close()
             broken = f"the connection broke ({error.strerror or type(error).__name__})"
             raise AssociationLostError(aborted or broken, by_end=not aborted) from error
@@ -243,15 +194,6 @@ class Association:
             self.abort()
             raise
 
-    def _last_words(self) -> str:
-        """Why the peer aborted, where that arrived before the connection broke."""
-        with suppress(AssociationLostError, OSError):
-            while True:
-                kind, body = self._read_pdu(time.monotonic() + _LAST_WORDS_S)
-                if kind == _ABORT:
-                    return negotiation.abort_reason(body)
-        return ""
-
     def wait_for_report(self, timeout_s: float) -> Message | None:
         """Waits for an N-EVENT-REPORT request and answers it; None when none came in time.
 
@@ -262,8 +204,8 @@ class Association:
         deadline = time.monotonic() + timeout_s
         while not self.reports:
             try:
-                if not self._received:
-                    self._receive(deadline)
+                if not self._stream.has_begun:
+                    self._stream.receive(deadline)
             except TimeoutError:
                 return None
             # what has begun to arrive is read to its end: a message cut in two could not be taken up again
@@ -274,28 +216,26 @@ class Association:
         """Releases the association; every answer is in, so a peer that only closes is as good."""
         deadline = time.monotonic() + self._options.acse_timeout_s
         try:
-            self._write(_pdu(_RELEASE_RQ, _EMPTY_BODY))
-            while (kind := self._read_pdu(deadline)[0]) not in {_RELEASE_RP, _ABORT}:
-                if kind == _RELEASE_RQ:  # both asked at once (PS3.8, 9.2.3: release collision)
-                    self._write(_pdu(_RELEASE_RP, _EMPTY_BODY))
+            self._stream.write(encoded_pdu(PduKind.RELEASE_RQ, EMPTY_BODY))
+            while (kind := self._stream.read_pdu(deadline)[0]) not in {PduKind.RELEASE_RP, PduKind.ABORT}:
+                if kind == PduKind.RELEASE_RQ:  # both asked at once (PS3.8, 9.2.3: release collision)
+                    self._stream.write(encoded_pdu(PduKind.RELEASE_RP, EMPTY_BODY))
         except (AssociationLostError, OSError):
             pass
         finally:
             self.close()
 
+    def is_over(self) -> bool:
+        """Looks whether the peer ended the association since its last answer; without waiting."""
+        return self._stream.is_over()
+
     def abort(self) -> None:
         """Tells the peer that the association ends here, without waiting."""
-        try:
-            self._socket.settimeout(1.0)
-            self._socket.sendall(_pdu(_ABORT, _EMPTY_BODY))
-        except OSError:
-            pass  # the connection is gone: the peer knows already
-        finally:
-            self.close()
+        self._stream.abort()
 
     def close(self) -> None:
         """Closes the connection."""
-        self._socket.close()
+        self._stream.close()
 
     def _send(self, context_id: int, command: bytes, content: Callable[[int], Iterator[bytes]] | None) -> None:
         parts = list(self._fragments(context_id, [command], _COMMAND))
@@ -306,10 +246,10 @@ class Association:
                 parts.append(part)
                 buffered += len(part)
                 if buffered >= _WRITE_BYTES:
-                    self._write(b"".join(parts))
+                    self._stream.write(b"".join(parts))
                     parts.clear()
                     buffered = 0
-        self._write(b"".join(parts))
+        self._stream.write(b"".join(parts))
 
     def _fragments(self, context_id: int, pieces: Iterable[bytes], kind: int) -> Iterator[bytes | memoryview]:
         """Cuts into P-DATA PDUs, each holding one fragment; the last one is marked as such (PS3.8, 9.3.5 and E.2)."""
@@ -357,13 +297,13 @@ class Association:
                     return Message(context_id, decoded, bytes(data))
 
     def _read_fragments(self, deadline: float) -> list[tuple[int, int, bytes]]:
-        kind, body = self._read_pdu(deadline)
-        if kind == _ABORT:
+        kind, body = self._stream.read_pdu(deadline)
+        if kind == PduKind.ABORT:
             raise AssociationLostError(negotiation.abort_reason(body))
-        if kind == _RELEASE_RQ:
-            self._write(_pdu(_RELEASE_RP, _EMPTY_BODY))
+        if kind == PduKind.RELEASE_RQ:
+            self._stream.write(encoded_pdu(PduKind.RELEASE_RP, EMPTY_BODY))
             raise AssociationLostError("the peer released the association", by_end=True)
-        if kind != _P_DATA:
+        if kind != PduKind.P_DATA:
             raise AssociationLostError(f"the peer sent an unexpected PDU of type {kind}")
         fragments = []
         position = 0
@@ -373,71 +313,12 @@ class Association:
             position += 4 + max(length, 2)
         return fragments
 
-    def _read_pdu(self, deadline: float) -> tuple[int, bytes]:
-        head = self._read(6, deadline)
-        if head.startswith(_TLS_ALERT):
-            raise AssociationLostError(_SPEAKS_TLS)
-        kind, _, length = struct.unpack(">BBI", head)
-        if length > _LARGEST_RECEIVED_BYTES:
-            raise AssociationLostError("the peer sent something that is no DICOM message")
-        return kind, self._read(length, deadline)
-
-    def _read(self, count: int, deadline: float) -> bytes:
-        while len(self._received) < count:
-            self._receive(deadline)
-        taken = bytes(self._received[:count])
-        del self._received[:count]
-        return taken
-
-    def _receive(self, deadline: float) -> None:
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("the peer did not answer in time")
-        if _QUICKACK is not None:
-            # a peer that collects bytes before sending waits for our acknowledgement: 40 ms an instance otherwise
-            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        self._socket.settimeout(left_s)
-        received = self._socket.recv(65_536)
-        if not received:
-            raise AssociationLostError(_CLOSED, by_end=True)
-        self._received += received
-
-    def _write(self, content: bytes) -> None:
-        """Writes all; hears a peer that ends the association meanwhile, and does not read what is written.
-
-        Raises:
-            AssociationLostError: It does; the message tells why.
-            TimeoutError: It takes nothing in.
-        """
-        deadline = time.monotonic() + self._options.network_timeout_s
-        view = memoryview(content)
-        self._socket.settimeout(0)
-        while view:
-            try:
-                view = view[self._socket.send(view) :]
-            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                if _wait(self._socket, deadline):
-                    self._hear()
-
-    def _hear(self) -> None:
-        """Takes in what arrived while something is written.
-
-        Raises:
-            AssociationLostError: It ends the association.
-        """
-        if len(self._received) < _LARGEST_RECEIVED_BYTES:
-            self._take_in()
-        if self._received and self._received[0] == _ABORT:
-            raise AssociationLostError(negotiation.abort_reason(bytes(self._received[6:10])))
-        if self._is_ending():
-            raise AssociationLostError("the peer released the association", by_end=True)
-
     def _no_answer(self, error: AssociationLostError | OSError) -> PeerUnreachableError:
         if self._peer.tls and not isinstance(error, TimeoutError):
             # TLS 1.3: a peer that wants our certificate, or another one, says so only after the handshake
             return handshake_failed(self._peer, error if isinstance(error, OSError) else ConnectionResetError())
         message = f"{self._peer.address}: no answer to the association request; {error}"
-        if str(error) == _SPEAKS_TLS:
+        if str(error) == SPEAKS_TLS:
             return PeerRefusesError(message)
         ended = isinstance(error, ConnectionError) or (isinstance(error, AssociationLostError) and error.by_end)
         if ended and not self._peer.tls:
@@ -450,23 +331,8 @@ class Association:
         return PeerUnreachableError(message) if passing else PeerRefusesError(message)
 
 
-def _wait(connection: socket.socket, deadline: float) -> bool:
-    """Waits until something arrived or can be written; says whether something arrived."""
-    left_s = deadline - time.monotonic()
-    with selectors.DefaultSelector() as selector:
-        selector.register(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
-        ready = selector.select(left_s) if left_s > 0 else []
-    if not ready:
-        raise TimeoutError("the peer takes nothing in")
-    return bool(ready[0][1] & selectors.EVENT_READ)
-
-
-def _pdu(kind: int, body: bytes) -> bytes:
-    return struct.pack(">BBI", kind, 0, len(body)) + body
-
-
 def _fragment_header(context_id: int, length: int, control: int) -> bytes:
-    return struct.pack(">BBIIBB", _P_DATA, 0, length + _PDV_HEADER_BYTES, length + 2, context_id, control)
+    return struct.pack(">BBIIBB", PduKind.P_DATA, 0, length + _PDV_HEADER_BYTES, length + 2, context_id, control)
 
 
 def _decode_command(encoded: bytes) -> command_set.CommandSet:
