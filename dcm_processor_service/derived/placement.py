@@ -34,6 +34,7 @@ __all__ = ["Placement", "place"]
 _MATCH_VOXELS = 0.02
 _SAME_PLACE_MM = 1e-2
 _SHEAR = 1e-4
+_ALWAYS_IN_SPACE = frozenset({"CT", "MR", "PT", "NM"})
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def place(voxels: PlacedArray, source: Source) -> Placement:
     """
     array = _four_axes(voxels.array)
     series = source if isinstance(source, SourceSeries) else None
-    if series is not None and voxels.affine_lps is None and not any(frame.has_geometry for frame in series.frames):
+    if series is not None and voxels.affine_lps is None and _lies_nowhere(series):
         return _on_projections(array, series)
     own, others = _own_grid(voxels, series), _grids(voxels, series)
     affine = _checked_affine(_implied_affine(array, others) if voxels.affine_lps is None else voxels.affine_lps)
@@ -107,6 +108,12 @@ def place(voxels: PlacedArray, source: Source) -> Placement:
         slices = tuple(tuple(one for frame in frames for one in series.in_all_volumes(frame)) for frames in slices)
     known = voxels.frame_of_reference_uid or frame_of_reference_uid(frame for frames in slices for frame in frames)
     return replace(found[0], slices=slices, frame_of_reference_uid=known)
+
+
+def _lies_nowhere(series: SourceSeries) -> bool:
+    """Whether the images are of a kind that has no place in space; a CT that lost its place is damaged instead."""
+    placed = any(frame.orientation is not None or frame.position is not None for frame in series.frames)
+    return not placed and series.modality not in _ALWAYS_IN_SPACE
 
 
 def _on_projections(array: NDArray[Any], series: SourceSeries) -> Placement:

@@ -39,7 +39,7 @@ __all__ = ["DerivedImage", "derive_image"]
 
 _OF_A_PLANE = (
     "PixelSpacing", "PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription", "ImagerPixelSpacing",
-    "NominalScannedPixelSpacing", "PatientOrientation", "PixelAspectRatio",
+    "NominalScannedPixelSpacing", "PatientOrientation",
 )  # fmt: skip
 _EIGHT_BIT_CLASSES = frozenset({"sc"})
 

@@ -30,7 +30,7 @@ def back(stored: Any) -> np.ndarray[Any, Any]:
 @example(array=np.array([[-1.11253693e-308]]), allow_intercept=True)
 @given(array=FLOATS, allow_intercept=st.booleans())
 def test_floats_come_back_within_the_bound(array: np.ndarray[Any, Any], allow_intercept: bool) -> None:  # noqa: FBT001 a hypothesis argument
-    stored = store_values(array, allow_8_bit=False, allow_intercept=allow_intercept)
+    stored = store_values(array, allow_8_bit=False, allow_intercept=allow_intercept, may_round=True)
     assert stored.array.dtype in {np.dtype(np.int16), np.dtype(np.uint16)}
     assert np.abs(back(stored) - array).max() <= stored.mapping.error_bound
     assert allow_intercept or stored.mapping.intercept == 0

@@ -118,3 +118,9 @@ def test_what_lies_in_space_cannot_be_made_of_a_projection() -> None:
     for options in (ImageOptions(kind="ct"), ImageOptions(multi_frame=True), ImageOptions(same_frame=True)):
         with pytest.raises(DerivedObjectError, match="no place in space"):
             derive_image(MASK, source("DX"), make_recipe(), options=options)
+
+
+def test_a_ct_that_lost_its_place_is_no_projection() -> None:
+    lost = SourceSeries.from_headers(headers("CR", Modality="CT"))
+    with pytest.raises(DerivedObjectError, match="no regular grid"):
+        segmentation({"lesion": MASK}, lost, make_recipe())
