@@ -57,8 +57,8 @@ def test_every_way_of_reading_gives_what_pydicom_decodes(path: Path) -> None:
     terms = "\\".join(texts(ds, "SpecificCharacterSet")).encode()
     elements: dict[str | int, ScannedElement] = dict(known_elements(path))
     header = ScannedHeader({"SpecificCharacterSet": ScannedElement("CS", terms), **elements})
-    for name in map(str, elements):
-        assert texts(header, name) == texts(ds, name), name
+    for keyword in map(str, elements):
+        assert texts(header, keyword) == texts(ds, keyword), keyword
 
 
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", ImplicitVRLittleEndian])

@@ -16,6 +16,8 @@ from tests.unit.imaging.synthetic import Recipe, multi_frame, new_instance, save
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dcm_processor_service.models import Policy
+
 POLICIES = ["strict", "split", "largest", "resample"]
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -56,7 +58,8 @@ def test_a_screenshot_among_slices_is_left_out_by_name(tmp_path: Path, *, in_col
     report = refused([*paths, picture], "PICTURE_AMONG_SLICES")
     assert report.codes == {"PICTURE_AMONG_SLICES"}
     assert (report.findings[0].sop_instance_uids, uid in report.findings[0].message) == ((uid,), True)
-    for policy in ("split", "largest"):
+    policies: tuple[Policy, ...] = ("split", "largest")
+    for policy in policies:
         [volume] = read_volumes([*paths, picture], policy)
         np.testing.assert_array_equal(volume.array, recipe.values[..., 0])
     refused([*paths, picture], "PICTURE_AMONG_SLICES", "resample")
