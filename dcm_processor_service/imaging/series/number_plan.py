@@ -97,8 +97,10 @@ def _incomplete(numbers: NDArray[np.intp], labels: NDArray[np.intp], counts: NDA
         for size, name in ((len(counts), _VOLUME_BY_VOLUME), (int(counts.max()), _SLICE_BY_SLICE)):
             outer, inner = np.divmod(numbers - base, size)
             times, places = (outer, inner) if name == _VOLUME_BY_VOLUME else (inner, outer)
-            places_of_labels = set(zip(places.tolist(), labels.tolist(), strict=True))
-            is_planned = len(places_of_labels) == len(set(places.tolist())) == len(counts)
+            places_of_labels = sorted(set(zip(places.tolist(), labels.tolist(), strict=True)))
+            along = [label for _, label in places_of_labels]
+            # where slices are lacking, a count that does not go along the stack proves nothing
+            is_planned = along in (list(range(len(counts))), list(range(len(counts)))[::-1])
             if is_planned and times.min() == 0 and times.max() == counts.max() - 1:
                 return NumberPlan(name, [int(time) for time in times])
     return None
