@@ -141,10 +141,8 @@ class MemoryDataRepository:
     async def scan(self, key: JobKey, *, values: bool) -> list[tuple[str, NormalValue]]:
         """Lists names in order."""
         with self._store.lock:
-            rows = [(name, value) for (owner, name), value in self._store.values.items() if owner == key]
-        return sorted(
-            ((name, copy.deepcopy(value) if values else None) for name, value in rows), key=lambda row: row[0]
-        )
+            rows = {name: value for (owner, name), value in self._store.values.items() if owner == key}
+        return [(name, copy.deepcopy(rows[name]) if values else None) for name in sorted(rows)]
 
 
 class MemoryFileRepository:

@@ -1,0 +1,256 @@
+"""The embedded store beside the contracts: its folder, its sessions, lost content, other processes, other versions."""
+
+from __future__ import annotations
+
+import io
+import os
+import sqlite3
+from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dcm_processor_service.backends.sqlite import open_sqlite
+from dcm_processor_service.backends.sqlite.store import DATABASE_NAME, ORPHAN_AGE_S, SCHEMA_VERSION, folder_of
+from dcm_processor_service.errors import (
+    StoredFileNotFoundError,
+    StoredValueError,
+    StoreUnavailableError,
+    UnsupportedValueError,
+)
+from dcm_processor_service.models import Instance, Job, Patient, Peer, SeriesRecord, SubjectLevel
+from dcm_processor_service.ports import JobKey, NewFile, StoreLocation
+from dcm_processor_service.ports.concurrency import inline, run_inline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dcm_processor_service.ports import Backend
+
+OWN, OTHER = JobKey("5" * 24, "1" * 24), JobKey("6" * 24, "2" * 24)
+START = datetime(2024, 2, 29, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "workspace"
+
+
+@pytest.fixture
+def open_store(folder: Path) -> Iterator[Callable[[], Backend]]:
+    """Opens the folder anew, as another process would; one that does not wait for others."""
+    with ExitStack() as stack:
+        location = StoreLocation(url=f"sqlite://{folder}", database="", timeout_s=0, mode="blocking")
+        yield lambda: stack.enter_context(open_sqlite(location, inline))
+
+
+@pytest.fixture
+def store(open_store: Callable[[], Backend]) -> Backend:
+    return open_store()
+
+
+def put(store: Backend, name: str, content: bytes, key: JobKey = OWN) -> str:
+    return run_inline(store.files.put(key, name, io.BytesIO(content), NewFile("text/plain", {}))).id
+
+
+def read(store: Backend, name: str) -> bytes:
+    sink = io.BytesIO()
+    assert run_inline(store.files.fetch(OWN, name, sink)) is not None
+    return sink.getvalue()
+
+
+def contents(folder: Path) -> set[str]:
+    return {entry.name for entry in (folder / "files").iterdir()}
+
+
+def test_a_folder_is_named_by_a_url_or_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert folder_of("sqlite:///data/workspace") == folder_of("/data/workspace") == Path("/data/workspace")
+    assert folder_of("sqlite://here") == Path("here")
+    assert folder_of("~/workspace") == Path("/home/somebody/workspace")
+
+
+def test_nothing_is_made_before_the_first_use(folder: Path, open_store: Callable[[], Backend]) -> None:
+    store = open_store()
+    assert not folder.exists()
+    assert run_inline(store.data.find(OWN, "a")) is None
+    assert (folder / DATABASE_NAME).is_file()
+    assert contents(folder) == set()
+
+
+def test_what_one_process_stored_another_reads(open_store: Callable[[], Backend]) -> None:
+    first = open_store()
+    run_inline(first.data.put(OWN, "a", [1]))
+    put(first, "f", b"content")
+    second = open_store()
+    found = run_inline(second.data.find(OWN, "a"))
+    assert found is not None
+    assert found.value == [1]
+    assert read(second, "f") == b"content"
+
+
+def test_a_session_is_as_old_as_its_first_job(store: Backend) -> None:
+    workspace = store.fillable()
+    assert run_inline(store.sessions.find(OWN.session_id)) is None
+    for number, created in enumerate((START + timedelta(days=1), START, None)):
+        run_inline(workspace.add_job(Job(id=f"{number}" * 24, session_id=OWN.session_id, created_at=created)))
+    run_inline(workspace.add_job(Job(id="9" * 24, session_id=OTHER.session_id)))
+    own, other = (run_inline(store.sessions.find(key.session_id)) for key in (OWN, OTHER))
+    assert own is not None
+    assert other is not None
+    assert (own.id, own.created_at) == (OWN.session_id, START + timedelta(days=1))
+    assert other.created_at == datetime(1970, 1, 1, tzinfo=timezone.utc)
+    assert run_inline(store.sessions.of_patient("4" * 24)) == []
+    assert run_inline(store.sessions.ensure_indexes()) == []
+
+
+def test_removing_a_session_takes_its_data_and_its_files_with_their_content(store: Backend, folder: Path) -> None:
+    for key in (OWN, OTHER):
+        run_inline(store.data.put(key, "a", 1))
+        run_inline(store.data.put(key, "b", 2))
+    put(store, "f", b"x")
+    kept = put(store, "f", b"x", OTHER)
+    assert run_inline(store.sessions.remove(OWN.session_id, "data")) == 2
+    assert len(contents(folder)) == 2
+    assert run_inline(store.sessions.remove(OWN.session_id, "files")) == 1
+    assert contents(folder) == {kept}
+    assert run_inline(store.sessions.remove(OWN.session_id, "session")) == 0
+    assert run_inline(store.data.scan(OWN, values=False)) == []
+    assert run_inline(store.files.list(OWN)) == []
+    assert [name for name, _value in run_inline(store.data.scan(OTHER, values=False))] == ["a", "b"]
+    assert run_inline(store.sessions.remove(OWN.session_id, "files")) == 0
+    gone = run_inline(store.sessions.remove_images("4" * 24, None, START))
+    assert (gone.instances, gone.patients) == (0, 0)
+
+
+def test_replacing_or_deleting_a_file_takes_the_old_content_away(store: Backend, folder: Path) -> None:
+    first = put(store, "f", b"old")
+    second = put(store, "f", b"new")
+    assert first != second
+    assert contents(folder) == {second}
+    assert run_inline(store.files.delete(OWN, "f"))
+    assert contents(folder) == set()
+    assert not run_inline(store.files.delete(OWN, "f"))
+
+
+def test_content_that_is_lost_or_damaged_is_told(store: Backend, folder: Path) -> None:
+    content = folder / "files" / put(store, "f", b"content")
+    content.write_bytes(b"contend")
+    with pytest.raises(StoredValueError, match="'f' is not what was stored"):
+        read(store, "f")
+    content.unlink()
+    with pytest.raises(StoredValueError, match="'f' is missing from the workspace") as caught:
+        read(store, "f")
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+    assert run_inline(store.files.delete(OWN, "f"))  # and the rest can go
+
+
+def test_content_of_killed_processes_goes_after_a_day(folder: Path, open_store: Callable[[], Backend]) -> None:
+    kept = put(open_store(), "f", b"x")
+    now = datetime.now(timezone.utc).timestamp()
+    for name, age_s in ((kept, 2 * ORPHAN_AGE_S), ("old", 2 * ORPHAN_AGE_S), ("young", ORPHAN_AGE_S / 2)):
+        (folder / "files" / name).touch()
+        os.utime(folder / "files" / name, (now - age_s,) * 2)
+    run_inline(open_store().data.find(OWN, "a"))
+    assert contents(folder) == {kept, "young"}
+
+
+def test_a_database_that_another_process_holds_is_unavailable_and_nothing_is_written(
+    folder: Path, store: Backend
+) -> None:
+    run_inline(store.data.put(OWN, "a", 1))
+    holder = sqlite3.connect(folder / DATABASE_NAME, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailableError, match="'workspace' cannot be used: database is locked"):
+        run_inline(store.data.put(OWN, "a", 2))
+    holder.execute("COMMIT")
+    holder.close()
+    found = run_inline(store.data.find(OWN, "a"))
+    assert found is not None
+    assert found.value == 1
+    assert run_inline(store.data.put(OWN, "a", 2))
+
+
+def test_a_transaction_that_is_refused_leaves_the_store_usable(store: Backend) -> None:
+    run_inline(store.data.put(OWN, "a", 2**63 - 1))
+    with pytest.raises(UnsupportedValueError, match="beyond 64 bits"):
+        run_inline(store.data.increment(OWN, "a", 1))
+    assert run_inline(store.data.increment(OWN, "a", -1)) == 2**63 - 2
+
+
+def test_a_workspace_of_a_newer_version_or_no_database_at_all_is_refused(
+    folder: Path, open_store: Callable[[], Backend]
+) -> None:
+    folder.mkdir(parents=True)
+    connection = sqlite3.connect(folder / DATABASE_NAME, isolation_level=None)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(StoredValueError, match=r"newer version .*schema 2, this one reads up to 1"):
+        run_inline(open_store().data.find(OWN, "a"))
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")  # says that its tables are there, which they are not
+    connection.close()
+    with pytest.raises(StoreUnavailableError, match="no such table"):
+        run_inline(open_store().data.find(OWN, "a"))
+    (folder / DATABASE_NAME).write_bytes(b"no database, but longer than the header of one" * 10)
+    with pytest.raises(StoredValueError, match="'workspace' is damaged"):
+        run_inline(open_store().data.find(OWN, "a"))
+
+
+def test_a_folder_that_cannot_be_made_is_unavailable(folder: Path, store: Backend) -> None:
+    folder.parent.write_bytes(b"a file")
+    with pytest.raises(StoreUnavailableError, match="workspace folder 'workspace' cannot be made") as caught:
+        run_inline(store.data.find(OWN, "a"))
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_filing_again_replaces_and_keeps_the_place_in_the_order(store: Backend) -> None:
+    workspace = store.fillable()
+    first, second = (Job(id=f"{number}" * 24, session_id=OWN.session_id, name="a") for number in (2, 1))
+    for job in (first, second, first.model_copy(update={"name": "b"})):
+        run_inline(workspace.add_job(job))
+    assert [(job.id, job.name) for job in run_inline(store.jobs.list(OWN.session_id))] == [
+        (first.id, "b"),
+        (second.id, "a"),
+    ]
+    assert [output.job.id for output in run_inline(store.jobs.collect(OWN.session_id, "b", "x"))] == [first.id]
+    peer = Peer(id="7" * 24, name="PACS", ae_title="A", host="h", port=104)
+    for known in (peer, peer.model_copy(update={"id": "8" * 24, "port": 105})):
+        run_inline(workspace.add_peer(known))
+    assert [known.port for known in run_inline(store.peers.list())] == [105]
+    assert run_inline(store.peers.get("7" * 24)) is None
+    assert run_inline(store.peers.get("8" * 24)) == run_inline(store.peers.find("PACS"))
+    patient = Patient(id="4" * 24, study_ids=("s1",))
+    for subject in (patient, patient.model_copy(update={"study_ids": ("s1", "s2")})):
+        run_inline(workspace.add_subject(subject))
+    found: Any = run_inline(store.dicom.find(SubjectLevel.PATIENT, patient.id))
+    assert found.study_ids == ("s1", "s2")
+
+
+def test_the_files_of_a_series_are_paths_in_the_order_in_which_they_were_filed(
+    store: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    workspace, series = store.fillable(), SeriesRecord(id="3" * 24)
+    instances = [Instance(id=f"{number}" * 24, sop_instance_uid=f"1.{number}") for number in (3, 1, 2)]
+    for instance in instances:
+        Path(f"{instance.id}.dcm").write_bytes(b"x")
+        run_inline(workspace.add_instance(series.id, instance, Path(f"{instance.id}.dcm")))
+    (tmp_path / "moved.dcm").write_bytes(b"x")
+    run_inline(workspace.add_instance(series.id, instances[0], tmp_path / "moved.dcm"))
+    assert run_inline(store.dicom.instances(series)) == instances
+    assert run_inline(store.dicom.instances(SeriesRecord(id="8" * 24))) == []
+
+    async def paths(wanted: list[Instance]) -> list[object]:
+        return [(instance.id, path) async for instance, path in store.dicom.fetch(wanted)]
+
+    monkeypatch.chdir("/")
+    expected = [tmp_path / "moved.dcm", *(tmp_path / f"{instance.id}.dcm" for instance in instances[1:])]
+    assert run_inline(paths(instances)) == [(one.id, path) for one, path in zip(instances, expected, strict=True)]
+    with pytest.raises(StoredFileNotFoundError, match=r"no longer knows the instance 1\.9"):
+        run_inline(paths([instances[0], Instance(id="9" * 24, sop_instance_uid="1.9")]))
+    expected[1].unlink()
+    with pytest.raises(StoredFileNotFoundError):
+        run_inline(paths(instances))
+    with pytest.raises(UnsupportedValueError, match="by path; write the bytes to a file first"):
+        run_inline(workspace.add_instance(series.id, instances[0], b"bytes"))
