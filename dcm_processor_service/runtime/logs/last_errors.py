@@ -54,7 +54,11 @@ class _LastErrors:
             return
         what = failure.err_msg or "Exception ignored in"
         where = getattr(failure.object, "__qualname__", type(failure.object).__qualname__)
-        self._print(f"{what}: {where}\n{self._formatted(error)}")
+        try:
+            shown = self._formatted(error)
+        except ImportError:  # from Python 3.13 on, when the interpreter has come too far to look at source lines
+            shown = f"{type(error).__qualname__}: {error}\n"
+        self._print(f"{what}: {where}\n{shown}")
 
     def uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """Prints what ends the process; another's hook is given the scrubbed error."""
