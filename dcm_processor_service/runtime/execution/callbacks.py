@@ -219,7 +219,8 @@ def _want(name: str, parameter: inspect.Parameter, hint: Any, mode: Mode) -> Wan
         if wanted_mode != mode:
             raise CallbackSignatureError(_mixed(name, parameter.name, hint, mode))
         return want
-    if inspect.isclass(hint) and issubclass(hint, BaseModel) and not _is_ours(hint):
+    # on Python 3.10 list[int] passes for a class
+    if inspect.isclass(hint) and get_origin(hint) is None and issubclass(hint, BaseModel) and not _is_ours(hint):
         return hint
     if optional:
         return None
