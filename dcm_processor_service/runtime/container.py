@@ -205,7 +205,7 @@ class Container(containers.DeclarativeContainer):
         jobs=job_repository,
         data=data_repository,
         files=file_repository,
-        make_files=providers.Factory(AsyncFiles, formats=formats.provider, offload=offload).provider,
+        make_files=providers.Factory(AsyncFiles, formats=formats.provider, offload=offload, scratch=scratch).provider,
         offload=offload,
         progress=async_progress,
         scrubber=scrubber,

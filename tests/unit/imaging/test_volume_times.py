@@ -1,0 +1,132 @@
+"""When the volumes of a 4D series were acquired, and the gaps that interpolation may fill."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import pytest
+from pydicom import dcmread
+
+from dcm_processor_service.errors import InvalidSeriesError, UnsupportedValueError
+from dcm_processor_service.imaging.nifti.convert import AutoConverter
+from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
+from dcm_processor_service.models import NiftiFiles
+from tests.unit.imaging.refusals import change, in_slice_order
+from tests.unit.imaging.synthetic import Recipe, single_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+SLICES = 4
+
+
+def dynamic(folder: Path, edit: Callable[[Dataset, int], Any], **recipe: Any) -> list[Path]:
+    """A 4D series; ``edit`` gets each dataset with the number of its volume."""
+    paths = single_frame(Recipe(**{"slices": SLICES, "volumes": 3, "modality": "MR", **recipe}), folder)
+    for path in paths:
+        ds = dcmread(path)
+        ds.RepetitionTime = "4.5"
+        edit(ds, int(ds.TemporalPositionIdentifier) - 1)
+        ds.save_as(path)
+    return paths
+
+
+def test_the_time_between_volumes_is_that_of_their_acquisition(tmp_path: Path) -> None:
+    def edit(ds: Dataset, volume: int) -> None:
+        at = round(float(ds.ImagePositionPatient[2]) + 7) / 100  # slices have times of their own
+        ds.AcquisitionDate = "20240102" if volume else "20240101"
+        ds.AcquisitionTime = f"0000{volume * 10 - 10 + at:05.2f}" if volume else f"2359{50 + at:05.2f}"
+
+    volume = read_volume(dynamic(tmp_path, edit))
+    assert list(volume.frame_times_s) == [0, 10, 20]
+    assert volume.volume_step_s == 10
+    image = volume.to_nifti()
+    assert (image.header.get_zooms()[3], image.header.get_xyzt_units()) == (10, ("mm", "sec"))
+
+
+def test_times_of_pet_frames_and_their_durations_are_in_the_sidecar(tmp_path: Path) -> None:
+    def edit(ds: Dataset, volume: int) -> None:
+        ds.FrameReferenceTime, ds.ActualFrameDuration = str([5000, 15000, 40000][volume]), str(10000 + volume * 10000)
+
+    files = AutoConverter().convert(dynamic(tmp_path, edit, modality="PT"), tmp_path / "out.nii", engine="native")
+    assert isinstance(files, NiftiFiles)
+    metadata = json.loads(files.sidecars[0].read_text())
+    assert metadata["FrameTimesStart"] == [0, 10, 35]
+    assert metadata["FrameDuration"] == [10, 20, 30]
+    header = nib.nifti1.Nifti1Image.from_filename(files.paths[0]).header
+    assert header.get_zooms()[3] == 0  # not even, so no number is right
+    assert header.get_xyzt_units() == ("mm", "unknown")
+
+
+def test_a_repetition_is_no_time_between_volumes(tmp_path: Path) -> None:
+    volume = read_volume(dynamic(tmp_path, lambda _ds, _volume: None))
+    assert (volume.volume_step_s, volume.frame_times_s, volume.frame_durations_s) == (None, (), ())
+    header = volume.to_nifti().header
+    assert (header.get_zooms()[3], header.get_xyzt_units()) == (0, ("mm", "unknown"))
+
+
+def test_an_echo_planar_scan_takes_a_volume_in_each_repetition(tmp_path: Path) -> None:
+    def edit(ds: Dataset, _volume: int) -> None:
+        ds.ScanningSequence, ds.RepetitionTime = "EP", "2000"
+
+    assert read_volume(dynamic(tmp_path, edit)).volume_step_s == 2
+
+
+@pytest.mark.parametrize("times", [("100000", "100000", "100010"), ("100020", "100010", "100000"), ("100000", "", "x")])
+def test_times_that_do_not_grow_with_the_volumes_say_nothing(tmp_path: Path, times: tuple[str, ...]) -> None:
+    def edit(ds: Dataset, volume: int) -> None:
+        ds.add_new("AcquisitionTime", "SH", times[volume])
+
+    volume = read_volume(dynamic(tmp_path, edit))
+    assert (volume.volume_step_s, volume.frame_times_s) == (None, ())
+
+
+def test_one_volume_has_no_times(tmp_path: Path) -> None:
+    volume = read_volume(single_frame(Recipe(), tmp_path))
+    assert (volume.volume_step_s, volume.frame_times_s, volume.frame_durations_s) == (None, (), ())
+    assert volume.to_nifti().header.get_xyzt_units() == ("mm", "sec")
+
+
+def gap(folder: Path, lost: range) -> list[Path]:
+    ordered = in_slice_order(single_frame(Recipe(slices=20), folder))
+    return [path for index, path in enumerate(ordered) if index not in lost]
+
+
+def test_a_wide_gap_is_filled_only_when_that_is_allowed(tmp_path: Path) -> None:
+    paths = gap(tmp_path, range(5, 11))
+    with pytest.raises(InvalidSeriesError, match=r"the gap after slice 5 is 17.5 mm wide.*6 slice\(s\).*max_gap_mm=18"):
+        read_volume(paths, "resample")
+    with pytest.raises(InvalidSeriesError, match="gaps up to 17 mm are filled"):
+        read_volume(paths, "resample", max_gap_mm=17)
+    with pytest.raises(InvalidSeriesError, match="max_gap_mm=18"):
+        AutoConverter().convert(paths, tmp_path / "out.nii", policy="resample")
+    volume = read_volume(paths, "resample", max_gap_mm=18)
+    assert [index for index, is_made_up in enumerate(volume.invented) if is_made_up] == [5, 6, 7, 8, 9, 10]
+    files = AutoConverter().convert(paths, tmp_path / "out.nii", policy="resample", max_gap_mm=18)
+    assert files.volumes[0].shape == volume.shape
+    turned = volume.reorient("RAI")
+    assert [index for index, is_made_up in enumerate(turned.invented) if is_made_up] == [9, 10, 11, 12, 13, 14]
+    assert volume.resample(1.0).invented == ()
+
+
+def test_one_missing_slice_is_filled_and_named(tmp_path: Path) -> None:
+    volume = read_volume(gap(tmp_path, range(5, 6)), "resample")
+    assert volume.invented == tuple(index == 5 for index in range(20))
+
+
+def test_an_even_stack_has_no_invented_slice(tmp_path: Path) -> None:
+    assert read_volume(single_frame(Recipe(), tmp_path), "resample").invented == ()
+    shear = Recipe(shear=(0.0, 0.5, 0.0))
+    (tmp_path / "t").mkdir()
+    assert not any(read_volume(single_frame(shear, tmp_path / "t"), "resample").invented)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan")])
+def test_a_gap_is_a_positive_number(tmp_path: Path, value: float) -> None:
+    with pytest.raises(UnsupportedValueError, match="max_gap_mm is a positive number"):
+        read_volumes(change(single_frame(Recipe(), tmp_path), lambda _ds, _index: None), "resample", max_gap_mm=value)
