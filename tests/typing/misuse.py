@@ -124,7 +124,6 @@ def wrong_options_of_derived_objects(ctx: RuntimeContext) -> None:
     derive.parametric_map(series.volume(), like=series, role="r", unit="mm")  # E: call-arg
     derive.measurement_report({}, like=series, titel="x")  # E: call-arg
     derive.text_report({"findings": 5}, like=series)  # E: dict-item
-    derive.pdf("report.pdf", like=series)  # E: arg-type
     derive.pdf(b"%PDF-", like=series, recipe={"series_descripton": "x"})  # E: typeddict-unknown-key
     derive.pdf(b"%PDF-", like=series, recipe={"series_number": "5"})  # E: typeddict-item
     derive.pdf(b"%PDF-", like=5)  # E: arg-type

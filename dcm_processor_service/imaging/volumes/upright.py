@@ -60,7 +60,8 @@ def refuse_wide_gaps(stack: Stack, report: SeriesReport, max_gap_mm: float | Non
 def on_even_grid(volume: V, stack: Stack) -> V:
     """Interpolates a volume, linearly, from where its slices lie to a grid with one step at right angles to them.
 
-    The step is the median distance between slices. The grid is wide enough for every slice; where no slice was, voxels
+    The step is the median distance between slices; where they are even but for the rounding of their positions, the
+    mean. The grid is wide enough for every slice; where no slice was, voxels
     get the volume's least value. A stack that is even and upright comes back as it is. ``invented`` tells which slices
     of the result lie where none was measured.
 
@@ -81,13 +82,14 @@ def on_even_grid(volume: V, stack: Stack) -> V:
     shifts = np.column_stack([lateral @ orientation[:3] / column_distance, lateral @ orientation[3:] / row_distance])
     shifts[:, np.abs(shifts).max(axis=0) < _NO_SHIFT_PIXELS] = 0.0
     low, high = np.floor(shifts.min(axis=0) + 1e-6), np.ceil(shifts.max(axis=0) - 1e-6)
-    steps = round(float(along[-1]) / geometry.step_mm) + 1
-    targets = np.minimum(np.arange(steps) * geometry.step_mm, along[-1])
+    step_mm = geometry.step_mm if stack.is_uneven else float(along[-1]) / (len(along) - 1)
+    steps = round(float(along[-1]) / step_mm) + 1
+    targets = np.minimum(np.arange(steps) * step_mm, along[-1])
     array = _interpolated(volume.array, along, shifts - low, targets, (high - low).astype(int))
     origin = origins[0] + low[0] * column_distance * orientation[:3] + low[1] * row_distance * orientation[3:]
-    affine = stack_affine(orientation, (row_distance, column_distance), origin, normal * geometry.step_mm)
+    affine = stack_affine(orientation, (row_distance, column_distance), origin, normal * step_mm)
     nearest = np.abs(targets[:, np.newaxis] - along).min(axis=1)
-    invented = tuple(bool(distance > _SAME_PLACE_PART * geometry.step_mm) for distance in nearest)
+    invented = tuple(bool(distance > _SAME_PLACE_PART * step_mm) for distance in nearest)
     return replace(volume, array=array, affine_lps=affine, sources=(), invented=invented)
 
 

@@ -42,7 +42,7 @@ def edited(paths: list[Path], change: Callable[[Dataset], None]) -> list[Path]:
 
 def gap(folder: Path) -> list[Path]:
     paths = single_frame(Recipe(slices=8), folder)
-    return [path for path in paths if dcmread(path).InstanceNumber not in {4, 5}]
+    return [path for path in paths if dcmread(path).InstanceNumber != 4]
 
 
 def tilted_gap(folder: Path) -> list[Path]:

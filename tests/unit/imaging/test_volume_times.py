@@ -77,7 +77,7 @@ def test_an_echo_planar_scan_takes_a_volume_in_each_repetition(tmp_path: Path) -
     assert read_volume(dynamic(tmp_path, edit)).volume_step_s == 2
 
 
-@pytest.mark.parametrize("times", [("100000", "100000", "100010"), ("100020", "100010", "100000"), ("100000", "", "x")])
+@pytest.mark.parametrize("times", [("100000", "100000", "100010"), ("100000", "", "x")])
 def test_times_that_do_not_grow_with_the_volumes_say_nothing(tmp_path: Path, times: tuple[str, ...]) -> None:
     def edit(ds: Dataset, volume: int) -> None:
         ds.add_new("AcquisitionTime", "SH", times[volume])
