@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
 from pydicom.uid import EncapsulatedPDFStorage, ParametricMapStorage, SegmentationStorage
 
 from dcm_processor_service.local.workspace import sample_folder
@@ -72,6 +74,41 @@ def test_every_series_is_converted_or_refused_with_its_codes(scans: Path, tmp_pa
 def test_a_policy_converts_what_strict_refuses(scans: Path, tmp_path: Path) -> None:
     here("convert", scans, tmp_path / "out", "--policy", "resample", "--plain")
     assert len(list((tmp_path / "out").glob("*.nii"))) == 2
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A clean series beside two on which a decoder aborts or panics, and one that ends inside its pixels."""
+    folder = tmp_path / "damaged"
+    shutil.copytree(sample_folder(), folder / "good")
+    jpeg = pydicom.dcmread(str(get_testdata_file("SC_rgb_dcmtk_+eb+cy+np.dcm", download=False)))
+    jpeg.BitsStored, jpeg.HighBit = 7, 6  # an assertion of GDCM
+    jpeg.save_as(folder / "abort.dcm")
+    rle = pydicom.dcmread(str(get_testdata_file("MR_small_RLE.dcm", download=False)))
+    rle.Rows = rle.Columns = 16  # a panic of a decoder in Rust
+    rle.save_as(folder / "panic.dcm")
+    whole = pathlib.Path(str(get_testdata_file("CT_small.dcm", download=False))).read_bytes()
+    (folder / "cut.dcm").write_bytes(whole[:-10_000])
+    return folder
+
+
+@pytest.mark.parametrize("engine", ["auto", "native", "dicom2nifti"])
+@pytest.mark.parametrize("policy", ["strict", "largest"])
+def test_a_series_that_breaks_a_decoder_costs_that_series_alone(
+    damaged: Path, tmp_path: Path, engine: str, policy: str
+) -> None:
+    options = ("--engine", engine, "--policy", policy)
+    rows = lines(as_process("convert", damaged, tmp_path / "out", "--json", *options, expected=1))
+    assert len(rows) == 4
+    assert [row["error"] for row in rows if "error" in row] == ["InvalidSeriesError"] * 3
+    assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
+
+
+def test_a_page_shows_what_can_be_decoded_and_ends_for_nothing(damaged: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    reports = lines(as_process("inspect", damaged, "--json", "--html", page))
+    assert len(reports) == 4
+    assert page.read_text().count("data:image/png") == 2
 
 
 def test_the_reports_are_json_without_a_description(scans: Path) -> None:
