@@ -72,7 +72,7 @@ def check_text(value: object, what: str) -> str:
 
 
 def check_name(name: str, what: str) -> str:
-    """Gives ``name`` back when it can name ``what`` (data or a file).
+    """Returns ``name`` back when it can name ``what`` (data or a file).
 
     A name is 1 to 200 printable characters; ``/`` may separate parts, none of which is empty, ``.`` or ``..``, so that
     a name joined to a folder never leaves it, on any system.
@@ -103,7 +103,7 @@ def _name_fault(name: object) -> str:
 
 
 def to_normal(value: object, *, limited: bool = True, naive_utc: bool = False) -> Any:
-    """Gives the normal form of a value, a copy that shares nothing with it.
+    """Returns the normal form of a value, a copy that shares nothing with it.
 
     Args:
         value: The value.

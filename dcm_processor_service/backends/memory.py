@@ -71,7 +71,7 @@ class MemoryStore:
     lock: SharedLock = field(default_factory=SharedLock, init=False)
 
     def backend(self) -> Backend:
-        """Gives repositories over this store."""
+        """Returns repositories over this store."""
         return Backend(
             data=MemoryDataRepository(self),
             files=MemoryFileRepository(self),
@@ -102,7 +102,7 @@ class MemoryDataRepository:
         self._store = store or MemoryStore()
 
     async def find(self, key: JobKey, name: str) -> Found | None:
-        """Gives a copy of the value."""
+        """Returns a copy of the value."""
         check_text(name, "name")
         with self._store.lock:
             if (key, name) not in self._store.values:
@@ -178,7 +178,7 @@ class MemoryFileRepository:
         return stored
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
-        """Gives what is known of the file."""
+        """Returns what is known of the file."""
         check_text(name, "name")
         with self._store.lock:
             entry = self._store.files.get((key, name))
@@ -220,13 +220,13 @@ class MemoryJobRepository:
         self._store = store or MemoryStore()
 
     async def find(self, job_id: str) -> Job | None:
-        """Gives one job."""
+        """Returns one job."""
         check_text(job_id, "id")
         with self._store.lock:
             return self._store.jobs.get(job_id)
 
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
-        """Gives every job of the name with its value."""
+        """Returns every job of the name with its value."""
         check_text(job_name, "name")
         check_text(data_name, "name")
         with self._store.lock:
@@ -278,13 +278,13 @@ class MemoryPeerRepository:
         self._store = store or MemoryStore()
 
     async def get(self, peer_id: str) -> Peer | None:
-        """Gives a node by id."""
+        """Returns a node by id."""
         check_text(peer_id, "id")
         with self._store.lock:
             return next((peer for peer in self._store.peers.values() if peer.id == peer_id), None)
 
     async def find(self, name: str) -> Peer | None:
-        """Gives a node by name."""
+        """Returns a node by name."""
         check_text(name, "name")
         with self._store.lock:
             return self._store.peers.get(name)
@@ -334,7 +334,7 @@ class MemoryDicomRepository:
             return [series for child in parent.series_ids if isinstance(series := subjects.get(child), SeriesRecord)]
 
     async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
-        """Gives what lists a study or series."""
+        """Returns what lists a study or series."""
         with self._store.lock:
             for subject in self._store.subjects.values():
                 if isinstance(subject, Patient | Study) and child.id in subject.child_ids:
@@ -349,7 +349,7 @@ class MemoryDicomRepository:
             ]
 
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Gives each file's content, or the path where it lies."""
+        """Returns each file's content, or the path where it lies."""
         for instance in instances:
             with self._store.lock:
                 known = self._store.instances.get(instance.id)
@@ -418,7 +418,7 @@ class MemorySessionRepository:
         self._store = store
 
     async def find(self, session_id: str) -> SessionRecord | None:
-        """Gives one session."""
+        """Returns one session."""
         check_text(session_id, "id")
         with self._store.lock:
             return self._store.sessions.get(session_id)

@@ -32,7 +32,7 @@ class PlainDocuments:
         return int(not equal(before.value, value))
 
     async def file(self, key: JobKey, name: str) -> dict[str, Any] | None:
-        """Gives the document of a file."""
+        """Returns the document of a file."""
         stored = await self._backend.files.find(key, name)
         if stored is None:
             return None
@@ -46,12 +46,12 @@ class PlainDocuments:
         }
 
     async def peer(self, *, name: str = "", peer_id: str = "") -> dict[str, Any] | None:
-        """Gives the document of a node."""
+        """Returns the document of a node."""
         found = await (self._backend.peers.find(name) if name else self._backend.peers.get(peer_id))
         return None if found is None else _peer_document(found)
 
     def file_id(self, stored: StoredFile) -> str:
-        """Gives the id of a file."""
+        """Returns the id of a file."""
         return stored.id
 
 

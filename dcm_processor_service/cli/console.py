@@ -116,7 +116,7 @@ def print_error_line(text: str) -> None:
 
 
 def progress_bar(console: Console) -> Progress:
-    """Gives a bar that counts, and that goes when the work is done."""
+    """Returns a bar that counts, and that goes when the work is done."""
     return Progress(
         SpinnerColumn(),
         _Description(),

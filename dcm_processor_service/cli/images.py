@@ -128,7 +128,7 @@ def convert(
 
 
 def series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
-    """Gives the files of each series under a folder; says what was left out.
+    """Returns the files of each series under a folder; says what was left out.
 
     Raises:
         ConfigurationError: There is no folder, or no DICOM file in it.

@@ -29,7 +29,7 @@ img { max-width: 100%; background: #000; border-radius: 4px; }
 
 
 def inspection_page(found: Sequence[tuple[SeriesReport, bytes | None]]) -> str:
-    """Gives the page: for each series its report, and its contact sheet where there is one."""
+    """Returns the page: for each series its report, and its contact sheet where there is one."""
     articles = "\n".join(_article(report, sheet) for report, sheet in found)
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return f"""<!doctype html>

@@ -91,7 +91,7 @@ def run(
 
 
 def default_job_name(callback: str) -> str:
-    """Gives the job's name when none is given: the callback's file or module without its folders.
+    """Returns the job's name when none is given: the callback's file or module without its folders.
 
     Example:
         >>> default_job_name("services/segment.py:run"), default_job_name("services.segment:run")

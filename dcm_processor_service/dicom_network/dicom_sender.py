@@ -217,7 +217,7 @@ class DicomSender:
 
 
 def _loaded(files: Iterable[Path | None], filter_callback: _Filter) -> Iterator[Dataset | Path]:
-    """Gives files; with a filter as the datasets that it saw, for some filters change what they let pass."""
+    """Returns files; with a filter as the datasets that it saw, for some filters change what they let pass."""
     for number, file in enumerate(files, start=1):
         if file is None:
             raise InvalidSeriesError(f"file {number} of those to send is outside of its DICOMDIR's folder")

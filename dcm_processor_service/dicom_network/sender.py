@@ -180,7 +180,7 @@ class PynetdicomSender:
 
     @staticmethod
     def identify(items: Sendable | Iterable[Sendable]) -> list[str]:
-        """Gives the SOPInstanceUIDs of what is to be sent, in its order; reads no pixels.
+        """Returns the SOPInstanceUIDs of what is to be sent, in its order; reads no pixels.
 
         Raises:
             InvalidSeriesError: A folder holds nothing that could be sent.

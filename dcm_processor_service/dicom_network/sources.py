@@ -176,7 +176,7 @@ class Checksum:
         self._crc = self._size_bytes = 0
 
     def of(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Gives the pieces on, from the first one."""
+        """Returns the pieces on, from the first one."""
         self._crc = self._size_bytes = 0
         for piece in pieces:
             self._crc = crc32(piece, self._crc)

@@ -65,7 +65,7 @@ def lossless_encoders() -> tuple[str, ...]:
 
 
 def copy_of(dataset: Dataset, transfer_syntax_uid: str) -> Dataset:
-    """Gives a dataset that may be changed, sharing the bulk data, and saying how it is encoded.
+    """Returns a dataset that may be changed, sharing the bulk data, and saying how it is encoded.
 
     Elements that nobody looked at stay as they were read: nothing about them changes, and nothing warns of them.
     """

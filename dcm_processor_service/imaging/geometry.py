@@ -48,7 +48,7 @@ _STEPS_WITH_NOISE_MM = 0.1
 
 
 def slice_normal(orientation: Sequence[float] | FloatArray) -> FloatArray:
-    """Gives the unit normal of a slice, LPS: the direction of rows crossed with that of columns.
+    """Returns the unit normal of a slice, LPS: the direction of rows crossed with that of columns.
 
     Args:
         orientation: ImageOrientationPatient (0020,0037): six direction cosines.
@@ -175,7 +175,7 @@ def stack_affine(
     origin: Sequence[float] | FloatArray,
     step_vector: Sequence[float] | FloatArray,
 ) -> FloatArray:
-    """Gives the affine of a stack: (i, j, k, 1) to LPS mm (PS3.3, section C.7.6.2.1.1, equation C.7.6.2.1-1).
+    """Returns the affine of a stack: (i, j, k, 1) to LPS mm (PS3.3, section C.7.6.2.1.1, equation C.7.6.2.1-1).
 
     Args:
         orientation: ImageOrientationPatient; its first three cosines point along a row, where the column index i grows.
@@ -201,7 +201,7 @@ def stack_affine(
 
 
 def convert_frame(affine: FloatArray, source: Frame, target: Frame) -> FloatArray:
-    """Gives the affine in another frame: between LPS and RAS the first two rows change sign, and nothing else."""
+    """Returns the affine in another frame: between LPS and RAS the first two rows change sign, and nothing else."""
     converted = np.array(affine, dtype=np.float64)
     if source != target:
         converted[:2] *= -1

@@ -106,7 +106,7 @@ class Catalogue:
         self._add_instance(self._glances[glance.belongs_to], glance.sop_instance_uid, path, glance.size_bytes)
 
     def _identify(self, attributes: Mapping[str, str]) -> str:
-        """Gives the id of the series that an instance belongs to."""
+        """Returns the id of the series that an instance belongs to."""
         if not all(attributes.get(uid) for uid in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")):
             raise UnreadableFileError(NO_UIDS)
         return self._series_of(attributes)
@@ -156,7 +156,7 @@ class Catalogue:
         return series_id
 
     def series_files(self) -> dict[str, list[Path]]:
-        """Gives the files of each series by SeriesInstanceUID, in the order in which they were found."""
+        """Returns the files of each series by SeriesInstanceUID, in the order in which they were found."""
         found: dict[str, list[Path]] = {}
         for series_id, _instance, content in self._instances.values():
             if not isinstance(content, bytes):

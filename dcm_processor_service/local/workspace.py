@@ -41,7 +41,7 @@ _SAMPLE = ("data", "test_files", "dicomdirtests", "98892001", "CT5N")
 
 
 def sample_folder() -> Path:
-    """Gives a folder with a real CT series of five slices, which comes with pydicom."""
+    """Returns a folder with a real CT series of five slices, which comes with pydicom."""
     spec = importlib.util.find_spec("pydicom")
     folder = Path(next(iter(spec.submodule_search_locations or [""])) if spec else "", *_SAMPLE)
     if not folder.is_dir():
@@ -79,7 +79,7 @@ def describe(subject: Patient | Study | SeriesRecord | None) -> str:
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """Gives a number with its noun, such as ``2 studies``."""
+    """Returns a number with its noun, such as ``2 studies``."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 

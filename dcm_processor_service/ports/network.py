@@ -53,7 +53,7 @@ class Sender(Protocol):
         """
 
     def identify(self, items: Sendable | Iterable[Sendable]) -> list[str]:
-        """Gives the SOPInstanceUIDs of what would be sent."""
+        """Returns the SOPInstanceUIDs of what would be sent."""
 
     def echo(self, peer: Peer, *, options: SendOptions = ...) -> EchoResult:
         """Asks a node whether it is there."""

@@ -154,7 +154,7 @@ class DataRepository(Protocol):
     """Named values of a job."""
 
     async def find(self, key: JobKey, name: str) -> Found | None:
-        """Gives the value, in one round trip."""
+        """Returns the value, in one round trip."""
 
     async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
         """Stores the value atomically, when what is stored equals ``expected``; says whether it did."""
@@ -176,7 +176,7 @@ class FileRepository(Protocol):
         """Stores all that is left in ``source`` under the name."""
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
-        """Gives what is known of the file."""
+        """Returns what is known of the file."""
 
     async def fetch(self, key: JobKey, name: str, sink: BinaryIO) -> StoredFile | None:
         """Writes the content to ``sink`` (seekable, at its start), following a replacement that happens meanwhile."""
@@ -192,10 +192,10 @@ class JobRepository(Protocol):
     """Jobs of the queue."""
 
     async def find(self, job_id: str) -> Job | None:
-        """Gives one job."""
+        """Returns one job."""
 
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
-        """Gives every job of the name with its value under ``data_name``, in one round trip."""
+        """Returns every job of the name with its value under ``data_name``, in one round trip."""
 
     async def list(self, session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> list[Job]:
         """Lists jobs of a session, oldest first: all, those of a name, those of some ids, or both; reads no others."""
@@ -208,10 +208,10 @@ class PeerRepository(Protocol):
     """DICOM nodes."""
 
     async def get(self, peer_id: str) -> Peer | None:
-        """Gives the node that sent images, by the platform's id."""
+        """Returns the node that sent images, by the platform's id."""
 
     async def find(self, name: str) -> Peer | None:
-        """Gives a node by name: of the platform's peers first, then of its own listeners."""
+        """Returns a node by name: of the platform's peers first, then of its own listeners."""
 
     async def list(self) -> list[Peer]:
         """Lists all nodes by name."""
@@ -231,7 +231,7 @@ class DicomRepository(Protocol):
         """Lists the studies of a patient or the series of a study, in the order in which they arrived."""
 
     async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
-        """Gives the patient of a study or the study of a series: the one that lists it."""
+        """Returns the patient of a study or the study of a series: the one that lists it."""
 
     async def instances(self, series: SeriesRecord) -> list[Instance]:
         """Lists the files of a series, in the order in which they arrived."""
@@ -253,7 +253,7 @@ class SessionRepository(Protocol):
     """
 
     async def find(self, session_id: str) -> SessionRecord | None:
-        """Gives one session that is not closed yet."""
+        """Returns one session that is not closed yet."""
 
     async def of_patient(self, patient_id: str) -> list[SessionRecord]:
         """Lists the sessions of a patient that are not closed yet, oldest first."""
@@ -278,13 +278,13 @@ class PlatformDocuments(Protocol):
         """Stores a value in one round trip; gives the id of a new one, else 1 when it changed and 0 when not."""
 
     async def file(self, key: JobKey, name: str) -> dict[str, Any] | None:
-        """Gives the document of a file."""
+        """Returns the document of a file."""
 
     async def peer(self, *, name: str = "", peer_id: str = "") -> dict[str, Any] | None:
-        """Gives the document of a node, by name or by id."""
+        """Returns the document of a node, by name or by id."""
 
     def file_id(self, stored: StoredFile) -> Any:
-        """Gives the id of a file in the store's own type."""
+        """Returns the id of a file in the store's own type."""
 
 
 class WorkspaceRepository(Protocol):
@@ -357,7 +357,7 @@ class Backend:
     warnings: Callable[[], Coroutine[Any, Any, list[str]]] | None = None
 
     def fillable(self) -> WorkspaceRepository:
-        """Gives the workspace, where this store is one.
+        """Returns the workspace, where this store is one.
 
         Raises:
             ConfigurationError: The platform fills this store.

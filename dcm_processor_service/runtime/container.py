@@ -271,7 +271,7 @@ class AsyncContainer(Container):
 
 @contextmanager
 def opened(container: C) -> Iterator[C]:
-    """Gives the container; at the end closes what it opened: the store, then the temporary files.
+    """Returns the container; at the end closes what it opened: the store, then the temporary files.
 
     Each part is closed whether or not another fails to close; the failure is raised after that.
 

@@ -95,7 +95,7 @@ class RuntimeContext(_Context):
         cancellation: Cancellation,
         steps: StepTools,
     ) -> Self:
-        """Gives a context of these settings that is bound to a session."""
+        """Returns a context of these settings that is bound to a session."""
         context = cls(**_values(settings))
         context._session, context._progress = session, progress
         context._log, context._cancellation, context._steps = log, cancellation, steps
@@ -170,7 +170,7 @@ class AsyncRuntimeContext(_Context):
         cancellation: Cancellation,
         steps: StepTools,
     ) -> Self:
-        """Gives a context of these settings that is bound to a session."""
+        """Returns a context of these settings that is bound to a session."""
         context = cls(**_values(settings))
         context._session, context._progress = session, progress
         context._log, context._cancellation, context._steps = log, cancellation, steps

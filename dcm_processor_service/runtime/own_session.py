@@ -41,7 +41,7 @@ _own = _Own()
 
 
 def own_container() -> Container:
-    """Gives the container of this process's job.
+    """Returns the container of this process's job.
 
     Raises:
         ConfigurationError: The environment is not that of a job; raised at the first use of what it holds.
@@ -55,7 +55,7 @@ def own_container() -> Container:
 
 
 def own_session() -> Session:
-    """Gives the session of this process's job.
+    """Returns the session of this process's job.
 
     Raises:
         ConfigurationError: The environment is not that of a job.

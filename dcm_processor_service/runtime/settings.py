@@ -267,11 +267,11 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
 
     @override
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Gives one variable's value, or the fault that makes it unusable."""
+        """Returns one variable's value, or the fault that makes it unusable."""
         return read_variables([field_name]).get(field_name), field_name, False
 
     @override
     def __call__(self) -> dict[str, Any]:
-        """Gives what is set, by field; reads nothing when every field was given."""
+        """Returns what is set, by field; reads nothing when every field was given."""
         fields = self.settings_cls.model_fields
         return {} if self.current_state.keys() >= fields.keys() else {**read_variables(fields)}

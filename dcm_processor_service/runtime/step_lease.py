@@ -173,7 +173,7 @@ class StepLease:
             raise StoreUnavailableError(f"the record of the step {self.name!r} could not be written; try again")
 
     async def beat(self, **fields: Any) -> bool:
-        """Gives a sign of life; returns whether there is a lease to keep alive."""
+        """Returns a sign of life; returns whether there is a lease to keep alive."""
         try:
             return await self.change(**fields)
         except StoreError as error:  # the next one may come through; the lease lives longer than some beats

@@ -55,7 +55,7 @@ def backend_names() -> list[str]:
 
 
 def backend_opener(name: str, mode: Mode) -> BackendOpener:
-    """Gives the function that opens a store of this name.
+    """Returns the function that opens a store of this name.
 
     Raises:
         ConfigurationError: No such store, or the package that adds it cannot be loaded.
@@ -88,7 +88,7 @@ def _loaded(entry: EntryPoint) -> BackendOpener:
 
 
 def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:
-    """Gives the job that a worker's keyword arguments tell of; None where they name no job.
+    """Returns the job that a worker's keyword arguments tell of; None where they name no job.
 
     Raises:
         StoredValueError: A part of them is malformed.

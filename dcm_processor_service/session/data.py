@@ -49,7 +49,7 @@ class AsyncData:
     @overload
     async def get(self, name: str, as_type: type[T], *, default: D, job: str | Job | None = None) -> T | D: ...
     async def get(self, name: str, as_type: Any = None, *, default: Any = MISSING, job: str | Job | None = None) -> Any:
-        """Gives a value; see :meth:`Data.get`."""
+        """Returns a value; see :meth:`Data.get`."""
         check_name(name, "data")
         required = default is MISSING
         key = await (self._jobs.output_key(job) if required else self._jobs.output_key_if_any(job))
@@ -103,7 +103,7 @@ class AsyncData:
         return await self._repository.put(self._jobs.key, check_name(name, "data"), to_normal(value), wanted)
 
     async def collect(self, name: str, *, job: str, as_type: Any = None) -> dict[str, JobOutput]:
-        """Gives the value of every job of one name; see :meth:`Data.collect`."""
+        """Returns the value of every job of one name; see :meth:`Data.collect`."""
         check_name(name, "data")
         check_text(job, "name of a job")
         outputs = await self._jobs.repository.collect(self._jobs.key.session_id, job, name)
@@ -210,7 +210,7 @@ class Data:
         return run_inline(self._async.compare_and_set(name, expected, value))
 
     def collect(self, name: str, *, job: str, as_type: Any = None) -> dict[str, JobOutput]:
-        """Gives what every job named ``job`` of this session stored under ``name``, by job id, in one round trip.
+        """Returns what every job named ``job`` of this session stored under ``name``, by job id, in one round trip.
 
         Each :class:`~dcm_processor_service.models.JobOutput` tells the job, with its subject and state, and whether a
         value was found; a failed job is listed, not raised.

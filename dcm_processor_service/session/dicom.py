@@ -101,14 +101,14 @@ class AsyncDicom:
         self._sending = sending
 
     async def subject(self) -> Patient | Study | SeriesRecord:
-        """Gives what the job is about; see :meth:`Dicom.subject`."""
+        """Returns what the job is about; see :meth:`Dicom.subject`."""
         subject = (await self._job.read()).subject
         if subject is None:
             raise SeriesNotFoundError(f"the job {self._job.id} is about no patient, study or series")
         return subject
 
     async def patient(self) -> Patient:
-        """Gives the patient; see :meth:`Dicom.patient`."""
+        """Returns the patient; see :meth:`Dicom.patient`."""
         subject = await self.subject()
         if isinstance(subject, Patient):
             found = await self._repository.find(SubjectLevel.PATIENT, subject.id)
@@ -146,7 +146,7 @@ class AsyncDicom:
         ]
 
     async def get_series(self, which: str | None = None) -> AsyncDicomSeries:
-        """Gives one series; see :meth:`Dicom.get_series`."""
+        """Returns one series; see :meth:`Dicom.get_series`."""
         if which is None:
             found = await self.series()
             if len(found) == 1:
@@ -212,7 +212,7 @@ class Dicom:
         self.derive: Derive = Derive(dicom.derive)
 
     def subject(self) -> Patient | Study | SeriesRecord:
-        """Gives what the job is about, as at scheduling time.
+        """Returns what the job is about, as at scheduling time.
 
         Raises:
             SeriesNotFoundError: The job is about none, as pre- and post-services of an empty session.
@@ -220,7 +220,7 @@ class Dicom:
         return run_inline(self._async.subject())
 
     def patient(self) -> Patient:
-        """Gives the patient of the job's subject, as stored now.
+        """Returns the patient of the job's subject, as stored now.
 
         Raises:
             SeriesNotFoundError: It is no longer stored.
@@ -240,7 +240,7 @@ class Dicom:
         return [DicomSeries(series) for series in run_inline(self._async.series())]
 
     def get_series(self, which: str | None = None) -> DicomSeries:
-        """Gives one series: by the platform's id, by SeriesInstanceUID (0020,000E), or the only one of the subject.
+        """Returns one series: by the platform's id, by SeriesInstanceUID (0020,000E), or the only one of the subject.
 
         A UID that is stored several times, as two peers sent it, means the one below the job's subject.
 

@@ -83,14 +83,14 @@ class AsyncFiles:
         return target
 
     async def read(self, name: str, *, job: str | Job | None = None) -> bytes:
-        """Gives the content; see :meth:`Files.read`."""
+        """Returns the content; see :meth:`Files.read`."""
         sink = io.BytesIO()
         await self._fetch(check_name(name, "file"), sink, job)
         return sink.getvalue()
 
     @asynccontextmanager
     async def open(self, name: str, *, job: str | Job | None = None) -> AsyncIterator[BinaryIO]:
-        """Gives the content as an open file; see :meth:`Files.open`."""
+        """Returns the content as an open file; see :meth:`Files.open`."""
         check_name(name, "file")
         # a folder of our own, which is removed even where the process is killed; a spooled file is no complete one
         # before Python 3.11
@@ -227,11 +227,11 @@ class Files:
         return run_inline(self._async.get(name, to, job=job))
 
     def read(self, name: str, *, job: str | Job | None = None) -> bytes:
-        """Gives the content; errors are those of :meth:`get`."""
+        """Returns the content; errors are those of :meth:`get`."""
         return run_inline(self._async.read(name, job=job))
 
     def open(self, name: str, *, job: str | Job | None = None) -> AbstractContextManager[BinaryIO]:
-        """Gives the content as an open file on disk, which goes at the end; errors are those of :meth:`get`."""
+        """Returns the content as an open file on disk, which goes at the end; errors are those of :meth:`get`."""
         return self._open(name, job)
 
     @contextmanager

@@ -236,7 +236,7 @@ class AsyncCurrentJob:
         self._on_document(document)
 
     async def read(self) -> Job:
-        """Gives the job's document; read from the store at the first call.
+        """Returns the job's document; read from the store at the first call.
 
         Raises:
             JobNotFoundError: The store has no such job, or it belongs to another session.
@@ -299,7 +299,7 @@ class CurrentJob:
         self._async.preset(document)
 
     def read(self) -> Job:
-        """Gives the job's document; read from the store at the first call.
+        """Returns the job's document; read from the store at the first call.
 
         Raises:
             JobNotFoundError: The store has no such job, or it belongs to another session.

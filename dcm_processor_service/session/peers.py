@@ -43,7 +43,7 @@ class AsyncPeers:
         self._offload = offload
 
     async def current(self) -> Peer:
-        """Gives the node that sent this session's images; see :meth:`Peers.current`."""
+        """Returns the node that sent this session's images; see :meth:`Peers.current`."""
         if self._current_id is None:
             raise PeerNotFoundError(
                 "this job was not told who sent its images (DCM-PROCESSOR-SERVICE-PEER-ID is not set); name a node: "
@@ -58,7 +58,7 @@ class AsyncPeers:
         return await self._checked(peer)
 
     async def get(self, name: str) -> Peer:
-        """Gives a node by name; see :meth:`Peers.get`."""
+        """Returns a node by name; see :meth:`Peers.get`."""
         peer = await self._repository.find(check_text(name, "name of a peer"))
         if peer is None:
             known = ", ".join(sorted(peer.name for peer in await self._repository.list()))
@@ -101,7 +101,7 @@ class Peers:
         self._async = peers
 
     def current(self) -> Peer:
-        """Gives the node that sent this session's images.
+        """Returns the node that sent this session's images.
 
         Raises:
             PeerNotFoundError: The job was not told, or the node is no longer known.
@@ -109,7 +109,7 @@ class Peers:
         return run_inline(self._async.current())
 
     def get(self, name: str) -> Peer:
-        """Gives a node by name: of the platform's peers first, then of its own listeners.
+        """Returns a node by name: of the platform's peers first, then of its own listeners.
 
         Raises:
             PeerNotFoundError: No node of that name; the message lists those there are.

@@ -132,7 +132,7 @@ def select_series(reports: Iterable[SeriesReport], rules: SeriesRules) -> Select
 
 
 def first_failure(report: SeriesReport, rules: SeriesRules) -> str | None:
-    """Gives the first rule that a series does not meet, as a sentence; None when it meets all."""
+    """Returns the first rule that a series does not meet, as a sentence; None when it meets all."""
     for entry in fields(rules):
         wanted = getattr(rules, entry.name)
         if wanted is not None:

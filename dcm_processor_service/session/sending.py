@@ -95,7 +95,7 @@ class AsyncSending:
 
 
 async def _unpacked(what: SendItem | Iterable[SendItem]) -> Sequence[Sendable]:
-    """Gives datasets and paths; a series becomes its files."""
+    """Returns datasets and paths; a series becomes its files."""
     parcels = (what,) if _is_one(what) else what
     items: list[Sendable] = []
     for parcel in cast("Iterable[SendItem]", parcels):

@@ -101,7 +101,7 @@ class AsyncDicomSeries:
             yield await self._tools.offload(partial(self._tools.imaging().dataset, path))
 
     async def paths(self) -> list[Path]:
-        """Gives the series as files in slice order; see :meth:`DicomSeries.paths`."""
+        """Returns the series as files in slice order; see :meth:`DicomSeries.paths`."""
         if self._paths is not None:
             await self._tools.offload(partial(_require_scans, self._paths))
             return list(self._paths)
@@ -277,7 +277,7 @@ class DicomSeries:
         return iterate_inline(self._async.datasets())
 
     def paths(self) -> list[Path]:
-        """Gives the series as files in slice order, to be read and not changed; they go when the job ends.
+        """Returns the series as files in slice order, to be read and not changed; they go when the job ends.
 
         Slice order is along the normal of the image plane (PS3.3, section C.7.6.2.1.1), then by time, then by
         InstanceNumber.

@@ -16,7 +16,7 @@ __all__ = ["fake_context"]
 
 @pytest.fixture
 def fake_context() -> Callable[..., RuntimeContext]:
-    """Gives :func:`dcm_processor_service.testing.fake_context`: a maker of contexts over memory."""
+    """Returns :func:`dcm_processor_service.testing.fake_context`: a maker of contexts over memory."""
     from dcm_processor_service.testing import fake_context as make
 
     return make

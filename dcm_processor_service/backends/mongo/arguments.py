@@ -26,7 +26,7 @@ _OPTIONS: JSONOptions = JSONOptions(tz_aware=True, tzinfo=timezone.utc)
 
 
 def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:
-    """Gives the job as far as its arguments tell: not what it depends on. None where they name no job.
+    """Returns the job as far as its arguments tell: not what it depends on. None where they name no job.
 
     Raises:
         StoredValueError: A part of them is malformed.

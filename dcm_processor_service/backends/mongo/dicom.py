@@ -48,7 +48,7 @@ class MongoDicomRepository:
         self._chunks = collection("dicomfiles.chunks")
 
     async def find(self, level: SubjectLevel, id_or_uid: str) -> Patient | Study | SeriesRecord | None:
-        """Gives one object by id, instance UID, or (a patient) the platform's hash.
+        """Returns one object by id, instance UID, or (a patient) the platform's hash.
 
         The platform files what it receives from two peers twice, under one UID. None of them is picked then.
 
@@ -68,7 +68,7 @@ class MongoDicomRepository:
         return cast("list[SeriesRecord]", await self._listed(SubjectLevel.SERIES, parent.series_ids))
 
     async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
-        """Gives the patient that lists a study, or the study that lists a series."""
+        """Returns the patient that lists a study, or the study that lists a series."""
         level = SubjectLevel.PATIENT if isinstance(child, Study) else SubjectLevel.STUDY
         rows = await self._subjects[level].find(parent_query(level, child.id), limit=1)
         return cast("Patient | Study", subject(level, rows[0])) if rows else None
@@ -88,7 +88,7 @@ class MongoDicomRepository:
         return [instance(instance_id, rows.get(instance_id)) for instance_id in series.instance_ids]
 
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Gives each file's content, a group of files in one query.
+        """Returns each file's content, a group of files in one query.
 
         Raises:
             StoredFileNotFoundError: A file is gone.

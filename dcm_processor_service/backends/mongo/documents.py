@@ -76,18 +76,18 @@ CHUNK_INDEXES = (
 
 
 def new_id() -> ObjectId:
-    """Gives an id that no document has yet; later ones of a process sort after earlier ones."""
+    """Returns an id that no document has yet; later ones of a process sort after earlier ones."""
     return ObjectId()
 
 
 def either(*ids: str) -> Document:
-    """Gives the condition that an id is one of ``ids``, stored as ObjectId or as text."""
+    """Returns the condition that an id is one of ``ids``, stored as ObjectId or as text."""
     texts = [check_text(text, "id") for text in ids]
     return {"$in": [*(ObjectId(text) for text in texts if ObjectId.is_valid(text)), *texts]}
 
 
 def id_text(value: object) -> str:
-    """Gives an id as the API speaks it: text, whether it came as ObjectId, text or Extended JSON.
+    """Returns an id as the API speaks it: text, whether it came as ObjectId, text or Extended JSON.
 
     Example:
         >>> id_text({"$oid": "0123456789abcdef01234567"})
@@ -99,7 +99,7 @@ def id_text(value: object) -> str:
 
 
 def _owner(key: JobKey) -> Document:
-    """Gives the ids of a drawer in the platform's types."""
+    """Returns the ids of a drawer in the platform's types."""
     for what, text in (("session", key.session_id), ("job", key.job_id)):
         if not is_platform_id(text):
             raise StoreError(
@@ -119,7 +119,7 @@ def id_texts(values: Any) -> Any:
 
 
 def plain(value: Any, what: str) -> NormalValue:
-    """Gives a stored value in plain Python types: no Int64, no ObjectId (its text), no Binary (its bytes).
+    """Returns a stored value in plain Python types: no Int64, no ObjectId (its text), no Binary (its bytes).
 
     Raises:
         StoredValueError: It holds a BSON type that has no counterpart, such as a regular expression.
@@ -153,7 +153,7 @@ def data_query(key: JobKey, name: str | None = None) -> Document:
 
 
 def equals_literal(field: str, value: NormalValue) -> Document:
-    """Gives the condition that a field equals a value as a whole.
+    """Returns the condition that a field equals a value as a whole.
 
     An ordinary condition would look into arrays and take a missing field for None; an expression does neither, tells
     bools from numbers, and compares NaN as equal to itself.
@@ -162,7 +162,7 @@ def equals_literal(field: str, value: NormalValue) -> Document:
 
 
 def new_data(key: JobKey, name: str) -> Document:
-    """Gives what a new document of session data has besides its name and value.
+    """Returns what a new document of session data has besides its name and value.
 
     Its ``_id`` follows from session, job and name: of two writers at the same moment one meets the other's document,
     and no index is needed for it.

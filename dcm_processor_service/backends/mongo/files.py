@@ -181,7 +181,7 @@ class MongoFileRepository:
             await self._chunks.delete_many({"files_id": file_id})
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
-        """Gives what is known of the newest version."""
+        """Returns what is known of the newest version."""
         document = await self._newest(key, name)
         return None if document is None else stored_file(document)
 

@@ -65,12 +65,12 @@ def jobs_query(session_id: str, name: str | None = None, ids: Sequence[str] | No
 
 
 def progress_change(percent: int, message: str) -> Document:
-    """Gives the change that tells how far a job is."""
+    """Returns the change that tells how far a job is."""
     return {"$set": {"progress": percent, "progressMessage": message}, "$currentDate": {"lastProgressAt": True}}
 
 
 def collect_pipeline(session_id: str, job_name: str, data_name: str) -> list[Document]:
-    """Gives each job of the name as a row, followed by a row with its value when it has one.
+    """Returns each job of the name as a row, followed by a row with its value when it has one.
 
     Two rows, since job and value together may be larger than one document can be.
     """

@@ -39,11 +39,11 @@ class MongoPlatformDocuments:
         return done.modified_count if done.upserted_id is None else str(done.upserted_id)
 
     async def file(self, key: JobKey, name: str) -> dict[str, Any] | None:
-        """Gives the document of a file's newest version."""
+        """Returns the document of a file's newest version."""
         return newest(await self._files.find(files_query(key, name)))
 
     async def peer(self, *, name: str = "", peer_id: str = "") -> dict[str, Any] | None:
-        """Gives the document of a node: one that the platform talks to, else one of its own."""
+        """Returns the document of a node: one that the platform talks to, else one of its own."""
         query = {"name": check_text(name, "name of a peer")} if name else {"_id": either(peer_id)}
         for nodes in self._peers:
             if rows := await nodes.find(query, limit=1):
@@ -51,5 +51,5 @@ class MongoPlatformDocuments:
         return None
 
     def file_id(self, stored: StoredFile) -> ObjectId:
-        """Gives the id of a file as GridFS has it."""
+        """Returns the id of a file as GridFS has it."""
         return ObjectId(stored.id)

@@ -69,7 +69,7 @@ class MongoDataRepository:
         self._operations = Operations()
 
     async def find(self, key: JobKey, name: str) -> Found | None:
-        """Gives the value."""
+        """Returns the value."""
         rows = await self._values.find(data_query(key, name), projection={"_id": 0, "value": 1}, limit=1)
         return Found(plain(rows[0].get("value"), f"the data {name!r}")) if rows else None
 
@@ -153,12 +153,12 @@ class MongoJobRepository:
         self._jobs = jobs
 
     async def find(self, job_id: str) -> Job | None:
-        """Gives one job."""
+        """Returns one job."""
         rows = await self._jobs.find(job_documents.job_query(job_id), projection=job_documents.PROJECTION, limit=1)
         return job_documents.job(rows[0]) if rows else None
 
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
-        """Gives every job of the name with its value, in one command."""
+        """Returns every job of the name with its value, in one command."""
         rows = await self._jobs.aggregate(job_documents.collect_pipeline(session_id, job_name, data_name))
         return job_documents.outputs(rows, data_name)
 
@@ -187,12 +187,12 @@ class MongoPeerRepository:
         self._listeners = listeners
 
     async def get(self, peer_id: str) -> Peer | None:
-        """Gives a peer by id."""
+        """Returns a peer by id."""
         rows = await self._peers.find({"_id": either(peer_id)}, limit=1)
         return peer(rows[0]) if rows else None
 
     async def find(self, name: str) -> Peer | None:
-        """Gives a node by name: of the peers first."""
+        """Returns a node by name: of the peers first."""
         for nodes in (self._peers, self._listeners):
             if rows := await nodes.find({"name": check_text(name, "name of a peer")}, limit=1):
                 return peer(rows[0])

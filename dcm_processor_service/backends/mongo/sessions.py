@@ -65,7 +65,7 @@ class MongoSessionRepository:
         self._sessions = collection("sessions")
 
     async def find(self, session_id: str) -> SessionRecord | None:
-        """Gives one session."""
+        """Returns one session."""
         rows = await self._sessions.find({"_id": either(session_id)}, limit=1)
         return _record(rows[0]) if rows else None
 
@@ -188,7 +188,7 @@ def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _batches(files: Iterable[Document]) -> Iterator[list[Any]]:
-    """Gives ids of files in groups of so many bytes, unless a single file has more."""
+    """Returns ids of files in groups of so many bytes, unless a single file has more."""
     batch: list[Any] = []
     size_bytes = 0
     for row in files:

@@ -29,7 +29,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def encode(value: NormalValue) -> str:
-    r"""Gives a value's JSON text.
+    r"""Returns a value's JSON text.
 
     Example:
         >>> encode({"mask": b"\x01", "mean": float("nan")})
@@ -39,7 +39,7 @@ def encode(value: NormalValue) -> str:
 
 
 def decode(text: str) -> NormalValue:
-    r"""Gives the value back.
+    r"""Returns the value back.
 
     Example:
         >>> decode('{"mask":{"$bytes":"AQ=="}}')

@@ -69,7 +69,7 @@ class SqliteFileRepository:
         return stored
 
     async def find(self, key: JobKey, name: str) -> StoredFile | None:
-        """Gives what is known of the file."""
+        """Returns what is known of the file."""
         rows = await self._store.read(_FIND, key.session_id, key.job_id, check_text(name, "name"))
         return load(StoredFile, rows[0][1]) if rows else None
 

@@ -66,7 +66,7 @@ class SqliteDataRepository:
         self._store = store
 
     async def find(self, key: JobKey, name: str) -> Found | None:
-        """Gives the value."""
+        """Returns the value."""
         rows = await self._store.read(_FIND_DATA, key.session_id, key.job_id, check_text(name, "name"))
         return Found(decode(rows[0][0])) if rows else None
 
@@ -123,12 +123,12 @@ class SqliteJobRepository:
         self._store = store
 
     async def find(self, job_id: str) -> Job | None:
-        """Gives one job."""
+        """Returns one job."""
         rows = await self._store.read("SELECT document FROM jobs WHERE id = ?", check_text(job_id, "id"))
         return load(Job, rows[0][0]) if rows else None
 
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
-        """Gives every job of the name with its value."""
+        """Returns every job of the name with its value."""
         rows = await self._store.read(
             "SELECT jobs.document, data.value FROM jobs LEFT JOIN data ON data.session_id = jobs.session_id AND "
             "data.job_id = jobs.id AND data.name = ? WHERE jobs.session_id = ? AND jobs.name = ? ORDER BY position",
@@ -174,12 +174,12 @@ class SqlitePeerRepository:
         self._store = store
 
     async def get(self, peer_id: str) -> Peer | None:
-        """Gives a node by id."""
+        """Returns a node by id."""
         rows = await self._store.read("SELECT document FROM peers WHERE id = ?", check_text(peer_id, "id"))
         return load(Peer, rows[0][0]) if rows else None
 
     async def find(self, name: str) -> Peer | None:
-        """Gives a node by name."""
+        """Returns a node by name."""
         rows = await self._store.read("SELECT document FROM peers WHERE name = ?", check_text(name, "name"))
         return load(Peer, rows[0][0]) if rows else None
 
@@ -222,7 +222,7 @@ class SqliteDicomRepository:
         return await self._subjects(SeriesRecord, parent.series_ids)
 
     async def parent(self, child: Study | SeriesRecord) -> Patient | Study | None:
-        """Gives what lists a study or series."""
+        """Returns what lists a study or series."""
         level, members = ("patient", "$.study_ids") if isinstance(child, Study) else ("study", "$.series_ids")
         rows = await self._store.read(
             "SELECT document FROM subjects WHERE level = ? AND EXISTS "
@@ -250,7 +250,7 @@ class SqliteDicomRepository:
         return [load(Instance, text) for (text,) in rows]
 
     async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
-        """Gives the path where each file lies."""
+        """Returns the path where each file lies."""
         rows = await self._store.read(
             "SELECT instances.id, instances.path FROM json_each(?) AS wanted "
             "JOIN instances ON instances.id = wanted.value",

@@ -29,7 +29,7 @@ class SqliteSessionRepository:
         self._contents = Contents(store)
 
     async def find(self, session_id: str) -> SessionRecord | None:
-        """Gives one session, as old as its first job."""
+        """Returns one session, as old as its first job."""
         rows = await self._store.read(
             "SELECT document FROM jobs WHERE session_id = ? ORDER BY position LIMIT 1", check_text(session_id, "id")
         )

@@ -23,7 +23,7 @@ _SCHEMES = ("SCT", "DCM", "UCUM", "LN", "FMA", "RADLEX", "NCIt", "UMLS", "BARI",
 
 
 def code_item(code: Code) -> Dataset:
-    """Gives the item of a code sequence (PS3.3, section 8.8); long and URN values go where the standard wants them.
+    """Returns the item of a code sequence (PS3.3, section 8.8); long and URN values go where the standard wants them.
 
     Example:
         >>> code_item(Code("10200004", "SCT", "Liver")).CodeMeaning
@@ -43,7 +43,7 @@ def code_item(code: Code) -> Dataset:
 
 
 def find_code(name: Code | str, contexts: Sequence[int] = ()) -> Code:
-    """Gives the coded concept of a name, whatever its case, spaces and punctuation; a code is given back as it is.
+    """Returns the coded concept of a name, whatever its case, spaces and punctuation; a code is given back as it is.
 
     Args:
         name: Such as ``"liver"`` or ``"Left kidney"``, the meaning of the code or its keyword.

@@ -221,7 +221,7 @@ def _plain_item(origin: Dataset, *, declared: bool) -> Dataset:
 
 
 def age_string(header: Dataset) -> str:
-    """Gives PatientAge as ``nnnD``, ``nnnW``, ``nnnM`` or ``nnnY``; empty when it is neither stated nor computable.
+    """Returns PatientAge as ``nnnD``, ``nnnW``, ``nnnM`` or ``nnnY``; empty when it is neither stated nor computable.
 
     A stated age without zeros or unit is completed; a missing one is counted from PatientBirthDate to StudyDate, in
     years from two years on, before that in months, in the first month in days (PS3.5, section 6.2).

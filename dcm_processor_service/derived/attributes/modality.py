@@ -85,7 +85,7 @@ _TYPE_2: dict[ImageClass, tuple[str, ...]] = {
 
 
 def choose_class(kind: ImageKind, source: Source) -> tuple[ImageClass, str, str]:
-    """Gives the image class, its SOPClassUID and the Modality.
+    """Returns the image class, its SOPClassUID and the Modality.
 
     An enhanced multi-frame source gives the single-frame class of its modality.
 
@@ -172,6 +172,6 @@ def _write_lossy(dataset: Dataset, like: Dataset) -> None:
 
 
 def slice_thickness(source: Source, step_mm: float, *, on_source_grid: bool) -> str:
-    """Gives SliceThickness (0018,0050): the source's for its own slices, else the distance between slices."""
+    """Returns SliceThickness (0018,0050): the source's for its own slices, else the distance between slices."""
     stated = number(source.first, "SliceThickness") if isinstance(source, SourceSeries) and on_source_grid else None
     return ds(stated or step_mm)

@@ -29,7 +29,7 @@ _TYPES = {"uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535)}
 
 
 def ds(value: float) -> str:
-    """Gives a number as a decimal string of at most 16 characters, as near as these allow (PS3.5, section 6.2).
+    """Returns a number as a decimal string of at most 16 characters, as near as these allow (PS3.5, section 6.2).
 
     Example:
         >>> ds(-1.2345678901234567e-05), ds(2.0)

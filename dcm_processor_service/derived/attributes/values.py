@@ -41,7 +41,7 @@ _IS_RANGE = 2**31
 
 
 def value_problem(element: DataElement) -> tuple[str, str] | None:
-    """Gives the rule that a value breaks, and the remedy; None when it breaks none, and for values that are no text."""
+    """Returns the rule that a value breaks, and the remedy; None when it breaks none, or is no text."""
     vr = str(element.VR)
     if (vr not in _LENGTHS and vr not in _FORMS) or element.is_empty:
         return None

@@ -51,7 +51,7 @@ _REASONS = {
 
 
 def client_context(peer: Peer) -> ssl.SSLContext:
-    """Gives the TLS settings for a peer; reads its certificate files.
+    """Returns the TLS settings for a peer; reads its certificate files.
 
     Raises:
         ConfigurationError: A file is missing, unreadable, or not what its place wants; names the field.

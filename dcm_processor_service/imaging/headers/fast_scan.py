@@ -305,7 +305,7 @@ def _keep(
 
 
 def _transfer_syntax(buffer: bytes) -> tuple[UID, int]:
-    """Gives the transfer syntax and where the data set begins (PS3.10, section 7.1)."""
+    """Returns the transfer syntax and where the data set begins (PS3.10, section 7.1)."""
     position, syntax = FIRST_ELEMENT, b""
     while buffer[position : position + 2] == _META_GROUP:  # what follows may have no VRs
         tag, _, length, value = read_element(buffer, position, False)

@@ -25,7 +25,7 @@ class GivesWayError(Exception):
 
 
 def read_element(buffer: bytes, position: int, implicit: bool) -> tuple[int, bytes, int, int]:  # noqa: FBT001 inner loop
-    """Gives tag, VR, length and the position of the value.
+    """Returns tag, VR, length and the position of the value.
 
     Raises:
         GivesWayError: There is no such VR.
@@ -45,7 +45,7 @@ def read_element(buffer: bytes, position: int, implicit: bool) -> tuple[int, byt
 
 
 def after_undefined(buffer: bytes, position: int, implicit: bool, depth: int = 0) -> int:  # noqa: FBT001 inner loop
-    """Gives the position behind a sequence of undefined length (PS3.5, section 7.5.2).
+    """Returns the position behind a sequence of undefined length (PS3.5, section 7.5.2).
 
     Raises:
         GivesWayError: It is no sequence, or a very deep one.

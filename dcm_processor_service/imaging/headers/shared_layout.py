@@ -70,7 +70,7 @@ class HeaderLayout:
         return frozenset(self._elements[index].tag for index in self._differing)
 
     def match(self, buffer: bytes, is_wanted: Callable[[int], object]) -> tuple[list[Value], int] | None:
-        """Gives the values that are wanted of those that differ, and where the pixels begin; None of another layout.
+        """Returns the values that are wanted of those that differ, and where the pixels begin; None of another layout.
 
         Raises:
             struct.error: The buffer ends.

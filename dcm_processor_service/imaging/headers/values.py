@@ -109,16 +109,16 @@ class ScannedHeader:
         return keyword in self.elements
 
     def shared(self, keywords: Iterable[str | int]) -> tuple[ScannedElement | None, ...]:
-        """Gives the elements themselves: the same objects as in another header mean the same values."""
+        """Returns the elements themselves: the same objects as in another header mean the same values."""
         return tuple(map(self.elements.get, keywords))
 
     def numbers(self, keyword: str) -> tuple[float, ...] | None:
-        """Gives the finite numbers of an element, or None."""
+        """Returns the finite numbers of an element, or None."""
         element = self.elements.get(keyword)
         return None if element is None else element.numbers
 
     def texts(self, keyword: str) -> tuple[str, ...]:
-        """Gives the text values of an element without padding."""
+        """Returns the text values of an element without padding."""
         element = self.elements.get(keyword)
         if element is None:
             return ()
@@ -198,7 +198,7 @@ def _value(dataset: Dataset, tag: int) -> Any:
 
 
 def numbers(header: Header, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
-    """Gives the finite numbers of an element; None when absent, malformed, or not ``count`` of them.
+    """Returns the finite numbers of an element; None when absent, malformed, or not ``count`` of them.
 
     Example:
         >>> from pydicom import Dataset
@@ -248,19 +248,19 @@ def is_malformed(header: Header, keyword: str) -> bool:
 
 
 def number(header: Header, keyword: str) -> float | None:
-    """Gives the first number of an element, or None."""
+    """Returns the first number of an element, or None."""
     values = numbers(header, keyword)
     return values[0] if values else None
 
 
 def integer(header: Header, keyword: str) -> int | None:
-    """Gives the first number of an element when it is whole, or None."""
+    """Returns the first number of an element when it is whole, or None."""
     values = numbers(header, keyword)
     return int(values[0]) if values and values[0] == int(values[0]) else None
 
 
 def texts(header: Header, keyword: str) -> tuple[str, ...]:
-    """Gives the text values of an element without padding; empty when absent."""
+    """Returns the text values of an element without padding; empty when absent."""
     if isinstance(header, ScannedHeader):
         return header.texts(keyword)
     value = _value(header, _tag(keyword))
@@ -272,13 +272,13 @@ def texts(header: Header, keyword: str) -> tuple[str, ...]:
 
 
 def text(header: Header, keyword: str) -> str:
-    """Gives the first text value of an element; empty when absent."""
+    """Returns the first text value of an element; empty when absent."""
     values = texts(header, keyword)
     return values[0] if values else ""
 
 
 def items(header: Header, keyword: str) -> tuple[Dataset, ...]:
-    """Gives the items of a sequence; none when absent."""
+    """Returns the items of a sequence; none when absent."""
     if isinstance(header, ScannedHeader):
         return ()
     value = _value(header, _tag(keyword))
@@ -286,7 +286,7 @@ def items(header: Header, keyword: str) -> tuple[Dataset, ...]:
 
 
 def item(header: Header, keyword: str) -> Dataset | None:
-    """Gives the first item of a sequence, or None."""
+    """Returns the first item of a sequence, or None."""
     found = items(header, keyword)
     return found[0] if found else None
 
@@ -302,7 +302,7 @@ def in_groups(places: Sequence[Header], macro: str, read: Callable[[Header, str]
 
 
 def private_value(header: Header, tag: int) -> Any:
-    """Gives the value of a private element, undecoded where nothing is known of its type; None when absent."""
+    """Returns the value of a private element, undecoded where nothing is known of its type; None when absent."""
     if isinstance(header, ScannedHeader):
         element = header.elements.get(tag)
         if element is None:

@@ -143,7 +143,7 @@ def run_dcm2niix(
 
 @contextmanager
 def _inputs(paths: Sequence[Path], folder: Path) -> Iterator[Path]:
-    """Gives a folder that holds the files and nothing else: theirs, when it does, since a link for each takes long.
+    """Returns a folder that holds the files and nothing else: theirs, when it does, since a link for each takes long.
 
     dcm2niix passes over some names, such as hidden ones, and takes others for other formats: never those in .dcm.
     """

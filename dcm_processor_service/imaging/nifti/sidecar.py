@@ -83,7 +83,7 @@ _MR_TIMING_GROUPS = ("MRTimingAndRelatedParametersSequence", "MREchoSequence", "
 
 
 def bids_metadata(header: Dataset) -> dict[str, Any]:
-    """Gives what BIDS wants to know of a series, in BIDS's names and units (seconds, mm, degrees).
+    """Returns what BIDS wants to know of a series, in BIDS's names and units (seconds, mm, degrees).
 
     Holds no name, id, date or other attribute of the patient. Description and protocol are as the scanner's staff wrote
     them.
@@ -130,7 +130,7 @@ def _tidy(value: float) -> float | int:
 
 
 def get_simplified_json(ds: Dataset, n_slices: int | None = None) -> dict[str, Any]:
-    """Gives a header as a dictionary of DICOM keyword and plain value, as the platform's former SDK did.
+    """Returns a header as a dictionary of DICOM keyword and plain value, as the platform's former SDK did.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``series.to_nifti(…, sidecar="simplified")``.
 
@@ -201,7 +201,7 @@ def _plain(element: DataElement) -> Any:
 
 
 def sidecar_content(volume: VoxelGrid, kind: Sidecar) -> Mapping[str, Any]:
-    """Gives the JSON that lies beside a volume; for ``simplified`` with the number of slices, of one volume of a 4D."""
+    """Returns the JSON beside a volume; for ``simplified`` with the number of slices, of one volume of a 4D."""
     if kind == "simplified":
         return get_simplified_json(volume.header, volume.shape[volume.slice_axis]) if volume.header is not None else {}
     if volume.header is None:

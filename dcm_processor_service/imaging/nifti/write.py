@@ -36,7 +36,7 @@ _SUFFIXES = (".nii.gz", ".nii")
 
 
 def nifti_stem(path: Path) -> str:
-    """Gives the name of a NIfTI file without ``.nii`` or ``.nii.gz``.
+    """Returns the name of a NIfTI file without ``.nii`` or ``.nii.gz``.
 
     Raises:
         InvalidNameError: The name ends in neither.
@@ -53,7 +53,7 @@ def nifti_stem(path: Path) -> str:
 
 
 def sidecar_path(path: Path, suffix: str = ".json") -> Path:
-    """Gives the name of a file that lies beside a NIfTI file.
+    """Returns the name of a file that lies beside a NIfTI file.
 
     Example:
         >>> from pathlib import Path

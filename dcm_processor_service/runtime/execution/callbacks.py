@@ -70,7 +70,7 @@ class Callback:
 
 
 def find_callback(reference: str) -> CallbackFunction:
-    """Gives the function that ``MODULE:FUNCTION`` or ``path/to/file.py:FUNCTION`` names.
+    """Returns the function that ``MODULE:FUNCTION`` or ``path/to/file.py:FUNCTION`` names.
 
     Without FUNCTION it is ``run``.
 
@@ -136,7 +136,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _module_name(path: Path) -> str:
-    """Gives the file's stem, unless a library has it: a callback in ``statistics.py`` replaces nothing."""
+    """Returns the file's stem, unless a library has it: a callback in ``statistics.py`` replaces nothing."""
     loaded = sys.modules.get(path.stem)
     file = getattr(loaded, "__file__", None)
     own = file is not None and Path(file).resolve() == path.resolve()
@@ -192,7 +192,7 @@ def _parameter_types(function: CallbackFunction) -> dict[str, Any]:
 
 
 def _required(hint: Any) -> Any:
-    """Gives ``X`` for ``X | None``: what can be injected always is."""
+    """Returns ``X`` for ``X | None``: what can be injected always is."""
     members = [member for member in get_args(hint) if member is not type(None)]
     return members[0] if get_origin(hint) in {Union, UnionType} and len(members) == 1 else hint
 

@@ -27,7 +27,7 @@ MAX_DEPTH = 60
 
 
 def json_safe(value: object) -> Any:
-    """Gives a value as plain JSON: what JSON does not have becomes text, lists or dictionaries.
+    """Returns a value as plain JSON: what JSON does not have becomes text, lists or dictionaries.
 
     Integers beyond 64 bits, ids and paths become text, moments ISO 8601, bytes base64, arrays lists, NaN and infinities
     None. Anything else becomes its type's name: a result is for people and for jobs, never a reason to fail.
@@ -41,7 +41,7 @@ def json_safe(value: object) -> Any:
 
 
 def readable(text: str) -> str:
-    """Gives a text that UTF-8 can hold: lone surrogates, as of undecodable file names, become ``?``."""
+    """Returns a text that UTF-8 can hold: lone surrogates, as of undecodable file names, become ``?``."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
 
 

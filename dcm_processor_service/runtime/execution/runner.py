@@ -61,7 +61,7 @@ class CallbackOutcome:
         return (self.error.__cause__ or self.error) if isinstance(self.error, CallbackFailedError) else self.error
 
     def as_json(self) -> dict[str, Any]:
-        """Gives what a worker records: the result, or the error with its traceback."""
+        """Returns what a worker records: the result, or the error with its traceback."""
         if self.error is None:
             return {"result": self.result}
         return {
@@ -75,7 +75,7 @@ class CallbackOutcome:
 
 
 def left_process(leaving: SystemExit) -> CallbackFailedError:
-    """Gives the error of a callback that called ``sys.exit``, which would end its process without a result."""
+    """Returns the error of a callback that called ``sys.exit``, which would end its process without a result."""
     error = CallbackFailedError(
         f"the callback ended the process: SystemExit: {leaving.code}; return, or raise an error"
     )

@@ -113,7 +113,7 @@ def run_for_worker(work: Callable[[Container], T], arguments: Mapping[str, Any])
 
 
 def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
-    """Gives the environment's settings; what a shell on the way has dropped comes from the arguments.
+    """Returns the environment's settings; what a shell on the way has dropped comes from the arguments.
 
     Raises:
         ConfigurationError: A value is missing or malformed, or both tell another session or job.
@@ -146,7 +146,7 @@ def _job(arguments: Mapping[str, Any]) -> Job | None:
 
 
 def _for_worker(outcome: CallbackOutcome) -> BaseException:
-    """Gives what the worker records and prints: the callback's own error, unless that says what must not be printed."""
+    """Returns what the worker records: the callback's own error, unless that says what must not be printed."""
     error = outcome.cause or CallbackFailedError("the callback failed")
     shown = formatted(error)
     if outcome.traceback_text in {"", shown} and readable(shown) == shown:
@@ -157,7 +157,7 @@ def _for_worker(outcome: CallbackOutcome) -> BaseException:
 
 
 def _storable(result: Any) -> Any:
-    """Gives a result that fits into the job's document.
+    """Returns a result that fits into the job's document.
 
     Raises:
         UnsupportedValueError: It does not fit.

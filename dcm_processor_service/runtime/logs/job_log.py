@@ -53,7 +53,7 @@ _ELEMENT_LINE = re.compile(r"^[ >]*\(?[0-9A-Fa-f]{4},\s?[0-9A-Fa-f]{4}\).*$", re
 
 
 def log_fields(settings: RuntimeSettings) -> dict[str, str]:
-    """Gives what every line of a job's log tells."""
+    """Returns what every line of a job's log tells."""
     return {
         "session": settings.session_id,
         "job": settings.job_id,
@@ -79,7 +79,7 @@ class JobLog(_Adapter):
         self._scrubber = scrubber
 
     def bind(self, **fields: Any) -> JobLog:
-        """Gives a log whose lines have these fields too."""
+        """Returns a log whose lines have these fields too."""
         return JobLog({**self._bound, **fields}, self._scrubber)
 
     @override
@@ -101,7 +101,7 @@ class JobLog(_Adapter):
 
 
 def _without_values(text: str) -> str:
-    """Gives what a DICOM library says without the values that it quotes: they are of any element of any dataset."""
+    """Returns what a DICOM library says without the values that it quotes: they are of any element of any dataset."""
     return _QUOTED.sub("'…'", _ELEMENT_LINE.sub("(element)", text))
 
 
@@ -156,7 +156,7 @@ class _Line(logging.Formatter):
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        """Gives the line."""
+        """Returns the line."""
         given = {key: value for key, value in getattr(record, "job_fields", {}).items() if key not in self._bound}
         safe = {f"{key}_" if key in _RESERVED else key: value for key, value in given.items()}
         moment = datetime.fromtimestamp(record.created, timezone.utc)
