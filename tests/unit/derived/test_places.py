@@ -197,7 +197,7 @@ def test_an_image_lies_where_its_volume_lay(
     name: str, policy: Policy, files: dict[str, list[Path]], tmp_path: Path
 ) -> None:
     source = source_series(files[name])
-    for volume in read_volumes(files[name], policy):
+    for volume in read_volumes(files[name], policy, max_gap_mm=10):
         made = derive_image(volume, source, make_recipe())
         assert {each.FrameOfReferenceUID for each in made.datasets} == {frame_of_reference(files[name])}
         paths = save(made.datasets, tmp_path / volume.name)
@@ -213,7 +213,7 @@ def test_an_image_lies_where_its_volume_lay(
 @pytest.mark.parametrize(("name", "policy"), CASES)
 def test_a_segmentation_lies_where_its_mask_lay(name: str, policy: Policy, files: dict[str, list[Path]]) -> None:
     source = source_series(files[name])
-    for volume in read_volumes(files[name], policy):
+    for volume in read_volumes(files[name], policy, max_gap_mm=10):
         mask = mask_of(volume)
         made = segmentation({"liver": mask}, source, make_recipe())
         assert made.FrameOfReferenceUID == frame_of_reference(files[name])
@@ -224,7 +224,7 @@ def test_a_segmentation_lies_where_its_mask_lay(name: str, policy: Policy, files
 @pytest.mark.parametrize(("name", "policy"), CASES)
 def test_a_map_lies_where_its_volume_lay(name: str, policy: Policy, files: dict[str, list[Path]]) -> None:
     source = source_series(files[name])
-    for volume in read_volumes(files[name], policy):
+    for volume in read_volumes(files[name], policy, max_gap_mm=10):
         one = volume.like(volume.array if volume.array.ndim == 3 else volume.array[..., 0])
         made = stored(parametric_map(one, source, make_recipe()))
         assert made.FrameOfReferenceUID == frame_of_reference(files[name])
