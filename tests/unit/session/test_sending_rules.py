@@ -17,12 +17,11 @@ from dcm_processor_service.models import (
     SendOptions,
     SendReport,
 )
-from dcm_processor_service.session.journal import SEGMENT_RECORDS
 from dcm_processor_service.session.sending import journal_key
 from dcm_processor_service.testing import fake_async_context, fake_context, synthetic_series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from dcm_processor_service import Container, RuntimeContext
@@ -58,6 +57,8 @@ class NotingSender:
         options: SendOptions = SendOptions(),  # noqa: B008  frozen
         acknowledged: Mapping[str, InstanceRecord] | None = None,
         on_record: Callable[[InstanceRecord], None] | None = None,
+        on_begin: Callable[[Sequence[str]], None] | None = None,
+        may_hold: Callable[[str], bool] = bool,
         cancelled: Callable[[], bool] = bool,
     ) -> SendReport:
         assert items is self.items[-1]
@@ -71,6 +72,9 @@ class NotingSender:
         ]
         records = [self.known[-1].get(record.sop_instance_uid, record) for record in records]
         assert on_record is not None
+        assert on_begin is not None
+        assert not may_hold("1.3")
+        on_begin([record.sop_instance_uid for record in records])
         for record in records:
             on_record(record)
         report = SendReport(peer=peer.address, records=tuple(records))
@@ -143,15 +147,14 @@ def test_an_asynchronous_series_becomes_its_files() -> None:
     asyncio.run(send(fake_async_context(series=series, customise=by(sender))))
 
 
-def test_the_peer_is_looked_up_by_name_and_the_options_are_the_callers_or_the_jobs() -> None:
+def test_the_peer_is_looked_up_by_name_and_the_options_are_the_callers() -> None:
     sender = NotingSender()
-    ctx = sending(sender, dicom_timeout_s=7.5)
+    ctx = sending(sender)
     ctx.session.dicom.send("folder", to="WEB")
     ctx.session.dicom.send("folder", to=PACS, options=SendOptions(associations=2))
     assert [peer.name for peer in sender.peers] == ["WEB", "PACS"]
     assert sender.peers[1] is PACS
-    patience = SendOptions(acse_timeout_s=7.5, dimse_timeout_s=7.5, network_timeout_s=7.5)
-    assert sender.options == [patience, SendOptions(associations=2)]
+    assert sender.options == [SendOptions(), SendOptions(associations=2)]
 
 
 def test_the_sender_is_told_when_the_job_is_cancelled() -> None:
@@ -167,51 +170,6 @@ def test_the_sender_is_told_when_the_job_is_cancelled() -> None:
     containers[0].cancellation().cancel()
     ctx.session.dicom.send("folder", to=PACS)
     assert sender.cancelled == [False, True]
-
-
-def test_what_was_acknowledged_is_kept_in_segments_and_is_known_to_the_next_sending() -> None:
-    count = SEGMENT_RECORDS * 2 + 1
-    stored = [Outcome.STORED, Outcome.STORED_WITH_WARNING, Outcome.COMMITTED]
-    sender = NotingSender([*(stored[number % 3] for number in range(count)), Outcome.FAILED, Outcome.REFUSED])
-    ctx = sending(sender)
-    data, told = ctx.session.data, []
-    data["other"] = 1
-    with pytest.raises(SendRejectedError):
-        ctx.session.dicom.send("folder", to=PACS, on_record=lambda: told.append(1))
-    assert len(told) == count + 2
-    key = journal_key(PACS, [f"1.2.{number}" for number in range(count + 2)])
-    assert data.keys() == ["other", f"{key}/000000", f"{key}/000001", f"{key}/000002"]
-    assert [len(data.get(name)) for name in data.keys()[1:]] == [SEGMENT_RECORDS, SEGMENT_RECORDS, 1]
-    assert data[f"{key}/000000"][0] == {"sop_instance_uid": "1.2.0", "outcome": "stored", "attempts": 1}
-    with pytest.raises(SendRejectedError):
-        ctx.session.dicom.send("folder", to=PACS)
-    assert list(sender.known[1]) == [f"1.2.{number}" for number in range(count)]
-    assert {record.outcome for record in sender.known[1].values()} == set(stored)
-    assert len(data.keys()) == 4  # what was known is not written again
-    sender.outcomes[-2:] = stored[:2]
-    assert ctx.session.dicom.send("folder", to=PACS).ok
-    assert data.keys() == ["other"]
-
-
-def test_a_second_sending_writes_beside_the_segments_of_the_first_and_the_last_record_counts() -> None:
-    sender = NotingSender([Outcome.STORED, Outcome.FAILED, Outcome.FAILED])
-    ctx = sending(sender)
-    data, dicom = ctx.session.data, ctx.session.dicom
-    with pytest.raises(SendRejectedError):
-        dicom.send("folder", to=PACS)
-    sender.outcomes[1] = Outcome.STORED
-    with pytest.raises(SendRejectedError):
-        dicom.send("folder", to=PACS)
-    first, second = data.keys()
-    assert [[record["sop_instance_uid"] for record in data[name]] for name in (first, second)] == [["1.2.0"], ["1.2.1"]]
-    data[second] = [{"sop_instance_uid": "1.2.0", "outcome": "committed"}]
-    with pytest.raises(SendRejectedError):
-        dicom.send("folder", to=PACS)
-    assert {uid: record.outcome for uid, record in sender.known[2].items()} == {"1.2.0": Outcome.COMMITTED}
-    sender.outcomes.append(Outcome.FAILED)  # another set of instances is another sending
-    with pytest.raises(SendRejectedError):
-        dicom.send("folder", to=PACS)
-    assert sender.known[3] == {}
 
 
 def test_the_names_of_journals_are_those_of_earlier_releases() -> None:

@@ -110,7 +110,7 @@ def test_a_scratch_folder_that_cannot_be_made_or_used_is_a_matter_of_the_configu
     assert isinstance(caught.value.__cause__, FileNotFoundError)
     scratch = Scratch(tmp_path)
     (scratch.folder("a").parent / "taken").write_bytes(b"")
-    with pytest.raises(ConfigurationError, match="taken' cannot be made"):
+    with pytest.raises(ConfigurationError, match="no temporary folder can be made: File exists"):
         scratch.folder("taken")
     (tmp_path / scratch.folder("a").parent).rename(tmp_path / "moved")
     with pytest.raises(ConfigurationError, match="cannot be used"):
@@ -168,8 +168,8 @@ def test_what_a_conversion_is_asked_for_reaches_the_converter(tmp_path: Path) ->
     series.to_nifti(target)
     given = {"paths": series.paths(), "destination": target}
     assert asked == [
-        {**given, "engine": "native", "policy": "split", "sidecar": "none"},
-        {**given, "engine": "auto", "policy": "strict", "sidecar": "bids"},
+        {**given, "engine": "native", "policy": "split", "sidecar": "none", "max_gap_mm": None},
+        {**given, "engine": "auto", "policy": "strict", "sidecar": "bids", "max_gap_mm": None},
     ]
 
 
