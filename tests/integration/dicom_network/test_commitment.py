@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COMMIT = SendOptions(commit=True, commitment_timeout_s=10)
+NOT_REQUIRED = COMMIT.model_copy(update={"require_commit": False})
 
 
 def test_stored_becomes_committed_over_the_same_association() -> None:
@@ -72,7 +73,7 @@ def test_a_peer_that_does_not_offer_it_stored_and_that_is_not_ok() -> None:
 
 
 def test_a_commitment_that_is_not_required_may_be_missing() -> None:
-    options = COMMIT.model_copy(update={"require_commit": False})
+    options = NOT_REQUIRED
     with FakePacs(Faults(commitment="none")) as pacs:
         report = PynetdicomSender().send(make_ct(), pacs.peer, options=options)
     assert report.ok
@@ -124,7 +125,7 @@ def without_the_first(asked: Dataset) -> Dataset:
 
 
 def test_a_report_of_another_transaction_commits_to_nothing() -> None:
-    options = COMMIT.model_copy(update={"commitment_timeout_s": 0.3})
+    options = COMMIT.model_copy(update={"commitment_timeout_s": 0.3, "require_commit": False})
     with scripted_peer(stores(), commits(of_another_transaction)) as seen:
         report = PynetdicomSender().send(make_ct(), seen.peer, options=options)
     assert report.count(Outcome.STORED) == 1
@@ -161,14 +162,14 @@ def test_a_failure_without_a_reason_is_a_failure() -> None:
 
 def test_what_a_report_leaves_out_stays_stored_and_says_so() -> None:
     with scripted_peer(stores(), commits(without_the_first)) as seen:
-        report = PynetdicomSender().send([make_ct(0), make_ct(1)], seen.peer, options=COMMIT)
+        report = PynetdicomSender().send([make_ct(0), make_ct(1)], seen.peer, options=NOT_REQUIRED)
     assert [record.outcome for record in report.records] == [Outcome.STORED, Outcome.COMMITTED]
     assert report.records[0].meaning == "the peer's commitment leaves it out"
 
 
 def test_a_request_that_is_refused_is_told() -> None:
     with scripted_peer(stores(), commits(status=0x0110)) as seen:
-        (record,) = PynetdicomSender().send(make_ct(), seen.peer, options=COMMIT).records
+        (record,) = PynetdicomSender().send(make_ct(), seen.peer, options=NOT_REQUIRED).records
     assert record.outcome is Outcome.STORED
     assert "no storage commitment: the peer refused the request (0110 processing failure" in record.meaning
 
