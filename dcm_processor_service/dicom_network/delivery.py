@@ -59,14 +59,15 @@ class Delivery:
         while pending and not cancelled() and self.failure is None:
             before = self._progress(pending)
             lost = self._round(pending, cancelled)
-            if self._progress(pending) == before:
+            advanced = self._progress(pending) != before
+            if not advanced:
                 fruitless += 1
                 unanswered += any(parcel.timed_out for parcel in pending)
             else:
                 fruitless = unanswered = 0
             doubtful = fruitless >= self._options.attempts
             pending = self._left(pending, scattered=doubtful)
-            if isinstance(lost, PeerRefusesError):
+            if isinstance(lost, PeerRefusesError) and not advanced:  # else another lane may take what this one held
                 self.failure = lost
             elif doubtful and not (self._has_chances(pending, unanswered) and self._narrows(lost, pending)):
                 self.failure = lost or self._no_answer(pending)
@@ -138,7 +139,8 @@ class Delivery:
         self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], cancelled: Callable[[], bool]
     ) -> PeerUnreachableError | None:
         """Runs the lanes side by side; a single one in this thread."""
-        lanes = self._lanes[: len(queue)]
+        # first those whose association is open: a peer that takes few may refuse the others
+        lanes = sorted(self._lanes, key=lambda lane: not lane.is_open)[: len(queue)]
 
         def run(lane: Lane) -> PeerUnreachableError | None:
             try:

@@ -188,6 +188,11 @@ class Lane:
         if association is not None:
             association.abort()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an association is at hand."""
+        return self._association is not None
+
     def _ensure_association(self, contexts: tuple[ProposedContext, ...]) -> Association:
         """Keeps the association that there is while it carries what comes: some archives take its end for a mark."""
         if self._association is not None and self._proposed.issuperset(contexts):
