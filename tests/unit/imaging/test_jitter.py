@@ -179,7 +179,7 @@ def test_rounded_positions_are_even_and_the_report_says_so(
         [volume] = read_volumes(paths, policy)
         if policy != "resample" or orientation != OBLIQUE:  # rounding leaves an oblique stack a trace of tilt
             np.testing.assert_array_equal(volume.array, recipe.values[..., 0])
-        assert volume.spacing_mm[2] == pytest.approx(step, rel=0.01)
+            assert volume.spacing_mm[2] == pytest.approx(step, rel=0.01)
         assert volume.report is not None
         assert volume.report.codes <= {"ROUNDED_POSITIONS"}
 
