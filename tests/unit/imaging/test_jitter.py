@@ -150,18 +150,8 @@ def test_how_far_a_slice_may_be_turned_is_measured_at_its_far_corner(
         refused(paths, "MIXED_ORIENTATION")
 
 
-@pytest.mark.parametrize(
-    ("step", "rounded_to", "orientation"),
-    [
-        *(
-            (*rounding, orientation)
-            for rounding in ((0.75, 0.1), (0.625, 0.1), (1.25, 0.1), (5.33, 1.0), (0.1125, 0.01))
-            for orientation in ((1, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0, -1))
-        ),
-        # coarser rounding looks like a tilt of an oblique stack, and is refused as one
-        *((*rounding, OBLIQUE) for rounding in ((0.75, 0.1), (1.25, 0.1), (0.1125, 0.01))),
-    ],
-)
+@pytest.mark.parametrize("orientation", [(1, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0, -1), OBLIQUE])
+@pytest.mark.parametrize(("step", "rounded_to"), [(0.75, 0.1), (0.625, 0.1), (1.25, 0.1), (5.33, 1.0), (0.1125, 0.01)])
 def test_rounded_positions_are_even_and_the_report_says_so(
     tmp_path: Path, step: float, rounded_to: float, orientation: tuple[float, ...]
 ) -> None:
@@ -179,7 +169,7 @@ def test_rounded_positions_are_even_and_the_report_says_so(
         [volume] = read_volumes(paths, policy)
         if policy != "resample" or orientation != OBLIQUE:  # rounding leaves an oblique stack a trace of tilt
             np.testing.assert_array_equal(volume.array, recipe.values[..., 0])
-            assert volume.spacing_mm[2] == pytest.approx(step, rel=0.01)
+        assert volume.spacing_mm[2] == pytest.approx(step, rel=0.01)
         assert volume.report is not None
         assert volume.report.codes <= {"ROUNDED_POSITIONS"}
 
