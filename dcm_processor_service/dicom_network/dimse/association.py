@@ -163,10 +163,6 @@ class Association:
                     return message.command
                 on_message(message)
 
-    def respond(self, context_id: int, command: bytes) -> None:
-        """Answers a request of the peer, while it is handed on by :meth:`converse`."""
-        self._send(context_id, command, None)
-
     def _next_message_id(self) -> int:
         self._message_id = self._message_id % 0xFFFF + 1
         return self._message_id

@@ -31,7 +31,6 @@ EVENT_TYPE_ID = 0x1002
 ACTION_TYPE_ID = 0x1008
 
 C_STORE_RQ, C_STORE_RSP = 0x0001, 0x8001
-C_GET_RQ, C_GET_RSP = 0x0010, 0x8010
 C_FIND_RQ, C_FIND_RSP = 0x0020, 0x8020
 C_ECHO_RQ, C_ECHO_RSP = 0x0030, 0x8030
 N_ACTION_RQ, N_ACTION_RSP = 0x0130, 0x8130
@@ -106,36 +105,13 @@ def c_echo_rq(message_id: int) -> bytes:
 
 def c_find_rq(message_id: int, sop_class_uid: str) -> bytes:
     """Encodes a C-FIND request with an identifier (PS3.7, 9.3.2.1)."""
-    return _identifier_rq(C_FIND_RQ, message_id, sop_class_uid)
-
-
-def c_get_rq(message_id: int, sop_class_uid: str) -> bytes:
-    """Encodes a C-GET request with an identifier (PS3.7, 9.3.3.1)."""
-    return _identifier_rq(C_GET_RQ, message_id, sop_class_uid)
-
-
-def _identifier_rq(command_field: int, message_id: int, sop_class_uid: str) -> bytes:
     return _encode(
         {
             AFFECTED_SOP_CLASS_UID: sop_class_uid,
-            COMMAND_FIELD: command_field,
+            COMMAND_FIELD: C_FIND_RQ,
             MESSAGE_ID: message_id,
             PRIORITY: _MEDIUM_PRIORITY,
             DATA_SET_TYPE: _WITH_DATA_SET,
-        }
-    )
-
-
-def c_store_rsp(request: CommandSet, status: int) -> bytes:
-    """Encodes the answer to a C-STORE request (PS3.7, 9.3.1.2)."""
-    return _encode(
-        {
-            AFFECTED_SOP_CLASS_UID: uid(request, AFFECTED_SOP_CLASS_UID),
-            COMMAND_FIELD: C_STORE_RSP,
-            MESSAGE_ID_RESPONDED_TO: us(request, MESSAGE_ID) or 0,
-            DATA_SET_TYPE: _NO_DATA_SET,
-            STATUS: status,
-            AFFECTED_SOP_INSTANCE_UID: uid(request, AFFECTED_SOP_INSTANCE_UID),
         }
     )
 
