@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import stat
@@ -24,6 +25,7 @@ __all__ = [
     "claim_file",
     "exists",
     "file_faults",
+    "file_sha256",
     "is_file",
     "is_folder",
     "make_folder",
@@ -161,6 +163,19 @@ else:
         except BlockingIOError:
             return False
         return os.fstat(descriptor).st_nlink > 0  # who had it may have removed it
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file's content in hexadecimal digits.
+
+    Raises:
+        LocalFileError: The file cannot be read.
+    """
+    digest = hashlib.sha256()
+    with file_faults(path, "read"), path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

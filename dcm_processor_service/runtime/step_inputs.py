@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.codec import to_normal
-from dcm_processor_service.disk import file_faults
+from dcm_processor_service.disk import file_sha256
 from dcm_processor_service.models import StoredFile
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 
@@ -47,7 +47,7 @@ async def _described(value: object, offload: Offload) -> Any:
     if isinstance(value, StoredFile):
         return ["stored file", value.name, value.sha256 or value.id]
     if isinstance(value, Path):
-        return ["file", await offload(lambda: _file_digest(value))]
+        return ["file", await offload(lambda: file_sha256(value))]
     if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tobytes"):
         array: Any = value
         return ["array", str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
@@ -56,14 +56,6 @@ async def _described(value: object, offload: Offload) -> Any:
     if isinstance(value, (list, tuple)):
         return [await _described(item, offload) for item in value]
     return ["value", to_normal(value)]
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with file_faults(path, "read"), path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _of_normal_form(value: Any) -> Any:

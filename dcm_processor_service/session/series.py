@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.disk import file_faults, write_whole
+from dcm_processor_service.disk import file_faults, file_sha256, write_whole
 from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
 from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.ports import require_scan
@@ -378,10 +378,4 @@ class DicomSeries:
 
 
 def _digest(content: Path | bytes) -> str:
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    digest = hashlib.sha256()
-    with file_faults(content, "read"), content.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else file_sha256(content)
