@@ -6,6 +6,7 @@ import gc
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 # dozens of interpreters are started, each of which would compile the package anew
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+# CI judges a change by the same examples every time; at a desk every run looks further
+hypothesis.settings.register_profile("repeatable", derandomize=True, database=None)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -128,7 +128,7 @@ def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: Floa
         distinct = sorted(set(values))
         times = [distinct.index(value) for value in values]
         counts_them = _counts_volumes(name, times, labels, along) and _holds_together(frames, times)
-        if plan is not None and not _are_alike(times, plan.times):
+        if plan is not None and not _are_alike(times, plan.times) and not _are_indexed(frames, times):
             if _are_complete(times, labels):
                 return None  # it contradicts the numbers, which follow a plan
             continue
@@ -176,7 +176,17 @@ def _are_complete(times: Sequence[int], labels: NDArray[np.intp]) -> bool:
     return all(len(places) == labels.max() + 1 for places in found.values())
 
 
-def _are_alike(times: Sequence[int], others: Sequence[int]) -> bool:
+def _are_indexed(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
+    """Whether DimensionIndexValues (0020,9157) tell the same volumes apart.
+
+    They say how the frames of an object are ordered, whatever order the frames are stored in (PS3.3 C.7.6.17): numbers
+    of frames that happen to follow a plan do not contradict them.
+    """
+    indices = comparable(frames, "DimensionIndexValues")
+    return indices is not None and _are_alike(times, indices)
+
+
+def _are_alike(times: Sequence[int], others: Sequence[Any]) -> bool:
     """Whether both put the same frames together."""
     pairs = set(zip(times, others, strict=True))
     return len(pairs) == len(set(times)) == len(set(others))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
@@ -193,6 +194,13 @@ def _frame_groups(recipe: Recipe, volume: int, index: int) -> Dataset:
     return groups
 
 
+def _dimension(keyword: str) -> Dataset:
+    dimension = Dataset()
+    dimension.DimensionIndexPointer = tag_for_keyword(keyword)
+    dimension.FunctionalGroupPointer = tag_for_keyword("FrameContentSequence")
+    return dimension
+
+
 def multi_frame(recipe: Recipe, folder: Path) -> list[Path]:
     """Writes one enhanced object whose frames are shuffled; geometry and rescale lie in the functional groups."""
     ds = new_instance(recipe, generate_uid(), ENHANCED_MR)
@@ -203,6 +211,7 @@ def multi_frame(recipe: Recipe, folder: Path) -> list[Path]:
     orientation.ImageOrientationPatient = list(recipe.orientation)
     shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
     ds.SharedFunctionalGroupsSequence = [shared]
+    ds.DimensionIndexSequence = [_dimension("TemporalPositionIndex"), _dimension("InStackPositionNumber")]
     order = list(itertools.product(range(recipe.volumes), range(recipe.slices)))
     order = [order[index] for index in np.random.default_rng(recipe.seed).permutation(len(order))]
     ds.PerFrameFunctionalGroupsSequence = [_frame_groups(recipe, volume, index) for volume, index in order]

@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -84,8 +84,13 @@ def check(recipe: Recipe, paths: list[Path], out: Path) -> None:
     assert again.get_data_dtype() == volume.array.dtype
 
 
+# the frames of this one happen to lie slice by slice, but not in the order of their TemporalPositionIndex
+FRAMES_IN_A_WRONG_PLAN = Recipe(columns=2, rows=2, slices=3, volumes=2, bits_allocated=8, bits_stored=8, seed=532)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(recipe=recipes(), frames=st.booleans())
+@example(recipe=FRAMES_IN_A_WRONG_PLAN, frames=True)
 def test_any_series_becomes_what_its_headers_say(recipe: Recipe, *, frames: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = (multi_frame if frames else single_frame)(recipe, Path(folder))
