@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.dicom_network.sources import Outgoing
 
-__all__ = ["Batch", "Choice", "Kind", "Refusal", "choose", "plan"]
+__all__ = ["DEFAULT_SYNTAXES", "Batch", "Choice", "Kind", "Refusal", "choose", "plan"]
 
-_DEFAULTS = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
+DEFAULT_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _contexts(kinds: list[Kind], *, transcode: bool) -> tuple[ProposedContext, .
         if not kind.recompress and (transcode or not kind.compressed):
             fallbacks[kind.sop_class_uid] = None
     for sop_class_uid in fallbacks:
-        left = tuple(uid for uid in _DEFAULTS if ProposedContext(sop_class_uid, (uid,)) not in proposed)
+        left = tuple(uid for uid in DEFAULT_SYNTAXES if ProposedContext(sop_class_uid, (uid,)) not in proposed)
         if left:
             proposed[ProposedContext(sop_class_uid, left)] = None
     return tuple(proposed)
@@ -118,7 +118,7 @@ def choose(kind: Kind, agreed: Mapping[int, Agreement], *, transcode: bool = Tru
     if kind.transfer_syntax_uid in accepted:
         return Choice(accepted[kind.transfer_syntax_uid], kind.transfer_syntax_uid)
     if transcode or not kind.compressed:
-        for syntax in (*_DEFAULTS, *UNCOMPRESSED):
+        for syntax in (*DEFAULT_SYNTAXES, *UNCOMPRESSED):
             if syntax in accepted:
                 return Choice(accepted[syntax], syntax)
     if kind.recompress:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from dcm_processor_service.models import Outcome
 
-__all__ = ["DUPLICATE_SOP_INSTANCE", "StoreStatus", "explain"]
+__all__ = ["DUPLICATE_SOP_INSTANCE", "EXACT_MEANINGS", "RANGES_OF_MEANINGS", "StoreStatus", "explain"]
 
 DUPLICATE_SOP_INSTANCE = 0x0111
 
-_EXACT = {
+EXACT_MEANINGS = {
     0x0000: "stored",
     0x0001: "stored, with optional attributes missing",
     0x0105: "no such attribute",
@@ -42,7 +42,7 @@ _EXACT = {
     0xC122: "the peer does not take this transfer syntax",
 }
 
-_RANGES = (
+RANGES_OF_MEANINGS = (
     (0xA700, 0xA7FF, "the peer is out of resources; try again later"),
     (0xA800, 0xA8FF, "the peer does not support this SOP class"),
     (0xA900, 0xA9FF, "the data set does not match its SOP class; validate the instance"),
@@ -75,8 +75,9 @@ def explain(code: int) -> StoreStatus:
         >>> explain(0xA701).retryable, explain(0xB007).outcome.value, explain(0x0124).outcome.value
         (True, 'stored_with_warning', 'refused')
     """
-    meaning = _EXACT.get(code) or next(
-        (text for first, last, text in _RANGES if first <= code <= last), "a status that the standard does not know"
+    meaning = EXACT_MEANINGS.get(code) or next(
+        (text for first, last, text in RANGES_OF_MEANINGS if first <= code <= last),
+        "a status that the standard does not know",
     )
     if code == 0:
         return StoreStatus(code, Outcome.STORED, meaning, retryable=False)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models import InstanceRecord, Peer, SendOptions
 
-__all__ = ["COMMITMENT_INSTANCE", "STORAGE_COMMITMENT", "Commitment", "check_port", "request_commitment"]
+__all__ = ["COMMITMENT_INSTANCE", "CONTEXT", "STORAGE_COMMITMENT", "Commitment", "check_port", "request_commitment"]
 
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 """The SOP class Storage Commitment Push Model."""
@@ -42,7 +42,7 @@ STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4, J.3.5
 _REQUEST_COMMITMENT = 1
 _SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
-_CONTEXT = ProposedContext(STORAGE_COMMITMENT, _SYNTAXES)
+CONTEXT = ProposedContext(STORAGE_COMMITMENT, _SYNTAXES)
 _HOLD_S = 2.0  # how long the association is kept while the answer may come over another one
 _LOOK_S = 0.05  # how long one look at it takes then
 _PROCESSING_FAILURE = 0x0110
@@ -85,7 +85,7 @@ def request_commitment(
     deadline = time.monotonic() + options.commitment_timeout_s
     with _listening(options, calling_ae_title) as answers:
         try:
-            with open_association(peer, (_CONTEXT,), options, calling_ae_title) as association:
+            with open_association(peer, (CONTEXT,), options, calling_ae_title) as association:
                 _ask(association, _request(result.transaction_uid, instances))
                 answer = _wait_here(association, answers, result.transaction_uid, deadline)
             if answer is None and answers is not None:

@@ -18,9 +18,9 @@ from dcm_processor_service.models import EchoResult
 if TYPE_CHECKING:
     from dcm_processor_service.models import Peer, SendOptions
 
-__all__ = ["echo", "is_alive"]
+__all__ = ["CONTEXT", "echo", "is_alive"]
 
-_CONTEXT = ProposedContext(VERIFICATION, (str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian)))
+CONTEXT = ProposedContext(VERIFICATION, (str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian)))
 
 
 def echo(peer: Peer, options: SendOptions, calling_ae_title: str) -> EchoResult:
@@ -31,7 +31,7 @@ def echo(peer: Peer, options: SendOptions, calling_ae_title: str) -> EchoResult:
     """
     started = time.monotonic()
     try:
-        with open_association(peer, (_CONTEXT,), options, calling_ae_title) as association:
+        with open_association(peer, (CONTEXT,), options, calling_ae_title) as association:
             connected = time.monotonic()
             if not association.agreed[1].accepted:
                 reason = f"it takes no C-ECHO: {association.agreed[1].reason}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import Peer
 
 __all__ = [
+    "LARGEST_PDU_RECEIVED_BYTES",
     "MOST_CONTEXTS",
     "Acceptance",
     "Agreement",
@@ -31,7 +32,7 @@ MOST_CONTEXTS = 128
 """Presentation contexts of one association: their ids are the odd numbers of a byte (PS3.8, 9.3.2.2)."""
 
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7, A.2.1
-_LARGEST_PDU_RECEIVED_BYTES = 65_536
+LARGEST_PDU_RECEIVED_BYTES = 65_536
 _PROTOCOL_VERSION = 1
 _TITLE_BYTES, _RESERVED_BYTES = 16, 32
 _FIRST_ITEM = 68  # of the body of an A-ASSOCIATE-RQ or -AC
@@ -116,7 +117,7 @@ def request(peer: Peer, contexts: tuple[ProposedContext, ...], calling_ae_title:
         for number, context in enumerate(contexts)
     )
     information = (
-        _item(_MAXIMUM_LENGTH_ITEM, struct.pack(">I", _LARGEST_PDU_RECEIVED_BYTES))
+        _item(_MAXIMUM_LENGTH_ITEM, struct.pack(">I", LARGEST_PDU_RECEIVED_BYTES))
         + _text_item(_IMPLEMENTATION_ITEM, PYNETDICOM_IMPLEMENTATION_UID)
         + _text_item(_VERSION_ITEM, PYNETDICOM_IMPLEMENTATION_VERSION)
     )

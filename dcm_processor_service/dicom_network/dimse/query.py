@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from dcm_processor_service.dicom_network.dimse.association import Association, Message
     from dcm_processor_service.models import Peer, SendOptions
 
-__all__ = ["STUDY_ROOT_FIND", "NotAnsweredError", "find", "finding"]
+__all__ = ["CONTEXT", "STUDY_ROOT_FIND", "NotAnsweredError", "find", "finding"]
 
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 """The SOP class Study Root Query/Retrieve Information Model - FIND."""
 
-_CONTEXT = ProposedContext(STUDY_ROOT_FIND, (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)))
+CONTEXT = ProposedContext(STUDY_ROOT_FIND, (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)))
 
 
 class NotAnsweredError(Exception):
@@ -42,7 +42,7 @@ def finding(peer: Peer, options: SendOptions, calling_ae_title: str) -> Associat
         NotAnsweredError: The peer does not offer it.
         PeerUnreachableError: No association.
     """
-    association = open_association(peer, (_CONTEXT,), options, calling_ae_title)
+    association = open_association(peer, (CONTEXT,), options, calling_ae_title)
     agreed = association.agreed[1]
     if not agreed.accepted:
         association.release()
