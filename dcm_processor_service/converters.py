@@ -66,8 +66,8 @@ def get_series_dicom(
     imaging = own_container().imaging()
     if dir_path is not None:
         return [str(path) for path in imaging.order(_download(series, Path(dir_path)))]
-    with tempfile.TemporaryDirectory() as folder:
-        return [imaging.dataset(path) for path in imaging.order(_download(series, Path(folder)))]
+    with own_container().scratch().temporary() as folder:
+        return [imaging.dataset(path) for path in imaging.order(_download(series, folder))]
 
 
 def _find(series_id: object) -> SeriesRecord | None:
@@ -121,12 +121,12 @@ def get_series_nifti(
     instances = None if series is None else series.instance_ids or _instance_ids(series)
     if series is None or not instances:
         raise InvalidSeriesError(f"no DICOM instances of the series {series_id} are stored; check its id")
-    with tempfile.TemporaryDirectory() as folder:
-        paths = _download(series, Path(folder) / "dicom")
+    with own_container().scratch().temporary() as folder:
+        paths = _download(series, folder / "dicom")
         if filename is not None:
             written = _convert(paths, Path(filename), "simplified")
             return filename, str(written.sidecars[0]), None
-        written = _convert(paths, Path(folder) / "volume.nii", "simplified")
+        written = _convert(paths, folder / "volume.nii", "simplified")
         image: nib.nifti1.Nifti1Image = own_container().formats().read(written.paths[0])
         header: dict[str, Any] = json.loads(written.sidecars[0].read_text(encoding="utf-8"))
         return image, header, image.get_fdata(dtype="float32")
@@ -166,6 +166,7 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
     series = catalogue_files(imaging.files_below(Path(series_path), None), imaging).series_files()
     if not series:
         return 0
+    # beside no job, so there is no scratch of one
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / Path(output_file).name
         try:

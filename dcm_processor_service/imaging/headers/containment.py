@@ -8,13 +8,37 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.ports.forks import pause_at_forks
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["contained"]
 
 _SILENT = logging.CRITICAL + 1
-_containment = threading.RLock()
+
+
+class _Containment:
+    """One thread at a time; no fork meanwhile, or the child would keep silent for ever."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def pause(self) -> None:
+        self._lock.acquire()
+
+    def resume(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self.pause()
+
+    def __exit__(self, *_: object) -> None:
+        self.resume()
+
+
+_containment = _Containment()
+pause_at_forks(_containment)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ this module at its top.
 from __future__ import annotations
 
 import tempfile
-import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from dcm_processor_service.imaging.series.slice_order import order_files
 from dcm_processor_service.models import SeriesKind
 from dcm_processor_service.models.limits import Limits
 from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
+from dcm_processor_service.ports.forks import SharedLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dicom2NiftiConverter", "convert"]
 
-_settings_in_use = threading.RLock()
+_settings_in_use = SharedLock()
 
 _SETTINGS = {
     "validate_slicecount": True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -17,6 +18,7 @@ from dcm_processor_service.backends.memory import MemoryDicomRepository
 from dcm_processor_service.errors import NiftiConversionError, StoredFileNotFoundError
 from dcm_processor_service.models import Instance
 from dcm_processor_service.runtime.own_session import serving
+from dcm_processor_service.session.scratch import open_scratch
 from dcm_processor_service.testing import fake_context, synthetic_series
 
 if TYPE_CHECKING:
@@ -71,6 +73,18 @@ def test_a_series_is_written_under_the_ids_of_its_instances(series: SeriesRecord
     paths = sdk.get_series_dicom(series.id, tmp_path / "new" / "folder")
     assert paths == [str(tmp_path / "new" / "folder" / f"{one}.dcm") for one in series.instance_ids[::-1]]
     assert numbers(map(dcmread, paths or ())) == [1, 2, 3, 4, 5]
+
+
+def test_temporary_files_are_in_the_scratch_of_the_job(
+    container: Container, series: SeriesRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no such folder"))
+    with open_scratch(tmp_path) as scratch:
+        container.scratch.override(scratch)
+        datasets = sdk.get_series_dicom(series.id)
+        image, _header, _array = sdk.get_series_nifti(series.id)
+    assert datasets is not None
+    assert len(datasets) == image.shape[2] == 5
 
 
 @pytest.mark.parametrize("series_id", ["0" * 24, "no id", "", None])
