@@ -97,6 +97,9 @@ def convert(
     max_gap_mm: Annotated[
         float | None, typer.Option(help="Widest gap that resample fills; two steps when not given", min=0)
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Convert only what this package and dcm2niix read alike, voxel by voxel")
+    ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Write .nii in place of .nii.gz")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -115,6 +118,7 @@ def convert(
                     policy=policy,
                     sidecar=sidecar,
                     max_gap_mm=max_gap_mm,
+                    verify=verify,
                 )
                 row = _convert_one(to_nifti, paths, target)
                 refused += "error" in row

@@ -25,6 +25,7 @@ class NiftiConverter(Protocol):
         policy: Policy = "strict",
         sidecar: Sidecar = "bids",
         max_gap_mm: float | None = None,
+        verify: bool = False,
     ) -> NiftiFiles:
         """Writes ``destination`` (``.nii`` or ``.nii.gz``).
 

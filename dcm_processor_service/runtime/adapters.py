@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
     from dcm_processor_service.imaging.capabilities import Capability
     from dcm_processor_service.models.limits import Limits
+    from dcm_processor_service.models.nifti import Policy
     from dcm_processor_service.ports import Backend, NiftiConverter, PlatformDocuments, Sender
     from dcm_processor_service.runtime.settings import RuntimeSettings
 
@@ -57,9 +58,16 @@ def imaging_functions(limits: Limits) -> ImagingFunctions:
         order=order_files,
         inspect=lambda paths: inspect_series(paths, limits),
         volumes=lambda paths, policy, max_gap_mm: read_volumes(paths, policy, max_gap_mm=max_gap_mm, limits=limits),
+        verify=lambda paths, policy: _verify(paths, policy, limits),
         preview=lambda paths: _preview(paths, limits),
         preview_results=_preview_results,
     )
+
+
+def _verify(paths: Sequence[Path], policy: Policy, limits: Limits) -> None:
+    from dcm_processor_service.imaging.nifti.verification import verify_series  # loads nibabel
+
+    verify_series(paths, policy, limits)
 
 
 def _preview(paths: Sequence[Path], limits: Limits) -> bytes:

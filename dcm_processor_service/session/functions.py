@@ -65,6 +65,9 @@ class ImagingFunctions:
     volumes: Callable[[Sequence[Path], Policy, float | None], tuple[Volume, ...]]
     """Reads the volumes that a policy finds; ``resample`` fills gaps up to so many mm, or None for two median steps."""
 
+    verify: Callable[[Sequence[Path], Policy], None]
+    """Compares the volumes that a policy finds with what dcm2niix makes of the files; raises where they differ."""
+
     preview: Callable[[Sequence[Path]], bytes]
     """Draws a contact sheet as PNG."""
 

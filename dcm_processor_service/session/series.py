@@ -162,8 +162,13 @@ class AsyncDicomSeries:
         paths = await self.paths()
         return await self._tools.offload(lambda: self._tools.imaging().volumes(paths, policy, max_gap_mm))
 
-    async def volume(self, policy: Policy = "strict", *, max_gap_mm: float | None = None) -> Volume:
+    async def volume(
+        self, policy: Policy = "strict", *, max_gap_mm: float | None = None, verify: bool = False
+    ) -> Volume:
         """Reads the volume; see :meth:`DicomSeries.volume`."""
+        if verify:
+            paths = await self.paths()
+            await self._tools.offload(lambda: self._tools.imaging().verify(paths, policy))
         volumes = await self.volumes(policy, max_gap_mm=max_gap_mm)
         if len(volumes) == 1:
             return volumes[0]
@@ -181,12 +186,13 @@ class AsyncDicomSeries:
         policy: Policy = "strict",
         sidecar: Sidecar = "bids",
         max_gap_mm: float | None = None,
+        verify: bool = False,
     ) -> NiftiFiles:
         """Writes the series as NIfTI; see :meth:`DicomSeries.to_nifti`."""
         target = Path(path)
         paths = await self.paths()
         convert = partial(self._tools.converter().convert, engine=engine, policy=policy, sidecar=sidecar)
-        return await self._tools.offload(lambda: convert(paths, target, max_gap_mm=max_gap_mm))
+        return await self._tools.offload(lambda: convert(paths, target, max_gap_mm=max_gap_mm, verify=verify))
 
 
 def _require_scans(paths: Iterable[Path]) -> None:
@@ -322,7 +328,7 @@ class DicomSeries:
         """
         return run_inline(self._async.preview())
 
-    def volume(self, policy: Policy = "strict", *, max_gap_mm: float | None = None) -> Volume:
+    def volume(self, policy: Policy = "strict", *, max_gap_mm: float | None = None, verify: bool = False) -> Volume:
         """Reads the series as one volume: its voxels, rescaled, with their place in the patient (LPS).
 
         Args:
@@ -330,9 +336,11 @@ class DicomSeries:
                 ``largest`` takes the largest part, ``resample`` fills gaps and sets a tilted stack upright.
             max_gap_mm: The widest gap between slices that ``resample`` fills, with slices that ``volume.invented``
                 names; None for two median steps.
+            verify: Read only what dcm2niix reads alike, every voxel at its place in the patient.
 
         Raises:
             InvalidSeriesError: The policy refuses the series; ``report`` says why.
+            NiftiConversionError: With ``verify``: the two readings differ; says in what.
             UnsupportedTransferSyntaxError: Its pixels cannot be decoded here; the message names the remedy.
 
         Example:
@@ -341,7 +349,7 @@ class DicomSeries:
             >>> volume.shape, volume.spacing_mm, str(volume.array.dtype)
             ((16, 16, 3), (1.0, 1.0, 2.0), 'int16')
         """
-        return run_inline(self._async.volume(policy, max_gap_mm=max_gap_mm))
+        return run_inline(self._async.volume(policy, max_gap_mm=max_gap_mm, verify=verify))
 
     def volumes(self, policy: Policy = "split", *, max_gap_mm: float | None = None) -> tuple[Volume, ...]:
         """Reads all volumes of the series, named, in stable order; errors are those of :meth:`volume`."""
@@ -355,6 +363,7 @@ class DicomSeries:
         policy: Policy = "strict",
         sidecar: Sidecar = "bids",
         max_gap_mm: float | None = None,
+        verify: bool = False,
     ) -> NiftiFiles:
         """Writes the series as ``.nii`` or ``.nii.gz``, in RAS as NIfTI has it, with a JSON sidecar.
 
@@ -366,6 +375,7 @@ class DicomSeries:
             policy: As in :meth:`volume`, and ``split``: every part in a file of its own.
             sidecar: ``bids`` (no patient attributes), ``simplified`` (the whole header) or ``none``.
             max_gap_mm: As in :meth:`volume`.
+            verify: As in :meth:`volume`.
 
         Raises:
             InvalidSeriesError: The policy refuses the series; ``report`` says why.
@@ -373,7 +383,9 @@ class DicomSeries:
             UnsupportedTransferSyntaxError: No engine here can decode its pixels.
         """
         return run_inline(
-            self._async.to_nifti(path, engine=engine, policy=policy, sidecar=sidecar, max_gap_mm=max_gap_mm)
+            self._async.to_nifti(
+                path, engine=engine, policy=policy, sidecar=sidecar, max_gap_mm=max_gap_mm, verify=verify
+            )
         )
 
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.headers.values import Header
 
-__all__ = ["b_values", "is_private_mosaic", "philips_rescale", "with_vendor_rescale"]
+__all__ = ["b_values", "is_private_mosaic", "is_uih_grid", "mosaic_count", "philips_rescale", "with_vendor_rescale"]
 
+_UIH = ("UIH", "UNITED IMAGING")
 _GE_OFFSET = 1_000_000_000
 _PHILIPS_INTERCEPT = 0x2005100D
 _PHILIPS_SLOPE = 0x2005100E
@@ -61,20 +62,30 @@ def _private_b_value(header: Header) -> float | None:
 
 def is_private_mosaic(header: Header) -> bool:
     """Whether Siemens or UIH count several slices in the image; archives may lose the MOSAIC of its ImageType."""
+    return (mosaic_count(header) or 0) > 1
+
+
+def is_uih_grid(header: Header) -> bool:
+    """Whether it is a grid of slices as UIH makes them."""
+    return text(header, "Manufacturer").upper().startswith(_UIH) and is_private_mosaic(header)
+
+
+def mosaic_count(header: Header) -> float | None:
+    """Returns how many slices Siemens or UIH count in the image; None where they count none."""
     maker = text(header, "Manufacturer").upper()
     value: Any = None
     if maker.startswith("SIEMENS"):
         value = private_value(header, SIEMENS_MOSAIC_COUNT)
         if isinstance(value, bytes):
             value = int.from_bytes(value, "little")
-    elif maker.startswith(("UIH", "UNITED IMAGING")):
+    elif maker.startswith(_UIH):
         value = private_value(header, UIH_GRID_COUNT)
         if isinstance(value, bytes):
             value = value.decode("latin-1").strip(" \0")
     try:
-        return value is not None and float(value) > 1
+        return None if value is None else float(value)
     except (TypeError, ValueError):
-        return False
+        return None
 
 
 def philips_rescale(frame: FrameInfo) -> tuple[float, float] | None:

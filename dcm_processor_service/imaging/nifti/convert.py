@@ -55,6 +55,7 @@ class AutoConverter:
         policy: Policy = "strict",
         sidecar: Sidecar = "bids",
         max_gap_mm: float | None = None,
+        verify: bool = False,
     ) -> NiftiFiles:
         """Writes ``destination``, plain or gzipped as its name says, with sidecars beside it.
 
@@ -69,13 +70,14 @@ class AutoConverter:
                 :mod:`dcm_processor_service.imaging.series.policies`.
             sidecar: The JSON beside each image: ``bids``, ``simplified`` or ``none``.
             max_gap_mm: The widest gap between slices that policy ``resample`` fills; None for two median steps.
+            verify: Convert only what this package and dcm2niix read alike, every voxel at its place in the patient.
 
         Raises:
             InvalidNameError: The name ends in neither ``.nii`` nor ``.nii.gz``.
             InvalidSeriesError: The policy refuses the series; carries the report.
             UnsupportedTransferSyntaxError: No engine here can decode its pixels.
             UnsupportedValueError: There is no such engine or policy.
-            NiftiConversionError: The engine made no usable result.
+            NiftiConversionError: The engine made no usable result, or two readings differ.
         """
         names = ("auto", *ENGINES)
         if engine not in names:
@@ -92,9 +94,14 @@ class AutoConverter:
             timeout_s=self.timeout_s,
             limits=self.limits,
             dcm2niix_program=self.dcm2niix_program,
+            verify=verify,
         )
         told = f"series {inspection.report.series_instance_uid} cannot be converted: a file of it is damaged"
         with foreign_errors_as(lambda: NiftiConversionError(f"{told}, or its result cannot be written")):
+            if verify:
+                from dcm_processor_service.imaging.nifti.verification import verify as compare
+
+                compare(task)
             return _by_choice(task) if engine == "auto" else ENGINES[engine].convert(task, "asked for")
 
 

@@ -1,8 +1,9 @@
 """DICOM to NIfTI through dcm2niix, the field's reference: for mosaics and diffusion, where it knows every vendor.
 
-Its exit code alone says little: it writes files that it should refuse, and by-products beside them. So what it wrote is
-counted against what the headers hold, and by-products are never taken. It prints patient attributes, so its output goes
-nowhere. It writes uncompressed, and ISA-L compresses, which together takes a tenth of the time of its own gzip.
+Its exit code alone says little: it writes files that it should refuse, and by-products beside them. So what it wrote
+is counted against what the headers hold, compared with them in place and values, and by-products are never taken. It
+prints patient attributes, so its output goes nowhere. It writes uncompressed, and ISA-L compresses, which together
+takes a tenth of the time of its own gzip.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import nibabel as nib
 import numpy as np
 
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
+from dcm_processor_service.imaging.frames.vendor import is_uih_grid
+from dcm_processor_service.imaging.nifti.comparison import difference_from_series
 from dcm_processor_service.imaging.nifti.task import DECODED_BY_PROGRAMS, NATIVE_ONLY
 from dcm_processor_service.imaging.nifti.write import copy_nifti, sidecar_path, write_json
 from dcm_processor_service.imaging.series.policies import refusal
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.nifti.task import ConversionTask
     from dcm_processor_service.models import SeriesReport
 
-__all__ = ["Dcm2niixImage", "convert", "run_dcm2niix"]
+__all__ = ["Dcm2niixImage", "check_against_series", "convert", "run_dcm2niix"]
 
 _STEM = "volume"
 _SPACING_PART = 0.01
@@ -81,6 +84,7 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix=".dcm2niix-") as folder:
         images = run_dcm2niix(task.image_paths, Path(folder), report, task.timeout_s, task.dcm2niix_program)
+        check_against_series(images, task)
         if task.policy == "largest":
             images = (max(images, key=lambda image: math.prod(image.shape)),)
         elif len(images) > 1 and task.policy != "split":
@@ -90,6 +94,36 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
                 report,
             )
         return _keep(images, task, reason)
+
+
+def check_against_series(images: Sequence[Dcm2niixImage], task: ConversionTask) -> None:
+    """Takes images only where place and values are those that the series' own headers and pixels have.
+
+    Raises:
+        InvalidSeriesError: The series is a mosaic whose layout is not known, so that nothing can be compared.
+        NiftiConversionError: An image differs, or a diffusion series came without b-values.
+    """
+    uid = task.inspection.report.series_instance_uid
+    if not task.verify and any(is_uih_grid(instance.header) for instance in task.inspection.instances):
+        return  # nothing else reads these, so there is nothing to compare with
+    for image in images:
+        differs = difference_from_series(
+            nib.nifti1.Nifti1Image.from_filename(image.path).dataobj,
+            image.affine_ras,
+            task,
+            whole=task.verify,
+            any_order=bool(image.gradients),
+        )
+        if differs:
+            raise NiftiConversionError(
+                f"dcm2niix made another image of series {uid} than its headers say: {differs}; its result is not "
+                "taken, try the engine native"
+            )
+        if task.inspection.report.is_diffusion and _volumes(image) > 1 and not image.gradients:
+            raise NiftiConversionError(
+                f"dcm2niix found no b-values for series {uid}, which is diffusion: its result is not taken, try the "
+                "engine native"
+            )
 
 
 def _keep(images: Sequence[Dcm2niixImage], task: ConversionTask, reason: str) -> NiftiFiles:

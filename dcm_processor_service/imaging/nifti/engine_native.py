@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.nifti.gradients import gradient_table, write_gradients
 from dcm_processor_service.imaging.nifti.sidecar import write_with_sidecar
+from dcm_processor_service.imaging.series.policies import chosen_stacks
 from dcm_processor_service.imaging.volumes.read import volumes_of
+from dcm_processor_service.models import SeriesKind
 from dcm_processor_service.models.nifti import NiftiFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from dcm_processor_service.imaging.nifti.gradients import GradientTable
     from dcm_processor_service.imaging.nifti.task import ConversionTask
     from dcm_processor_service.models import SeriesReport
 
@@ -24,6 +30,7 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
         InvalidSeriesError: The policy refuses the series; carries the report.
         UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
     """
+    tables = _gradient_tables(task)
     volumes = volumes_of(task.inspection, task.policy, max_gap_mm=task.max_gap_mm, limits=task.limits)
     several = len(volumes) > 1
     written = [
@@ -36,14 +43,40 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
         )
         for volume in volumes
     ]
+    gradients: list[Path] = []
+    for volume, files, table in zip(volumes, written, tables, strict=False):
+        if table is not None:
+            gradients += write_gradients(table, volume.affine_lps, files.paths[0])
     return NiftiFiles(
         tuple(path for files in written for path in files.paths),
         "native",
         reason,
-        tuple(path for files in written for path in files.sidecars),
+        (*(path for files in written for path in files.sidecars), *gradients),
         tuple(volume for files in written for volume in files.volumes),
         _report(task, [volume.report for volume in volumes]),
     )
+
+
+def _gradient_tables(task: ConversionTask) -> list[GradientTable | None]:
+    """Returns the table of each volume that the policy finds; None for what is no series of volumes, or no diffusion.
+
+    Raises:
+        InvalidSeriesError: The volumes of a diffusion series differ in what only private elements say.
+    """
+    report = task.inspection.report
+    if not report.is_diffusion:
+        return []
+    is_mosaic = report.kind is SeriesKind.MOSAIC
+    stacks = list(task.inspection.stacks) if is_mosaic else chosen_stacks(task.inspection, task.policy)
+    tables = [gradient_table(stack) if len(stack.grid) > 1 else None for stack in stacks]
+    if any(table is None and len(stack.grid) > 1 for table, stack in zip(tables, stacks, strict=True)):
+        raise InvalidSeriesError(
+            f"series {report.series_instance_uid} is refused: its b-values or gradient directions stand in private "
+            "elements, or are missing, and without them its volumes mean nothing: use the engine dcm2niix, or read its "
+            "voxels with series.volume()",
+            report,
+        )
+    return tables
 
 
 def _report(task: ConversionTask, reports: Sequence[SeriesReport | None]) -> SeriesReport:

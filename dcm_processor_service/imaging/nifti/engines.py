@@ -3,8 +3,8 @@
 ``auto`` asks them in this order, and its result says which engine ran and why:
 
 ===========================  ==============================================================
-a mosaic                     dcm2niix
-diffusion                    dcm2niix, for ``.bval`` and ``.bvec``; then native, without them
+a mosaic                     dcm2niix; then native
+diffusion                    dcm2niix, which knows every vendor's b-values; then native
 pixels not decodable here    dcm2niix, which brings decoders of its own; then dicom2nifti
 anything else                native
 ===========================  ==============================================================
@@ -75,9 +75,11 @@ class NiftiEngine:
 
 def _dcm2niix_choice(report: SeriesReport, policy: Policy) -> EngineChoice | None:
     if report.kind is SeriesKind.MOSAIC:
-        return EngineChoice("the slices of each volume lie in a mosaic")
+        return EngineChoice("the slices of each volume lie in a mosaic", "a mosaic whose layout is known")
     if report.is_diffusion and policy != "resample" and not NATIVE_ONLY & report.codes:
-        return EngineChoice("diffusion: it reads b-values and gradients", "diffusion, without .bval and .bvec")
+        return EngineChoice(
+            "diffusion: it reads b-values and gradients of every vendor", "diffusion, by the standard's attributes"
+        )
     return None
 
 

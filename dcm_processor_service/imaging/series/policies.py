@@ -7,7 +7,7 @@
 ``resample``  fill gaps and uneven steps and set a tilted stack upright, by linear interpolation
 ============  ==========================================================================================================
 
-No policy makes a volume of damaged files, colour, mosaics, several patients or studies, or images that do not say
+No policy makes a volume of damaged files, colour, several patients or studies, or images that do not say
 where they lie; none puts slices of two volumes into one. ``split`` and ``largest`` leave out images without a place,
 such as a screenshot among CT slices, and the report names them.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import SeriesFinding, SeriesReport
     from dcm_processor_service.models.nifti import Policy
 
-__all__ = ["check_policy", "chosen_stacks", "open_findings", "refusal"]
+__all__ = ["check_policy", "chosen_stacks", "open_findings", "refusal", "split_stacks"]
 
 POLICIES = ("strict", "split", "largest", "resample")
 
@@ -70,10 +70,15 @@ def chosen_stacks(inspection: Inspection, policy: Policy) -> list[Stack]:
     if unresolved or not stacks:
         raise refusal(report, unresolved)
     if policy in {"split", "largest"}:
-        stacks = [run for stack in stacks for run in uniform_runs(stack)]
+        stacks = split_stacks(inspection)
     if policy == "largest":
         return [max(stacks, key=_voxels)]
     return stacks
+
+
+def split_stacks(inspection: Inspection) -> list[Stack]:
+    """Returns every uniform part of a series, whatever its findings are."""
+    return [run for stack in inspection.stacks for run in uniform_runs(stack)]
 
 
 def check_policy(policy: str) -> None:

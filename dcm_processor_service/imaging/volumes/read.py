@@ -22,10 +22,12 @@ from dcm_processor_service.imaging.series.geometry_findings import about
 from dcm_processor_service.imaging.series.inspection import examine
 from dcm_processor_service.imaging.series.order_certificate import order_certificate
 from dcm_processor_service.imaging.series.policies import chosen_stacks
+from dcm_processor_service.imaging.volumes.mosaic import mosaic_stack, untiled
 from dcm_processor_service.imaging.volumes.pixels import read_pixels
 from dcm_processor_service.imaging.volumes.upright import on_even_grid, refuse_wide_gaps
 from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Rescale, SliceSource, Volume
 from dcm_processor_service.imaging.volumes.volume_times import volume_times
+from dcm_processor_service.models import SeriesKind
 from dcm_processor_service.models.limits import Limits
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.models.nifti import Policy
 
-__all__ = ["read_volume", "read_volumes", "volumes_of"]
+__all__ = ["read_stack", "read_volume", "read_volumes", "values_of", "volumes_of"]
 
 _LIMITS = Limits()
 _TABLE_BITS = 16
@@ -118,18 +120,27 @@ def volumes_of(
     report = inspection.report
     told = f"series {report.series_instance_uid} cannot be read: a file of it is damaged, or it needs too much memory"
     with foreign_errors_as(lambda: InvalidSeriesError(told, report)):
+        if report.kind is SeriesKind.MOSAIC:
+            mosaics = mosaic_stack(inspection, policy)
+            return (untiled(read_stack(mosaics, report, limits), mosaics.first.instance.label),)
         stacks = chosen_stacks(inspection, policy)
         if policy == "resample":
             for stack in stacks:
                 refuse_wide_gaps(stack, report, max_gap_mm)
         volumes = []
         for stack in stacks:
-            volume = _volume(stack, report, limits)
+            volume = read_stack(stack, report, limits)
             volumes.append(on_even_grid(volume, stack) if policy == "resample" else volume)
     return tuple(volumes)
 
 
-def _volume(stack: Stack, report: SeriesReport, limits: Limits) -> Volume:
+def read_stack(stack: Stack, report: SeriesReport, limits: Limits) -> Volume:
+    """Reads one stack of an inspected series.
+
+    Raises:
+        InvalidSeriesError: Its pixels are damaged, or beyond the limits.
+        UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
+    """
     frames = [frame for line in stack.grid for frame in line]
     _refuse_beyond_limits(frames, report, limits)
     array, constant = _assemble(frames, len(stack.grid), len(stack.grid[0]), limits)
@@ -159,6 +170,20 @@ def _volume(stack: Stack, report: SeriesReport, limits: Limits) -> Volume:
             header=header,
             report=_with_constant_frames(report, constant, len(frames)),
         )
+
+
+def values_of(grid: Sequence[Sequence[FrameInfo]], limits: Limits) -> NDArray[Any]:
+    """Reads the rescaled values of some frames of a stack.
+
+    Args:
+        grid: ``grid[t][k]``: volumes of as many slices each.
+        limits: Of the processes that decode compressed pixels.
+
+    Returns:
+        Shape (i, j, k) of one volume, else (i, j, k, t).
+    """
+    frames = [frame for line in grid for frame in line]
+    return _assemble(frames, len(grid), len(grid[0]), limits)[0]
 
 
 def _refuse_beyond_limits(frames: Sequence[FrameInfo], report: SeriesReport, limits: Limits) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import nibabel as nib
 import numpy as np
@@ -22,6 +22,7 @@ from dcm_processor_service.errors import (
     UnsupportedValueError,
 )
 from dcm_processor_service.imaging.nifti.convert import AutoConverter
+from dcm_processor_service.imaging.volumes.read import read_volume
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame
 
 RECIPE = Recipe(columns=12, rows=10, slices=6, signed=True, bits_stored=12, rescale=("1", "-1024"))
@@ -122,21 +123,30 @@ def test_unknown_engine_policy_and_suffix_are_refused(tmp_path: Path, ct: list[P
         AutoConverter().convert(ct, tmp_path / "x.nrrd")
 
 
+Made: TypeAlias = "tuple[int, ...] | nib.nifti1.Nifti1Image"
+
+
 def fake_dcm2niix(
     folder: Path,
-    images: dict[str, tuple[int, ...]],
+    images: dict[str, Made],
     ending: str = "exit 0",
     spacing: tuple[float, float, float] = (0.6, 0.8, 2.5),
+    *,
+    gradients: bool = True,
 ) -> str:
-    """A program that takes dcm2niix's arguments and leaves images of the given names and shapes in the folder."""
+    """A program that takes dcm2niix's arguments and leaves images, or empty ones of such shapes, in the folder."""
     made = folder / "made"
     made.mkdir()
     for name, shape in images.items():
+        if not isinstance(shape, tuple):
+            shape.to_filename(made / f"volume{name}.nii")
+            continue
         nib.nifti1.Nifti1Image(np.zeros(shape, np.int16), np.diag([*spacing, 1])).to_filename(
             made / f"volume{name}.nii"
         )
-    (made / "volume.bval").write_text("0 1000 1000")
-    (made / "volume.bvec").write_text("0 1 0")
+    if gradients:
+        (made / "volume.bval").write_text("0 1000 1000")
+        (made / "volume.bvec").write_text("0 1 0")
     program = folder / "fake-dcm2niix"
     program.write_text(f'#!/bin/sh\nwhile [ "$1" != "-o" ]; do shift; done\ncp "{made}"/* "$2"\n{ending}\n')
     program.chmod(0o700)
@@ -157,7 +167,11 @@ CLEAN = (12, 10, 6)
     ],
 )
 def test_what_dcm2niix_says_of_itself_is_not_trusted(
-    tmp_path: Path, ct: list[Path], images: dict[str, tuple[int, ...]], ending: str, message: str
+    tmp_path: Path,
+    ct: list[Path],
+    images: dict[str, Made],
+    ending: str,
+    message: str,
 ) -> None:
     program = fake_dcm2niix(tmp_path, images, ending)
     (tmp_path / "out").mkdir()
@@ -173,7 +187,8 @@ def test_slices_that_dcm2niix_puts_elsewhere_are_not_taken(tmp_path: Path, ct: l
 
 
 def test_by_products_are_never_taken_for_the_series(tmp_path: Path, ct: list[Path]) -> None:
-    program = fake_dcm2niix(tmp_path, {"": CLEAN, "_Eq_1": (40, 40, 40), "_ROI2": (40, 40, 40)})
+    right = read_volume(ct).to_nifti()
+    program = fake_dcm2niix(tmp_path, {"": right, "_Eq_1": (40, 40, 40), "_ROI2": (40, 40, 40)})
     files = AutoConverter(dcm2niix_program=program).convert(ct, tmp_path / "x.nii", engine="dcm2niix", policy="largest")
     assert files.volumes[0].shape == CLEAN
 
@@ -189,11 +204,14 @@ def test_a_missing_program_is_named(tmp_path: Path, ct: list[Path]) -> None:
         AutoConverter(dcm2niix_program=str(tmp_path / "absent")).convert(ct, tmp_path / "x.nii", engine="dcm2niix")
 
 
-def diffusion(folder: Path) -> list[Path]:
+def diffusion(folder: Path, *, directions: bool = True) -> list[Path]:
     paths = single_frame(Recipe(columns=12, rows=10, volumes=3, slices=4, modality="MR"), folder)
     for path in paths:
         ds = dcmread(path)
-        ds.DiffusionBValue = 0.0 if ds.TemporalPositionIdentifier == 1 else 1000.0
+        number = int(ds.TemporalPositionIdentifier)
+        ds.DiffusionBValue = 0.0 if number == 1 else 1000.0
+        if number > 1 and directions:
+            ds.DiffusionGradientOrientation = [0.6, 0.8, 0.0] if number == 2 else [0.0, 0.0, 1.0]
         ds.save_as(path)
     return paths
 
@@ -219,14 +237,37 @@ def test_diffusion_falls_back_to_native_and_says_so(tmp_path: Path) -> None:
     program = fake_dcm2niix(tmp_path, {}, "exit 3")
     files = AutoConverter(dcm2niix_program=program).convert(paths, tmp_path / "out" / "x.nii")
     assert files.engine == "native"
-    assert "without .bval" in files.reason
     assert "exit code 3" in files.reason
     assert files.volumes[0].shape == (12, 10, 4, 3)
+    assert [path.name for path in files.sidecars] == ["x.json", "x.bval", "x.bvec"]
+    assert files.sidecars[1].read_text() == "0 1000 1000\n"
+    # the rows of the image run to the right and backwards, as in LPS: FSL's x runs the other way
+    assert files.sidecars[2].read_text() == "0 -0.6 0\n0 0.8 0\n0 0 1\n"
+
+
+def test_volumes_of_one_b_value_each_need_no_directions(tmp_path: Path) -> None:
+    paths = diffusion(tmp_path, directions=False)
+    for path in paths:
+        ds = dcmread(path)
+        ds.DiffusionBValue = (int(ds.TemporalPositionIdentifier) - 1) * 500.0
+        ds.save_as(path)
+    files = AutoConverter().convert(paths, tmp_path / "out" / "x.nii", engine="native")
+    assert [path.name for path in files.sidecars] == ["x.json", "x.bval"]
+    assert files.sidecars[1].read_text() == "0 500 1000\n"
+
+
+def test_diffusion_without_directions_is_refused_where_dcm2niix_has_none_either(tmp_path: Path) -> None:
+    paths = diffusion(tmp_path, directions=False)
+    image = read_volume(paths).to_nifti()
+    program = fake_dcm2niix(tmp_path, {"": image}, gradients=False)
+    with pytest.raises(InvalidSeriesError, match="b-values or gradient directions"):
+        AutoConverter(dcm2niix_program=program).convert(paths, tmp_path / "out" / "x.nii")
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_b_values_and_gradients_are_kept(tmp_path: Path) -> None:
     paths = diffusion(tmp_path)
-    program = fake_dcm2niix(tmp_path, {"": (12, 10, 4, 3)})
+    program = fake_dcm2niix(tmp_path, {"": read_volume(paths).to_nifti()})
     files = AutoConverter(dcm2niix_program=program).convert(paths, tmp_path / "out" / "x.nii.gz")
     assert files.engine == "dcm2niix"
     assert [path.name for path in files.sidecars] == ["x.json", "x.bval", "x.bvec"]

@@ -165,11 +165,12 @@ def test_what_a_conversion_is_asked_for_reaches_the_converter(tmp_path: Path) ->
     series = fake_series(customise=customise).session.dicom.get_series()
     target = tmp_path / "v.nii"
     assert series.to_nifti(str(target), engine="native", policy="split", sidecar="none") is answer
-    series.to_nifti(target)
+    series.to_nifti(target, verify=True)
+    rest = {"max_gap_mm": None, "verify": False}
     given = {"paths": series.paths(), "destination": target}
     assert asked == [
-        {**given, "engine": "native", "policy": "split", "sidecar": "none", "max_gap_mm": None},
-        {**given, "engine": "auto", "policy": "strict", "sidecar": "bids", "max_gap_mm": None},
+        {**given, "engine": "native", "policy": "split", "sidecar": "none", **rest},
+        {**given, "engine": "auto", "policy": "strict", "sidecar": "bids", **rest, "verify": True},
     ]
 
 

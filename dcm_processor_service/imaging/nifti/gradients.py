@@ -1,0 +1,83 @@
+"""The table of a diffusion series, as FSL reads it: b-values and gradient directions along the axes of the image.
+
+FSL's directions lie along the voxel axes, and the first one runs the other way where the affine (RAS) has a positive
+determinant (FDT User Guide, "bvecs and bvals"). The header's lie in the patient (PS3.3, section C.8.13.5.9).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dcm_processor_service.disk import write_whole
+from dcm_processor_service.errors import NiftiConversionError
+from dcm_processor_service.imaging.frames.frame import marks
+from dcm_processor_service.imaging.frames.vendor import b_values
+from dcm_processor_service.imaging.nifti.write import sidecar_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dcm_processor_service.imaging.geometry import FloatArray
+    from dcm_processor_service.imaging.series.stack import Stack
+
+__all__ = ["GradientTable", "gradient_table", "write_gradients"]
+
+
+class GradientTable(NamedTuple):
+    """What was applied for each volume of a diffusion series."""
+
+    b_values: tuple[float, ...]
+    """s/mm2."""
+
+    directions_lps: tuple[tuple[float, float, float], ...]
+    """Unit vectors, zeros without a gradient; empty where no volume has a direction, as of trace-weighted images."""
+
+
+def gradient_table(stack: Stack) -> GradientTable | None:
+    """Reads what the headers say of each volume; None where they do not say what tells the volumes apart."""
+    weights: list[float] = []
+    directions: list[tuple[float, float, float]] = []
+    for line in stack.grid:
+        found = b_values(line)
+        stated = {tuple(one) if one else (0.0, 0.0, 0.0) for one in marks(line, "DiffusionGradientOrientation")}
+        if len(found) != 1 or len(stated) != 1:
+            return None
+        (weight,), (direction,) = found, stated
+        weights.append(weight)
+        directions.append(direction if weight > 0 else (0.0, 0.0, 0.0))
+    if not any(map(any, directions)):
+        return GradientTable(tuple(weights), ()) if len(set(weights)) == len(weights) else None
+    known = all(weight == 0 or any(direction) for weight, direction in zip(weights, directions, strict=True))
+    return GradientTable(tuple(weights), tuple(directions)) if known else None
+
+
+def write_gradients(table: GradientTable, affine_lps: FloatArray, target: Path) -> list[Path]:
+    """Writes ``.bval``, and ``.bvec`` where there are directions, beside an image, and returns their paths.
+
+    Args:
+        table: One entry for each volume.
+        affine_lps: Of the image: shape (4, 4), voxel to mm.
+        target: The image.
+
+    Raises:
+        NiftiConversionError: A file cannot be written.
+    """
+    written = {sidecar_path(target, ".bval"): [table.b_values]}
+    if table.directions_lps:
+        written[sidecar_path(target, ".bvec")] = _along_axes(table, affine_lps)
+    for path, rows in written.items():
+        text = "".join(" ".join(f"{value:.6g}" for value in row) + "\n" for row in rows)
+        with write_whole(path, error=NiftiConversionError) as file:
+            file.write(text.encode("ascii"))
+    return list(written)
+
+
+def _along_axes(table: GradientTable, affine_lps: FloatArray) -> list[tuple[float, ...]]:
+    axes = affine_lps[:3, :3] / np.linalg.norm(affine_lps[:3, :3], axis=0)
+    along = np.linalg.solve(axes, np.array(table.directions_lps).T)
+    if np.linalg.det(axes) > 0:
+        along[0] *= -1
+    along += 0.0  # no negative zeros
+    return [tuple(row) for row in along.tolist()]

@@ -1,0 +1,54 @@
+"""Two readings of a series that agree voxel by voxel: this package's, and that of dcm2niix, which shares no code."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import NiftiConversionError, UnsupportedValueError
+from dcm_processor_service.imaging.nifti.engine_dcm2niix import check_against_series, run_dcm2niix
+from dcm_processor_service.imaging.nifti.task import ConversionTask
+from dcm_processor_service.imaging.series.inspection import examine
+from dcm_processor_service.imaging.series.policies import chosen_stacks
+from dcm_processor_service.models import SeriesKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dcm_processor_service.models.limits import Limits
+    from dcm_processor_service.models.nifti import Policy
+
+__all__ = ["verify", "verify_series"]
+
+
+def verify_series(paths: Sequence[Path], policy: Policy, limits: Limits) -> None:
+    """Compares both readings of the files of one series; see :func:`verify`."""
+    with tempfile.TemporaryDirectory() as folder:
+        verify(ConversionTask(examine(paths, limits), Path(folder) / "volume.nii", policy, "none", limits))
+
+
+def verify(task: ConversionTask) -> None:
+    """Converts a series with dcm2niix beside its destination, and compares every voxel with this package's reading.
+
+    Raises:
+        InvalidSeriesError: The policy refuses the series.
+        NiftiConversionError: The readings differ, or dcm2niix cannot read the series: which, and in what.
+        UnsupportedValueError: The policy invents voxels.
+    """
+    report = task.inspection.report
+    if task.policy == "resample":
+        raise UnsupportedValueError("policy resample makes voxels that nobody else has: verify with another policy")
+    is_mosaic = report.kind is SeriesKind.MOSAIC
+    expected = 1 if is_mosaic else len(chosen_stacks(task.inspection, task.policy))
+    parent = task.destination.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".verify-") as folder:
+        images = run_dcm2niix(task.image_paths, Path(folder), report, task.timeout_s, task.dcm2niix_program)
+        check_against_series(images, replace(task, verify=True))
+    if len(images) < expected:
+        raise NiftiConversionError(
+            f"series {report.series_instance_uid} cannot be verified: dcm2niix makes {len(images)} images of it, and "
+            f"policy {task.policy} {expected}"
+        )

@@ -1,0 +1,133 @@
+"""Siemens mosaics: the slices of a volume side by side in one image, each where its private elements say.
+
+How many slices there are, in which direction they follow each other and where the first one lies stands in Siemens' CSA
+header alone, which nibabel reads. Where it is missing, nothing can be known, and the series is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.frames.vendor import mosaic_count
+from dcm_processor_service.imaging.headers.containment import contained
+from dcm_processor_service.imaging.series.policies import open_findings, refusal
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from dcm_processor_service.imaging.geometry import FloatArray
+    from dcm_processor_service.imaging.series.inspection import Inspection
+    from dcm_processor_service.imaging.series.stack import Stack
+    from dcm_processor_service.imaging.volumes.volume import Volume
+    from dcm_processor_service.models.nifti import Policy
+
+__all__ = ["MosaicLayout", "mosaic_layout", "mosaic_stack", "untiled"]
+
+_RIGID = 1e-3
+
+
+class MosaicLayout(NamedTuple):
+    """How the slices of a volume lie in a mosaic, and in the patient."""
+
+    columns: int
+    rows: int
+    slices: int
+    tiles_per_side: int
+    affine_lps: FloatArray
+    """Shape (4, 4): column, row and slice to mm."""
+
+
+def mosaic_stack(inspection: Inspection, policy: Policy) -> Stack:
+    """Returns the mosaics of a series in order of time; each is one frame of one volume.
+
+    Raises:
+        InvalidSeriesError: The policy refuses the series, or its mosaics lie at several places.
+    """
+    unresolved = [finding for finding in open_findings(inspection, policy) if finding.code != "MOSAIC"]
+    if unresolved or not inspection.stacks:
+        raise refusal(inspection.report, unresolved)
+    (first, *others) = inspection.stacks
+    if others or len(first.grid[0]) > 1:
+        raise InvalidSeriesError(
+            f"series {inspection.report.series_instance_uid} is refused: MOSAIC: its images lie at several places, or "
+            "are of several kinds, so that they are no volumes of one grid: convert each by itself",
+            inspection.report,
+        )
+    return first
+
+
+def untiled(volume: Volume, label: str) -> Volume:
+    """Cuts mosaics into slices.
+
+    Args:
+        volume: Shape (i, j, 1[, t]): mosaics as they are stored, with the header of the first.
+        label: What a refusal calls the first mosaic.
+
+    Returns:
+        Shape (i, j, k[, t]), at its place.
+
+    Raises:
+        InvalidSeriesError: The private elements do not say how the slices lie.
+    """
+    header = volume.header
+    layout = mosaic_layout(header, label) if header is not None else None
+    if layout is None or volume.shape[:2] != (
+        layout.columns * layout.tiles_per_side,
+        layout.rows * layout.tiles_per_side,
+    ):
+        raise _unknown(label)
+    side = layout.tiles_per_side
+    tiles = [
+        volume.array[
+            (k % side) * layout.columns : (k % side + 1) * layout.columns,
+            (k // side) * layout.rows : (k // side + 1) * layout.rows,
+            0,
+        ]
+        for k in range(layout.slices)
+    ]
+    array = np.stack(tiles, axis=2)
+    sources = tuple(line * layout.slices for line in volume.sources)
+    return replace(volume, array=np.asfortranarray(array), affine_lps=layout.affine_lps, sources=sources)
+
+
+def mosaic_layout(header: Dataset, label: str) -> MosaicLayout:
+    """Reads how slices lie in a mosaic.
+
+    Args:
+        header: Of one mosaic, with its private elements.
+        label: What a refusal calls it.
+
+    Raises:
+        InvalidSeriesError: They do not say it, or contradict each other.
+    """
+    try:
+        with contained():
+            # it warns when it is imported
+            from nibabel.nicom.dicomwrappers import MosaicWrapper, wrapper_from_data
+
+            wrapper = wrapper_from_data(header)
+            rows, columns, slices = wrapper.image_shape
+            # nibabel counts rows first
+            affine = np.array(wrapper.affine)[:, [1, 0, 2, 3]]
+    except Exception as error:
+        raise _unknown(label) from error
+    if not isinstance(wrapper, MosaicWrapper):
+        raise _unknown(label)
+    side = int(np.ceil(np.sqrt(slices)))
+    counted = mosaic_count(header)
+    turn = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    is_rigid = np.isfinite(affine).all() and np.abs(turn.T @ turn - np.eye(3)).max() < _RIGID
+    if counted not in {None, slices} or not is_rigid:
+        raise _unknown(label)
+    return MosaicLayout(int(columns), int(rows), int(slices), side, affine)
+
+
+def _unknown(label: str) -> InvalidSeriesError:
+    return InvalidSeriesError(
+        f"{label} is a mosaic whose private elements do not say how its slices lie: get the original, of which no "
+        "private elements were removed"
+    )
