@@ -257,7 +257,7 @@ def test_only_the_environment_module_reads_the_environment() -> None:
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
     }
     # a decoder process gets a few variables of its parent's environment and none of the others
-    assert readers <= {"env_vars.py", "cli/doctor.py", "imaging/decoding/processes.py"}
+    assert readers <= {"env_vars.py", "cli/doctor.py", "ports/child_process.py"}
 
 
 def test_dependency_injector_stays_in_the_container() -> None:

@@ -21,8 +21,9 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dcm_processor_service.dicom_network.conversion import converted
 from dcm_processor_service.dicom_network.soundness import UnsoundFileError, dataset_position, examine
-from dcm_processor_service.dicom_network.transcoding import UnreadableInstanceError, convert, copy_of, part10
+from dcm_processor_service.dicom_network.transcoding import UnreadableInstanceError, copy_of
 from dcm_processor_service.disk import is_folder
 from dcm_processor_service.errors import InvalidSeriesError, UnreadableFileError
 from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, scan_instance
@@ -80,7 +81,7 @@ class Outgoing:
         if isinstance(self.source, Dataset):
             dataset = copy_of(self.source, own)
             self._require_uids(text(dataset, "SOPClassUID"), text(dataset, "SOPInstanceUID"))
-            return BytesIO(part10(convert(dataset, own, transfer_syntax_uid)))
+            return converted(dataset, own, transfer_syntax_uid)
         file = self._open_sound()
         if transfer_syntax_uid == own:
             return file if self.is_part10 else self._with_meta(file)
@@ -89,7 +90,7 @@ class Outgoing:
             dataset = read_whole(self.source)
         except InvalidSeriesError as error:
             raise UnreadableInstanceError(_GONE) from error
-        return BytesIO(part10(convert(dataset, own, transfer_syntax_uid)))
+        return converted(dataset, own, transfer_syntax_uid)
 
     def require_sound(self) -> None:
         """Looks whether a file can be sent, before anybody is bothered with it.

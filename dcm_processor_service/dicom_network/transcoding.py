@@ -35,11 +35,20 @@ from dcm_processor_service.errors import DicomError, UnsupportedTransferSyntaxEr
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
 
-__all__ = ["UNCOMPRESSED", "UnreadableInstanceError", "convert", "copy_of", "lossless_encoders", "part10"]
+__all__ = [
+    "PLAIN",
+    "UNCOMPRESSED",
+    "UnreadableInstanceError",
+    "convert",
+    "copy_of",
+    "lossless_encoders",
+    "part10",
+    "refusal",
+]
 
 UNCOMPRESSED = frozenset(map(str, (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)))
 
-_PLAIN = UNCOMPRESSED | {str(DeflatedExplicitVRLittleEndian)}
+PLAIN = UNCOMPRESSED | {str(DeflatedExplicitVRLittleEndian)}
 # what cannot be without loss, with the defined terms of PS3.3, C.7.6.1.1.5.1; JPEG 2000 may be either
 _LOSSY_METHODS = {
     str(JPEGBaseline8Bit): "ISO_10918_1",
@@ -90,20 +99,25 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
     if own_uid == wanted_uid:
         return dataset
     try:
-        if own_uid not in _PLAIN and "PixelData" in dataset:  # without pixels nothing of it is compressed (PS3.5, A.4)
+        if own_uid not in PLAIN and "PixelData" in dataset:  # without pixels nothing of it is compressed (PS3.5, A.4)
             _decompress(dataset, own_uid)
         elif own_uid == ExplicitVRBigEndian:
             _swap_bytes(dataset)
-        if wanted_uid not in _PLAIN:
+        if wanted_uid not in PLAIN:
             dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
             _put_colours_together(dataset)
             dataset.compress(UID(wanted_uid), encoding_plugin=_encoder_of(wanted_uid), generate_instance_uid=False)
     except Exception as error:  # each codec raises what its library raises
-        raise UnsupportedTransferSyntaxError(
-            f"{UID(own_uid).name} cannot be converted to {UID(wanted_uid).name} here; {_remedy(own_uid)}"
-        ) from error
+        raise refusal(own_uid, wanted_uid) from error
     dataset.file_meta.TransferSyntaxUID = UID(wanted_uid)
     return dataset
+
+
+def refusal(own_uid: str, wanted_uid: str) -> UnsupportedTransferSyntaxError:
+    """Makes the error that says why an instance cannot be converted, and what to do."""
+    return UnsupportedTransferSyntaxError(
+        f"{UID(own_uid).name} cannot be converted to {UID(wanted_uid).name} here; {_remedy(own_uid)}"
+    )
 
 
 def part10(dataset: Dataset) -> bytes:
@@ -160,7 +174,7 @@ def _encoder_of(uid: str) -> str:
 
 
 def _remedy(uid: str) -> str:
-    if uid in _PLAIN:
+    if uid in PLAIN:
         return "only images can be compressed, and not all of them"
     try:
         decodable = get_decoder(UID(uid)).is_available

@@ -108,10 +108,11 @@ def nifti_converter(limits: Limits) -> NiftiConverter:
 
 
 def close_decoders() -> None:
-    """Ends the processes that decode compressed pixels, where some were started."""
-    processes = sys.modules.get("dcm_processor_service.imaging.decoding.processes")
-    if processes is not None:
-        processes.close_decoders()
+    """Ends the processes that decode and convert compressed pixels, where some were started."""
+    for name in ("imaging.decoding.processes", "dicom_network.conversion"):
+        module = sys.modules.get(f"dcm_processor_service.{name}")
+        if module is not None:
+            module.CHILDREN.close()
 
 
 def sender(settings: RuntimeSettings) -> Sender:

@@ -12,13 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import InvalidSeriesError
-from dcm_processor_service.imaging.decoding.processes import (
-    DecodedFrame,
-    DecoderEndedError,
-    DecoderProcess,
-    borrow,
-    give_back,
-)
+from dcm_processor_service.imaging.decoding.processes import CHILDREN, DecodedFrame, DecoderProcess
+from dcm_processor_service.ports.child_process import ChildEndedError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -61,7 +56,7 @@ def decode_frames(frames: Sequence[EncodedFrame], limits: Limits) -> Generator[t
         InvalidSeriesError: A frame cannot be decoded; names the instance.
     """
     most = limits.decoder_processes or _processors()
-    processes = borrow(min(most, 1 + len(frames) // _FRAMES_WORTH_A_PROCESS))
+    processes = CHILDREN.borrow(min(most, 1 + len(frames) // _FRAMES_WORTH_A_PROCESS))
     waiting = deque(_requests(frames, limits))
     asked: dict[DecoderProcess, deque[_Request]] = {process: deque() for process in processes}
     try:
@@ -84,7 +79,7 @@ def decode_frames(frames: Sequence[EncodedFrame], limits: Limits) -> Generator[t
                         requests.popleft()
                         _ask_next(process, waiting, requests)
     finally:
-        give_back([process for process in processes if not asked[process]], most)
+        CHILDREN.give_back([process for process in processes if not asked[process]], most)
         for process, requests in asked.items():
             if requests:  # after a failure: what it still sends would be taken for the next series'
                 process.end()
@@ -142,9 +137,9 @@ def _answered(
 ) -> tuple[int, DecodedFrame]:
     index = requests[0].indices.pop(0)
     try:
-        answer = process.answer()
-    except DecoderEndedError as error:
-        raise _refusal(frames[index], str(error)) from error
+        answer = process.frame()
+    except ChildEndedError as error:
+        raise _refusal(frames[index], f"in the decoder, {error}") from error
     if not answer.number:
         requests.popleft()  # the rest of it is not answered
     if answer.contradiction:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
 
-from dcm_processor_service.dicom_network import sources, transcoding
+from dcm_processor_service.dicom_network import conversion, sources
 from dcm_processor_service.errors import PeerUnreachableError
 from dcm_processor_service.models import Outcome, SendOptions, SendReport
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
@@ -183,7 +183,7 @@ def test_a_conversion_that_outlasts_the_association_costs_no_attempt(
     sender: PynetdicomSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended, converting = threading.Event(), threading.Event()
-    slow: Callable[..., object] = transcoding.convert
+    slow: Callable[..., object] = conversion.converted
 
     def wait_for_the_end(*given: object) -> object:
         converting.set()
@@ -201,7 +201,7 @@ def test_a_conversion_that_outlasts_the_association_costs_no_attempt(
         while True:
             wire.send(answer(wire.read_request()))
 
-    monkeypatch.setattr(sources, "convert", wait_for_the_end)
+    monkeypatch.setattr(sources, "converted", wait_for_the_end)
     with scripted_peer(idles, then_stores) as seen:
         (record,) = sender.send(make_ct(), seen.peer, options=UNCHECKED).records
     assert (record.outcome, record.attempts) == (Outcome.STORED, 1)

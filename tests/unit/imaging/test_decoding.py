@@ -21,7 +21,7 @@ from dcm_processor_service.errors import InvalidSeriesError, UnreadableFileError
 from dcm_processor_service.imaging.decoding.codestream import Codestream, codestream_of, rle_fault
 from dcm_processor_service.imaging.decoding.decoders import DECODERS, decoders_of, is_decodable
 from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_frames, decode_one
-from dcm_processor_service.imaging.decoding.processes import borrow, close_decoders, give_back
+from dcm_processor_service.imaging.decoding.processes import CHILDREN
 from dcm_processor_service.imaging.frames.frame import frames_of
 from dcm_processor_service.imaging.headers.instance_file import read_instance
 from dcm_processor_service.imaging.nifti.convert import AutoConverter
@@ -245,7 +245,7 @@ def test_processor_time_is_counted_for_each_request_by_itself(tmp_path: Path) ->
 
 def test_a_decoder_that_takes_too_much_memory_is_a_refusal(tmp_path: Path) -> None:
     [path] = compressed(Recipe(slices=1, rows=4000, columns=4000), tmp_path)
-    close_decoders()  # a new one, which has not taken any yet
+    CHILDREN.close()  # a new one, which has not taken any yet
     with pytest.raises(InvalidSeriesError, match="cannot be decoded"):
         read_volume([path], "largest", limits=Limits(decoder_memory_bytes=64 << 20))
     assert read_volume([path], "largest").shape == (4000, 4000, 1)
@@ -265,7 +265,7 @@ from dcm_processor_service.imaging.volumes.read import read_volume
 from dcm_processor_service.imaging.decoding import processes
 path = Path(sys.argv[1])
 assert read_volume([path], "largest").shape == (64, 64, 1)
-own = [one._process.pid for one in processes._idle]
+own = [one._process.pid for one in processes.CHILDREN._idle]
 """
 
 
@@ -301,28 +301,28 @@ def test_a_fork_starts_decoders_of_its_own() -> None:
     script = """
 child = os.fork()
 if not child:
-    assert not processes._idle
+    assert not processes.CHILDREN._idle
     assert read_volume([path], "largest").shape == (64, 64, 1)
-    assert [one._process.pid for one in processes._idle] != own
+    assert [one._process.pid for one in processes.CHILDREN._idle] != own
     sys.stdout.flush()
-    processes.close_decoders()
+    processes.CHILDREN.close()
     os._exit(7)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 assert read_volume([path], "largest").shape == (64, 64, 1)
-assert [one._process.pid for one in processes._idle] == own
+assert [one._process.pid for one in processes.CHILDREN._idle] == own
 print("done")
 """
     assert run(script).strip() == "done"
 
 
 def test_processes_are_kept_and_none_is_left_after_closing() -> None:
-    close_decoders()
-    [first] = borrow(1)
-    give_back([first], 2)
-    [again] = borrow(1)
+    CHILDREN.close()
+    [first] = CHILDREN.borrow(1)
+    CHILDREN.give_back([first], 2)
+    [again] = CHILDREN.borrow(1)
     assert again is first
-    give_back([again], 0)  # above the most that are kept
-    close_decoders()
+    CHILDREN.give_back([again], 0)  # above the most that are kept
+    CHILDREN.close()
     assert first._process.returncode is not None
 
 

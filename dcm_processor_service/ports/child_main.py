@@ -1,0 +1,82 @@
+"""What a child process is made of: where its answers go, what it may take, and that Ctrl-C is not meant for it.
+
+It lives as long as its input is open, so it ends with the process that started it, whatever ends that. What a library
+does there, an exception, a panic, an abort, ends a request or that process, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["HEAD", "as_failure", "begin", "limit", "write_answer"]
+
+HEAD = struct.Struct("<I")
+"""Before each answer: the length of its JSON, which says how many bytes follow."""
+
+_MOST_CHARACTERS = 2000
+
+
+def begin() -> BinaryIO:
+    """Takes the output for answers alone, and leaves Ctrl-C to the process that asks.
+
+    What libraries print goes nowhere, for it may quote values.
+    """
+    private = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return os.fdopen(private, "wb", buffering=0)
+
+
+def limit(seconds: int, memory_bytes: int) -> None:
+    """Sets what the next request may take of the processor and of memory, on systems that have such limits.
+
+    Args:
+        seconds: Of the processor, from now on.
+        memory_bytes: Beyond what the process has.
+    """
+    if sys.platform == "win32":
+        return
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    for what, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + seconds),
+        (resource.RLIMIT_AS, _address_space_bytes() + memory_bytes),
+    ):
+        with suppress(ValueError, OSError):  # the machine's own limit is lower, or there is none of this kind
+            resource.setrlimit(what, (most, resource.getrlimit(what)[1]))
+
+
+def _address_space_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+    except OSError:
+        return 1 << 30
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def as_failure(error: BaseException) -> dict[str, Any]:
+    """Returns the answer that says what went wrong."""
+    return {"failure": f"{type(error).__name__}: {error}"[:_MOST_CHARACTERS]}
+
+
+def write_answer(answers: BinaryIO, said: dict[str, Any], content: Buffer = b"") -> None:
+    """Writes JSON, and the bytes that it says the number of."""
+    text = json.dumps(said).encode()
+    for part in (HEAD.pack(len(text)) + text, content):
+        rest = memoryview(part)
+        while rest:
+            rest = rest[answers.write(rest) :]

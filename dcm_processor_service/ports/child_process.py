@@ -1,0 +1,204 @@
+"""Child processes for what must not end this one: decoders and encoders of libraries, which may abort.
+
+A child is an interpreter of its own, asked through pipes. So it needs no ``__main__`` guard, inherits no lock of a
+thread, and ends when its pipe does. A process that forks leaves its children to its parent and starts its own. What a
+child runs stands beside: :mod:`.child_main`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakSet
+
+from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.ports.child_main import HEAD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["ChildEndedError", "ChildPool", "ChildProcess"]
+
+# what an interpreter and its libraries need; the rest of the environment, which may hold secrets, is not theirs to see
+_KEPT_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_PIPE_BYTES = 1 << 20
+_SET_PIPE_SIZE = 1031  # fcntl's F_SETPIPE_SZ, which Python has no name for before 3.10 on some systems
+
+
+class ChildEndedError(RuntimeError):
+    """A child process ended in the middle of a request."""
+
+
+class ChildProcess:
+    """One child process; used by one thread at a time.
+
+    Args:
+        module: Whose ``main()`` it runs.
+        purpose: What it is for, as "decode compressed pixels".
+
+    Raises:
+        ConfigurationError: It cannot be started.
+    """
+
+    def __init__(self, module: str, purpose: str) -> None:
+        environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ} | _ONE_THREAD
+        start = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {module} import main; main()"
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 this interpreter, code of our own
+                [sys.executable, "-c", start, json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                f"no process can be started to {purpose} ({type(error).__name__}): free some memory, or allow this "
+                "user more processes"
+            ) from error
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._answers = self._process.stdin, self._process.stdout
+        _widen(self._answers.fileno())
+
+    def fileno(self) -> int:
+        """The pipe to wait for."""
+        return self._answers.fileno()
+
+    def ask(self, request: dict[str, Any], content: bytes = b"") -> None:
+        """Sends a request: one line of JSON, and bytes that it says the number of."""
+        with suppress(BrokenPipeError):  # the answer that does not come tells
+            for part in (json.dumps(request).encode() + b"\n", content):
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[self._requests.write(rest) :]
+
+    def answer(self) -> dict[str, Any]:
+        """Waits for the JSON of the next answer; the bytes that follow it are still in the pipe.
+
+        Raises:
+            ChildEndedError: The process ended instead.
+        """
+        head = bytearray(HEAD.size)
+        self.read_exactly(memoryview(head))
+        text = bytearray(HEAD.unpack(head)[0])
+        self.read_exactly(memoryview(text))
+        said: dict[str, Any] = json.loads(text)
+        return said
+
+    def read_exactly(self, target: memoryview) -> None:
+        """Fills ``target`` from the pipe.
+
+        Raises:
+            ChildEndedError: The process ended before.
+        """
+        filled = 0
+        while filled < len(target):
+            count = self._answers.readinto(target[filled:])  # type: ignore[attr-defined]  # unbuffered, so a FileIO
+            if not count:
+                raise ChildEndedError(self._last_words())
+            filled += count
+
+    def _last_words(self) -> str:
+        code = self._process.wait()
+        if code >= 0:
+            return f"its process ended with exit code {code}"
+        name = signal.Signals(-code).name
+        if name == "SIGXCPU":
+            return "it took longer than it may, and was stopped"
+        return f"its process ended by {name}"
+
+    def end(self) -> None:
+        """Ends the process at once: it holds nothing that would be lost."""
+        self._process.kill()
+        self._process.wait()
+        self._requests.close()
+        self._answers.close()
+
+    def leave(self) -> None:
+        """Forgets the process in a fork, whose parent it belongs to."""
+        self._process.returncode = 0  # it is not ours to wait for
+        self._requests.close()
+        self._answers.close()
+
+
+def _widen(pipe: int) -> None:
+    """Lets a pipe hold a frame, so that a decoder goes on while the last one is read."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with suppress(OSError):  # the system allows no more
+            fcntl.fcntl(pipe, _SET_PIPE_SIZE, _PIPE_BYTES)
+
+
+P = TypeVar("P", bound=ChildProcess)
+
+
+class ChildPool(Generic[P]):
+    """Child processes of one kind that wait for their next use; a fork has none of its own yet.
+
+    Args:
+        make: Starts one.
+    """
+
+    def __init__(self, make: Callable[[], P]) -> None:
+        self._make = make
+        self._idle: list[P] = []
+        self._lock = threading.Lock()
+        _pools.add(self)
+        atexit.register(self.close)
+
+    def borrow(self, most: int) -> list[P]:
+        """Returns processes for one use, one at least: those that wait, and new ones up to ``most``."""
+        with self._lock:
+            taken = [self._idle.pop() for _ in range(min(most, len(self._idle)))]
+        try:
+            while len(taken) < most:
+                taken.append(self._make())
+        except ConfigurationError:
+            if not taken:
+                raise
+        return taken
+
+    def give_back(self, processes: Sequence[P], most: int) -> None:
+        """Keeps processes that wait for a request; ends those above ``most``."""
+        with self._lock:
+            kept = max(0, most - len(self._idle))
+            self._idle.extend(processes[:kept])
+        for process in processes[kept:]:
+            process.end()
+
+    def close(self) -> None:
+        """Ends every process that waits; the next use starts new ones."""
+        with self._lock:
+            waiting, self._idle[:] = list(self._idle), []
+        for process in waiting:
+            process.end()
+
+    def forget(self) -> None:
+        """Leaves the processes of the parent to it; another thread of it may have held the lock."""
+        self._lock = threading.Lock()
+        for process in self._idle:
+            process.leave()
+        self._idle.clear()
+
+
+_pools: WeakSet[ChildPool[Any]] = WeakSet()
+
+
+def _forget_all() -> None:
+    for pool in list(_pools):
+        pool.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,76 @@
+"""Compressed instances are converted in a process of their own, whose end costs one instance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+
+from dcm_processor_service.dicom_network import conversion
+from dcm_processor_service.dicom_network.conversion import converted
+from dcm_processor_service.dicom_network.transcoding import copy_of
+from dcm_processor_service.errors import UnsupportedTransferSyntaxError
+from dcm_processor_service.ports.child_process import ChildPool, ChildProcess
+from tests.unit.dicom_network.instances import make_ct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXPLICIT, IMPLICIT, RLE = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian), str(RLELossless)
+
+
+@pytest.fixture(autouse=True)
+def no_child_left() -> Iterator[None]:
+    yield
+    conversion.CHILDREN.close()
+
+
+def compressed() -> Dataset:
+    dataset = make_ct()
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    return dataset
+
+
+@pytest.mark.parametrize("wanted", [EXPLICIT, IMPLICIT])
+def test_pixels_are_the_same_before_and_after(wanted: str) -> None:
+    dataset = compressed()
+    again = dcmread(converted(copy_of(dataset, RLE), RLE, wanted))
+    assert again.file_meta.TransferSyntaxUID == wanted
+    np.testing.assert_array_equal(again.pixel_array, dataset.pixel_array)
+    assert again.SOPInstanceUID == dataset.SOPInstanceUID
+
+
+def test_plain_instances_need_no_process() -> None:
+    dcmread(converted(copy_of(make_ct(), EXPLICIT), EXPLICIT, IMPLICIT))
+    assert conversion.CHILDREN._idle == []
+
+
+def test_a_process_is_kept_for_the_next_instance() -> None:
+    converted(copy_of(compressed(), RLE), RLE, EXPLICIT)
+    [first] = conversion.CHILDREN._idle
+    converted(copy_of(compressed(), RLE), RLE, EXPLICIT)
+    assert conversion.CHILDREN._idle == [first]
+
+
+def test_faulty_pixel_data_is_a_refusal_and_the_process_goes_on() -> None:
+    dataset = compressed()
+    dataset.PixelData = dataset.PixelData[:40] + bytes(len(dataset.PixelData) - 40)
+    with pytest.raises(UnsupportedTransferSyntaxError, match="its pixel data is faulty"):
+        converted(copy_of(dataset, RLE), RLE, EXPLICIT)
+    assert len(conversion.CHILDREN._idle) == 1
+
+
+def test_a_library_that_aborts_ends_its_own_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    aborting = ChildPool(lambda: ChildProcess("tests.unit.dicom_network.aborting_child", "abort"))
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "CHILDREN", aborting)
+        with pytest.raises(UnsupportedTransferSyntaxError, match="RLE Lossless cannot be converted") as caught:
+            converted(copy_of(compressed(), RLE), RLE, EXPLICIT)
+    assert "SIGABRT" in str(caught.value.__cause__)
+    assert aborting._idle == []
+    assert (
+        dcmread(converted(copy_of(compressed(), RLE), RLE, EXPLICIT)).pixel_array.shape == make_ct().pixel_array.shape
+    )
