@@ -46,7 +46,7 @@ def read_each(
         uid = text(dataset, "SOPInstanceUID")
         own = kind_of_class(text(dataset, "SOPClassUID"), text(dataset, "Modality"))
         if own is not kind:
-            raise InvalidSeriesError(f"instance {uid} is no {kind.value}, it is a {own.value}: {advice}")
+            raise InvalidSeriesError(f"instance {uid} is no {kind.value}, its kind is {own.value}: {advice}")
         told = f"instance {uid} is damaged, its content cannot be read: get it again"
         with foreign_errors_as(lambda told=told: InvalidSeriesError(told)), contained():  # type: ignore[misc]
             found.append(read(dataset))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import highdicom as hd
@@ -9,18 +10,18 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
 from pydicom.sr.codedict import codes
 
 from dcm_processor_service import Code, StructureMask, Volume
-from dcm_processor_service.derived import Segment, SegmentationOptions, segmentation
+from dcm_processor_service.derived import Segment, SegmentationOptions, SourceSeries, segmentation
 from dcm_processor_service.derived.reading.segments import read_segments
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError
 from dcm_processor_service.models.limits import Limits
 from tests.unit.derived.sources import PLAIN, make_headers, make_recipe, make_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -79,7 +80,7 @@ def expected(mask: NDArray[Any], affine: NDArray[np.float64]) -> list[tuple[floa
 
 @pytest.mark.parametrize("name", GRIDS)
 @pytest.mark.parametrize("on_images", [False, True], ids=["own grid", "like"])
-def test_every_voxel_is_read_at_its_place(name: str, on_images: bool, tmp_path: Path) -> None:
+def test_every_voxel_is_read_at_its_place(name: str, tmp_path: Path, *, on_images: bool) -> None:
     affine, mask = GRIDS[name], blob()
     paths = written(made({"liver": mask, "spleen": np.flip(mask)}, affine), tmp_path)
     like = files(make_headers(affine, SHAPE), tmp_path) if on_images else None
@@ -144,7 +145,7 @@ def test_a_label_map_is_read_by_the_numbers_in_its_pixels(bits: int, tmp_path: P
     for header in headers:
         header.update({"StudyID": "", "StudyDate": "", "StudyTime": "", "AccessionNumber": "", "PatientSex": ""})
         header.update({"PatientBirthDate": "", "ReferringPhysicianName": ""})
-        header.PatientID, header.PatientName = "P", "N"
+        header.PatientID, header.PatientName = "P", "N^"
     mask = blob()
     labels = mask.astype(np.uint8) + 2 * np.flip(mask, 2) * ~mask
     wanted = 300 if bits == 16 else 7
@@ -163,28 +164,34 @@ def test_a_label_map_is_read_by_the_numbers_in_its_pixels(bits: int, tmp_path: P
         stored = np.frombuffer(seg.PixelData, np.uint8).astype(np.uint16)
         seg.PixelData = np.where(stored == 2, wanted, stored).astype("<u2").tobytes()
         seg.BitsAllocated, seg.BitsStored, seg.HighBit = 16, 16, 15
-        seg.SegmentSequence[1].SegmentNumber = wanted
+        seg.SegmentSequence[-1].SegmentNumber = wanted
     one, two = read_segments(written(seg, tmp_path))
     assert (one.number, two.number) == (1, wanted if bits == 16 else 2)
     assert places(one.mask()) == expected(labels == 1, PLAIN)
     assert places(two.mask()) == expected(labels == 2, PLAIN)
 
 
-@pytest.mark.parametrize("name", ["liver.dcm", "liver_expb.dcm", "liver_1frame.dcm"])
-def test_a_real_segmentation_is_read_as_highdicom_reads_it(name: str) -> None:
+def packaged(name: str) -> Path:
     path = get_testdata_file(name)
     assert path is not None
-    from pathlib import Path
+    return Path(path)
 
-    (liver,) = read_segments([Path(path)])
-    other = hd.seg.segread(get_testdata_file(name.replace("_expb", "")))
-    pixels = other.get_volume(combine_segments=False) if name != "liver_1frame.dcm" else other.get_volume()
-    array = np.asarray(pixels.array)[..., 0]  # slices, rows, columns
+
+@pytest.mark.parametrize("name", ["liver.dcm", "liver_expb.dcm"])
+def test_a_real_segmentation_is_read_as_highdicom_reads_it(name: str) -> None:
+    (liver,) = read_segments([packaged(name)])
+    other = hd.seg.segread(packaged("liver.dcm")).get_volume(combine_segments=False)
+    array = np.asarray(other.array)[..., 0]  # slices, rows, columns
     mask = liver.mask()
-    assert np.array_equal(mask.array.transpose(2, 1, 0)[:: 1 if _same_way(mask, pixels) else -1], array.astype(bool))
+    assert np.array_equal(mask.array.transpose(2, 1, 0)[:: 1 if _same_way(mask, other) else -1], array.astype(bool))
     assert (liver.name, liver.code, liver.color_rgb) == ("Liver", Code("T-62000", "SRT", "Liver"), (221, 130, 101))
     assert liver.category == Code("T-D0050", "SRT", "Tissue")
     assert liver.algorithm_name == "SlicerEditor"
+
+
+def test_a_real_segmentation_whose_frames_lost_their_place_is_refused() -> None:
+    with pytest.raises(InvalidSeriesError, match="does not say which segment it is of"):
+        read_segments([packaged("liver_1frame.dcm")])
 
 
 def _same_way(mask: Volume, other: Any) -> bool:
@@ -266,12 +273,12 @@ def _nowhere(dataset: Dataset) -> None:
 
 
 def _unknown_segment(dataset: Dataset) -> None:
-    identification = dataset.PerFrameFunctionalGroupsSequence[0].SegmentIdentificationSequence[0]
-    identification.ReferencedSegmentNumber = 5
+    groups = dataset.SharedFunctionalGroupsSequence[0]  # one segment is said once for all frames
+    groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber = 5
 
 
 def _no_segment(dataset: Dataset) -> None:
-    del dataset.PerFrameFunctionalGroupsSequence[0].SegmentIdentificationSequence
+    del dataset.SharedFunctionalGroupsSequence[0].SegmentIdentificationSequence
 
 
 def _twice(dataset: Dataset) -> None:
@@ -324,7 +331,7 @@ def test_one_slice_without_a_thickness_needs_its_images(tmp_path: Path) -> None:
     dataset = spaced(made({"liver": blob(last=2)}), None)
     del dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness
     paths = written(dataset, tmp_path)
-    with pytest.raises(InvalidSeriesError, match="does not say how thick it is.*give the images"):
+    with pytest.raises(InvalidSeriesError, match=r"does not say how thick it is.*give the images"):
         read_segments(paths)
     (liver,) = read_segments(paths, files(make_headers(PLAIN, SHAPE), tmp_path))
     assert places(liver.mask()) == expected(blob(last=2), PLAIN)
@@ -344,8 +351,6 @@ def test_frames_at_uneven_distances_lie_on_images_that_have_them(tmp_path: Path)
 def test_compressed_bits_are_refused_with_their_syntax(tmp_path: Path) -> None:
     dataset = made({"liver": blob()})
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.5"
-    from pydicom.encaps import encapsulate
-
     dataset.PixelData = encapsulate([b"\0" * 64] * 3)
     dataset["PixelData"].VR = "OB"
     with pytest.raises(UnsupportedTransferSyntaxError, match="single bits compressed as RLE"):
@@ -427,7 +432,7 @@ def test_images_that_show_nothing_of_a_segment_are_refused(shift: float, tmp_pat
     masks = {"liver": blob(), "spleen": np.zeros(SHAPE, bool)}
     liver, spleen = read_segments(written(made(masks), tmp_path), volume(away))
     assert not spleen.mask().array.any()
-    with pytest.raises(InvalidSeriesError, match="segment 1 of .* has no voxel on the images"):
+    with pytest.raises(InvalidSeriesError, match=r"segment 1 of .* has no voxel on the images"):
         liver.mask()
 
 
@@ -436,8 +441,6 @@ def test_a_segmentation_of_a_radiograph_says_that_it_has_no_place(tmp_path: Path
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID"):
         del header[keyword]
     header.SOPClassUID, header.Modality = "1.2.840.10008.5.1.4.1.1.1.1", "DX"
-    from dcm_processor_service.derived import SourceSeries
-
     dataset = segmentation({"lung": blob()[:, :, 1:2]}, SourceSeries.from_headers([header]), make_recipe())
     (lung,) = read_segments(written(dataset, tmp_path))
     assert lung.name == "lung"
@@ -446,7 +449,7 @@ def test_a_segmentation_of_a_radiograph_says_that_it_has_no_place(tmp_path: Path
 
 
 def test_a_series_without_segments_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSeriesError, match="holds no segments, it is a image|holds no segments"):
+    with pytest.raises(InvalidSeriesError, match="holds no segments"):
         read_segments(files(make_headers(PLAIN, (5, 4, 1)), tmp_path))
 
 
@@ -455,11 +458,3 @@ def test_structures_are_compared_without_their_pixels() -> None:
         raise AssertionError
 
     assert StructureMask(1, "liver", read) == StructureMask(1, "liver", lambda: volume(PLAIN))
-
-
-@pytest.fixture(autouse=True)
-def no_decoder_is_left() -> Iterator[None]:
-    yield
-    from dcm_processor_service.imaging.decoding.processes import close_decoders
-
-    close_decoders()
