@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MaskGrid", "refuse_large"]
 
+_SAME_PLACE_MM = 1e-2
+
 
 @dataclass(frozen=True)
 class MaskGrid:
@@ -59,7 +61,7 @@ class MaskGrid:
                 volume=like,
             )
         series = SourceSeries.from_headers(read_header(path, limits) for path in like)
-        grids = series.grids
+        grids = _different(series.grids)
         uid = text(series.first, "SeriesInstanceUID")
         if len(grids) != 1 or grids[0].incomplete or grids[0].duplicated:
             found = "no regular grid" if len(grids) < 2 else f"{len(grids)} grids"  # noqa: PLR2004 one would be right
@@ -148,6 +150,16 @@ class MaskGrid:
         block = array[np.ix_(*taken)]
         result[np.ix_(*placed)] = block.transpose([axes.index(own) for own in range(3)])
         return result
+
+
+def _different(grids: Sequence[Stack]) -> list[Stack]:
+    """Returns the stacks without those that lie through another one, such as those of two echoes."""
+    found: list[Stack] = []
+    for grid in grids:
+        known = [one for one in found if one.shape == grid.shape]
+        if not any(np.allclose(one.affine_lps(), grid.affine_lps(), atol=_SAME_PLACE_MM) for one in known):
+            found.append(grid)
+    return found
 
 
 def refuse_large(shape: Sequence[int], bytes_each: int, limits: Limits) -> None:

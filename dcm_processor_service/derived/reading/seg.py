@@ -110,6 +110,7 @@ def _structure(
         algorithm_name=named,
         color_rgb=rgb_of_lab(described),
         tracking_uid=text(described, "TrackingUID"),
+        read_pixels=None if reading.is_placed else partial(reading.pixels, number),
         is_fractional=reading.frames.kind == "FRACTIONAL",
         sop_instance_uid=instance.sop_instance_uid,
         series_instance_uid=text(header, "SeriesInstanceUID"),
@@ -127,6 +128,27 @@ class _Reading:
         self._lattice = lattice
         self._limits = limits
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether the SEG says of some frame where in the patient it lies."""
+        return any(frame.has_geometry for frame in self.frames.frames)
+
+    def pixels(self, number: int) -> NDArray[Any]:
+        """Returns the mask of a segment that has no place in the patient, shape (columns, rows)."""
+        label = self.frames.instance.label
+        with foreign_errors_as(lambda: InvalidSeriesError(f"segment {number} of {label} is damaged: get it again")):
+            frames = self.frames.of_segment(number)
+            if len(frames) > 1:
+                raise InvalidSeriesError(
+                    f"segment {number} of {label} is in {len(frames)} images that have no place in the patient, so it "
+                    "is not clear which are meant: ask for a segmentation for each"
+                )
+            shape = self.frames.frames[0].pixel_format
+            array = self._empty((shape.columns, shape.rows, 1))
+            for _, mask in self.frames.masks(number, frames):
+                array[:, :, 0] = mask.T
+        return array[:, :, 0]
+
     def mask(self, number: int, name: str) -> Volume:
         """Returns the mask of a segment."""
         label = self.frames.instance.label
@@ -138,7 +160,7 @@ class _Reading:
             if self._lattice is None:
                 raise InvalidSeriesError(
                     f"{label} has no place in the patient, as a segmentation of a radiograph has not, so its masks are "
-                    "no volumes: read its pixels from series.datasets()"
+                    "no volumes: take its pixels()"
                 )
             header = self.frames.instance.header
             grid = MaskGrid(

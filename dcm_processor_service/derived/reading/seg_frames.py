@@ -24,16 +24,11 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
     from dcm_processor_service.models.limits import Limits
 
-__all__ = ["SegFrames", "is_placed"]
+__all__ = ["SegFrames"]
 
 _LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 _BITS = 1
 _PLAIN_WIDTHS = (8, 16)
-
-
-def is_placed(frame: FrameInfo) -> bool:
-    """Whether a frame says where in the patient it lies; one of a radiograph's segmentation does not."""
-    return frame.has_geometry
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,8 @@ def read_segments(
             found += read_rtstruct(instance, drawn, limits, may_cut=grid is not None)
         else:
             raise InvalidSeriesError(
-                f"{instance.label} holds no segments, its kind is {kind.value}: choose a series whose kind is segmentation "
-                "or structure set"
+                f"{instance.label} holds no segments, its kind is {kind.value}: choose a series whose kind is "
+                "segmentation or structure set"
             )
     return tuple(found)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.models.keywords import refuses_unknown_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from dcm_processor_service.imaging.volumes.volume import Volume
     from dcm_processor_service.models.derived import Code
@@ -82,6 +84,9 @@ class StructureMask:
     frame_of_reference_uid: str = ""
     """In which its positions are; empty where the object has none, as on a radiograph."""
 
+    read_pixels: Callable[[], NDArray[Any]] | None = field(default=None, repr=False, compare=False)
+    """What :meth:`pixels` calls; None where the pixels are those of the mask."""
+
     def mask(self) -> Volume:
         """Returns the mask as a volume, made anew at each call: booleans, or fractions where ``is_fractional``.
 
@@ -94,3 +99,14 @@ class StructureMask:
             UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
         """
         return self.read_mask()
+
+    def pixels(self) -> NDArray[Any]:
+        """Returns the mask without a place: (column, row, slice), as :meth:`mask`, or (column, row) of a radiograph.
+
+        A segmentation of an image that has no place in the patient, such as a radiograph or ultrasound, is no volume:
+        its pixels are those of the image that it was made of.
+
+        Raises:
+            InvalidSeriesError: As :meth:`mask`; or the segment is in several such images.
+        """
+        return self.mask().array if self.read_pixels is None else self.read_pixels()

@@ -18,7 +18,7 @@ from dcm_processor_service.derived.reading.measurements import read_measurements
 from dcm_processor_service.derived.reading.report_text import read_documents, read_text
 from dcm_processor_service.errors import InvalidSeriesError
 from tests.unit.derived.sources import PLAIN, make_headers, make_recipe, make_source
-from tests.unit.derived.test_reading_seg import SHAPE, blob, files, made, packaged
+from tests.unit.derived.test_reading_seg import SHAPE, blob, files, fill, made, packaged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,8 +129,7 @@ def report_of_another(folder: Path) -> list[Path]:
             content[0].ContentSequence[-1].ContentSequence[0].ContentSequence.remove(item)
     headers = make_headers()
     for header in headers:
-        header.update({"StudyID": "", "StudyDate": "", "StudyTime": "", "AccessionNumber": "", "PatientSex": ""})
-        header.update({"PatientBirthDate": "", "ReferringPhysicianName": ""})
+        fill(header)
     dataset = hd.sr.Comprehensive3DSR(
         evidence=headers, content=content[0], series_instance_uid="1.2.3.70", series_number=1,
         sop_instance_uid="1.2.3.70.1", instance_number=1, manufacturer="m",
@@ -148,7 +147,7 @@ def test_a_report_of_another_maker_loses_no_measurement(tmp_path: Path) -> None:
     }
     assert {unit for _, unit in finding.measurements.values()} == {"HU"}
     assert finding.quantity_codes["Attenuation Coefficient, Mean"].value == "112031"
-    assert finding.site is not None
+    assert isinstance(finding.site, Code)
     assert (finding.site.meaning, finding.laterality) == ("Lung", Code("24028007", "SCT", "Right"))
     assert "Finding" not in finding.measurements
 

@@ -12,6 +12,7 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from dcm_processor_service import Code, StructureMask, Volume
 from dcm_processor_service.derived import Segment, SegmentationOptions, SourceSeries, segmentation
@@ -55,9 +56,16 @@ def files(headers: list[Dataset], folder: Path) -> list[Path]:
         header.PhotometricInterpretation = "MONOCHROME2"
         header.PixelData = bytes(2 * header.Rows * header.Columns)
         header.ensure_file_meta()
-        header.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+        header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         paths += written(header, folder)
     return paths
+
+
+def fill(header: Dataset) -> None:
+    """Adds what highdicom asks a source for."""
+    for keyword in ("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "PatientSex", "PatientBirthDate"):
+        setattr(header, keyword, "")
+    header.ReferringPhysicianName = ""
 
 
 def made(
@@ -143,9 +151,7 @@ def test_fractions_are_read_as_fractions(tmp_path: Path) -> None:
 def test_a_label_map_is_read_by_the_numbers_in_its_pixels(bits: int, tmp_path: Path) -> None:
     headers = [dcmread(path) for path in files(make_headers(PLAIN, SHAPE), tmp_path)]
     for header in headers:
-        header.update({"StudyID": "", "StudyDate": "", "StudyTime": "", "AccessionNumber": "", "PatientSex": ""})
-        header.update({"PatientBirthDate": "", "ReferringPhysicianName": ""})
-        header.PatientID, header.PatientName = "P", "N^"
+        fill(header)
     mask = blob()
     labels = mask.astype(np.uint8) + 2 * np.flip(mask, 2) * ~mask
     wanted = 300 if bits == 16 else 7
@@ -335,6 +341,7 @@ def test_one_slice_without_a_thickness_needs_its_images(tmp_path: Path) -> None:
         read_segments(paths)
     (liver,) = read_segments(paths, files(make_headers(PLAIN, SHAPE), tmp_path))
     assert places(liver.mask()) == expected(blob(last=2), PLAIN)
+    assert np.array_equal(liver.pixels(), liver.mask().array)
 
 
 def test_frames_at_uneven_distances_lie_on_images_that_have_them(tmp_path: Path) -> None:
@@ -350,7 +357,7 @@ def test_frames_at_uneven_distances_lie_on_images_that_have_them(tmp_path: Path)
 
 def test_compressed_bits_are_refused_with_their_syntax(tmp_path: Path) -> None:
     dataset = made({"liver": blob()})
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.5"
+    dataset.file_meta.TransferSyntaxUID = RLELossless
     dataset.PixelData = encapsulate([b"\0" * 64] * 3)
     dataset["PixelData"].VR = "OB"
     with pytest.raises(UnsupportedTransferSyntaxError, match="single bits compressed as RLE"):
@@ -444,6 +451,7 @@ def test_a_segmentation_of_a_radiograph_says_that_it_has_no_place(tmp_path: Path
     dataset = segmentation({"lung": blob()[:, :, 1:2]}, SourceSeries.from_headers([header]), make_recipe())
     (lung,) = read_segments(written(dataset, tmp_path))
     assert lung.name == "lung"
+    assert np.array_equal(lung.pixels(), blob()[:, :, 1])
     with pytest.raises(InvalidSeriesError, match="has no place in the patient"):
         lung.mask()
 
