@@ -187,13 +187,13 @@ class _Drawing:
                     f"{self._what} has contours of the type {kind or 'that is not said'}, such as points or lines, "
                     "which enclose no area, so no mask can be made of it"
                 )
-            values = numbers(contour, "ContourData")
-            if values is None or len(values) % 3 or len(values) < 3 * _FEWEST_POINTS:
+            values = _coordinates(contour)
+            if len(values) % 3 or len(values) < 3 * _FEWEST_POINTS or not np.isfinite(values).all():
                 raise InvalidSeriesError(
-                    f"{self._what} has a contour of {len(values or ())} coordinates, and one that encloses an area has "
-                    "three for each of three points at least: get it again"
+                    f"{self._what} has a contour of {len(values)} coordinates, and one that encloses an area has three "
+                    "finite ones for each of three points at least: get it again"
                 )
-            yield np.array(values).reshape(-1, 3), kind != "CLOSED_PLANAR"
+            yield values.reshape(-1, 3), kind != "CLOSED_PLANAR"
 
     def _to_grid(self, points: FloatArray) -> FloatArray:
         to_grid = np.linalg.inv(self._grid.affine_lps)
@@ -245,6 +245,15 @@ class _Drawing:
                     "common part belongs to it: have it corrected where it was drawn"
                 )
         return filled([contour.points for contour in kept], shape)
+
+
+def _coordinates(contour: Dataset) -> FloatArray:
+    """Returns ContourData (3006,0050); of more than 64 KiB it is of the type UN in the file (PS3.5, section 6.2.2)."""
+    value = contour.get_item("ContourData").value if "ContourData" in contour else None
+    if isinstance(value, bytes):
+        value = value.decode("latin-1").strip(" \0").split("\\")
+    found: FloatArray = np.array([] if value is None else value, dtype=np.float64).ravel()
+    return found
 
 
 def _meet(one: FloatArray, other: FloatArray) -> bool:

@@ -50,7 +50,7 @@ def labels(volume: Volume) -> Any:
 
 
 def segmentation(images: list[Path], volume: Volume, folder: Path, *options: str) -> Path:
-    nib.save(volume.like(labels(volume)).to_nifti(), folder / "labels.nii.gz")  # type: ignore[attr-defined]
+    nib.save(volume.like(labels(volume)).to_nifti(), folder / "labels.nii.gz")
     common = {"SegmentAlgorithmType": "SEMIAUTOMATIC", "SegmentAlgorithmName": "editor"}
     common |= {"SegmentedPropertyCategoryCodeSequence": STRUCTURE}  # type: ignore[dict-item]
     liver = {"labelID": 1, "SegmentLabel": "Leber", "SegmentedPropertyTypeCodeSequence": LIVER}

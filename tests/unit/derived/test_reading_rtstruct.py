@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +148,32 @@ def test_coordinates_that_are_rounded_lie_on_their_slice(tmp_path: Path) -> None
     rounded.ContourData = [f"{float(value):.1f}" for value in rounded.ContourData]
     (found,) = read_segments(written_set({"rounded": [rounded]}, tmp_path), images=images(tmp_path))
     assert found.mask().array[:, :, 1].any()
+
+
+def test_a_contour_of_more_than_64_kilobytes_is_read_as_the_numbers_that_it_is(tmp_path: Path) -> None:
+    corners = [*SQUARE, SQUARE[0]]
+    dense = [
+        (a[0] + (b[0] - a[0]) * part / 1500, a[1] + (b[1] - a[1]) * part / 1500)
+        for a, b in itertools.pairwise(corners)
+        for part in range(1500)
+    ]
+    affine = GRIDS["oblique"]  # coordinates of all 16 digits
+    paths = written_set({"dense": [contour(affine, 1, dense)]}, tmp_path)
+    assert dcmread(paths[0]).ROIContourSequence[0].ContourSequence[0]["ContourData"].VR == "UN"
+    (found,) = read_segments(paths, images=images(tmp_path, affine))
+    assert found.mask().array.sum() == 16
+
+
+@pytest.mark.parametrize("value", [b"1\\2\\nan\\4\\5\\6\\7\\8\\9 ", b"1\\2\\x\\4\\5\\6\\7\\8\\9 "])
+def test_coordinates_that_are_no_numbers_are_refused(value: bytes, tmp_path: Path) -> None:
+    paths = written_set({"one": [contour(PLAIN, 1, [(1, 1), (2, 1), (1, 2)])]}, tmp_path)
+    content = paths[0].read_bytes()
+    at = content.index(b"\x06\x30\x50\x00DS") + 8
+    length = int.from_bytes(content[at - 2 : at], "little")
+    paths[0].write_bytes(content[:at] + value.ljust(length)[:length] + content[at + length :])
+    (found,) = read_segments(paths, volume())
+    with pytest.raises(InvalidSeriesError):
+        found.mask()
 
 
 def test_regions_of_another_frame_of_reference_are_refused(tmp_path: Path) -> None:
