@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         nifti_to_dicom,
     )
     from dcm_processor_service.derived.objects.measurement_report import Measured
+    from dcm_processor_service.derived.reading.structure_mask import StructureMask
     from dcm_processor_service.errors import DcmProcessorError
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
     from dcm_processor_service.imaging.nifti.sidecar import get_simplified_json
@@ -208,6 +209,7 @@ __all__ = [
     "Step",
     "StepRecord",
     "StoredFile",
+    "StructureMask",
     "Study",
     "StudyIdentity",
     "Subject",
@@ -247,6 +249,7 @@ _PLACES = {
         "has_session_file remove_session_data remove_session_file set_session_data upload_session_file"
     ),
     "derived.objects.measurement_report": "Measured",
+    "derived.reading.structure_mask": "StructureMask",
     "derived": "Finding Picture Segment Voxels make_pdf_dicom make_series_dicom nifti_to_dicom",
     "errors": "DcmProcessorError",
     "imaging.geometry": "FloatArray Frame",

@@ -48,6 +48,7 @@ _STUDY_KEYWORDS = (
 )
 _SERIES_KEYWORDS = (
     "SeriesInstanceUID",
+    "SOPClassUID",
     "SeriesNumber",
     "Modality",
     "SeriesDescription",

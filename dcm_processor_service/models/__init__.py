@@ -22,7 +22,6 @@ from dcm_processor_service.models.files import LeftOutFile, StoredFile
 from dcm_processor_service.models.imaging import (
     OrderCertificate,
     SeriesFinding,
-    SeriesKind,
     SeriesPart,
     SeriesReport,
     TransferSyntax,
@@ -34,6 +33,7 @@ from dcm_processor_service.models.peers import AETitle, Peer
 from dcm_processor_service.models.send_checks import CheckedInstance, SendCheck, Verdict
 from dcm_processor_service.models.send_options import SendOptions
 from dcm_processor_service.models.sending import AcceptedContext, EchoResult, InstanceRecord, Outcome, SendReport
+from dcm_processor_service.models.series_kinds import SeriesKind
 from dcm_processor_service.models.sessions import (
     CleanupPolicy,
     CleanupReport,

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["OrderCertificate", "SeriesFinding", "SeriesKind", "SeriesPart", "SeriesReport", "TransferSyntax"]
+from dcm_processor_service.models.series_kinds import SeriesKind
 
-
-class SeriesKind(str, Enum):
-    """What the images of a series are, taken together."""
-
-    VOLUME = "volume"
-    FOUR_D = "4D"
-    MULTI_VOLUME = "multi-volume"
-    SINGLE_SLICE = "single slice"
-    LOCALIZER = "localizer"
-    PROJECTION = "projection"
-    MULTI_FRAME = "multi-frame"
-    MOSAIC = "mosaic"
-    COLOUR = "colour"
-    NON_IMAGE = "non-image"
-    UNKNOWN = "unknown"
+__all__ = ["OrderCertificate", "SeriesFinding", "SeriesPart", "SeriesReport", "TransferSyntax"]
 
 
 class SeriesFinding(BaseModel):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from dcm_processor_service.models.keywords import refuses_unknown_keywords
+from dcm_processor_service.models.series_kinds import SeriesKind, kind_of_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,6 +109,16 @@ class SeriesRecord(_Subject):
     def modality(self) -> str:
         """Modality (0008,0060), such as ``CT`` or ``MR``; empty when the header did not say."""
         return str(self.metadata.get("Modality") or "")
+
+    @property
+    def kind(self) -> SeriesKind:
+        """What the series holds, as far as its header's class and modality tell; ``inspect()`` looks into its files.
+
+        Example:
+            >>> SeriesRecord(id="2" * 24, metadata={"Modality": "RTSTRUCT"}).kind.value
+            'structure set'
+        """
+        return kind_of_class(str(self.metadata.get("SOPClassUID") or ""), self.modality)
 
 
 Subject: TypeAlias = Annotated[Patient | Study | SeriesRecord, Field(discriminator="level")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.session.functions import DerivedFunctions, FileFormats, ImagingFunctions
+from dcm_processor_service.session.functions import DerivedFunctions, FileFormats, ImagingFunctions, ReadingFunctions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +30,7 @@ __all__ = [
     "legacy_sender",
     "nifti_converter",
     "platform_documents",
+    "reading_functions",
     "sender",
 ]
 
@@ -97,6 +98,19 @@ def derived_functions() -> DerivedFunctions:
         validate=validate,
         fingerprint=fingerprint,
         save=lambda datasets, directory, replace: save(datasets, directory, replace=replace),
+    )
+
+
+def reading_functions(limits: Limits) -> ReadingFunctions:
+    """Returns what reads derived objects, of this service or of another vendor, within these limits."""
+    from dcm_processor_service.derived.reading import measurements, report_text, segments
+
+    return ReadingFunctions(
+        images_needed=lambda paths: segments.images_needed(paths, limits),
+        segments=lambda paths, like, images: segments.read_segments(paths, like, images, limits),
+        measurements=lambda paths: measurements.read_measurements(paths, limits),
+        text=lambda paths: report_text.read_text(paths, limits),
+        documents=lambda paths: report_text.read_documents(paths, limits),
     )
 
 

@@ -64,7 +64,12 @@ if TYPE_CHECKING:
         SessionRepository,
         WorkspaceRepository,
     )
-    from dcm_processor_service.session.functions import DerivedFunctions, FileFormats, ImagingFunctions
+    from dcm_processor_service.session.functions import (
+        DerivedFunctions,
+        FileFormats,
+        ImagingFunctions,
+        ReadingFunctions,
+    )
 
 __all__ = ["AsyncContainer", "Container", "backend_names", "opened"]
 
@@ -182,6 +187,7 @@ class Container(containers.DeclarativeContainer):
     limits: providers.Provider[Limits] = _Once(Limits)
     imaging: providers.Provider[ImagingFunctions] = _Once(adapters.imaging_functions, limits)
     derived: providers.Provider[DerivedFunctions] = _Once(adapters.derived_functions)
+    reading: providers.Provider[ReadingFunctions] = _Once(adapters.reading_functions, limits)
     converter: providers.Provider[NiftiConverter] = _Once(adapters.nifti_converter, limits)
     sender: providers.Provider[Sender] = _Once(adapters.sender, settings)
     node_sender: providers.Provider[NodeSender] = providers.Factory(adapters.legacy_sender, settings)
@@ -213,7 +219,12 @@ class Container(containers.DeclarativeContainer):
         service=providers.Callable(_service, settings),
     )
     series_tools: providers.Provider[SeriesTools] = _Once(
-        SeriesTools, imaging=imaging.provider, converter=converter.provider, scratch=scratch, offload=offload
+        SeriesTools,
+        imaging=imaging.provider,
+        reading=reading.provider,
+        converter=converter.provider,
+        scratch=scratch,
+        offload=offload,
     )
     data: providers.Provider[AsyncData] = _Once(AsyncData, jobs, data_repository)
     peers: providers.Provider[AsyncPeers] = _Once(

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.measurement_report import Measured
+    from dcm_processor_service.derived.objects.measurement_report import Finding, Measured
     from dcm_processor_service.derived.objects.pages import Picture
     from dcm_processor_service.derived.objects.segmentation import Segment
+    from dcm_processor_service.derived.reading.structure_mask import StructureMask
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.imaging.volumes.volume import Volume
     from dcm_processor_service.models import LeftOutFile, SeriesReport
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     )
     from dcm_processor_service.models.nifti import Glance, Policy
 
-__all__ = ["DerivedFunctions", "FileFormats", "ImagingFunctions"]
+__all__ = ["DerivedFunctions", "FileFormats", "ImagingFunctions", "ReadingFunctions"]
 
 
 @dataclass(frozen=True)
@@ -99,3 +100,18 @@ class DerivedFunctions:
     """Returns a digest of all that an object holds but the time of its making."""
     save: Callable[[Iterable[Dataset], Path, bool], list[Path]]
     """Writes files; the last argument tells whether those of an earlier run may be replaced."""
+
+
+@dataclass(frozen=True)
+class ReadingFunctions:
+    """Derived objects as values again: the files of one series to masks, findings, words and documents."""
+
+    images_needed: Callable[[Sequence[Path]], str]
+    """Returns the SeriesInstanceUID of the images without which contours are no masks; empty where none are needed."""
+
+    segments: Callable[[Sequence[Path], Volume | Sequence[Path] | None, Sequence[Path]], tuple[StructureMask, ...]]
+    """Reads SEG and RTSTRUCT onto given images, or their own grid; contours onto the images of the last argument."""
+
+    measurements: Callable[[Sequence[Path]], dict[str, Finding]]
+    text: Callable[[Sequence[Path]], str]
+    documents: Callable[[Sequence[Path]], tuple[bytes, ...]]

@@ -38,7 +38,8 @@ class SeriesRules:
     """Such as ``CT``; one of several when a tuple."""
 
     kind: str | tuple[str, ...] | None = None
-    """Such as ``volume`` or ``4D``: a value of :class:`~dcm_processor_service.models.SeriesKind`."""
+    """Such as ``volume``, ``4D``, ``segmentation``, or ``image`` for any images: a value of
+    :class:`~dcm_processor_service.SeriesKind`. A segmentation meets no rule about slices."""
 
     description: str | None = None
     """Regular expression that is found in SeriesDescription, whatever the case."""
@@ -151,6 +152,12 @@ def _one_of(name: str, get: Callable[[SeriesReport], str], report: SeriesReport,
     return "" if value in allowed else f"{name} is {value or 'not said'}, not {' or '.join(allowed)}"
 
 
+def _kind(report: SeriesReport, wanted: Any) -> str:
+    allowed = _several(wanted)
+    is_met = any(report.kind.meets(one) for one in allowed)
+    return "" if is_met else f"kind is {report.kind.value}, not {' or '.join(allowed)}"
+
+
 def _is_found(pattern: str, text: str) -> bool:
     # an umlaut may be one character, or a letter and a mark
     wanted, given = (unicodedata.normalize("NFC", each) for each in (pattern, text))
@@ -211,7 +218,7 @@ def _series_number(report: SeriesReport) -> list[float]:
 
 _CHECKS: dict[str, Callable[[SeriesReport, Any], str]] = {
     "modality": partial(_one_of, "modality", lambda report: report.modality),
-    "kind": partial(_one_of, "kind", lambda report: report.kind.value),
+    "kind": _kind,
     "description": partial(_found, "description", lambda report: report.description),
     "not_description": partial(_not_found, "description", lambda report: report.description),
     "body_part": partial(_found, "body part", lambda report: report.body_part),

@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING
 
 from dcm_processor_service.disk import file_faults, file_sha256, write_whole
 from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
+from dcm_processor_service.models import SeriesRecord, SubjectLevel
 from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.ports import require_scan
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     from pydicom import Dataset
 
+    from dcm_processor_service.derived.objects.measurement_report import Finding
+    from dcm_processor_service.derived.reading.structure_mask import StructureMask
     from dcm_processor_service.imaging.volumes.volume import Volume
-    from dcm_processor_service.models import Instance, SeriesRecord, SeriesReport
+    from dcm_processor_service.models import Instance, SeriesReport
     from dcm_processor_service.models.nifti import Engine, NiftiFiles, Policy, Sidecar
     from dcm_processor_service.ports import DicomRepository, NiftiConverter, Offload
-    from dcm_processor_service.session.functions import ImagingFunctions
+    from dcm_processor_service.session.functions import ImagingFunctions, ReadingFunctions
     from dcm_processor_service.session.scratch import Scratch
 
 __all__ = ["AsyncDicomSeries", "DicomSeries", "SeriesTools"]
@@ -36,6 +39,7 @@ class SeriesTools:
     """What a series needs besides its store; functions and converter are made at their first use."""
 
     imaging: Callable[[], ImagingFunctions]
+    reading: Callable[[], ReadingFunctions]
     converter: Callable[[], NiftiConverter]
     scratch: Scratch
     offload: Offload
@@ -193,6 +197,44 @@ class AsyncDicomSeries:
         paths = await self.paths()
         convert = partial(self._tools.converter().convert, engine=engine, policy=policy, sidecar=sidecar)
         return await self._tools.offload(lambda: convert(paths, target, max_gap_mm=max_gap_mm, verify=verify))
+
+    async def segments(self, like: Volume | AsyncDicomSeries | DicomSeries | None = None) -> tuple[StructureMask, ...]:
+        """Reads SEG and RTSTRUCT; see :meth:`DicomSeries.segments`."""
+        paths = await self.paths()
+        images: Sequence[Path] = ()
+        if like is None and (uid := await self._tools.offload(lambda: self._tools.reading().images_needed(paths))):
+            images = await self._images(uid)
+        place = await _paths_of(like) if isinstance(like, (AsyncDicomSeries, DicomSeries)) else like
+        return await self._tools.offload(lambda: self._tools.reading().segments(paths, place, images))
+
+    async def _images(self, uid: str) -> list[Path]:
+        """Returns the files of the images that a structure set was drawn on."""
+        found = await self._repository.find(SubjectLevel.SERIES, uid)
+        if not isinstance(found, SeriesRecord):
+            raise SeriesNotFoundError(
+                f"the structure set {self.series_instance_uid} was drawn on the series {uid}, which is not stored, and "
+                "contours without images are no masks: give its images, or a volume on their grid, as like="
+            )
+        return await AsyncDicomSeries(found, self._repository, self._tools).paths()
+
+    async def measurements(self) -> dict[str, Finding]:
+        """Reads measurement reports; see :meth:`DicomSeries.measurements`."""
+        paths = await self.paths()
+        return await self._tools.offload(lambda: self._tools.reading().measurements(paths))
+
+    async def text(self) -> str:
+        """Reads structured reports as text; see :meth:`DicomSeries.text`."""
+        paths = await self.paths()
+        return await self._tools.offload(lambda: self._tools.reading().text(paths))
+
+    async def documents(self) -> tuple[bytes, ...]:
+        """Reads encapsulated documents; see :meth:`DicomSeries.documents`."""
+        paths = await self.paths()
+        return await self._tools.offload(lambda: self._tools.reading().documents(paths))
+
+
+async def _paths_of(series: AsyncDicomSeries | DicomSeries) -> list[Path]:
+    return await series.paths() if isinstance(series, AsyncDicomSeries) else series.paths()
 
 
 def _require_scans(paths: Iterable[Path]) -> None:
@@ -387,6 +429,96 @@ class DicomSeries:
                 path, engine=engine, policy=policy, sidecar=sidecar, max_gap_mm=max_gap_mm, verify=verify
             )
         )
+
+    def segments(self, like: Volume | AsyncDicomSeries | DicomSeries | None = None) -> tuple[StructureMask, ...]:
+        """Reads the segments of a SEG, or the structures of an RTSTRUCT, whoever made it, each with its mask.
+
+        A segment is where its own frames say: segments may overlap or be empty. Contours are filled by the even-odd
+        rule, so that one within another is a hole. What cannot be placed without guessing is refused: another frame of
+        reference, contours between slices, across them or over each other, frames on no regular grid.
+
+        Args:
+            like: The images or the volume on whose grid masks are put: voxel by voxel where they lie on it, else the
+                nearest of a SEG's voxels; contours lie on its slices. None: a SEG's masks have a grid of its own, in
+                which empty slices may be left out at both ends, and contours that of the images they were drawn on.
+
+        Raises:
+            InvalidSeriesError: The series holds no segments, contradicts itself, or cannot be placed.
+            SeriesNotFoundError: The images that contours were drawn on are not stored.
+            UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
+
+        Example:
+            >>> import numpy as np
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> images = synthetic_series(slices=3)
+            >>> mask = np.zeros((16, 16, 3), bool)
+            >>> mask[4:8, 4:8, 1] = True
+            >>> made = fake_context(series=images).session.dicom.derive.segmentation({"liver": mask}, like=images)
+            >>> dicom = fake_context(series=[*images, made]).session.dicom
+            >>> ct, seg = dicom.series()
+            >>> (liver,) = seg.segments(like=ct)
+            >>> liver.code.meaning, bool((liver.mask().array == mask).all())
+            ('Liver', True)
+        """
+        return run_inline(self._async.segments(like))
+
+    def measurements(self) -> dict[str, Finding]:
+        """Reads the findings of measurement reports after TID 1500, whoever made them, by their tracking identifier.
+
+        They are what ``dicom.derive.measurement_report`` takes. Of another vendor's report a quantity with modifiers
+        is called after both, such as ``Attenuation Coefficient, Mean``; regions and time points are not read.
+
+        Raises:
+            InvalidSeriesError: The series holds no such report, or is damaged.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> images = synthetic_series(slices=3)
+            >>> derive = fake_context(series=images).session.dicom.derive
+            >>> report = derive.measurement_report({"liver": {"Volume": (1520.5, "ml")}}, like=images)
+            >>> findings = fake_context(series=[report]).session.dicom.get_series().measurements()
+            >>> findings["liver"].finding.meaning, findings["liver"].measurements
+            ('Liver', {'Volume': (1520.5, 'ml')})
+        """
+        return run_inline(self._async.measurements())
+
+    def text(self) -> str:
+        """Reads structured reports as text: the content tree, an item a line, indented by its depth.
+
+        It is what the report says, and may name persons.
+
+        Raises:
+            InvalidSeriesError: The series holds no structured report, or is damaged; a PDF is read by
+                :meth:`documents`.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> images = synthetic_series(slices=3)
+            >>> report = fake_context(series=images).session.dicom.derive.text_report("No nodules.", like=images)
+            >>> print(fake_context(series=[report]).session.dicom.get_series().text())
+            Diagnostic imaging report
+            ...
+              Findings
+                Finding: No nodules.
+        """
+        return run_inline(self._async.text())
+
+    def documents(self) -> tuple[bytes, ...]:
+        """Returns the bytes of encapsulated documents such as PDF, one for each instance, in slice order.
+
+        What is in them is not read: text in a PDF takes a library of your own.
+
+        Raises:
+            InvalidSeriesError: The series wraps no documents, or is damaged.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> images = synthetic_series(slices=3)
+            >>> made = fake_context(series=images).session.dicom.derive.pdf(b"%PDF-1.4 ...", like=images)
+            >>> fake_context(series=[made]).session.dicom.get_series().documents()
+            (b'%PDF-1.4 ...',)
+        """
+        return run_inline(self._async.documents())
 
 
 def _digest(content: Path | bytes) -> str:

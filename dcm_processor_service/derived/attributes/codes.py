@@ -17,7 +17,7 @@ from dcm_processor_service.models.derived import Code
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["code_item", "find_code", "in_context"]
+__all__ = ["code_item", "find_code", "find_unit", "in_context", "unit_name"]
 
 _SCHEMES = ("SCT", "DCM", "UCUM", "LN", "FMA", "RADLEX", "NCIt", "UMLS", "BARI", "IBSI", "MA", "NEU")
 
@@ -141,6 +141,19 @@ def find_unit(unit: Code | str) -> Code:
             + "; give a unit as UCUM writes it, '1' for a pure number, or a Code of your own"
         )
     return known or Code(unit, "UCUM", unit)
+
+
+def unit_name(unit: Code) -> Code | str:
+    """Returns what :func:`find_unit` takes for a unit of UCUM; another code is given back as it is.
+
+    Example:
+        >>> unit_name(find_unit("HU")), unit_name(find_unit("ml"))
+        ('HU', 'ml')
+    """
+    if unit.scheme != "UCUM":
+        return unit
+    known = next((name for name, code in _UNITS.items() if code.value == unit.value), unit.value)
+    return known if known in _UNITS or is_unit(known) else unit
 
 
 _UNITS = {

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.source import Source, SourceSeries
     from dcm_processor_service.models.derived import Recipe
 
-__all__ = ["Finding", "Measured", "measurement_report"]
+__all__ = ["QUANTITY_CONTEXTS", "Finding", "Measured", "measurement_report"]
 
 _PROCEDURES = {
     "CT": Code("77477000", "SCT", "CT"),
@@ -44,11 +44,13 @@ _ANY_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 _MEASUREMENTS = "126010"
 _DEVICE = Code("121007", "DCM", "Device")
 _REASONS = 42
+_SIDES = (244,)
 _NOT_A_NUMBER = Code("114000", "DCM", "Not a number")
 _INFINITE = (Code("114001", "DCM", "Negative Infinity"), Code("114002", "DCM", "Positive Infinity"))
 _COMMENT = Code("121106", "DCM", "Comment")
 _ANSWERS = (242,)
-_QUANTITIES = (7469, 7180, 7470, 7461, 218)
+QUANTITY_CONTEXTS = (7469, 7180, 7470, 7461, 218)
+"""Context groups (CID) in which the codes of quantities and questions are looked for first."""
 
 
 @refuses_unknown_keywords
@@ -79,8 +81,12 @@ class Finding:
     site: Code | str | None = None
     """Where it is, a coded concept."""
 
+    laterality: Code | str | None = None
+    """On which side, such as ``"Left"``, where neither the site nor the finding's name says it."""
+
     segment: tuple[Dataset, int] | None = field(default=None, repr=False)
-    """The SEG object and the number of the segment in it that was measured."""
+    """The SEG object and the number of the segment in it that was measured; of a finding that was read, what identifies
+    the SEG alone."""
 
     quantity_codes: Mapping[str, Code] = field(default_factory=dict)
     """Codes for quantities and questions that no table knows, by their name above."""
@@ -181,6 +187,8 @@ def _group(highdicom: Any, name: str, finding: Finding, series: SourceSeries, co
     site = found if side is not None else None  # such as of a left kidney, which is a kidney on the left
     if finding.site is not None:
         site, side = _code_and_side(finding.site)
+    if finding.laterality is not None:
+        site, side = site or found, find_code(finding.laterality, _SIDES)
     shared: dict[str, Any] = {
         "finding_type": code_of(found),
         "algorithm_id": algorithm,
@@ -279,7 +287,7 @@ def _with_words(highdicom: Any, group: Any, finding: Finding) -> Any:
 
 
 def _concept(finding: Finding, name: str) -> Code:
-    return finding.quantity_codes.get(name) or find_code(name, _QUANTITIES)
+    return finding.quantity_codes.get(name) or find_code(name, QUANTITY_CONTEXTS)
 
 
 def _segment(highdicom: Any, name: str, given: tuple[Dataset, int], series: SourceSeries) -> tuple[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dcm_processor_service.derived.attributes.anatomy import frame_anatomy
 from dcm_processor_service.derived.attributes.codes import find_code, find_unit
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.modality import write_laterality
@@ -24,6 +25,7 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
     require_series,
 )
 from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.models.derived import MapOptions
 
@@ -93,6 +95,11 @@ def parametric_map(
         finish(dataset, composite)
         write_laterality(dataset)
         _let_windows_be_narrow(dataset)
+        _let_frames_ascend(dataset)
+        anatomy = frame_anatomy(series.first)
+        if anatomy is not None:  # dcmqi crashes without one; it takes the place of Laterality (C.7.3.1)
+            dataset.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
+            dataset.pop("Laterality", None)
     return released(dataset)
 
 
@@ -128,3 +135,20 @@ def _let_windows_be_narrow(dataset: Dataset) -> None:
     for groups in (*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence):
         for window in groups.get("FrameVOILUTSequence", ()):
             window.VOILUTFunction = "LINEAR_EXACT"
+
+
+def _let_frames_ascend(dataset: Dataset) -> None:
+    """Orders frames along the normal of their planes, as dcmqi takes them to be; highdicom orders them against it."""
+    groups = list(dataset.PerFrameFunctionalGroupsSequence)
+    orientation = dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient
+    normal = slice_normal([float(cosine) for cosine in orientation])
+    along = [float(np.dot(normal, group.PlanePositionSequence[0].ImagePositionPatient)) for group in groups]
+    order = np.argsort(along, kind="stable")
+    ascending = [groups[one] for one in order]
+    for index, group in enumerate(ascending, start=1):
+        group.FrameContentSequence[0].DimensionIndexValues = index
+    dataset.PerFrameFunctionalGroupsSequence = ascending
+    for keyword in ("FloatPixelData", "DoubleFloatPixelData"):
+        if keyword in dataset:
+            content = np.frombuffer(dataset[keyword].value, np.uint8).reshape(len(groups), -1)
+            dataset[keyword].value = content[order].tobytes()

@@ -216,7 +216,7 @@ def _dataset_numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None
     if isinstance(raw, RawDataElement) and raw.VR in {"DS", "IS"} and isinstance(raw.value, bytes):
         return _parsed_numbers(raw.VR, raw.value)
     value = _value(dataset, _tag(keyword))
-    if value is None or value == "":
+    if value is None or value == "" or isinstance(value, bytes):  # bytes: of a type that the file does not say
         return None
     if isinstance(value, str | int | float):
         value = (value,)

@@ -34,6 +34,7 @@ from dcm_processor_service.imaging.series.order_certificate import order_certifi
 from dcm_processor_service.imaging.series.pixel_findings import pixel_findings
 from dcm_processor_service.models import SeriesFinding, SeriesKind, SeriesPart, SeriesReport
 from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.series_kinds import kind_of_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -299,6 +300,8 @@ def _report(
         findings = [*findings, SeriesFinding(code="DIFFUSION", message=message, blocking=False, count=len(bs))]
     if not instances and not findings:
         findings = [SeriesFinding(code="NO_INSTANCES", message="the series has no files: nothing can be converted")]
+    codes = {finding.code for finding in findings}
+    kind = _kind(instances, frames, stacks, codes, only_localizers=only_localizers)
     return SeriesReport(
         series_instance_uid=text(header, "SeriesInstanceUID") if header is not None else "",
         modality=text(header, "Modality") if header is not None else "",
@@ -306,11 +309,12 @@ def _report(
         body_part=text(header, "BodyPartExamined") if header is not None else "",
         kernel=text(header, "ConvolutionKernel") if header is not None else "",
         series_number=integer(header, "SeriesNumber") if header is not None else None,
-        kind=_kind(instances, frames, stacks, {finding.code for finding in findings}, only_localizers=only_localizers),
+        kind=kind,
         is_diffusion=len(bs) > 1,
         instance_count=len(instances),
         frame_count=len(frames),
-        parts=tuple(_part(stack) for stack in stacks),
+        # the frames of a segmentation are no slices of a volume, so that no rule about slices shall choose it
+        parts=() if kind is SeriesKind.SEGMENTATION else tuple(_part(stack) for stack in stacks),
         transfer_syntaxes=transfer_syntaxes(instances),
         findings=tuple(findings),
     )
@@ -324,6 +328,9 @@ def _kind(
     *,
     only_localizers: bool,
 ) -> SeriesKind:
+    others = {kind_of_class(text(each.header, "SOPClassUID")) for each in instances} - {SeriesKind.UNKNOWN}
+    if len(others) == 1 and not (kind := others.pop()).is_image:
+        return kind
     if not frames:
         return SeriesKind.NON_IMAGE if instances else SeriesKind.UNKNOWN
     for code, kind in (("COLOUR", SeriesKind.COLOUR), ("MOSAIC", SeriesKind.MOSAIC)):

@@ -298,3 +298,48 @@ def test_a_missing_extra_is_named() -> None:
 def test_pages_of_16_bits_show_their_upper_half() -> None:
     (made,) = capture_pages([png(np.array([[0, 255, 256, 32768, 65535]], np.uint16))], make_source(), make_recipe())
     assert stored(made).pixel_array.tolist() == [[0, 0, 1, 128, 255]]
+
+
+def test_the_frames_of_a_map_ascend_along_their_normal_and_hold_the_values_of_their_place() -> None:
+    # dcmqi puts frames in their order, whatever their positions say
+    for affine in (PLAIN, PLAIN @ np.diag([1, 1, -1, 1]), PLAIN @ np.diag([-1, 1, 1, 1])):
+        values = np.broadcast_to(np.arange(3, dtype=np.float64), (5, 4, 3))
+        made = stored(parametric_map(values, make_source(affine), make_recipe(), affine))
+        orientation = np.array(
+            made.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient
+        )
+        normal = np.cross(orientation[:3], orientation[3:])
+        frames = np.frombuffer(made.DoubleFloatPixelData).reshape(3, 4, 5)
+        places = [
+            group.PlanePositionSequence[0].ImagePositionPatient for group in made.PerFrameFunctionalGroupsSequence
+        ]
+        assert (np.diff([normal @ np.array(place, float) for place in places]) > 0).all()
+        for frame, place in zip(frames, places, strict=True):
+            assert (frame == np.rint((np.linalg.inv(affine) @ (*map(float, place), 1))[2])).all()
+        indices = [
+            group.FrameContentSequence[0].DimensionIndexValues for group in made.PerFrameFunctionalGroupsSequence
+        ]
+        assert indices == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("header", "meaning", "side"),
+    [
+        ({"BodyPartExamined": "HEAD"}, "Head", "U"),
+        ({"BodyPartExamined": "KNEE", "Laterality": "L"}, "Knee", "L"),
+        ({"BodyPartExamined": "KNEE"}, "", ""),
+        ({"BodyPartExamined": "SPECIALTHING"}, "", ""),
+        ({}, "", ""),
+    ],
+)
+def test_a_map_names_the_part_of_the_body_where_its_source_says_it(
+    header: dict[str, str], meaning: str, side: str
+) -> None:
+    made = parametric_map(np.zeros((5, 4, 3)), make_source(**header), make_recipe())
+    groups = made.SharedFunctionalGroupsSequence[0]
+    if not meaning:
+        assert "FrameAnatomySequence" not in groups
+        return
+    anatomy = groups.FrameAnatomySequence[0]
+    assert (anatomy.AnatomicRegionSequence[0].CodeMeaning, anatomy.FrameLaterality) == (meaning, side)
+    assert "Laterality" not in made  # FrameLaterality says it (PS3.3, section C.7.3.1)

@@ -79,9 +79,23 @@ def test_colour_is_no_volume() -> None:
     assert report.kind is SeriesKind.COLOUR
 
 
-@pytest.mark.parametrize("name", ["test-SR.dcm", "rtstruct.dcm", "rtplan.dcm", "reportsi.dcm", "waveform_ecg.dcm"])
-def test_what_holds_no_image(name: str) -> None:
-    assert refused([packaged(name)], "NON_IMAGE", "split").kind is SeriesKind.NON_IMAGE
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("test-SR.dcm", SeriesKind.STRUCTURED_REPORT),
+        ("rtstruct.dcm", SeriesKind.STRUCTURE_SET),
+        ("rtplan.dcm", SeriesKind.NON_IMAGE),
+        ("reportsi.dcm", SeriesKind.STRUCTURED_REPORT),
+        ("waveform_ecg.dcm", SeriesKind.NON_IMAGE),
+    ],
+)
+def test_what_holds_no_image(name: str, kind: SeriesKind) -> None:
+    assert refused([packaged(name)], "NON_IMAGE", "split").kind is kind
+
+
+def test_a_segmentation_has_no_part_that_a_rule_about_slices_could_choose() -> None:
+    report = refused([packaged("liver_1frame.dcm")], "SEGMENTATION", "largest")
+    assert (report.kind, report.parts, report.is_convertible) == (SeriesKind.SEGMENTATION, (), False)
 
 
 def test_compressed_pixels_say_what_they_need() -> None:

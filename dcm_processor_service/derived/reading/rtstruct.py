@@ -1,0 +1,261 @@
+"""Structures of an RTSTRUCT (PS3.3, sections A.19.3 and C.8.8.5 to C.8.8.8) as masks on images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations, pairwise
+from math import gcd
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dcm_processor_service.derived.reading.grids import refuse_large
+from dcm_processor_service.derived.reading.names import code_in, side_in
+from dcm_processor_service.derived.reading.polygons import filled, overlap
+from dcm_processor_service.derived.reading.structure_mask import StructureMask
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as
+from dcm_processor_service.imaging.headers.values import integer, item, items, numbers, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from pydicom import Dataset
+
+    from dcm_processor_service.derived.reading.grids import MaskGrid
+    from dcm_processor_service.imaging.geometry import FloatArray
+    from dcm_processor_service.imaging.headers.instance_file import InstanceFile
+    from dcm_processor_service.imaging.headers.values import Header
+    from dcm_processor_service.imaging.volumes.volume import Volume
+    from dcm_processor_service.models.limits import Limits
+
+__all__ = ["drawn_on", "read_rtstruct"]
+
+_AREAS = {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}
+_FEWEST_POINTS = 3
+_OFF_SLICE = 0.15
+"""Part of a step by which the points of a contour may lie off their slice: coordinates are often rounded to 0.1 mm."""
+
+_SEVERAL_PLANES = 3
+_HELP = "give a volume as like= whose slices are those that the contours were drawn on"
+
+
+def drawn_on(instance: InstanceFile) -> tuple[str, ...]:
+    """Lists the series that a structure set says it was drawn on (PS3.3, section C.8.8.5)."""
+    found = [
+        text(series, "SeriesInstanceUID")
+        for frame in items(instance.header, "ReferencedFrameOfReferenceSequence")
+        for study in items(frame, "RTReferencedStudySequence")
+        for series in items(study, "RTReferencedSeriesSequence")
+    ]
+    return tuple(dict.fromkeys(uid for uid in found if uid))
+
+
+def read_rtstruct(instance: InstanceFile, grid: MaskGrid, limits: Limits, *, may_cut: bool) -> list[StructureMask]:
+    """Reads the regions of interest of a structure set.
+
+    Args:
+        instance: The structure set.
+        grid: The grid that masks are put on.
+        limits: Of what a mask may take.
+        may_cut: Whether the grid may show a part of a structure alone, as a cropped volume does.
+
+    Raises:
+        InvalidSeriesError: The structure set contradicts itself.
+    """
+    told = f"{instance.label} is no structure set that can be read, its header is damaged: get it again"
+    with foreign_errors_as(lambda: InvalidSeriesError(told)), contained():
+        header = instance.header
+        contours = _by_number(header, "ROIContourSequence", "ReferencedROINumber")
+        observed = _by_number(header, "RTROIObservationsSequence", "ReferencedROINumber")
+        regions = [(integer(each, "ROINumber"), each) for each in items(header, "StructureSetROISequence")]
+        numbers_given = [number for number, _ in regions]
+        unknown = [number for number in contours if number not in numbers_given]
+        if len(set(numbers_given)) != len(regions) or None in numbers_given or unknown:
+            raise InvalidSeriesError(
+                f"{instance.label} has regions without a number, two of one number, or contours of a region that it "
+                "does not describe: get it again"
+            )
+        frames_of_reference = [
+            text(each, "FrameOfReferenceUID") for each in items(header, "ReferencedFrameOfReferenceSequence")
+        ]
+        only = frames_of_reference[0] if len(set(frames_of_reference)) == 1 else ""
+        found = []
+        for number, region in regions:
+            assert number is not None
+            space = text(region, "ReferencedFrameOfReferenceUID") or only
+            drawing = _Drawing(instance, number, contours.get(number), space, grid, limits, may_cut=may_cut)
+            found.append(_structure(instance, drawing, region, observed.get(number)))
+    return found
+
+
+def _by_number(header: Header, sequence: str, keyword: str) -> dict[int, Dataset]:
+    found = [(integer(each, keyword), each) for each in items(header, sequence)]
+    return {number: each for number, each in found if number is not None}
+
+
+def _structure(instance: InstanceFile, drawing: _Drawing, region: Dataset, observed: Dataset | None) -> StructureMask:
+    name = text(region, "ROIName")
+    kind = None if observed is None else item(observed, "RTROIIdentificationCodeSequence")
+    color = None if drawing.contours is None else numbers(drawing.contours, "ROIDisplayColor", count=3)
+    return StructureMask(
+        drawing.number,
+        name,
+        partial(drawing.mask, name),
+        code=code_in(observed, "RTROIIdentificationCodeSequence"),
+        laterality=side_in(kind, "SegmentedPropertyTypeModifierCodeSequence", "AnatomicRegionModifierSequence"),
+        algorithm_type=text(region, "ROIGenerationAlgorithm"),
+        algorithm_name=text(region, "ROIGenerationDescription"),
+        color_rgb=None if color is None else (int(color[0]), int(color[1]), int(color[2])),
+        sop_instance_uid=instance.sop_instance_uid,
+        series_instance_uid=text(instance.header, "SeriesInstanceUID"),
+        referenced_series_uids=drawn_on(instance),
+        frame_of_reference_uid=drawing.frame_of_reference_uid,
+    )
+
+
+@dataclass(frozen=True)
+class _Contour:
+    slice: int
+    """Of the grid, along the axis across the contours."""
+
+    points: FloatArray
+    """Shape (points, 2): along the grid's other two axes, in voxels."""
+
+    is_xor: bool
+
+
+class _Drawing:
+    """The contours of one region, and the grid that they are put on."""
+
+    def __init__(
+        self,
+        instance: InstanceFile,
+        number: int,
+        contours: Dataset | None,
+        frame_of_reference_uid: str,
+        grid: MaskGrid,
+        limits: Limits,
+        *,
+        may_cut: bool,
+    ) -> None:
+        self.number = number
+        self.contours = contours
+        self.frame_of_reference_uid = frame_of_reference_uid
+        self._what = f"region {number} of {instance.label}"
+        self._referenced = drawn_on(instance)
+        self._grid = grid
+        self._limits = limits
+        self._may_cut = may_cut
+
+    def mask(self, name: str) -> Volume:
+        """Returns the mask of the region."""
+        told = f"{self._what} cannot be read: its contours are damaged, or it needs too much memory"
+        with foreign_errors_as(lambda: InvalidSeriesError(told)), contained():
+            self._grid.require_same_space(self.frame_of_reference_uid, self._referenced)
+            refuse_large(self._grid.shape, 1, self._limits)
+            return self._grid.volume_of(self._filled(), name, "RTSTRUCT")
+
+    def _filled(self) -> NDArray[np.bool_]:
+        array = np.zeros(self._grid.shape, np.bool_, order="F")
+        in_voxels = [(self._to_grid(points), is_xor) for points, is_xor in self._polygons()]
+        if not in_voxels:
+            return array
+        spread = np.max([np.ptp(points, axis=0) for points, _ in in_voxels], axis=0)
+        across = int(np.argmin(spread / np.array(self._grid.shape)))
+        contours = [self._on_slice(points, across, is_xor=is_xor) for points, is_xor in in_voxels]
+        self._refuse_gaps(sorted({contour.slice for contour in contours}))
+        slices = np.moveaxis(array, across, 2)
+        inside = [contour for contour in contours if 0 <= contour.slice < slices.shape[2]]
+        if len(inside) < len(contours) and not (self._may_cut and inside):
+            raise InvalidSeriesError(
+                f"{len(contours) - len(inside)} of the {len(contours)} contours of {self._what} lie outside of the "
+                "images that they are to be put on: give all images that they were drawn on as like="
+            )
+        for k in sorted({contour.slice for contour in inside}):
+            slices[:, :, k] = self._slice([one for one in inside if one.slice == k], slices.shape[:2])
+        return array
+
+    def _polygons(self) -> Iterator[tuple[FloatArray, bool]]:
+        """Yields the contours that have an area, shape (points, 3), LPS mm, and whether they are holes by XOR."""
+        for contour in () if self.contours is None else items(self.contours, "ContourSequence"):
+            kind = text(contour, "ContourGeometricType").upper()
+            if kind not in _AREAS:
+                raise InvalidSeriesError(
+                    f"{self._what} has contours of the type {kind or 'that is not said'}, such as points or lines, "
+                    "which enclose no area, so no mask can be made of it"
+                )
+            values = _coordinates(contour)
+            if len(values) % 3 or len(values) < 3 * _FEWEST_POINTS or not np.isfinite(values).all():
+                raise InvalidSeriesError(
+                    f"{self._what} has a contour of {len(values)} coordinates, and one that encloses an area has three "
+                    "finite ones for each of three points at least: get it again"
+                )
+            yield values.reshape(-1, 3), kind != "CLOSED_PLANAR"
+
+    def _to_grid(self, points: FloatArray) -> FloatArray:
+        to_grid = np.linalg.inv(self._grid.affine_lps)
+        result: FloatArray = points @ to_grid[:3, :3].T + to_grid[:3, 3]
+        return result
+
+    def _on_slice(self, points: FloatArray, across: int, *, is_xor: bool) -> _Contour:
+        """Finds the slice of a contour.
+
+        Raises:
+            InvalidSeriesError: It lies between slices, or across them.
+        """
+        place = points[:, across]
+        k = int(np.rint(np.median(place)))
+        if np.ptp(place) > 2 * _OFF_SLICE:
+            raise InvalidSeriesError(
+                f"a contour of {self._what} is not parallel to the slices that it is to be put on, it reaches over "
+                f"{np.ptp(place):.1f} of them: {_HELP}"
+            )
+        if np.abs(place - k).max() > _OFF_SLICE:
+            raise InvalidSeriesError(
+                f"a contour of {self._what} lies between slices, {np.abs(place - k).max():.2f} of a step off the "
+                f"nearest: {_HELP}"
+            )
+        return _Contour(k, np.delete(points, across, axis=1), is_xor)
+
+    def _refuse_gaps(self, slices: Sequence[int]) -> None:
+        """Refuses contours on every second slice or fewer: nothing says what lies between them."""
+        every = gcd(*(after - before for before, after in pairwise(slices)), 0)
+        if len(slices) >= _SEVERAL_PLANES and every > 1:
+            raise InvalidSeriesError(
+                f"{self._what} has contours on every slice number {every} of the images alone, so nothing says what "
+                f"lies between them: {_HELP}"
+            )
+
+    def _slice(self, contours: Sequence[_Contour], shape: Any) -> NDArray[np.bool_]:
+        """Returns the mask of one slice.
+
+        Raises:
+            InvalidSeriesError: Contours cross, so that it is not clear what their common part is.
+        """
+        by_points = {contour.points.round(3).tobytes(): contour for contour in contours if not contour.is_xor}
+        kept = [*by_points.values(), *(contour for contour in contours if contour.is_xor)]  # one drawn twice is one
+        if len(by_points) > 1 or len(by_points) == 1 < len(kept):
+            alone = [(contour.points, filled([contour.points], shape)) for contour in kept]
+            if any(_meet(a, b) and overlap(one, other) for (a, one), (b, other) in combinations(alone, 2)):
+                raise InvalidSeriesError(
+                    f"contours of {self._what} cross in slice {kept[0].slice + 1}, so it is not clear whether their "
+                    "common part belongs to it: have it corrected where it was drawn"
+                )
+        return filled([contour.points for contour in kept], shape)
+
+
+def _coordinates(contour: Dataset) -> FloatArray:
+    """Returns ContourData (3006,0050); of more than 64 KiB it is of the type UN in the file (PS3.5, section 6.2.2)."""
+    value = contour.get_item("ContourData").value if "ContourData" in contour else None
+    if isinstance(value, bytes):
+        value = value.decode("latin-1").strip(" \0").split("\\")
+    found: FloatArray = np.array([] if value is None else value, dtype=np.float64).ravel()
+    return found
+
+
+def _meet(one: FloatArray, other: FloatArray) -> bool:
+    """Whether the boxes around two contours have a part in common."""
+    return bool((one.min(axis=0) <= other.max(axis=0)).all() and (other.min(axis=0) <= one.max(axis=0)).all())
