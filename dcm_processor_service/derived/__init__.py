@@ -7,6 +7,7 @@ datasets that :func:`save` writes and any sender sends. Names are loaded when th
 :func:`derive_image`        an array as CT, MR, PET or Secondary Capture images
 :func:`capture_pages`       pictures without a place in the patient
 :func:`segmentation`        masks as SEG                                   (extra ``highdicom``)
+:func:`structure_set`       masks as outlines, RTSTRUCT
 :func:`parametric_map`      floating-point values as a parametric map      (extra ``highdicom``)
 :func:`measurement_report`  measurements as a TID 1500 structured report   (extra ``highdicom``)
 :func:`text_report`         words as a Basic Text structured report
@@ -14,9 +15,6 @@ datasets that :func:`save` writes and any sender sends. Names are loaded when th
 :func:`validate`            what the standard asks for and an object lacks
 :func:`save`                files, each whole or absent
 ==========================  ==========================================================================
-
-RTSTRUCT is left out: it needs contours, and no library for them is kept well enough to lean on. SEG says the same
-voxel by voxel.
 """
 
 from __future__ import annotations
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.objects.pages import Picture, capture_pages
     from dcm_processor_service.derived.objects.parametric_map import parametric_map
     from dcm_processor_service.derived.objects.segmentation import Segment, masks_of, segmentation
+    from dcm_processor_service.derived.objects.structure_set import structure_set
     from dcm_processor_service.derived.objects.text_report import text_report
     from dcm_processor_service.derived.saving import save
     from dcm_processor_service.derived.source import Source, SourceSeries
@@ -82,6 +81,7 @@ __all__ = [
     "save",
     "segmentation",
     "source_of",
+    "structure_set",
     "text_report",
     "validate",
     "voxels_of",
@@ -118,6 +118,7 @@ _HOME = {
     "parametric_map": f"{__name__}.objects.parametric_map",
     "save": f"{__name__}.saving",
     "segmentation": f"{__name__}.objects.segmentation",
+    "structure_set": f"{__name__}.objects.structure_set",
     "text_report": f"{__name__}.objects.text_report",
     "source_of": f"{__name__}.inputs",
     "validate": f"{__name__}.validation",

@@ -34,7 +34,14 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.objects.pages import Picture
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
-    from dcm_processor_service.models.derived import Code, DocumentOptions, MapOptions, Recipe, SegmentationOptions
+    from dcm_processor_service.models.derived import (
+        Code,
+        DocumentOptions,
+        MapOptions,
+        Recipe,
+        SegmentationOptions,
+        StructureSetOptions,
+    )
 
 __all__ = [
     "make_image",
@@ -42,6 +49,7 @@ __all__ = [
     "make_parametric_map",
     "make_pdf",
     "make_segmentation",
+    "make_structure_set",
     "make_text_report",
 ]
 
@@ -90,6 +98,20 @@ def make_segmentation(
     if labels is None:
         raise DerivedObjectError("a label map needs the names of its labels: labels={1: 'liver', 2: 'spleen'}")
     return label_segmentation(segments, labels, source_series(like), how, options=options)
+
+
+def make_structure_set(
+    structures: Mapping[str, Segment | Voxels] | Voxels,
+    like: SourceFiles,
+    recipe: Recipe,
+    options: StructureSetOptions,
+    labels: Mapping[int, Code | str] | str | None = None,
+) -> Dataset:
+    """Makes an RT Structure Set from masks by name, or from a label map and the names of its labels."""
+    from dcm_processor_service.derived.objects.structure_set import structure_set  # loads contourpy
+
+    how = replace(recipe, object_kind="RTSTRUCT")
+    return structure_set(structures, source_series(like), how, labels, options)
 
 
 def make_parametric_map(result: Voxels, like: SourceFiles, recipe: Recipe, options: MapOptions) -> Dataset:

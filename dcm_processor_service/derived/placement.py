@@ -18,6 +18,7 @@ import numpy as np
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.frames.frame import frame_of_reference_uid
+from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.series.stack import Stack
 
 if TYPE_CHECKING:
@@ -71,6 +72,15 @@ class Placement:
         along_row, along_column = self.affine_lps[:3, 0] * columns, self.affine_lps[:3, 1] * rows
         steps = (0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
         return np.array([self.origins[index] + i * along_row + j * along_column for i, j in steps])
+
+    @property
+    def heights_mm(self) -> NDArray[np.float64]:
+        """Shape (slices,): how far each slice reaches along the normal, up to halfway to its neighbours."""
+        if len(self.origins) == 1:
+            return np.array([self.step_mm])
+        gaps = np.abs(np.diff(self.origins @ slice_normal(self.orientation)))
+        heights: NDArray[np.float64] = (np.r_[gaps[:1], gaps] + np.r_[gaps, gaps[-1:]]) / 2
+        return heights
 
     @property
     def is_projection(self) -> bool:

@@ -15,6 +15,7 @@ from dcm_processor_service.models.derived import (
     RecipeFields,
     SegmentationOptions,
     SeveralSeries,
+    StructureSetOptions,
     StudyIdentity,
     ValueMapping,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "Sidecar",
     "StepRecord",
     "StoredFile",
+    "StructureSetOptions",
     "Study",
     "StudyIdentity",
     "Subject",

@@ -30,6 +30,7 @@ __all__ = [
     "RecipeFields",
     "SegmentationOptions",
     "SeveralSeries",
+    "StructureSetOptions",
     "StudyIdentity",
     "ValueMapping",
 ]
@@ -162,6 +163,16 @@ class SegmentationOptions:
     algorithm_name: str = ""
     algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE
     content_label: str = "SEGMENTATION"
+
+
+@dataclass(frozen=True)
+class StructureSetOptions:
+    """Options of a structure set: arguments of :meth:`~dcm_processor_service.session.derive.Derive.rtstruct`."""
+
+    algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
+    algorithm_name: str = ""
+    algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE
+    label: str = ""
 
 
 @dataclass(frozen=True)

@@ -182,6 +182,70 @@ class Derive:
             )
         )
 
+    def rtstruct(
+        self,
+        structures: Mapping[str, Segment | Voxels] | Voxels,
+        *,
+        like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "structures",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
+        algorithm_name: str = "",
+        algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
+        label: str = "",
+    ) -> Dataset:
+        """Makes an RT Structure Set: outlines of masks on their slices, in LPS mm, holes as keyholes.
+
+        Outlines lie halfway between the voxels inside and those outside: the voxels whose centres they enclose,
+        even-odd, are those of the mask. Viewers show them where the slices of the masks are those of the series;
+        :meth:`~dcm_processor_service.DicomSeries.to_source` brings a mask there. The file is written in Implicit VR, in
+        which outlines of any length are allowed.
+
+        Args:
+            structures: As the segments of :meth:`segmentation`; fractions count from one half on.
+            like: The series that was segmented. One that has no place in space is refused.
+            labels: As of :meth:`segmentation`.
+            role: What it is within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
+            recipe: Further fields of the recipe.
+            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            algorithm_type: ROIGenerationAlgorithm (3006,0036): ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
+            algorithm_name: AlgorithmName (0066,0036). Empty: the service's name.
+            algorithm_family: Of CID 7162, by name or as a code.
+            label: StructureSetLabel (3006,0002), at most 16 characters. Empty: the role.
+
+        Raises:
+            DerivedObjectError: A name has no code, or a mask does not fit the source.
+            UnsupportedValueError: The masks lie on different grids, or the recipe has a field that there is not.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=4))
+            >>> series = ctx.session.dicom.get_series()
+            >>> volume = series.volume()
+            >>> made = ctx.session.dicom.derive.rtstruct({"bone": volume.array > 0}, like=series)
+            >>> made.Modality, made.StructureSetROISequence[0].ROIName
+            ('RTSTRUCT', 'bone')
+        """
+        return run_inline(
+            self._async.rtstruct(
+                structures,
+                like=like,
+                labels=labels,
+                role=role,
+                revision=revision,
+                recipe=recipe,
+                on=on,
+                algorithm_type=algorithm_type,
+                algorithm_name=algorithm_name,
+                algorithm_family=algorithm_family,
+                label=label,
+            )
+        )
+
     def parametric_map(
         self,
         result: Voxels,

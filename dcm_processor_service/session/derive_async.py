@@ -17,6 +17,7 @@ from dcm_processor_service.models.derived import (
     RecipeFields,
     SegmentationOptions,
     SeveralSeries,
+    StructureSetOptions,
     StudyIdentity,
 )
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
@@ -124,6 +125,32 @@ class AsyncDerive:
             recipe,
             on,
             lambda make, source, how: make.segmentation(segments, source, how, options, labels),
+        )
+
+    async def rtstruct(
+        self,
+        structures: Mapping[str, Segment | Voxels] | Voxels,
+        *,
+        like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "structures",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
+        algorithm_name: str = "",
+        algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
+        label: str = "",
+    ) -> Dataset:
+        """Makes an RT Structure Set; see :meth:`Derive.rtstruct`."""
+        options = StructureSetOptions(algorithm_type, algorithm_name, algorithm_family, label)
+        return await self._make(
+            like,
+            role,
+            revision,
+            recipe,
+            on,
+            lambda make, source, how: make.structure_set(structures, source, how, options, labels),
         )
 
     async def parametric_map(

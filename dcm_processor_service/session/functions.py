@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Problem,
         Recipe,
         SegmentationOptions,
+        StructureSetOptions,
     )
     from dcm_processor_service.models.nifti import Glance, Policy
 
@@ -83,6 +84,16 @@ class DerivedFunctions:
             SourceFiles,
             Recipe,
             SegmentationOptions,
+            Mapping[int, Code | str] | str | None,
+        ],
+        Dataset,
+    ]
+    structure_set: Callable[
+        [
+            Mapping[str, Segment | Voxels] | Voxels,
+            SourceFiles,
+            Recipe,
+            StructureSetOptions,
             Mapping[int, Code | str] | str | None,
         ],
         Dataset,

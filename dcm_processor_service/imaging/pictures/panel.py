@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from dcm_processor_service.imaging.pictures.colours import LABEL_COLOURS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -17,11 +19,7 @@ BACKGROUND = (0, 0, 0)
 INK = (235, 235, 235)
 LETTER = (255, 214, 90)
 _MASK_OPACITY = 0.45
-# distinct to eyes that do not tell red from green as well (after Okabe and Ito)
-_LABEL_COLOURS = np.array(
-    [(230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167)],
-    np.float32,
-)
+_LABEL_COLOURS = np.array(LABEL_COLOURS, np.float32)
 _BAR_LENGTHS_MM = (500, 200, 100, 50, 20, 10, 5, 2, 1)
 
 

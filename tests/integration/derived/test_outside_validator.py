@@ -27,6 +27,7 @@ from dcm_processor_service.derived import (
     parametric_map,
     save,
     segmentation,
+    structure_set,
     text_report,
     validate,
 )
@@ -136,6 +137,10 @@ MAKERS: dict[str, Callable[[], Dataset]] = {
         source(),
         make_recipe(),
     ),
+    "RTSTRUCT": lambda: structure_set({"liver": MASK, "left kidney": MASK & False}, source(), make_recipe()),
+    "RTSTRUCT of labels, revised": lambda: structure_set(
+        MASK.astype(np.uint8), source(), make_recipe(revision=1), "totalsegmentator"
+    ),
     "map": lambda: parametric_map(WHOLE / 7, source(), make_recipe(), options=MapOptions("mm2/s")),
     "measurements": measured,
     "measurements, none": lambda: measurement_report({}, source(), make_recipe()),
@@ -162,7 +167,7 @@ def test_an_outside_validator_finds_no_error(name: str, tmp_path: Path) -> None:
     assert complaints(path) == []
 
 
-@pytest.mark.parametrize("name", ["CT", "MR", "PET", "SC", "PDF", "text", "SEG"])
+@pytest.mark.parametrize("name", ["CT", "MR", "PET", "SC", "PDF", "text", "SEG", "RTSTRUCT"])
 def test_whatever_the_outside_validator_misses_is_missed_here_too(name: str, tmp_path: Path) -> None:
     complete = MAKERS[name]()
     keywords = [each.keyword for each in complete if each.keyword != "SOPClassUID" and each.VR not in {"OW", "OB"}]
