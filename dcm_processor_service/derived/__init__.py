@@ -8,6 +8,7 @@ datasets that :func:`save` writes and any sender sends. Names are loaded when th
 :func:`capture_pages`       pictures without a place in the patient
 :func:`segmentation`        masks as SEG                                   (extra ``highdicom``)
 :func:`structure_set`       masks as outlines, RTSTRUCT
+:func:`overlay`             masks in colour over the images, as pictures
 :func:`parametric_map`      floating-point values as a parametric map      (extra ``highdicom``)
 :func:`measurement_report`  measurements as a TID 1500 structured report   (extra ``highdicom``)
 :func:`text_report`         words as a Basic Text structured report
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.objects.encapsulated_pdf import encapsulated_pdf
     from dcm_processor_service.derived.objects.image import DerivedImage, derive_image
     from dcm_processor_service.derived.objects.measurement_report import Finding, measurement_report
+    from dcm_processor_service.derived.objects.overlay import overlay
     from dcm_processor_service.derived.objects.pages import Picture, capture_pages
     from dcm_processor_service.derived.objects.parametric_map import parametric_map
     from dcm_processor_service.derived.objects.segmentation import Segment, masks_of, segmentation
@@ -42,10 +44,12 @@ if TYPE_CHECKING:
         DocumentOptions,
         ImageOptions,
         MapOptions,
+        OverlayOptions,
         Problem,
         Producer,
         Recipe,
         SegmentationOptions,
+        StructureSetOptions,
         StudyIdentity,
         ValueMapping,
     )
@@ -57,6 +61,7 @@ __all__ = [
     "Finding",
     "ImageOptions",
     "MapOptions",
+    "OverlayOptions",
     "Picture",
     "Problem",
     "Producer",
@@ -65,6 +70,7 @@ __all__ = [
     "SegmentationOptions",
     "Source",
     "SourceSeries",
+    "StructureSetOptions",
     "StudyIdentity",
     "ValueMapping",
     "Voxels",
@@ -77,6 +83,7 @@ __all__ = [
     "masks_of",
     "measurement_report",
     "nifti_to_dicom",
+    "overlay",
     "parametric_map",
     "save",
     "segmentation",
@@ -95,12 +102,14 @@ _HOME = {
     "Finding": f"{__name__}.objects.measurement_report",
     "ImageOptions": _MODELS,
     "MapOptions": _MODELS,
+    "OverlayOptions": _MODELS,
     "Picture": f"{__name__}.objects.pages",
     "Problem": _MODELS,
     "Producer": _MODELS,
     "Recipe": _MODELS,
     "Segment": f"{__name__}.objects.segmentation",
     "SegmentationOptions": _MODELS,
+    "StructureSetOptions": _MODELS,
     "Source": f"{__name__}.source",
     "SourceSeries": f"{__name__}.source",
     "StudyIdentity": _MODELS,
@@ -115,6 +124,7 @@ _HOME = {
     "masks_of": f"{__name__}.objects.segmentation",
     "measurement_report": f"{__name__}.objects.measurement_report",
     "nifti_to_dicom": f"{__name__}.function_api",
+    "overlay": f"{__name__}.objects.overlay",
     "parametric_map": f"{__name__}.objects.parametric_map",
     "save": f"{__name__}.saving",
     "segmentation": f"{__name__}.objects.segmentation",

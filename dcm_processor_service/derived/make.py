@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Code,
         DocumentOptions,
         MapOptions,
+        OverlayOptions,
         Recipe,
         SegmentationOptions,
         StructureSetOptions,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "make_image",
     "make_measurement_report",
+    "make_overlay",
     "make_parametric_map",
     "make_pdf",
     "make_segmentation",
@@ -112,6 +114,21 @@ def make_structure_set(
 
     how = replace(recipe, object_kind="RTSTRUCT")
     return structure_set(structures, source_series(like), how, labels, options)
+
+
+def make_overlay(
+    volume: Voxels,
+    structures: Mapping[str, Segment | Voxels] | Voxels,
+    like: SourceFiles,
+    recipe: Recipe,
+    options: OverlayOptions,
+    labels: Mapping[int, Code | str] | str | None = None,
+) -> list[Dataset]:
+    """Makes a series of fused pictures from a volume and masks by name, or a label map."""
+    from dcm_processor_service.derived.objects.overlay import overlay  # loads Pillow
+
+    how = replace(recipe, object_kind="overlay")
+    return [*overlay(volume, structures, source_series(like), how, labels, options)]
 
 
 def make_parametric_map(result: Voxels, like: SourceFiles, recipe: Recipe, options: MapOptions) -> Dataset:

@@ -35,6 +35,7 @@ __all__ = ["Placement", "place"]
 _MATCH_VOXELS = 0.02
 _SAME_PLACE_MM = 1e-2
 _SHEAR = 1e-4
+_SAME_STEP = 0.05
 _ALWAYS_IN_SPACE = frozenset({"CT", "MR", "PT", "NM"})
 
 
@@ -81,6 +82,11 @@ class Placement:
         gaps = np.abs(np.diff(self.origins @ slice_normal(self.orientation)))
         heights: NDArray[np.float64] = (np.r_[gaps[:1], gaps] + np.r_[gaps, gaps[-1:]]) / 2
         return heights
+
+    @property
+    def has_one_step(self) -> bool:
+        """Whether neighbouring slices are a step apart everywhere."""
+        return bool(np.allclose(self.heights_mm, self.step_mm, rtol=_SAME_STEP, atol=_SAME_PLACE_MM))
 
     @property
     def is_projection(self) -> bool:

@@ -24,6 +24,7 @@ __all__ = [
     "ImageKind",
     "ImageOptions",
     "MapOptions",
+    "OverlayOptions",
     "Problem",
     "Producer",
     "Recipe",
@@ -173,6 +174,17 @@ class StructureSetOptions:
     algorithm_name: str = ""
     algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE
     label: str = ""
+
+
+@dataclass(frozen=True)
+class OverlayOptions:
+    """Options of fused pictures: arguments of :meth:`~dcm_processor_service.session.derive.Derive.overlay`."""
+
+    style: Literal["outline", "fill"] = "outline"
+    window: tuple[float, float] | None = None
+    text: str = ""
+    slices: Sequence[int] | None = None
+    shows_identity: bool = False
 
 
 @dataclass(frozen=True)

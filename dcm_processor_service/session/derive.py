@@ -246,6 +246,79 @@ class Derive:
             )
         )
 
+    def overlay(
+        self,
+        volume: Voxels,
+        structures: Mapping[str, Segment | Voxels] | Voxels,
+        *,
+        like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "overlay",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        style: Literal["outline", "fill"] = "outline",
+        window: tuple[float, float] | None = None,
+        text: str = "",
+        slices: Sequence[int] | None = None,
+        shows_identity: bool = False,
+    ) -> list[Dataset]:
+        """Makes fused pictures, which every viewer shows: structures in colour over the images, with a legend.
+
+        RGB Secondary Capture on the planes, and in the frame of reference, of the volume. The legend has the name, the
+        colour and the volume in ml of each structure, that of all slices. Matrices below 400 pixels are enlarged by a
+        whole number, with finer pixels at the same place.
+
+        Args:
+            volume: The images, shape (i, j, k), usually ``series.volume()``.
+            structures: As the segments of :meth:`segmentation`, on the grid of the volume; names need no code. A
+                structure that has a recommended colour has it, a :class:`~dcm_processor_service.Segment` its own.
+            like: The series that the volume was read from.
+            labels: As of :meth:`segmentation`.
+            role: What it is within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
+            recipe: Further fields of the recipe.
+            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            style: ``outline``, or ``fill`` for transparent areas with their outlines.
+            window: Center and width, in the unit of the values. None: the volume's from its header, else 40 and 400 HU
+                of a CT, else the 1st to 99th percentile.
+            text: A line at the bottom of each picture, in Latin letters.
+            slices: Key slices, by their index along the third axis of the volume, from 0. None: all.
+            shows_identity: Whether names or ``text`` show who the patient is: BurnedInAnnotation (0028,0301) is then
+                YES, else as in the source.
+
+        Raises:
+            DerivedObjectError: A mask does not fit the source, or there is no such slice.
+            UnsupportedValueError: Volume and masks lie on different grids, a name or the text cannot be drawn, or the
+                recipe has a field that there is not.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=4))
+            >>> series = ctx.session.dicom.get_series()
+            >>> volume = series.volume()
+            >>> made = ctx.session.dicom.derive.overlay(volume, {"bone": volume.array > 0}, like=series, slices=[1, 2])
+            >>> len(made), made[0].PhotometricInterpretation
+            (2, 'RGB')
+        """
+        return run_inline(
+            self._async.overlay(
+                volume,
+                structures,
+                like=like,
+                labels=labels,
+                role=role,
+                revision=revision,
+                recipe=recipe,
+                on=on,
+                style=style,
+                window=window,
+                text=text,
+                slices=slices,
+                shows_identity=shows_identity,
+            )
+        )
+
     def parametric_map(
         self,
         result: Voxels,

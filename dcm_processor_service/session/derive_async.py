@@ -13,6 +13,7 @@ from dcm_processor_service.models.derived import (
     DocumentOptions,
     ImageOptions,
     MapOptions,
+    OverlayOptions,
     Recipe,
     RecipeFields,
     SegmentationOptions,
@@ -151,6 +152,34 @@ class AsyncDerive:
             recipe,
             on,
             lambda make, source, how: make.structure_set(structures, source, how, options, labels),
+        )
+
+    async def overlay(
+        self,
+        volume: Voxels,
+        structures: Mapping[str, Segment | Voxels] | Voxels,
+        *,
+        like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "overlay",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        style: Literal["outline", "fill"] = "outline",
+        window: tuple[float, float] | None = None,
+        text: str = "",
+        slices: Sequence[int] | None = None,
+        shows_identity: bool = False,
+    ) -> list[Dataset]:
+        """Makes a series of fused pictures; see :meth:`Derive.overlay`."""
+        options = OverlayOptions(style, window, text, slices, shows_identity)
+        return await self._make(
+            like,
+            role,
+            revision,
+            recipe,
+            on,
+            lambda make, source, how: make.overlay(volume, structures, source, how, options, labels),
         )
 
     async def parametric_map(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         DocumentOptions,
         ImageOptions,
         MapOptions,
+        OverlayOptions,
         Problem,
         Recipe,
         SegmentationOptions,
@@ -97,6 +98,17 @@ class DerivedFunctions:
             Mapping[int, Code | str] | str | None,
         ],
         Dataset,
+    ]
+    overlay: Callable[
+        [
+            Voxels,
+            Mapping[str, Segment | Voxels] | Voxels,
+            SourceFiles,
+            Recipe,
+            OverlayOptions,
+            Mapping[int, Code | str] | str | None,
+        ],
+        list[Dataset],
     ]
     parametric_map: Callable[[Voxels, SourceFiles, Recipe, MapOptions], Dataset]
     measurement_report: Callable[[Mapping[str, Measured], SourceFiles, Recipe, Code | str], Dataset]

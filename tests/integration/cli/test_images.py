@@ -192,7 +192,7 @@ def test_a_label_map_becomes_a_segmentation(tmp_path: Path) -> None:
     assert len(lines(here(*wanted, tmp_path / "names", "--segment", "5=liver", "--replace", "--json"))) == 1
 
 
-def test_a_label_map_becomes_a_structure_set(tmp_path: Path) -> None:
+def test_a_label_map_becomes_a_structure_set_and_fused_pictures(tmp_path: Path) -> None:
     here("convert", sample_folder(), tmp_path)
     (nifti,) = tmp_path.glob("*.nii.gz")
     image = nibabel.nifti1.load(nifti)
@@ -206,6 +206,10 @@ def test_a_label_map_becomes_a_structure_set(tmp_path: Path) -> None:
     assert dataset.SOPClassUID == RTStructureSetStorage
     assert [each.ROIName for each in dataset.StructureSetROISequence] == ["spleen", "liver"]
     assert [len(each.ContourSequence) for each in dataset.ROIContourSequence] == [1, 1]
+    wanted = ("derive", labels, "--like", sample_folder(), "--kind", "overlay", "--out", tmp_path / "fused", "--json")
+    fused = lines(here(*wanted, "--segment", "1=spleen", "--segment", "5=liver", "--style", "fill", "--text", "draft"))
+    assert len(fused) == 5
+    assert pydicom.dcmread(fused[1]["path"]).PhotometricInterpretation == "RGB"
 
 
 def test_a_node_is_asked_and_sent_to(scans: Path) -> None:

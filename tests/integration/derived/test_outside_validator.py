@@ -24,6 +24,7 @@ from dcm_processor_service.derived import (
     make_pdf_dicom,
     make_series_dicom,
     measurement_report,
+    overlay,
     parametric_map,
     save,
     segmentation,
@@ -141,6 +142,7 @@ MAKERS: dict[str, Callable[[], Dataset]] = {
     "RTSTRUCT of labels, revised": lambda: structure_set(
         MASK.astype(np.uint8), source(), make_recipe(revision=1), "totalsegmentator"
     ),
+    "overlay": lambda: overlay(WHOLE, {"liver": MASK, "left kidney": ~MASK}, source(), make_recipe())[2],
     "map": lambda: parametric_map(WHOLE / 7, source(), make_recipe(), options=MapOptions("mm2/s")),
     "measurements": measured,
     "measurements, none": lambda: measurement_report({}, source(), make_recipe()),
