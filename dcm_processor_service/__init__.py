@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.nifti.sidecar import get_simplified_json
     from dcm_processor_service.imaging.pictures.contact_sheet import SheetLayout
     from dcm_processor_service.imaging.volumes.resampling import Interpolation
+    from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Rescale, SliceSource, Volume
     from dcm_processor_service.models import (
         AcceptedContext,
@@ -205,6 +206,7 @@ __all__ = [
     "SheetLayout",
     "Sidecar",
     "SliceSource",
+    "SourceSlices",
     "Step",
     "StepRecord",
     "StoredFile",
@@ -253,6 +255,7 @@ _PLACES = {
     "imaging.nifti.sidecar": "get_simplified_json",
     "imaging.pictures.contact_sheet": "SheetLayout",
     "imaging.volumes.resampling": "Interpolation",
+    "imaging.volumes.source_slices": "SourceSlices",
     "imaging.volumes.volume": "DisplayWindow Rescale SliceSource Volume",
     "models": (
         "AcceptedContext CheckedInstance Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent "

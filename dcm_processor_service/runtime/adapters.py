@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
     from dcm_processor_service.imaging.capabilities import Capability
+    from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.models.limits import Limits
     from dcm_processor_service.ports import Backend, NiftiConverter, PlatformDocuments, Sender
     from dcm_processor_service.runtime.settings import RuntimeSettings
@@ -57,9 +59,17 @@ def imaging_functions(limits: Limits) -> ImagingFunctions:
         order=order_files,
         inspect=lambda paths: inspect_series(paths, limits),
         volumes=lambda paths, policy, max_gap_mm: read_volumes(paths, policy, max_gap_mm=max_gap_mm, limits=limits),
+        to_source=_to_source,
         preview=lambda paths: _preview(paths, limits),
         preview_results=_preview_results,
     )
+
+
+def _to_source(voxels: Voxels, paths: Sequence[Path]) -> SourceSlices:
+    from dcm_processor_service.derived.source import source_series
+    from dcm_processor_service.derived.source_grid import to_source
+
+    return to_source(voxels, source_series(paths))
 
 
 def _preview(paths: Sequence[Path], limits: Limits) -> bytes:

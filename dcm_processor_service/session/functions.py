@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.objects.pages import Picture
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
+    from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.imaging.volumes.volume import Volume
     from dcm_processor_service.models import LeftOutFile, SeriesReport
     from dcm_processor_service.models.derived import (
@@ -66,6 +67,9 @@ class ImagingFunctions:
     inspect: Callable[[Sequence[Path]], SeriesReport]
     volumes: Callable[[Sequence[Path], Policy, float | None], tuple[Volume, ...]]
     """Reads the volumes that a policy finds; ``resample`` fills gaps up to so many mm, or None for two median steps."""
+
+    to_source: Callable[[Voxels, Sequence[Path]], SourceSlices]
+    """Brings voxels of another grid to the slices of a series."""
 
     preview: Callable[[Sequence[Path]], bytes]
     """Draws a contact sheet as PNG."""

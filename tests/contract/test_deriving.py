@@ -86,6 +86,16 @@ async def test_every_kind_of_object_has_uids_of_its_own_and_the_same_on_a_retry(
     assert len(list(tmp_path.glob("*.dcm"))) == len(first)
 
 
+async def test_a_mask_of_a_resampled_volume_is_brought_to_the_slices_of_its_series(world: World) -> None:
+    session, series = await opened(world)
+    volume = await series.volume()
+    fine = volume.resample(0.5, "nearest")
+    mask = await series.to_source(fine.like((fine.array > volume.array.mean()).astype(np.uint8)))
+    assert np.array_equal(mask.array, volume.array > volume.array.mean())
+    made = await session.dicom.derive.segmentation(mask, labels={1: "liver"}, like=series)
+    assert made.ReferencedSeriesSequence[0].SeriesInstanceUID == volume.series_instance_uid
+
+
 async def test_masks_on_different_grids_and_results_without_a_place_are_refused(world: World) -> None:
     session, series = await opened(world)
     derive = session.dicom.derive

@@ -208,7 +208,7 @@ class Planes:
         measures, plane = Dataset(), Dataset()
         measures.PixelSpacing = [ds(distance) for distance in frames[0].pixel_spacing or ()]
         measures.SliceThickness = self._thickness
-        if len(self.placement.origins) > 1:
+        if len(self.placement.origins) > 1 and self.placement.has_one_step:
             measures.SpacingBetweenSlices = ds(self.placement.step_mm)
         plane.ImageOrientationPatient = [ds(cosine) for cosine in orientation]
         if "NumberOfFrames" in made:
@@ -236,7 +236,7 @@ class Planes:
         if not self._is_explicit:
             return {}
         placement = self.placement
-        between = placement.step_mm if len(placement.origins) > 1 else None
+        between = placement.step_mm if len(placement.origins) > 1 and placement.has_one_step else None
         return {
             "pixel_measures": highdicom.PixelMeasuresSequence(placement.pixel_spacing, float(self._thickness), between),
             "plane_orientation": highdicom.PlaneOrientationSequence("PATIENT", placement.orientation),

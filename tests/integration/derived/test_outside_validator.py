@@ -33,6 +33,8 @@ from dcm_processor_service.derived import (
     validate,
 )
 from dcm_processor_service.derived.objects.segmentation import label_segmentation
+from dcm_processor_service.derived.source_grid import to_source
+from dcm_processor_service.imaging.volumes.volume import Volume
 from tests.unit.derived.sources import make_headers, make_recipe, make_source
 
 if TYPE_CHECKING:
@@ -86,6 +88,12 @@ def turned(shape: tuple[int, int, int]) -> np.ndarray[tuple[int, ...], np.dtype[
     affine = np.diag([0.5, 0.75, 2.5, 1.0])
     affine[:3, 3] = (0.25, 0.1 * shape[0], 1)
     return affine
+
+
+def uneven() -> SourceSeries:
+    headers = make_headers(shape=SHAPE, ImageType=["ORIGINAL", "PRIMARY", "AXIAL"], KVP=120, PatientPosition="HFS")
+    headers[-1].ImagePositionPatient = [0, 0, 17]
+    return SourceSeries.from_headers(headers)
 
 
 def measured() -> Dataset:
@@ -143,6 +151,9 @@ MAKERS: dict[str, Callable[[], Dataset]] = {
         MASK.astype(np.uint8), source(), make_recipe(revision=1), "totalsegmentator"
     ),
     "overlay": lambda: overlay(WHOLE, {"liver": MASK, "left kidney": ~MASK}, source(), make_recipe())[2],
+    "SEG on uneven slices": lambda: segmentation(
+        {"liver": to_source(Volume(MASK, turned(SHAPE)), uneven())}, uneven(), make_recipe()
+    ),
     "map": lambda: parametric_map(WHOLE / 7, source(), make_recipe(), options=MapOptions("mm2/s")),
     "measurements": measured,
     "measurements, none": lambda: measurement_report({}, source(), make_recipe()),
