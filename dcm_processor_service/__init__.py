@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from dcm_processor_service.derived import (
         Finding,
+        Marker,
         Picture,
         Segment,
         Voxels,
@@ -168,6 +169,7 @@ __all__ = [
     "JobState",
     "Like",
     "Limits",
+    "Marker",
     "Measured",
     "NiftiFiles",
     "NiftiVolume",
@@ -249,7 +251,7 @@ _PLACES = {
         "has_session_file remove_session_data remove_session_file set_session_data upload_session_file"
     ),
     "derived.objects.measurement_report": "Measured",
-    "derived": "Finding Picture Segment Voxels make_pdf_dicom make_series_dicom nifti_to_dicom",
+    "derived": "Finding Marker Picture Segment Voxels make_pdf_dicom make_series_dicom nifti_to_dicom",
     "errors": "DcmProcessorError",
     "imaging.geometry": "FloatArray Frame",
     "imaging.nifti.sidecar": "get_simplified_json",

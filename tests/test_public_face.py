@@ -156,6 +156,7 @@ WITHOUT_EXAMPLE = {
             "ImageOptions",
             "MapOptions",
             "OverlayOptions",
+            "PresentationOptions",
             "SegmentationOptions",
             "StructureSetOptions",
         ),

@@ -9,6 +9,7 @@ datasets that :func:`save` writes and any sender sends. Names are loaded when th
 :func:`segmentation`        masks as SEG                                   (extra ``highdicom``)
 :func:`structure_set`       masks as outlines, RTSTRUCT
 :func:`overlay`             masks in colour over the images, as pictures
+:func:`presentation`        outlines, markers and text over the images, as presentation states
 :func:`parametric_map`      floating-point values as a parametric map      (extra ``highdicom``)
 :func:`measurement_report`  measurements as a TID 1500 structured report   (extra ``highdicom``)
 :func:`text_report`         words as a Basic Text structured report
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.objects.overlay import overlay
     from dcm_processor_service.derived.objects.pages import Picture, capture_pages
     from dcm_processor_service.derived.objects.parametric_map import parametric_map
+    from dcm_processor_service.derived.objects.presentation import Marker, presentation
     from dcm_processor_service.derived.objects.segmentation import Segment, masks_of, segmentation
     from dcm_processor_service.derived.objects.structure_set import structure_set
     from dcm_processor_service.derived.objects.text_report import text_report
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         ImageOptions,
         MapOptions,
         OverlayOptions,
+        PresentationOptions,
         Problem,
         Producer,
         Recipe,
@@ -61,8 +64,10 @@ __all__ = [
     "Finding",
     "ImageOptions",
     "MapOptions",
+    "Marker",
     "OverlayOptions",
     "Picture",
+    "PresentationOptions",
     "Problem",
     "Producer",
     "Recipe",
@@ -85,6 +90,7 @@ __all__ = [
     "nifti_to_dicom",
     "overlay",
     "parametric_map",
+    "presentation",
     "save",
     "segmentation",
     "source_of",
@@ -102,7 +108,9 @@ _HOME = {
     "Finding": f"{__name__}.objects.measurement_report",
     "ImageOptions": _MODELS,
     "MapOptions": _MODELS,
+    "Marker": f"{__name__}.objects.presentation",
     "OverlayOptions": _MODELS,
+    "PresentationOptions": _MODELS,
     "Picture": f"{__name__}.objects.pages",
     "Problem": _MODELS,
     "Producer": _MODELS,
@@ -126,6 +134,7 @@ _HOME = {
     "nifti_to_dicom": f"{__name__}.function_api",
     "overlay": f"{__name__}.objects.overlay",
     "parametric_map": f"{__name__}.objects.parametric_map",
+    "presentation": f"{__name__}.objects.presentation",
     "save": f"{__name__}.saving",
     "segmentation": f"{__name__}.objects.segmentation",
     "structure_set": f"{__name__}.objects.structure_set",

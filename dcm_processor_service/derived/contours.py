@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["outlines"]
+__all__ = ["outlines", "rings"]
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
@@ -37,6 +37,23 @@ def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
         >>> [outline.tolist() for outline in outlines(np.ones((1, 1), np.bool_))]
         [[[-0.5, 0.0], [0.0, -0.5], [0.5, 0.0], [0.0, 0.5]]]
     """
+    return [_without_midpoints(_joined(part)) for part in _parts(mask)]
+
+
+def rings(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Returns the outlines of a mask as those of :func:`outlines`, those of holes as closed lines of their own.
+
+    Example:
+        >>> mask = np.ones((3, 3), np.bool_)
+        >>> mask[1, 1] = False
+        >>> [len(ring) for ring in rings(mask)]
+        [8, 4]
+    """
+    return [_without_midpoints(ring) for part in _parts(mask) for ring in part]
+
+
+def _parts(mask: NDArray[np.bool_]) -> list[list[NDArray[np.float64]]]:
+    """Returns for each connected part its outer ring, then those of its holes."""
     columns, rows = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     if not len(columns):
         return []
@@ -47,8 +64,8 @@ def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
     points, offsets = generator.filled(0.5, 2.0)
     found = []
     for line, ends in zip(points, offsets, strict=True):
-        rings = [line[start : stop - 1] for start, stop in pairwise(ends)]  # closed by contourpy
-        found.append(_without_midpoints(_joined(rings)) + np.array([left - 1, top - 1]))
+        whole = line + np.array([left - 1, top - 1])
+        found.append([whole[start : stop - 1] for start, stop in pairwise(ends)])  # contourpy repeats the first point
     return found
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.derived.objects.pages import Picture
+    from dcm_processor_service.derived.objects.presentation import Marker
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.models.derived import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         DocumentOptions,
         MapOptions,
         OverlayOptions,
+        PresentationOptions,
         Recipe,
         SegmentationOptions,
         StructureSetOptions,
@@ -50,6 +52,7 @@ __all__ = [
     "make_overlay",
     "make_parametric_map",
     "make_pdf",
+    "make_presentation",
     "make_segmentation",
     "make_structure_set",
     "make_text_report",
@@ -129,6 +132,21 @@ def make_overlay(
 
     how = replace(recipe, object_kind="overlay")
     return [*overlay(volume, structures, source_series(like), how, labels, options)]
+
+
+def make_presentation(
+    structures: Mapping[str, Segment | Voxels] | Voxels | None,
+    markers: Sequence[Marker],
+    like: SourceFiles,
+    recipe: Recipe,
+    options: PresentationOptions,
+    labels: Mapping[int, Code | str] | str | None = None,
+) -> list[Dataset]:
+    """Makes presentation states with outlines of masks, markers and text over the source."""
+    from dcm_processor_service.derived.objects.presentation import presentation  # loads contourpy
+
+    how = replace(recipe, object_kind="presentation")
+    return [*presentation(structures, markers, source_series(like), how, labels, options)]
 
 
 def make_parametric_map(result: Voxels, like: SourceFiles, recipe: Recipe, options: MapOptions) -> Dataset:

@@ -25,6 +25,7 @@ __all__ = [
     "ImageOptions",
     "MapOptions",
     "OverlayOptions",
+    "PresentationOptions",
     "Problem",
     "Producer",
     "Recipe",
@@ -185,6 +186,15 @@ class OverlayOptions:
     text: str = ""
     slices: Sequence[int] | None = None
     shows_identity: bool = False
+
+
+@dataclass(frozen=True)
+class PresentationOptions:
+    """Options of presentation states: arguments of ``presentation`` of ``derive``, which explains them."""
+
+    window: tuple[float, float] | None = None
+    text: str = ""
+    content_label: str = "ANNOTATIONS"
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,7 @@ def derived_functions() -> DerivedFunctions:
         segmentation=make.make_segmentation,
         structure_set=make.make_structure_set,
         overlay=make.make_overlay,
+        presentation=make.make_presentation,
         parametric_map=make.make_parametric_map,
         measurement_report=make.make_measurement_report,
         text_report=make.make_text_report,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.derived.objects.pages import Picture
+    from dcm_processor_service.derived.objects.presentation import Marker
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, RecipeFields
     from dcm_processor_service.session.derive_async import AsyncDerive, Like
@@ -316,6 +317,71 @@ class Derive:
                 text=text,
                 slices=slices,
                 shows_identity=shows_identity,
+            )
+        )
+
+    def presentation(
+        self,
+        structures: Mapping[str, Segment | Voxels] | Voxels | None = None,
+        *,
+        like: Like,
+        markers: Sequence[Marker] = (),
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "presentation",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        window: tuple[float, float] | None = None,
+        text: str = "",
+        content_label: str = "ANNOTATIONS",
+    ) -> list[Dataset]:
+        """Makes presentation states (GSPS): outlines, markers and text that a viewer draws over the source itself.
+
+        One object, which refers to the images that it annotates; several where images are rescaled differently, as
+        those of PET are. Each structure is a layer with its name and colour, which viewers can hide.
+
+        Args:
+            structures: As the segments of :meth:`segmentation`, on the slices of the source; names need no code.
+            like: The series that is annotated, in shades of grey.
+            markers: Points in LPS mm, each shown on the slice nearest to it, with its text.
+            labels: As of :meth:`segmentation`.
+            role: What it is within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
+            recipe: Further fields of the recipe.
+            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            window: Center and width, in the unit of the rescaled values. None: the source's.
+            text: A line at the bottom of the screen.
+            content_label: ContentLabel (0070,0080): upper case, digits and underscores, at most 16 characters.
+
+        Raises:
+            DerivedObjectError: There is nothing to show, a mask is not on the slices of the source
+                (:meth:`~dcm_processor_service.DicomSeries.to_source`), a marker lies beside them, or the source is in
+                colour.
+            UnsupportedValueError: The masks lie on different grids, or the recipe has a field that there is not.
+
+        Example:
+            >>> from dcm_processor_service import Marker
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=4))
+            >>> series = ctx.session.dicom.get_series()
+            >>> here = Marker(tuple(series.volume().affine_lps[:3, 3]), "first voxel")
+            >>> (made,) = ctx.session.dicom.derive.presentation(like=series, markers=[here])
+            >>> made.GraphicAnnotationSequence[0].TextObjectSequence[0].UnformattedTextValue
+            'first voxel'
+        """
+        return run_inline(
+            self._async.presentation(
+                structures,
+                like=like,
+                markers=markers,
+                labels=labels,
+                role=role,
+                revision=revision,
+                recipe=recipe,
+                on=on,
+                window=window,
+                text=text,
+                content_label=content_label,
             )
         )
 

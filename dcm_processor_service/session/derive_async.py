@@ -14,6 +14,7 @@ from dcm_processor_service.models.derived import (
     ImageOptions,
     MapOptions,
     OverlayOptions,
+    PresentationOptions,
     Recipe,
     RecipeFields,
     SegmentationOptions,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.derived.objects.pages import Picture
+    from dcm_processor_service.derived.objects.presentation import Marker
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, Producer
@@ -180,6 +182,32 @@ class AsyncDerive:
             recipe,
             on,
             lambda make, source, how: make.overlay(volume, structures, source, how, options, labels),
+        )
+
+    async def presentation(
+        self,
+        structures: Mapping[str, Segment | Voxels] | Voxels | None = None,
+        *,
+        like: Like,
+        markers: Sequence[Marker] = (),
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "presentation",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        window: tuple[float, float] | None = None,
+        text: str = "",
+        content_label: str = "ANNOTATIONS",
+    ) -> list[Dataset]:
+        """Makes presentation states; see :meth:`Derive.presentation`."""
+        options = PresentationOptions(window, text, content_label)
+        return await self._make(
+            like,
+            role,
+            revision,
+            recipe,
+            on,
+            lambda make, source, how: make.presentation(structures, markers, source, how, options, labels),
         )
 
     async def parametric_map(

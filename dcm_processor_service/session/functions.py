@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.derived.objects.pages import Picture
+    from dcm_processor_service.derived.objects.presentation import Marker
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         ImageOptions,
         MapOptions,
         OverlayOptions,
+        PresentationOptions,
         Problem,
         Recipe,
         SegmentationOptions,
@@ -110,6 +112,17 @@ class DerivedFunctions:
             SourceFiles,
             Recipe,
             OverlayOptions,
+            Mapping[int, Code | str] | str | None,
+        ],
+        list[Dataset],
+    ]
+    presentation: Callable[
+        [
+            Mapping[str, Segment | Voxels] | Voxels | None,
+            Sequence[Marker],
+            SourceFiles,
+            Recipe,
+            PresentationOptions,
             Mapping[int, Code | str] | str | None,
         ],
         list[Dataset],

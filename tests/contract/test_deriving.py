@@ -69,6 +69,7 @@ async def test_every_kind_of_object_has_uids_of_its_own_and_the_same_on_a_retry(
             await derive.rtstruct({"liver": mask}, like=series, role="r"),
             await derive.rtstruct(mask.astype(np.uint8), labels={1: "liver"}, like=series, role="of labels"),
             (await derive.overlay(volume, {"liver": mask}, like=series, role="r"))[0],
+            (await derive.presentation({"liver": mask}, like=series, role="r"))[0],
             await derive.parametric_map(volume.array / 3, like=series, role="r", units="mm"),
             await derive.measurement_report({"liver": {"Volume": (12.5, "ml")}}, like=series, role="r"),
             await derive.text_report("nothing found", like=series, role="r"),

@@ -155,6 +155,16 @@ MODULES: Mapping[str, Module] = {
         "C.8.8.5",
         _types("StructureSetLabel StructureSetROISequence", "StructureSetDate StructureSetTime"),
     ),
+    "presentation state": (
+        "C.11.10",
+        _types(
+            "InstanceNumber ContentLabel PresentationCreationDate PresentationCreationTime",
+            "ContentDescription ContentCreatorName",
+        ),
+    ),
+    "presented images": ("C.11.11", _types("ReferencedSeriesSequence")),
+    "displayed area": ("C.10.4", _types("DisplayedAreaSelectionSequence")),
+    "presentation table": ("C.11.6", _types("PresentationLUTShape")),
     "roi contours": ("C.8.8.6", _types("ROIContourSequence")),
     "roi observations": ("C.8.8.8", _types("RTROIObservationsSequence")),
     "references": ("C.12.2", _types(one_c="ReferencedSeriesSequence")),
@@ -183,6 +193,22 @@ IODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "1.2.840.10008.5.1.4.1.1.7.2": ("Multi-frame Grayscale Byte SC Image", _SC_MULTI),
     "1.2.840.10008.5.1.4.1.1.7.3": ("Multi-frame Grayscale Word SC Image", _SC_MULTI),
     "1.2.840.10008.5.1.4.1.1.7.4": ("Multi-frame True Color SC Image", _SC_MULTI),
+    "1.2.840.10008.5.1.4.1.1.11.1": (
+        "Grayscale Softcopy Presentation State",
+        (
+            "patient",
+            "study",
+            "series",
+            "laterality",
+            "equipment",
+            "presentation state",
+            "presented images",
+            "displayed area",
+            "rescale",
+            "presentation table",
+            "instance",
+        ),
+    ),
     "1.2.840.10008.5.1.4.1.1.481.3": (
         "RT Structure Set",
         (

@@ -17,7 +17,9 @@ from dcm_processor_service.derived.objects.mask_checks import (
 )
 from dcm_processor_service.derived.objects.segmentation import Segment
 from dcm_processor_service.derived.one_volume import place_one_volume
+from dcm_processor_service.derived.terminology.structures import find_structure
 from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.pictures.colours import LABEL_COLOURS, label_colour, rgb_of_lab
 from dcm_processor_service.models.derived import Code
 
 if TYPE_CHECKING:
@@ -110,6 +112,18 @@ class NamedMasks:
             mask = array[:, :, index] >= _HALF
             if mask.any():
                 yield number, mask
+
+    def colours(self) -> list[tuple[int, int, int]]:
+        """Lists the colour of each: as given, as recommended for the structure, or another one; no two are the same."""
+        found: list[tuple[int, int, int]] = []
+        for name, each in self.said.items():
+            known = None if isinstance(each.code, Code) else find_structure(each.code or name)
+            recommended = known.rgb if known is not None else None
+            own = each.color_rgb or (rgb_of_lab(each.color_lab) if each.color_lab is not None else recommended)
+            if own is None or (own in found and own is recommended):
+                own = next((one for one in LABEL_COLOURS if one not in found), label_colour(len(found) + 1))
+            found.append(own)
+        return found
 
     def volumes_ml(self) -> list[float]:
         """Lists the volume of each: its voxels, each as high as its slice."""

@@ -19,9 +19,7 @@ from dcm_processor_service.derived.objects.segmentation import Segment
 from dcm_processor_service.derived.one_volume import place_one_volume
 from dcm_processor_service.derived.placement import place
 from dcm_processor_service.derived.source import SourceSeries
-from dcm_processor_service.derived.terminology.structures import find_structure
 from dcm_processor_service.errors import DerivedObjectError
-from dcm_processor_service.imaging.pictures.colours import LABEL_COLOURS, label_colour, rgb_of_lab
 from dcm_processor_service.imaging.pictures.fused import FusedPictures, LegendEntry
 from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
 from dcm_processor_service.imaging.volumes.volume import Volume
@@ -128,20 +126,7 @@ def _legend(masks: NamedMasks) -> tuple[LegendEntry, ...]:
     words = list(masks.said)
     if not masks.placement.is_projection:  # which has no volume
         words = [f"{name}  {ml:.1f} ml" for name, ml in zip(words, masks.volumes_ml(), strict=True)]
-    return tuple(LegendEntry(*each) for each in zip(words, _colours(masks.said), strict=True))
-
-
-def _colours(said: Mapping[str, Segment]) -> list[tuple[int, int, int]]:
-    """Lists the colours of structures: as given, as recommended for the structure, or another one; each once."""
-    found: list[tuple[int, int, int]] = []
-    for name, each in said.items():
-        known = None if each.code is not None and not isinstance(each.code, str) else find_structure(each.code or name)
-        recommended = known.rgb if known is not None else None
-        own = each.color_rgb or (rgb_of_lab(each.color_lab) if each.color_lab is not None else recommended)
-        if own is None or (own in found and own is recommended):
-            own = next((one for one in LABEL_COLOURS if one not in found), label_colour(len(found) + 1))
-        found.append(own)
-    return found
+    return tuple(LegendEntry(*each) for each in zip(words, masks.colours(), strict=True))
 
 
 def _chosen(slices: Sequence[int] | None, voxels: PlacedArray, source: SourceSeries, count: int) -> list[int]:

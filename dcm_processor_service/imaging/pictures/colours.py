@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["LABEL_COLOURS", "label_colour", "rgb_of_lab"]
+__all__ = ["LABEL_COLOURS", "lab_of_rgb", "label_colour", "rgb_of_lab"]
 
 # distinct to eyes that do not tell red from green as well (after Okabe and Ito)
 LABEL_COLOURS = (
@@ -30,6 +30,20 @@ def label_colour(number: int) -> tuple[int, int, int]:
         ((230, 159, 0), True)
     """
     return LABEL_COLOURS[(number - 1) % len(LABEL_COLOURS)]
+
+
+def lab_of_rgb(rgb: tuple[int, int, int]) -> tuple[float, float, float]:
+    """Returns CIE L*a*b* under D50 of sRGB, 0 to 255; the way back is :func:`rgb_of_lab`.
+
+    Example:
+        >>> [round(part, 1) + 0.0 for part in lab_of_rgb((255, 0, 0))], rgb_of_lab(lab_of_rgb((12, 200, 34)))
+        ([54.3, 80.8, 69.9], (12, 200, 34))
+    """
+    shown = np.array(rgb) / 255
+    linear = np.where(shown > 12.92 * _BEND_RGB, ((shown + 0.055) / 1.055) ** 2.4, shown / 12.92)
+    xyz = np.linalg.solve(_TO_LINEAR_RGB, linear) / _WHITE_D50
+    x, y, z = np.where(xyz > _BEND_LAB**3, np.cbrt(xyz), xyz / (3 * _BEND_LAB**2) + 4 / 29).tolist()
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
 def rgb_of_lab(lab: tuple[float, float, float]) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from dcm_processor_service.derived import (
     Finding,
     ImageOptions,
     MapOptions,
+    Marker,
     SourceSeries,
     StudyIdentity,
     capture_pages,
@@ -26,6 +27,7 @@ from dcm_processor_service.derived import (
     measurement_report,
     overlay,
     parametric_map,
+    presentation,
     save,
     segmentation,
     structure_set,
@@ -96,6 +98,11 @@ def uneven() -> SourceSeries:
     return SourceSeries.from_headers(headers)
 
 
+def presented(like: SourceSeries, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Dataset:
+    markers = [Marker((1.0, 2.0, 5.0), "nodule"), Marker((1.0, 2.0, 5.0))] if like.stacks else []
+    return presentation({"lesion": mask}, markers, like, make_recipe())[0]
+
+
 def measured() -> Dataset:
     masks = segmentation({"liver": MASK}, source(), make_recipe("mask"))
     finding = Finding({"Volume": (12.5, "ml")}, {"Finding": "Normal"}, site="Liver", segment=(masks, 1))
@@ -154,6 +161,8 @@ MAKERS: dict[str, Callable[[], Dataset]] = {
     "SEG on uneven slices": lambda: segmentation(
         {"liver": to_source(Volume(MASK, turned(SHAPE)), uneven())}, uneven(), make_recipe()
     ),
+    "presentation state": lambda: presented(source(), MASK),
+    "presentation state of a mammogram": lambda: presented(mammogram(), MASK[..., 0]),
     "map": lambda: parametric_map(WHOLE / 7, source(), make_recipe(), options=MapOptions("mm2/s")),
     "measurements": measured,
     "measurements, none": lambda: measurement_report({}, source(), make_recipe()),
@@ -180,7 +189,7 @@ def test_an_outside_validator_finds_no_error(name: str, tmp_path: Path) -> None:
     assert complaints(path) == []
 
 
-@pytest.mark.parametrize("name", ["CT", "MR", "PET", "SC", "PDF", "text", "SEG", "RTSTRUCT"])
+@pytest.mark.parametrize("name", ["CT", "MR", "PET", "SC", "PDF", "text", "SEG", "RTSTRUCT", "presentation state"])
 def test_whatever_the_outside_validator_misses_is_missed_here_too(name: str, tmp_path: Path) -> None:
     complete = MAKERS[name]()
     keywords = [each.keyword for each in complete if each.keyword != "SOPClassUID" and each.VR not in {"OW", "OB"}]
