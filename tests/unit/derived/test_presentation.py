@@ -76,7 +76,7 @@ def test_masks_come_back_from_the_lines_of_their_layers(affine: NDArray[np.float
         assert np.array_equal(found, mask)
     else:
         assert np.array_equal(found[:, :, ::-1], mask)
-        touched = touched[::-1]
+        touched.reverse()
     referenced = {each.ReferencedSOPInstanceUID for each in made.ReferencedSeriesSequence[0].ReferencedImageSequence}
     assert referenced == {header.SOPInstanceUID for header, own in zip(headers, touched, strict=True) if own}
 
