@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from dcm_processor_service.derived import (
         Finding,
+        Marker,
         Picture,
         Segment,
         Voxels,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.nifti.sidecar import get_simplified_json
     from dcm_processor_service.imaging.pictures.contact_sheet import SheetLayout
     from dcm_processor_service.imaging.volumes.resampling import Interpolation
+    from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Rescale, SliceSource, Volume
     from dcm_processor_service.models import (
         AcceptedContext,
@@ -168,6 +170,7 @@ __all__ = [
     "JobState",
     "Like",
     "Limits",
+    "Marker",
     "Measured",
     "NiftiFiles",
     "NiftiVolume",
@@ -206,6 +209,7 @@ __all__ = [
     "SheetLayout",
     "Sidecar",
     "SliceSource",
+    "SourceSlices",
     "Step",
     "StepRecord",
     "StoredFile",
@@ -250,12 +254,13 @@ _PLACES = {
     ),
     "derived.objects.measurement_report": "Measured",
     "derived.reading.structure_mask": "StructureMask",
-    "derived": "Finding Picture Segment Voxels make_pdf_dicom make_series_dicom nifti_to_dicom",
+    "derived": "Finding Marker Picture Segment Voxels make_pdf_dicom make_series_dicom nifti_to_dicom",
     "errors": "DcmProcessorError",
     "imaging.geometry": "FloatArray Frame",
     "imaging.nifti.sidecar": "get_simplified_json",
     "imaging.pictures.contact_sheet": "SheetLayout",
     "imaging.volumes.resampling": "Interpolation",
+    "imaging.volumes.source_slices": "SourceSlices",
     "imaging.volumes.volume": "DisplayWindow Rescale SliceSource Volume",
     "models": (
         "AcceptedContext CheckedInstance Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent "

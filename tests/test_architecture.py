@@ -15,7 +15,7 @@ import dcm_processor_service
 PACKAGE = Path(dcm_processor_service.__file__).parent
 HEAVY = [
     *("bson", "dcm2niix", "dicom2nifti", "gridfs", "highdicom", "isal", "motor", "nibabel", "numpy", "PIL"),
-    *("monai", "pydicom", "pymongo", "pynetdicom", "scipy", "SimpleITK", "torch"),
+    *("contourpy", "monai", "pydicom", "pymongo", "pynetdicom", "scipy", "SimpleITK", "torch"),
 ]
 
 LAYERS: dict[str, str] = {

@@ -151,7 +151,15 @@ def test_models_and_ports_are_all_there_for_authors_of_stores() -> None:
 WITHOUT_EXAMPLE = {
     "NormalValue": "an alias of Any",
     **dict.fromkeys(
-        ("DocumentOptions", "ImageOptions", "MapOptions", "SegmentationOptions"),
+        (
+            "DocumentOptions",
+            "ImageOptions",
+            "MapOptions",
+            "OverlayOptions",
+            "PresentationOptions",
+            "SegmentationOptions",
+            "StructureSetOptions",
+        ),
         "made of the keyword arguments of derive, which explains them",
     ),
     **dict.fromkeys(module(f"{ROOT}.testing.contracts").__all__, "docs/stores.md shows them together, and runs"),

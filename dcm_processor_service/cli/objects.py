@@ -17,9 +17,11 @@ from dcm_processor_service.models.derived import (
     DocumentOptions,
     ImageOptions,
     MapOptions,
+    OverlayOptions,
     Producer,
     Recipe,
     SegmentationOptions,
+    StructureSetOptions,
 )
 from dcm_processor_service.runtime.container import Container, opened
 
@@ -45,18 +47,29 @@ def derive(
     like: Like,
     out: Out,
     kind: Annotated[
-        Literal["image", "sc", "seg", "pm"],
-        typer.Option(help="An image of the source's class, Secondary Capture, segmentation or parametric map"),
+        Literal["image", "sc", "seg", "rtstruct", "overlay", "pm"],
+        typer.Option(
+            help="An image of the source's class, Secondary Capture, segmentation, structure set, labels in colour "
+            "over the series, or parametric map"
+        ),
     ] = "image",
     segment: Annotated[
         list[str] | None,
-        typer.Option(help="LABEL=NAME or LABEL=VALUE^SCHEME^MEANING for --kind seg, such as 1=liver; or NAME=LABEL"),
+        typer.Option(
+            help="LABEL=NAME or LABEL=VALUE^SCHEME^MEANING, such as 1=liver, or NAME=LABEL, for --kind seg, rtstruct "
+            "and overlay"
+        ),
     ] = None,
     labels: Annotated[
-        str, typer.Option(help="Table of all labels for --kind seg: totalsegmentator or totalsegmentator:TASK")
+        str,
+        typer.Option(help="Table of all labels for these kinds: totalsegmentator or totalsegmentator:TASK"),
     ] = "",
     allow_empty: Annotated[bool, typer.Option(help="Take labels that do not occur, as of what was not found")] = False,
     units: Annotated[str, typer.Option(help="UCUM unit of the values, for --kind pm")] = "1",
+    style: Annotated[
+        Literal["outline", "fill"], typer.Option(help="How labels are drawn, for --kind overlay")
+    ] = "outline",
+    text: Annotated[str, typer.Option(help="A line at the bottom of each picture, for --kind overlay")] = "",
     series_uid: SeriesUid = "",
     role: Role = "derived",
     service: Service = DEFAULT_SERVICE,
@@ -69,11 +82,17 @@ def derive(
         if not is_file(nifti) or not nifti.name.lower().endswith((".nii", ".nii.gz")):
             raise ConfigurationError(f"there is no file {str(nifti)!r} of NIfTI; give a .nii or .nii.gz file")
         image = container.formats().read(nifti)
-        if kind == "seg":
+        if kind in {"seg", "rtstruct", "overlay"}:
             names = labels or _labels(segment or [])
             if not isinstance(names, str) and not allow_empty:
                 _require_labels(image, names)
-            datasets = [make.segmentation(image, source, recipe, SegmentationOptions(), names)]
+            if kind == "seg":
+                datasets = [make.segmentation(image, source, recipe, SegmentationOptions(), names)]
+            elif kind == "rtstruct":
+                datasets = [make.structure_set(image, source, recipe, StructureSetOptions(), names)]
+            else:
+                (volume,) = container.imaging().volumes(source, "strict", None)
+                datasets = make.overlay(volume, image, source, recipe, OverlayOptions(style, text=text), names)
         elif kind == "pm":
             datasets = [make.parametric_map(image, source, recipe, MapOptions(units))]
         else:

@@ -7,6 +7,9 @@ datasets that :func:`save` writes and any sender sends. Names are loaded when th
 :func:`derive_image`        an array as CT, MR, PET or Secondary Capture images
 :func:`capture_pages`       pictures without a place in the patient
 :func:`segmentation`        masks as SEG                                   (extra ``highdicom``)
+:func:`structure_set`       masks as outlines, RTSTRUCT
+:func:`overlay`             masks in colour over the images, as pictures
+:func:`presentation`        outlines, markers and text over the images, as presentation states
 :func:`parametric_map`      floating-point values as a parametric map      (extra ``highdicom``)
 :func:`measurement_report`  measurements as a TID 1500 structured report   (extra ``highdicom``)
 :func:`text_report`         words as a Basic Text structured report
@@ -14,9 +17,6 @@ datasets that :func:`save` writes and any sender sends. Names are loaded when th
 :func:`validate`            what the standard asks for and an object lacks
 :func:`save`                files, each whole or absent
 ==========================  ==========================================================================
-
-RTSTRUCT is left out: it needs contours, and no library for them is kept well enough to lean on. SEG says the same
-voxel by voxel.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.objects.encapsulated_pdf import encapsulated_pdf
     from dcm_processor_service.derived.objects.image import DerivedImage, derive_image
     from dcm_processor_service.derived.objects.measurement_report import Finding, measurement_report
+    from dcm_processor_service.derived.objects.overlay import overlay
     from dcm_processor_service.derived.objects.pages import Picture, capture_pages
     from dcm_processor_service.derived.objects.parametric_map import parametric_map
+    from dcm_processor_service.derived.objects.presentation import Marker, presentation
     from dcm_processor_service.derived.objects.segmentation import Segment, masks_of, segmentation
+    from dcm_processor_service.derived.objects.structure_set import structure_set
     from dcm_processor_service.derived.objects.text_report import text_report
     from dcm_processor_service.derived.saving import save
     from dcm_processor_service.derived.source import Source, SourceSeries
@@ -43,10 +46,13 @@ if TYPE_CHECKING:
         DocumentOptions,
         ImageOptions,
         MapOptions,
+        OverlayOptions,
+        PresentationOptions,
         Problem,
         Producer,
         Recipe,
         SegmentationOptions,
+        StructureSetOptions,
         StudyIdentity,
         ValueMapping,
     )
@@ -58,7 +64,10 @@ __all__ = [
     "Finding",
     "ImageOptions",
     "MapOptions",
+    "Marker",
+    "OverlayOptions",
     "Picture",
+    "PresentationOptions",
     "Problem",
     "Producer",
     "Recipe",
@@ -66,6 +75,7 @@ __all__ = [
     "SegmentationOptions",
     "Source",
     "SourceSeries",
+    "StructureSetOptions",
     "StudyIdentity",
     "ValueMapping",
     "Voxels",
@@ -78,10 +88,13 @@ __all__ = [
     "masks_of",
     "measurement_report",
     "nifti_to_dicom",
+    "overlay",
     "parametric_map",
+    "presentation",
     "save",
     "segmentation",
     "source_of",
+    "structure_set",
     "text_report",
     "validate",
     "voxels_of",
@@ -95,12 +108,16 @@ _HOME = {
     "Finding": f"{__name__}.objects.measurement_report",
     "ImageOptions": _MODELS,
     "MapOptions": _MODELS,
+    "Marker": f"{__name__}.objects.presentation",
+    "OverlayOptions": _MODELS,
+    "PresentationOptions": _MODELS,
     "Picture": f"{__name__}.objects.pages",
     "Problem": _MODELS,
     "Producer": _MODELS,
     "Recipe": _MODELS,
     "Segment": f"{__name__}.objects.segmentation",
     "SegmentationOptions": _MODELS,
+    "StructureSetOptions": _MODELS,
     "Source": f"{__name__}.source",
     "SourceSeries": f"{__name__}.source",
     "StudyIdentity": _MODELS,
@@ -115,9 +132,12 @@ _HOME = {
     "masks_of": f"{__name__}.objects.segmentation",
     "measurement_report": f"{__name__}.objects.measurement_report",
     "nifti_to_dicom": f"{__name__}.function_api",
+    "overlay": f"{__name__}.objects.overlay",
     "parametric_map": f"{__name__}.objects.parametric_map",
+    "presentation": f"{__name__}.objects.presentation",
     "save": f"{__name__}.saving",
     "segmentation": f"{__name__}.objects.segmentation",
+    "structure_set": f"{__name__}.objects.structure_set",
     "text_report": f"{__name__}.objects.text_report",
     "source_of": f"{__name__}.inputs",
     "validate": f"{__name__}.validation",

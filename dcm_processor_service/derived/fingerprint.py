@@ -14,7 +14,8 @@ __all__ = ["fingerprint"]
 
 _TIMES_OF_MAKING = frozenset({
     "SeriesDate", "SeriesTime", "ContentDate", "ContentTime", "InstanceCreationDate", "InstanceCreationTime",
-    "ContributionDateTime",
+    "ContributionDateTime", "StructureSetDate", "StructureSetTime", "PresentationCreationDate",
+    "PresentationCreationTime",
 })  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from dcm_processor_service.imaging.geometry import convert_frame
 from dcm_processor_service.imaging.headers.folder import DicomFolders, files_below
 from dcm_processor_service.imaging.headers.instance_file import read_header
 from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
 from dcm_processor_service.imaging.volumes.volume import Volume
 from dcm_processor_service.models import LeftOutFile
 
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PlacedArray", "Voxels", "source_of", "voxels_of"]
 
-Voxels: TypeAlias = "NDArray[Any] | Volume | SpatialImage | SimpleITK.Image | Path | str"
-"""An array in the source's own axes, a Volume, a NIfTI image or the path of one, or an image of SimpleITK."""
+Voxels: TypeAlias = "NDArray[Any] | Volume | SourceSlices | SpatialImage | SimpleITK.Image | Path | str"
+"""An array in the source's own axes, a Volume, slices of the source, a NIfTI image or the path of one, or an image of
+SimpleITK."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class PlacedArray:
     """Axes (column, row, slice[, volume])."""
 
     affine_lps: NDArray[np.float64] | None = None
-    """Shape (4, 4): (i, j, k, 1) to LPS mm; None for a bare array."""
+    """Shape (4, 4): (i, j, k, 1) to LPS mm; None for a bare array, and for slices that lie where their sources do."""
 
     sources: tuple[tuple[SliceSource, ...], ...] = ()
     """As those of a volume; empty where slices have none."""
@@ -84,6 +86,8 @@ def _as_they_are(what: Voxels) -> PlacedArray:
     if isinstance(what, Volume):
         unit = what.rescale.unit
         return PlacedArray(what.array, what.affine_lps, what.sources, what.frame_of_reference_uid, unit)
+    if isinstance(what, SourceSlices):
+        return PlacedArray(what.array, None, (what.sources,), what.frame_of_reference_uid)
     if isinstance(what, (str, Path)):
         try:
             return _as_they_are(nib.load(what))  # type: ignore[arg-type]  # a NIfTI file gives a spatial image

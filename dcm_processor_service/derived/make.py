@@ -32,16 +32,29 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.derived.objects.pages import Picture
+    from dcm_processor_service.derived.objects.presentation import Marker
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
-    from dcm_processor_service.models.derived import Code, DocumentOptions, MapOptions, Recipe, SegmentationOptions
+    from dcm_processor_service.models.derived import (
+        Code,
+        DocumentOptions,
+        MapOptions,
+        OverlayOptions,
+        PresentationOptions,
+        Recipe,
+        SegmentationOptions,
+        StructureSetOptions,
+    )
 
 __all__ = [
     "make_image",
     "make_measurement_report",
+    "make_overlay",
     "make_parametric_map",
     "make_pdf",
+    "make_presentation",
     "make_segmentation",
+    "make_structure_set",
     "make_text_report",
 ]
 
@@ -90,6 +103,50 @@ def make_segmentation(
     if labels is None:
         raise DerivedObjectError("a label map needs the names of its labels: labels={1: 'liver', 2: 'spleen'}")
     return label_segmentation(segments, labels, source_series(like), how, options=options)
+
+
+def make_structure_set(
+    structures: Mapping[str, Segment | Voxels] | Voxels,
+    like: SourceFiles,
+    recipe: Recipe,
+    options: StructureSetOptions,
+    labels: Mapping[int, Code | str] | str | None = None,
+) -> Dataset:
+    """Makes an RT Structure Set from masks by name, or from a label map and the names of its labels."""
+    from dcm_processor_service.derived.objects.structure_set import structure_set  # loads contourpy
+
+    how = replace(recipe, object_kind="RTSTRUCT")
+    return structure_set(structures, source_series(like), how, labels, options)
+
+
+def make_overlay(
+    volume: Voxels,
+    structures: Mapping[str, Segment | Voxels] | Voxels,
+    like: SourceFiles,
+    recipe: Recipe,
+    options: OverlayOptions,
+    labels: Mapping[int, Code | str] | str | None = None,
+) -> list[Dataset]:
+    """Makes a series of fused pictures from a volume and masks by name, or a label map."""
+    from dcm_processor_service.derived.objects.overlay import overlay  # loads Pillow
+
+    how = replace(recipe, object_kind="overlay")
+    return [*overlay(volume, structures, source_series(like), how, labels, options)]
+
+
+def make_presentation(
+    structures: Mapping[str, Segment | Voxels] | Voxels | None,
+    markers: Sequence[Marker],
+    like: SourceFiles,
+    recipe: Recipe,
+    options: PresentationOptions,
+    labels: Mapping[int, Code | str] | str | None = None,
+) -> list[Dataset]:
+    """Makes presentation states with outlines of masks, markers and text over the source."""
+    from dcm_processor_service.derived.objects.presentation import presentation  # loads contourpy
+
+    how = replace(recipe, object_kind="presentation")
+    return [*presentation(structures, markers, source_series(like), how, labels, options)]
 
 
 def make_parametric_map(result: Voxels, like: SourceFiles, recipe: Recipe, options: MapOptions) -> Dataset:

@@ -18,6 +18,7 @@ import numpy as np
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.frames.frame import frame_of_reference_uid
+from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.series.stack import Stack
 
 if TYPE_CHECKING:
@@ -34,18 +35,19 @@ __all__ = ["Placement", "place"]
 _MATCH_VOXELS = 0.02
 _SAME_PLACE_MM = 1e-2
 _SHEAR = 1e-4
+_SAME_STEP = 0.05
 _ALWAYS_IN_SPACE = frozenset({"CT", "MR", "PT", "NM"})
 
 
 @dataclass(frozen=True)
 class Placement:
-    """An array on its planes, slices ascending along their normal."""
+    """An array on its planes, slices ascending along their normal; those of a source may be uneven."""
 
     array: NDArray[Any]
     """Shape (columns, rows, slices, volumes)."""
 
     affine_lps: NDArray[np.float64]
-    """(i, j, k, 1) of this array to LPS mm."""
+    """(i, j, k, 1) of this array to LPS mm; of uneven slices only i and j, from the origin of each slice."""
 
     orientation: tuple[float, ...]
     """ImageOrientationPatient of every slice."""
@@ -73,6 +75,20 @@ class Placement:
         return np.array([self.origins[index] + i * along_row + j * along_column for i, j in steps])
 
     @property
+    def heights_mm(self) -> NDArray[np.float64]:
+        """Shape (slices,): how far each slice reaches along the normal, up to halfway to its neighbours."""
+        if len(self.origins) == 1:
+            return np.array([self.step_mm])
+        gaps = np.abs(np.diff(self.origins @ slice_normal(self.orientation)))
+        heights: NDArray[np.float64] = (np.r_[gaps[:1], gaps] + np.r_[gaps, gaps[-1:]]) / 2
+        return heights
+
+    @property
+    def has_one_step(self) -> bool:
+        """Whether neighbouring slices are a step apart everywhere."""
+        return bool(np.allclose(self.heights_mm, self.step_mm, rtol=_SAME_STEP, atol=_SAME_PLACE_MM))
+
+    @property
     def is_projection(self) -> bool:
         """Whether these are the planes of projections or ultrasound, which lie nowhere in particular."""
         return not self.orientation
@@ -96,6 +112,8 @@ def place(voxels: PlacedArray, source: Source) -> Placement:
     """
     array = _four_axes(voxels.array)
     series = source if isinstance(source, SourceSeries) else None
+    if series is not None and voxels.affine_lps is None and voxels.sources:
+        return _on_own_frames(array, voxels, series)
     if series is not None and voxels.affine_lps is None and _lies_nowhere(series):
         return _on_projections(array, series)
     own, others = _own_grid(voxels, series), _grids(voxels, series)
@@ -108,6 +126,34 @@ def place(voxels: PlacedArray, source: Source) -> Placement:
         slices = tuple(tuple(one for frame in frames for one in series.in_all_volumes(frame)) for frames in slices)
     known = voxels.frame_of_reference_uid or frame_of_reference_uid(frame for frames in slices for frame in frames)
     return replace(found[0], slices=slices, frame_of_reference_uid=known)
+
+
+def _on_own_frames(array: NDArray[Any], voxels: PlacedArray, series: SourceSeries) -> Placement:
+    """Returns slices on the frames that they name, which may be uneven.
+
+    Raises:
+        DerivedObjectError: The source has no such frame.
+    """
+    found = [series.frame(each.sop_instance_uid, each.frame_number) for each in voxels.sources[0]]
+    frames = tuple(frame for frame in found if frame is not None)
+    sizes = {(frame.pixel_format.columns, frame.pixel_format.rows) for frame in frames}
+    if len(frames) != array.shape[2] or sizes != {array.shape[:2]}:
+        raise DerivedObjectError(
+            "the slices are those of another series than the source: bring the result to this one, series.to_source()"
+        )
+    stack = Stack((frames,), "")
+    spacing = stack.first.pixel_spacing or (1.0, 1.0)
+    affine = stack.affine_lps()
+    return Placement(
+        array=array,
+        affine_lps=affine,
+        orientation=stack.first.orientation or (),
+        pixel_spacing=(spacing[0], spacing[1]),
+        step_mm=_along_normal(affine),
+        origins=stack.origins,
+        slices=tuple(series.in_all_volumes(frame) for frame in frames),
+        frame_of_reference_uid=voxels.frame_of_reference_uid or frame_of_reference_uid(frames),
+    )
 
 
 def _lies_nowhere(series: SourceSeries) -> bool:

@@ -24,12 +24,15 @@ __all__ = [
     "ImageKind",
     "ImageOptions",
     "MapOptions",
+    "OverlayOptions",
+    "PresentationOptions",
     "Problem",
     "Producer",
     "Recipe",
     "RecipeFields",
     "SegmentationOptions",
     "SeveralSeries",
+    "StructureSetOptions",
     "StudyIdentity",
     "ValueMapping",
 ]
@@ -162,6 +165,36 @@ class SegmentationOptions:
     algorithm_name: str = ""
     algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE
     content_label: str = "SEGMENTATION"
+
+
+@dataclass(frozen=True)
+class StructureSetOptions:
+    """Options of a structure set: arguments of :meth:`~dcm_processor_service.session.derive.Derive.rtstruct`."""
+
+    algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
+    algorithm_name: str = ""
+    algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class OverlayOptions:
+    """Options of fused pictures: arguments of :meth:`~dcm_processor_service.session.derive.Derive.overlay`."""
+
+    style: Literal["outline", "fill"] = "outline"
+    window: tuple[float, float] | None = None
+    text: str = ""
+    slices: Sequence[int] | None = None
+    shows_identity: bool = False
+
+
+@dataclass(frozen=True)
+class PresentationOptions:
+    """Options of presentation states: arguments of ``presentation`` of ``derive``, which explains them."""
+
+    window: tuple[float, float] | None = None
+    text: str = ""
+    content_label: str = "ANNOTATIONS"
 
 
 @dataclass(frozen=True)

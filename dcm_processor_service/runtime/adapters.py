@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
     from dcm_processor_service.imaging.capabilities import Capability
+    from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.models.limits import Limits
     from dcm_processor_service.models.nifti import Policy
     from dcm_processor_service.ports import Backend, NiftiConverter, PlatformDocuments, Sender
@@ -60,6 +62,7 @@ def imaging_functions(limits: Limits) -> ImagingFunctions:
         inspect=lambda paths: inspect_series(paths, limits),
         volumes=lambda paths, policy, max_gap_mm: read_volumes(paths, policy, max_gap_mm=max_gap_mm, limits=limits),
         verify=lambda paths, policy: _verify(paths, policy, limits),
+        to_source=_to_source,
         preview=lambda paths: _preview(paths, limits),
         preview_results=_preview_results,
     )
@@ -69,6 +72,13 @@ def _verify(paths: Sequence[Path], policy: Policy, limits: Limits) -> None:
     from dcm_processor_service.imaging.nifti.verification import verify_series  # loads nibabel
 
     verify_series(paths, policy, limits)
+
+
+def _to_source(voxels: Voxels, paths: Sequence[Path]) -> SourceSlices:
+    from dcm_processor_service.derived.source import source_series
+    from dcm_processor_service.derived.source_grid import to_source
+
+    return to_source(voxels, source_series(paths))
 
 
 def _preview(paths: Sequence[Path], limits: Limits) -> bytes:
@@ -91,6 +101,9 @@ def derived_functions() -> DerivedFunctions:
     return DerivedFunctions(
         image=make.make_image,
         segmentation=make.make_segmentation,
+        structure_set=make.make_structure_set,
+        overlay=make.make_overlay,
+        presentation=make.make_presentation,
         parametric_map=make.make_parametric_map,
         measurement_report=make.make_measurement_report,
         text_report=make.make_text_report,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.derived.objects.pages import Picture
+    from dcm_processor_service.derived.objects.presentation import Marker
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, RecipeFields
     from dcm_processor_service.session.derive_async import AsyncDerive, Like
@@ -178,6 +179,208 @@ class Derive:
                 algorithm_type=algorithm_type,
                 algorithm_name=algorithm_name,
                 algorithm_family=algorithm_family,
+                content_label=content_label,
+            )
+        )
+
+    def rtstruct(
+        self,
+        structures: Mapping[str, Segment | Voxels] | Voxels,
+        *,
+        like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "structures",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
+        algorithm_name: str = "",
+        algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
+        label: str = "",
+    ) -> Dataset:
+        """Makes an RT Structure Set: outlines of masks on their slices, in LPS mm, holes as keyholes.
+
+        Outlines lie halfway between the voxels inside and those outside: the voxels whose centres they enclose,
+        even-odd, are those of the mask. Viewers show them where the slices of the masks are those of the series;
+        :meth:`~dcm_processor_service.DicomSeries.to_source` brings a mask there. The file is written in Implicit VR, in
+        which outlines of any length are allowed.
+
+        Args:
+            structures: As the segments of :meth:`segmentation`; fractions count from one half on.
+            like: The series that was segmented. One that has no place in space is refused.
+            labels: As of :meth:`segmentation`.
+            role: What it is within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
+            recipe: Further fields of the recipe.
+            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            algorithm_type: ROIGenerationAlgorithm (3006,0036): ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
+            algorithm_name: AlgorithmName (0066,0036). Empty: the service's name.
+            algorithm_family: Of CID 7162, by name or as a code.
+            label: StructureSetLabel (3006,0002), at most 16 characters. Empty: the role.
+
+        Raises:
+            DerivedObjectError: A name has no code, or a mask does not fit the source.
+            UnsupportedValueError: The masks lie on different grids, or the recipe has a field that there is not.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=4))
+            >>> series = ctx.session.dicom.get_series()
+            >>> volume = series.volume()
+            >>> made = ctx.session.dicom.derive.rtstruct({"bone": volume.array > 0}, like=series)
+            >>> made.Modality, made.StructureSetROISequence[0].ROIName
+            ('RTSTRUCT', 'bone')
+        """
+        return run_inline(
+            self._async.rtstruct(
+                structures,
+                like=like,
+                labels=labels,
+                role=role,
+                revision=revision,
+                recipe=recipe,
+                on=on,
+                algorithm_type=algorithm_type,
+                algorithm_name=algorithm_name,
+                algorithm_family=algorithm_family,
+                label=label,
+            )
+        )
+
+    def overlay(
+        self,
+        volume: Voxels,
+        structures: Mapping[str, Segment | Voxels] | Voxels,
+        *,
+        like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "overlay",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        style: Literal["outline", "fill"] = "outline",
+        window: tuple[float, float] | None = None,
+        text: str = "",
+        slices: Sequence[int] | None = None,
+        shows_identity: bool = False,
+    ) -> list[Dataset]:
+        """Makes fused pictures, which every viewer shows: structures in colour over the images, with a legend.
+
+        RGB Secondary Capture on the planes, and in the frame of reference, of the volume. The legend has the name, the
+        colour and the volume in ml of each structure, that of all slices. Matrices below 400 pixels are enlarged by a
+        whole number, with finer pixels at the same place.
+
+        Args:
+            volume: The images, shape (i, j, k), usually ``series.volume()``.
+            structures: As the segments of :meth:`segmentation`, on the grid of the volume; names need no code. A
+                structure that has a recommended colour has it, a :class:`~dcm_processor_service.Segment` its own.
+            like: The series that the volume was read from.
+            labels: As of :meth:`segmentation`.
+            role: What it is within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
+            recipe: Further fields of the recipe.
+            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            style: ``outline``, or ``fill`` for transparent areas with their outlines.
+            window: Center and width, in the unit of the values. None: the volume's from its header, else 40 and 400 HU
+                of a CT, else the 1st to 99th percentile.
+            text: A line at the bottom of each picture, in Latin letters.
+            slices: Key slices, by their index along the third axis of the volume, from 0. None: all.
+            shows_identity: Whether names or ``text`` show who the patient is: BurnedInAnnotation (0028,0301) is then
+                YES, else as in the source.
+
+        Raises:
+            DerivedObjectError: A mask does not fit the source, or there is no such slice.
+            UnsupportedValueError: Volume and masks lie on different grids, a name or the text cannot be drawn, or the
+                recipe has a field that there is not.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=4))
+            >>> series = ctx.session.dicom.get_series()
+            >>> volume = series.volume()
+            >>> made = ctx.session.dicom.derive.overlay(volume, {"bone": volume.array > 0}, like=series, slices=[1, 2])
+            >>> len(made), made[0].PhotometricInterpretation
+            (2, 'RGB')
+        """
+        return run_inline(
+            self._async.overlay(
+                volume,
+                structures,
+                like=like,
+                labels=labels,
+                role=role,
+                revision=revision,
+                recipe=recipe,
+                on=on,
+                style=style,
+                window=window,
+                text=text,
+                slices=slices,
+                shows_identity=shows_identity,
+            )
+        )
+
+    def presentation(
+        self,
+        structures: Mapping[str, Segment | Voxels] | Voxels | None = None,
+        *,
+        like: Like,
+        markers: Sequence[Marker] = (),
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "presentation",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        window: tuple[float, float] | None = None,
+        text: str = "",
+        content_label: str = "ANNOTATIONS",
+    ) -> list[Dataset]:
+        """Makes presentation states (GSPS): outlines, markers and text that a viewer draws over the source itself.
+
+        One object, which refers to the images that it annotates; several where images are rescaled differently, as
+        those of PET are. Each structure is a layer with its name and colour, which viewers can hide.
+
+        Args:
+            structures: As the segments of :meth:`segmentation`, on the slices of the source; names need no code.
+            like: The series that is annotated, in shades of grey.
+            markers: Points in LPS mm, each shown on the slice nearest to it, with its text.
+            labels: As of :meth:`segmentation`.
+            role: What it is within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
+            recipe: Further fields of the recipe.
+            on: Of several series that one whose geometry, patient and study the object has. None: the first.
+            window: Center and width, in the unit of the rescaled values. None: the source's.
+            text: A line at the bottom of the screen.
+            content_label: ContentLabel (0070,0080): upper case, digits and underscores, at most 16 characters.
+
+        Raises:
+            DerivedObjectError: There is nothing to show, a mask is not on the slices of the source
+                (:meth:`~dcm_processor_service.DicomSeries.to_source`), a marker lies beside them, or the source is in
+                colour.
+            UnsupportedValueError: The masks lie on different grids, or the recipe has a field that there is not.
+
+        Example:
+            >>> from dcm_processor_service import Marker
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=4))
+            >>> series = ctx.session.dicom.get_series()
+            >>> here = Marker(tuple(series.volume().affine_lps[:3, 3]), "first voxel")
+            >>> (made,) = ctx.session.dicom.derive.presentation(like=series, markers=[here])
+            >>> made.GraphicAnnotationSequence[0].TextObjectSequence[0].UnformattedTextValue
+            'first voxel'
+        """
+        return run_inline(
+            self._async.presentation(
+                structures,
+                like=like,
+                markers=markers,
+                labels=labels,
+                role=role,
+                revision=revision,
+                recipe=recipe,
+                on=on,
+                window=window,
+                text=text,
                 content_label=content_label,
             )
         )

@@ -13,10 +13,13 @@ from dcm_processor_service.models.derived import (
     DocumentOptions,
     ImageOptions,
     MapOptions,
+    OverlayOptions,
+    PresentationOptions,
     Recipe,
     RecipeFields,
     SegmentationOptions,
     SeveralSeries,
+    StructureSetOptions,
     StudyIdentity,
 )
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.derived.objects.pages import Picture
+    from dcm_processor_service.derived.objects.presentation import Marker
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, Producer
@@ -124,6 +128,86 @@ class AsyncDerive:
             recipe,
             on,
             lambda make, source, how: make.segmentation(segments, source, how, options, labels),
+        )
+
+    async def rtstruct(
+        self,
+        structures: Mapping[str, Segment | Voxels] | Voxels,
+        *,
+        like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "structures",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
+        algorithm_name: str = "",
+        algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
+        label: str = "",
+    ) -> Dataset:
+        """Makes an RT Structure Set; see :meth:`Derive.rtstruct`."""
+        options = StructureSetOptions(algorithm_type, algorithm_name, algorithm_family, label)
+        return await self._make(
+            like,
+            role,
+            revision,
+            recipe,
+            on,
+            lambda make, source, how: make.structure_set(structures, source, how, options, labels),
+        )
+
+    async def overlay(
+        self,
+        volume: Voxels,
+        structures: Mapping[str, Segment | Voxels] | Voxels,
+        *,
+        like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "overlay",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        style: Literal["outline", "fill"] = "outline",
+        window: tuple[float, float] | None = None,
+        text: str = "",
+        slices: Sequence[int] | None = None,
+        shows_identity: bool = False,
+    ) -> list[Dataset]:
+        """Makes a series of fused pictures; see :meth:`Derive.overlay`."""
+        options = OverlayOptions(style, window, text, slices, shows_identity)
+        return await self._make(
+            like,
+            role,
+            revision,
+            recipe,
+            on,
+            lambda make, source, how: make.overlay(volume, structures, source, how, options, labels),
+        )
+
+    async def presentation(
+        self,
+        structures: Mapping[str, Segment | Voxels] | Voxels | None = None,
+        *,
+        like: Like,
+        markers: Sequence[Marker] = (),
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "presentation",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        window: tuple[float, float] | None = None,
+        text: str = "",
+        content_label: str = "ANNOTATIONS",
+    ) -> list[Dataset]:
+        """Makes presentation states; see :meth:`Derive.presentation`."""
+        options = PresentationOptions(window, text, content_label)
+        return await self._make(
+            like,
+            role,
+            revision,
+            recipe,
+            on,
+            lambda make, source, how: make.presentation(structures, markers, source, how, options, labels),
         )
 
     async def parametric_map(

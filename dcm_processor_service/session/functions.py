@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Finding, Measured
     from dcm_processor_service.derived.objects.pages import Picture
+    from dcm_processor_service.derived.objects.presentation import Marker
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.reading.structure_mask import StructureMask
     from dcm_processor_service.derived.source import SourceFiles
+    from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.imaging.volumes.volume import Volume
     from dcm_processor_service.models import LeftOutFile, SeriesReport
     from dcm_processor_service.models.derived import (
@@ -29,9 +31,12 @@ if TYPE_CHECKING:
         DocumentOptions,
         ImageOptions,
         MapOptions,
+        OverlayOptions,
+        PresentationOptions,
         Problem,
         Recipe,
         SegmentationOptions,
+        StructureSetOptions,
     )
     from dcm_processor_service.models.nifti import Glance, Policy
 
@@ -69,6 +74,9 @@ class ImagingFunctions:
     verify: Callable[[Sequence[Path], Policy], None]
     """Compares the volumes that a policy finds with what dcm2niix makes of the files; raises where they differ."""
 
+    to_source: Callable[[Voxels, Sequence[Path]], SourceSlices]
+    """Brings voxels of another grid to the slices of a series."""
+
     preview: Callable[[Sequence[Path]], bytes]
     """Draws a contact sheet as PNG."""
 
@@ -90,6 +98,38 @@ class DerivedFunctions:
             Mapping[int, Code | str] | str | None,
         ],
         Dataset,
+    ]
+    structure_set: Callable[
+        [
+            Mapping[str, Segment | Voxels] | Voxels,
+            SourceFiles,
+            Recipe,
+            StructureSetOptions,
+            Mapping[int, Code | str] | str | None,
+        ],
+        Dataset,
+    ]
+    overlay: Callable[
+        [
+            Voxels,
+            Mapping[str, Segment | Voxels] | Voxels,
+            SourceFiles,
+            Recipe,
+            OverlayOptions,
+            Mapping[int, Code | str] | str | None,
+        ],
+        list[Dataset],
+    ]
+    presentation: Callable[
+        [
+            Mapping[str, Segment | Voxels] | Voxels | None,
+            Sequence[Marker],
+            SourceFiles,
+            Recipe,
+            PresentationOptions,
+            Mapping[int, Code | str] | str | None,
+        ],
+        list[Dataset],
     ]
     parametric_map: Callable[[Voxels, SourceFiles, Recipe, MapOptions], Dataset]
     measurement_report: Callable[[Mapping[str, Measured], SourceFiles, Recipe, Code | str], Dataset]

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
+    from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Finding
     from dcm_processor_service.derived.reading.structure_mask import StructureMask
+    from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.imaging.volumes.volume import Volume
     from dcm_processor_service.models import Instance, SeriesReport
     from dcm_processor_service.models.nifti import Engine, NiftiFiles, Policy, Sidecar
@@ -181,6 +183,11 @@ class AsyncDicomSeries:
             f"the series {self.series_instance_uid} holds {len(volumes)} volumes ({names}); read them with "
             "series.volumes(), or take one with policy='largest'"
         )
+
+    async def to_source(self, voxels: Voxels) -> SourceSlices:
+        """Brings voxels to the scanner's own slices; see :meth:`DicomSeries.to_source`."""
+        paths = await self.paths()
+        return await self._tools.offload(lambda: self._tools.imaging().to_source(voxels, paths))
 
     async def to_nifti(
         self,
@@ -396,6 +403,35 @@ class DicomSeries:
     def volumes(self, policy: Policy = "split", *, max_gap_mm: float | None = None) -> tuple[Volume, ...]:
         """Reads all volumes of the series, named, in stable order; errors are those of :meth:`volume`."""
         return run_inline(self._async.volumes(policy, max_gap_mm=max_gap_mm))
+
+    def to_source(self, voxels: Voxels) -> SourceSlices:
+        """Brings a mask or label map from another grid to the scanner's own slices, where ``derive`` takes it.
+
+        For what was found on a volume that was resampled, split, or read with policy ``resample``: each voxel of a
+        slice gets the value of the voxel in which its centre lies in the patient (LPS mm), and 0 beyond the grid. A
+        part of the series (policy ``split``) goes to its own slices alone. What lies between two slices alone is lost,
+        and the log tells of labels that are.
+
+        Args:
+            voxels: Shape (i, j, k): a Volume (``volume.like(array)``), a NIfTI image or file, or an image of SimpleITK.
+
+        Returns:
+            All slices of the series, each where its header says, also where they are uneven or tilted.
+
+        Raises:
+            DerivedObjectError: The voxels do not say where they lie, or lie elsewhere; or the series has no slices in
+                space, or several stacks of slices and nothing says which.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=3))
+            >>> series = ctx.session.dicom.get_series()
+            >>> fine = series.volume().resample(0.5)
+            >>> mask = series.to_source(fine.like(fine.array > 0))
+            >>> ctx.session.dicom.derive.rtstruct({"bone": mask}, like=series).Modality
+            'RTSTRUCT'
+        """
+        return run_inline(self._async.to_source(voxels))
 
     def to_nifti(
         self,

@@ -66,6 +66,10 @@ async def test_every_kind_of_object_has_uids_of_its_own_and_the_same_on_a_retry(
             (await derive([np.zeros((8, 8), np.uint8)], like=series, role="r"))[0],
             await derive.segmentation({"liver": mask}, like=series, role="r"),
             await derive.segmentation({"liver": np.zeros_like(mask)}, like=series, role="empty"),
+            await derive.rtstruct({"liver": mask}, like=series, role="r"),
+            await derive.rtstruct(mask.astype(np.uint8), labels={1: "liver"}, like=series, role="of labels"),
+            (await derive.overlay(volume, {"liver": mask}, like=series, role="r"))[0],
+            (await derive.presentation({"liver": mask}, like=series, role="r"))[0],
             await derive.parametric_map(volume.array / 3, like=series, role="r", units="mm"),
             await derive.measurement_report({"liver": {"Volume": (12.5, "ml")}}, like=series, role="r"),
             await derive.text_report("nothing found", like=series, role="r"),
@@ -81,6 +85,16 @@ async def test_every_kind_of_object_has_uids_of_its_own_and_the_same_on_a_retry(
     assert len(set(first)) == len(first)
     assert await make() == first
     assert len(list(tmp_path.glob("*.dcm"))) == len(first)
+
+
+async def test_a_mask_of_a_resampled_volume_is_brought_to_the_slices_of_its_series(world: World) -> None:
+    session, series = await opened(world)
+    volume = await series.volume()
+    fine = volume.resample(0.5, "nearest")
+    mask = await series.to_source(fine.like((fine.array > volume.array.mean()).astype(np.uint8)))
+    assert np.array_equal(mask.array, volume.array > volume.array.mean())
+    made = await session.dicom.derive.segmentation(mask, labels={1: "liver"}, like=series)
+    assert made.ReferencedSeriesSequence[0].SeriesInstanceUID == volume.series_instance_uid
 
 
 async def test_masks_on_different_grids_and_results_without_a_place_are_refused(world: World) -> None:

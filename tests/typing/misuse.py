@@ -18,6 +18,7 @@ from dcm_processor_service import (
     AsyncRuntimeContext,
     AsyncSession,
     Container,
+    Marker,
     Patient,
     RuntimeContext,
     RuntimeSettings,
@@ -56,6 +57,9 @@ def right_blocking(ctx: RuntimeContext) -> float:
     derive(volume, like=source, role="r", kind="sc", units="HU", window=(40, 400), recipe={"series_number": 901})
     derive([b"a PNG"], like=source.headers(), role="pages", multi_frame=True, shows_identity=False)
     derive.segmentation({"liver": volume}, like=source, kind="binary", recipe={"series_description": "Liver"})
+    derive.rtstruct(source.to_source(volume), like=source, labels={1: "liver"}, label="LIVER")
+    derive.overlay(volume, {"liver": volume}, like=source, style="fill", slices=[1], text="draft")
+    derive.presentation({"liver": volume}, like=source, markers=[Marker((1.0, 2.0, 3.0), "nodule")])
     derive.measurement_report({"liver": {"Volume": (12.5, "ml")}}, like=source, title="Imaging Measurement Report")
     match ctx.job.headers:
         case SeriesRecord() as series:
@@ -118,6 +122,9 @@ def wrong_options_of_derived_objects(ctx: RuntimeContext) -> None:
     derive(series.volume(), like=series, role="r", widnow=(40, 400))  # E: call-arg
     derive(series.volume(), like=series, role="r", kind="CT")  # E: arg-type
     derive(series.volume(), like=series, role="r", window=40)  # E: arg-type
+    derive.rtstruct({"liver": series.volume()}, like=series, kind="binary")  # E: call-arg
+    derive.overlay(series.volume(), {"liver": series.volume()}, like=series, style="shaded")  # E: arg-type
+    derive.presentation(like=series, markers=["nodule"])  # E: list-item
     derive(series.volume(), like=series)  # E: call-arg
     derive.segmentation({"liver": series.volume()}, like=series, labls={"liver": 1})  # E: call-arg
     derive.segmentation({"liver": series.volume()}, like=series, kind="fraction")  # E: arg-type

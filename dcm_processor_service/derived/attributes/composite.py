@@ -45,7 +45,10 @@ _ACQUISITION = Code("109101", "DCM", "Acquisition Equipment")
 _PROCESSING = Code("109102", "DCM", "Processing Equipment")
 _REPLACED = Code("replaced", "99DCMPROCESSOR", "Replaced instance")
 _DOCUMENTS = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.104.")
-_KINDS = ("", "image", "ct", "mr", "pt", "sc", "pages", "SEG", "map", "measurements", "text", "PDF")
+_KINDS = (
+    "", "image", "ct", "mr", "pt", "sc", "pages", "SEG", "map", "measurements", "text", "PDF", "RTSTRUCT", "overlay",
+    "presentation",
+)  # fmt: skip
 _EQUIPMENT = ("Manufacturer", "InstitutionName", "StationName", "ManufacturerModelName", "SoftwareVersions")
 _BODY = ("BodyPartExamined", "Laterality", "AnatomicalOrientationType")
 

@@ -7,7 +7,6 @@ study, equipment and dates are written afterwards, as for every other object.
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from pydicom.uid import UID
 from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.attributes.modality import slice_thickness
 from dcm_processor_service.derived.attributes.pixels import ds
-from dcm_processor_service.derived.placement import place
+from dcm_processor_service.derived.one_volume import place_one_volume
 from dcm_processor_service.derived.source import Source, SourceSeries, frames_of_header
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.capabilities import load_extra
@@ -54,9 +53,6 @@ _KEPT = (
     "PositionReferenceIndicator", "InstanceNumber",
 )  # fmt: skip
 _SAME_COSINE = 1e-3
-_FAR_MM = 1000.0
-"""Voxels that say that they lie in the source's frame of reference may lie beside it, within the patient."""
-
 _FAR_AWAY = (1e9, 1e9, 1e9)  # mm
 _EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
@@ -212,7 +208,7 @@ class Planes:
         measures, plane = Dataset(), Dataset()
         measures.PixelSpacing = [ds(distance) for distance in frames[0].pixel_spacing or ()]
         measures.SliceThickness = self._thickness
-        if len(self.placement.origins) > 1:
+        if len(self.placement.origins) > 1 and self.placement.has_one_step:
             measures.SpacingBetweenSlices = ds(self.placement.step_mm)
         plane.ImageOrientationPatient = [ds(cosine) for cosine in orientation]
         if "NumberOfFrames" in made:
@@ -240,7 +236,7 @@ class Planes:
         if not self._is_explicit:
             return {}
         placement = self.placement
-        between = placement.step_mm if len(placement.origins) > 1 else None
+        between = placement.step_mm if len(placement.origins) > 1 and placement.has_one_step else None
         return {
             "pixel_measures": highdicom.PixelMeasuresSequence(placement.pixel_spacing, float(self._thickness), between),
             "plane_orientation": highdicom.PlaneOrientationSequence("PATIENT", placement.orientation),
@@ -264,49 +260,5 @@ def _position(coordinates: Sequence[float]) -> Dataset:
 
 
 def planes_of(voxels: PlacedArray, source: SourceSeries, composite: Composite) -> Planes:
-    """Places an array of three axes.
-
-    Raises:
-        DerivedObjectError: It has a fourth axis, does not lie on planes (see :func:`.placement.place`), or lies in
-            another frame of reference than the source.
-    """
-    shape = voxels.array.shape
-    if len(shape) > 3 and shape[3] != 1:  # noqa: PLR2004 columns, rows, slices
-        raise DerivedObjectError(
-            f"an array of shape {shape} has several volumes: make one object for each, with a role of its own"
-        )
-    placement = place(voxels, source)
-    if placement.is_projection and len(placement.origins) > 1:
-        raise DerivedObjectError(
-            "a segmentation of images that have no place in space (projections, ultrasound) holds one of them: make "
-            "one for each, with the header of that image as like, and a role of its own; a loop has no such headers"
-        )
-    planes = Planes(placement, source, composite)
-    _require_nearness(planes.placement, source, 0 if not voxels.frame_of_reference_uid else _FAR_MM)
-    return planes
-
-
-def _require_nearness(placement: Placement, source: SourceSeries, farthest_mm: float) -> None:
-    """Refuses voxels away from all that the source shows, as after a mistake in the affine.
-
-    Raises:
-        DerivedObjectError: The box around the voxels is farther than that from the box around the source's frames.
-    """
-    stacks = [stack.affine_lps() @ _corners(stack.shape) for stack in source.grids]
-    if placement.is_projection or placement.on_source_grid or not stacks:
-        return
-    own = (placement.affine_lps @ _corners(placement.array.shape[:3]))[:3]
-    theirs = np.concatenate(stacks, axis=1)[:3]
-    gap = np.maximum(own.min(axis=1) - theirs.max(axis=1), theirs.min(axis=1) - own.max(axis=1)).max()
-    if gap > farthest_mm:
-        raise DerivedObjectError(
-            f"the voxels lie {gap:.0f} mm away from all that the source shows: check the affine, its unit and "
-            "its frame: LPS mm for affine_lps, RAS mm in NIfTI"
-        )
-
-
-def _corners(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Returns the corners of a grid as columns (i, j, k, 1), at the outer edges of its voxels."""
-    ends = [(-0.5, size - 0.5) for size in shape]
-    corners: NDArray[np.float64] = np.array([(*corner, 1.0) for corner in product(*ends)]).T
-    return corners
+    """Places an array of three axes; errors are those of :func:`.one_volume.place_one_volume`, and of the planes."""
+    return Planes(place_one_volume(voxels, source), source, composite)

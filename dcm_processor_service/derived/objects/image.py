@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.models.derived import Recipe
 
-__all__ = ["DerivedImage", "derive_image"]
+__all__ = ["DerivedImage", "color_images", "derive_image"]
 
 _OF_A_PLANE = (
     "PixelSpacing", "PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription", "ImagerPixelSpacing",
@@ -128,6 +128,23 @@ def derive_image(
         else:
             datasets = tuple(job.instances(sop_class_uid, modality))
     return DerivedImage(datasets, pixels.mapping, placement.on_source_grid)
+
+
+def color_images(placement: Placement, source: SourceSeries, recipe: Recipe) -> list[FileDataset]:
+    """Makes RGB Secondary Capture, one instance a slice, of colours that are on their planes already.
+
+    Args:
+        placement: Its array has shape (columns, rows, slices, 3), uint8.
+        source: What they were computed from.
+        recipe: Who made it, as what, when.
+    """
+    if placement.slices is not None:
+        source = source.led_by(placement.slices[0][0])
+    image_class, sop_class_uid, modality = choose_class("sc", source)
+    pixels = StoredPixels(placement.array, ValueMapping(1.0, 0.0, 0.0, "uint8"), 0, 255)
+    job = _Job(Composite(recipe, source), placement, pixels, image_class, ImageOptions(), is_color=True)
+    with contained():
+        return job.instances(sop_class_uid, modality)
 
 
 def _is_color(given: PlacedArray, options: ImageOptions) -> bool:
@@ -224,7 +241,7 @@ class _Job:
         template.SliceThickness = slice_thickness(
             self.source, self.placement.step_mm, on_source_grid=self.placement.on_source_grid
         )
-        if self.placement.array.shape[2] > 1:
+        if self.placement.array.shape[2] > 1 and self.placement.has_one_step:
             template.SpacingBetweenSlices = ds(self.placement.step_mm)
 
     def _write_projection(self, template: FileDataset) -> None:

@@ -77,7 +77,9 @@ def _write_groups(dataset: FileDataset, composite: Composite, placement: Placeme
     """Pixel measures, plane orientation and position, frame content and derivation image (PS3.3, C.7.6.16.2)."""
     measures, orientation, shared = Dataset(), Dataset(), Dataset()
     measures.PixelSpacing = [ds(distance) for distance in placement.pixel_spacing]
-    measures.SliceThickness = measures.SpacingBetweenSlices = ds(placement.step_mm)
+    measures.SliceThickness = ds(placement.step_mm)
+    if placement.has_one_step:
+        measures.SpacingBetweenSlices = ds(placement.step_mm)
     orientation.ImageOrientationPatient = [ds(cosine) for cosine in placement.orientation]
     shared.PixelMeasuresSequence = [measures]
     shared.PlaneOrientationSequence = [orientation]

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.attributes.composite import Composite
     from dcm_processor_service.models.derived import SegmentationOptions
 
-__all__ = ["SegmentName", "described"]
+__all__ = ["ANATOMY", "SegmentName", "described"]
 
 _PROPERTY_TYPES = (7166, 7159, 7151)
 _LESIONS, _TISSUES = 7159, 7166
-_ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
+ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
 _ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 _TISSUE = Code("85756007", "SCT", "Tissue")
 
@@ -73,7 +73,7 @@ class SegmentName:
 def _category_of(code: Code) -> Code:
     if in_context(code, _LESIONS):
         return _ABNORMAL
-    return _TISSUE if in_context(code, _TISSUES) else _ANATOMY
+    return _TISSUE if in_context(code, _TISSUES) else ANATOMY
 
 
 def described(

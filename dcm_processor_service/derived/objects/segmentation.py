@@ -19,9 +19,14 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
     released,
     require_series,
 )
+from dcm_processor_service.derived.objects.mask_checks import (
+    chosen_labels,
+    holds_fractions,
+    require_one_grid,
+    whole_numbers,
+)
 from dcm_processor_service.derived.objects.segment_names import SegmentName, described
-from dcm_processor_service.derived.terminology.structures import label_names
-from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
+from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.models.derived import Code, SegmentationOptions
 from dcm_processor_service.models.keywords import refuses_unknown_keywords
@@ -34,11 +39,10 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.highdicom_bridge import Planes
-    from dcm_processor_service.derived.placement import Placement
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.models.derived import Recipe
 
-__all__ = ["Segment", "label_segmentation", "masks_of", "segmentation"]
+__all__ = ["Segment", "label_segmentation", "masks_of", "require_algorithm_type", "segmentation"]
 
 _MOST_FRACTION = 255
 
@@ -114,10 +118,12 @@ def segmentation(
     series = require_series(source, "segmentation")
     given = {name: each if isinstance(each, Segment) else Segment(each) for name, each in segments.items()}
     masks = {name: voxels_of(each.mask, affine_lps) for name, each in given.items()}
-    fractional = _is_fractional({name: mask.array for name, mask in masks.items()}, options)
+    fractional = holds_fractions({name: mask.array for name, mask in masks.items()}, options.kind)
     composite = Composite(recipe, series)
     each_planes = [planes_of(mask, series, composite) for mask in masks.values()]
-    planes, placed = each_planes[0], _on_one_grid([each.placement for each in each_planes])
+    planes, placements = each_planes[0], [each.placement for each in each_planes]
+    require_one_grid(placements)
+    placed = np.stack([placement.array[..., 0] for placement in placements], axis=-1)
     frames = planes.frames(placed.astype(np.float32 if fractional else np.uint8))
     names = [SegmentName.of(name, e.code, e.category, e.color_lab, e.color_rgb) for name, e in given.items()]
     return _finished(highdicom, composite, planes, frames, names, options, fractional=fractional)
@@ -155,16 +161,10 @@ def label_segmentation(
     series = require_series(source, "segmentation")
     given = voxels_of(label_map, affine_lps)
     composite = Composite(recipe, series)
-    planes = planes_of(replace(given, array=_whole(given.array)), series, composite)
+    planes = planes_of(replace(given, array=whole_numbers(given.array)), series, composite)
     array = planes.placement.array[..., 0]
-    low, high = int(array.min()), int(array.max())
-    if low < 0:
-        raise DerivedObjectError(f"the label map holds {low}, and labels are 0 or more: check how it was made")
-    chosen = labels if not isinstance(labels, str) else _occurring(array, label_names(labels))
-    wrong = [label for label in chosen if label < 1]
-    if not chosen or wrong:
-        raise DerivedObjectError(f"labels are counted from 1, and one at least has a name; given: {sorted(chosen)}")
-    numbers = np.zeros(max(high, *chosen) + 1, np.uint8 if len(chosen) < 256 else np.uint16)  # noqa: PLR2004 8 bits
+    chosen = chosen_labels(array, labels)
+    numbers = np.zeros(max(int(array.max()), *chosen) + 1, np.uint8 if len(chosen) < 256 else np.uint16)  # noqa: PLR2004 8 bits
     for number, label in enumerate(chosen, start=1):
         numbers[label] = number
     names = [
@@ -173,25 +173,6 @@ def label_segmentation(
     ]
     frames = numbers[planes.frames(array)]
     return _finished(highdicom, composite, planes, frames, names, options, fractional=False)
-
-
-def _whole(array: NDArray[Any]) -> NDArray[Any]:
-    if array.dtype.kind in "bui":
-        return array.astype(np.uint8) if array.dtype.kind == "b" else array
-    if array.dtype.kind != "f" or not np.isfinite(array).all() or (array != (whole := array.astype(np.int64))).any():
-        raise DerivedObjectError("the label map holds fractions or what is no number: give whole numbers")
-    return whole
-
-
-def _occurring(array: NDArray[Any], names: Mapping[int, str]) -> dict[int, Code | str]:
-    """Returns those of a model's labels that occur."""
-    occur = set(np.flatnonzero(np.bincount(array.ravel(order="K"))).tolist()) - {0}
-    unknown = sorted(occur - names.keys())
-    if unknown:
-        raise DerivedObjectError(f"the table has no names for the labels {unknown[:10]}: is it another task's?")
-    if not occur:
-        raise DerivedObjectError("the label map is empty: give the names of the labels that were looked for, by label")
-    return {label: name for label, name in names.items() if label in occur}
 
 
 def _finished(
@@ -222,43 +203,17 @@ def _finished(
 def _check_options(options: SegmentationOptions) -> None:
     if options.kind not in {None, "binary", "fractional"}:
         raise DerivedObjectError(f"no kind of segmentation is called {options.kind!r}: say 'binary' or 'fractional'")
-    if options.algorithm_type not in {"AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"}:
-        raise DerivedObjectError(
-            f"no algorithm_type is called {options.algorithm_type!r}: say 'AUTOMATIC', 'SEMIAUTOMATIC' or 'MANUAL'"
-        )
+    require_algorithm_type(options.algorithm_type)
 
 
-def _on_one_grid(placements: Sequence[Placement]) -> NDArray[Any]:
-    """Returns the masks on a last axis of their own: (columns, rows, slices, masks)."""
-    first = placements[0]
-    for other in placements[1:]:
-        same = other.array.shape == first.array.shape and np.allclose(other.affine_lps, first.affine_lps, atol=1e-3)
-        if not same or other.frame_of_reference_uid != first.frame_of_reference_uid:
-            raise UnsupportedValueError("the masks lie on different grids; resample them to one, or to the source's")
-    return np.stack([placement.array[..., 0] for placement in placements], axis=-1)
+def require_algorithm_type(name: str) -> None:
+    """Refuses what is no SegmentAlgorithmType (0062,0008), nor ROIGenerationAlgorithm (3006,0036).
 
-
-def _is_fractional(masks: Mapping[str, NDArray[Any]], options: SegmentationOptions) -> bool:
-    if not masks:
-        raise DerivedObjectError(
-            "there are no segments: name each that was looked for, with an empty mask if not found"
-        )
-    for mask in masks.values():
-        if 0 in mask.shape:
-            raise DerivedObjectError(
-                f"masks of shape {mask.shape} have no voxel: give (column, row, slice), each at least 1"
-            )
-    fractional = options.kind == "fractional"
-    for name, mask in masks.items():
-        if mask.dtype.kind not in "buif" or not mask.min() >= 0 or not mask.max() <= 1:
-            raise DerivedObjectError(
-                f"the mask of {name!r} holds values other than 0 to 1: give booleans, or masks_of() a label map"
-            )
-        if mask.dtype.kind == "f" and not np.isin(mask, (0, 1)).all():
-            if options.kind == "binary":
-                raise DerivedObjectError(f"the mask of {name!r} holds fractions: threshold it, or make it fractional")
-            fractional = True
-    return fractional
+    Raises:
+        DerivedObjectError: It is none.
+    """
+    if name not in {"AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"}:
+        raise DerivedObjectError(f"no algorithm_type is called {name!r}: say 'AUTOMATIC', 'SEMIAUTOMATIC' or 'MANUAL'")
 
 
 def _build(

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from dcm_processor_service.imaging.pictures.colours import LABEL_COLOURS
+from dcm_processor_service.imaging.pictures.painting import paint_labels
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -16,12 +19,7 @@ __all__ = ["Letters", "Panel", "draw_panel", "font"]
 BACKGROUND = (0, 0, 0)
 INK = (235, 235, 235)
 LETTER = (255, 214, 90)
-_MASK_OPACITY = 0.45
-# distinct to eyes that do not tell red from green as well (after Okabe and Ito)
-_LABEL_COLOURS = np.array(
-    [(230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167)],
-    np.float32,
-)
+_LABEL_COLOURS = np.array(LABEL_COLOURS, np.float32)
 _BAR_LENGTHS_MM = (500, 200, 100, 50, 20, 10, 5, 2, 1)
 
 
@@ -90,21 +88,8 @@ def _slice_picture(panel: Panel, size: tuple[int, int]) -> Image.Image:
         return picture
     labels = np.asarray(Image.fromarray(panel.mask.astype(np.int32)).resize(size, Image.Resampling.NEAREST))
     pixels = np.asarray(picture, np.float32).copy()
-    inside = labels != 0
-    colours = _LABEL_COLOURS[(labels[inside] - 1) % len(_LABEL_COLOURS)]
-    pixels[inside] = pixels[inside] * (1 - _MASK_OPACITY) + colours * _MASK_OPACITY
-    edge = inside & _differs_from_neighbour(labels)
-    pixels[edge] = _LABEL_COLOURS[(labels[edge] - 1) % len(_LABEL_COLOURS)]
+    paint_labels(pixels, labels, _LABEL_COLOURS)
     return Image.fromarray(pixels.astype(np.uint8))
-
-
-def _differs_from_neighbour(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    padded = np.pad(labels, 1)
-    edge = np.zeros(labels.shape, bool)
-    for rows, columns in ((slice(0, -2), slice(1, -1)), (slice(2, None), slice(1, -1))):
-        edge |= padded[rows, columns] != labels
-        edge |= padded[columns, rows][: labels.shape[0], : labels.shape[1]] != labels
-    return edge
 
 
 def _draw_letters(draw: ImageDraw.ImageDraw, letters: Letters, width: int, height: int) -> None:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.models.nifti import Policy
 
-__all__ = ["read_stack", "read_volume", "read_volumes", "values_of", "volumes_of"]
+__all__ = ["display_window", "read_stack", "read_volume", "read_volumes", "values_of", "volumes_of"]
 
 _LIMITS = Limits()
 _TABLE_BITS = 16
@@ -159,7 +159,7 @@ def read_stack(stack: Stack, report: SeriesReport, limits: Limits) -> Volume:
             study_instance_uid=text(header, "StudyInstanceUID"),
             frame_of_reference_uid=frame_of_reference_uid(frames),
             modality=text(header, "Modality"),
-            display_window=_display_window(first),
+            display_window=display_window(first),
             is_monochrome1=text(header, "PhotometricInterpretation").upper() == "MONOCHROME1",
             rescale=_rescale(frames),
             volume_step_s=times.step_s,
@@ -333,7 +333,8 @@ def _assemble_float(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[A
     return array
 
 
-def _display_window(frame: FrameInfo) -> DisplayWindow | None:
+def display_window(frame: FrameInfo) -> DisplayWindow | None:
+    """Returns the first window that the header proposes, in rescaled values; None where it proposes none."""
     for place in frame.places:
         voi = item(place, "FrameVOILUTSequence")
         for dataset in (place,) if voi is None else (voi, place):

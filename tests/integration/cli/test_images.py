@@ -16,7 +16,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
-from pydicom.uid import EncapsulatedPDFStorage, ParametricMapStorage, SegmentationStorage
+from pydicom.uid import EncapsulatedPDFStorage, ParametricMapStorage, RTStructureSetStorage, SegmentationStorage
 
 from dcm_processor_service.local.workspace import sample_folder
 from dcm_processor_service.testing import FakePacs, synthetic_series
@@ -190,6 +190,26 @@ def test_a_label_map_becomes_a_segmentation(tmp_path: Path) -> None:
     again = here(*wanted, tmp_path / "names", "--segment", "5=liver", expected=1)
     assert "holds another result" in again.stderr
     assert len(lines(here(*wanted, tmp_path / "names", "--segment", "5=liver", "--replace", "--json"))) == 1
+
+
+def test_a_label_map_becomes_a_structure_set_and_fused_pictures(tmp_path: Path) -> None:
+    here("convert", sample_folder(), tmp_path)
+    (nifti,) = tmp_path.glob("*.nii.gz")
+    image = nibabel.nifti1.load(nifti)
+    array = np.zeros(image.shape, np.uint8)
+    array[2, 3, 1], array[3:5, 3, 1] = 1, 5
+    labels = tmp_path / "labels.nii.gz"
+    nibabel.nifti1.save(nibabel.nifti1.Nifti1Image(array, image.affine), labels)
+    wanted = ("derive", labels, "--like", sample_folder(), "--kind", "rtstruct", "--out", tmp_path / "made", "--json")
+    (made,) = lines(here(*wanted, "--segment", "1=spleen", "--segment", "5=liver"))
+    dataset = pydicom.dcmread(made["path"])
+    assert dataset.SOPClassUID == RTStructureSetStorage
+    assert [each.ROIName for each in dataset.StructureSetROISequence] == ["spleen", "liver"]
+    assert [len(each.ContourSequence) for each in dataset.ROIContourSequence] == [1, 1]
+    wanted = ("derive", labels, "--like", sample_folder(), "--kind", "overlay", "--out", tmp_path / "fused", "--json")
+    fused = lines(here(*wanted, "--segment", "1=spleen", "--segment", "5=liver", "--style", "fill", "--text", "draft"))
+    assert len(fused) == 5
+    assert pydicom.dcmread(fused[1]["path"]).PhotometricInterpretation == "RGB"
 
 
 def test_a_node_is_asked_and_sent_to(scans: Path) -> None:

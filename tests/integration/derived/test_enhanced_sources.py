@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from dcm_processor_service.derived import MapOptions, derive_image, parametric_map, save, segmentation, validate
+from dcm_processor_service.derived import (
+    MapOptions,
+    derive_image,
+    parametric_map,
+    save,
+    segmentation,
+    structure_set,
+    validate,
+)
 from dcm_processor_service.derived.source import source_series
 from dcm_processor_service.imaging.headers.folder import DicomFolders, files_below
 from dcm_processor_service.imaging.headers.values import text
@@ -32,7 +40,7 @@ def series_below(folder: Path) -> dict[str, list[Path]]:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_masks_maps_and_images_of_enhanced_mr_are_what_the_standard_asks_for(folder: str, tmp_path: Path) -> None:
+def test_results_on_enhanced_mr_are_what_the_standard_asks_for(folder: str, tmp_path: Path) -> None:
     all_series = series_below(shared_folder("data") / folder)
     assert len(all_series) == 2
     for paths in all_series.values():
@@ -44,6 +52,7 @@ def test_masks_maps_and_images_of_enhanced_mr_are_what_the_standard_asks_for(fol
         made = [
             seg,
             parametric_map(volume.like(array / 3), source, make_recipe("map"), options=MapOptions("mm2/s")),
+            structure_set({"brain": volume.like(mask)}, source, make_recipe("outlines")),
             derive_image(volume.like(array // 2), source, make_recipe("image")).datasets[0],
         ]
         assert [each for dataset in made for each in validate(dataset) if each.about == "object"] == []

@@ -16,6 +16,7 @@ from dcm_processor_service.derived import (
     Finding,
     ImageOptions,
     MapOptions,
+    Marker,
     SourceSeries,
     StudyIdentity,
     capture_pages,
@@ -24,13 +25,18 @@ from dcm_processor_service.derived import (
     make_pdf_dicom,
     make_series_dicom,
     measurement_report,
+    overlay,
     parametric_map,
+    presentation,
     save,
     segmentation,
+    structure_set,
     text_report,
     validate,
 )
 from dcm_processor_service.derived.objects.segmentation import label_segmentation
+from dcm_processor_service.derived.source_grid import to_source
+from dcm_processor_service.imaging.volumes.volume import Volume
 from tests.unit.derived.sources import make_headers, make_recipe, make_source
 
 if TYPE_CHECKING:
@@ -86,6 +92,17 @@ def turned(shape: tuple[int, int, int]) -> np.ndarray[tuple[int, ...], np.dtype[
     return affine
 
 
+def uneven() -> SourceSeries:
+    headers = make_headers(shape=SHAPE, ImageType=["ORIGINAL", "PRIMARY", "AXIAL"], KVP=120, PatientPosition="HFS")
+    headers[-1].ImagePositionPatient = [0, 0, 17]
+    return SourceSeries.from_headers(headers)
+
+
+def presented(like: SourceSeries, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Dataset:
+    markers = [Marker((1.0, 2.0, 5.0), "nodule"), Marker((1.0, 2.0, 5.0))] if like.stacks else []
+    return presentation({"lesion": mask}, markers, like, make_recipe())[0]
+
+
 def measured() -> Dataset:
     masks = segmentation({"liver": MASK}, source(), make_recipe("mask"))
     finding = Finding({"Volume": (12.5, "ml")}, {"Finding": "Normal"}, site="Liver", segment=(masks, 1))
@@ -136,6 +153,16 @@ MAKERS: dict[str, Callable[[], Dataset]] = {
         source(),
         make_recipe(),
     ),
+    "RTSTRUCT": lambda: structure_set({"liver": MASK, "left kidney": MASK & False}, source(), make_recipe()),
+    "RTSTRUCT of labels, revised": lambda: structure_set(
+        MASK.astype(np.uint8), source(), make_recipe(revision=1), "totalsegmentator"
+    ),
+    "overlay": lambda: overlay(WHOLE, {"liver": MASK, "left kidney": ~MASK}, source(), make_recipe())[2],
+    "SEG on uneven slices": lambda: segmentation(
+        {"liver": to_source(Volume(MASK, turned(SHAPE)), uneven())}, uneven(), make_recipe()
+    ),
+    "presentation state": lambda: presented(source(), MASK),
+    "presentation state of a mammogram": lambda: presented(mammogram(), MASK[..., 0]),
     "map": lambda: parametric_map(WHOLE / 7, source(), make_recipe(), options=MapOptions("mm2/s")),
     "measurements": measured,
     "measurements, none": lambda: measurement_report({}, source(), make_recipe()),
@@ -162,7 +189,7 @@ def test_an_outside_validator_finds_no_error(name: str, tmp_path: Path) -> None:
     assert complaints(path) == []
 
 
-@pytest.mark.parametrize("name", ["CT", "MR", "PET", "SC", "PDF", "text", "SEG"])
+@pytest.mark.parametrize("name", ["CT", "MR", "PET", "SC", "PDF", "text", "SEG", "RTSTRUCT", "presentation state"])
 def test_whatever_the_outside_validator_misses_is_missed_here_too(name: str, tmp_path: Path) -> None:
     complete = MAKERS[name]()
     keywords = [each.keyword for each in complete if each.keyword != "SOPClassUID" and each.VR not in {"OW", "OB"}]

@@ -1,0 +1,109 @@
+"""What masks and label maps must be before an object is made of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from dcm_processor_service.derived.terminology.structures import label_names
+from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from dcm_processor_service.derived.placement import Placement
+    from dcm_processor_service.models.derived import Code
+
+__all__ = ["chosen_labels", "holds_fractions", "require_one_grid", "whole_numbers"]
+
+
+def whole_numbers(array: NDArray[Any]) -> NDArray[Any]:
+    """Returns a label map as integers.
+
+    Raises:
+        DerivedObjectError: It holds fractions, or what is no number.
+    """
+    if array.dtype.kind in "bui":
+        return array.astype(np.uint8) if array.dtype.kind == "b" else array
+    if array.dtype.kind != "f" or not np.isfinite(array).all() or (array != (whole := array.astype(np.int64))).any():
+        raise DerivedObjectError("the label map holds fractions or what is no number: give whole numbers")
+    return whole
+
+
+def chosen_labels(array: NDArray[Any], labels: Mapping[int, Code | str] | str) -> Mapping[int, Code | str]:
+    """Returns the names of the labels that become structures.
+
+    Args:
+        array: A label map, whole numbers.
+        labels: What was said: names by label, or the table of a model.
+
+    Raises:
+        DerivedObjectError: The label map holds negative numbers, a label is below 1, or none has a name.
+    """
+    low = int(array.min())
+    if low < 0:
+        raise DerivedObjectError(f"the label map holds {low}, and labels are 0 or more: check how it was made")
+    chosen = labels if not isinstance(labels, str) else _occurring(array, label_names(labels))
+    wrong = [label for label in chosen if label < 1]
+    if not chosen or wrong:
+        raise DerivedObjectError(f"labels are counted from 1, and one at least has a name; given: {sorted(chosen)}")
+    return chosen
+
+
+def _occurring(array: NDArray[Any], names: Mapping[int, str]) -> dict[int, Code | str]:
+    """Returns those of a model's labels that occur."""
+    occur = set(np.flatnonzero(np.bincount(array.ravel(order="K"))).tolist()) - {0}
+    unknown = sorted(occur - names.keys())
+    if unknown:
+        raise DerivedObjectError(f"the table has no names for the labels {unknown[:10]}: is it another task's?")
+    if not occur:
+        raise DerivedObjectError("the label map is empty: give the names of the labels that were looked for, by label")
+    return {label: name for label, name in names.items() if label in occur}
+
+
+def require_one_grid(placements: Sequence[Placement]) -> None:
+    """Refuses masks on different grids.
+
+    Raises:
+        UnsupportedValueError: They lie on such.
+    """
+    first = placements[0]
+    for other in placements[1:]:
+        same = other.array.shape == first.array.shape and np.allclose(other.affine_lps, first.affine_lps, atol=1e-3)
+        if not same or other.frame_of_reference_uid != first.frame_of_reference_uid:
+            raise UnsupportedValueError("the masks lie on different grids; resample them to one, or to the source's")
+
+
+def holds_fractions(masks: Mapping[str, NDArray[Any]], kind: Literal["binary", "fractional"] | None = None) -> bool:
+    """Tells whether masks are to be stored as fractions.
+
+    Args:
+        masks: By name.
+        kind: What was asked for; None where that follows from the values.
+
+    Raises:
+        DerivedObjectError: There is none, or one holds what is no mask of that kind.
+    """
+    if not masks:
+        raise DerivedObjectError(
+            "there are no segments: name each that was looked for, with an empty mask if not found"
+        )
+    for mask in masks.values():
+        if 0 in mask.shape:
+            raise DerivedObjectError(
+                f"masks of shape {mask.shape} have no voxel: give (column, row, slice), each at least 1"
+            )
+    fractional = kind == "fractional"
+    for name, mask in masks.items():
+        if mask.dtype.kind not in "buif" or not mask.min() >= 0 or not mask.max() <= 1:
+            raise DerivedObjectError(
+                f"the mask of {name!r} holds values other than 0 to 1: give booleans, or masks_of() a label map"
+            )
+        if mask.dtype.kind == "f" and not np.isin(mask, (0, 1)).all():
+            if kind == "binary":
+                raise DerivedObjectError(f"the mask of {name!r} holds fractions: threshold it, or make it fractional")
+            fractional = True
+    return fractional
