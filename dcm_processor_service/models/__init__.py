@@ -18,7 +18,18 @@ from dcm_processor_service.models.derived import (
     StudyIdentity,
     ValueMapping,
 )
+from dcm_processor_service.models.fetching import FetchMethod, FetchOptions, FetchOutcome, FetchRecord, FetchReport
 from dcm_processor_service.models.files import LeftOutFile, StoredFile
+from dcm_processor_service.models.finding import (
+    DateRange,
+    FindKeys,
+    FindLevel,
+    FindQuery,
+    Found,
+    FoundInstance,
+    FoundSeries,
+    FoundStudy,
+)
 from dcm_processor_service.models.imaging import (
     OrderCertificate,
     SeriesFinding,
@@ -51,9 +62,22 @@ __all__ = [
     "CleanupPolicy",
     "CleanupReport",
     "Code",
+    "DateRange",
     "DocumentOptions",
     "EchoResult",
     "Engine",
+    "FetchMethod",
+    "FetchOptions",
+    "FetchOutcome",
+    "FetchRecord",
+    "FetchReport",
+    "FindKeys",
+    "FindLevel",
+    "FindQuery",
+    "Found",
+    "FoundInstance",
+    "FoundSeries",
+    "FoundStudy",
     "Glance",
     "ImageKind",
     "ImageOptions",

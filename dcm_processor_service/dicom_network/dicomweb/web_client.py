@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["AnswerTooLongError", "WebClient", "public_url", "retry_after", "tls_failure"]
 
 _LONGEST_ANSWER_BYTES = 64 << 20
+_UNLOGGED_QUERY = "unlogged_query"
 
 
 class AnswerTooLongError(Exception):
@@ -67,11 +68,24 @@ class WebClient:
         self._clients: list[httpx.Client] = []
 
     def request(
-        self, method: str, path: str, headers: Mapping[str, str], body: Iterable[bytes] | None = None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: Iterable[bytes] | None = None,
+        *,
+        query: str = "",
     ) -> tuple[httpx.Response, bytes]:
         """Asks for what is at a path below the URL, and returns the answer with its content.
 
         However slowly the answer comes, it is waited for ``dimse_timeout_s`` from the end of the request.
+
+        Args:
+            method: GET or POST.
+            path: Where, below the URL; it is logged.
+            headers: What goes with the request.
+            body: What is sent.
+            query: What is asked for; it may name a patient, and is not logged.
 
         Raises:
             httpx.RequestError: No answer.
@@ -87,7 +101,7 @@ class WebClient:
                 f"{self.where}/{path}",
                 content=None if body is None else watch.after(body),
                 headers=dict(headers),
-                extensions={"trace": watch.trace},
+                extensions={"trace": watch.trace, _UNLOGGED_QUERY: query.encode()},
             ) as response,
         ):
             received = bytearray()
@@ -96,6 +110,19 @@ class WebClient:
                 if len(received) > _LONGEST_ANSWER_BYTES:
                     raise AnswerTooLongError("the peer's answer does not end")
             return response, bytes(received)
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[httpx.Response, Iterator[bytes]]]:
+        """Asks for what is at a path below the URL, however large; each piece of it is waited for.
+
+        Raises:
+            httpx.RequestError: No answer, or not to its end.
+        """
+        trace = _Watch(self._answer_s, self._streams).trace
+        with self._client().stream(
+            "GET", f"{self.where}/{path}", headers=dict(headers), extensions={"trace": trace}
+        ) as response:
+            yield response, response.iter_bytes()
 
     def close(self) -> None:
         """Closes all connections."""
@@ -130,7 +157,8 @@ class _SecretQuery(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Sends a request."""
         url = request.url
-        query = b"&".join(part for part in (url.query, self._query) if part)
+        asked: bytes = request.extensions.get(_UNLOGGED_QUERY, b"")
+        query = b"&".join(part for part in (url.query, asked, self._query) if part)
         keyed = httpx.Request(
             request.method,
             url.copy_with(query=query) if query else url,
