@@ -48,7 +48,7 @@ def _altered(dataset: Dataset, faults: Faults) -> Dataset:
 
 
 def got(event: evt.Event, instances: list[Dataset], drop_after: int | None) -> Iterator[Any]:
-    """Answers a C-GET as pynetdicom wants it: how many there are, then each; drops the association midway if told to."""
+    """Answers a C-GET as pynetdicom wants it: how many there are, then each; drops it midway if told to."""
     yield len(instances)
     yield from _sent(event, instances, drop_after)
 

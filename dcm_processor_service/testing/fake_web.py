@@ -29,6 +29,76 @@ _PATIENCE_S = 2.0  # with a client that connects and says nothing
 _POLL_S = 0.02
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # closing the server waits for them
+
+    def __init__(self, pacs: FakePacs, drop_after: Callable[[], int | None]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.pacs = pacs
+        self.drop_after = drop_after
+
+    def handle_error(self, *_arguments: object) -> None:
+        """Says nothing: a client may go away at any time."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _PATIENCE_S
+    server: _Server
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        steps = url.path.removeprefix(_ROOT).strip("/").split("/")
+        query = _identifier(steps)
+        if query is None or not url.path.startswith(_ROOT):
+            self.send_error(404)
+        elif len(steps) % 2:
+            self._find(query, parse_qsl(url.query))
+        else:
+            self._send_instances(query)
+
+    def _find(self, query: Dataset, pairs: list[tuple[str, str]]) -> None:
+        pacs, given = self.server.pacs, dict(pairs)
+        for keyword, value in pairs:
+            if keyword == "includefield" and value not in query:
+                setattr(query, value, None)
+        for keyword, value in pairs:
+            if keyword not in {"includefield", "limit", "offset"}:
+                setattr(query, keyword, value.split(",") if keyword.endswith("UID") else value)
+        pacs.queries.append(query)
+        if pacs.faults.query != "ok" or query.QueryRetrieveLevel in pacs.faults.refuses_levels:
+            self.send_error(503 if pacs.faults.query == "fail" else 501)
+            return
+        found = list(answers(pacs.datasets(), query, ignored=pacs.faults.ignores_keys))
+        first = int(given.get("offset", 0))
+        page = found[first : first + int(given.get("limit", len(found)))]
+        self._answer("application/dicom+json", json.dumps([one.to_json_dict() for one in page]).encode())
+
+    def _send_instances(self, query: Dataset) -> None:
+        pacs = self.server.pacs
+        pacs.retrievals.append(query)
+        instances = to_send(pacs.received, query, pacs.faults)
+        if pacs.faults.retrieve_status or not instances:
+            self.send_error(503 if pacs.faults.retrieve_status else 404)
+            return
+        head = f"--{_BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        parts = [head + file_of(one) + b"\r\n" for one in instances]
+        end = self.server.drop_after()
+        cut = None if end is None else sum(map(len, parts[:end])) + len(parts[min(end, len(parts) - 1)]) // 2
+        body = b"".join(parts) + f"--{_BOUNDARY}--\r\n".encode()
+        self._answer(f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}', body, cut)
+
+    def _answer(self, content_type: str, body: bytes, cut: int | None = None) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:cut])
+        self.close_connection = cut is not None
+
+    def log_message(self, *_arguments: object) -> None:
+        """Says nothing."""
+
+
 @contextmanager
 def serving_web(pacs: FakePacs, drop_after: Callable[[], int | None]) -> Iterator[str]:
     """Serves what an archive holds while the block runs; yields the root of its addresses.
@@ -37,72 +107,7 @@ def serving_web(pacs: FakePacs, drop_after: Callable[[], int | None]) -> Iterato
         pacs: The archive.
         drop_after: Asked for each WADO-RS answer, after how many instances it is cut off.
     """
-
-    class Handler(BaseHTTPRequestHandler):
-        timeout = _PATIENCE_S
-
-        def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            steps = url.path.removeprefix(_ROOT).strip("/").split("/")
-            query = _identifier(steps)
-            if query is None or not url.path.startswith(_ROOT):
-                self.send_error(404)
-            elif len(steps) % 2:
-                self._find(query, dict(parse_qsl(url.query)), parse_qsl(url.query))
-            else:
-                self._send_instances(query)
-
-        def _find(self, query: Dataset, given: dict[str, str], pairs: list[tuple[str, str]]) -> None:
-            for keyword, value in pairs:
-                if keyword == "includefield" and value not in query:
-                    setattr(query, value, None)
-            for keyword, value in pairs:
-                if keyword not in {"includefield", "limit", "offset"}:
-                    setattr(query, keyword, value.split(",") if keyword.endswith("UID") else value)
-            pacs.queries.append(query)
-            if pacs.faults.query != "ok" or query.QueryRetrieveLevel in pacs.faults.refuses_levels:
-                self.send_error(503 if pacs.faults.query == "fail" else 501)
-                return
-            found = list(answers(pacs.datasets(), query, ignored=pacs.faults.ignores_keys))
-            first = int(given.get("offset", 0))
-            page = found[first : first + int(given.get("limit", len(found)))]
-            self._answer("application/dicom+json", json.dumps([one.to_json_dict() for one in page]).encode())
-
-        def _send_instances(self, query: Dataset) -> None:
-            if pacs.faults.retrieve_status:
-                self.send_error(503)
-                return
-            instances = to_send(pacs.received, query, pacs.faults)
-            if not instances:
-                self.send_error(404)
-                return
-            parts = [
-                f"--{_BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode() + file_of(one) + b"\r\n"
-                for one in instances
-            ]
-            body = b"".join(parts) + f"--{_BOUNDARY}--\r\n".encode()
-            end = drop_after()
-            cut = len(body) if end is None else len(b"".join(parts[:end])) + len(parts[min(end, len(parts) - 1)]) // 2
-            self._answer(f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}', body, cut)
-
-        def _answer(self, content_type: str, body: bytes, cut: int | None = None) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[:cut])
-            self.close_connection = cut is not None and cut < len(body)
-
-        def log_message(self, *_arguments: object) -> None:
-            """Says nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = False  # closing the server waits for them
-
-        def handle_error(self, *_arguments: object) -> None:
-            """Says nothing: a client may go away at any time."""
-
-    server = Server(("127.0.0.1", 0), Handler)
+    server = _Server(pacs, drop_after)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="fake-web")
     thread.start()
     try:

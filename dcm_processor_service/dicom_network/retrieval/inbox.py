@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import struct
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Arrival", "Inbox", "file_head"]
 
-_INCOMING = "incoming"
+_INCOMING = ".incoming"
 _UNLISTED = "the peer had not listed it"
 
 
@@ -111,7 +111,7 @@ class Inbox:
         return Arrival(private_folder(self._folder, _INCOMING) / f"{secrets.token_hex(8)}.dcm")
 
     def take(self, arrival: Arrival, sop_instance_uid: str = "", sop_class_uid: str = "") -> bool:
-        """Examines an instance that has come in whole, keeps it or removes it, and returns whether it is what was asked.
+        """Examines an instance that has come in whole, keeps it or removes it, and returns whether it is kept.
 
         Args:
             arrival: It.
@@ -129,6 +129,11 @@ class Inbox:
                 arrival.path.unlink(missing_ok=True)
                 self._reject(found.record, fault)
         return not fault
+
+    def close(self) -> None:
+        """Removes the folder that instances came into, where it is empty."""
+        with suppress(OSError):
+            (self._folder / _INCOMING).rmdir()
 
     def missing(self, series: WantedSeries) -> list[str]:
         """Returns the SOPInstanceUIDs that the peer lists and that have not come."""

@@ -1,4 +1,4 @@
-"""Ways of asking a peer to send: C-GET over the same association, C-MOVE to a listener of ours (PS3.4, C.4.2 and C.4.3)."""
+"""Ways of asking a peer to send: C-GET over one association, C-MOVE to a listener of ours (PS3.4, C.4.2 and C.4.3)."""
 
 from __future__ import annotations
 

@@ -37,53 +37,36 @@ def records_of(wish: Wish, inbox: Inbox, *, cancelled: bool) -> tuple[FetchRecor
 
 
 def _of_series(series: WantedSeries, inbox: Inbox, *, cancelled: bool) -> Iterator[FetchRecord]:
-    uids = {
-        "study_instance_uid": series.study_instance_uid,
-        "series_instance_uid": series.series_instance_uid,
-    }
-    of_series = inbox.problems.get(series.series_instance_uid, _NOT_SENT)
-    if cancelled:
-        of_series = ("cancelled", True)
-    count = 0
-    for uid, sop_class_uid in series.listed.items():
-        count += 1
-        record = inbox.records.get(uid)
-        if record is not None:
-            yield record
-            continue
-        failed = inbox.problems.get(uid)
-        meaning, retryable = failed or of_series
-        outcome = FetchOutcome.FAILED if failed else FetchOutcome.MISSING
-        yield FetchRecord(
-            **uids,
-            sop_instance_uid=uid,
-            sop_class_uid=sop_class_uid,
-            outcome=outcome,
-            meaning=meaning,
-            retryable=retryable,
-        )
-    for uid, record in inbox.records.items():
-        if record.series_instance_uid == series.series_instance_uid and uid not in series.listed:
-            count += 1
-            yield record
-    for uid, (meaning, retryable) in inbox.problems.items():  # that the peer named only when it failed to send it
-        if uid not in series.listed and uid not in inbox.records and _is_of(uid, series, inbox):
-            count += 1
-            yield FetchRecord(
-                **uids, sop_instance_uid=uid, outcome=FetchOutcome.FAILED, meaning=meaning, retryable=retryable
-            )
+    """Yields the records of a series: of what is listed, of what else came or failed, of what is counted besides."""
+    problem = ("cancelled", True) if cancelled else inbox.problems.get(series.series_instance_uid, _NOT_SENT)
+    places = {uid: record.series_instance_uid for uid, record in inbox.records.items()} | inbox.asked_in
+    unlisted = [
+        uid for uid, place in places.items() if place == series.series_instance_uid and uid not in series.listed
+    ]
+    for uid in (*series.listed, *unlisted):
+        yield inbox.records.get(uid) or _absent(series, problem, inbox.problems.get(uid), uid)
+    count = len(series.listed) + len(unlisted)
     least = max(series.told or 0, 0 if series.listed else 1)
-    if not series.only_listed and count < least:
-        meaning, retryable = of_series
-        if of_series is _NOT_SENT:
-            meaning = _COUNTED.format(told=least, came=count, level="series")
-        for _ in range(least - count):
-            yield FetchRecord(**uids, meaning=meaning, retryable=retryable)
+    if problem is _NOT_SENT:
+        problem = (_COUNTED.format(told=least, came=count, level="series"), True)
+    for _ in range(0 if series.only_listed else least - count):
+        yield _absent(series, problem)
 
 
-def _is_of(uid: str, series: WantedSeries, inbox: Inbox) -> bool:
-    """Whether a problem is that of an instance of a series: ``problems`` holds those of whole series too."""
-    return inbox.asked_in.get(uid) == series.series_instance_uid
+def _absent(
+    series: WantedSeries, problem: tuple[str, bool], own: tuple[str, bool] | None = None, sop_instance_uid: str = ""
+) -> FetchRecord:
+    """The record of an instance that did not come, by its own problem or that of its series."""
+    meaning, retryable = own or problem
+    return FetchRecord(
+        study_instance_uid=series.study_instance_uid,
+        series_instance_uid=series.series_instance_uid,
+        sop_instance_uid=sop_instance_uid,
+        sop_class_uid=series.listed.get(sop_instance_uid, ""),
+        outcome=FetchOutcome.FAILED if own else FetchOutcome.MISSING,
+        meaning=meaning,
+        retryable=retryable,
+    )
 
 
 def _strangers(wish: Wish, inbox: Inbox) -> list[FetchRecord]:

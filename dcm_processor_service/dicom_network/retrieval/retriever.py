@@ -116,7 +116,10 @@ class DicomRetriever:
         def run(open_channel: Callable[[frozenset[str]], AbstractContextManager[Channel]]) -> None:
             Rounds(inbox, open_channel, options, self._pause, cancelled).run(wish.series)
 
-        method = self._run_best(peer, waits, options, inbox, run, cancelled)
+        try:
+            method = self._run_best(peer, waits, options, inbox, run, cancelled)
+        finally:
+            inbox.close()
         report = FetchReport(
             peer=peer.address if peer.url is None else method[1],
             method=method[0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.message import Message as Headers
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ from dcm_processor_service.dicom_network.dicomweb.web_client import retry_after,
 from dcm_processor_service.dicom_network.retrieval.rounds import Ending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dcm_processor_service.dicom_network.dicomweb.web_client import WebClient
     from dcm_processor_service.dicom_network.retrieval.inbox import Arrival, Inbox
@@ -109,40 +110,53 @@ class WebChannel:
                 arrival.discard()
 
 
-def split_parts(pieces: Iterable[bytes], boundary: bytes) -> Iterable[bytes | None]:
+def split_parts(pieces: Iterable[bytes], boundary: bytes) -> Iterator[bytes | None]:
     """Yields the content of each part in pieces, and None where a part has ended (RFC 2046, section 5.1.1).
 
     Raises:
         _MalformedError: The last boundary does not come.
     """
+    held = _Held(chain((b"\r\n",), pieces))  # the first boundary may stand at the very beginning
     mark = b"\r\n--" + boundary
-    held = bytearray(b"\r\n")  # the first boundary may stand at the very beginning
-    place = "before"
-    for piece in pieces:
-        held += piece
-        while True:
-            if place == "head":
-                if held[:2] == b"--":
-                    return
-                end = held.find(b"\r\n\r\n")
-                if end < 0:
-                    if len(held) > _LONGEST_HEAD_BYTES:
-                        raise _MalformedError("malformed: the head of a part does not end")
-                    break
-                del held[: end + 4]
-                place = "body"
-            found = held.find(mark)
-            if found < 0:
-                safe = len(held) - len(mark) + 1
-                if safe > 0:
-                    if place == "body":
-                        yield bytes(held[:safe])
-                    del held[:safe]
-                break
-            if place == "body":
-                if found:
-                    yield bytes(held[:found])
-                yield None
-            del held[: found + len(mark)]
-            place = "head"
-    raise _MalformedError("cut off")
+    for _ in held.up_to(mark):
+        pass  # what stands before the first part
+    while held.peek(2) != b"--":
+        head_bytes = 0
+        for piece in held.up_to(b"\r\n\r\n"):
+            head_bytes += len(piece)
+            if head_bytes > _LONGEST_HEAD_BYTES:
+                raise _MalformedError("malformed: the head of a part does not end")
+        yield from held.up_to(mark)
+        yield None
+
+
+class _Held:
+    """What has arrived and was not taken yet."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._bytes = bytearray()
+
+    def up_to(self, mark: bytes) -> Iterator[bytes]:
+        """Yields what stands before a mark, in pieces, and passes over the mark."""
+        while (found := self._bytes.find(mark)) < 0:
+            safe = len(self._bytes) - len(mark) + 1
+            if safe > 0:
+                yield bytes(self._bytes[:safe])
+                del self._bytes[:safe]
+            self._more()
+        if found:
+            yield bytes(self._bytes[:found])
+        del self._bytes[: found + len(mark)]
+
+    def peek(self, count: int) -> bytes:
+        """Returns what comes next, without taking it."""
+        while len(self._bytes) < count:
+            self._more()
+        return bytes(self._bytes[:count])
+
+    def _more(self) -> None:
+        piece = next(self._pieces, None)
+        if piece is None:
+            raise _MalformedError("cut off")
+        self._bytes += piece
