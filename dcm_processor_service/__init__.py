@@ -59,8 +59,21 @@ if TYPE_CHECKING:
         AcceptedContext,
         CheckedInstance,
         Code,
+        DateRange,
         EchoResult,
         Engine,
+        FetchMethod,
+        FetchOptions,
+        FetchOutcome,
+        FetchRecord,
+        FetchReport,
+        FindKeys,
+        FindLevel,
+        FindQuery,
+        FoundInstance,
+        FoundItem,
+        FoundSeries,
+        FoundStudy,
         ImageKind,
         Instance,
         InstanceRecord,
@@ -113,6 +126,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.session.derive import Derive
     from dcm_processor_service.session.derive_async import AsyncDerive, Like
     from dcm_processor_service.session.dicom import AsyncDicom, AsyncSeriesChoice, Dicom, SeriesChoice
+    from dcm_processor_service.session.fetching import AsyncFetched, Fetched
     from dcm_processor_service.session.file_content import FileContent
     from dcm_processor_service.session.files import AsyncFiles, Files
     from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
@@ -131,6 +145,7 @@ __all__ = [
     "AsyncDerive",
     "AsyncDicom",
     "AsyncDicomSeries",
+    "AsyncFetched",
     "AsyncFiles",
     "AsyncPeers",
     "AsyncProgress",
@@ -144,6 +159,7 @@ __all__ = [
     "Container",
     "CurrentJob",
     "Data",
+    "DateRange",
     "DcmProcessorError",
     "Derive",
     "Dicom",
@@ -151,10 +167,23 @@ __all__ = [
     "DisplayWindow",
     "EchoResult",
     "Engine",
+    "FetchMethod",
+    "FetchOptions",
+    "FetchOutcome",
+    "FetchRecord",
+    "FetchReport",
+    "Fetched",
     "FileContent",
     "Files",
+    "FindKeys",
+    "FindLevel",
+    "FindQuery",
     "Finding",
     "FloatArray",
+    "FoundInstance",
+    "FoundItem",
+    "FoundSeries",
+    "FoundStudy",
     "Frame",
     "ImageKind",
     "Instance",
@@ -255,11 +284,12 @@ _PLACES = {
     "imaging.volumes.resampling": "Interpolation",
     "imaging.volumes.volume": "DisplayWindow Rescale SliceSource Volume",
     "models": (
-        "AcceptedContext CheckedInstance Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent "
-        "JobOutput JobState Limits NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem "
-        "Producer Recipe RecipeFields SendCheck SendOptions SendReport SeriesFinding SeriesKind SeriesPart "
-        "SeriesRecord SeriesReport Sidecar StepRecord StoredFile Study StudyIdentity Subject SubjectLevel "
-        "TransferSyntax Verdict"
+        "AcceptedContext CheckedInstance Code DateRange EchoResult Engine FetchMethod FetchOptions FetchOutcome "
+        "FetchRecord FetchReport FindKeys FindLevel FindQuery FoundInstance FoundItem FoundSeries FoundStudy ImageKind "
+        "Instance InstanceRecord Job JobEvent JobOutput JobState Limits NiftiFiles NiftiVolume OrderCertificate "
+        "Outcome Patient Peer Policy Problem Producer Recipe RecipeFields SendCheck SendOptions SendReport "
+        "SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport Sidecar StepRecord StoredFile Study "
+        "StudyIdentity Subject SubjectLevel TransferSyntax Verdict"
     ),
     "ports": "ABSENT Sendable Sentinel",
     "post_services": "run_post_services",
@@ -276,6 +306,7 @@ _PLACES = {
     "session.derive": "Derive",
     "session.derive_async": "AsyncDerive Like",
     "session.dicom": "AsyncDicom AsyncSeriesChoice Dicom SeriesChoice",
+    "session.fetching": "AsyncFetched Fetched",
     "session.file_content": "FileContent",
     "session.files": "AsyncFiles Files",
     "session.jobs": "AsyncCurrentJob CurrentJob",

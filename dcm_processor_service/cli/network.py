@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models import AcceptedContext, EchoResult, SendReport
 
-__all__ = ["echo", "parse_address", "parse_peer", "print_contexts", "print_echo", "probe", "send"]
+__all__ = ["bare_container", "echo", "parse_address", "parse_peer", "print_contexts", "print_echo", "probe", "send"]
 
 _ADDRESS = re.compile(r"(?P<aet>[^@]+)@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>[0-9]{1,5})")
 
@@ -67,7 +67,7 @@ def send(
 
     What is no DICOM instance in a folder is left out and named; a damaged one is a failure.
     """
-    with sentences(), opened(_container(calling)) as container:
+    with sentences(), opened(bare_container(calling)) as container:
         peer = parse_address(to, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
         options = SendOptions(check=False, associations=associations, verify=verify, commit=commit)
         with progress_bar(error_console()) as progress:
@@ -96,7 +96,7 @@ def echo(
     as_json: AsJson = False,
 ) -> None:
     """Ask a node whether it is there (C-ECHO)."""
-    with sentences(), opened(_container(calling)) as container:
+    with sentences(), opened(bare_container(calling)) as container:
         peer = parse_address(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
         result = container.sender().echo(peer)
     print_echo(result, as_json=as_json)
@@ -121,7 +121,7 @@ def probe(
     as_json: AsJson = False,
 ) -> None:
     """Ask a node which kinds of objects it takes, in which transfer syntaxes; sends none."""
-    with sentences(), opened(_container(calling)) as container:
+    with sentences(), opened(bare_container(calling)) as container:
         peer = parse_address(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
         contexts = container.sender().probe(peer)
     print_contexts(contexts, as_json=as_json)
@@ -195,7 +195,8 @@ def parse_peer(text: str) -> Peer:
     return parse_address(address).model_copy(update={"name": name, "id": platform_id("peer", name)})
 
 
-def _container(calling: str) -> Container:
+def bare_container(calling: str) -> Container:
+    """Makes a container without a session, with our AE title."""
     values: SettingsValues = {"db_provider": "memory", "session_id": NO_ID, "job_id": NO_ID, "ae_title": calling}
     values.update(cast("SettingsValues", read_variables(["dicom_timeout_s"])))  # the settings say what is wrong with it
     settings = RuntimeSettings.without_environment(**values)

@@ -18,15 +18,16 @@ from dcm_processor_service.models.derived import (
     StudyIdentity,
     ValueMapping,
 )
-from dcm_processor_service.models.fetching import FetchMethod, FetchOptions, FetchOutcome, FetchRecord, FetchReport
+from dcm_processor_service.models.fetch_options import FetchMethod, FetchOptions
+from dcm_processor_service.models.fetching import FetchOutcome, FetchRecord, FetchReport
 from dcm_processor_service.models.files import LeftOutFile, StoredFile
 from dcm_processor_service.models.finding import (
     DateRange,
     FindKeys,
     FindLevel,
     FindQuery,
-    Found,
     FoundInstance,
+    FoundItem,
     FoundSeries,
     FoundStudy,
 )
@@ -74,8 +75,8 @@ __all__ = [
     "FindKeys",
     "FindLevel",
     "FindQuery",
-    "Found",
     "FoundInstance",
+    "FoundItem",
     "FoundSeries",
     "FoundStudy",
     "Glance",

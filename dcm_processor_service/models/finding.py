@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models.keywords import refuse_unknown, refuses_unknown_keywords
 
-__all__ = ["DateRange", "FindKeys", "FindLevel", "FindQuery", "Found", "FoundInstance", "FoundSeries", "FoundStudy"]
+__all__ = ["DateRange", "FindKeys", "FindLevel", "FindQuery", "FoundInstance", "FoundItem", "FoundSeries", "FoundStudy"]
 
 FindLevel: TypeAlias = Literal["study", "series", "instance"]
 """At which level of the Study Root information model a peer is asked."""
@@ -216,5 +216,5 @@ class FoundInstance(_FoundRecord):
     number: int | None = Field(default=None, description="InstanceNumber (0020,0013)")
 
 
-Found: TypeAlias = FoundStudy | FoundSeries | FoundInstance
+FoundItem: TypeAlias = FoundStudy | FoundSeries | FoundInstance
 """What a peer finds, and what can be fetched."""

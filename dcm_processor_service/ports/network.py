@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         FetchRecord,
         FetchReport,
         FindQuery,
-        Found,
+        FoundItem,
         InstanceRecord,
         Peer,
         SendCheck,
@@ -87,7 +87,7 @@ class Sender(Protocol):
 class Retriever(Protocol):
     """Finds what DICOM peers hold, and fetches it; ordinary functions, which the facade offloads."""
 
-    def find(self, peer: Peer, query: FindQuery, *, options: FetchOptions = ...) -> list[Found]:
+    def find(self, peer: Peer, query: FindQuery, *, options: FetchOptions = ...) -> list[FoundItem]:
         """Returns a record of each study, series or instance, by ``query.level``, that matches.
 
         Raises:
@@ -97,7 +97,7 @@ class Retriever(Protocol):
 
     def fetch(
         self,
-        found: Iterable[Found],
+        found: Iterable[FoundItem],
         peer: Peer,
         folder: Path,
         *,

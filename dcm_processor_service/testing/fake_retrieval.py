@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pynetdicom import evt
 
-    from dcm_processor_service.testing.fake_pacs import Faults
+    from dcm_processor_service.testing.fake_faults import Faults
 
 __all__ = ["file_of", "got", "moved", "to_send"]
 

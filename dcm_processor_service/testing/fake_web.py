@@ -6,7 +6,7 @@ import json
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from pydicom import Dataset
@@ -17,7 +17,19 @@ from dcm_processor_service.testing.fake_retrieval import file_of, to_send
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from dcm_processor_service.testing.fake_pacs import FakePacs
+    from dcm_processor_service.testing.fake_faults import Faults
+
+    class Holder(Protocol):
+        """An archive: what it holds, and what it is asked."""
+
+        faults: Faults
+        received: dict[str, bytes]
+        queries: list[Dataset]
+        retrievals: list[Dataset]
+
+        def datasets(self) -> list[Dataset]:
+            """Returns what it holds."""
+
 
 __all__ = ["serving_web"]
 
@@ -29,10 +41,10 @@ _PATIENCE_S = 2.0  # with a client that connects and says nothing
 _POLL_S = 0.02
 
 
-class _Server(ThreadingHTTPServer):
+class _WebServer(ThreadingHTTPServer):
     daemon_threads = False  # closing the server waits for them
 
-    def __init__(self, pacs: FakePacs, drop_after: Callable[[], int | None]) -> None:
+    def __init__(self, pacs: Holder, drop_after: Callable[[], int | None]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.pacs = pacs
         self.drop_after = drop_after
@@ -43,7 +55,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     timeout = _PATIENCE_S
-    server: _Server
+    server: _WebServer
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -100,14 +112,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving_web(pacs: FakePacs, drop_after: Callable[[], int | None]) -> Iterator[str]:
+def serving_web(pacs: Holder, drop_after: Callable[[], int | None]) -> Iterator[str]:
     """Serves what an archive holds while the block runs; yields the root of its addresses.
 
     Args:
         pacs: The archive.
         drop_after: Asked for each WADO-RS answer, after how many instances it is cut off.
     """
-    server = _Server(pacs, drop_after)
+    server = _WebServer(pacs, drop_after)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="fake-web")
     thread.start()
     try:

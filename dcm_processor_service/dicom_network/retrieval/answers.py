@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dcm_processor_service.imaging.headers.values import Header
-    from dcm_processor_service.models import FindQuery, Found
+    from dcm_processor_service.models import FindQuery, FoundItem
 
 __all__ = ["found_records"]
 
@@ -26,13 +26,13 @@ _CASELESS = frozenset({"StudyDescription", "SeriesDescription"})
 _NOT_JUDGED = frozenset({"PatientName", "AccessionNumber"})
 
 
-def found_records(answers: Iterable[Header], query: FindQuery) -> list[Found]:
+def found_records(answers: Iterable[Header], query: FindQuery) -> list[FoundItem]:
     """Makes a record of each answer, once, without those that contradict what was asked for.
 
     A peer need not match optional keys, and then answers as if they were not there (PS3.4, C.2.2.1.2). What it does
     not tell contradicts nothing.
     """
-    records: dict[tuple[str, ...], Found] = {}
+    records: dict[tuple[str, ...], FoundItem] = {}
     for answer in answers:
         with contained():
             if _matches(answer, query):
@@ -46,7 +46,7 @@ def found_records(answers: Iterable[Header], query: FindQuery) -> list[Found]:
 _LOWER_UIDS = ("series_instance_uid", "sop_instance_uid")
 
 
-def _record(answer: Header, query: FindQuery) -> Found | None:
+def _record(answer: Header, query: FindQuery) -> FoundItem | None:
     values = _of_patient_and_study(answer, query)
     if not values["study_instance_uid"]:
         return None  # nothing that could be fetched

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.dicom_network.dimse.query import NotAnsweredError, find, finding
 from dcm_processor_service.dicom_network.retrieval.answers import found_records
 from dcm_processor_service.dicom_network.retrieval.keys import identifier, parameters
+from dcm_processor_service.dicom_network.retrieval.levels import ask_by_levels
 from dcm_processor_service.errors import ConfigurationError, FindError, FindIncompleteError
 
 if TYPE_CHECKING:
@@ -15,15 +17,15 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from dcm_processor_service.dicom_network.dicomweb.web_client import WebClient
-    from dcm_processor_service.models import FindQuery, Found, Peer, SendOptions
+    from dcm_processor_service.models import FindQuery, FoundItem, Peer, SendOptions
 
-    Ask: TypeAlias = Callable[[FindQuery], list[Found]]
+    Inquiry: TypeAlias = Callable[[FindQuery], list[FoundItem]]
 
 __all__ = ["asking", "not_found", "web_client"]
 
 
 @contextmanager
-def asking(peer: Peer, options: SendOptions, calling_ae_title: str) -> Iterator[Ask]:
+def asking(peer: Peer, options: SendOptions, calling_ae_title: str) -> Iterator[Inquiry]:
     """Yields a function that asks, over one association or one connection.
 
     The function raises a NotAnsweredError where the peer does not answer.
@@ -35,7 +37,11 @@ def asking(peer: Peer, options: SendOptions, calling_ae_title: str) -> Iterator[
     """
     if peer.url is None:
         with finding(peer, options, calling_ae_title) as association:
-            yield lambda query: found_records(find(association, identifier(query), most=query.limit), query)
+
+            def ask(query: FindQuery) -> list[FoundItem]:
+                return found_records(find(association, identifier(query), most=query.limit), query)
+
+            yield partial(ask_by_levels, ask)
         return
     from dcm_processor_service.dicom_network.dicomweb.web_query import find_by_web
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.dicom_network.retrieval.rounds import Channel
     from dcm_processor_service.dicom_network.retrieval.wanted import Wish
-    from dcm_processor_service.models import FetchRecord, FindQuery, Found, Peer
+    from dcm_processor_service.models import FetchRecord, FindQuery, FoundItem, Peer
 
 __all__ = ["DicomRetriever"]
 
@@ -62,7 +62,7 @@ class DicomRetriever:
         self._timeouts = {} if timeout_s is None else dict.fromkeys(_TIMEOUTS, timeout_s)
         self._pause = pause
 
-    def find(self, peer: Peer, query: FindQuery, *, options: FetchOptions = _DEFAULT_OPTIONS) -> list[Found]:
+    def find(self, peer: Peer, query: FindQuery, *, options: FetchOptions = _DEFAULT_OPTIONS) -> list[FoundItem]:
         """Asks a peer what it holds, and returns a record of each answer that is what was asked for.
 
         Raises:
@@ -78,7 +78,7 @@ class DicomRetriever:
 
     def fetch(
         self,
-        found: Iterable[Found],
+        found: Iterable[FoundItem],
         peer: Peer,
         folder: Path,
         *,
@@ -172,7 +172,7 @@ class DicomRetriever:
             client.close()
 
     @staticmethod
-    def _wish(found: Iterable[Found], peer: Peer, waits: SendOptions, calling: str) -> Wish:
+    def _wish(found: Iterable[FoundItem], peer: Peer, waits: SendOptions, calling: str) -> Wish:
         try:
             with asking(peer, waits, calling) as ask:
                 return wish_for(found, ask)

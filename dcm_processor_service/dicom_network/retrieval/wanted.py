@@ -11,8 +11,8 @@ from dcm_processor_service.models import FindQuery, FoundInstance, FoundSeries, 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dcm_processor_service.dicom_network.retrieval.asking import Ask
-    from dcm_processor_service.models import Found
+    from dcm_processor_service.dicom_network.retrieval.asking import Inquiry
+    from dcm_processor_service.models import FoundItem
 
 __all__ = ["WantedSeries", "Wish", "wish_for"]
 
@@ -55,7 +55,7 @@ class Wish:
     """How many instances the peer counts in each study that was asked for as a whole, where it tells."""
 
 
-def wish_for(found: Iterable[Found], ask: Ask) -> Wish:
+def wish_for(found: Iterable[FoundItem], ask: Inquiry) -> Wish:
     """Asks a peer for the series of studies, and for the instances of series.
 
     Raises:
@@ -92,7 +92,7 @@ def _wanted(one: FoundSeries | FoundInstance) -> WantedSeries:
     return WantedSeries(one.study_instance_uid, one.series_instance_uid, one.patient_id, told)
 
 
-def _series_of(study: FoundStudy, ask: Ask) -> list[FoundSeries]:
+def _series_of(study: FoundStudy, ask: Inquiry) -> list[FoundSeries]:
     query = FindQuery.of("series", {"study_instance_uid": study.study_instance_uid, "limit": _MOST_SERIES})
     found = [one for one in ask(query) if isinstance(one, FoundSeries)]
     if not found and study.instance_count != 0:
@@ -100,7 +100,7 @@ def _series_of(study: FoundStudy, ask: Ask) -> list[FoundSeries]:
     return found
 
 
-def _list_instances(wanted: WantedSeries, ask: Ask) -> None:
+def _list_instances(wanted: WantedSeries, ask: Inquiry) -> None:
     query = FindQuery.of(
         "instance",
         {
