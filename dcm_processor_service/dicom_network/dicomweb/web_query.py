@@ -11,6 +11,7 @@ from pydicom import Dataset
 from dcm_processor_service.dicom_network.dicomweb.web_client import AnswerTooLongError, tls_failure
 from dcm_processor_service.dicom_network.dimse.query import NotAnsweredError, TooManyAnswersError
 from dcm_processor_service.dicom_network.verification import COMPARED, MOST_INSTANCES, held
+from dcm_processor_service.imaging.headers.containment import contained
 
 if TYPE_CHECKING:
     from dcm_processor_service.dicom_network.dicomweb.web_client import WebClient
@@ -93,6 +94,7 @@ def answers(client: WebClient, path: str, query: str = "") -> list[Dataset]:
         passing = response.status_code in _PASSING
         raise NotAnsweredError(f"the peer answered the query with HTTP {response.status_code}", retryable=passing)
     try:
-        return [Dataset.from_json(one) for one in json.loads(content)]
+        with contained():
+            return [Dataset.from_json(one) for one in json.loads(content)]
     except Exception as error:  # pydicom raises whatever odd JSON leads to
         raise NotAnsweredError("the peer's answer to the query is no DICOM JSON") from error

@@ -13,6 +13,7 @@ from dcm_processor_service.dicom_network.dimse import command_set
 from dcm_processor_service.dicom_network.dimse.association import AssociationLostError, open_association
 from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
 from dcm_processor_service.dicom_network.status import explain
+from dcm_processor_service.imaging.headers.containment import contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,7 +123,8 @@ def _request(message_id: int) -> bytes:
 
 def encoded_identifier(identifier: Dataset, *, implicit: bool) -> Callable[[int], Iterator[bytes]]:
     """Encodes the data set of a request, to be sent in pieces."""
-    encoded = encode(identifier, implicit, is_little_endian=True) or b""
+    with contained():
+        encoded = encode(identifier, implicit, is_little_endian=True) or b""
 
     def content(piece_bytes: int) -> Iterator[bytes]:
         return (encoded[start : start + piece_bytes] for start in range(0, len(encoded), piece_bytes))

@@ -7,7 +7,7 @@ from datetime import date, time
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.dicom_network.retrieval.keys import KEYWORDS, is_text
-from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.values import integer, text, texts
 from dcm_processor_service.models import FoundInstance, FoundSeries, FoundStudy
 

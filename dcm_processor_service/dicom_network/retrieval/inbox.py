@@ -14,8 +14,8 @@ from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
 from dcm_processor_service.dicom_network.soundness import UnsoundFileError, examine
 from dcm_processor_service.disk import file_faults, private_folder, write_whole
 from dcm_processor_service.errors import UnreadableFileError
+from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, scan_instance
-from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.models import FetchOutcome, FetchRecord
 from dcm_processor_service.models.platform_ids import file_stem

@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 from pydicom import Dataset
 
+from dcm_processor_service.imaging.headers.containment import contained
+
 if TYPE_CHECKING:
     from dcm_processor_service.models import FindLevel, FindQuery
 
@@ -77,7 +79,8 @@ def identifier(query: FindQuery) -> Dataset:
         value = getattr(query, field)
         if not value and query.level == "instance" and keyword in _OF_PATIENTS:
             continue  # of no use to each of a thousand instances
-        setattr(dataset, keyword, list(value) if isinstance(value, tuple) else value)
+        with contained():
+            setattr(dataset, keyword, list(value) if isinstance(value, tuple) else value)
         texts += [value] if isinstance(value, str) else []
     for keyword in _TOLD[query.level]:
         setattr(dataset, keyword, None)

@@ -37,6 +37,8 @@ def ask_by_levels(ask: Callable[[FindQuery], list[FoundItem]], query: FindQuery)
     """
     if query.level == "study" or _names_all_above(query):
         return ask(query)
+    kept: tuple[str, ...]
+    passed: tuple[str, ...]
     if query.level == "series":
         above: FindLevel = "study"
         if not any(getattr(query, key) for key in _OF_STUDIES):

@@ -24,7 +24,7 @@ from dcm_processor_service.dicom_network.retrieval.contexts import TRANSFER_SYNT
 from dcm_processor_service.dicom_network.retrieval.inbox import file_head
 from dcm_processor_service.dicom_network.retrieval.rounds import Ending
 from dcm_processor_service.errors import ConfigurationError, LocalFileError
-from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.values import texts
 
 if TYPE_CHECKING:
