@@ -305,12 +305,13 @@ class FakePacs:
                 self.cancelled += 1
                 yield _CANCELLED, None
                 return
+            self._closing.wait(self.faults.delay_s)
             yield _PENDING, answer
 
     def _on_get(self, event: evt.Event) -> Iterator[Any]:
         instances = self._asked_for(event.identifier)
         if self.faults.retrieve_status:
-            yield 0
+            yield 1
             yield self.faults.retrieve_status, None
             return
         yield from got(event, instances, self._drop_after())

@@ -37,6 +37,9 @@ def answers(held: Iterable[Dataset], query: Dataset, *, ignored: Collection[str]
     everything = list(held)
     found: dict[str, Dataset] = {}
     key = _UNIQUE_KEYS[str(query.QueryRetrieveLevel)]
+    below: dict[str, list[Dataset]] = {}
+    for dataset in everything:
+        below.setdefault(str(dataset.get(key, "")), []).append(dataset)
     for dataset in matching(everything, query, ignored=ignored):
         found.setdefault(str(dataset.get(key, "")), dataset)
     for value, first in found.items():
@@ -44,10 +47,9 @@ def answers(held: Iterable[Dataset], query: Dataset, *, ignored: Collection[str]
         answer.QueryRetrieveLevel = query.QueryRetrieveLevel
         if "SpecificCharacterSet" in first:
             answer.SpecificCharacterSet = first.SpecificCharacterSet
-        below = [one for one in everything if str(one.get(key, "")) == value]
         for element in query:
             if element.keyword in _GATHERED:
-                gathered = sorted({str(one.get(_GATHERED[element.keyword], "")) for one in below})
+                gathered = sorted({str(one.get(_GATHERED[element.keyword], "")) for one in below[value]})
                 setattr(answer, element.keyword, len(gathered) if element.keyword.startswith("Number") else gathered)
             elif element.keyword not in _NO_KEYS:
                 setattr(answer, element.keyword, first.get(element.keyword))

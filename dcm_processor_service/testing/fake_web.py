@@ -39,6 +39,7 @@ _ROOT = "/dicom-web/"
 _BOUNDARY = "part-of-the-fake"
 _PATIENCE_S = 2.0  # with a client that connects and says nothing
 _POLL_S = 0.02
+_LONGEST_PAGE = 100  # whatever is asked for, as many services have it
 
 
 class _WebServer(ThreadingHTTPServer):
@@ -82,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         found = list(answers(pacs.datasets(), query, ignored=pacs.faults.ignores_keys))
         first = int(given.get("offset", 0))
-        page = found[first : first + int(given.get("limit", len(found)))]
+        page = found[first : first + min(int(given.get("limit", _LONGEST_PAGE)), _LONGEST_PAGE)]
         self._answer("application/dicom+json", json.dumps([one.to_json_dict() for one in page]).encode())
 
     def _send_instances(self, query: Dataset) -> None:

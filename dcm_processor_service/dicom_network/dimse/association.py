@@ -25,7 +25,7 @@ from dcm_processor_service.dicom_network.dimse.pdu_stream import (
     PduStream,
     encoded_pdu,
 )
-from dcm_processor_service.errors import PeerUnreachableError
+from dcm_processor_service.errors import LocalFileError, PeerUnreachableError
 
 if TYPE_CHECKING:
     import socket
@@ -197,6 +197,9 @@ class Association:
         """Ends the association with what goes wrong in a request."""
         try:
             yield
+        except LocalFileError:  # an OSError too, and not of the connection
+            self.abort()
+            raise
         except TimeoutError as error:
             self.abort()
             raise AssociationLostError("the peer did not answer in time", timed_out=True) from error

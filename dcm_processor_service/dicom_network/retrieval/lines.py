@@ -213,6 +213,7 @@ def _listening(options: FetchOptions, ae_title: str, inbox: Inbox) -> Iterator[N
         return _STORED if kept else _NOT_UNDERSTOOD
 
     entity = AE(ae_title=ae_title)
+    entity.add_supported_context(command_set.VERIFICATION)  # some peers ask first whether we are there
     entity.network_timeout = options.network_timeout_s
     handlers = [(evt.EVT_REQUESTED, support_all), (evt.EVT_C_STORE, store)]
     port = options.listen_port or 0
