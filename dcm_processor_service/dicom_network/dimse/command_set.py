@@ -1,4 +1,4 @@
-"""DIMSE command sets: the few that a sender needs (PS3.7, 6.3 and 9.3, 10.3).
+"""DIMSE command sets: the few that sending and fetching need (PS3.7, 6.3 and 9.3, 10.3).
 
 A command set is a short list of elements in implicit VR little endian, whatever the transfer syntax of the data.
 """
