@@ -57,7 +57,10 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Rescale, SliceSource, Volume
     from dcm_processor_service.models import (
         AcceptedContext,
+        BasicAuth,
+        BearerToken,
         CheckedInstance,
+        ClientCredentials,
         Code,
         DateRange,
         EchoResult,
@@ -110,6 +113,7 @@ if TYPE_CHECKING:
         SubjectLevel,
         TransferSyntax,
         Verdict,
+        WebAuth,
     )
     from dcm_processor_service.ports import ABSENT, Sendable, Sentinel
     from dcm_processor_service.post_services import run_post_services
@@ -153,8 +157,11 @@ __all__ = [
     "AsyncSeriesChoice",
     "AsyncSession",
     "AsyncStep",
+    "BasicAuth",
+    "BearerToken",
     "CallbackFunction",
     "CheckedInstance",
+    "ClientCredentials",
     "Code",
     "Container",
     "CurrentJob",
@@ -245,6 +252,7 @@ __all__ = [
     "Verdict",
     "Volume",
     "Voxels",
+    "WebAuth",
     "dicom_series_to_nifti",
     "download_session_file",
     "entrypoint",
@@ -284,12 +292,12 @@ _PLACES = {
     "imaging.volumes.resampling": "Interpolation",
     "imaging.volumes.volume": "DisplayWindow Rescale SliceSource Volume",
     "models": (
-        "AcceptedContext CheckedInstance Code DateRange EchoResult Engine FetchMethod FetchOptions FetchOutcome "
-        "FetchRecord FetchReport FindKeys FindLevel FindQuery FoundInstance FoundItem FoundSeries FoundStudy ImageKind "
-        "Instance InstanceRecord Job JobEvent JobOutput JobState Limits NiftiFiles NiftiVolume OrderCertificate "
-        "Outcome Patient Peer Policy Problem Producer Recipe RecipeFields SendCheck SendOptions SendReport "
-        "SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport Sidecar StepRecord StoredFile Study "
-        "StudyIdentity Subject SubjectLevel TransferSyntax Verdict"
+        "AcceptedContext BasicAuth BearerToken CheckedInstance ClientCredentials Code DateRange EchoResult Engine "
+        "FetchMethod FetchOptions FetchOutcome FetchRecord FetchReport FindKeys FindLevel FindQuery FoundInstance "
+        "FoundItem FoundSeries FoundStudy ImageKind Instance InstanceRecord Job JobEvent JobOutput JobState Limits "
+        "NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe RecipeFields "
+        "SendCheck SendOptions SendReport SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport Sidecar "
+        "StepRecord StoredFile Study StudyIdentity Subject SubjectLevel TransferSyntax Verdict WebAuth"
     ),
     "ports": "ABSENT Sendable Sentinel",
     "post_services": "run_post_services",

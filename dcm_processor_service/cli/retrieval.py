@@ -5,7 +5,6 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 from rich.table import Table
@@ -24,11 +23,12 @@ from dcm_processor_service.cli.network import (
     CertFile,
     KeyFile,
     Tls,
+    TokenFile,
     bare_container,
-    parse_address,
+    parse_place,
 )
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE, ConfigurationError
-from dcm_processor_service.models import FetchOptions, FindQuery, FoundInstance, FoundSeries, FoundStudy, Peer
+from dcm_processor_service.models import FetchOptions, FindQuery, FoundInstance, FoundSeries, FoundStudy
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 from dcm_processor_service.runtime.container import opened
 
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import FetchReport, FindKeys, FindLevel, FoundItem
 
 __all__ = ["fetch", "find"]
-
-_WEB_PORTS = {"http": 80, "https": 443}
 
 
 class Level(str, Enum):
@@ -89,11 +87,14 @@ def find(
     ca_file: CaFile = None,
     cert_file: CertFile = None,
     key_file: KeyFile = None,
+    token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """List what a node holds, by C-FIND or QIDO-RS; with --json also whose it is."""
     with sentences(), opened(bare_container(calling)) as container:
-        peer = _peer(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
+        peer = parse_place(
+            address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, token_file=token_file
+        )
         keys = _keys(patient_id, patient_name, birth_date, accession, study_date, modality, study, series, limit)
         found = container.retriever().find(peer, FindQuery.of(level.value, keys))
     if as_json:
@@ -124,6 +125,7 @@ def fetch(
     ca_file: CaFile = None,
     cert_file: CertFile = None,
     key_file: KeyFile = None,
+    token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch studies, or with --modality or --series some of their series, as files; and report on each instance.
@@ -131,7 +133,9 @@ def fetch(
     By C-GET, C-MOVE or WADO-RS. Each file is as it was received. What is damaged or not what was asked for is not kept.
     """
     with sentences(), opened(bare_container(calling)) as container:
-        peer = _peer(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
+        peer = parse_place(
+            address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, token_file=token_file
+        )
         keys = _keys(patient_id, patient_name, birth_date, accession, study_date, modality, study, series, limit)
         if not keys.keys() - {"limit"}:
             raise ConfigurationError("fetch would take all that the node holds; say what: --patient-id, --study, …")
@@ -192,26 +196,6 @@ def _keys(
     if series:
         keys["series_instance_uid"] = series
     return keys
-
-
-def _peer(text: str, *, tls: bool, ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> Peer:
-    """Reads a peer given as ``AET@HOST:PORT`` or as a URL.
-
-    Raises:
-        ConfigurationError: It is neither.
-    """
-    if not text.startswith(("http://", "https://")):
-        return parse_address(text, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname or "", parts.port or _WEB_PORTS[parts.scheme]
-    except ValueError as error:
-        raise ConfigurationError("the URL of the node is not valid") from error
-    if not host:
-        raise ConfigurationError("the URL of the node names no host")
-    files = {"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file}
-    given = {name: str(path) for name, path in files.items() if path is not None}
-    return Peer(name=host, ae_title="WEB", host=host, port=port, url=text, **given)
 
 
 def _table(found: Sequence[FoundItem], level: FindLevel) -> Table:

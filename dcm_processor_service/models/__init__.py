@@ -55,13 +55,17 @@ from dcm_processor_service.models.sessions import (
 )
 from dcm_processor_service.models.steps import StepRecord
 from dcm_processor_service.models.subjects import Instance, Patient, SeriesRecord, Study, Subject, SubjectLevel
+from dcm_processor_service.models.web_auth import BasicAuth, BearerToken, ClientCredentials, WebAuth
 
 __all__ = [
     "AETitle",
     "AcceptedContext",
+    "BasicAuth",
+    "BearerToken",
     "CheckedInstance",
     "CleanupPolicy",
     "CleanupReport",
+    "ClientCredentials",
     "Code",
     "DateRange",
     "DocumentOptions",
@@ -125,4 +129,5 @@ __all__ = [
     "TransferSyntax",
     "ValueMapping",
     "Verdict",
+    "WebAuth",
 ]

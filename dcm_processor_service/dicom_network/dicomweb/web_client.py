@@ -9,9 +9,11 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from dcm_processor_service.dicom_network.dicomweb.authorization import Authorization
 from dcm_processor_service.dicom_network.dimse import tls
 from dcm_processor_service.errors import ConfigurationError
 
@@ -24,6 +26,7 @@ __all__ = ["AnswerTooLongError", "WebClient", "public_url", "retry_after", "tls_
 
 _LONGEST_ANSWER_BYTES = 64 << 20
 _UNLOGGED_QUERY = "unlogged_query"
+_BY_ENVIRONMENT = "environment"
 
 
 class AnswerTooLongError(Exception):
@@ -50,6 +53,26 @@ def _checked(peer: Peer) -> httpx.URL:
     return url
 
 
+def _proxy_for(peer: Peer, url: httpx.URL) -> str | None:
+    """Returns the proxy on the way to a peer: the one that it names, or the environment does; None where there is none.
+
+    Raises:
+        ConfigurationError: It is no URL of a proxy.
+    """
+    proxy = peer.proxy
+    if proxy == _BY_ENVIRONMENT:
+        proxy = None if proxy_bypass(url.host) else getproxies().get(url.scheme)
+    if not proxy:
+        return None
+    try:
+        httpx.Proxy(proxy)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ConfigurationError(
+            f"the proxy of the peer {peer.name!r} is not valid; give http://host:port or 'environment'"
+        ) from error
+    return proxy
+
+
 class WebClient:
     """Asks a peer; each thread over a connection of its own."""
 
@@ -58,7 +81,11 @@ class WebClient:
         url = _checked(peer)
         self._query = url.query
         # user name, password and token leave the URL here: httpx logs the URLs that it asks for
-        self._auth = (url.username, url.password) if url.username else None
+        in_url = (url.username, url.password) if url.username else None
+        if in_url and peer.auth is not None:
+            raise ConfigurationError(f"the peer {peer.name!r} has auth, and credentials in its URL: give one of them")
+        self._auth = in_url if peer.auth is None else Authorization(peer, peer.auth)
+        self._proxy = _proxy_for(peer, url)
         self._verify = tls.client_context(peer) if url.scheme == "https" else False  # nothing to verify without TLS
         self._answer_s = options.dimse_timeout_s
         self._timeout = httpx.Timeout(
@@ -139,7 +166,8 @@ class WebClient:
 
     def _client(self) -> httpx.Client:
         if not hasattr(self._own, "client"):
-            transport = _SecretQuery(httpx.HTTPTransport(verify=self._verify, trust_env=False), self._query)
+            way = httpx.HTTPTransport(verify=self._verify, trust_env=False, proxy=self._proxy)
+            transport = _SecretQuery(way, self._query)
             client = httpx.Client(transport=transport, timeout=self._timeout, auth=self._auth, trust_env=False)
             self._own.client = client
             self._clients.append(client)
