@@ -209,6 +209,14 @@ class FakePacs:
             context.load_verify_locations(self.authority.ca_file)
         return context
 
+    def _client_tls(self) -> ssl.SSLContext | None:
+        """How it stores elsewhere by C-MOVE: over TLS where it speaks that itself, with its own certificate."""
+        if self.authority is None or self._certificate is None:
+            return None
+        context = ssl.create_default_context(cafile=self.authority.ca_file)
+        context.load_cert_chain(self._certificate.cert_file, self._certificate.key_file)
+        return context
+
     def _prepare(self) -> None:
         self._entity.add_supported_context(VERIFICATION)
         self._entity.acse_timeout = _PATIENCE_S
@@ -318,7 +326,7 @@ class FakePacs:
 
     def _on_move(self, event: evt.Event) -> Iterator[Any]:
         instances = self._asked_for(event.identifier)
-        yield from moved(event, instances, self._drop_after(), self._destinations)
+        yield from moved(event, instances, self._drop_after(), self._destinations, self._client_tls())
 
     def _asked_for(self, identifier: Dataset) -> list[Dataset]:
         self.retrievals.append(identifier)

@@ -12,6 +12,7 @@ from pynetdicom import build_context
 from dcm_processor_service.testing.fake_query import matching
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Mapping
 
     from pynetdicom import evt
@@ -54,7 +55,11 @@ def got(event: evt.Event, instances: list[Dataset], drop_after: int | None) -> I
 
 
 def moved(
-    event: evt.Event, instances: list[Dataset], drop_after: int | None, destinations: Mapping[str, tuple[str, int]]
+    event: evt.Event,
+    instances: list[Dataset],
+    drop_after: int | None,
+    destinations: Mapping[str, tuple[str, int]],
+    tls: ssl.SSLContext | None,
 ) -> Iterator[Any]:
     """Answers a C-MOVE as pynetdicom wants it: where to, how many there are, then each."""
     destination = destinations.get(str(event.move_destination).strip())
@@ -62,7 +67,10 @@ def moved(
         yield None, None
         return
     kinds = {(str(one.SOPClassUID), str(one.file_meta.TransferSyntaxUID)) for one in instances}
-    yield (*destination, {"contexts": [build_context(uid, syntax) for uid, syntax in sorted(kinds)]})
+    manners: dict[str, Any] = {"contexts": [build_context(uid, syntax) for uid, syntax in sorted(kinds)]}
+    if tls is not None:
+        manners["tls_args"] = (tls, destination[0])
+    yield (*destination, manners)
     yield len(instances)
     yield from _sent(event, instances, drop_after)
 

@@ -45,6 +45,7 @@ __all__ = ["Association", "AssociationLostError", "Message", "open_association"]
 _PDV_HEADER_BYTES = 6  # length, context id, message control header: they count into the peer's maximum
 _LARGEST_PDU_BYTES = 131_072  # some peers mishandle more, whatever they announce
 _WRITE_BYTES = 1 << 20
+_LARGEST_MESSAGE_BYTES = 1 << 26  # of what is kept in memory: an answer, not an instance
 _COMMAND, _LAST = 1, 2
 
 
@@ -321,6 +322,8 @@ class Association:
                 if control & _COMMAND and control & _LAST:
                     decoded = _decode_command(bytes(command))
                     sink = None if sink_for is None else sink_for(context_id, decoded)
+                if len(data) > _LARGEST_MESSAGE_BYTES or len(command) > _LARGEST_MESSAGE_BYTES:
+                    raise AssociationLostError("the peer sent a message that does not end")
                 if (
                     decoded is not None
                     and control & _LAST

@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_context, evt
 
-from dcm_processor_service.dicom_network.dimse import command_set
+from dcm_processor_service.dicom_network.dimse import command_set, tls
 from dcm_processor_service.dicom_network.dimse.association import AssociationLostError, open_association
 from dcm_processor_service.dicom_network.dimse.listener import listening
 from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
@@ -28,6 +28,7 @@ from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.values import texts
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from dcm_processor_service.dicom_network.dimse.association import Association, Message
@@ -173,13 +174,13 @@ def moving(
     Raises:
         NotOfferedError: The peer does not offer it.
         PeerUnreachableError: No association.
-        ConfigurationError: We cannot listen at the port.
+        ConfigurationError: We cannot listen at the port, or the peer speaks TLS and we have no certificate.
         LocalFileError: The disk did not take what came.
     """
     encode = partial(command_set.c_move_rq, sop_class_uid=STUDY_ROOT_MOVE, destination=calling_ae_title)
     context = ProposedContext(STUDY_ROOT_MOVE, _QUERY_SYNTAXES)
     with (
-        _listening(listen, calling_ae_title, inbox),
+        _listening(listen, calling_ae_title, inbox, tls.server_context(peer) if peer.tls else None),
         open_association(peer, (context,), options, calling_ae_title) as association,
     ):
         _require_offered(association, "C-MOVE")
@@ -193,7 +194,9 @@ def _require_offered(association: Association, name: str) -> None:
 
 
 @contextmanager
-def _listening(options: FetchOptions, ae_title: str, inbox: Inbox) -> Iterator[None]:
+def _listening(
+    options: FetchOptions, ae_title: str, inbox: Inbox, ssl_context: ssl.SSLContext | None
+) -> Iterator[None]:
     """Takes in what is stored here while the block runs."""
     failures: list[LocalFileError] = []
 
@@ -219,7 +222,7 @@ def _listening(options: FetchOptions, ae_title: str, inbox: Inbox) -> Iterator[N
     port = options.listen_port or 0
     with ExitStack() as stack:
         try:
-            stack.enter_context(listening(entity, (options.listen_host, port), handlers))
+            stack.enter_context(listening(entity, (options.listen_host, port), handlers, ssl_context))
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen at port {port} for what the peer sends ({error.strerror}); choose another"

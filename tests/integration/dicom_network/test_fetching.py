@@ -286,6 +286,20 @@ def test_over_tls_as_the_sender_does(tmp_path: Path) -> None:
             DicomRetriever().find(stranger, FindQuery())
 
 
+def test_a_c_move_over_tls_comes_over_tls_too(tmp_path: Path) -> None:
+    port = free_port()
+    options = FetchOptions(method="c-move", listen_host="127.0.0.1", listen_port=port)
+    with FakePacs(tls=True, holds=holding(), destinations={"OURS": ("127.0.0.1", port)}) as pacs:
+        assert pacs.authority is not None
+        ours = pacs.authority.issue("ours")
+        peer = pacs.peer.model_copy(update={"cert_file": ours.cert_file, "key_file": ours.key_file})
+        retriever = DicomRetriever("OURS")
+        found = retriever.find(peer, FindQuery())
+        assert retriever.fetch(found, peer, tmp_path, options=options).ok
+        with pytest.raises(ConfigurationError, match="cert_file is not set"):
+            retriever.fetch(found, pacs.peer, tmp_path, options=options)
+
+
 def test_each_instance_comes_in_its_own_transfer_syntax(tmp_path: Path) -> None:
     held = [make_ct(0), make_ct(1, transfer_syntax_uid=str(ImplicitVRLittleEndian))]
     with FakePacs(holds=held) as pacs:
