@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import struct
 import threading
+from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -93,6 +94,7 @@ class Inbox:
         self._wanted = {one.series_instance_uid: one for one in wanted}
         self._on_record = on_record
         self._lock = threading.Lock()
+        self._here: Counter[str] = Counter()
         self.records: dict[str, FetchRecord] = {}
         """By SOPInstanceUID: of what is here, and of what came and was not kept."""
         self.oddities: list[FetchRecord] = []
@@ -142,11 +144,7 @@ class Inbox:
 
     def count(self, series: WantedSeries) -> int:
         """Returns how many instances of a series are here."""
-        with self._lock:
-            return sum(
-                one.outcome is FetchOutcome.FETCHED and one.series_instance_uid == series.series_instance_uid
-                for one in self.records.values()
-            )
+        return self._here[series.series_instance_uid]
 
     def is_complete(self, series: WantedSeries) -> bool:
         """Returns whether all that the peer told of a series has come."""
@@ -202,6 +200,9 @@ class Inbox:
             self.oddities.append(rejected)
 
     def _note(self, record: FetchRecord) -> None:
+        for one, step in ((self.records.get(record.sop_instance_uid), -1), (record, 1)):
+            if one is not None and one.outcome is FetchOutcome.FETCHED:
+                self._here[one.series_instance_uid] += step
         self.records[record.sop_instance_uid] = record
         if self._on_record is not None:
             self._on_record(record)

@@ -22,7 +22,7 @@ from dcm_processor_service.dicom_network.dimse.query import (
 )
 from dcm_processor_service.dicom_network.retrieval.contexts import TRANSFER_SYNTAXES, storage_contexts
 from dcm_processor_service.dicom_network.retrieval.inbox import file_head
-from dcm_processor_service.dicom_network.retrieval.rounds import Ending
+from dcm_processor_service.dicom_network.retrieval.rounds import Ending, NotOfferedError
 from dcm_processor_service.errors import ConfigurationError, LocalFileError
 from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.values import texts
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.dicom_network.retrieval.wanted import WantedSeries
     from dcm_processor_service.models import FetchOptions, Peer, SendOptions
 
-__all__ = ["STUDY_ROOT_GET", "STUDY_ROOT_MOVE", "Line", "NotOfferedError", "getting", "moving"]
+__all__ = ["STUDY_ROOT_GET", "STUDY_ROOT_MOVE", "Line", "getting", "moving"]
 
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 """The SOP class Study Root Query/Retrieve Information Model - GET."""
@@ -45,11 +45,7 @@ STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 """The SOP class Study Root Query/Retrieve Information Model - MOVE."""
 
 _QUERY_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
-_STORED, _NOT_UNDERSTOOD = 0x0000, 0xC000
-
-
-class NotOfferedError(Exception):
-    """The peer does not offer this way of sending."""
+_STORED, _OUT_OF_RESOURCES, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
 
 
 class Line:
@@ -208,11 +204,15 @@ def _listening(
         request: Any = event.request
         try:
             arrival = inbox.open()
-            arrival.write(event.encoded_dataset())
+            try:
+                arrival.write(event.encoded_dataset())
+            except LocalFileError:
+                arrival.discard()
+                raise
             kept = inbox.take(arrival, str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID))
         except LocalFileError as error:
             failures.append(error)
-            return 0xA700
+            return _OUT_OF_RESOURCES
         return _STORED if kept else _NOT_UNDERSTOOD
 
     entity = AE(ae_title=ae_title)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dcm_processor_service.dicom_network.dimse.query import NotAnsweredError
 from dcm_processor_service.dicom_network.retrieval.asking import asking, not_found, web_client
 from dcm_processor_service.dicom_network.retrieval.inbox import Inbox
-from dcm_processor_service.dicom_network.retrieval.lines import NotOfferedError, getting, moving
+from dcm_processor_service.dicom_network.retrieval.lines import getting, moving
 from dcm_processor_service.dicom_network.retrieval.outcome import records_of
 from dcm_processor_service.dicom_network.retrieval.rounds import Rounds
 from dcm_processor_service.dicom_network.retrieval.wanted import wish_for
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+    from typing import TypeAlias
 
-    from dcm_processor_service.dicom_network.retrieval.rounds import Channel
+    from dcm_processor_service.dicom_network.retrieval.rounds import Channel, NotOfferedError
     from dcm_processor_service.dicom_network.retrieval.wanted import Wish
     from dcm_processor_service.models import FetchRecord, FindQuery, FoundItem, Peer
+
+    OpenChannel: TypeAlias = Callable[[frozenset[str]], AbstractContextManager[Channel]]
 
 __all__ = ["DicomRetriever"]
 
@@ -113,11 +116,13 @@ class DicomRetriever:
             on_begin(sum(max(len(one.listed), one.told or 0) for one in wish.series))
         inbox = Inbox(folder, wish.series, on_record)
 
-        def run(open_channel: Callable[[frozenset[str]], AbstractContextManager[Channel]]) -> None:
-            Rounds(inbox, open_channel, options, self._pause, cancelled).run(wish.series)
+        def run(open_channel: OpenChannel) -> NotOfferedError | None:
+            rounds = Rounds(inbox, open_channel, options, self._pause, cancelled)
+            rounds.run(wish.series)
+            return rounds.not_offered
 
         try:
-            method = self._run_best(peer, waits, options, inbox, run, cancelled)
+            method = self._run_best(peer, waits, options, inbox, wish, run, cancelled)
         finally:
             inbox.close()
         report = FetchReport(
@@ -136,7 +141,8 @@ class DicomRetriever:
         waits: SendOptions,
         options: FetchOptions,
         inbox: Inbox,
-        run: Callable[[Callable[[frozenset[str]], AbstractContextManager[Channel]]], None],
+        wish: Wish,
+        run: Callable[[OpenChannel], NotOfferedError | None],
         cancelled: Callable[[], bool],
     ) -> tuple[str, str]:
         """Takes the way that the options and the peer allow; returns its name, and the peer's URL."""
@@ -145,19 +151,20 @@ class DicomRetriever:
             with self._web(peer, waits, inbox, cancelled) as (channel, where):
                 run(lambda _classes: _kept_open(channel))
             return "WADO-RS", where
+        ways = []
         if options.method != "c-move":
-            try:
-                run(lambda classes: getting(peer, waits, calling, classes, inbox, cancelled))
-            except NotOfferedError as error:
-                if options.method == "c-get" or options.listen_port is None:
-                    raise FetchError(f"{peer.address}: {error}; {_NO_GET}") from error
-            else:
+            refused = run(lambda classes: getting(peer, waits, calling, classes, inbox, cancelled))
+            if refused is not None and not inbox.records and (options.method == "c-get" or options.listen_port is None):
+                raise FetchError(f"{peer.address}: {refused}; {_NO_GET}") from refused
+            if refused is None or options.method == "c-get" or options.listen_port is None:
                 return "C-GET", ""
-        try:
-            run(lambda _classes: moving(peer, waits, calling, options, inbox, cancelled))
-        except NotOfferedError as error:
-            raise FetchError(f"{peer.address}: {error}") from error
-        return "C-MOVE", ""
+            ways += ["C-GET"] if inbox.records else []
+            for one in wish.series:
+                one.given_up = False
+        refused = run(lambda _classes: moving(peer, waits, calling, options, inbox, cancelled))
+        if refused is not None and not inbox.records:
+            raise FetchError(f"{peer.address}: {refused}") from refused
+        return " and ".join([*ways, "C-MOVE"]), ""
 
     @contextmanager
     def _web(

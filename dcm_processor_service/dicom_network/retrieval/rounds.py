@@ -25,9 +25,13 @@ if TYPE_CHECKING:
             """Has the peer send a series, or some of its instances."""
 
 
-__all__ = ["Ending", "Rounds"]
+__all__ = ["Ending", "NotOfferedError", "Rounds"]
 
 _LISTED_AT_ONCE = 50  # UIDs of 64 characters: well within what peers take as one value
+
+
+class NotOfferedError(Exception):
+    """The peer does not offer this way of sending, or not for these SOP classes."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Rounds:
         self._options = options
         self._pause = pause
         self._cancelled = cancelled
+        self.not_offered: NotOfferedError | None = None
+        """Why some series were given up: this is no way for them."""
 
     def run(self, wanted: Sequence[WantedSeries]) -> None:
         """Asks for all, again for what is missing; a round that brought something costs no attempt.
@@ -91,6 +97,11 @@ class Rounds:
                 while waiting and not self._cancelled():
                     self._ask_for(channel, waiting[0])
                     waiting.pop(0)
+        except NotOfferedError as error:
+            self.not_offered = error
+            for one in waiting:
+                one.given_up = True
+                self._inbox.problems[one.series_instance_uid] = (str(error), False)
         except AssociationLostError as error:
             for one in waiting:
                 self._inbox.problems[one.series_instance_uid] = (str(error), True)

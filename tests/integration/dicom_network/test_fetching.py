@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriever
 from dcm_processor_service.errors import (
@@ -245,6 +245,37 @@ def test_c_move_takes_over_where_a_peer_offers_no_c_get(tmp_path: Path) -> None:
         options = FetchOptions(listen_host="127.0.0.1", listen_port=place._port)
         report = place.retriever.fetch(place.found(), place.pacs.peer, tmp_path, options=options)
     assert (report.method, report.fetched) == ("C-MOVE", COUNT)
+
+
+def two_classes() -> list[Dataset]:
+    held = holding()
+    for dataset in held[3:]:
+        dataset.SeriesInstanceUID, dataset.SOPClassUID = "1.5.1", "1.2.840.10008.5.1.4.1.1.66.5"
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    return held
+
+
+@pytest.mark.parametrize("refused", [0, 3])
+def test_a_class_that_a_peer_does_not_send_by_c_get_keeps_no_other_from_coming(refused: int, tmp_path: Path) -> None:
+    held = two_classes()
+    place = Place("C-GET", tmp_path, Faults(refuse_classes=[str(held[refused].SOPClassUID)]), held)
+    with place.pacs:
+        report = place.fetch()
+    assert report.fetched == 3
+    assert len(report.not_fetched) == 3
+
+
+def test_c_move_brings_what_c_get_does_not(tmp_path: Path) -> None:
+    held = two_classes()
+    kinds = [str(held[0].SOPClassUID), *(f"1.2.840.10008.5.1.4.1.1.{number}" for number in (1, 4, 6, 7, 20))]
+    for dataset, kind in zip(held, kinds, strict=True):  # more than one association has room for
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID(kind)
+        dataset.SeriesInstanceUID = f"1.5.{kind}"
+    place = Place("C-MOVE", tmp_path, Faults(refuse_classes=[kinds[5]]), held)
+    with place.pacs:
+        options = FetchOptions(listen_host="127.0.0.1", listen_port=place._port)
+        report = place.retriever.fetch(place.found(), place.pacs.peer, tmp_path, options=options)
+    assert (report.method, report.ok) == ("C-GET and C-MOVE", True)
 
 
 def test_a_c_move_to_a_title_that_the_peer_does_not_know_says_so(tmp_path: Path) -> None:
