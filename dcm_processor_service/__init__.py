@@ -60,10 +60,26 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Rescale, SliceSource, Volume
     from dcm_processor_service.models import (
         AcceptedContext,
+        BasicAuth,
+        BearerToken,
         CheckedInstance,
+        ClientCredentials,
         Code,
+        DateRange,
         EchoResult,
         Engine,
+        FetchMethod,
+        FetchOptions,
+        FetchOutcome,
+        FetchRecord,
+        FetchReport,
+        FindKeys,
+        FindLevel,
+        FindQuery,
+        FoundInstance,
+        FoundItem,
+        FoundSeries,
+        FoundStudy,
         ImageKind,
         Instance,
         InstanceRecord,
@@ -100,6 +116,7 @@ if TYPE_CHECKING:
         SubjectLevel,
         TransferSyntax,
         Verdict,
+        WebAuth,
     )
     from dcm_processor_service.ports import ABSENT, Sendable, Sentinel
     from dcm_processor_service.post_services import run_post_services
@@ -116,6 +133,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.session.derive import Derive
     from dcm_processor_service.session.derive_async import AsyncDerive, Like
     from dcm_processor_service.session.dicom import AsyncDicom, AsyncSeriesChoice, Dicom, SeriesChoice
+    from dcm_processor_service.session.fetching import AsyncFetched, Fetched
     from dcm_processor_service.session.file_content import FileContent
     from dcm_processor_service.session.files import AsyncFiles, Files
     from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
@@ -134,6 +152,7 @@ __all__ = [
     "AsyncDerive",
     "AsyncDicom",
     "AsyncDicomSeries",
+    "AsyncFetched",
     "AsyncFiles",
     "AsyncPeers",
     "AsyncProgress",
@@ -141,12 +160,16 @@ __all__ = [
     "AsyncSeriesChoice",
     "AsyncSession",
     "AsyncStep",
+    "BasicAuth",
+    "BearerToken",
     "CallbackFunction",
     "CheckedInstance",
+    "ClientCredentials",
     "Code",
     "Container",
     "CurrentJob",
     "Data",
+    "DateRange",
     "DcmProcessorError",
     "Derive",
     "Dicom",
@@ -154,10 +177,23 @@ __all__ = [
     "DisplayWindow",
     "EchoResult",
     "Engine",
+    "FetchMethod",
+    "FetchOptions",
+    "FetchOutcome",
+    "FetchRecord",
+    "FetchReport",
+    "Fetched",
     "FileContent",
     "Files",
+    "FindKeys",
+    "FindLevel",
+    "FindQuery",
     "Finding",
     "FloatArray",
+    "FoundInstance",
+    "FoundItem",
+    "FoundSeries",
+    "FoundStudy",
     "Frame",
     "ImageKind",
     "Instance",
@@ -222,6 +258,7 @@ __all__ = [
     "Verdict",
     "Volume",
     "Voxels",
+    "WebAuth",
     "dicom_series_to_nifti",
     "download_session_file",
     "entrypoint",
@@ -263,11 +300,12 @@ _PLACES = {
     "imaging.volumes.source_slices": "SourceSlices",
     "imaging.volumes.volume": "DisplayWindow Rescale SliceSource Volume",
     "models": (
-        "AcceptedContext CheckedInstance Code EchoResult Engine ImageKind Instance InstanceRecord Job JobEvent "
-        "JobOutput JobState Limits NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem "
-        "Producer Recipe RecipeFields SendCheck SendOptions SendReport SeriesFinding SeriesKind SeriesPart "
-        "SeriesRecord SeriesReport Sidecar StepRecord StoredFile Study StudyIdentity Subject SubjectLevel "
-        "TransferSyntax Verdict"
+        "AcceptedContext BasicAuth BearerToken CheckedInstance ClientCredentials Code DateRange EchoResult Engine "
+        "FetchMethod FetchOptions FetchOutcome FetchRecord FetchReport FindKeys FindLevel FindQuery FoundInstance "
+        "FoundItem FoundSeries FoundStudy ImageKind Instance InstanceRecord Job JobEvent JobOutput JobState Limits "
+        "NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe RecipeFields "
+        "SendCheck SendOptions SendReport SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport Sidecar "
+        "StepRecord StoredFile Study StudyIdentity Subject SubjectLevel TransferSyntax Verdict WebAuth"
     ),
     "ports": "ABSENT Sendable Sentinel",
     "post_services": "run_post_services",
@@ -284,6 +322,7 @@ _PLACES = {
     "session.derive": "Derive",
     "session.derive_async": "AsyncDerive Like",
     "session.dicom": "AsyncDicom AsyncSeriesChoice Dicom SeriesChoice",
+    "session.fetching": "AsyncFetched Fetched",
     "session.file_content": "FileContent",
     "session.files": "AsyncFiles Files",
     "session.jobs": "AsyncCurrentJob CurrentJob",

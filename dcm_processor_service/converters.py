@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, overload
 
 from dcm_processor_service.disk import write_whole
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
-from dcm_processor_service.local.ingest import catalogue_files
 from dcm_processor_service.models import SeriesRecord, SubjectLevel
 from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
 from dcm_processor_service.runtime.own_session import own_container
+from dcm_processor_service.session.catalogue import catalogue_files
 
 if TYPE_CHECKING:
     import os

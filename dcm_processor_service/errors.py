@@ -32,6 +32,11 @@
       ├ DerivedObjectError (ValueError)
       ├ NiftiConversionError
       ├ UnsupportedTransferSyntaxError
+      ├ FindError
+      │ └ FindIncompleteError                        retryable
+      ├ FetchError
+      │ └ FetchIncompleteError                       retryable
+      ├ PatientMismatchError (ValueError)
       └ SendError
         ├ PeerUnreachableError (ConnectionError)     retryable
         └ SendRejectedError
@@ -48,6 +53,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from dcm_processor_service.models.fetching import FetchReport
     from dcm_processor_service.models.imaging import SeriesReport
     from dcm_processor_service.models.sending import SendReport
 
@@ -67,6 +73,10 @@ __all__ = [
     "DcmProcessorError",
     "DerivedObjectError",
     "DicomError",
+    "FetchError",
+    "FetchIncompleteError",
+    "FindError",
+    "FindIncompleteError",
     "InvalidNameError",
     "InvalidSeriesError",
     "JobNotFoundError",
@@ -74,6 +84,7 @@ __all__ = [
     "LocalFileNotFoundError",
     "NiftiConversionError",
     "NotFoundError",
+    "PatientMismatchError",
     "PeerNotFoundError",
     "PeerUnreachableError",
     "SendError",
@@ -287,6 +298,36 @@ class NiftiConversionError(DicomError):
 
 class UnsupportedTransferSyntaxError(DicomError):
     """The pixel data is compressed in a way that this installation cannot decode; the message names the remedy."""
+
+
+class FindError(DicomError):
+    """The peer did not tell what it holds, or found more than was allowed."""
+
+
+class FindIncompleteError(FindError):
+    """The peer did not tell what it holds, and asking again may help: it was busy, or went away midway."""
+
+    exit_code = EXIT_RETRYABLE
+    retryable = True
+
+
+class FetchError(DicomError):
+    """Not everything that the peer told of was fetched; ``report`` has one record an instance."""
+
+    def __init__(self, message: str, report: FetchReport | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class FetchIncompleteError(FetchError):
+    """Not everything was fetched, and asking for the rest again may help: the peer was busy, or went away midway."""
+
+    exit_code = EXIT_RETRYABLE
+    retryable = True
+
+
+class PatientMismatchError(DicomError, ValueError):
+    """What would be taken together is of different patients, or cannot be told to be of one."""
 
 
 class SendError(DicomError):

@@ -94,6 +94,24 @@ def running_storescp(
         yield StoreScp(peer, received)
 
 
+@contextmanager
+def running_dcmqrscp(folder: Path, destinations: dict[str, int]) -> Iterator[Peer]:
+    """Runs DCMTK's archive ``dcmqrscp``; it knows the AE titles of destinations at ports of this machine."""
+    port = free_port()
+    storage = folder / "dcmqrscp"
+    storage.mkdir()
+    hosts = "".join(f"{title.lower()} = ({title}, 127.0.0.1, {number})\n" for title, number in destinations.items())
+    configuration = folder / "dcmqrscp.cfg"
+    configuration.write_text(
+        f"NetworkTCPPort = {port}\nMaxPDUSize = 65536\nMaxAssociations = 16\n"
+        f"HostTable BEGIN\n{hosts}HostTable END\nVendorTable BEGIN\nVendorTable END\n"
+        f"AETable BEGIN\nQRSCP {storage} RW (200, 1024mb) ANY\nAETable END\n",
+        encoding="utf-8",
+    )
+    with _running([program("dcmqrscp"), "-c", str(configuration), "+x="], folder, port):
+        yield Peer(name="QRSCP", ae_title="QRSCP", host="127.0.0.1", port=port)
+
+
 @dataclass(frozen=True)
 class Orthanc:
     """Orthanc, read back through its own interface."""

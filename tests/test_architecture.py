@@ -50,6 +50,8 @@ LIBRARIES: dict[str, set[str]] = {
     "dicom_network": {"pydicom", "pynetdicom", "numpy", "PIL", "isal"},
     "testing.fake_pacs": {"pydicom", "pynetdicom", "numpy", "PIL", "isal"},
     "testing.fake_query": {"pydicom", "numpy", "PIL"},
+    "testing.fake_retrieval": {"pydicom", "pynetdicom", "numpy", "PIL"},
+    "testing.fake_web": {"pydicom", "pynetdicom", "numpy", "PIL"},
     "testing.contracts": {"numpy", "nibabel", "pydicom", "pynetdicom", "scipy", "PIL", "isal"},
 }
 """The heavy libraries that importing a module may load; every other module loads none."""

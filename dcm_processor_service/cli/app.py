@@ -14,6 +14,7 @@ from dcm_processor_service.cli.images import convert, inspect
 from dcm_processor_service.cli.network import echo, probe, send
 from dcm_processor_service.cli.objects import derive, pdf
 from dcm_processor_service.cli.peers import peers
+from dcm_processor_service.cli.retrieval import fetch, find
 from dcm_processor_service.cli.run import run
 
 __all__ = ["app"]
@@ -51,6 +52,8 @@ app.command("derive", epilog=example("derive mask.nii.gz --like scans/ct --out r
 )
 app.command("pdf", epilog=example('pdf report.pdf --like scans/ct --out results --title "Liver volume"'))(pdf)
 app.command("send", epilog=example("send results --to ORTHANC@127.0.0.1:4242 --associations 4"))(send)
+app.command("find", epilog=example("find ORTHANC@127.0.0.1:4242 --patient-id 4711 --study-date 20240101-"))(find)
+app.command("fetch", epilog=example("fetch ORTHANC@127.0.0.1:4242 --patient-id 4711 --modality CT --out priors"))(fetch)
 app.command("echo", epilog=example("echo ORTHANC@127.0.0.1:4242"))(echo)
 app.command("probe", epilog=example("probe ORTHANC@127.0.0.1:4242"))(probe)
 app.add_typer(peers, name="peers")

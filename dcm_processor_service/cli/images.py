@@ -20,10 +20,10 @@ from dcm_processor_service.cli.console import (
 from dcm_processor_service.cli.page import inspection_page
 from dcm_processor_service.disk import exists, write_whole
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError, DicomError, InvalidSeriesError
-from dcm_processor_service.local.ingest import catalogue_files
 from dcm_processor_service.models.nifti import Engine, Policy, Sidecar
 from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.session.catalogue import catalogue_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

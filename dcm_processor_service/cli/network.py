@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
+from urllib.parse import urlsplit
 
 import typer
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from dcm_processor_service.cli.console import (
 )
 from dcm_processor_service.env_vars import read_variables
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE, ConfigurationError
-from dcm_processor_service.models import LeftOutFile, Peer, SendOptions
+from dcm_processor_service.models import BearerToken, LeftOutFile, Peer, SendOptions
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 from dcm_processor_service.models.platform_ids import NO_ID, platform_id
 from dcm_processor_service.runtime.container import Container, opened
@@ -31,8 +32,19 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models import AcceptedContext, EchoResult, SendReport
 
-__all__ = ["echo", "parse_address", "parse_peer", "print_contexts", "print_echo", "probe", "send"]
+__all__ = [
+    "bare_container",
+    "echo",
+    "parse_address",
+    "parse_peer",
+    "parse_place",
+    "print_contexts",
+    "print_echo",
+    "probe",
+    "send",
+]
 
+_WEB_PORTS = {"http": 80, "https": 443}
 _ADDRESS = re.compile(r"(?P<aet>[^@]+)@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>[0-9]{1,5})")
 
 Address = Annotated[str, typer.Argument(help="AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242")]
@@ -42,19 +54,21 @@ CaFile = Annotated[
 ]
 CertFile = Annotated[Path | None, typer.Option(help="Our certificate, PEM, where the node asks for one; implies --tls")]
 KeyFile = Annotated[Path | None, typer.Option(help="Our private key, PEM")]
+TokenFile = Annotated[Path | None, typer.Option(help="A file that holds the bearer token for a DICOMweb node")]
 Calling = Annotated[str, typer.Option(help="Our AE title")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for each record")]
 
 
 def send(
     paths: Annotated[list[Path], typer.Argument(help="DICOM files, DICOMDIRs or folders at any depth")],
-    to: Annotated[str, typer.Option(help="AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242")],
+    to: Annotated[str, typer.Option(help="AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242, or a DICOMweb root's URL")],
     calling: Calling = DEFAULT_AE_TITLE,
     associations: Annotated[int, typer.Option(min=1, max=32, help="How many associations send side by side")] = 1,
     tls: Tls = False,
     ca_file: CaFile = None,
     cert_file: CertFile = None,
     key_file: KeyFile = None,
+    token_file: TokenFile = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Ask the node afterwards which instances it holds; a miss is a failure")
     ] = False,
@@ -63,17 +77,17 @@ def send(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send DICOM files to a node by C-STORE, and report on each.
+    """Send DICOM files to a node by C-STORE, or by STOW-RS to a URL, and report on each.
 
     What is no DICOM instance in a folder is left out and named; a damaged one is a failure.
     """
-    with sentences(), opened(_container(calling)) as container:
-        peer = parse_address(to, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
+    with sentences(), opened(bare_container(calling)) as container:
+        peer = parse_place(to, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, token_file=token_file)
         options = SendOptions(check=False, associations=associations, verify=verify, commit=commit)
         with progress_bar(error_console()) as progress:
             imaging = container.imaging()
             total = sum(isinstance(file, Path) for path in paths for file in imaging.files_below(path, None))
-            task = progress.add_task(f"sending to {peer.address}", total=total)
+            task = progress.add_task(f"sending to {peer.name}", total=total)
             report = container.sender().send(
                 paths, peer, options=options, on_record=lambda _record: progress.advance(task)
             )
@@ -96,7 +110,7 @@ def echo(
     as_json: AsJson = False,
 ) -> None:
     """Ask a node whether it is there (C-ECHO)."""
-    with sentences(), opened(_container(calling)) as container:
+    with sentences(), opened(bare_container(calling)) as container:
         peer = parse_address(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
         result = container.sender().echo(peer)
     print_echo(result, as_json=as_json)
@@ -121,7 +135,7 @@ def probe(
     as_json: AsJson = False,
 ) -> None:
     """Ask a node which kinds of objects it takes, in which transfer syntaxes; sends none."""
-    with sentences(), opened(_container(calling)) as container:
+    with sentences(), opened(bare_container(calling)) as container:
         peer = parse_address(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
         contexts = container.sender().probe(peer)
     print_contexts(contexts, as_json=as_json)
@@ -177,6 +191,41 @@ def parse_address(
         ) from error
 
 
+def parse_place(
+    text: str,
+    *,
+    tls: bool = False,
+    cert_file: Path | None = None,
+    key_file: Path | None = None,
+    ca_file: Path | None = None,
+    token_file: Path | None = None,
+) -> Peer:
+    """Reads a node given as ``AET@HOST:PORT``, or as the URL of its DICOMweb root.
+
+    Raises:
+        ConfigurationError: It is neither.
+
+    Example:
+        >>> parse_place("https://pacs.example/dicom-web").port
+        443
+    """
+    if not text.startswith(("http://", "https://")):
+        if token_file is not None:
+            raise ConfigurationError("--token-file is for a node that is given by its URL")
+        return parse_address(text, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port or _WEB_PORTS[parts.scheme]
+    except ValueError as error:
+        raise ConfigurationError("the URL of the node is not valid") from error
+    if not host:
+        raise ConfigurationError("the URL of the node names no host")
+    files = {"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file}
+    given = {name: str(path) for name, path in files.items() if path is not None}
+    auth = None if token_file is None else BearerToken(file=str(token_file))
+    return Peer(name=host, ae_title="WEB", host=host, port=port, url=text, auth=auth, proxy="environment", **given)
+
+
 def parse_peer(text: str) -> Peer:
     """Reads a node given as ``NAME=AET@HOST:PORT``.
 
@@ -195,7 +244,8 @@ def parse_peer(text: str) -> Peer:
     return parse_address(address).model_copy(update={"name": name, "id": platform_id("peer", name)})
 
 
-def _container(calling: str) -> Container:
+def bare_container(calling: str) -> Container:
+    """Makes a container without a session, with our AE title."""
     values: SettingsValues = {"db_provider": "memory", "session_id": NO_ID, "job_id": NO_ID, "ae_title": calling}
     values.update(cast("SettingsValues", read_variables(["dicom_timeout_s"])))  # the settings say what is wrong with it
     settings = RuntimeSettings.without_environment(**values)

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from dcm_processor_service.local.ingest import Filed
     from dcm_processor_service.models import Patient, Peer, SeriesRecord, Study
     from dcm_processor_service.runtime.execution.callbacks import Callback, CallbackFunction
+    from dcm_processor_service.session.catalogue import Filed
 
 __all__ = ["run"]
 

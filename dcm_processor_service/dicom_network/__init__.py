@@ -1,4 +1,4 @@
-"""Sending: C-STORE, STOW-RS, C-ECHO and storage commitment, over TCP or TLS.
+"""Sending, finding and fetching: C-STORE, C-FIND, C-GET, C-MOVE, DICOMweb, C-ECHO, commitment; over TCP or TLS.
 
 Import the module that is needed: this package loads nothing by itself. ``DicomSender``, and the object makers that the
 package's first release had here, are loaded when they are asked for.

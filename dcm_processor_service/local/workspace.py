@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.codec import check_name
 from dcm_processor_service.disk import private_folder, write_whole
 from dcm_processor_service.errors import ConfigurationError, InvalidNameError
-from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files
 from dcm_processor_service.local.result_sheets import draw_sheets, sheet_names
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
 from dcm_processor_service.models.platform_ids import NO_ID, file_stem, platform_id
@@ -25,6 +24,7 @@ from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.execution.results import readable
 from dcm_processor_service.runtime.execution.runner import CallbackOutcome, left_process, run_callback
 from dcm_processor_service.runtime.settings import RuntimeSettings
+from dcm_processor_service.session.catalogue import Catalogue, Filed, catalogue_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

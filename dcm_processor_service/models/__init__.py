@@ -21,7 +21,19 @@ from dcm_processor_service.models.derived import (
     StudyIdentity,
     ValueMapping,
 )
+from dcm_processor_service.models.fetch_options import FetchMethod, FetchOptions
+from dcm_processor_service.models.fetching import FetchOutcome, FetchRecord, FetchReport
 from dcm_processor_service.models.files import LeftOutFile, StoredFile
+from dcm_processor_service.models.finding import (
+    DateRange,
+    FindKeys,
+    FindLevel,
+    FindQuery,
+    FoundInstance,
+    FoundItem,
+    FoundSeries,
+    FoundStudy,
+)
 from dcm_processor_service.models.imaging import (
     OrderCertificate,
     SeriesFinding,
@@ -46,17 +58,34 @@ from dcm_processor_service.models.sessions import (
 )
 from dcm_processor_service.models.steps import StepRecord
 from dcm_processor_service.models.subjects import Instance, Patient, SeriesRecord, Study, Subject, SubjectLevel
+from dcm_processor_service.models.web_auth import BasicAuth, BearerToken, ClientCredentials, WebAuth
 
 __all__ = [
     "AETitle",
     "AcceptedContext",
+    "BasicAuth",
+    "BearerToken",
     "CheckedInstance",
     "CleanupPolicy",
     "CleanupReport",
+    "ClientCredentials",
     "Code",
+    "DateRange",
     "DocumentOptions",
     "EchoResult",
     "Engine",
+    "FetchMethod",
+    "FetchOptions",
+    "FetchOutcome",
+    "FetchRecord",
+    "FetchReport",
+    "FindKeys",
+    "FindLevel",
+    "FindQuery",
+    "FoundInstance",
+    "FoundItem",
+    "FoundSeries",
+    "FoundStudy",
     "Glance",
     "ImageKind",
     "ImageOptions",
@@ -106,4 +135,5 @@ __all__ = [
     "TransferSyntax",
     "ValueMapping",
     "Verdict",
+    "WebAuth",
 ]

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from dcm_processor_service.models.keywords import refuses_unknown_keywords
+from dcm_processor_service.models.web_auth import WebAuth
 
 __all__ = ["DEFAULT_AE_TITLE", "AETitle", "Peer"]
 
@@ -53,6 +54,15 @@ class Peer(BaseModel):
         default=None, repr=False, description="Authority behind the peer's certificate, or that itself"
     )
     url: str | None = Field(default=None, repr=False, description="DICOMweb root; sent to by STOW-RS when set")
+    auth: WebAuth | None = Field(
+        default=None, repr=False, exclude=True, description="What the DICOMweb service knows us by; never stored"
+    )
+    proxy: str | None = Field(
+        default=None,
+        repr=False,
+        exclude=True,
+        description="URL of a proxy on the way to it; ``environment`` takes HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+    )
     id: str = Field(default="", description="The platform's id of the document")
 
     @property

@@ -2,7 +2,7 @@
 
 Repositories store, fetch and list; they decide nothing. Absence is ``None`` or ``False``, never an exception. Methods
 of repositories are ``async def``: in the blocking mode they never suspend, in the asynchronous mode they await a
-driver or a thread (see :class:`Offload`). The converter and the sender are ordinary functions, and the
+driver or a thread (see :class:`Offload`). The converter, the sender and the retriever are ordinary functions, and the
 facade offloads them.
 
 A store of one's own is a function that takes a :class:`StoreLocation` and an :class:`Offload` and returns a context
@@ -29,7 +29,7 @@ from dcm_processor_service.ports.concurrency import (
 )
 from dcm_processor_service.ports.forks import OfOneProcess, Pausable, SharedLock, pause_at_forks
 from dcm_processor_service.ports.imaging import NiftiConverter
-from dcm_processor_service.ports.network import Sendable, Sender
+from dcm_processor_service.ports.network import Retriever, Sendable, Sender
 from dcm_processor_service.ports.stores import (
     ABSENT,
     ANY,
@@ -76,6 +76,7 @@ __all__ = [
     "Pausable",
     "PeerRepository",
     "PlatformDocuments",
+    "Retriever",
     "Sendable",
     "Sender",
     "Sentinel",

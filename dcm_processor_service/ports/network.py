@@ -1,4 +1,4 @@
-"""Sending to DICOM nodes."""
+"""Sending to DICOM peers, and finding and fetching what they hold."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from pydicom import Dataset
 
     from dcm_processor_service.models import (
         AcceptedContext,
         EchoResult,
+        FetchOptions,
+        FetchRecord,
+        FetchReport,
+        FindQuery,
+        FoundItem,
         InstanceRecord,
         Peer,
         SendCheck,
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
         SendReport,
     )
 
-__all__ = ["Sendable", "Sender"]
+__all__ = ["Retriever", "Sendable", "Sender"]
 
 Sendable: TypeAlias = "Dataset | str | os.PathLike[str]"
 """Something to send: a dataset, a DICOM file, a DICOMDIR, or a folder with DICOM files somewhere below."""
@@ -75,4 +81,37 @@ class Sender(Protocol):
 
         Raises:
             ConfigurationError: One of them is unusable.
+        """
+
+
+class Retriever(Protocol):
+    """Finds what DICOM peers hold, and fetches it; ordinary functions, which the facade offloads."""
+
+    def find(self, peer: Peer, query: FindQuery, *, options: FetchOptions = ...) -> list[FoundItem]:
+        """Returns a record of each study, series or instance, by ``query.level``, that matches.
+
+        Raises:
+            FindError: The peer did not answer, or found more than ``query.limit``.
+            PeerUnreachableError: No association.
+        """
+
+    def fetch(
+        self,
+        found: Iterable[FoundItem],
+        peer: Peer,
+        folder: Path,
+        *,
+        options: FetchOptions = ...,
+        on_record: Callable[[FetchRecord], None] | None = None,
+        on_begin: Callable[[int], None] | None = None,
+        cancelled: Callable[[], bool] = ...,
+    ) -> FetchReport:
+        """Writes every instance of what was found below ``folder``, a file each, and tells of each.
+
+        Tells ``on_begin`` how many instances are expected, ``on_record`` of each that is here, and asks ``cancelled``
+        between them.
+
+        Raises:
+            FetchError: Not everything was fetched, and ``options.check`` is set.
+            PeerUnreachableError: No association.
         """

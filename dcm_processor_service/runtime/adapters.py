@@ -20,19 +20,21 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.models.limits import Limits
     from dcm_processor_service.models.nifti import Policy
-    from dcm_processor_service.ports import Backend, NiftiConverter, PlatformDocuments, Sender
+    from dcm_processor_service.ports import Backend, NiftiConverter, PlatformDocuments, Retriever, Sender
     from dcm_processor_service.runtime.settings import RuntimeSettings
 
 __all__ = [
     "capabilities",
     "close_decoders",
     "derived_functions",
+    "fetched_store",
     "file_formats",
     "imaging_functions",
     "legacy_sender",
     "nifti_converter",
     "platform_documents",
     "reading_functions",
+    "retriever",
     "sender",
 ]
 
@@ -147,6 +149,20 @@ def sender(settings: RuntimeSettings) -> Sender:
     from dcm_processor_service.dicom_network.sender import PynetdicomSender
 
     return PynetdicomSender(settings.ae_title, timeout_s=settings.dicom_timeout_s)
+
+
+def retriever(settings: RuntimeSettings) -> Retriever:
+    """Returns what finds and fetches over DIMSE and DICOMweb."""
+    from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriever
+
+    return DicomRetriever(settings.ae_title, timeout_s=settings.dicom_timeout_s)
+
+
+def fetched_store() -> Backend:
+    """Returns an empty store in memory, in which fetched files are filed."""
+    from dcm_processor_service.backends.memory import MemoryStore
+
+    return MemoryStore().backend()
 
 
 def legacy_sender(settings: RuntimeSettings, **arguments: Any) -> DicomSender:

@@ -27,7 +27,7 @@ from dcm_processor_service.runtime import adapters
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.execution.cancellation import Cancellation
 from dcm_processor_service.runtime.logs.job_log import JobLog, log_fields
-from dcm_processor_service.runtime.logs.known_subjects import LearningDicomRepository
+from dcm_processor_service.runtime.logs.known_subjects import LearningDicomRepository, learn_from_query
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 from dcm_processor_service.runtime.progress import AsyncProgress, Progress
 from dcm_processor_service.runtime.settings import RuntimeSettings
@@ -37,6 +37,7 @@ from dcm_processor_service.runtime.stores import backend_names, backend_opener
 from dcm_processor_service.session.data import AsyncData
 from dcm_processor_service.session.derive_async import AsyncDerive
 from dcm_processor_service.session.dicom import AsyncDicom
+from dcm_processor_service.session.fetching import AsyncFetching
 from dcm_processor_service.session.files import AsyncFiles
 from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
 from dcm_processor_service.session.peers import AsyncPeers
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
         Offload,
         PeerRepository,
         PlatformDocuments,
+        Retriever,
         Sender,
         SessionRepository,
         WorkspaceRepository,
@@ -190,6 +192,8 @@ class Container(containers.DeclarativeContainer):
     reading: providers.Provider[ReadingFunctions] = _Once(adapters.reading_functions, limits)
     converter: providers.Provider[NiftiConverter] = _Once(adapters.nifti_converter, limits)
     sender: providers.Provider[Sender] = _Once(adapters.sender, settings)
+    retriever: providers.Provider[Retriever] = _Once(adapters.retriever, settings)
+    fetched_store: providers.Provider[Backend] = providers.Factory(adapters.fetched_store)
     node_sender: providers.Provider[NodeSender] = providers.Factory(adapters.legacy_sender, settings)
     capabilities: providers.Provider[dict[str, list[Capability]]] = providers.Callable(adapters.capabilities)
 
@@ -228,7 +232,22 @@ class Container(containers.DeclarativeContainer):
     )
     data: providers.Provider[AsyncData] = _Once(AsyncData, jobs, data_repository)
     peers: providers.Provider[AsyncPeers] = _Once(
-        AsyncPeers, peer_repository, settings.provided.peer_id, sender.provider, offload
+        AsyncPeers,
+        peer_repository,
+        settings.provided.peer_id,
+        sender.provider,
+        offload,
+        retriever.provider,
+        providers.Callable(learn_from_query, scrubber).provider,
+    )
+    fetching: providers.Provider[AsyncFetching] = _Once(
+        AsyncFetching,
+        peers,
+        retriever.provider,
+        fetched_store.provider,
+        providers.Factory(LearningDicomRepository, scrubber=scrubber).provider,
+        series_tools,
+        cancellation,
     )
     sending: providers.Provider[AsyncSending] = _Once(
         AsyncSending, jobs, data_repository, peers, sender.provider, offload, cancellation
@@ -248,6 +267,7 @@ class Container(containers.DeclarativeContainer):
             series_tools,
             sending,
             derive,
+            fetching,
         ),
     )
     session: providers.Provider[Any] = _Once(Session, async_session)

@@ -6,19 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from dcm_processor_service.codec import check_text
-from dcm_processor_service.errors import AmbiguousSeriesError, SeriesNotFoundError
+from dcm_processor_service.errors import AmbiguousSeriesError, PatientMismatchError, SeriesNotFoundError
 from dcm_processor_service.models import Patient, SeriesRecord, Study, SubjectLevel
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.session.derive import Derive
+from dcm_processor_service.session.fetching import Fetched
+from dcm_processor_service.session.priors import PatientKeys, PriorsWanted, start_of
 from dcm_processor_service.session.selection import select_series
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import date
 
-    from dcm_processor_service.models import Peer, SendCheck, SendOptions, SendReport
+    from dcm_processor_service.models import FetchOptions, FoundItem, Peer, SendCheck, SendOptions, SendReport
     from dcm_processor_service.ports import DicomRepository
     from dcm_processor_service.session.derive_async import AsyncDerive
+    from dcm_processor_service.session.fetching import AsyncFetched, AsyncFetching
     from dcm_processor_service.session.jobs import AsyncCurrentJob
     from dcm_processor_service.session.selection import Selection, SeriesRules
     from dcm_processor_service.session.sending import AsyncSending, SendItem
@@ -29,6 +33,10 @@ __all__ = ["AsyncDicom", "AsyncSeriesChoice", "Dicom", "SeriesChoice"]
 
 def _ignore() -> None:
     """Is told of each record where nobody wants to know."""
+
+
+def _ignore_progress(_here: int, _expected: int) -> None:
+    """Is told how far a fetch is where nobody wants to know."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +101,10 @@ class AsyncDicom:
         tools: SeriesTools,
         sending: AsyncSending,
         derive: AsyncDerive,
+        fetching: AsyncFetching,
     ) -> None:
         self.derive = derive
+        self._fetching = fetching
         self._job = job
         self._repository = repository
         self._tools = tools
@@ -192,6 +202,44 @@ class AsyncDicom:
     ) -> SendCheck:
         """Tells what would become of instances if they were sent; see :meth:`Dicom.check`."""
         return await self._sending.check(what, to, options)
+
+    async def fetch(
+        self,
+        found: FoundItem | Iterable[FoundItem],
+        from_: Peer | str,
+        *,
+        options: FetchOptions | None = None,
+        on_progress: Callable[[int, int], None] = _ignore_progress,
+    ) -> AsyncFetched:
+        """Fetches what a peer found; see :meth:`Dicom.fetch`."""
+        return await self._fetching.fetch(found, from_, options, on_progress)
+
+    async def priors(
+        self,
+        *,
+        modality: str = "",
+        before: date | None = None,
+        from_: Peer | str | None = None,
+        most: int | None = None,
+        limit: int = 100,
+        options: FetchOptions | None = None,
+        on_progress: Callable[[int, int], None] = _ignore_progress,
+    ) -> AsyncFetched:
+        """Finds and fetches the patient's earlier studies; see :meth:`Dicom.priors`."""
+        subject, studies = await self.subject(), await self.studies()
+        identity = PatientKeys.of((await self.patient()).metadata | studies[0].metadata | subject.metadata)
+        if not identity.patient_id:
+            raise PatientMismatchError("the job's images have no PatientID: nobody can tell whose priors to get")
+        wanted = PriorsWanted(
+            identity=identity,
+            own_study_uids=frozenset(study.study_instance_uid for study in studies),
+            before=start_of([*(study.metadata for study in studies), subject.metadata], before),
+            modality=modality,
+            most=most,
+            limit=limit,
+            from_=from_,
+        )
+        return await self._fetching.priors(wanted, options, on_progress)
 
     def _bound(self, series: SeriesRecord) -> AsyncDicomSeries:
         return AsyncDicomSeries(series, self._repository, self._tools)
@@ -323,3 +371,99 @@ class Dicom:
             (True, ['converted', 'converted', 'converted'], 0)
         """
         return run_inline(self._async.check(what, to, options=options))
+
+    def fetch(
+        self,
+        found: FoundItem | Iterable[FoundItem],
+        from_: Peer | str,
+        *,
+        options: FetchOptions | None = None,
+        on_progress: Callable[[int, int], None] = _ignore_progress,
+    ) -> Fetched:
+        """Fetches studies, series and instances that a peer found, each as it is stored there.
+
+        By C-GET, by WADO-RS where the peer has a URL, by C-MOVE where only that works and the options name a port of
+        ours. Each instance is examined: whether it is whole, and of the series that was asked for. What the peer tells
+        is counted, and what did not come is asked for again. The files lie in the job's scratch, and go with it.
+
+        Args:
+            found: What :meth:`Peers.find` returned, or some of it.
+            from_: The peer, or its name.
+            options: ``FetchOptions(check=False, listen_port=11112, …)``.
+            on_progress: Called with how many instances are here, and how many are expected.
+
+        Raises:
+            FetchError: Not everything that the peer told of is here; its ``report`` tells (not with ``check=False``). A
+                FetchIncompleteError where asking again may help.
+            FindError: The peer does not list the series of a study.
+            PeerUnreachableError: No association; the message tells why.
+            PeerNotFoundError: No peer of that name.
+
+        Example:
+            >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
+            >>> session = fake_context().session
+            >>> with FakePacs(holds=synthetic_series(slices=3)) as pacs:
+            ...     found = session.peers.find(pacs.peer, patient_id="SYNTHETIC")
+            ...     fetched = session.dicom.fetch(found, from_=pacs.peer)
+            >>> fetched.report.fetched, [int(header.InstanceNumber) for header in fetched.series[0].headers()]
+            (3, [1, 2, 3])
+        """
+        return Fetched.of(run_inline(self._async.fetch(found, from_, options=options, on_progress=on_progress)))
+
+    def priors(
+        self,
+        *,
+        modality: str = "",
+        before: date | None = None,
+        from_: Peer | str | None = None,
+        most: int | None = None,
+        limit: int = 100,
+        options: FetchOptions | None = None,
+        on_progress: Callable[[int, int], None] = _ignore_progress,
+    ) -> Fetched:
+        """Finds and fetches earlier studies of the job's patient, newest first; of no other patient.
+
+        A study counts as the patient's by PatientID, and where both sides have one by IssuerOfPatientID. What is found
+        under them with another birth date or sex is refused, and so is what comes with such a header.
+
+        Args:
+            modality: Only series of it, of studies that have one; empty: whole studies.
+            before: The day, or the datetime in the peer's local time, before which they are; None: the job's study.
+            from_: The peer, or its name; None: the one that sent this session's images.
+            most: How many studies, the newest first; None: all.
+            limit: With more studies of the patient none is fetched.
+            options: As for :meth:`fetch`.
+            on_progress: As for :meth:`fetch`.
+
+        Raises:
+            PatientMismatchError: Birth date or sex contradict, or the job's images have no PatientID.
+            ConfigurationError: The job's study has no date, and ``before`` is not given.
+            FetchError: As of :meth:`fetch`.
+            FindError: The peer did not answer, or found more than ``limit``.
+            PeerUnreachableError: No association; the message tells why.
+
+        Example:
+            >>> from datetime import date
+            >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
+            >>> earlier, now = synthetic_series(slices=3), synthetic_series(slices=3)
+            >>> for dataset in earlier:
+            ...     dataset.StudyDate, dataset.StudyInstanceUID = "20240131", "1.2.3"
+            >>> session = fake_context(series=now).session
+            >>> with FakePacs(holds=earlier) as pacs:
+            ...     priors = session.dicom.priors(modality="CT", before=date(2025, 1, 1), from_=pacs.peer)
+            >>> [study.study_instance_uid for study in priors.studies], priors.series[0].instance_count()
+            (['1.2.3'], 3)
+        """
+        return Fetched.of(
+            run_inline(
+                self._async.priors(
+                    modality=modality,
+                    before=before,
+                    from_=from_,
+                    most=most,
+                    limit=limit,
+                    options=options,
+                    on_progress=on_progress,
+                )
+            )
+        )

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast, overload
 
 from dcm_processor_service.codec import check_text
 from dcm_processor_service.errors import PeerNotFoundError
-from dcm_processor_service.models import Peer
+from dcm_processor_service.models import FindQuery, Peer
 from dcm_processor_service.ports.concurrency import run_inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dcm_processor_service.models import AcceptedContext, EchoResult
-    from dcm_processor_service.ports import Offload, PeerRepository, Sender
+    from typing_extensions import Unpack
+
+    from dcm_processor_service.models import (
+        AcceptedContext,
+        EchoResult,
+        FindKeys,
+        FindLevel,
+        FoundInstance,
+        FoundItem,
+        FoundSeries,
+        FoundStudy,
+    )
+    from dcm_processor_service.ports import Offload, PeerRepository, Retriever, Sender
 
 __all__ = ["AsyncPeers", "Peers"]
 
@@ -36,11 +47,15 @@ class AsyncPeers:
         current_id: str | None,
         sender: Callable[[], Sender],
         offload: Offload,
+        retriever: Callable[[], Retriever],
+        learn: Callable[[FindQuery | FoundItem], None],
     ) -> None:
         self._repository = repository
         self._current_id = current_id
         self._sender = sender
         self._offload = offload
+        self._retriever = retriever
+        self._learn = learn
 
     async def current(self) -> Peer:
         """Returns the node that sent this session's images; see :meth:`Peers.current`."""
@@ -65,6 +80,17 @@ class AsyncPeers:
             raise PeerNotFoundError(f"no DICOM node is named {name!r}; known nodes: {known or 'none'}")
         return await self._checked(peer)
 
+    async def _known(self, peer: Peer | str) -> Peer:
+        return peer if isinstance(peer, Peer) else await self.get(peer)
+
+    async def _ask(self, peer: Peer, query: FindQuery) -> list[FoundItem]:
+        """Asks, and has logs kept clean of what is asked for and told."""
+        self._learn(query)
+        found = await self._offload(lambda: self._retriever().find(peer, query))
+        for one in found:
+            self._learn(one)
+        return found
+
     async def _checked(self, peer: Peer) -> Peer:
         """Finds out here, and not in the middle of a sending, that a certificate cannot be used."""
         if peer.tls:
@@ -73,13 +99,33 @@ class AsyncPeers:
 
     async def echo(self, peer: Peer | str) -> EchoResult:
         """Asks a node whether it is there; see :meth:`Peers.echo`."""
-        node = peer if isinstance(peer, Peer) else await self.get(peer)
+        node = await self._known(peer)
         return await self._offload(lambda: self._sender().echo(node))
 
     async def probe(self, peer: Peer | str) -> list[AcceptedContext]:
         """Asks a node what it takes; see :meth:`Peers.probe`."""
-        node = peer if isinstance(peer, Peer) else await self.get(peer)
+        node = await self._known(peer)
         return await self._offload(lambda: self._sender().probe(node))
+
+    @overload
+    async def find(
+        self, peer: Peer | str, *, level: Literal["study"] = ..., **keys: Unpack[FindKeys]
+    ) -> list[FoundStudy]: ...
+    @overload
+    async def find(
+        self, peer: Peer | str, *, level: Literal["series"], **keys: Unpack[FindKeys]
+    ) -> list[FoundSeries]: ...
+    @overload
+    async def find(
+        self, peer: Peer | str, *, level: Literal["instance"], **keys: Unpack[FindKeys]
+    ) -> list[FoundInstance]: ...
+    async def find(
+        self, peer: Peer | str, *, level: FindLevel = "study", **keys: Unpack[FindKeys]
+    ) -> list[FoundStudy] | list[FoundSeries] | list[FoundInstance]:
+        """Asks a peer what it holds; see :meth:`Peers.find`."""
+        query = FindQuery.of(level, keys)
+        found = await self._ask(await self._known(peer), query)
+        return cast("list[FoundStudy] | list[FoundSeries] | list[FoundInstance]", found)
 
     async def list(self) -> list[Peer]:
         """Lists all nodes by name."""
@@ -134,6 +180,52 @@ class Peers:
             PeerUnreachableError: No association; the message tells why.
         """
         return run_inline(self._async.probe(peer))
+
+    @overload
+    def find(
+        self, peer: Peer | str, *, level: Literal["study"] = ..., **keys: Unpack[FindKeys]
+    ) -> list[FoundStudy]: ...
+    @overload
+    def find(self, peer: Peer | str, *, level: Literal["series"], **keys: Unpack[FindKeys]) -> list[FoundSeries]: ...
+    @overload
+    def find(
+        self, peer: Peer | str, *, level: Literal["instance"], **keys: Unpack[FindKeys]
+    ) -> list[FoundInstance]: ...
+    def find(
+        self, peer: Peer | str, *, level: FindLevel = "study", **keys: Unpack[FindKeys]
+    ) -> list[FoundStudy] | list[FoundSeries] | list[FoundInstance]:
+        """Asks a peer what it holds: by C-FIND, or by QIDO-RS where it has a URL.
+
+        A study matches a modality if it has a series of it. Answers that contradict a key are left out, as are those
+        without UIDs: not every peer matches every key. Nothing found is an empty list.
+
+        Args:
+            peer: The peer, or its name.
+            level: What is listed: ``study``, ``series`` or ``instance``.
+            keys: What it is narrowed down by: ``patient_id``, ``issuer_of_patient_id``, ``patient_name``
+                (``Family^Given``), ``patient_birth_date``, ``accession_number``, ``study_instance_uid``,
+                ``study_date``, ``study_description``, ``modality``, ``series_instance_uid``, ``series_description``,
+                ``sop_instance_uid``. Texts take the wildcards ``*`` and ``?``; dates are a day, a range such as
+                ``(date(2024, 1, 1), None)``, or as DICOM writes them; UIDs are one or a list. With more answers than
+                ``limit`` (1000) the peer is told to stop, and none is given.
+
+        Raises:
+            ConfigurationError: A key is unknown or malformed.
+            FindError: The peer did not answer, or found more than ``limit``; a FindIncompleteError where asking again
+                may help.
+            PeerUnreachableError: No association; the message tells why.
+            PeerNotFoundError: No peer of that name.
+
+        Example:
+            >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
+            >>> peers = fake_context().session.peers
+            >>> with FakePacs(holds=synthetic_series(slices=3)) as pacs:
+            ...     found = peers.find(pacs.peer, patient_id="SYNTHETIC", level="series")
+            >>> found[0].modality, found[0].instance_count
+            ('CT', 3)
+        """
+        found = run_inline(self._async.find(peer, level=level, **keys))
+        return cast("list[FoundStudy] | list[FoundSeries] | list[FoundInstance]", found)
 
     def list(self) -> list[Peer]:
         """Lists all nodes by name."""

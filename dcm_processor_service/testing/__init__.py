@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     )
     from dcm_processor_service.testing.contexts import fake_async_context, fake_context, synthetic_series
     from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
-    from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
+    from dcm_processor_service.testing.fake_faults import Faults
+    from dcm_processor_service.testing.fake_pacs import FakePacs
 
 __all__ = [
     "Certificate",
@@ -50,7 +51,8 @@ _PLACES = {
     ),
     "testing.contexts": "fake_async_context fake_context synthetic_series",
     "testing.fake_certificates": "Certificate FakeAuthority",
-    "testing.fake_pacs": "FakePacs Faults",
+    "testing.fake_faults": "Faults",
+    "testing.fake_pacs": "FakePacs",
 }
 """The module of each name, below this package."""
 

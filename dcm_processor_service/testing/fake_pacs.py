@@ -11,10 +11,9 @@ import tempfile
 import threading
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
@@ -39,13 +38,17 @@ from dcm_processor_service.dicom_network.dimse.command_set import VERIFICATION
 from dcm_processor_service.dicom_network.dimse.commitment import COMMITMENT_INSTANCE, STORAGE_COMMITMENT
 from dcm_processor_service.dicom_network.dimse.listener import listening
 from dcm_processor_service.dicom_network.dimse.query import STUDY_ROOT_FIND
+from dcm_processor_service.dicom_network.retrieval.lines import STUDY_ROOT_GET, STUDY_ROOT_MOVE
 from dcm_processor_service.dicom_network.status import explain
 from dcm_processor_service.models import Peer
 from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
+from dcm_processor_service.testing.fake_faults import Faults
 from dcm_processor_service.testing.fake_query import answers
+from dcm_processor_service.testing.fake_retrieval import file_of, got, moved, to_send
+from dcm_processor_service.testing.fake_web import serving_web
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
     from pynetdicom.association import Association
@@ -76,62 +79,9 @@ _SYNTAXES = tuple(
 _PATIENCE_S = 2.0  # with a client that connects and says nothing
 _NO_SUCH_INSTANCE = 0x0112
 _COMMITTED, _FAILURES_EXIST = 1, 2
-_PENDING, _OUT_OF_RESOURCES = 0xFF00, 0xA700
-
-
-@dataclass(frozen=True)
-class Faults:
-    """What the archive does wrong; nothing by default.
-
-    Example:
-        >>> from dcm_processor_service.testing import fake_context, synthetic_series
-        >>> ctx = fake_context(series=synthetic_series(slices=3))
-        >>> with FakePacs(Faults(status=0xB007, status_times=1)) as pacs:
-        ...     report = ctx.session.dicom.send(ctx.session.dicom.get_series(), to=pacs.peer)
-        >>> [record.outcome.value for record in report.records]
-        ['stored_with_warning', 'stored', 'stored']
-    """
-
-    refuse_classes: Collection[str] = ()
-    """SOP classes whose presentation contexts are refused."""
-    accept_syntaxes: Sequence[str] | None = None
-    """The only transfer syntaxes that are accepted, in the order of its liking; None accepts the usual ones."""
-    status: int = 0x0000
-    """What a C-STORE is answered with; a failure is not kept."""
-    status_after: int = 0
-    """How many instances are stored before that begins."""
-    status_times: int | None = None
-    """How many instances are answered so; None means all."""
-    abort_after: int | None = None
-    """How many instances arrive before the association is aborted, in place of an answer."""
-    abort_times: int = 1
-    """How often that happens; each time counts anew."""
-    abort_on: Collection[str] = ()
-    """SOPInstanceUIDs that make it abort whenever they arrive."""
-    keep_aborted: bool = False
-    """What is aborted is stored nevertheless: only its acknowledgement is lost."""
-    delay_s: float = 0.0
-    """How long each answer takes."""
-    reject: tuple[int, int, int] | None = None
-    """Result, source and reason with which associations are rejected (PS3.8, table 9-21)."""
-    reject_times: int | None = None
-    """How many associations are rejected; None means all."""
-    check_titles: bool = False
-    """Rejects who calls it by another title than its own."""
-    calling_ae_titles: Sequence[str] = ()
-    """Rejects who calls itself otherwise; empty accepts everyone."""
-    duplicates: int = 0x0000
-    """What a second instance of a SOPInstanceUID is answered with, such as 0x0111."""
-    forgets: Collection[str] = ()
-    """SOPInstanceUIDs that it acknowledges and does not keep."""
-    keeps_first: bool = False
-    """It acknowledges a second instance of a SOPInstanceUID, and keeps the first."""
-    query: Literal["ok", "fail", "none"] = "ok"
-    """What comes of a C-FIND; ``none`` does not offer it."""
-    commitment: Literal["ok", "fail", "silent", "none"] = "ok"
-    """What comes of a request for storage commitment; ``none`` does not offer it."""
-    commitment_port: int | None = None
-    """Where the answer goes to over a new association; None answers over the same one."""
+_PENDING, _CANCELLED, _OUT_OF_RESOURCES = 0xFF00, 0xFE00, 0xA700
+_NOT_THIS_LEVEL = 0xA900
+_SERVICES = {VERIFICATION: "", STUDY_ROOT_FIND: "", STUDY_ROOT_GET: "c-get", STUDY_ROOT_MOVE: "c-move"}
 
 
 class FakePacs:
@@ -145,6 +95,8 @@ class FakePacs:
         certificate: The certificate to show instead; then ``authority`` says whom clients must trust.
         authority: The authority that signs.
         require_client_certificate: Refuse clients without a certificate of the same authority.
+        holds: What it holds from the start.
+        destinations: Hosts and ports by the AE titles that a C-MOVE may name.
 
     Example:
         >>> from pydicom.data import get_testdata_file
@@ -165,6 +117,8 @@ class FakePacs:
         certificate: Certificate | None = None,
         authority: FakeAuthority | None = None,
         require_client_certificate: bool = False,
+        holds: Iterable[Dataset] = (),
+        destinations: Mapping[str, tuple[str, int]] | None = None,
     ) -> None:
         self.faults = faults or Faults()
         self.authority = authority
@@ -180,14 +134,20 @@ class FakePacs:
         self._cleanup = ExitStack()
         self._entity = AE(ae_title=ae_title)
         self._port = 0
-        self.received: dict[str, bytes] = {}
+        self._destinations = dict(destinations or {})
+        self._url = ""
+        self.received: dict[str, bytes] = {str(one.SOPInstanceUID): file_of(one) for one in holds}
         """Each stored instance as a DICOM file, by SOPInstanceUID."""
         self.arrivals: list[str] = []
         """The SOPInstanceUIDs in the order in which they were stored, repetitions too."""
         self.titles: list[tuple[str, str]] = []
         """Calling and called AE title of each association that was asked for."""
         self.queries: list[Dataset] = []
-        """The identifier of each C-FIND that arrived."""
+        """The identifier of each C-FIND, or of each QIDO-RS request, that arrived."""
+        self.retrievals: list[Dataset] = []
+        """The identifier of each C-GET and C-MOVE that arrived."""
+        self.cancelled = 0
+        """How many queries were cancelled."""
 
     def __enter__(self) -> Self:
         context = self._tls_context() if self._tls else None
@@ -198,6 +158,8 @@ class FakePacs:
             (evt.EVT_C_ECHO, self._on_echo),
             (evt.EVT_N_ACTION, self._on_action),
             (evt.EVT_C_FIND, self._on_find),
+            (evt.EVT_C_GET, self._on_get),
+            (evt.EVT_C_MOVE, self._on_move),
         ]
         listener = listening(self._entity, (self._host, 0), handlers, context)
         self._port = self._cleanup.enter_context(listener)
@@ -223,6 +185,13 @@ class FakePacs:
             ca_file=self.authority.ca_file if self.authority else None,
         )
 
+    @property
+    def web_peer(self) -> Peer:
+        """How to reach it over DICOMweb, by QIDO-RS and WADO-RS; it serves that from the first use on."""
+        if not self._url:
+            self._url = self._cleanup.enter_context(serving_web(self, self._drop_after))
+        return self.peer.model_copy(update={"url": self._url})
+
     def datasets(self) -> list[Dataset]:
         """What is stored, in the order of its arrival."""
         return [dcmread(BytesIO(content)) for content in self.received.values()]
@@ -240,6 +209,14 @@ class FakePacs:
             context.load_verify_locations(self.authority.ca_file)
         return context
 
+    def _client_tls(self) -> ssl.SSLContext | None:
+        """How it stores elsewhere by C-MOVE: over TLS where it speaks that itself, with its own certificate."""
+        if self.authority is None or self._certificate is None:
+            return None
+        context = ssl.create_default_context(cafile=self.authority.ca_file)
+        context.load_cert_chain(self._certificate.cert_file, self._certificate.key_file)
+        return context
+
     def _prepare(self) -> None:
         self._entity.add_supported_context(VERIFICATION)
         self._entity.acse_timeout = _PATIENCE_S
@@ -248,16 +225,23 @@ class FakePacs:
 
     def _supported(self, sop_class_uids: Iterable[str]) -> Iterator[PresentationContext]:
         """Supports every class that is asked for, private ones too, but those that are to be refused."""
-        own = self.faults.accept_syntaxes
+        own, services = self.faults.accept_syntaxes, self._services()
         for uid in dict.fromkeys(sop_class_uids):
             if uid == STORAGE_COMMITMENT and self.faults.commitment != "none":
                 context = build_context(uid)
                 context.scu_role = context.scp_role = True
                 yield context
-            elif uid == VERIFICATION or (uid == STUDY_ROOT_FIND and self.faults.query != "none"):
+            elif uid in services:
                 yield build_context(uid)
-            elif uid not in {STORAGE_COMMITMENT, STUDY_ROOT_FIND, *self.faults.refuse_classes}:
-                yield build_context(uid, list(_SYNTAXES if own is None else own))
+            elif uid not in {STORAGE_COMMITMENT, *_SERVICES, *self.faults.refuse_classes}:
+                context = build_context(uid, list(_SYNTAXES if own is None else own))
+                context.scu_role = context.scp_role = True  # who asks by C-GET is stored to
+                yield context
+
+    def _services(self) -> set[str]:
+        """The services besides storage that are offered."""
+        offered = {uid for uid, name in _SERVICES.items() if name in {"", *self.faults.retrieve}}
+        return offered - ({STUDY_ROOT_FIND} if self.faults.query == "none" else set())
 
     def _take_fault(self, name: str, times: int | None) -> bool:
         """Counts a fault that happens a number of times."""
@@ -321,8 +305,38 @@ class FakePacs:
         if self.faults.query == "fail":
             yield _OUT_OF_RESOURCES, None
             return
-        for answer in answers(self.datasets(), event.identifier):
+        if event.identifier.QueryRetrieveLevel in self.faults.refuses_levels:
+            yield _NOT_THIS_LEVEL, None
+            return
+        for answer in answers(self.datasets(), event.identifier, ignored=self.faults.ignores_keys):
+            if event.is_cancelled:
+                self.cancelled += 1
+                yield _CANCELLED, None
+                return
+            self._closing.wait(self.faults.delay_s)
             yield _PENDING, answer
+
+    def _on_get(self, event: evt.Event) -> Iterator[Any]:
+        instances = self._asked_for(event.identifier)
+        if self.faults.retrieve_status:
+            yield 1
+            yield self.faults.retrieve_status, None
+            return
+        yield from got(event, instances, self._drop_after())
+
+    def _on_move(self, event: evt.Event) -> Iterator[Any]:
+        instances = self._asked_for(event.identifier)
+        yield from moved(event, instances, self._drop_after(), self._destinations, self._client_tls())
+
+    def _asked_for(self, identifier: Dataset) -> list[Dataset]:
+        self.retrievals.append(identifier)
+        return to_send(self.received, identifier, self.faults)
+
+    def _drop_after(self) -> int | None:
+        """After how many instances this sending is to be dropped."""
+        if self.faults.drop_after is None or not self._take_fault("drop", self.faults.drop_times):
+            return None
+        return self.faults.drop_after
 
     def _on_action(self, event: evt.Event) -> tuple[int, None]:
         if self.faults.commitment != "silent":

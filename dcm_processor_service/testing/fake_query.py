@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydicom import Dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from pydicom.dataelem import DataElement
 
@@ -20,48 +20,56 @@ _UNIQUE_KEYS = {
     "SERIES": "SeriesInstanceUID",
     "IMAGE": "SOPInstanceUID",
 }
-_COUNTS = ("NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances")
+_GATHERED = {
+    "NumberOfStudyRelatedSeries": "SeriesInstanceUID",
+    "NumberOfStudyRelatedInstances": "SOPInstanceUID",
+    "NumberOfSeriesRelatedInstances": "SOPInstanceUID",
+    "ModalitiesInStudy": "Modality",
+    "SOPClassesInStudy": "SOPClassUID",
+}
+"""What is told of all instances of a study or series, and what of them it comes from."""
+
+_NO_KEYS = ("QueryRetrieveLevel", "SpecificCharacterSet")
 
 
-def answers(held: Iterable[Dataset], query: Dataset) -> Iterator[Dataset]:
+def answers(held: Iterable[Dataset], query: Dataset, *, ignored: Collection[str] = ()) -> Iterator[Dataset]:
     """Makes one answer for each study, series or instance that matches, with the keys that were asked for."""
-    found: dict[str, list[Dataset]] = {}
+    everything = list(held)
+    found: dict[str, Dataset] = {}
     key = _UNIQUE_KEYS[str(query.QueryRetrieveLevel)]
-    for dataset in matching(held, query):
-        found.setdefault(str(dataset.get(key, "")), []).append(dataset)
-    for datasets in found.values():
+    below: dict[str, list[Dataset]] = {}
+    for dataset in everything:
+        below.setdefault(str(dataset.get(key, "")), []).append(dataset)
+    for dataset in matching(everything, query, ignored=ignored):
+        found.setdefault(str(dataset.get(key, "")), dataset)
+    for value, first in found.items():
         answer = Dataset()
         answer.QueryRetrieveLevel = query.QueryRetrieveLevel
+        if "SpecificCharacterSet" in first:
+            answer.SpecificCharacterSet = first.SpecificCharacterSet
         for element in query:
-            if element.keyword in _COUNTS:
-                _count(answer, element.keyword, datasets)
-            elif element.keyword == "ModalitiesInStudy":
-                answer.ModalitiesInStudy = sorted({str(one.get("Modality", "")) for one in datasets})
-            elif element.keyword != "QueryRetrieveLevel":
-                value = datasets[0].get(element.keyword)
-                setattr(answer, element.keyword, value)
+            if element.keyword in _GATHERED:
+                gathered = sorted({str(one.get(_GATHERED[element.keyword], "")) for one in below[value]})
+                setattr(answer, element.keyword, len(gathered) if element.keyword.startswith("Number") else gathered)
+            elif element.keyword not in _NO_KEYS:
+                setattr(answer, element.keyword, first.get(element.keyword))
         yield answer
 
 
-def matching(held: Iterable[Dataset], query: Dataset) -> Iterator[Dataset]:
-    """Yields the instances that all keys of a query match (PS3.4, C.2.2.2)."""
+def matching(held: Iterable[Dataset], query: Dataset, *, ignored: Collection[str] = ()) -> Iterator[Dataset]:
+    """Yields the instances that all keys of a query match (PS3.4, C.2.2.2), but for those that are ignored."""
+    passed_over = {*_NO_KEYS, *ignored}
     for dataset in held:
-        if all(_matches(dataset, element) for element in query if element.keyword != "QueryRetrieveLevel"):
+        if all(_matches(dataset, element) for element in query if element.keyword not in passed_over):
             yield dataset
 
 
 def _matches(dataset: Dataset, key: DataElement) -> bool:
     wanted = [str(one) for one in key.value] if key.VM > 1 else [str(key.value or "")]
-    if key.keyword in _COUNTS or wanted in ([""], ["*"]):
+    if key.keyword.startswith("Number") or wanted in ([""], ["*"]):
         return True
-    keyword = "Modality" if key.keyword == "ModalitiesInStudy" else key.keyword
-    value = str(dataset.get(keyword, ""))
+    value = str(dataset.get(_GATHERED.get(key.keyword, key.keyword), ""))
     if key.VR in {"DA", "TM"} and "-" in wanted[0]:
         first, _, last = wanted[0].partition("-")
         return bool(value) and first <= value and (not last or value <= last)
     return any(fnmatchcase(value, one) for one in wanted)
-
-
-def _count(answer: Dataset, keyword: str, datasets: list[Dataset]) -> None:
-    counts = "SeriesInstanceUID" if keyword == "NumberOfStudyRelatedSeries" else "SOPInstanceUID"
-    setattr(answer, keyword, len({str(one.get(counts, "")) for one in datasets}))

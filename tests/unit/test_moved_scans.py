@@ -11,10 +11,10 @@ from dcm_processor_service import AsyncContainer, Container, opened
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.errors import InvalidSeriesError, StoredFileNotFoundError
 from dcm_processor_service.imaging.headers.folder import files_below
-from dcm_processor_service.local.ingest import catalogue_files
 from dcm_processor_service.models import Job, Peer
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.settings import RuntimeSettings
+from dcm_processor_service.session.catalogue import catalogue_files
 from dcm_processor_service.testing import FakePacs
 from tests.unit.local.test_ingest import make_series, save
 

@@ -52,7 +52,7 @@ _NOTHING_SAID, _SERVER_ERROR = 204, 500
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 _FEWEST_FAILURES = 3  # in a row, before the peer is given up: a single one may be of any proxy on the way
 _HOPELESS = {
-    401: "it wants credentials; put them into the peer's URL",
+    401: "it wants credentials; set the peer's auth, or put them into its URL",
     403: "it does not allow us to store",
     404: "there is no STOW-RS service at this URL; correct the peer's URL",
     405: "there is no STOW-RS service at this URL; correct the peer's URL",

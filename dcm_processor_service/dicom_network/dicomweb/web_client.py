@@ -9,9 +9,11 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from dcm_processor_service.dicom_network.dicomweb.authorization import Authorization
 from dcm_processor_service.dicom_network.dimse import tls
 from dcm_processor_service.errors import ConfigurationError
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["AnswerTooLongError", "WebClient", "public_url", "retry_after", "tls_failure"]
 
 _LONGEST_ANSWER_BYTES = 64 << 20
+_UNLOGGED_QUERY = "unlogged_query"
+_BY_ENVIRONMENT = "environment"
 
 
 class AnswerTooLongError(Exception):
@@ -49,6 +53,26 @@ def _checked(peer: Peer) -> httpx.URL:
     return url
 
 
+def _proxy_for(peer: Peer, url: httpx.URL) -> str | None:
+    """Returns the proxy on the way to a peer: the one that it names, or the environment does; None where there is none.
+
+    Raises:
+        ConfigurationError: It is no URL of a proxy.
+    """
+    proxy = peer.proxy
+    if proxy == _BY_ENVIRONMENT:
+        proxy = None if proxy_bypass(url.host) else getproxies().get(url.scheme)
+    if not proxy:
+        return None
+    try:
+        httpx.Proxy(proxy)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ConfigurationError(
+            f"the proxy of the peer {peer.name!r} is not valid; give http://host:port or 'environment'"
+        ) from error
+    return proxy
+
+
 class WebClient:
     """Asks a peer; each thread over a connection of its own."""
 
@@ -57,7 +81,11 @@ class WebClient:
         url = _checked(peer)
         self._query = url.query
         # user name, password and token leave the URL here: httpx logs the URLs that it asks for
-        self._auth = (url.username, url.password) if url.username else None
+        in_url = (url.username, url.password) if url.username else None
+        if in_url and peer.auth is not None:
+            raise ConfigurationError(f"the peer {peer.name!r} has auth, and credentials in its URL: give one of them")
+        self._auth = in_url if peer.auth is None else Authorization(peer, peer.auth)
+        self._proxy = _proxy_for(peer, url)
         self._verify = tls.client_context(peer) if url.scheme == "https" else False  # nothing to verify without TLS
         self._answer_s = options.dimse_timeout_s
         self._timeout = httpx.Timeout(
@@ -67,11 +95,24 @@ class WebClient:
         self._clients: list[httpx.Client] = []
 
     def request(
-        self, method: str, path: str, headers: Mapping[str, str], body: Iterable[bytes] | None = None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: Iterable[bytes] | None = None,
+        *,
+        query: str = "",
     ) -> tuple[httpx.Response, bytes]:
         """Asks for what is at a path below the URL, and returns the answer with its content.
 
         However slowly the answer comes, it is waited for ``dimse_timeout_s`` from the end of the request.
+
+        Args:
+            method: GET or POST.
+            path: Where, below the URL; it is logged.
+            headers: What goes with the request.
+            body: What is sent.
+            query: What is asked for; it may name a patient, and is not logged.
 
         Raises:
             httpx.RequestError: No answer.
@@ -87,7 +128,7 @@ class WebClient:
                 f"{self.where}/{path}",
                 content=None if body is None else watch.after(body),
                 headers=dict(headers),
-                extensions={"trace": watch.trace},
+                extensions={"trace": watch.trace, _UNLOGGED_QUERY: query.encode()},
             ) as response,
         ):
             received = bytearray()
@@ -96,6 +137,19 @@ class WebClient:
                 if len(received) > _LONGEST_ANSWER_BYTES:
                     raise AnswerTooLongError("the peer's answer does not end")
             return response, bytes(received)
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[httpx.Response, Iterator[bytes]]]:
+        """Asks for what is at a path below the URL, however large; each piece of it is waited for.
+
+        Raises:
+            httpx.RequestError: No answer, or not to its end.
+        """
+        trace = _Watch(self._answer_s, self._streams).trace
+        with self._client().stream(
+            "GET", f"{self.where}/{path}", headers=dict(headers), extensions={"trace": trace}
+        ) as response:
+            yield response, response.iter_bytes()
 
     def close(self) -> None:
         """Closes all connections."""
@@ -112,7 +166,8 @@ class WebClient:
 
     def _client(self) -> httpx.Client:
         if not hasattr(self._own, "client"):
-            transport = _SecretQuery(httpx.HTTPTransport(verify=self._verify, trust_env=False), self._query)
+            way = httpx.HTTPTransport(verify=self._verify, trust_env=False, proxy=self._proxy)
+            transport = _SecretQuery(way, self._query)
             client = httpx.Client(transport=transport, timeout=self._timeout, auth=self._auth, trust_env=False)
             self._own.client = client
             self._clients.append(client)
@@ -130,7 +185,8 @@ class _SecretQuery(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Sends a request."""
         url = request.url
-        query = b"&".join(part for part in (url.query, self._query) if part)
+        asked: bytes = request.extensions.get(_UNLOGGED_QUERY, b"")
+        query = b"&".join(part for part in (url.query, asked, self._query) if part)
         keyed = httpx.Request(
             request.method,
             url.copy_with(query=query) if query else url,

@@ -1,4 +1,4 @@
-"""QIDO-RS: what a peer holds of a series (PS3.18, section 10.6)."""
+"""QIDO-RS: what a peer holds (PS3.18, section 10.6)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import httpx
 from pydicom import Dataset
 
 from dcm_processor_service.dicom_network.dicomweb.web_client import AnswerTooLongError, tls_failure
-from dcm_processor_service.dicom_network.dimse.query import NotAnsweredError
+from dcm_processor_service.dicom_network.dimse.query import NotAnsweredError, TooManyAnswersError
 from dcm_processor_service.dicom_network.verification import COMPARED, MOST_INSTANCES, held
+from dcm_processor_service.imaging.headers.containment import contained
 
 if TYPE_CHECKING:
     from dcm_processor_service.dicom_network.dicomweb.web_client import WebClient
     from dcm_processor_service.dicom_network.verification import Held, SeriesKey
 
-__all__ = ["ask_for_instances"]
+__all__ = ["answers", "ask_for_instances", "find_by_web"]
 
 _PAGE = 1000
 _FOUND, _NOTHING, _PARTLY = 200, 204, 206
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _HEADERS = {"Accept": "application/dicom+json"}
 
 
@@ -42,19 +44,57 @@ def ask_for_instances(client: WebClient, series: SeriesKey) -> Held:
 
 
 def _page(client: WebClient, path: str) -> Held:
+    return held(answers(client, path))
+
+
+def find_by_web(client: WebClient, path: str, query: str, *, most: int) -> list[Dataset]:
+    """Asks page by page, as :func:`ask_for_instances` does, and returns what the peer holds of it.
+
+    Args:
+        client: Of the peer.
+        path: Below the peer's URL.
+        query: The keys, which are not logged.
+        most: More answers are refused.
+
+    Raises:
+        NotAnsweredError: The peer does not tell, not in DICOM JSON, or more than ``most``.
+    """
+    found: list[Dataset] = []
+    seen: set[str] = set()
+    while True:
+        limit = min(_PAGE, most + 1 - len(found))
+        page = answers(client, path, f"{query}&limit={limit}&offset={len(found)}")
+        new = [one for one in page if one.to_json() not in seen]
+        if not new:  # nothing is left; or a server that knows no offset repeats itself
+            return found
+        seen.update(one.to_json() for one in new)
+        found += new
+        if len(found) > most:
+            raise TooManyAnswersError(f"the peer found more than {most}; ask for less")
+
+
+def answers(client: WebClient, path: str, query: str = "") -> list[Dataset]:
+    """Asks once.
+
+    Raises:
+        NotAnsweredError: The peer does not tell, or not in DICOM JSON.
+    """
     try:
-        response, content = client.request("GET", path, _HEADERS)
+        response, content = client.request("GET", path, _HEADERS, query=query)
     except httpx.TimeoutException as error:
-        raise NotAnsweredError("the peer did not answer in time") from error
+        raise NotAnsweredError("the peer did not answer in time", retryable=True) from error
     except httpx.RequestError as error:
-        raise NotAnsweredError(f"no connection ({tls_failure(error) or type(error).__name__})") from error
+        failure = tls_failure(error)
+        raise NotAnsweredError(f"no connection ({failure or type(error).__name__})", retryable=not failure) from error
     except AnswerTooLongError as error:
         raise NotAnsweredError(str(error)) from error
     if response.status_code == _NOTHING:
-        return {}
+        return []
     if response.status_code not in {_FOUND, _PARTLY}:
-        raise NotAnsweredError(f"the peer answered the query with HTTP {response.status_code}")
+        passing = response.status_code in _PASSING
+        raise NotAnsweredError(f"the peer answered the query with HTTP {response.status_code}", retryable=passing)
     try:
-        return held(Dataset.from_json(one) for one in json.loads(content))
+        with contained():
+            return [Dataset.from_json(one) for one in json.loads(content)]
     except Exception as error:  # pydicom raises whatever odd JSON leads to
         raise NotAnsweredError("the peer's answer to the query is no DICOM JSON") from error

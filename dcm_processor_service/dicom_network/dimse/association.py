@@ -7,6 +7,7 @@ its answer is read at once.
 
 from __future__ import annotations
 
+import math
 import ssl
 import struct
 import time
@@ -24,23 +25,27 @@ from dcm_processor_service.dicom_network.dimse.pdu_stream import (
     PduStream,
     encoded_pdu,
 )
-from dcm_processor_service.errors import PeerUnreachableError
+from dcm_processor_service.errors import LocalFileError, PeerUnreachableError
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
+    from typing import TypeAlias
 
     from typing_extensions import Self
 
     from dcm_processor_service.dicom_network.dimse.negotiation import Agreement, ProposedContext
     from dcm_processor_service.models import Peer, SendOptions
 
+    SinkFor: TypeAlias = Callable[[int, command_set.CommandSet], Callable[[bytes], object] | None]
+
 __all__ = ["Association", "AssociationLostError", "Message", "open_association"]
 
 _PDV_HEADER_BYTES = 6  # length, context id, message control header: they count into the peer's maximum
 _LARGEST_PDU_BYTES = 131_072  # some peers mishandle more, whatever they announce
 _WRITE_BYTES = 1 << 20
+_LARGEST_MESSAGE_BYTES = 1 << 26  # of what is kept in memory: an answer, not an instance
 _COMMAND, _LAST = 1, 2
 
 
@@ -147,21 +152,42 @@ class Association:
         encode: Callable[[int], bytes],
         content: Callable[[int], Iterator[bytes]],
         on_message: Callable[[Message], None],
-    ) -> command_set.CommandSet:
+        *,
+        sink_for: SinkFor | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Message:
         """Sends one request that has many answers; hands on each message that arrives before the last answer.
+
+        Args:
+            context_id: The presentation context.
+            encode: Returns the encoded command set for a message id.
+            content: Yields the encoded data set in pieces of the length asked for.
+            on_message: Called with each message.
+            sink_for: Asked, when a message begins, where its data set goes to piece by piece; without an answer it is
+                kept in the message.
+            stopped: Asked after each message; the request is cancelled (C-CANCEL) once it says so, and what still
+                arrives is handed on.
 
         Raises:
             AssociationLostError: No last answer. The association is gone.
         """
         command = encode(self._next_message_id())
         asked = command_set.decode(command)
+        patience_s, until = self._options.dimse_timeout_s, math.inf
         with self._ending_on_errors():
             self._send(context_id, command, content)
             while True:
-                message = self._read_message(time.monotonic() + self._options.dimse_timeout_s)
+                message = self._read_message(min(until, time.monotonic() + patience_s), sink_for)
                 if command_set.answers(message.command, asked) and not command_set.is_pending(message.command):
-                    return message.command
+                    return message
                 on_message(message)
+                if until == math.inf and stopped():
+                    self._send(context_id, command_set.c_cancel_rq(asked), None)
+                    until = time.monotonic() + patience_s
+
+    def respond(self, context_id: int, command: bytes) -> None:
+        """Answers a request of the peer, while it is handed on by :meth:`converse`."""
+        self._send(context_id, command, None)
 
     def _next_message_id(self) -> int:
         self._message_id = self._message_id % 0xFFFF + 1
@@ -172,6 +198,9 @@ class Association:
         """Ends the association with what goes wrong in a request."""
         try:
             yield
+        except LocalFileError:  # an OSError too, and not of the connection
+            self.abort()
+            raise
         except TimeoutError as error:
             self.abort()
             raise AssociationLostError("the peer did not answer in time", timed_out=True) from error
@@ -277,14 +306,24 @@ class Association:
         self._send(message.context_id, command_set.n_event_report_rsp(message.command), None)
         self.reports.append(message)
 
-    def _read_message(self, deadline: float) -> Message:
+    def _read_message(self, deadline: float, sink_for: SinkFor | None = None) -> Message:
         command, data = bytearray(), bytearray()
         decoded: command_set.CommandSet | None = None
+        sink: Callable[[bytes], object] | None = None
         while True:
             for context_id, control, fragment in self._read_fragments(deadline):
-                (command if control & _COMMAND else data).extend(fragment)
+                if control & _COMMAND:
+                    command.extend(fragment)
+                elif sink is None:
+                    data.extend(fragment)
+                else:  # however large an instance is: each piece of it may take as long as an answer
+                    sink(fragment)
+                    deadline = max(deadline, time.monotonic() + self._options.dimse_timeout_s)
                 if control & _COMMAND and control & _LAST:
                     decoded = _decode_command(bytes(command))
+                    sink = None if sink_for is None else sink_for(context_id, decoded)
+                if len(data) > _LARGEST_MESSAGE_BYTES or len(command) > _LARGEST_MESSAGE_BYTES:
+                    raise AssociationLostError("the peer sent a message that does not end")
                 if (
                     decoded is not None
                     and control & _LAST

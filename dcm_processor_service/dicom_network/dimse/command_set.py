@@ -1,4 +1,4 @@
-"""DIMSE command sets: the few that a sender needs (PS3.7, 6.3 and 9.3, 10.3).
+"""DIMSE command sets: the few that sending and fetching need (PS3.7, 6.3 and 9.3, 10.3).
 
 A command set is a short list of elements in implicit VR little endian, whatever the transfer syntax of the data.
 """
@@ -21,6 +21,7 @@ REQUESTED_SOP_CLASS_UID = 0x0003
 COMMAND_FIELD = 0x0100
 MESSAGE_ID = 0x0110
 MESSAGE_ID_RESPONDED_TO = 0x0120
+MOVE_DESTINATION = 0x0600
 PRIORITY = 0x0700
 DATA_SET_TYPE = 0x0800
 STATUS = 0x0900
@@ -29,9 +30,13 @@ AFFECTED_SOP_INSTANCE_UID = 0x1000
 REQUESTED_SOP_INSTANCE_UID = 0x1001
 EVENT_TYPE_ID = 0x1002
 ACTION_TYPE_ID = 0x1008
+FAILED_SUBOPERATIONS = 0x1022
 
 C_STORE_RQ, C_STORE_RSP = 0x0001, 0x8001
+C_GET_RQ, C_GET_RSP = 0x0010, 0x8010
 C_FIND_RQ, C_FIND_RSP = 0x0020, 0x8020
+C_MOVE_RQ, C_MOVE_RSP = 0x0021, 0x8021
+C_CANCEL_RQ = 0x0FFF
 C_ECHO_RQ, C_ECHO_RSP = 0x0030, 0x8030
 N_ACTION_RQ, N_ACTION_RSP = 0x0130, 0x8130
 N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP = 0x0100, 0x8100
@@ -105,13 +110,50 @@ def c_echo_rq(message_id: int) -> bytes:
 
 def c_find_rq(message_id: int, sop_class_uid: str) -> bytes:
     """Encodes a C-FIND request with an identifier (PS3.7, 9.3.2.1)."""
+    return _encode(_identified(C_FIND_RQ, message_id, sop_class_uid))
+
+
+def c_get_rq(message_id: int, sop_class_uid: str) -> bytes:
+    """Encodes a C-GET request with an identifier (PS3.7, 9.3.3.1)."""
+    return _encode(_identified(C_GET_RQ, message_id, sop_class_uid))
+
+
+def c_move_rq(message_id: int, sop_class_uid: str, destination: str) -> bytes:
+    """Encodes a C-MOVE request with an identifier (PS3.7, 9.3.4.1)."""
+    return _encode(_identified(C_MOVE_RQ, message_id, sop_class_uid) | {MOVE_DESTINATION: destination})
+
+
+def _identified(command_field: int, message_id: int, sop_class_uid: str) -> dict[int, int | str]:
+    return {
+        AFFECTED_SOP_CLASS_UID: sop_class_uid,
+        COMMAND_FIELD: command_field,
+        MESSAGE_ID: message_id,
+        PRIORITY: _MEDIUM_PRIORITY,
+        DATA_SET_TYPE: _WITH_DATA_SET,
+    }
+
+
+def c_cancel_rq(request: CommandSet) -> bytes:
+    """Encodes the request to cancel what a C-FIND, C-GET or C-MOVE request asked for (PS3.7, 9.3.2.3)."""
     return _encode(
         {
-            AFFECTED_SOP_CLASS_UID: sop_class_uid,
-            COMMAND_FIELD: C_FIND_RQ,
-            MESSAGE_ID: message_id,
-            PRIORITY: _MEDIUM_PRIORITY,
-            DATA_SET_TYPE: _WITH_DATA_SET,
+            COMMAND_FIELD: C_CANCEL_RQ,
+            MESSAGE_ID_RESPONDED_TO: us(request, MESSAGE_ID) or 0,
+            DATA_SET_TYPE: _NO_DATA_SET,
+        }
+    )
+
+
+def c_store_rsp(request: CommandSet, status: int) -> bytes:
+    """Encodes the answer to a C-STORE request (PS3.7, 9.3.1.2)."""
+    return _encode(
+        {
+            AFFECTED_SOP_CLASS_UID: uid(request, AFFECTED_SOP_CLASS_UID),
+            COMMAND_FIELD: C_STORE_RSP,
+            MESSAGE_ID_RESPONDED_TO: us(request, MESSAGE_ID) or 0,
+            DATA_SET_TYPE: _NO_DATA_SET,
+            STATUS: status,
+            AFFECTED_SOP_INSTANCE_UID: uid(request, AFFECTED_SOP_INSTANCE_UID),
         }
     )
 
@@ -180,6 +222,6 @@ def _element(number: int, value: int | str) -> bytes:
     if isinstance(value, int):
         encoded = struct.pack("<H", value)
     else:
-        encoded = value.encode("ascii")
-        encoded += b"\0" * (len(encoded) % 2)
+        encoded = value.encode("ascii", "replace")
+        encoded += (b" " if number == MOVE_DESTINATION else b"\0") * (len(encoded) % 2)
     return struct.pack("<HHI", 0x0000, number, len(encoded)) + encoded

@@ -40,7 +40,7 @@ _REJECTION_BYTES = 4  # PS3.8, 9.3.4
 
 _APPLICATION_CONTEXT_ITEM, _PROPOSED_ITEM, _ANSWERED_ITEM = 0x10, 0x20, 0x21
 _ABSTRACT_SYNTAX_ITEM, _TRANSFER_SYNTAX_ITEM, _USER_ITEM = 0x30, 0x40, 0x50
-_MAXIMUM_LENGTH_ITEM, _IMPLEMENTATION_ITEM, _VERSION_ITEM = 0x51, 0x52, 0x55
+_MAXIMUM_LENGTH_ITEM, _IMPLEMENTATION_ITEM, _ROLE_ITEM, _VERSION_ITEM = 0x51, 0x52, 0x54, 0x55
 
 _ACCEPTED, _USER_REJECTION, _NO_REASON, _NO_SUCH_CLASS, _NO_SUCH_SYNTAX = range(5)
 _RESULTS = {
@@ -77,6 +77,8 @@ class ProposedContext:
 
     sop_class_uid: str
     transfer_syntax_uids: tuple[str, ...]
+    stored_by_peer: bool = False
+    """The peer is to store over it here, as in a C-GET: we ask for the role of the SCP (PS3.7, D.3.3.4)."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def request(peer: Peer, contexts: tuple[ProposedContext, ...], calling_ae_title:
     information = (
         _item(_MAXIMUM_LENGTH_ITEM, struct.pack(">I", LARGEST_PDU_RECEIVED_BYTES))
         + _text_item(_IMPLEMENTATION_ITEM, PYNETDICOM_IMPLEMENTATION_UID)
+        + _roles(contexts)
         + _text_item(_VERSION_ITEM, PYNETDICOM_IMPLEMENTATION_VERSION)
     )
     body = (
@@ -131,6 +134,12 @@ def request(peer: Peer, contexts: tuple[ProposedContext, ...], calling_ae_title:
         + _item(_USER_ITEM, information)
     )
     return struct.pack(">BBI", 1, 0, len(body)) + body
+
+
+def _roles(contexts: tuple[ProposedContext, ...]) -> bytes:
+    """Asks to be the SCP alone of what the peer is to store here, once for each SOP class."""
+    classes = dict.fromkeys(context.sop_class_uid.encode("ascii") for context in contexts if context.stored_by_peer)
+    return b"".join(_item(_ROLE_ITEM, struct.pack(">H", len(uid)) + uid + b"\0\1") for uid in classes)
 
 
 def accepted(body: bytes, contexts: tuple[ProposedContext, ...]) -> Acceptance:

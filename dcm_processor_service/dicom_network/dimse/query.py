@@ -13,6 +13,7 @@ from dcm_processor_service.dicom_network.dimse import command_set
 from dcm_processor_service.dicom_network.dimse.association import AssociationLostError, open_association
 from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
 from dcm_processor_service.dicom_network.status import explain
+from dcm_processor_service.imaging.headers.containment import contained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,16 +24,48 @@ if TYPE_CHECKING:
     from dcm_processor_service.dicom_network.dimse.association import Association, Message
     from dcm_processor_service.models import Peer, SendOptions
 
-__all__ = ["CONTEXT", "STUDY_ROOT_FIND", "NotAnsweredError", "find", "finding"]
+__all__ = [
+    "CONTEXT",
+    "STUDY_ROOT_FIND",
+    "NotAnsweredError",
+    "TooManyAnswersError",
+    "decoded_identifier",
+    "encoded_identifier",
+    "find",
+    "finding",
+    "is_passing",
+    "query_status",
+]
 
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 """The SOP class Study Root Query/Retrieve Information Model - FIND."""
+
+_STATUSES = {
+    0xA700: "the peer is out of resources; try again later",
+    0xA701: "the peer is out of resources to count what matches; try again later",
+    0xA702: "the peer is out of resources to send what matches; try again later",
+    0xA801: "the peer does not know our AE title as a destination",
+    0xA900: "the keys do not match what the peer offers",
+    0xB000: "the peer could not send everything",
+    0xFE00: "the peer cancelled it",
+    0x0122: "the peer does not offer it",
+    0x0124: "not authorised; ask the peer's operator to allow our AE title to query and retrieve",
+}
+_PASSING = frozenset({0xA700, 0xA701, 0xA702, 0x0213})
 
 CONTEXT = ProposedContext(STUDY_ROOT_FIND, (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)))
 
 
 class NotAnsweredError(Exception):
     """Why a peer does not tell what it holds."""
+
+    def __init__(self, reason: str, *, retryable: bool = False) -> None:
+        super().__init__(reason)
+        self.retryable = retryable
+
+
+class TooManyAnswersError(NotAnsweredError):
+    """The peer found more than is wanted, and was told to stop."""
 
 
 def finding(peer: Peer, options: SendOptions, calling_ae_title: str) -> Association:
@@ -56,7 +89,7 @@ def find(association: Association, query: Dataset, *, most: int) -> list[Dataset
     Args:
         association: Of :func:`finding`.
         query: QueryRetrieveLevel, and the keys: with a value to match, empty to be told.
-        most: More answers are refused, so that a query that matches everything ends.
+        most: Of more answers the rest is cancelled, and all refused, so that a query that matches everything ends.
 
     Raises:
         NotAnsweredError: The peer refused, answered nonsense or with more than ``most``, or went away.
@@ -65,18 +98,21 @@ def find(association: Association, query: Dataset, *, most: int) -> list[Dataset
     found: list[Dataset] = []
 
     def take(message: Message) -> None:
-        if len(found) >= most:
-            raise NotAnsweredError(f"the peer found more than {most}; ask for less")
         if command_set.us(message.command, command_set.COMMAND_FIELD) != command_set.C_FIND_RSP:
             raise AssociationLostError("the peer sent a message that nobody asked for")
-        found.append(_decoded(message.data, implicit=implicit))
+        if len(found) <= most:
+            found.append(decoded_identifier(message.data, implicit=implicit))
 
-    encoded = encode(query, implicit, is_little_endian=True) or b""
     try:
-        command = association.converse(1, _request, _pieces(encoded), take)
+        last = association.converse(
+            1, _request, encoded_identifier(query, implicit=implicit), take, stopped=lambda: len(found) > most
+        )
     except AssociationLostError as error:
-        raise NotAnsweredError(str(error)) from error
-    status = command_set.us(command, command_set.STATUS)
+        if len(found) <= most:
+            raise NotAnsweredError(str(error), retryable=True) from error
+    if len(found) > most:
+        raise TooManyAnswersError(f"the peer found more than {most}; ask for less")
+    status = command_set.us(last.command, command_set.STATUS)
     if status != 0:
         _refused(status)
     return found
@@ -86,14 +122,23 @@ def _request(message_id: int) -> bytes:
     return command_set.c_find_rq(message_id, STUDY_ROOT_FIND)
 
 
-def _pieces(encoded: bytes) -> Callable[[int], Iterator[bytes]]:
+def encoded_identifier(identifier: Dataset, *, implicit: bool) -> Callable[[int], Iterator[bytes]]:
+    """Encodes the data set of a request, to be sent in pieces."""
+    with contained():
+        encoded = encode(identifier, implicit, is_little_endian=True) or b""
+
     def content(piece_bytes: int) -> Iterator[bytes]:
         return (encoded[start : start + piece_bytes] for start in range(0, len(encoded), piece_bytes))
 
     return content
 
 
-def _decoded(encoded: bytes, *, implicit: bool) -> Dataset:
+def decoded_identifier(encoded: bytes, *, implicit: bool) -> Dataset:
+    """Decodes the data set of an answer.
+
+    Raises:
+        AssociationLostError: It is none.
+    """
     try:
         return read_dataset(BytesIO(encoded), is_implicit_VR=implicit, is_little_endian=True)
     except Exception as error:  # pydicom raises whatever damaged bytes lead to
@@ -101,5 +146,22 @@ def _decoded(encoded: bytes, *, implicit: bool) -> Dataset:
 
 
 def _refused(status: int | None) -> NoReturn:
-    meaning = "no status" if status is None else f"{status:04X} {explain(status).meaning}"
-    raise NotAnsweredError(f"the peer refused the query ({meaning})")
+    meaning = "no status" if status is None else f"{status:04X} {query_status(status)}"
+    raise NotAnsweredError(f"the peer refused the query ({meaning})", retryable=is_passing(status))
+
+
+def query_status(status: int) -> str:
+    """Says what the status of a query or a retrieval means (PS3.4, C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4).
+
+    Example:
+        >>> query_status(0xA801), query_status(0xC123)
+        ('the peer does not know our AE title as a destination', 'the peer is unable to process it; its log tells more')
+    """
+    if status in range(0xC000, 0xD000):
+        return "the peer is unable to process it; its log tells more"
+    return _STATUSES.get(status) or explain(status).meaning
+
+
+def is_passing(status: int | None) -> bool:
+    """Returns whether the same request may be answered later."""
+    return status in _PASSING

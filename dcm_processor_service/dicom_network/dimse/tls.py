@@ -16,7 +16,7 @@ from dcm_processor_service.errors import ConfigurationError
 if TYPE_CHECKING:
     from dcm_processor_service.models import Peer
 
-__all__ = ["client_context", "explain_failure"]
+__all__ = ["client_context", "explain_failure", "server_context"]
 
 # X509_V_ERR_… of OpenSSL's x509_vfy.h: the ssl module hands these numbers out without names
 _NOT_YET_VALID, _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_IN_CHAIN, _NO_LOCAL_ISSUER, _UNVERIFIABLE = 9, 10, 18, 19, 20, 21
@@ -68,6 +68,29 @@ def client_context(peer: Peer) -> ssl.SSLContext:
             raise _unusable(peer, "ca_file", "holds no certificate in PEM form that can be read") from error
     else:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    _load_own_certificate(context, peer)
+    return context
+
+
+def server_context(peer: Peer) -> ssl.SSLContext:
+    """Returns the TLS settings of a port of ours, at which a peer is to store: it needs a certificate, as we do.
+
+    Raises:
+        ConfigurationError: A file is missing, unreadable, or not what its place wants; names the field.
+    """
+    if not peer.cert_file:
+        raise _unusable(peer, "cert_file", "is not set, and what the peer sends to us would go without TLS")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    if peer.ca_file:
+        _require_file(peer, "ca_file", peer.ca_file)
+        try:
+            context.load_verify_locations(cafile=peer.ca_file)
+        except (ssl.SSLError, OSError) as error:
+            raise _unusable(peer, "ca_file", "holds no certificate in PEM form that can be read") from error
+    else:
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
     _load_own_certificate(context, peer)
     return context
 

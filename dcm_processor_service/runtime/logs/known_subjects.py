@@ -4,15 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.models import Patient
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from dcm_processor_service.models import Instance, Patient, SeriesRecord, Study, SubjectLevel
+    from dcm_processor_service.models import FindQuery, FoundItem, Instance, SeriesRecord, Study, SubjectLevel
     from dcm_processor_service.ports import DicomRepository
     from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 
-__all__ = ["LearningDicomRepository"]
+__all__ = ["LearningDicomRepository", "learn_from_query"]
+
+_KEYWORDS = {
+    "patient_id": "PatientID",
+    "patient_name": "PatientName",
+    "patient_birth_date": "PatientBirthDate",
+    "accession_number": "AccessionNumber",
+    "study_date": "StudyDate",
+}
+
+
+def learn_from_query(scrubber: Scrubber, told: FindQuery | FoundItem) -> None:
+    """Has a scrubber learn what is asked of a peer, or what it tells."""
+    values = ((keyword, getattr(told, name, None)) for name, keyword in _KEYWORDS.items())
+    written = {keyword: value if isinstance(value, str) else f"{value:%Y%m%d}" for keyword, value in values if value}
+    # a range of days says nothing of a person, and a part of a text with wildcards would take too much out of logs
+    known = {keyword: text for keyword, text in written.items() if not {*text} & {"*", "?"} and not _is_range(text)}
+    scrubber.learn(Patient(id="", metadata=known))
+
+
+def _is_range(text: str) -> bool:
+    return "-" in text and text.replace("-", "").isdecimal()
 
 
 class LearningDicomRepository:

@@ -9,6 +9,7 @@ import pytest
 
 from dcm_processor_service.testing import FakePacs, Faults
 from tests.command_line import run_here
+from tests.integration.dicom_network.stow_server import running_stow_service
 from tests.scripted_peer import Wire, abort, answer, scripted_peer
 from tests.unit.dicom_network.instances import make_ct, write_series
 
@@ -81,3 +82,18 @@ def test_a_time_that_is_none_is_told() -> None:
     ran = run_here("echo", "A@127.0.0.1:1", variables={"DCM_PROCESSOR_SERVICE_DICOM_TIMEOUT_S": "soon"})
     assert ran.code == 2
     assert "DICOM" in ran.stderr
+
+
+def test_files_are_sent_to_a_url_with_the_token_of_a_file(folder: Path, tmp_path: Path) -> None:
+    token = tmp_path / "token.txt"
+    token.write_text("good", encoding="utf-8")
+    with running_stow_service() as service:
+        ran = run_here("send", folder, "--to", service.peer.url, "--token-file", token)
+    assert ran.code == 0, ran.stderr
+    assert set(service.authorizations) == {"Bearer good"}
+    assert "good" not in ran.stdout + ran.stderr
+
+
+def test_a_token_file_for_a_peer_without_a_url_is_refused(folder: Path) -> None:
+    ran = run_here("send", folder, "--to", "PACS@127.0.0.1:1", "--token-file", "token")
+    assert (ran.code, "given by its URL" in ran.stderr) == (2, True)

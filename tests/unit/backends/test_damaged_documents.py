@@ -11,12 +11,12 @@ from bson import ObjectId, Regex
 from dcm_processor_service.backends.mongo import documents, job_documents
 from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
 from dcm_processor_service.imaging.headers.folder import text_attributes
-from dcm_processor_service.local.ingest import ATTRIBUTES, Catalogue
 from dcm_processor_service.local.workspace import Workspace
 from dcm_processor_service.models import Job, Peer, Study, SubjectLevel
 from dcm_processor_service.ports import JobKey
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.session.catalogue import ATTRIBUTES, Catalogue
 from dcm_processor_service.testing import synthetic_series
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, Se
 from dcm_processor_service.imaging.headers.folder import DicomFolders, file_attributes, files_below, glance
 from dcm_processor_service.imaging.headers.instance_file import foreign_errors_as, read_dataset, read_instance
 from dcm_processor_service.imaging.series.inspection import inspect_series
-from dcm_processor_service.local.ingest import catalogue_files
 from dcm_processor_service.models import LeftOutFile
+from dcm_processor_service.session.catalogue import catalogue_files
 from tests.unit.imaging.synthetic import Recipe, multi_frame
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dcm_processor_service.local.ingest import Filed
     from dcm_processor_service.local.workspace import LocalRun
+    from dcm_processor_service.session.catalogue import Filed
 
 
 @pytest.fixture

@@ -31,7 +31,10 @@ PAIRS: list[tuple[type, type]] = [
     (AsyncSession, Session),
     (AsyncCurrentJob, CurrentJob),
 ]
-ANSWERS_OF_ITS_OWN = {"Data.set", "Dicom.series", "Dicom.get_series", "Dicom.select", "CurrentJob.preset"}
+ANSWERS_OF_ITS_OWN = {
+    *("Data.set", "Dicom.series", "Dicom.get_series", "Dicom.select", "Dicom.fetch", "Dicom.priors"),
+    "CurrentJob.preset",
+}
 """What gives nothing back, or blocking views of what the asynchronous method gave."""
 
 
@@ -40,6 +43,9 @@ class Answer:
 
     series: tuple[object, ...] = ()
     selection = "selection"
+    studies = "studies"
+    report = "report"
+    passed_over = "passed over"
 
     def __iter__(self) -> Iterator[object]:
         return iter(())
@@ -94,9 +100,12 @@ METHODS = [
 
 def given(function: Any, *, optional: bool) -> tuple[list[object], dict[str, object]]:
     """Something distinct for each argument, passed by position where that is allowed."""
-    positional, keywords = [], {}
+    positional: list[object] = []
+    keywords: dict[str, object] = {}
     for parameter in [*inspect.signature(function).parameters.values()][1:]:
-        if optional or parameter.default is parameter.empty:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            keywords |= {"any_other": object()} if optional else {}
+        elif optional or parameter.default is parameter.empty:
             if parameter.kind is parameter.KEYWORD_ONLY:
                 keywords[parameter.name] = object()
             else:

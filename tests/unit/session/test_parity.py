@@ -35,7 +35,7 @@ PAIRS: list[tuple[type, type, set[str]]] = [
 ]
 """Asynchronous class, blocking view, and what the view has besides: what cannot be awaited, or needs no await."""
 
-COLOURED = "Iterator|Series|Data|Files|Peers|Dicom|Session|Current|Runtime|Sending|Progress|Step"
+COLOURED = "Iterator|Fetched|Series|Data|Files|Peers|Dicom|Session|Current|Runtime|Sending|Progress|Step"
 PLAIN_OPERATORS = {"__getitem__", "__setitem__", "__delitem__", "__contains__", "__iter__", "__len__"}
 INSTANCE_ATTRIBUTES = {
     "info",

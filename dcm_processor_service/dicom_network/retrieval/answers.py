@@ -1,0 +1,149 @@
+"""What a peer tells of studies, series and instances, as records; and whether it is what was asked for."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, time
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.dicom_network.retrieval.keys import KEYWORDS, is_text
+from dcm_processor_service.imaging.headers.containment import contained
+from dcm_processor_service.imaging.headers.values import integer, text, texts
+from dcm_processor_service.models import FoundInstance, FoundSeries, FoundStudy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dcm_processor_service.imaging.headers.values import Header
+    from dcm_processor_service.models import FindQuery, FoundItem
+
+__all__ = ["found_records"]
+
+_DAY = re.compile(r"([0-9]{4})[.]?([0-9]{2})[.]?([0-9]{2})")
+_TIME = re.compile(r"([0-9]{2}):?([0-9]{2})?:?([0-9]{2})?(?:\.([0-9]{1,6}))?")
+_CASELESS = frozenset({"StudyDescription", "SeriesDescription"})
+# peers may match names in ways of their own, by sound or without accents (PS3.4, C.2.2.2.1)
+_NOT_JUDGED = frozenset({"PatientName", "AccessionNumber"})
+
+
+def found_records(answers: Iterable[Header], query: FindQuery) -> list[FoundItem]:
+    """Makes a record of each answer, once, without those that contradict what was asked for.
+
+    A peer need not match optional keys, and then answers as if they were not there (PS3.4, C.2.2.1.2). What it does
+    not tell contradicts nothing.
+    """
+    records: dict[tuple[str, ...], FoundItem] = {}
+    for answer in answers:
+        with contained():
+            if _matches(answer, query):
+                record = _record(answer, query)
+                if record is not None:
+                    uids = (record.study_instance_uid, *(getattr(record, name, "") for name in _LOWER_UIDS))
+                    records.setdefault(uids, record)
+    return list(records.values())
+
+
+_LOWER_UIDS = ("series_instance_uid", "sop_instance_uid")
+
+
+def _record(answer: Header, query: FindQuery) -> FoundItem | None:
+    values = _of_patient_and_study(answer, query)
+    if not values["study_instance_uid"]:
+        return None  # nothing that could be fetched
+    if query.level == "study":
+        return FoundStudy(
+            **values,
+            accession_number=text(answer, "AccessionNumber"),
+            description=text(answer, "StudyDescription"),
+            modalities=tuple(filter(None, texts(answer, "ModalitiesInStudy"))),
+            sop_class_uids=tuple(filter(None, texts(answer, "SOPClassesInStudy"))),
+            series_count=integer(answer, "NumberOfStudyRelatedSeries"),
+            instance_count=integer(answer, "NumberOfStudyRelatedInstances"),
+        )
+    values["series_instance_uid"] = _told_or_asked(answer, "SeriesInstanceUID", query.series_instance_uid)
+    if not values["series_instance_uid"]:
+        return None
+    if query.level == "series":
+        return FoundSeries(
+            **values,
+            modality=text(answer, "Modality"),
+            number=integer(answer, "SeriesNumber"),
+            description=text(answer, "SeriesDescription"),
+            body_part=text(answer, "BodyPartExamined"),
+            instance_count=integer(answer, "NumberOfSeriesRelatedInstances"),
+        )
+    sop_instance_uid = text(answer, "SOPInstanceUID")
+    if not sop_instance_uid:
+        return None
+    return FoundInstance(
+        **values,
+        sop_instance_uid=sop_instance_uid,
+        sop_class_uid=text(answer, "SOPClassUID"),
+        number=integer(answer, "InstanceNumber"),
+    )
+
+
+def _of_patient_and_study(answer: Header, query: FindQuery) -> dict[str, Any]:
+    return {
+        "patient_id": text(answer, "PatientID").strip(),
+        "issuer_of_patient_id": text(answer, "IssuerOfPatientID").strip(),
+        "patient_name": text(answer, "PatientName"),
+        "patient_birth_date": _day(text(answer, "PatientBirthDate")),
+        "patient_sex": text(answer, "PatientSex").strip(),
+        "study_instance_uid": _told_or_asked(answer, "StudyInstanceUID", query.study_instance_uid),
+        "study_date": _day(text(answer, "StudyDate")),
+        "study_time": _time(text(answer, "StudyTime")),
+    }
+
+
+def _told_or_asked(answer: Header, keyword: str, asked: tuple[str, ...]) -> str:
+    """A UID of a level above, which some peers leave out where one alone was asked for."""
+    return text(answer, keyword) or (asked[0] if len(asked) == 1 else "")
+
+
+def _matches(answer: Header, query: FindQuery) -> bool:
+    return all(
+        _fits(tuple(filter(None, texts(answer, keyword))), keyword, wanted)
+        for keyword, field in KEYWORDS[query.level].items()
+        if keyword not in _NOT_JUDGED and (wanted := getattr(query, field))
+    )
+
+
+def _fits(told: tuple[str, ...], keyword: str, wanted: str | tuple[str, ...]) -> bool:
+    if not told:
+        return True
+    if isinstance(wanted, tuple):
+        return told[0] in wanted
+    if is_text(keyword):
+        return any(_as_pattern(wanted, keyword).fullmatch(one.strip()) for one in told)
+    day = _day(told[0])
+    first, dash, last = wanted.partition("-")
+    if day is None:
+        return True
+    written = day.strftime("%Y%m%d")
+    return first <= written and (written <= last if last else bool(dash) or written == first)
+
+
+def _as_pattern(wanted: str, keyword: str) -> re.Pattern[str]:
+    """A text with wildcards: ``*`` stands for any number of characters, ``?`` for one (PS3.4, C.2.2.2.4)."""
+    parts = (".*" if one == "*" else "." if one == "?" else re.escape(one) for one in wanted)
+    return re.compile("".join(parts), re.IGNORECASE if keyword in _CASELESS else 0)
+
+
+def _day(written: str) -> date | None:
+    match = _DAY.fullmatch(written.strip())
+    try:
+        return date(*map(int, match.groups())) if match else None
+    except ValueError:
+        return None
+
+
+def _time(written: str) -> time | None:
+    match = _TIME.fullmatch(written.strip())
+    if match is None:
+        return None
+    hour, minute, second, fraction = match.groups()
+    try:
+        return time(int(hour), int(minute or 0), int(second or 0), int((fraction or "0").ljust(6, "0")))
+    except ValueError:
+        return None

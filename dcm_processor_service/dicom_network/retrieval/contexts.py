@@ -1,0 +1,111 @@
+"""The presentation contexts over which a peer may send what it is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydicom.uid import (
+    HEVCM10P51,
+    HEVCMP51,
+    HTJ2K,
+    JPEG2000,
+    MPEG2MPHL,
+    MPEG2MPML,
+    MPEG4HP41,
+    MPEG4HP41BD,
+    MPEG4HP42STEREO,
+    MPEG4HP422D,
+    MPEG4HP423D,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+from pynetdicom import StoragePresentationContexts
+
+from dcm_processor_service.dicom_network.dimse.negotiation import MOST_CONTEXTS, ProposedContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dcm_processor_service.dicom_network.retrieval.wanted import WantedSeries
+
+__all__ = ["COMMON_CLASSES", "TRANSFER_SYNTAXES", "batches", "storage_contexts"]
+
+_PLAIN = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
+_COMPRESSED = tuple(
+    str(uid)
+    for uid in (
+        JPEGBaseline8Bit,
+        JPEGExtended12Bit,
+        JPEGLossless,
+        JPEGLosslessSV1,
+        JPEGLSLossless,
+        JPEGLSNearLossless,
+        JPEG2000Lossless,
+        JPEG2000,
+        HTJ2KLossless,
+        HTJ2KLosslessRPCL,
+        HTJ2K,
+        RLELossless,
+        MPEG2MPML,
+        MPEG2MPHL,
+        MPEG4HP41,
+        MPEG4HP41BD,
+        MPEG4HP422D,
+        MPEG4HP423D,
+        MPEG4HP42STEREO,
+        HEVCMP51,
+        HEVCM10P51,
+    )
+)
+TRANSFER_SYNTAXES = (*_PLAIN, str(DeflatedExplicitVRLittleEndian), str(ExplicitVRBigEndian), *_COMPRESSED)
+"""Everything that is received: nothing of it is decoded here."""
+
+COMMON_CLASSES = tuple(str(context.abstract_syntax) for context in StoragePresentationContexts)
+"""The storage classes that are asked for where the peer does not tell which it has."""
+
+_ROOM = MOST_CONTEXTS - 1  # one is that of the request itself
+
+
+def storage_contexts(sop_class_uids: Iterable[str]) -> tuple[ProposedContext, ...]:
+    """Proposes classes: as many contexts for each as there are transfer syntaxes, while there is room.
+
+    Of one context the peer accepts one transfer syntax, and could not send what it keeps in another one.
+    """
+    classes = list(dict.fromkeys(sop_class_uids))
+    if len(classes) * len(TRANSFER_SYNTAXES) <= _ROOM:
+        groups: tuple[tuple[str, ...], ...] = tuple((syntax,) for syntax in TRANSFER_SYNTAXES)
+    elif 2 * len(classes) <= _ROOM:
+        groups = (_PLAIN, _COMPRESSED)
+    else:
+        groups = (_PLAIN,)
+    return tuple(ProposedContext(uid, group, stored_by_peer=True) for group in groups for uid in classes)[:_ROOM]
+
+
+def batches(series: Iterable[WantedSeries]) -> list[tuple[list[WantedSeries], frozenset[str]]]:
+    """Groups series by what one association carries in every transfer syntax, with the classes of each group."""
+    found: list[tuple[list[WantedSeries], frozenset[str]]] = []
+    unknown: list[WantedSeries] = []
+    for one in series:
+        if not one.classes:
+            unknown.append(one)
+            continue
+        for number, (members, classes) in enumerate(found):
+            if len(classes | one.classes) * len(TRANSFER_SYNTAXES) <= _ROOM:
+                members.append(one)
+                found[number] = (members, classes | one.classes)
+                break
+        else:
+            found.append(([one], one.classes))
+    return [*found, *([(unknown, frozenset(COMMON_CLASSES))] if unknown else [])]

@@ -1,0 +1,250 @@
+"""Takes in what a peer sends: each instance becomes a file as it was received, is examined, and has a record."""
+
+from __future__ import annotations
+
+import secrets
+import struct
+import threading
+from collections import Counter
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
+
+from dcm_processor_service.dicom_network.soundness import UnsoundFileError, examine
+from dcm_processor_service.disk import file_faults, private_folder, write_whole
+from dcm_processor_service.errors import UnreadableFileError
+from dcm_processor_service.imaging.headers.containment import contained
+from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, scan_instance
+from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.models import FetchOutcome, FetchRecord
+from dcm_processor_service.models.platform_ids import file_stem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from dcm_processor_service.dicom_network.retrieval.wanted import WantedSeries
+
+__all__ = ["Arrival", "Inbox", "file_head"]
+
+_INCOMING = ".incoming"
+_UNLISTED = "the peer had not listed it"
+
+
+def file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
+    """Encodes what stands before the data set of a file: preamble and file meta information (PS3.10, section 7.1)."""
+    elements = b"".join(
+        struct.pack("<HH2sH", 2, number, b"UI", len(value)) + value
+        for number, uid in (
+            (0x0002, sop_class_uid),
+            (0x0003, sop_instance_uid),
+            (0x0010, transfer_syntax_uid),
+            (0x0012, PYDICOM_IMPLEMENTATION_UID),
+        )
+        if (value := uid.encode("ascii", "replace") + b"\0" * (len(uid) % 2))
+    )
+    version = struct.pack("<HH2sHI", 2, 1, b"OB", 0, 2) + b"\0\1"
+    length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(version) + len(elements))
+    return bytes(128) + b"DICM" + length + version + elements
+
+
+class Arrival:
+    """An instance that is coming in: a file under a name of its own, until it has been examined."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open = ExitStack()
+        self._file = self._open.enter_context(write_whole(path, private=True))
+
+    def write(self, piece: bytes) -> None:
+        """Takes the next piece.
+
+        Raises:
+            LocalFileError: The disk does not take it.
+        """
+        with file_faults(self.path, "written", faults=(OSError,)):
+            self._file.write(piece)
+
+    def close(self) -> None:
+        """Ends the file.
+
+        Raises:
+            LocalFileError: The disk does not take it.
+        """
+        self._open.close()
+
+    def discard(self) -> None:
+        """Removes what has come so far."""
+        self._open.close()
+        self.path.unlink(missing_ok=True)
+
+
+class Inbox:
+    """Keeps what was asked for, tells why it does not keep the rest, and knows what is still missing.
+
+    Several threads may use it.
+    """
+
+    def __init__(
+        self, folder: Path, wanted: Iterable[WantedSeries], on_record: Callable[[FetchRecord], None] | None = None
+    ) -> None:
+        self._folder = folder
+        self._wanted = {one.series_instance_uid: one for one in wanted}
+        self._on_record = on_record
+        self._lock = threading.Lock()
+        self._here: Counter[str] = Counter()
+        self.records: dict[str, FetchRecord] = {}
+        """By SOPInstanceUID: of what is here, and of what came and was not kept."""
+        self.oddities: list[FetchRecord] = []
+        """Of what came without a SOPInstanceUID that could be read."""
+        self.problems: dict[str, tuple[str, bool]] = {}
+        """Why the peer does not send an instance, by SOPInstanceUID or SeriesInstanceUID, and whether that may pass."""
+        self.asked_in: dict[str, str] = {}
+        """The series that was asked for when the peer said that it could not send an instance."""
+
+    def open(self) -> Arrival:
+        """Begins to take an instance in.
+
+        Raises:
+            LocalFileError: No file can be made.
+        """
+        return Arrival(private_folder(self._folder, _INCOMING) / f"{secrets.token_hex(8)}.dcm")
+
+    def take(self, arrival: Arrival, sop_instance_uid: str = "", sop_class_uid: str = "") -> bool:
+        """Examines an instance that has come in whole, keeps it or removes it, and returns whether it is kept.
+
+        Args:
+            arrival: It.
+            sop_instance_uid: What the peer says that it is.
+            sop_class_uid: The same.
+
+        Raises:
+            LocalFileError: The disk does not take it.
+        """
+        arrival.close()
+        found = _examined(arrival.path, sop_instance_uid, sop_class_uid)
+        with self._lock:
+            fault = found.fault or self._stranger(found) or self._put_away(arrival.path, found.record)
+            if fault:
+                arrival.path.unlink(missing_ok=True)
+                self._reject(found.record, fault)
+        return not fault
+
+    def close(self) -> None:
+        """Removes the folder that instances came into, where it is empty."""
+        with suppress(OSError):
+            (self._folder / _INCOMING).rmdir()
+
+    def missing(self, series: WantedSeries) -> list[str]:
+        """Returns the SOPInstanceUIDs that the peer lists and that have not come."""
+        with self._lock:
+            return [uid for uid in series.listed if self._may_come(uid)]
+
+    def count(self, series: WantedSeries) -> int:
+        """Returns how many instances of a series are here."""
+        return self._here[series.series_instance_uid]
+
+    def is_complete(self, series: WantedSeries) -> bool:
+        """Returns whether all that the peer told of a series has come."""
+        return not self.missing(series) and (series.listed != {} or self.count(series) >= (series.told or 1))
+
+    def _may_come(self, sop_instance_uid: str) -> bool:
+        known = self.records.get(sop_instance_uid)
+        return known is None or known.retryable
+
+    def _stranger(self, found: _Examined) -> str:
+        """Why an instance is not one that was asked for."""
+        record = found.record
+        series = self._wanted.get(record.series_instance_uid)
+        if series is None:
+            return "the peer sent an instance of another series than was asked for"
+        if record.study_instance_uid != series.study_instance_uid:
+            return "the peer sent an instance of another study than was asked for"
+        if found.patient_id and series.patient_id and found.patient_id != series.patient_id:
+            return "it names another patient than the peer told of its series"
+        if series.only_listed and record.sop_instance_uid not in series.listed:
+            return "the peer sent an instance that was not asked for"
+        return ""
+
+    def _put_away(self, path: Path, record: FetchRecord) -> str:
+        """Moves a file to its place; of two that differ under one UID neither is kept."""
+        known = self.records.get(record.sop_instance_uid)
+        if known is not None and known.outcome is not FetchOutcome.FETCHED:
+            if not known.retryable:
+                return known.meaning
+            known = None
+        folder = private_folder(self._folder, file_stem(record.series_instance_uid))
+        target = folder / f"{file_stem(record.sop_instance_uid)}.dcm"
+        with file_faults(target, "written"):
+            if known is not None:
+                if target.read_bytes() == path.read_bytes():
+                    path.unlink()
+                    return ""
+                target.unlink()
+                return "the peer sent two instances that differ under this UID"
+            path.replace(target)
+        listed = self._wanted[record.series_instance_uid].listed
+        remark = _UNLISTED if listed and record.sop_instance_uid not in listed else ""
+        self._note(record.model_copy(update={"path": str(target), "meaning": remark}))
+        return ""
+
+    def _reject(self, record: FetchRecord, fault: str) -> None:
+        rejected = record.model_copy(update={"outcome": FetchOutcome.REJECTED, "meaning": fault})
+        if not rejected.sop_instance_uid:
+            self.oddities.append(rejected)
+        elif self.records.get(rejected.sop_instance_uid, rejected).series_instance_uid == rejected.series_instance_uid:
+            self._note(rejected)
+        else:  # a stranger under the UID of an instance that is here
+            self.oddities.append(rejected)
+
+    def _note(self, record: FetchRecord) -> None:
+        for one, step in ((self.records.get(record.sop_instance_uid), -1), (record, 1)):
+            if one is not None and one.outcome is FetchOutcome.FETCHED:
+                self._here[one.series_instance_uid] += step
+        self.records[record.sop_instance_uid] = record
+        if self._on_record is not None:
+            self._on_record(record)
+
+
+@dataclass(frozen=True)
+class _Examined:
+    record: FetchRecord
+    patient_id: str = field(default="", repr=False)
+    fault: str = ""
+    """What is wrong with it; empty where nothing is."""
+
+
+def _examined(path: Path, sop_instance_uid: str, sop_class_uid: str) -> _Examined:
+    """Reads whose a file is, and walks over it to its end."""
+    record = FetchRecord(
+        sop_instance_uid=sop_instance_uid, sop_class_uid=sop_class_uid, outcome=FetchOutcome.FETCHED, retryable=False
+    )
+    try:
+        instance = scan_instance(path, longest_value_bytes=LONG_VALUE_BYTES)
+        with path.open("rb") as file:
+            examine(file, str(instance.transfer_syntax_uid))
+    except (UnreadableFileError, UnsoundFileError) as error:
+        reason = error.reason if isinstance(error, UnreadableFileError) else str(error)
+        return _Examined(record.model_copy(update={"retryable": True}), fault=f"what the peer sent is {reason}")
+    with contained():
+        told = record.model_copy(
+            update={
+                "study_instance_uid": text(instance.header, "StudyInstanceUID"),
+                "series_instance_uid": text(instance.header, "SeriesInstanceUID"),
+                "sop_instance_uid": text(instance.header, "SOPInstanceUID"),
+                "sop_class_uid": text(instance.header, "SOPClassUID"),
+                "transfer_syntax_uid": str(instance.transfer_syntax_uid),
+                "size_bytes": instance.file_size_bytes,
+            }
+        )
+        patient_id = text(instance.header, "PatientID").strip()
+    if not told.sop_instance_uid:
+        return _Examined(told, fault="what the peer sent has no SOPInstanceUID")
+    if sop_instance_uid and told.sop_instance_uid != sop_instance_uid:
+        claimed = told.model_copy(update={"sop_instance_uid": sop_instance_uid})
+        return _Examined(claimed, fault="the peer sent another instance under this UID")
+    if sop_class_uid and told.sop_class_uid != sop_class_uid:
+        return _Examined(told, fault="the peer sent it as of another SOP class than it is")
+    return _Examined(told, patient_id)

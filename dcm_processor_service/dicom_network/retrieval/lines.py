@@ -1,0 +1,232 @@
+"""Ways of asking a peer to send: C-GET over one association, C-MOVE to a listener of ours (PS3.4, C.4.2 and C.4.3)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, build_context, evt
+
+from dcm_processor_service.dicom_network.dimse import command_set, tls
+from dcm_processor_service.dicom_network.dimse.association import AssociationLostError, open_association
+from dcm_processor_service.dicom_network.dimse.listener import listening
+from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
+from dcm_processor_service.dicom_network.dimse.query import (
+    decoded_identifier,
+    encoded_identifier,
+    is_passing,
+    query_status,
+)
+from dcm_processor_service.dicom_network.retrieval.contexts import TRANSFER_SYNTAXES, storage_contexts
+from dcm_processor_service.dicom_network.retrieval.inbox import file_head
+from dcm_processor_service.dicom_network.retrieval.rounds import Ending, NotOfferedError
+from dcm_processor_service.errors import ConfigurationError, LocalFileError
+from dcm_processor_service.imaging.headers.containment import contained
+from dcm_processor_service.imaging.headers.values import texts
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from dcm_processor_service.dicom_network.dimse.association import Association, Message
+    from dcm_processor_service.dicom_network.retrieval.inbox import Arrival, Inbox
+    from dcm_processor_service.dicom_network.retrieval.wanted import WantedSeries
+    from dcm_processor_service.models import FetchOptions, Peer, SendOptions
+
+__all__ = ["STUDY_ROOT_GET", "STUDY_ROOT_MOVE", "Line", "getting", "moving"]
+
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+"""The SOP class Study Root Query/Retrieve Information Model - GET."""
+
+STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+"""The SOP class Study Root Query/Retrieve Information Model - MOVE."""
+
+_QUERY_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
+_STORED, _OUT_OF_RESOURCES, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
+
+
+class Line:
+    """An association over which a peer is asked to send.
+
+    Args:
+        association: Its first context is that of the requests.
+        encode: Encodes a request with its message id.
+        inbox: Takes in what comes over this association.
+        cancelled: Asked after each message.
+    """
+
+    def __init__(
+        self, association: Association, encode: Callable[[int], bytes], inbox: Inbox, cancelled: Callable[[], bool]
+    ) -> None:
+        self._association = association
+        self._encode = encode
+        self._inbox = inbox
+        self._cancelled = cancelled
+        self._arrival: Arrival | None = None
+
+    def ask(self, series: WantedSeries, sop_instance_uids: Sequence[str] = ()) -> Ending:
+        """Has the peer send a series, or some of its instances, and waits for the end of it.
+
+        Raises:
+            AssociationLostError: It ended before. What had come in whole is in the inbox.
+            LocalFileError: The disk does not take what comes.
+        """
+        request = Dataset()
+        request.QueryRetrieveLevel = "IMAGE" if sop_instance_uids else "SERIES"
+        request.StudyInstanceUID = series.study_instance_uid
+        request.SeriesInstanceUID = series.series_instance_uid
+        if sop_instance_uids:
+            request.SOPInstanceUID = list(sop_instance_uids)
+        implicit = self._association.agreed[1].transfer_syntax_uid == ImplicitVRLittleEndian
+        try:
+            last = self._association.converse(
+                1,
+                self._encode,
+                encoded_identifier(request, implicit=implicit),
+                self._take,
+                sink_for=self._sink,
+                stopped=self._cancelled,
+            )
+        finally:
+            if self._arrival is not None:
+                self._arrival.discard()
+                self._arrival = None
+        failed: tuple[str, ...] = ()
+        if last.data:
+            with contained():
+                failed = texts(decoded_identifier(last.data, implicit=implicit), "FailedSOPInstanceUIDList")
+        status = command_set.us(last.command, command_set.STATUS)
+        if status == 0:
+            return Ending(failed=failed)
+        said = "no status" if status is None else f"{status:04X} {query_status(status)}"
+        return Ending(f"the peer ended it with {said}", retryable=is_passing(status), failed=failed)
+
+    def _sink(self, context_id: int, command: command_set.CommandSet) -> Callable[[bytes], object] | None:
+        if command_set.us(command, command_set.COMMAND_FIELD) != command_set.C_STORE_RQ:
+            return None
+        agreed = self._association.agreed.get(context_id)
+        if agreed is None or not agreed.accepted:
+            raise AssociationLostError("the peer sent an instance over a context that was not agreed on")
+        arrival = self._arrival = self._inbox.open()
+        sop_class_uid = command_set.uid(command, command_set.AFFECTED_SOP_CLASS_UID)
+        sop_instance_uid = command_set.uid(command, command_set.AFFECTED_SOP_INSTANCE_UID)
+        arrival.write(file_head(sop_class_uid, sop_instance_uid, agreed.transfer_syntax_uid))
+        return arrival.write
+
+    def _take(self, message: Message) -> None:
+        kind = command_set.us(message.command, command_set.COMMAND_FIELD)
+        if kind in {command_set.C_GET_RSP, command_set.C_MOVE_RSP}:
+            return  # how far it is
+        arrival, self._arrival = self._arrival, None
+        if kind != command_set.C_STORE_RQ or arrival is None:
+            raise AssociationLostError("the peer sent a message that nobody asked for")
+        kept = self._inbox.take(
+            arrival,
+            command_set.uid(message.command, command_set.AFFECTED_SOP_INSTANCE_UID),
+            command_set.uid(message.command, command_set.AFFECTED_SOP_CLASS_UID),
+        )
+        status = _STORED if kept else _NOT_UNDERSTOOD
+        self._association.respond(message.context_id, command_set.c_store_rsp(message.command, status))
+
+
+@contextmanager
+def getting(
+    peer: Peer,
+    options: SendOptions,
+    calling_ae_title: str,
+    sop_class_uids: Collection[str],
+    inbox: Inbox,
+    cancelled: Callable[[], bool],
+) -> Iterator[Line]:
+    """Opens an association for C-GET, over which these classes may come.
+
+    Raises:
+        NotOfferedError: The peer does not offer it.
+        PeerUnreachableError: No association.
+    """
+    contexts = (ProposedContext(STUDY_ROOT_GET, _QUERY_SYNTAXES), *storage_contexts(sop_class_uids))
+    encode = partial(command_set.c_get_rq, sop_class_uid=STUDY_ROOT_GET)
+    with open_association(peer, contexts, options, calling_ae_title) as association:
+        _require_offered(association, "C-GET")
+        if not any(agreed.accepted for context_id, agreed in association.agreed.items() if context_id != 1):
+            raise NotOfferedError("the peer offers C-GET, and none of the classes and transfer syntaxes to send by it")
+        yield Line(association, encode, inbox, cancelled)
+
+
+@contextmanager
+def moving(
+    peer: Peer,
+    options: SendOptions,
+    calling_ae_title: str,
+    listen: FetchOptions,
+    inbox: Inbox,
+    cancelled: Callable[[], bool],
+) -> Iterator[Line]:
+    """Opens an association for C-MOVE, and listens for what the peer sends us over others.
+
+    Raises:
+        NotOfferedError: The peer does not offer it.
+        PeerUnreachableError: No association.
+        ConfigurationError: We cannot listen at the port, or the peer speaks TLS and we have no certificate.
+        LocalFileError: The disk did not take what came.
+    """
+    encode = partial(command_set.c_move_rq, sop_class_uid=STUDY_ROOT_MOVE, destination=calling_ae_title)
+    context = ProposedContext(STUDY_ROOT_MOVE, _QUERY_SYNTAXES)
+    with (
+        _listening(listen, calling_ae_title, inbox, tls.server_context(peer) if peer.tls else None),
+        open_association(peer, (context,), options, calling_ae_title) as association,
+    ):
+        _require_offered(association, "C-MOVE")
+        yield Line(association, encode, inbox, cancelled)
+
+
+def _require_offered(association: Association, name: str) -> None:
+    agreed = association.agreed[1]
+    if not agreed.accepted:
+        raise NotOfferedError(f"the peer offers no {name} ({agreed.reason})")
+
+
+@contextmanager
+def _listening(
+    options: FetchOptions, ae_title: str, inbox: Inbox, ssl_context: ssl.SSLContext | None
+) -> Iterator[None]:
+    """Takes in what is stored here while the block runs."""
+    failures: list[LocalFileError] = []
+
+    def support_all(event: evt.Event) -> None:
+        asked = {str(item.abstract_syntax) for item in event.assoc.requestor.requested_contexts}
+        event.assoc.acceptor.supported_contexts = [build_context(uid, list(TRANSFER_SYNTAXES)) for uid in asked]
+
+    def store(event: evt.Event) -> int:
+        request: Any = event.request
+        try:
+            arrival = inbox.open()
+            try:
+                arrival.write(event.encoded_dataset())
+            except LocalFileError:
+                arrival.discard()
+                raise
+            kept = inbox.take(arrival, str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID))
+        except LocalFileError as error:
+            failures.append(error)
+            return _OUT_OF_RESOURCES
+        return _STORED if kept else _NOT_UNDERSTOOD
+
+    entity = AE(ae_title=ae_title)
+    entity.add_supported_context(command_set.VERIFICATION)  # some peers ask first whether we are there
+    entity.network_timeout = options.network_timeout_s
+    handlers = [(evt.EVT_REQUESTED, support_all), (evt.EVT_C_STORE, store)]
+    port = options.listen_port or 0
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(listening(entity, (options.listen_host, port), handlers, ssl_context))
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen at port {port} for what the peer sends ({error.strerror}); choose another"
+            ) from error
+        yield
+    if failures:
+        raise failures[0]

@@ -1,0 +1,130 @@
+"""The rounds of a fetch: what has not come is asked for again, as long as that brings something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.dicom_network.dimse.pdu_stream import AssociationLostError
+from dcm_processor_service.dicom_network.retrieval.contexts import batches
+from dcm_processor_service.errors import PeerUnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from typing import Protocol
+
+    from dcm_processor_service.dicom_network.retrieval.inbox import Inbox
+    from dcm_processor_service.dicom_network.retrieval.wanted import WantedSeries
+    from dcm_processor_service.models import FetchOptions
+
+    class Channel(Protocol):
+        """Something over which a peer is asked to send."""
+
+        def ask(self, series: WantedSeries, sop_instance_uids: Sequence[str] = ()) -> Ending:
+            """Has the peer send a series, or some of its instances."""
+
+
+__all__ = ["Ending", "NotOfferedError", "Rounds"]
+
+_LISTED_AT_ONCE = 50  # UIDs of 64 characters: well within what peers take as one value
+
+
+class NotOfferedError(Exception):
+    """The peer does not offer this way of sending, or not for these SOP classes."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a request to send ended."""
+
+    problem: str = ""
+    """Why it brought less than it should; empty where the peer says that it sent all."""
+    retryable: bool = True
+    failed: tuple[str, ...] = ()
+    """SOPInstanceUIDs that the peer says it could not send."""
+
+
+class Rounds:
+    """Asks for series until they are here, or nothing more comes.
+
+    Args:
+        inbox: Where it comes to.
+        open_channel: Opens what the peer is asked over, for these SOP classes.
+        options: How often to ask.
+        pause: Waits, in seconds.
+        cancelled: Asked before each request.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        open_channel: Callable[[frozenset[str]], AbstractContextManager[Channel]],
+        options: FetchOptions,
+        pause: Callable[[float], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._inbox = inbox
+        self._open_channel = open_channel
+        self._options = options
+        self._pause = pause
+        self._cancelled = cancelled
+        self.not_offered: NotOfferedError | None = None
+        """Why some series were given up: this is no way for them."""
+
+    def run(self, wanted: Sequence[WantedSeries]) -> None:
+        """Asks for all, again for what is missing; a round that brought something costs no attempt.
+
+        Raises:
+            PeerUnreachableError: No association, and nothing has come.
+        """
+        fruitless = 0
+        while fruitless < self._options.attempts and not self._cancelled():
+            pending = [one for one in wanted if not one.given_up and not self._inbox.is_complete(one)]
+            if not pending:
+                return
+            if fruitless:
+                self._pause(self._options.backoff_s * 2.0 ** (fruitless - 1))
+            before = len(self._inbox.records)
+            for members, classes in batches(pending):
+                self._ask_for_all(members, classes, is_last=fruitless + 1 >= self._options.attempts)
+            fruitless = 0 if len(self._inbox.records) > before else fruitless + 1
+
+    def _ask_for_all(self, series: Sequence[WantedSeries], classes: frozenset[str], *, is_last: bool) -> None:
+        waiting = list(series)
+        try:
+            with self._open_channel(classes) as channel:
+                while waiting and not self._cancelled():
+                    self._ask_for(channel, waiting[0])
+                    waiting.pop(0)
+        except NotOfferedError as error:
+            self.not_offered = error
+            for one in waiting:
+                one.given_up = True
+                self._inbox.problems[one.series_instance_uid] = (str(error), False)
+        except AssociationLostError as error:
+            for one in waiting:
+                self._inbox.problems[one.series_instance_uid] = (str(error), True)
+        except PeerUnreachableError as error:
+            if not self._inbox.records and (is_last or not error.retryable):
+                raise
+            for one in waiting:
+                one.given_up = one.given_up or not error.retryable
+                self._inbox.problems[one.series_instance_uid] = (str(error), error.retryable)
+
+    def _ask_for(self, channel: Channel, series: WantedSeries) -> None:
+        missing = self._inbox.missing(series)
+        some = series.only_listed or (series.takes_lists and 0 < len(missing) < len(series.listed))
+        parts = [missing[start : start + _LISTED_AT_ONCE] for start in range(0, len(missing), _LISTED_AT_ONCE)]
+        before = self._inbox.count(series)
+        for part in parts if some else [[]]:
+            ending = channel.ask(series, part)
+            for uid in ending.failed:
+                self._inbox.asked_in[uid] = series.series_instance_uid
+                self._inbox.problems[uid] = ("the peer says that it could not send it", True)
+            if ending.problem:
+                self._inbox.problems[series.series_instance_uid] = (ending.problem, ending.retryable)
+            if ending.problem and not ending.retryable and self._inbox.count(series) == before:
+                series.given_up = series.only_listed or not some
+                series.takes_lists = False
+                return

@@ -1,0 +1,116 @@
+"""What is to be fetched: the series and instances below what was found, as the peer lists them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.dicom_network.dimse.query import NotAnsweredError
+from dcm_processor_service.models import FindQuery, FoundInstance, FoundSeries, FoundStudy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dcm_processor_service.dicom_network.retrieval.asking import Inquiry
+    from dcm_processor_service.models import FoundItem
+
+__all__ = ["WantedSeries", "Wish", "wish_for"]
+
+_MOST_SERIES, _MOST_INSTANCES = 10_000, 100_000
+
+
+@dataclass
+class WantedSeries:
+    """A series to fetch, with what the peer tells of it."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    patient_id: str
+    told: int | None = None
+    """How many instances the peer counts; None where it does not tell."""
+    listed: dict[str, str] = field(default_factory=dict)
+    """SOPClassUID by SOPInstanceUID; the class may be empty."""
+    sop_class_uids: tuple[str, ...] = ()
+    """Those of its study, where the peer does not list instances."""
+    only_listed: bool = False
+    """Certain instances alone were asked for."""
+    takes_lists: bool = True
+    """The peer has not refused to send some instances of it yet."""
+    given_up: bool = False
+    """The peer refuses for good to send it."""
+
+    @property
+    def classes(self) -> frozenset[str]:
+        """The SOP classes that may come; empty where nothing is known of them."""
+        listed = frozenset(self.listed.values())
+        return listed if listed and "" not in listed else frozenset(filter(None, self.sop_class_uids))
+
+
+@dataclass
+class Wish:
+    """All that is to be fetched."""
+
+    series: list[WantedSeries]
+    studies: dict[str, int]
+    """How many instances the peer counts in each study that was asked for as a whole, where it tells."""
+
+
+def wish_for(found: Iterable[FoundItem], ask: Inquiry) -> Wish:
+    """Asks a peer for the series of studies, and for the instances of series.
+
+    Raises:
+        NotAnsweredError: It does not list the series of a study. A list of instances can be done without.
+    """
+    studies: dict[str, int] = {}
+    series: dict[tuple[str, str], WantedSeries] = {}
+    chosen: dict[tuple[str, str], WantedSeries] = {}
+    for one in found:
+        if isinstance(one, FoundInstance):
+            part = chosen.setdefault(_key(one), _wanted(one))
+            part.only_listed = True
+            part.listed[one.sop_instance_uid] = one.sop_class_uid
+        elif isinstance(one, FoundSeries):
+            series.setdefault(_key(one), _wanted(one))
+        else:
+            if one.instance_count is not None:
+                studies[one.study_instance_uid] = one.instance_count
+            for below in _series_of(one, ask):
+                wanted = series.setdefault(_key(below), _wanted(below))
+                wanted.sop_class_uids = one.sop_class_uids
+                wanted.patient_id = wanted.patient_id or one.patient_id
+    for wanted in series.values():
+        _list_instances(wanted, ask)
+    return Wish([*series.values(), *(part for key, part in chosen.items() if key not in series)], studies)
+
+
+def _key(one: FoundSeries | FoundInstance) -> tuple[str, str]:
+    return one.study_instance_uid, one.series_instance_uid
+
+
+def _wanted(one: FoundSeries | FoundInstance) -> WantedSeries:
+    told = one.instance_count if isinstance(one, FoundSeries) else None
+    return WantedSeries(one.study_instance_uid, one.series_instance_uid, one.patient_id, told)
+
+
+def _series_of(study: FoundStudy, ask: Inquiry) -> list[FoundSeries]:
+    query = FindQuery.of("series", {"study_instance_uid": study.study_instance_uid, "limit": _MOST_SERIES})
+    found = [one for one in ask(query) if isinstance(one, FoundSeries)]
+    if not found and study.instance_count != 0:
+        raise NotAnsweredError(f"the peer lists no series of the study {study.study_instance_uid}")
+    return found
+
+
+def _list_instances(wanted: WantedSeries, ask: Inquiry) -> None:
+    query = FindQuery.of(
+        "instance",
+        {
+            "study_instance_uid": wanted.study_instance_uid,
+            "series_instance_uid": wanted.series_instance_uid,
+            "limit": _MOST_INSTANCES,
+        },
+    )
+    try:
+        found = ask(query)
+    except NotAnsweredError:  # then the peer's counts tell what is missing, at this and at the higher levels
+        return
+    wanted.listed = {one.sop_instance_uid: one.sop_class_uid for one in found if isinstance(one, FoundInstance)}

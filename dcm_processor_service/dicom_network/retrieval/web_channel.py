@@ -1,0 +1,162 @@
+"""WADO-RS: instances as they are stored, in one answer of many parts for each series (PS3.18, section 10.4)."""
+
+from __future__ import annotations
+
+from email.message import Message as Headers
+from itertools import chain
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import httpx
+
+from dcm_processor_service.dicom_network.dicomweb.web_client import retry_after, tls_failure
+from dcm_processor_service.dicom_network.retrieval.rounds import Ending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from dcm_processor_service.dicom_network.dicomweb.web_client import WebClient
+    from dcm_processor_service.dicom_network.retrieval.inbox import Arrival, Inbox
+    from dcm_processor_service.dicom_network.retrieval.wanted import WantedSeries
+
+__all__ = ["WebChannel", "split_parts"]
+
+_OK, _PARTLY, _NOTHING, _NOT_FOUND, _NOT_ACCEPTABLE, _GONE = 200, 206, 204, 404, 406, 410
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+# without the parameter a service may convert what it has to explicit VR little endian
+_AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+_AS_IT_LIKES = 'multipart/related; type="application/dicom"'
+_LONGEST_WAIT_S = 30.0
+_LONGEST_HEAD_BYTES = 1 << 16
+
+
+class _MalformedError(Exception):
+    """Why an answer cannot be taken apart."""
+
+
+class WebChannel:
+    """Asks a peer over HTTP to send."""
+
+    def __init__(
+        self, client: WebClient, inbox: Inbox, pause: Callable[[float], None], cancelled: Callable[[], bool]
+    ) -> None:
+        self._client = client
+        self._inbox = inbox
+        self._pause = pause
+        self._cancelled = cancelled
+
+    def ask(self, series: WantedSeries, sop_instance_uids: Sequence[str] = ()) -> Ending:
+        """Gets a series, or some of its instances one by one.
+
+        Raises:
+            LocalFileError: The disk does not take what comes.
+        """
+        whole = f"studies/{quote(series.study_instance_uid)}/series/{quote(series.series_instance_uid)}"
+        if not sop_instance_uids:
+            return self._get(whole)
+        ending, failed = Ending(), []
+        for uid in sop_instance_uids:
+            if self._cancelled():
+                break
+            one = self._get(f"{whole}/instances/{quote(uid)}")
+            if one.problem:
+                ending = one
+                failed.append(uid)
+        return Ending(ending.problem, retryable=ending.retryable, failed=tuple(failed))
+
+    def _get(self, path: str, accept: str = _AS_STORED) -> Ending:
+        try:
+            with self._client.stream(path, {"Accept": accept}) as (response, pieces):
+                status = response.status_code
+                if status in {_OK, _PARTLY}:
+                    self._take_parts(response.headers.get("Content-Type", ""), pieces)
+                    return Ending("" if status == _OK else "the peer sent a part of it")
+                wait_s = retry_after(response)
+        except httpx.TimeoutException:
+            return Ending("the peer did not answer in time")
+        except httpx.RequestError as error:
+            failure = tls_failure(error)
+            return Ending(f"the connection broke ({failure or type(error).__name__})", retryable=not failure)
+        except _MalformedError as error:
+            return Ending(f"the peer's answer is {error}")
+        if status == _NOT_ACCEPTABLE and accept == _AS_STORED:
+            return self._get(path, _AS_IT_LIKES)
+        if status in _PASSING:
+            self._pause(min(wait_s, _LONGEST_WAIT_S))
+        if status in {_NOTHING, _NOT_FOUND, _GONE}:
+            return Ending(f"the peer has nothing at this address (HTTP {status})", retryable=False)
+        return Ending(f"the peer answered with HTTP {status}", retryable=status in _PASSING)
+
+    def _take_parts(self, content_type: str, pieces: Iterable[bytes]) -> None:
+        header = Headers()
+        header["Content-Type"] = content_type
+        boundary = header.get_boundary()
+        if header.get_content_maintype() != "multipart" or not boundary:
+            raise _MalformedError("of one part, not of many: is there a WADO-RS service at this URL?")
+        arrival: Arrival | None = None
+        try:
+            for piece in split_parts(pieces, boundary.encode("latin-1", "replace")):
+                if piece is None:
+                    if arrival is not None:
+                        ended, arrival = arrival, None
+                        self._inbox.take(ended)
+                    continue
+                arrival = arrival or self._inbox.open()
+                arrival.write(piece)
+                if self._cancelled():
+                    return
+        finally:
+            if arrival is not None:
+                arrival.discard()
+
+
+def split_parts(pieces: Iterable[bytes], boundary: bytes) -> Iterator[bytes | None]:
+    """Yields the content of each part in pieces, and None where a part has ended (RFC 2046, section 5.1.1).
+
+    Raises:
+        _MalformedError: The last boundary does not come.
+    """
+    held = _Held(chain((b"\r\n",), pieces))  # the first boundary may stand at the very beginning
+    mark = b"\r\n--" + boundary
+    for _ in held.up_to(mark):
+        pass  # what stands before the first part
+    while held.peek(2) != b"--":
+        head_bytes = 0
+        for piece in held.up_to(b"\r\n\r\n"):
+            head_bytes += len(piece)
+            if head_bytes > _LONGEST_HEAD_BYTES:
+                raise _MalformedError("malformed: the head of a part does not end")
+        yield from held.up_to(mark)
+        yield None
+
+
+class _Held:
+    """What has arrived and was not taken yet."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._bytes = bytearray()
+
+    def up_to(self, mark: bytes) -> Iterator[bytes]:
+        """Yields what stands before a mark, in pieces, and passes over the mark."""
+        while (found := self._bytes.find(mark)) < 0:
+            safe = len(self._bytes) - len(mark) + 1
+            if safe > 0:
+                yield bytes(self._bytes[:safe])
+                del self._bytes[:safe]
+            self._more()
+        if found:
+            yield bytes(self._bytes[:found])
+        del self._bytes[: found + len(mark)]
+
+    def peek(self, count: int) -> bytes:
+        """Returns what comes next, without taking it."""
+        while len(self._bytes) < count:
+            self._more()
+        return bytes(self._bytes[:count])
+
+    def _more(self) -> None:
+        piece = next(self._pieces, None)
+        if piece is None:
+            raise _MalformedError("cut off")
+        self._bytes += piece

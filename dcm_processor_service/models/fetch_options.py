@@ -1,0 +1,43 @@
+"""How instances are fetched."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dcm_processor_service.models.keywords import refuses_unknown_keywords
+
+__all__ = ["FetchMethod", "FetchOptions"]
+
+FetchMethod: TypeAlias = Literal["auto", "c-get", "c-move"]
+"""``auto`` takes WADO-RS where the peer has a URL, else C-GET, and C-MOVE where only that works."""
+
+
+@refuses_unknown_keywords
+class FetchOptions(BaseModel):
+    """How patient a search or a fetch is. Every wait is bounded.
+
+    Example:
+        >>> FetchOptions(listen_port=11112).method
+        'auto'
+
+    Raises:
+        ConfigurationError: It has no option of that name.
+        ValidationError: A value is out of its range.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+    check: bool = Field(default=True, description="Raise when not everything was fetched")
+    method: FetchMethod = "auto"
+    attempts: int = Field(default=3, ge=1, description="How often what is missing is asked for")
+    backoff_s: float = Field(default=0.5, ge=0, description="Pause before the second attempt; doubles each time")
+    connection_timeout_s: float = Field(default=10.0, gt=0, description="For the TCP connection")
+    acse_timeout_s: float = Field(default=30.0, gt=0, description="For association, TLS handshake and release")
+    dimse_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to a request, and for each piece")
+    network_timeout_s: float = Field(default=60.0, gt=0, description="For the peer to take in what is sent")
+    listen_host: str = Field(default="", description="Where a C-MOVE brings instances to; empty: all interfaces")
+    listen_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Ours, as the peer knows it; None: no C-MOVE"
+    )

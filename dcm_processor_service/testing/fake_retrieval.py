@@ -1,0 +1,86 @@
+"""What an archive sends when it is asked to: C-GET and C-MOVE over a few datasets, with faults to order."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from pydicom import Dataset, dcmread
+from pynetdicom import build_context
+
+from dcm_processor_service.testing.fake_query import matching
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Mapping
+
+    from pynetdicom import evt
+
+    from dcm_processor_service.testing.fake_faults import Faults
+
+__all__ = ["file_of", "got", "moved", "to_send"]
+
+_PENDING, _CANCELLED, _UNKNOWN_DESTINATION = 0xFF00, 0xFE00, 0xA801
+
+
+def file_of(dataset: Dataset) -> bytes:
+    """Writes a dataset as a DICOM file."""
+    content = BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
+    return content.getvalue()
+
+
+def to_send(held: Mapping[str, bytes], query: Dataset, faults: Faults) -> list[Dataset]:
+    """Returns what is sent of what is asked for: in the order in which it is held, with the faults in it."""
+    found = matching((dcmread(BytesIO(content)) for content in held.values()), query)
+    return [_altered(one, faults) for one in found if str(one.SOPInstanceUID) not in faults.withholds]
+
+
+def _altered(dataset: Dataset, faults: Faults) -> Dataset:
+    changes = faults.alters.get(str(dataset.SOPInstanceUID))
+    if changes is None:
+        return dataset
+    altered = deepcopy(dataset)
+    for keyword, value in changes.items():
+        setattr(altered, keyword, value)
+    altered.file_meta.MediaStorageSOPInstanceUID = altered.SOPInstanceUID
+    return altered
+
+
+def got(event: evt.Event, instances: list[Dataset], drop_after: int | None) -> Iterator[Any]:
+    """Answers a C-GET as pynetdicom wants it: how many there are, then each; drops it midway if told to."""
+    yield len(instances)
+    yield from _sent(event, instances, drop_after)
+
+
+def moved(
+    event: evt.Event,
+    instances: list[Dataset],
+    drop_after: int | None,
+    destinations: Mapping[str, tuple[str, int]],
+    tls: ssl.SSLContext | None,
+) -> Iterator[Any]:
+    """Answers a C-MOVE as pynetdicom wants it: where to, how many there are, then each."""
+    destination = destinations.get(str(event.move_destination).strip())
+    if destination is None:
+        yield None, None
+        return
+    kinds = {(str(one.SOPClassUID), str(one.file_meta.TransferSyntaxUID)) for one in instances}
+    manners: dict[str, Any] = {"contexts": [build_context(uid, syntax) for uid, syntax in sorted(kinds)]}
+    if tls is not None:
+        manners["tls_args"] = (tls, destination[0])
+    yield (*destination, manners)
+    yield len(instances)
+    yield from _sent(event, instances, drop_after)
+
+
+def _sent(event: evt.Event, instances: list[Dataset], drop_after: int | None) -> Iterator[Any]:
+    for number, dataset in enumerate(instances):
+        if event.is_cancelled:
+            yield _CANCELLED, None
+            return
+        if number == drop_after:
+            event.assoc.abort()
+            return
+        yield _PENDING, dataset

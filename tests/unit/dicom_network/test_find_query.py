@@ -1,0 +1,186 @@
+"""What a peer is asked, and which of its answers are what was asked for."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydicom import Dataset
+
+from dcm_processor_service.dicom_network.dimse.query import decoded_identifier, encoded_identifier
+from dcm_processor_service.dicom_network.retrieval.answers import found_records
+from dcm_processor_service.dicom_network.retrieval.keys import identifier, parameters
+from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.models import FindQuery, FoundSeries, FoundStudy
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models import FindKeys, FindLevel
+
+SECRET = "Geheim4711"
+
+
+def query(level: FindLevel = "study", **keys: Any) -> FindQuery:
+    return FindQuery.of(level, keys)  # type: ignore[arg-type]  # what is wrong on purpose is no FindKeys
+
+
+def answer(**values: Any) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in {"StudyInstanceUID": "1.2.3", **values}.items():
+        if keyword.endswith("Date"):
+            dataset.add_new(keyword, "LO", value)  # whatever it is
+        else:
+            setattr(dataset, keyword, value)
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (date(2024, 1, 31), "20240131"),
+        ("20240131", "20240131"),
+        ((date(2024, 1, 1), date(2024, 1, 31)), "20240101-20240131"),
+        ((date(2024, 1, 1), None), "20240101-"),
+        ((None, date(2024, 1, 31)), "-20240131"),
+        ("-20240131", "-20240131"),
+    ],
+)
+def test_a_date_or_range_is_written_as_dicom_writes_it(given: Any, written: str) -> None:
+    assert identifier(query(study_date=given)).StudyDate == written
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"study_date": "2024-01-31"}, "study_date is no date"),
+        ({"study_date": "20241301"}, "study_date is no date"),
+        ({"study_date": "2024010120240131"}, "study_date is no date"),
+        ({"study_date": "-"}, "study_date is no date"),
+        ({"study_date": ""}, "study_date is no date"),
+        ({"study_date": (date(2024, 2, 1), date(2024, 1, 1))}, "ends before it begins"),
+        ({"study_date": (None, None)}, "without a first and a last day"),
+        ({"patient_id": f"{SECRET}\\x"}, "patient_id holds a backslash"),
+        ({"patient_id": f"{SECRET}\n"}, "patient_id holds a backslash or a control character"),
+        ({"patient_id": " "}, "or nothing"),
+        ({"patient_name": SECRET * 10}, "patient_name is longer than 64 characters"),
+        ({"patient_birth_date": SECRET}, "patient_birth_date is no date"),
+        ({"modality": "ct"}, "modality is no code"),
+        ({"study_instance_uid": "1.2.*"}, "study_instance_uid is no UID"),
+        ({"study_instance_uid": []}, "study_instance_uid is no UID"),
+        ({"limit": 0}, "limit"),
+        ({"patientid": SECRET}, "find has no key 'patientid'; did you mean 'patient_id'?"),
+    ],
+)
+def test_a_malformed_key_is_refused_by_name_and_not_quoted(keys: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        query(**keys)
+    assert named in str(caught.value)
+    assert SECRET not in f"{caught.value!r} {caught.value} {caught.value.__cause__}"
+
+
+def test_no_repr_shows_a_value_of_the_patient() -> None:
+    keys: FindKeys = {"patient_id": SECRET, "patient_name": SECRET, "accession_number": SECRET}
+    shown = repr(FindQuery.of("study", keys))
+    told = answer(PatientID=SECRET, PatientName=SECRET, StudyDescription=SECRET, StudyDate="19790131")
+    shown += repr(found_records([told], FindQuery()))
+    assert "1.2.3" in shown
+    assert SECRET not in shown
+    assert "1979" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "character_set"), [("Doe^Jane", None), ("Müller^Jörg", "ISO_IR 100"), ("山田^太郎", "ISO_IR 192")]
+)
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_name_reaches_the_peer_in_a_character_set_that_holds_it(
+    name: str, character_set: str | None, *, implicit: bool
+) -> None:
+    made = identifier(query(patient_name=name))
+    assert made.get("SpecificCharacterSet") == character_set
+    encoded = b"".join(encoded_identifier(made, implicit=implicit)(1000))
+    assert str(decoded_identifier(encoded, implicit=implicit).PatientName) == name
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name"),
+    [("ISO_IR 100", "Müller^Jörg"), ("ISO_IR 192", "Łukasz^山田"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎")],
+)
+def test_a_name_of_an_answer_is_read_by_the_character_set_of_the_answer(character_set: Any, name: str) -> None:
+    told = answer(SpecificCharacterSet=character_set, PatientName=name)
+    encoded = b"".join(encoded_identifier(told, implicit=True)(1000))
+    (found,) = found_records([decoded_identifier(encoded, implicit=True)], FindQuery())
+    assert found.patient_name == name
+
+
+@pytest.mark.parametrize(
+    ("keys", "told", "kept"),
+    [
+        ({"patient_id": "4711"}, {"PatientID": "4711 "}, True),
+        ({"patient_id": "4711"}, {"PatientID": "4712"}, False),
+        ({"patient_id": "4711"}, {}, True),
+        ({"patient_id": "47*"}, {"PatientID": "4712"}, True),
+        ({"patient_id": "471?"}, {"PatientID": "47123"}, False),
+        ({"patient_id": "4.11"}, {"PatientID": "4711"}, False),
+        ({"study_date": "20240101-20240131"}, {"StudyDate": "20240115"}, True),
+        ({"study_date": "20240101-20240131"}, {"StudyDate": "20240201"}, False),
+        ({"study_date": "20240101-"}, {"StudyDate": "20250101"}, True),
+        ({"study_date": "-20240131"}, {"StudyDate": "20240131"}, True),
+        ({"study_date": "20240131"}, {"StudyDate": "20240130"}, False),
+        ({"study_date": "20240131"}, {"StudyDate": "2024.01.31"}, True),
+        ({"modality": "CT"}, {"ModalitiesInStudy": ["SR", "CT"]}, True),
+        ({"modality": "CT"}, {"ModalitiesInStudy": ["SR", "MR"]}, False),
+        ({"study_instance_uid": ["1.2.3", "1.2.4"]}, {}, True),
+        ({"study_instance_uid": ["1.2.4"]}, {}, False),
+        ({"study_description": "HEAD*"}, {"StudyDescription": "Head and neck"}, True),
+        ({"patient_name": "Mueller*"}, {"PatientName": "Müller^Jörg"}, True),
+    ],
+)
+def test_an_answer_that_contradicts_what_was_asked_is_left_out(
+    keys: dict[str, Any], told: dict[str, Any], *, kept: bool
+) -> None:
+    assert bool(found_records([answer(**told)], query(**keys))) is kept
+
+
+def test_everything_that_a_peer_tells_of_a_study_is_typed() -> None:
+    told = answer(
+        PatientBirthDate="19790131",
+        StudyDate="20240131",
+        StudyTime="101502.25",
+        ModalitiesInStudy=["CT", "SR"],
+        SOPClassesInStudy="1.2.840.10008.5.1.4.1.1.2",
+        NumberOfStudyRelatedSeries="3",
+        NumberOfStudyRelatedInstances="301",
+    )
+    (study,) = found_records([told], FindQuery())
+    assert isinstance(study, FoundStudy)
+    assert study.patient_birth_date == date(1979, 1, 31)
+    assert str(study.study_time) == "10:15:02.250000"
+    assert (study.modalities, study.series_count, study.instance_count) == (("CT", "SR"), 3, 301)
+    assert study.sop_class_uids == ("1.2.840.10008.5.1.4.1.1.2",)
+
+
+@pytest.mark.parametrize(("written", "read"), [("20241301", None), ("", None), ("1979.01.31", date(1979, 1, 31))])
+def test_a_date_that_is_none_is_told_as_none(written: str, read: date | None) -> None:
+    assert found_records([answer(StudyDate=written)], FindQuery())[0].study_date == read
+
+
+def test_one_answer_twice_is_one_record_and_one_without_uids_is_none() -> None:
+    nameless = Dataset()
+    nameless.PatientID = "4711"
+    assert len(found_records([answer(), answer(), nameless], FindQuery())) == 1
+
+
+def test_a_series_without_the_uid_of_its_study_has_the_one_that_was_asked_for() -> None:
+    told = answer(SeriesInstanceUID="1.2.3.4", StudyInstanceUID=None)
+    (found,) = found_records([told], query("series", study_instance_uid="1.2.3"))
+    assert isinstance(found, FoundSeries)
+    assert found.study_instance_uid == "1.2.3"
+
+
+def test_web_parameters_are_escaped_and_address_what_is_above() -> None:
+    path, asked = parameters(query("series", study_instance_uid="1.2.3", modality="CT", patient_id="a&b=c*"))
+    assert path == "studies/1.2.3/series"
+    assert asked.startswith("PatientID=a%26b%3Dc*&Modality=CT&includefield=")
+    path, asked = parameters(query("instance", study_instance_uid="1.2", series_instance_uid=["1.3", "1.4"]))
+    assert path == "studies/1.2/instances"
+    assert asked.startswith("SeriesInstanceUID=1.3,1.4&")
