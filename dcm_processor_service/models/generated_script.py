@@ -2,7 +2,7 @@
 
 The worker writes ``json_util.dumps(arguments)`` between three quotation marks, and the script reads it back as JSON.
 Text passes through two readers, but was escaped for one: a quotation mark, a backslash or a line break ends the script
-before the callback starts, or arrives as something else.
+before the callback starts, or arrives as something else, as do characters beyond the Basic Multilingual Plane.
 """
 
 from __future__ import annotations
@@ -13,9 +13,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["ScriptFault", "escaped", "fault_sentence", "faults_below", "faults_of", "survives", "unescaped"]
+__all__ = [
+    "ScriptFault",
+    "ends_script",
+    "escaped",
+    "fault_sentence",
+    "faults_below",
+    "faults_of",
+    "survives",
+    "unescaped",
+]
 
-_SUSPECT = re.compile(r'["\\\x00-\x1f]')
+_SUSPECT = re.compile(r'["\\\x00-\x1f\U00010000-\U0010ffff]')
 _NAMES = (
     ('"', "a quotation mark"),
     ("\\", "a backslash"),
@@ -36,30 +45,45 @@ class ScriptFault(NamedTuple):
     character: str
 
 
+def ends_script(text: str) -> bool:
+    r"""Returns whether text ends the script, so that the callback never starts.
+
+    Example:
+        >>> ends_script("Thorax 1.5"), ends_script('the "best" one'), ends_script("one\ntwo"), ends_script("a\\b")
+        (False, True, True, False)
+    """
+    return _arrived(text) is None
+
+
 def survives(text: str) -> bool:
     r"""Returns whether text arrives at the callback as it was written.
 
     Example:
-        >>> survives("Thorax 1.5"), survives('the "best" one'), survives("one\ntwo"), survives("é")
+        >>> survives("Thorax 1.5"), survives('the "best" one'), survives("a\\b"), survives("é")
         (True, False, False, True)
     """
+    return _arrived(text) == text
+
+
+def _arrived(text: str) -> str | None:
+    """Returns what the callback gets; None where the script ends."""
     if not _SUSPECT.search(text):
-        return True
+        return text
     try:
         arrived = json.loads(ast.literal_eval(f'"""[{json.dumps(text)}]"""'))
     except (ValueError, SyntaxError):
-        return False
-    return bool(arrived == [text])
+        return None
+    return str(arrived[0]) if len(arrived) == 1 else None
 
 
 def faults_of(text: str) -> list[str]:
-    r"""Returns the kinds of characters by which text does not survive; none where it does.
+    r"""Returns the kinds of characters by which text ends the script; none where it does not.
 
     Example:
         >>> faults_of("a\\b and\nc")
         ['a backslash', 'a line break']
     """
-    if survives(text):
+    if not ends_script(text):
         return []
     left, found = text, []
     for characters, name in _NAMES:
@@ -70,12 +94,12 @@ def faults_of(text: str) -> list[str]:
 
 
 def faults_below(value: Any, where: str = "") -> Iterator[ScriptFault]:
-    """Yields every text inside of a value that does not survive, and where it stands; keys of mappings count."""
+    """Yields every text inside of a value that ends the script, and where it stands; keys of mappings count."""
     if isinstance(value, str):
         yield from (ScriptFault(where, character) for character in faults_of(value))
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            if not survives(str(key)):
+            if ends_script(str(key)):
                 yield ScriptFault(where, f"{faults_of(str(key))[0]} in a name")
                 continue
             yield from faults_below(item, f"{where}.{key}".lstrip("."))
