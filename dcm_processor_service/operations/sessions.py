@@ -248,6 +248,8 @@ def _swept(
     _take_lease(database)
     with suppress(SessionNotFoundError):  # its post-service ended it meanwhile
         _one, before, _clock = run_inline(database.overview.one(summary.id))
+        if before.state in {"running", "waiting"}:
+            return f"it is {before.state}"
         run_inline(database.changes.fence(before))
         _one, after, _clock = run_inline(database.overview.one(summary.id))
         if _came_to_life(before, after):
@@ -266,11 +268,7 @@ def _swept(
 
 def _came_to_life(before: QueuedSession, after: QueuedSession) -> bool:
     seen = {job.id: job.dates.get("startedAt") for job in before.jobs}
-    return (
-        before.state in {"running", "waiting"}
-        or after.state == "running"
-        or any(seen.get(job.id, job) != job.dates.get("startedAt") for job in after.jobs)
-    )
+    return after.state == "running" or any(seen.get(job.id, job) != job.dates.get("startedAt") for job in after.jobs)
 
 
 def _dead_jobs(session: QueuedSession, name: str) -> list[QueueJob]:

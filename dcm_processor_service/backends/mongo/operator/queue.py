@@ -121,7 +121,8 @@ class QueuedSession:
         return [
             job
             for job in self.jobs
-            if not job.done and (job.error or job.in_progress or not job.attempts_left) and not self.is_alive(job)
+            if not (job.done or self.is_alive(job))
+            and (job.error or job.in_progress or not (job.attempts_left or job.swept))
         ]
 
     @property
@@ -167,6 +168,8 @@ class QueuedSession:
             return ""
         if self.dead:
             return f"{_listed([job.in_words for job in self.dead])}, which died"
+        if any(job.swept for job in self.jobs):
+            return "the next sweep, which goes on with its clean-up"
         return "jobs that the scheduler never made"
 
     def _worker_for(self, ready: Sequence[QueueJob]) -> str:
