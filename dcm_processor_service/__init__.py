@@ -112,12 +112,8 @@ if TYPE_CHECKING:
         TransferSyntax,
         Verdict,
     )
-    from dcm_processor_service.operations.sessions import (
-        explain_session,
-        list_sessions,
-        retry_session,
-        sweep_sessions,
-    )
+    from dcm_processor_service.operations.sessions import explain_session, list_sessions, retry_session
+    from dcm_processor_service.operations.sweeping import sweep_sessions
     from dcm_processor_service.ports import ABSENT, Sendable, Sentinel
     from dcm_processor_service.post_services import run_post_services
     from dcm_processor_service.pre_services import run_pre_services
@@ -301,7 +297,8 @@ _PLACES = {
         "StepRecord StoredFile Study StudyIdentity Subject SubjectLevel SweepReport SweptSession "
         "TransferSyntax Verdict"
     ),
-    "operations.sessions": "explain_session list_sessions retry_session sweep_sessions",
+    "operations.sessions": "explain_session list_sessions retry_session",
+    "operations.sweeping": "sweep_sessions",
     "ports": "ABSENT Sendable Sentinel",
     "post_services": "run_post_services",
     "pre_services": "run_pre_services",

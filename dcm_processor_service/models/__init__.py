@@ -19,6 +19,7 @@ from dcm_processor_service.models.derived import (
     ValueMapping,
 )
 from dcm_processor_service.models.files import LeftOutFile, StoredFile
+from dcm_processor_service.models.generated_script import ScriptFault
 from dcm_processor_service.models.imaging import (
     OrderCertificate,
     SeriesFinding,
@@ -97,6 +98,7 @@ __all__ = [
     "RemovedImages",
     "RetriedJob",
     "RetryReport",
+    "ScriptFault",
     "SegmentationOptions",
     "SendCheck",
     "SendOptions",

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
-NOW = datetime.now(timezone.utc)
+NOW = datetime.now(timezone.utc) + timedelta(hours=1)
+"""Of a sign that is fresh, however long the tests before it take."""
 LONG_AGO = NOW - timedelta(days=30)
 NO_RESULT = {
     "message": "Error [Errno 2] No such file or directory: '/tmp/tmpx/result.json'",
@@ -53,7 +54,12 @@ class Platform:
     def __init__(self, database: Database[dict[str, Any]], url: str) -> None:
         self.database = database
         self.settings = RuntimeSettings.without_environment(
-            db_provider="mongodb", db_url=url, db_name=database.name, session_id=NO_ID, job_id=NO_ID
+            db_provider="mongodb",
+            db_url=url,
+            db_name=database.name,
+            session_id=NO_ID,
+            job_id=NO_ID,
+            durability="fast",
         )
         self.service_id: ObjectId | None = None
         self.worker_id: ObjectId | None = None

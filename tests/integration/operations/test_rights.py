@@ -70,7 +70,12 @@ class Guarded:
     def settings_of(self, login: str, database: str) -> RuntimeSettings:
         url = self.url.replace("//", f"//{login}@") + "&authSource=admin"
         return RuntimeSettings.without_environment(
-            db_provider="mongodb", db_url=url, db_name=database, session_id=NO_ID, job_id=NO_ID
+            db_provider="mongodb",
+            db_url=url,
+            db_name=database,
+            session_id=NO_ID,
+            job_id=NO_ID,
+            durability="fast",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -81,6 +81,18 @@ def test_only_a_fresh_heartbeat_of_the_very_job_makes_it_alive(platform: Platfor
     assert listed(platform, made).state == "stuck"
     platform.heartbeat(made.jobs["segment"])
     assert listed(platform, made).state == "running"
+
+
+def test_a_worker_that_polls_rarely_is_given_longer_before_its_job_counts_as_lost(platform: Platform) -> None:
+    now = datetime.now(timezone.utc)
+    made = platform.session(segment=LOST | {"startedAt": now - timedelta(minutes=4)})
+    platform.heartbeat(made.jobs["segment"], at=now - timedelta(minutes=4))
+    assert listed(platform, made).state == "stuck"
+    expires = {"$set": {"expireAt": now - timedelta(minutes=4) + timedelta(seconds=10 + 20)}}
+    platform.database.jobs.update_one({"is_worker": True}, expires)
+    assert listed(platform, made).state == "running"
+    platform.database.jobs.update_one({"is_worker": True}, {"$set": {"current_job_id": ObjectId()}})
+    assert listed(platform, made).state == "running"  # it was started since the last beat
 
 
 def test_what_a_session_holds_is_told_in_bytes_whatever_type_its_ids_have(platform: Platform) -> None:
@@ -265,12 +277,13 @@ def test_an_interrupted_sweep_is_finished_by_the_next_and_its_jobs_are_not_retri
     assert platform.count(*IMAGES, *OF_SESSIONS) == dict.fromkeys((*IMAGES, *OF_SESSIONS), 0)
 
 
-@pytest.mark.parametrize("seconds", [100, -1])
-def test_one_sweeps_or_retries_at_a_time_until_the_lease_of_a_dead_one_ends(platform: Platform, seconds: int) -> None:
+@pytest.mark.parametrize("until", [NOW, LONG_AGO])
+def test_one_sweeps_or_retries_at_a_time_until_the_lease_of_a_dead_one_ends(
+    platform: Platform, until: datetime
+) -> None:
     made = platform.session(segment=DIED)
-    lease = {"_id": "sessions", "holder": "another", "until": NOW + timedelta(seconds=seconds, minutes=seconds)}
-    platform.database.leases.insert_one(lease)
-    if seconds > 0:
+    platform.database.leases.insert_one({"_id": "sessions", "holder": "another", "until": until})
+    if until == NOW:
         for work in (lambda: sweep(platform), lambda: retry_session(made.id, settings=platform.settings)):
             with pytest.raises(SessionsLockedError) as raised:
                 work()

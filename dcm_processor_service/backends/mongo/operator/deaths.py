@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.backends.mongo.operator.service_code import EntryCode
     from dcm_processor_service.models import DeathCause
 
-__all__ = ["Evidence", "Verdict", "cause_of_death"]
+__all__ = ["Evidence", "Postmortem", "cause_of_death"]
 
 RESTART_GAP = timedelta(minutes=15)
 """A worker that was last heard of so shortly before MongoDB started has died of MongoDB's end."""
@@ -58,25 +58,25 @@ class Evidence:
     server_started_at: datetime | None
 
 
-class Verdict(NamedTuple):
+class Postmortem(NamedTuple):
     """What a job died of."""
 
     causes: tuple[DeathCause, ...]
     sentence: str
 
 
-def cause_of_death(job: QueueJob, evidence: Evidence) -> Verdict:
+def cause_of_death(job: QueueJob, evidence: Evidence) -> Postmortem:
     """Returns the causes that the documents leave possible, the most likely first."""
     if job.in_progress and not job.error:
         return _lost(job, evidence)
     if _STORE_FAULTS.search(job.error_trace):
-        return Verdict(("database_restarted",), "MongoDB was not there while the worker prepared it or read its result")
+        return Postmortem(("database_restarted",), "MongoDB was not there while the worker prepared it")
     if _NO_JSON.search(job.error_trace or job.error_text):
         if job.error_text.rstrip().endswith(_EMPTY_FILE):
-            return Verdict(
+            return Postmortem(
                 ("killed", "out_of_memory"), "its result file is empty: killed while it wrote, or the disk is full"
             )
-        return Verdict(
+        return Postmortem(
             ("result_not_json",),
             "what it returned is not JSON, such as an array, a date or an ObjectId; return plain values, or make the "
             "entry with entrypoint()",
@@ -85,51 +85,51 @@ def cause_of_death(job: QueueJob, evidence: Evidence) -> Verdict:
         return _no_result(evidence)
     classes = _CLASS_OF_ERROR.findall(job.error_trace)
     what = f" ({classes[-1]})" if classes else ""
-    return Verdict(("unknown",), f"the worker could not start it{what}; the platform's log tells more")
+    return Postmortem(("unknown",), f"the worker could not start it{what}; the platform's log tells more")
 
 
-def _no_result(evidence: Evidence) -> Verdict:
+def _no_result(evidence: Evidence) -> Postmortem:
     """Its process ended without a result."""
     faults = list(faults_below(evidence.kwargs))
     if faults:
         causes = dict.fromkeys(_CAUSE_OF_CHARACTER.get(fault.character, "unknown") for fault in faults)
-        return Verdict(
+        return Postmortem(
             tuple(causes), f"{fault_sentence(faults)}, which ends the script that the worker generates for the job"
         )
     code = evidence.code
     if code and code.syntax_error:
-        return Verdict(("syntax_error",), f"its service's code has a syntax error ({code.syntax_error})")
+        return Postmortem(("syntax_error",), f"its service's code has a syntax error ({code.syntax_error})")
     if code and code.missing:
-        return Verdict(("import_error",), f"its service's code cannot be imported: there is no {code.missing}")
+        return Postmortem(("import_error",), f"its service's code cannot be imported: there is no {code.missing}")
     if code and code.may_exit and not code.is_entrypoint:
-        return Verdict(
+        return Postmortem(
             ("exit", "killed", "out_of_memory"),
             f"its process ended without a result, as it does by {code.may_exit}, or when it is killed",
         )
     if evidence.stored_something:
-        return Verdict(
+        return Postmortem(
             ("killed", "out_of_memory"),
             "its process was killed after the callback had begun: by somebody, or because memory ran out",
         )
     if code and code.unknown_library:
-        return Verdict(
+        return Postmortem(
             ("import_error", "killed", "out_of_memory"),
             f"its process ended without a result; its service's code imports {code.unknown_library}, which is not "
             "installed here, and perhaps not at the worker",
         )
     if code:
-        return Verdict(
+        return Postmortem(
             ("killed", "out_of_memory", "import_error"),
             "its process ended without a result: killed by somebody, or because memory ran out, or a library of its "
             "service is broken",
         )
-    return Verdict(
+    return Postmortem(
         ("killed", "out_of_memory", "import_error", "exit"),
         "its process ended without a result, and the code that it ran is not in the database any more",
     )
 
 
-def _lost(job: QueueJob, evidence: Evidence) -> Verdict:
+def _lost(job: QueueJob, evidence: Evidence) -> Postmortem:
     """Its worker is gone: the job is in progress for ever."""
     started_at, server_started_at = job.dates.get("startedAt"), evidence.server_started_at
     own = [beat for beat in evidence.heartbeats if beat.job_id == job.id and beat.beat_at]
@@ -141,19 +141,19 @@ def _lost(job: QueueJob, evidence: Evidence) -> Verdict:
         and started_at < server_started_at
         and -_SECOND <= server_started_at - last_beat < RESTART_GAP
     ):
-        return Verdict(
+        return Postmortem(
             ("database_restarted", "worker_killed"),
             "MongoDB was restarted while it ran, and its worker has given no sign since",
         )
     if evidence.code and evidence.code.is_entrypoint:
-        return Verdict(("worker_killed",), "the queue's worker ended while it ran, and gives no sign any more")
+        return Postmortem(("worker_killed",), "the queue's worker ended while it ran, and gives no sign any more")
     if job.lost_before:
-        return Verdict(
+        return Postmortem(
             ("integer_too_large", "result_too_large", "worker_killed"),
             f"the queue's worker ended with it {job.lost_before + 1} times: most likely what it returns cannot be "
             "stored, an integer beyond 64 bits or more than 16 MiB",
         )
-    return Verdict(
+    return Postmortem(
         ("worker_killed", "integer_too_large", "result_too_large"),
         "the queue's worker ended while it ran: killed, or by a result that cannot be stored, which is an integer "
         "beyond 64 bits or more than 16 MiB",

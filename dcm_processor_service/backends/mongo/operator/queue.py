@@ -23,6 +23,10 @@ __all__ = ["FRESH", "PROJECTION", "Heartbeat", "QueueJob", "QueuedSession", "hea
 FRESH = timedelta(seconds=60)
 """How long a job or a worker counts as alive after the last sign of it: five heartbeats."""
 
+_EXPIRY_BESIDE_THE_POLL = timedelta(seconds=20)
+_POLLS_A_BEAT = 11
+_BEATS_TO_MISS = 3
+
 PROJECTION = [
     *("sessionId", "session_id", "job_name", "job_event", "service_name", "job_worker_entry", "depends_on"),
     *("done", "error", "inProgress", "attempts", "max_attempts", "channel", "errorMessage", "swept", "retried"),
@@ -92,10 +96,21 @@ class Heartbeat:
     beat_at: datetime | None
     expires_at: datetime | None
 
+    @property
+    def patience(self) -> timedelta:
+        """How long the worker counts as alive after a beat.
+
+        A worker that polls every ``n`` seconds, 1 if nobody set it, beats every ``11 n`` and says that a beat expires
+        after ``n + 20``.
+        """
+        if self.beat_at is None or self.expires_at is None:
+            return FRESH
+        poll = self.expires_at - self.beat_at - _EXPIRY_BESIDE_THE_POLL
+        return max(FRESH, poll * _POLLS_A_BEAT * _BEATS_TO_MISS)
+
     def is_fresh(self, now: datetime) -> bool:
         """Whether the worker counts as alive."""
-        beat = self.beat_at is not None and now - self.beat_at < FRESH
-        return beat or (self.expires_at is not None and self.expires_at > now)
+        return self.beat_at is not None and now - self.beat_at < self.patience
 
 
 @dataclass(frozen=True)
@@ -112,8 +127,10 @@ class QueuedSession:
         """Whether a worker runs the job: it says so, or the job gave a sign too recently to tell."""
         if job.done or not job.in_progress:
             return False
-        beats = any(beat.job_id == job.id and beat.is_fresh(self.now) for beat in self.heartbeats)
-        return beats or self.now - job.last_sign_of_run < FRESH
+        if any(beat.job_id == job.id and beat.is_fresh(self.now) for beat in self.heartbeats):
+            return True
+        patience = max([FRESH, *(beat.patience for beat in self.heartbeats if job.channel in beat.channels)])
+        return self.now - job.last_sign_of_run < patience
 
     @property
     def dead(self) -> list[QueueJob]:
