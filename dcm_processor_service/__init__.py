@@ -63,9 +63,12 @@ if TYPE_CHECKING:
         BasicAuth,
         BearerToken,
         CheckedInstance,
+        CleanupPolicy,
+        CleanupReport,
         ClientCredentials,
         Code,
         DateRange,
+        DeathCause,
         EchoResult,
         Engine,
         FetchMethod,
@@ -80,13 +83,16 @@ if TYPE_CHECKING:
         FoundItem,
         FoundSeries,
         FoundStudy,
+        HeldBytes,
         ImageKind,
         Instance,
         InstanceRecord,
         Job,
+        JobDeath,
         JobEvent,
         JobOutput,
         JobState,
+        LeftSession,
         Limits,
         NiftiFiles,
         NiftiVolume,
@@ -99,6 +105,9 @@ if TYPE_CHECKING:
         Producer,
         Recipe,
         RecipeFields,
+        RemovedImages,
+        RetriedJob,
+        RetryReport,
         SendCheck,
         SendOptions,
         SendReport,
@@ -107,6 +116,9 @@ if TYPE_CHECKING:
         SeriesPart,
         SeriesRecord,
         SeriesReport,
+        SessionDiagnosis,
+        SessionState,
+        SessionSummary,
         Sidecar,
         StepRecord,
         StoredFile,
@@ -114,10 +126,14 @@ if TYPE_CHECKING:
         StudyIdentity,
         Subject,
         SubjectLevel,
+        SweepReport,
+        SweptSession,
         TransferSyntax,
         Verdict,
         WebAuth,
     )
+    from dcm_processor_service.operations.sessions import explain_session, list_sessions, retry_session
+    from dcm_processor_service.operations.sweeping import sweep_sessions
     from dcm_processor_service.ports import ABSENT, Sendable, Sentinel
     from dcm_processor_service.post_services import run_post_services
     from dcm_processor_service.pre_services import run_pre_services
@@ -164,6 +180,8 @@ __all__ = [
     "BearerToken",
     "CallbackFunction",
     "CheckedInstance",
+    "CleanupPolicy",
+    "CleanupReport",
     "ClientCredentials",
     "Code",
     "Container",
@@ -171,6 +189,7 @@ __all__ = [
     "Data",
     "DateRange",
     "DcmProcessorError",
+    "DeathCause",
     "Derive",
     "Dicom",
     "DicomSeries",
@@ -195,15 +214,18 @@ __all__ = [
     "FoundSeries",
     "FoundStudy",
     "Frame",
+    "HeldBytes",
     "ImageKind",
     "Instance",
     "InstanceRecord",
     "Interpolation",
     "Job",
+    "JobDeath",
     "JobEvent",
     "JobLog",
     "JobOutput",
     "JobState",
+    "LeftSession",
     "Like",
     "Limits",
     "Marker",
@@ -222,7 +244,10 @@ __all__ = [
     "Progress",
     "Recipe",
     "RecipeFields",
+    "RemovedImages",
     "Rescale",
+    "RetriedJob",
+    "RetryReport",
     "RuntimeContext",
     "RuntimeSettings",
     "Segment",
@@ -241,6 +266,9 @@ __all__ = [
     "SeriesReport",
     "SeriesRules",
     "Session",
+    "SessionDiagnosis",
+    "SessionState",
+    "SessionSummary",
     "SettingsValues",
     "SheetLayout",
     "Sidecar",
@@ -254,6 +282,8 @@ __all__ = [
     "StudyIdentity",
     "Subject",
     "SubjectLevel",
+    "SweepReport",
+    "SweptSession",
     "TransferSyntax",
     "Verdict",
     "Volume",
@@ -262,6 +292,7 @@ __all__ = [
     "dicom_series_to_nifti",
     "download_session_file",
     "entrypoint",
+    "explain_session",
     "get_dicom_sender",
     "get_peer",
     "get_series_dicom",
@@ -271,15 +302,18 @@ __all__ = [
     "get_simplified_json",
     "has_session_data",
     "has_session_file",
+    "list_sessions",
     "make_pdf_dicom",
     "make_series_dicom",
     "nifti_to_dicom",
     "opened",
     "remove_session_data",
     "remove_session_file",
+    "retry_session",
     "run_post_services",
     "run_pre_services",
     "set_session_data",
+    "sweep_sessions",
     "upload_session_file",
 ]
 
@@ -300,13 +334,18 @@ _PLACES = {
     "imaging.volumes.source_slices": "SourceSlices",
     "imaging.volumes.volume": "DisplayWindow Rescale SliceSource Volume",
     "models": (
-        "AcceptedContext BasicAuth BearerToken CheckedInstance ClientCredentials Code DateRange EchoResult Engine "
-        "FetchMethod FetchOptions FetchOutcome FetchRecord FetchReport FindKeys FindLevel FindQuery FoundInstance "
-        "FoundItem FoundSeries FoundStudy ImageKind Instance InstanceRecord Job JobEvent JobOutput JobState Limits "
-        "NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe RecipeFields "
-        "SendCheck SendOptions SendReport SeriesFinding SeriesKind SeriesPart SeriesRecord SeriesReport Sidecar "
-        "StepRecord StoredFile Study StudyIdentity Subject SubjectLevel TransferSyntax Verdict WebAuth"
+        "AcceptedContext BasicAuth BearerToken CheckedInstance CleanupPolicy CleanupReport ClientCredentials "
+        "Code DateRange DeathCause EchoResult Engine FetchMethod FetchOptions FetchOutcome FetchRecord "
+        "FetchReport FindKeys FindLevel FindQuery FoundInstance FoundItem FoundSeries FoundStudy HeldBytes "
+        "ImageKind Instance InstanceRecord Job JobDeath JobEvent JobOutput JobState LeftSession Limits "
+        "NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
+        "RecipeFields RemovedImages RetriedJob RetryReport SendCheck SendOptions SendReport SeriesFinding "
+        "SeriesKind SeriesPart SeriesRecord SeriesReport SessionDiagnosis SessionState SessionSummary Sidecar "
+        "StepRecord StoredFile Study StudyIdentity Subject SubjectLevel SweepReport SweptSession "
+        "TransferSyntax Verdict WebAuth "
     ),
+    "operations.sessions": "explain_session list_sessions retry_session",
+    "operations.sweeping": "sweep_sessions",
     "ports": "ABSENT Sendable Sentinel",
     "post_services": "run_post_services",
     "pre_services": "run_pre_services",

@@ -15,6 +15,8 @@
     ├ StoreError
     │ ├ StoreUnavailableError (ConnectionError)      retryable
     │ ├ StepBusyError                                retryable
+    │ ├ SessionsLockedError                          retryable
+    │ ├ RetryRefusedError
     │ ├ StoredValueError (ValueError)
     │ └ NotFoundError (LookupError)
     │   ├ DataNotFoundError (KeyError)
@@ -87,11 +89,13 @@ __all__ = [
     "PatientMismatchError",
     "PeerNotFoundError",
     "PeerUnreachableError",
+    "RetryRefusedError",
     "SendError",
     "SendIncompleteError",
     "SendRejectedError",
     "SeriesNotFoundError",
     "SessionNotFoundError",
+    "SessionsLockedError",
     "StepBusyError",
     "StoreError",
     "StoreUnavailableError",
@@ -205,6 +209,17 @@ class StepBusyError(StoreError):
 
     exit_code = EXIT_RETRYABLE
     retryable = True
+
+
+class SessionsLockedError(StoreError):
+    """Another process sweeps the sessions, or retries a job of them; it is done, or its lock has ended, soon."""
+
+    exit_code = EXIT_RETRYABLE
+    retryable = True
+
+
+class RetryRefusedError(StoreError):
+    """A job cannot be run again: it is done, in progress, or would die of the same."""
 
 
 class StoredValueError(StoreError, ValueError):

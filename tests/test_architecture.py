@@ -31,6 +31,7 @@ LAYERS: dict[str, str] = {
     "imaging": "errors disk models codec ports",
     "derived": "errors disk models codec ports imaging",
     "dicom_network": "errors disk models codec ports imaging.headers",
+    "operations": "errors models ports runtime",
 }
 """For each room, the rooms that it may import besides itself; those not listed may import all.
 

@@ -16,6 +16,7 @@ from dcm_processor_service.cli.objects import derive, pdf
 from dcm_processor_service.cli.peers import peers
 from dcm_processor_service.cli.retrieval import fetch, find
 from dcm_processor_service.cli.run import run
+from dcm_processor_service.cli.sessions import sessions
 
 __all__ = ["app"]
 
@@ -57,4 +58,5 @@ app.command("fetch", epilog=example("fetch ORTHANC@127.0.0.1:4242 --patient-id 4
 app.command("echo", epilog=example("echo ORTHANC@127.0.0.1:4242"))(echo)
 app.command("probe", epilog=example("probe ORTHANC@127.0.0.1:4242"))(probe)
 app.add_typer(peers, name="peers")
+app.add_typer(sessions, name="sessions")
 app.command("doctor", epilog=example("doctor --json"))(doctor)

@@ -34,6 +34,7 @@ from dcm_processor_service.models.finding import (
     FoundSeries,
     FoundStudy,
 )
+from dcm_processor_service.models.generated_script import ScriptFault
 from dcm_processor_service.models.imaging import (
     OrderCertificate,
     SeriesFinding,
@@ -44,6 +45,19 @@ from dcm_processor_service.models.imaging import (
 from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
 from dcm_processor_service.models.limits import Limits
 from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
+from dcm_processor_service.models.operations import (
+    DeathCause,
+    HeldBytes,
+    JobDeath,
+    LeftSession,
+    RetriedJob,
+    RetryReport,
+    SessionDiagnosis,
+    SessionState,
+    SessionSummary,
+    SweepReport,
+    SweptSession,
+)
 from dcm_processor_service.models.peers import AETitle, Peer
 from dcm_processor_service.models.send_checks import CheckedInstance, SendCheck, Verdict
 from dcm_processor_service.models.send_options import SendOptions
@@ -71,6 +85,7 @@ __all__ = [
     "ClientCredentials",
     "Code",
     "DateRange",
+    "DeathCause",
     "DocumentOptions",
     "EchoResult",
     "Engine",
@@ -87,15 +102,18 @@ __all__ = [
     "FoundSeries",
     "FoundStudy",
     "Glance",
+    "HeldBytes",
     "ImageKind",
     "ImageOptions",
     "Instance",
     "InstanceRecord",
     "Job",
+    "JobDeath",
     "JobEvent",
     "JobOutput",
     "JobState",
     "LeftOutFile",
+    "LeftSession",
     "Limits",
     "MapOptions",
     "NiftiFiles",
@@ -112,6 +130,9 @@ __all__ = [
     "Recipe",
     "RecipeFields",
     "RemovedImages",
+    "RetriedJob",
+    "RetryReport",
+    "ScriptFault",
     "SegmentationOptions",
     "SendCheck",
     "SendOptions",
@@ -121,8 +142,11 @@ __all__ = [
     "SeriesPart",
     "SeriesRecord",
     "SeriesReport",
+    "SessionDiagnosis",
     "SessionPart",
     "SessionRecord",
+    "SessionState",
+    "SessionSummary",
     "SeveralSeries",
     "Sidecar",
     "StepRecord",
@@ -132,6 +156,8 @@ __all__ = [
     "StudyIdentity",
     "Subject",
     "SubjectLevel",
+    "SweepReport",
+    "SweptSession",
     "TransferSyntax",
     "ValueMapping",
     "Verdict",

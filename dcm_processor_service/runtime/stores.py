@@ -13,13 +13,15 @@ from dcm_processor_service.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from importlib.metadata import EntryPoint
     from typing import Any
 
+    from dcm_processor_service.backends.mongo.operator.repository import PlatformDatabase
     from dcm_processor_service.models import Job
-    from dcm_processor_service.ports import BackendOpener, Mode
+    from dcm_processor_service.ports import BackendOpener, Mode, StoreLocation
 
-__all__ = ["backend_names", "backend_opener", "job_of_arguments"]
+__all__ = ["backend_names", "backend_opener", "job_of_arguments", "platform_database"]
 
 BACKEND_GROUP = "dcm_processor_service.backends"
 
@@ -96,3 +98,10 @@ def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:
     from dcm_processor_service.backends.mongo import arguments as platform
 
     return platform.job_of_arguments(arguments)
+
+
+def platform_database(location: StoreLocation) -> AbstractContextManager[PlatformDatabase]:
+    """Returns what opens the platform's own database for an operator."""
+    from dcm_processor_service.backends.mongo.operator.repository import open_platform_database
+
+    return open_platform_database(location)

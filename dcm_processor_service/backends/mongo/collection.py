@@ -157,7 +157,7 @@ class Collection:
         )
         return Removed(result.deleted_count, bool(lost))
 
-    async def update_many(self, query: Document, change: Document) -> int:
+    async def update_many(self, query: Document, change: Document | Sequence[Document]) -> int:
         """Changes every document that the query finds; to do so twice must do the same. Returns their number."""
         result = await self._write(lambda driver: self._mode.done(lambda: driver.update_many(query, change)))
         matched: int = result.matched_count

@@ -15,6 +15,7 @@ from dcm_processor_service.backends.mongo.documents import Document, either, id_
 from dcm_processor_service.codec import check_text, modelled
 from dcm_processor_service.errors import StoredValueError
 from dcm_processor_service.models import Job, JobEvent, JobOutput, JobState, SubjectLevel
+from dcm_processor_service.models.generated_script import unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -138,6 +139,8 @@ def job(document: Document) -> Job:
     """Reads a job's document."""
     what = f"the job {id_text(document['_id'])}"
     kwargs = mapping(mapping(document.get("data")).get("kwargs"))
+    if document.get("scriptEscaped"):  # by a retry, for the worker's generated script
+        kwargs = {**kwargs, **{part: unescaped(kwargs.get(part)) for part in ("headers", "params", "added_params")}}
     event = _event(document.get("job_event"))
     state, error_message = _outcome(document)
     fields = {

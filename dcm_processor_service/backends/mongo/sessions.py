@@ -69,6 +69,15 @@ class MongoSessionRepository:
         rows = await self._sessions.find({"_id": either(session_id)}, limit=1)
         return _record(rows[0]) if rows else None
 
+    async def all(self) -> list[SessionRecord]:
+        """Lists every session that is not closed yet, oldest first."""
+        return sorted(map(_record, await self._sessions.find({})), key=lambda session: session.created_at)
+
+    async def instances_of(self, patient_id: str) -> list[str]:
+        """Lists the ids of a patient's instances."""
+        hierarchy = await self._hierarchy(patient_id)
+        return hierarchy.instances if hierarchy else []
+
     async def of_patient(self, patient_id: str) -> list[SessionRecord]:
         """Lists the sessions of a patient, oldest first."""
         rows = await self._sessions.find({"patient_id": either(patient_id)})

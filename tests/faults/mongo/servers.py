@@ -19,7 +19,7 @@ from pymongo.errors import PyMongoError
 from tests.mongod import find_mongod
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = ["Mongod", "ReplicaSet", "eventually", "running_set", "running_standalone"]
 
@@ -38,7 +38,14 @@ def eventually(what: str, holds: Callable[[], object], patience_s: float = PATIE
 class Mongod:
     """One server on a port of its own; what it stores outlives its process."""
 
-    def __init__(self, program: Path, folder: Path, set_name: str = "", environment: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self,
+        program: Path,
+        folder: Path,
+        set_name: str = "",
+        environment: Mapping[str, str] = {},
+        options: Sequence[str] = (),
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         self._folder = folder
@@ -50,6 +57,7 @@ class Mongod:
             *("--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *(("--replSet", set_name) if set_name else ()),
+            *options,
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -112,11 +120,11 @@ def _program() -> Path:
 
 
 @contextmanager
-def running_standalone() -> Iterator[Mongod]:
-    """Starts a server that is in no replica set."""
+def running_standalone(*options: str) -> Iterator[Mongod]:
+    """Starts a server that is in no replica set, with more options, such as ``--auth``."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mongod-")))
-        yield stack.enter_context(_stopping(Mongod(_program(), folder)))
+        yield stack.enter_context(_stopping(Mongod(_program(), folder, options=options)))
 
 
 class ReplicaSet:

@@ -150,6 +150,18 @@ class Application:
         """All that the parts of the platform have printed."""
         return "\n".join(f"==> {path.name} <==\n{path.read_text()}" for path in sorted(self.folder.glob("*.log")))
 
+    def kill(self, part: str) -> None:
+        """Ends a part, and what it runs, as the system does when memory runs out."""
+        process = self._processes.pop(part)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(STOP_S)
+
+    def wait_for_end(self, part: str, timeout_s: float) -> None:
+        """Waits until a part has ended by itself; ends what it ran."""
+        self._processes[part].wait(timeout_s)
+        self.kill(part)
+
     def stop(self) -> None:
         """Ends every process that this application started."""
         for process in self._processes.values():

@@ -1,0 +1,131 @@
+"""What an operator changes: a dead job that the queue may take again, and a session that is taken out of the queue.
+
+Every change is a comparison first, so that nothing happens to a job which a worker has taken meanwhile. Sweeps and
+retries take turns by a lease, which the server's clock ends when its holder died.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.backends.mongo.documents import either, mapping, new_id
+from dcm_processor_service.backends.mongo.failures import DuplicateIdError
+from dcm_processor_service.errors import SessionsLockedError
+from dcm_processor_service.models.generated_script import escaped, fault_sentence, faults_below
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from dcm_processor_service.backends.mongo.collection import Collection
+    from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.operator.queue import QueuedSession, QueueJob
+
+__all__ = ["LEASE_S", "Changes"]
+
+LEASE_S = 300
+"""Longer than the clean-up of one session takes; the lease is renewed before each."""
+
+_LEASE = "sessions"
+_ESCAPED_PARTS = ("headers", "params", "added_params")
+_PATIENT_FIELDS = (
+    *("data.kwargs.headers", "data.kwargs.added_params", "result", "errorMessage"),
+    *("progressMessage", "scriptEscaped"),
+)
+
+
+class Changes:
+    """Changes jobs, and keeps the lease and the audit trail."""
+
+    def __init__(self, collection: Callable[[str], Collection]) -> None:
+        self._jobs = collection("jobs")
+        self._leases = collection("leases")
+        self._audit = collection("sessionaudit")
+        self._holder = secrets.token_hex(8)
+
+    async def take_lease(self, now: datetime) -> None:
+        """Takes the lease, or renews it.
+
+        Args:
+            now: The server's time.
+
+        Raises:
+            SessionsLockedError: Another process holds it.
+        """
+        free = {"$or": [{"until": {"$lt": now}}, {"holder": self._holder}]}
+        until = {"$add": ["$$NOW", LEASE_S * 1000]}
+        try:
+            await self._leases.find_one_and_update(
+                {"_id": _LEASE, **free}, [{"$set": {"holder": self._holder, "until": until}}]
+            )
+        except DuplicateIdError as error:
+            raise SessionsLockedError(
+                "another sweep or retry is at work on the sessions of this database; try again when it has ended; what "
+                f"a killed one leaves locks for {LEASE_S} seconds at most"
+            ) from error
+
+    async def release_lease(self) -> None:
+        """Gives the lease back."""
+        await self._leases.delete_many({"_id": _LEASE, "holder": self._holder})
+
+    async def release_job(self, job: QueueJob) -> bool:
+        """Lets the queue take a dead job again; returns whether it was still as it was seen."""
+        was = "in progress" if job.in_progress else "failed"
+        unchanged: Document = {"_id": either(job.id), "done": {"$ne": True}, "inProgress": job.in_progress}
+        if "startedAt" in job.dates:
+            unchanged["startedAt"] = job.dates["startedAt"]
+        values = {"inProgress": False, "error": False, "attempts": 0, "progress": 0, **await self._cure(job)}
+        change: Document = {
+            "$set": values,
+            "$unset": dict.fromkeys(("errorMessage", "lastErrorAt", "expireAt", "startedAt", "result"), ""),
+            "$currentDate": {"releasedAt": True},
+            "$push": {"retried": {"_id": new_id(), "was": was}},
+        }
+        lost: list[bool] = []
+        done = await self._jobs.update_one(unchanged, change, on_lost=lambda: lost.append(True))
+        return done.matched_count > 0 or bool(lost)
+
+    async def _cure(self, job: QueueJob) -> Document:
+        """Returns what makes the job's arguments arrive, where they ended the worker's script."""
+        kwargs = await self._arguments(job)
+        parts = {part: kwargs[part] for part in _ESCAPED_PARTS if list(faults_below(kwargs.get(part)))}
+        if not parts:
+            return {}
+        return {"scriptEscaped": True, **{f"data.kwargs.{part}": escaped(value) for part, value in parts.items()}}
+
+    async def incurable(self, job: QueueJob) -> str:
+        """Returns what of the job's arguments would end the worker's script again, in words; empty where nothing."""
+        kwargs = await self._arguments(job)
+        others = {key: value for key, value in kwargs.items() if key not in _ESCAPED_PARTS}
+        in_names = [fault for fault in faults_below(kwargs) if fault.character.endswith("in a name")]
+        return fault_sentence([*faults_below(others), *in_names])
+
+    async def _arguments(self, job: QueueJob) -> dict[str, Any]:
+        rows = await self._jobs.find({"_id": either(job.id)}, projection=["data.kwargs"], limit=1)
+        return dict(mapping(mapping(rows[0].get("data")).get("kwargs"))) if rows else {}
+
+    async def fence(self, session: QueuedSession) -> None:
+        """Takes every job of a session that is not done out of the queue's reach."""
+        taken = {"swept": True, "attempts": {"$max": ["$attempts", "$max_attempts", 1]}}
+        await self._jobs.update_many(_open_jobs(session.jobs), [{"$set": taken}])
+
+    async def unfence(self, session: QueuedSession) -> None:
+        """Gives a session back to the queue as it was."""
+        waiting = [job for job in session.jobs if job.attempts_left]
+        await self._jobs.update_many(_open_jobs(waiting), {"$set": {"attempts": 0}})
+        await self._jobs.update_many({"_id": either(*(job.id for job in session.jobs))}, {"$unset": {"swept": ""}})
+
+    async def forget_patient(self, session_id: str) -> None:
+        """Takes headers and results out of the job documents of a session; what ran, and when, stays."""
+        ids = either(session_id)
+        query = {"$or": [{"sessionId": ids}, {"session_id": ids}]}
+        await self._jobs.update_many(query, {"$unset": dict.fromkeys(_PATIENT_FIELDS, "")})
+
+    async def audit(self, entry: Document) -> None:
+        """Writes what was done into the audit trail, with the server's time."""
+        await self._audit.find_one_and_update({"_id": new_id()}, {"$set": entry, "$currentDate": {"at": True}})
+
+
+def _open_jobs(jobs: Sequence[QueueJob]) -> Document:
+    return {"_id": either(*(job.id for job in jobs)), "done": {"$ne": True}}

@@ -1,0 +1,160 @@
+"""What a dead job died of, as far as the documents tell. Pure functions.
+
+The worker keeps neither the exit status of a job's process nor what it printed, so a killed process, a failed import
+and an exit leave the same document: no result file. What tells them apart is the job's arguments, which its script was
+generated from, the code of its service, and whether the job stored anything before it ended.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dcm_processor_service.models.generated_script import fault_sentence, faults_below
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from dcm_processor_service.backends.mongo.operator.queue import Heartbeat, QueueJob
+    from dcm_processor_service.backends.mongo.operator.service_code import EntryCode
+    from dcm_processor_service.models import DeathCause
+
+__all__ = ["Evidence", "Postmortem", "cause_of_death"]
+
+RESTART_GAP = timedelta(minutes=15)
+"""A worker that was last heard of so shortly before MongoDB started has died of MongoDB's end."""
+
+_SECOND = timedelta(seconds=1)
+"""MongoDB tells when it was started in whole seconds."""
+
+_NO_RESULT = "result.json"
+_STORE_FAULTS = re.compile(
+    r"\bpymongo\.errors\.(AutoReconnect|ServerSelectionTimeoutError|NetworkTimeout|ConnectionFailure|NotPrimaryError)"
+)
+_NO_JSON = re.compile(r"json\.decoder\.JSONDecodeError|^Error (Expecting|Extra data|Unterminated|Invalid)")
+_EMPTY_FILE = "char 0)"
+_CLASS_OF_ERROR = re.compile(r"^([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt))\b", re.MULTILINE)
+_CAUSE_OF_CHARACTER: dict[str, DeathCause] = {
+    "a quotation mark": "quote",
+    "a backslash": "backslash",
+    "a line break": "line_break",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known beside the job's document."""
+
+    kwargs: dict[str, Any]
+    """The arguments that the worker generated the script from; they hold patient data, which never leaves here."""
+    code: EntryCode | None
+    """The service's code; None where it is not there, or was installed after the job died."""
+    stored_something: bool
+    """Whether the job stored data, a file or its progress, so that its callback had begun."""
+    heartbeats: Sequence[Heartbeat]
+    server_started_at: datetime | None
+
+
+class Postmortem(NamedTuple):
+    """What a job died of."""
+
+    causes: tuple[DeathCause, ...]
+    sentence: str
+
+
+def cause_of_death(job: QueueJob, evidence: Evidence) -> Postmortem:
+    """Returns the causes that the documents leave possible, the most likely first."""
+    if job.in_progress and not job.error:
+        return _lost(job, evidence)
+    if _STORE_FAULTS.search(job.error_trace):
+        return Postmortem(("database_restarted",), "MongoDB was not there while the worker prepared it")
+    if _NO_JSON.search(job.error_trace or job.error_text):
+        if job.error_text.rstrip().endswith(_EMPTY_FILE):
+            return Postmortem(
+                ("killed", "out_of_memory"), "its result file is empty: killed while it wrote, or the disk is full"
+            )
+        return Postmortem(
+            ("result_not_json",),
+            "what it returned is not JSON, such as an array, a date or an ObjectId; return plain values, or make the "
+            "entry with entrypoint()",
+        )
+    if _NO_RESULT in job.error_text:
+        return _no_result(evidence)
+    classes = _CLASS_OF_ERROR.findall(job.error_trace)
+    what = f" ({classes[-1]})" if classes else ""
+    return Postmortem(("unknown",), f"the worker could not start it{what}; the platform's log tells more")
+
+
+def _no_result(evidence: Evidence) -> Postmortem:
+    """Its process ended without a result."""
+    faults = list(faults_below(evidence.kwargs))
+    if faults:
+        causes = dict.fromkeys(_CAUSE_OF_CHARACTER.get(fault.character, "unknown") for fault in faults)
+        return Postmortem(
+            tuple(causes), f"{fault_sentence(faults)}, which ends the script that the worker generates for the job"
+        )
+    code = evidence.code
+    if code and code.syntax_error:
+        return Postmortem(("syntax_error",), f"its service's code has a syntax error ({code.syntax_error})")
+    if code and code.missing:
+        return Postmortem(("import_error",), f"its service's code cannot be imported: there is no {code.missing}")
+    if code and code.may_exit and not code.is_entrypoint:
+        return Postmortem(
+            ("exit", "killed", "out_of_memory"),
+            f"its process ended without a result, as it does by {code.may_exit}, or when it is killed",
+        )
+    if evidence.stored_something:
+        return Postmortem(
+            ("killed", "out_of_memory"),
+            "its process was killed after the callback had begun: by somebody, or because memory ran out",
+        )
+    if code and code.unknown_library:
+        return Postmortem(
+            ("import_error", "killed", "out_of_memory"),
+            f"its process ended without a result; its service's code imports {code.unknown_library}, which is not "
+            "installed here, and perhaps not at the worker",
+        )
+    if code:
+        return Postmortem(
+            ("killed", "out_of_memory", "import_error"),
+            "its process ended without a result: killed by somebody, or because memory ran out, or a library of its "
+            "service is broken",
+        )
+    return Postmortem(
+        ("killed", "out_of_memory", "import_error", "exit"),
+        "its process ended without a result, and the code that it ran is not in the database any more",
+    )
+
+
+def _lost(job: QueueJob, evidence: Evidence) -> Postmortem:
+    """Its worker is gone: the job is in progress for ever."""
+    started_at, server_started_at = job.dates.get("startedAt"), evidence.server_started_at
+    own = [beat for beat in evidence.heartbeats if beat.job_id == job.id and beat.beat_at]
+    last_beat = max((beat.beat_at for beat in own if beat.beat_at), default=None)
+    if (
+        started_at
+        and server_started_at
+        and last_beat
+        and started_at < server_started_at
+        and -_SECOND <= server_started_at - last_beat < RESTART_GAP
+    ):
+        return Postmortem(
+            ("database_restarted", "worker_killed"),
+            "MongoDB was restarted while it ran, and its worker has given no sign since",
+        )
+    if evidence.code and evidence.code.is_entrypoint:
+        return Postmortem(("worker_killed",), "the queue's worker ended while it ran, and gives no sign any more")
+    if job.lost_before:
+        return Postmortem(
+            ("integer_too_large", "result_too_large", "worker_killed"),
+            f"the queue's worker ended with it {job.lost_before + 1} times: most likely what it returns cannot be "
+            "stored, an integer beyond 64 bits or more than 16 MiB",
+        )
+    return Postmortem(
+        ("worker_killed", "integer_too_large", "result_too_large"),
+        "the queue's worker ended while it ran: killed, or by a result that cannot be stored, which is an integer "
+        "beyond 64 bits or more than 16 MiB",
+    )

@@ -1,0 +1,227 @@
+"""Reads how the platform's sessions stand, and why: few queries for many sessions, and of headers UIDs alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bson import ObjectId
+
+from dcm_processor_service.backends.mongo.documents import either, id_text, mapping
+from dcm_processor_service.backends.mongo.job_documents import OLDEST_FIRST
+from dcm_processor_service.backends.mongo.operator.deaths import Evidence, cause_of_death
+from dcm_processor_service.backends.mongo.operator.queue import PROJECTION, QueuedSession, heartbeat, queue_job
+from dcm_processor_service.backends.mongo.operator.service_code import EntryCode, sources_of
+from dcm_processor_service.errors import SessionNotFoundError
+from dcm_processor_service.models import HeldBytes, JobDeath, SessionDiagnosis, SessionSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from dcm_processor_service.backends.mongo.collection import Collection
+    from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.operator.queue import QueueJob
+    from dcm_processor_service.backends.mongo.sessions import MongoSessionRepository
+    from dcm_processor_service.models import SessionRecord
+
+__all__ = ["Overview", "ServerClock", "patient_digest"]
+
+_BATCH = 100
+_DIGEST_CHARACTERS = 12
+
+
+class ServerClock(NamedTuple):
+    """What time the server has, and since when it runs."""
+
+    now: datetime
+    started_at: datetime | None
+
+
+def patient_digest(patient_id: str) -> str:
+    """Returns what tells patients apart without naming one."""
+    return hashlib.sha256(patient_id.encode()).hexdigest()[:_DIGEST_CHARACTERS] if patient_id else ""
+
+
+class Overview:
+    """Reads sessions, jobs and heartbeats; writes nothing."""
+
+    def __init__(self, collection: Callable[[str], Collection], sessions: MongoSessionRepository) -> None:
+        self._collection = collection
+        self._sessions = sessions
+
+    async def clock(self) -> ServerClock:
+        """Asks the server for its time, so that no clock of this machine decides."""
+        hello = await self._collection("sessions").command("hello")
+        process = mapping(hello.get("topologyVersion")).get("processId")
+        started_at = process.generation_time if isinstance(process, ObjectId) else None
+        return ServerClock(_aware(hello["localTime"]), started_at)
+
+    async def records(self) -> list[SessionRecord]:
+        """Returns all sessions, oldest first."""
+        return await self._sessions.all()
+
+    async def queued(self, records: Sequence[SessionRecord], clock: ServerClock) -> list[QueuedSession]:
+        """Returns the sessions with their jobs."""
+        beats = [heartbeat(row) for row in await self._collection("jobs").find({"is_worker": True}, projection=_BEAT)]
+        jobs: dict[str, list[QueueJob]] = defaultdict(list)
+        for start in range(0, len(records), _BATCH):
+            ids = either(*(record.id for record in records[start : start + _BATCH]))
+            query = {"$or": [{"sessionId": ids}, {"session_id": ids}], "item_type": "queue"}
+            for row in await self._collection("jobs").find(query, projection=PROJECTION, sort=OLDEST_FIRST):
+                job = queue_job(row)
+                jobs[job.session_id].append(job)
+        return [QueuedSession(one.id, one.created_at, jobs[one.id], beats, clock.now) for one in records]
+
+    async def summaries(self, records: Sequence[SessionRecord], clock: ServerClock) -> list[SessionSummary]:
+        """Returns how each session stands and what it holds."""
+        queued = await self.queued(records, clock)
+        data = await self._sums("sessiondata", "session_id", {"$bsonSize": "$$ROOT"}, records)
+        files = await self._sums("sessionfiles.files", "metadata.session_id", "$length", records)
+        found = []
+        for record, session in zip(records, queued, strict=True):
+            images = await self._image_bytes(record)
+            held = HeldBytes(data=data.get(record.id, 0), files=files.get(record.id, 0), images=images)
+            found.append(_summary(record, session, held))
+        return found
+
+    async def diagnosis(self, session_id: str) -> SessionDiagnosis:
+        """Returns why a session does not end.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+        """
+        record, session, clock = await self.one(session_id)
+        (summary,) = await self.summaries([record], clock)
+        deaths = tuple([await self._death(session, job, clock) for job in session.dead])
+        return SessionDiagnosis(session=summary, deaths=deaths, sentence=_sentence(summary, deaths))
+
+    async def one(self, session_id: str) -> tuple[SessionRecord, QueuedSession, ServerClock]:
+        """Returns one session with its jobs, and the server's time.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+        """
+        record, clock = await self._sessions.find(session_id), await self.clock()
+        if record is None:
+            raise SessionNotFoundError(
+                f"there is no session {session_id}: it ended, or was swept; dcm-processor-service sessions list shows "
+                "those that are there"
+            )
+        (session,) = await self.queued([record], clock)
+        return record, session, clock
+
+    async def _death(self, session: QueuedSession, job: QueueJob, clock: ServerClock) -> JobDeath:
+        verdict = cause_of_death(job, await self._evidence(session, job, clock))
+        return JobDeath(
+            job_id=job.id,
+            job=job.label,
+            event=job.event,
+            service=job.service,
+            subject_uid=job.subject_uid,
+            causes=verdict.causes,
+            certain=len(verdict.causes) == 1 and verdict.causes != ("unknown",),
+            sentence=f"The job {job.in_words} died: {verdict.sentence}.",
+            died_at=job.dates.get("lastErrorAt"),
+            holds_back=tuple(one.id for one in session.held_back_by(job)),
+        )
+
+    async def _evidence(self, session: QueuedSession, job: QueueJob, clock: ServerClock) -> Evidence:
+        rows = await self._collection("jobs").find({"_id": either(job.id)}, projection=["data.kwargs"], limit=1)
+        kwargs = dict(mapping(mapping(rows[0].get("data")).get("kwargs"))) if rows else {}
+        code = await self._code(job)
+        return Evidence(kwargs, code, await self._has_stored(job), session.heartbeats, clock.started_at)
+
+    async def _has_stored(self, job: QueueJob) -> bool:
+        started_at, progress_at = job.dates.get("startedAt"), job.dates.get("lastProgressAt")
+        if started_at and progress_at and progress_at >= started_at:
+            return True
+        for name, field in (("sessiondata", "job_id"), ("sessionfiles.files", "metadata.job_id")):
+            query: Document = {field: either(job.id)}
+            session_field = field.replace("job_id", "session_id")
+            query[session_field] = either(job.session_id)
+            if await self._collection(name).find(query, projection=["_id"], limit=1):
+                return True
+        return False
+
+    async def _code(self, job: QueueJob) -> EntryCode | None:
+        """Returns the code that the job ran; None where it is gone, or was installed later."""
+        services = await self._collection("services").find({"_id": either(job.service_id)}, limit=1)
+        module = services[0].get("module") if services and job.service_id else None
+        files = await self._collection("componentfiles.files").find({"_id": module}, limit=1) if module else []
+        if not files:
+            return None
+        uploaded_at, started_at = files[0].get("uploadDate"), job.dates.get("startedAt")
+        if isinstance(uploaded_at, datetime) and started_at and _aware(uploaded_at) > started_at:
+            return None
+        chunks = await self._collection("componentfiles.chunks").find({"files_id": files[0]["_id"]}, sort=[("n", 1)])
+        sources = sources_of(b"".join(chunk["data"] for chunk in chunks))
+        return EntryCode(sources, job.entry, await self._python(job)) if sources else None
+
+    async def _python(self, job: QueueJob) -> tuple[int, int] | None:
+        if not job.worker_id:
+            return None
+        workers = await self._collection("workers").find({"_id": either(job.worker_id)}, projection=["python_version"])
+        parts = str(workers[0].get("python_version") or "").split(".") if workers else []
+        numbers = [int(part) for part in parts if part.isascii() and part.isdigit()]
+        return (numbers[0], numbers[1]) if len(numbers) > 1 else None
+
+    async def _sums(self, name: str, field: str, size: Any, records: Iterable[SessionRecord]) -> dict[str, int]:
+        """Returns bytes by session."""
+        ids = either(*(record.id for record in records))
+        group = {"_id": f"${field}", "bytes": {"$sum": size}}
+        found: dict[str, int] = defaultdict(int)
+        for row in await self._collection(name).aggregate([{"$match": {field: ids}}, {"$group": group}]):
+            found[id_text(row["_id"])] += int(row["bytes"])
+        return found
+
+    async def _image_bytes(self, record: SessionRecord) -> int:
+        ids = await self._sessions.instances_of(record.patient_id) if record.patient_id else []
+        total = 0
+        for start in range(0, len(ids), _BATCH * 10):
+            arrived = {"_id": either(*ids[start : start + _BATCH * 10]), "uploadDate": {"$lt": record.created_at}}
+            group = {"_id": None, "bytes": {"$sum": "$length"}}
+            rows = await self._collection("dicomfiles.files").aggregate([{"$match": arrived}, {"$group": group}])
+            total += sum(int(row["bytes"]) for row in rows)
+        return total
+
+
+_BEAT = ["queues", "current_job_id", "updatedAt", "expireAt"]
+
+
+def _aware(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+
+
+def _summary(record: SessionRecord, session: QueuedSession, held: HeldBytes) -> SessionSummary:
+    return SessionSummary(
+        id=record.id,
+        patient=patient_digest(record.patient_id),
+        state=session.state,
+        created_at=record.created_at,
+        age_s=max(0.0, (session.now - record.created_at).total_seconds()),
+        idle_s=session.idle_s,
+        waits_for=session.waits_for,
+        jobs=len(session.jobs),
+        jobs_done=sum(job.done for job in session.jobs),
+        held=held,
+    )
+
+
+def _sentence(session: SessionSummary, deaths: Sequence[JobDeath]) -> str:
+    if session.state == "ended":
+        return "Every job is done; the session stays because the clean-up was told to keep it, or failed."
+    if not deaths:
+        return f"It waits for {session.waits_for}."
+    waiting = {job_id for death in deaths for job_id in death.holds_back}
+    more = f" {len(deaths) - 1} more of its jobs died." if len(deaths) > 1 else ""
+    goes_on = "" if session.state == "stuck" else f" Meanwhile it waits for {session.waits_for}."
+    return (
+        f"{deaths[0].sentence[:-1]}; it holds back {_counted(waiting - {one.job_id for one in deaths})}, and "
+        f"{session.held.total} bytes stay.{more}{goes_on}"
+    )
+
+
+def _counted(job_ids: set[str]) -> str:
+    return {0: "no other job", 1: "one job"}.get(len(job_ids), f"{len(job_ids)} jobs")

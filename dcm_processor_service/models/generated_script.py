@@ -1,0 +1,148 @@
+"""What the platform's worker makes of a job's arguments: JSON inside a Python literal, in a script that it generates.
+
+The worker writes ``json_util.dumps(arguments)`` between three quotation marks, and the script reads it back as JSON.
+Text passes through two readers, but was escaped for one: a quotation mark, a backslash or a line break ends the script
+before the callback starts, or arrives as something else, as do characters beyond the Basic Multilingual Plane.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+__all__ = [
+    "ScriptFault",
+    "ends_script",
+    "escaped",
+    "fault_sentence",
+    "faults_below",
+    "faults_of",
+    "survives",
+    "unescaped",
+]
+
+_SUSPECT = re.compile(r'["\\\x00-\x1f\U00010000-\U0010ffff]')
+_NAMES = (
+    ('"', "a quotation mark"),
+    ("\\", "a backslash"),
+    ("\r\n\v\f\x1c\x1d\x1e", "a line break"),
+    ("".join(map(chr, range(32))), "a control character"),
+)
+
+
+class ScriptFault(NamedTuple):
+    """Text that ends the worker's script: where it stands, and what in it does so. Never the text itself.
+
+    Example:
+        >>> list(faults_below({"SeriesDescription": 'the "best" one'}))
+        [ScriptFault(where='SeriesDescription', character='a quotation mark')]
+    """
+
+    where: str
+    character: str
+
+
+def ends_script(text: str) -> bool:
+    r"""Returns whether text ends the script, so that the callback never starts.
+
+    Example:
+        >>> ends_script("Thorax 1.5"), ends_script('the "best" one'), ends_script("one\ntwo"), ends_script("a\\b")
+        (False, True, True, False)
+    """
+    return _arrived(text) is None
+
+
+def survives(text: str) -> bool:
+    r"""Returns whether text arrives at the callback as it was written.
+
+    Example:
+        >>> survives("Thorax 1.5"), survives('the "best" one'), survives("a\\b"), survives("é")
+        (True, False, False, True)
+    """
+    return _arrived(text) == text
+
+
+def _arrived(text: str) -> str | None:
+    """Returns what the callback gets; None where the script ends."""
+    if not _SUSPECT.search(text):
+        return text
+    try:
+        arrived = json.loads(ast.literal_eval(f'"""[{json.dumps(text)}]"""'))
+    except (ValueError, SyntaxError):
+        return None
+    return str(arrived[0]) if len(arrived) == 1 else None
+
+
+def faults_of(text: str) -> list[str]:
+    r"""Returns the kinds of characters by which text ends the script; none where it does not.
+
+    Example:
+        >>> faults_of("a\\b and\nc")
+        ['a backslash', 'a line break']
+    """
+    if not ends_script(text):
+        return []
+    left, found = text, []
+    for characters, name in _NAMES:
+        if any(character in left for character in characters):
+            found.append(name)
+            left = "".join(character for character in left if character not in characters)
+    return found
+
+
+def faults_below(value: Any, where: str = "") -> Iterator[ScriptFault]:
+    """Yields every text inside of a value that ends the script, and where it stands; keys of mappings count."""
+    if isinstance(value, str):
+        yield from (ScriptFault(where, character) for character in faults_of(value))
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if ends_script(str(key)):
+                yield ScriptFault(where, f"{faults_of(str(key))[0]} in a name")
+                continue
+            yield from faults_below(item, f"{where}.{key}".lstrip("."))
+    elif isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        for item in value:
+            yield from faults_below(item, where)
+
+
+def fault_sentence(faults: Sequence[ScriptFault]) -> str:
+    """Returns where the faults stand, in words.
+
+    Example:
+        >>> fault_sentence([ScriptFault("StudyDescription", "a quotation mark"), ScriptFault("StudyID", "a backslash")])
+        'StudyDescription holds a quotation mark, StudyID holds a backslash'
+    """
+    return ", ".join(f"{fault.where} holds {fault.character}" for fault in dict.fromkeys(faults))
+
+
+def escaped(value: Any) -> Any:
+    r"""Returns a value whose text arrives as that of ``value``: what does not survive is escaped for the second reader.
+
+    Text that survives has no backslash, so what was escaped is told by its backslash: :func:`unescaped`.
+
+    Example:
+        >>> escaped({"SeriesDescription": 'the "best" one'})
+        {'SeriesDescription': 'the \\"best\\" one'}
+    """
+    if isinstance(value, str):
+        return value if survives(value) else json.dumps(value)[1:-1]
+    if isinstance(value, Mapping):
+        return {key: escaped(item) for key, item in value.items()}
+    return [escaped(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def unescaped(value: Any) -> Any:
+    r"""Returns what :func:`escaped` was given.
+
+    Example:
+        >>> unescaped({"SeriesDescription": 'the \\"best\\" one'})
+        {'SeriesDescription': 'the "best" one'}
+    """
+    if isinstance(value, str):
+        return json.loads(f'"{value}"') if "\\" in value else value
+    if isinstance(value, Mapping):
+        return {key: unescaped(item) for key, item in value.items()}
+    return [unescaped(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,208 @@
+"""Sessions as an operator sees them: how each stands, what a job died of, and what was done about it.
+
+Nothing here holds a patient's value: patients are told apart by a digest of the platform's own id, series and studies
+are named by their UIDs.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dcm_processor_service.models.sessions import CleanupPolicy, CleanupReport
+
+__all__ = [
+    "DeathCause",
+    "HeldBytes",
+    "JobDeath",
+    "LeftSession",
+    "RetriedJob",
+    "RetryReport",
+    "SessionDiagnosis",
+    "SessionState",
+    "SessionSummary",
+    "SweepReport",
+    "SweptSession",
+]
+
+SessionState: TypeAlias = Literal["running", "waiting", "stuck", "ended"]
+"""``running``: a job is in progress and its worker lives. ``waiting``: a job could start. ``stuck``: nothing runs, and
+nothing will. ``ended``: the last job is done, and the session's document is there all the same."""
+
+DeathCause: TypeAlias = Literal[
+    "killed",
+    "out_of_memory",
+    "import_error",
+    "syntax_error",
+    "quote",
+    "backslash",
+    "line_break",
+    "exit",
+    "result_not_json",
+    "integer_too_large",
+    "result_too_large",
+    "worker_killed",
+    "database_restarted",
+    "unknown",
+]
+"""What a job can die of so that the queue neither ends it nor starts it again."""
+
+
+class _Record(BaseModel):
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+
+class HeldBytes(_Record):
+    """What of a session is stored, in bytes.
+
+    Example:
+        >>> HeldBytes(data=10, files=200, images=3_000).total
+        3210
+    """
+
+    data: int = 0
+    files: int = 0
+    images: int = Field(default=0, description="Of the patient's instances that arrived before the session was made")
+
+    @property
+    def total(self) -> int:
+        """The sum, in bytes."""
+        return self.data + self.files + self.images
+
+
+class SessionSummary(_Record):
+    """How one session stands.
+
+    Example:
+        >>> from datetime import timezone
+        >>> made = datetime(2024, 2, 29, tzinfo=timezone.utc)
+        >>> SessionSummary(id="5" * 24, state="stuck", created_at=made, age_s=90.0, idle_s=60.0).held.total
+        0
+    """
+
+    id: str
+    patient: str = Field(default="", description="Digest of the platform's id of the patient: equal for one patient")
+    state: SessionState
+    created_at: datetime
+    age_s: float = Field(description="Seconds since the session was made")
+    idle_s: float = Field(description="Seconds since anything was recorded of any of its jobs")
+    waits_for: str = Field(default="", description="What has to happen before the session can go on")
+    jobs: int = 0
+    jobs_done: int = 0
+    held: HeldBytes = HeldBytes()
+
+
+class JobDeath(_Record):
+    """One job that neither ended nor will start again, and what it died of.
+
+    Example:
+        >>> JobDeath(job_id="1" * 24, job="segment", causes=("quote",), certain=True, sentence="...").cause
+        'quote'
+    """
+
+    job_id: str
+    job: str = Field(description="Name of the job; pre-service and post-service where the platform gives it none")
+    event: str = ""
+    service: str = ""
+    subject_uid: str = Field(default="", description="Series or Study Instance UID of what the job is about")
+    causes: tuple[DeathCause, ...] = Field(description="What the documents leave possible, the most likely first")
+    certain: bool = Field(description="Whether the documents leave one cause alone")
+    sentence: str = Field(description="What happened, in words")
+    died_at: datetime | None = None
+    holds_back: tuple[str, ...] = Field(default=(), description="Ids of the jobs that cannot start because of it")
+
+    @property
+    def cause(self) -> DeathCause:
+        """The most likely cause."""
+        return self.causes[0]
+
+
+class SessionDiagnosis(_Record):
+    """Why a session does not end: one sentence, and each dead job with its own.
+
+    Example:
+        >>> from datetime import timezone
+        >>> made = datetime(2024, 2, 29, tzinfo=timezone.utc)
+        >>> session = SessionSummary(id="5" * 24, state="waiting", created_at=made, age_s=2.0, idle_s=1.0)
+        >>> SessionDiagnosis(session=session, sentence="It waits for a worker.").deaths
+        ()
+    """
+
+    session: SessionSummary
+    deaths: tuple[JobDeath, ...] = ()
+    sentence: str
+
+
+class RetriedJob(_Record):
+    """One job that the queue may take again.
+
+    Example:
+        >>> RetriedJob(job_id="1" * 24, job="segment", released=3).released
+        3
+    """
+
+    job_id: str
+    job: str
+    released: int = Field(default=0, description="How many jobs wait for it, and start when it is done")
+
+
+class RetryReport(_Record):
+    """Which jobs of a session the queue may take again.
+
+    Example:
+        >>> RetryReport(session_id="5" * 24, jobs=(RetriedJob(job_id="1" * 24, job="segment"),)).jobs[0].job
+        'segment'
+    """
+
+    session_id: str
+    jobs: tuple[RetriedJob, ...] = ()
+
+
+class SweptSession(_Record):
+    """One session that a sweep removed, or would remove.
+
+    Example:
+        >>> SweptSession(session_id="5" * 24, state="stuck", idle_s=700_000.0, held=HeldBytes(images=30)).held.total
+        30
+    """
+
+    session_id: str
+    patient: str = ""
+    state: SessionState
+    idle_s: float
+    held: HeldBytes = Field(default=HeldBytes(), description="What it held before")
+    removed: CleanupReport | None = Field(default=None, description="None in a dry run")
+
+
+class LeftSession(_Record):
+    """One session that a sweep let be, and why.
+
+    Example:
+        >>> LeftSession(session_id="5" * 24, reason="a job is in progress").reason
+        'a job is in progress'
+    """
+
+    session_id: str
+    reason: str
+
+
+class SweepReport(_Record):
+    """What a sweep did.
+
+    Example:
+        >>> SweepReport(policy="all", older_than_s=604_800.0, dry_run=True).swept
+        ()
+    """
+
+    policy: CleanupPolicy
+    older_than_s: float
+    dry_run: bool
+    swept: tuple[SweptSession, ...] = ()
+    left: tuple[LeftSession, ...] = ()
+
+    @property
+    def freed_bytes(self) -> int:
+        """What the swept sessions held, in bytes."""
+        return sum(one.held.total for one in self.swept)

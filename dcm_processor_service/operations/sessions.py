@@ -1,0 +1,148 @@
+"""Sessions that never end: which there are, why, and another try for a dead job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import (
+    AmbiguousJobError,
+    JobNotFoundError,
+    RetryRefusedError,
+    SessionNotFoundError,
+)
+from dcm_processor_service.models import RetriedJob, RetryReport
+from dcm_processor_service.models.platform_ids import is_platform_id
+from dcm_processor_service.operations.database import audit, lease, opened_database
+from dcm_processor_service.ports.concurrency import run_inline
+
+if TYPE_CHECKING:
+    from dcm_processor_service.backends.mongo.operator.queue import QueuedSession, QueueJob
+    from dcm_processor_service.models import SessionDiagnosis, SessionSummary
+    from dcm_processor_service.runtime.settings import RuntimeSettings
+
+__all__ = ["explain_session", "list_sessions", "retry_session"]
+
+
+def list_sessions(*, settings: RuntimeSettings | None = None) -> list[SessionSummary]:
+    """Returns how each session of the platform stands, oldest first.
+
+    Args:
+        settings: Where the platform's database is; the environment says it when left out, which then needs no session
+            and no job.
+
+    Raises:
+        ConfigurationError: The settings name no MongoDB, or one that refuses the login.
+        StoreUnavailableError: MongoDB cannot be reached.
+
+    Example:
+        >>> from dcm_processor_service import RuntimeSettings
+        >>> laptop = RuntimeSettings.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24)
+        >>> from dcm_processor_service.errors import ConfigurationError
+        >>> try:
+        ...     list_sessions(settings=laptop)
+        ... except ConfigurationError as error:
+        ...     str(error).partition(";")[0]
+        'the platform keeps its sessions in MongoDB, and the settings name the store memory'
+    """
+    with opened_database(settings) as database:
+        clock = run_inline(database.overview.clock())
+        return run_inline(database.overview.summaries(run_inline(database.overview.records()), clock))
+
+
+def explain_session(session_id: str, *, settings: RuntimeSettings | None = None) -> SessionDiagnosis:
+    """Returns why a session does not end: which of its jobs died, of what, and what each holds back.
+
+    Raises:
+        SessionNotFoundError: There is no such session.
+        ConfigurationError: The settings name no MongoDB, or one that refuses the login.
+        StoreUnavailableError: MongoDB cannot be reached.
+
+    Example:
+        >>> try:
+        ...     explain_session("liver")
+        ... except SessionNotFoundError as error:
+        ...     str(error)
+        "'liver' is no id of a session, which has 24 hex digits"
+    """
+    _check_id(session_id)
+    with opened_database(settings) as database:
+        return run_inline(database.overview.diagnosis(session_id))
+
+
+def retry_session(session_id: str, job: str = "", *, settings: RuntimeSettings | None = None) -> RetryReport:
+    """Lets the queue run dead jobs of a session again; what depends on them starts when they are done.
+
+    Where a header ended the script that the worker generates for the job, it is escaped so that it arrives as it is.
+
+    Args:
+        session_id: The session.
+        job: Name or id of one of its dead jobs; all of them when left out.
+        settings: As of :func:`list_sessions`.
+
+    Raises:
+        SessionNotFoundError: There is no such session.
+        JobNotFoundError: The session has no such job, or several of that name.
+        RetryRefusedError: The job is done, waiting or in progress, or would die of the same.
+        SessionsLockedError: A sweep or another retry is at work.
+        ConfigurationError: The settings name no MongoDB, or one that refuses the login.
+        StoreUnavailableError: MongoDB cannot be reached.
+
+    Example:
+        >>> try:
+        ...     retry_session("liver", "segment")
+        ... except SessionNotFoundError as error:
+        ...     str(error)
+        "'liver' is no id of a session, which has 24 hex digits"
+    """
+    _check_id(session_id)
+    with opened_database(settings) as database, lease(database):
+        _record, session, _clock = run_inline(database.overview.one(session_id))
+        chosen = _dead_jobs(session, job)
+        for one in chosen:
+            if fault := run_inline(database.changes.incurable(one)):
+                raise RetryRefusedError(
+                    f"the job {one.in_words} would die again: {fault}; change the service's params or the registry "
+                    "function, or sweep the session"
+                )
+        released = []
+        for one in chosen:
+            if not run_inline(database.changes.release_job(one)):
+                raise RetryRefusedError(f"the job {one.in_words} has changed meanwhile; look again: sessions why")
+            released.append(RetriedJob(job_id=one.id, job=one.label, released=len(session.held_back_by(one))))
+        report = RetryReport(session_id=session_id, jobs=tuple(released))
+        audit(database, {"action": "retry", **report.model_dump(mode="json")})
+    return report
+
+
+def _dead_jobs(session: QueuedSession, name: str) -> list[QueueJob]:
+    """Returns the jobs to run again.
+
+    Raises:
+        JobNotFoundError: The session has no such job, or several of that name.
+        RetryRefusedError: The job is done, waiting or in progress, or a sweep has begun.
+    """
+    if any(job.swept for job in session.jobs):
+        raise RetryRefusedError(f"a sweep has begun to remove the session {session.id}; send its images again")
+    dead = session.dead
+    if not name:
+        if not dead:
+            raise RetryRefusedError(f"no job of the session {session.id} died; it is {session.state}")
+        return dead
+    named = [job for job in session.jobs if name in {job.id, job.label}]
+    if not named:
+        raise JobNotFoundError(f"the session {session.id} has no job {name!r}; sessions why shows its dead jobs")
+    chosen = [job for job in named if job in dead]
+    if not chosen:
+        state = "is done" if named[0].done else "is in progress" if named[0].in_progress else "waits for its turn"
+        raise RetryRefusedError(f"the job {named[0].in_words} {state}, so there is nothing to run again")
+    if len(chosen) > 1:
+        listed = "; ".join(f"{job.id}: {job.in_words}" for job in chosen)
+        raise AmbiguousJobError(
+            f"{len(chosen)} dead jobs are named {name}; give an id: {listed}", tuple(job.id for job in chosen)
+        )
+    return chosen
+
+
+def _check_id(session_id: str) -> None:
+    if not is_platform_id(session_id):
+        raise SessionNotFoundError(f"{session_id[:40]!r} is no id of a session, which has 24 hex digits")

@@ -1,0 +1,160 @@
+"""A clean-up of the sessions that nothing can end any more."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import ConfigurationError, SessionNotFoundError
+from dcm_processor_service.models import LeftSession, SweepReport, SweptSession
+from dcm_processor_service.operations.database import audit, environment_settings, lease, opened_database, take_lease
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.session_lifecycle import clean_up_session
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from dcm_processor_service.backends.mongo.operator.queue import QueuedSession
+    from dcm_processor_service.backends.mongo.operator.repository import PlatformDatabase
+    from dcm_processor_service.models import CleanupPolicy, SessionSummary
+    from dcm_processor_service.runtime.settings import RuntimeSettings
+
+__all__ = ["sweep_sessions"]
+
+BATCH = 50
+"""How many sessions a sweep looks at before it removes what it found among them."""
+
+_log = logging.getLogger("dcm_processor_service.operations")
+
+
+def sweep_sessions(
+    older_than: timedelta,
+    *,
+    dry_run: bool = False,
+    policy: CleanupPolicy | None = None,
+    settings: RuntimeSettings | None = None,
+) -> SweepReport:
+    """Cleans up the sessions that nothing can end any more, as the post-service would have done.
+
+    A session is swept when it is stuck or ended and no job of it gave a sign for the given time. It can be repeated: a
+    sweep that was interrupted goes on where it stopped. With the policy ``all`` the headers and results in the
+    session's job documents go, too; what ran, and when, stays. Each swept session leaves an entry in the collection
+    ``sessionaudit`` and a line in the log.
+
+    Args:
+        older_than: For how long nothing was heard of a session.
+        dry_run: Whether to tell what would go, and remove nothing.
+        policy: ``all`` or ``session``, or ``keep``, which removes nothing; the setting ``CLEANUP`` when left out.
+        settings: As of :func:`list_sessions`.
+
+    Raises:
+        SessionsLockedError: Another sweep or a retry is at work.
+        ConfigurationError: The settings name no MongoDB, or one that refuses the login; ``older_than`` is negative.
+        StoreUnavailableError: MongoDB cannot be reached; what was swept until then is swept.
+
+    Example:
+        >>> from datetime import timedelta
+        >>> try:
+        ...     sweep_sessions(timedelta(days=-7))
+        ... except ConfigurationError as error:
+        ...     str(error)
+        'older_than is negative; give for how long a session was idle'
+    """
+    if older_than.total_seconds() < 0:
+        raise ConfigurationError("older_than is negative; give for how long a session was idle")
+    chosen = settings or environment_settings()
+    by_policy: CleanupPolicy = policy or chosen.cleanup
+    swept: list[SweptSession] = []
+    left: list[LeftSession] = []
+    with opened_database(chosen) as database:
+        if dry_run or by_policy == "keep":
+            _look(database, older_than, swept, left)
+        else:
+            with lease(database):
+                _look(database, older_than, swept, left, by_policy)
+    report = SweepReport(
+        policy=by_policy,
+        older_than_s=older_than.total_seconds(),
+        dry_run=dry_run,
+        swept=() if by_policy == "keep" else tuple(swept),
+        left=(*left, *(LeftSession(session_id=one.session_id, reason=_KEPT) for one in swept if by_policy == "keep")),
+    )
+    _log.info(
+        "sessions swept: %d, left: %d, bytes: %d%s",
+        *(len(report.swept), len(report.left), report.freed_bytes, " (dry run)" if dry_run else ""),
+    )
+    return report
+
+
+_KEPT = "the policy is to keep it"
+
+
+def _look(
+    database: PlatformDatabase,
+    older_than: timedelta,
+    swept: list[SweptSession],
+    left: list[LeftSession],
+    policy: CleanupPolicy | None = None,
+) -> None:
+    """Goes through all sessions in batches; removes by the policy, or nothing without one."""
+    records = run_inline(database.overview.records())
+    for start in range(0, len(records), BATCH):
+        batch = records[start : start + BATCH]
+        clock = run_inline(database.overview.clock())
+        for summary in run_inline(database.overview.summaries(batch, clock)):
+            reason = _reason_to_leave(summary, older_than)
+            if not reason and policy:
+                reason = _swept(database, summary, swept, policy)
+            elif not reason:
+                swept.append(_record(summary))
+            if reason:
+                left.append(LeftSession(session_id=summary.id, reason=reason))
+
+
+def _reason_to_leave(session: SessionSummary, older_than: timedelta) -> str:
+    if session.state in {"running", "waiting"}:
+        return f"it is {session.state}"
+    if session.idle_s < older_than.total_seconds():
+        return f"it is {session.state} for {session.idle_s:.0f} s only"
+    return ""
+
+
+def _record(summary: SessionSummary) -> SweptSession:
+    return SweptSession(
+        session_id=summary.id,
+        patient=summary.patient,
+        state=summary.state,
+        idle_s=summary.idle_s,
+        held=summary.held,
+    )
+
+
+def _swept(
+    database: PlatformDatabase, summary: SessionSummary, swept: list[SweptSession], policy: CleanupPolicy
+) -> str:
+    """Removes one session; returns why not, where it came to life meanwhile."""
+    take_lease(database)
+    with suppress(SessionNotFoundError):  # its post-service ended it meanwhile
+        _one, before, _clock = run_inline(database.overview.one(summary.id))
+        if before.state in {"running", "waiting"}:
+            return f"it is {before.state}"
+        run_inline(database.changes.fence(before))
+        _one, after, _clock = run_inline(database.overview.one(summary.id))
+        if _came_to_life(before, after):
+            run_inline(database.changes.unfence(before))
+            return "a job of it was started meanwhile"
+        done = _record(summary)
+        entry = {"action": "sweep", "policy": policy, **done.model_dump(mode="json", exclude={"removed"})}
+        audit(database, entry)
+        if policy == "all":
+            run_inline(database.changes.forget_patient(summary.id))
+        removed = run_inline(clean_up_session(database.sessions, summary.id, policy))
+        swept.append(done.model_copy(update={"removed": removed}))
+        return ""
+    return "it ended meanwhile"
+
+
+def _came_to_life(before: QueuedSession, after: QueuedSession) -> bool:
+    seen = {job.id: job.dates.get("startedAt") for job in before.jobs}
+    return after.state == "running" or any(seen.get(job.id, job) != job.dates.get("startedAt") for job in after.jobs)
