@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.testing.contexts import fake_async_context, fake_context, synthetic_series
     from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
     from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
+    from dcm_processor_service.testing.registry_calls import fake_registry
 
 __all__ = [
     "Certificate",
@@ -40,6 +41,7 @@ __all__ = [
     "MemoryWorkspaceRepository",
     "fake_async_context",
     "fake_context",
+    "fake_registry",
     "synthetic_series",
 ]
 
@@ -51,6 +53,7 @@ _PLACES = {
     "testing.contexts": "fake_async_context fake_context synthetic_series",
     "testing.fake_certificates": "Certificate FakeAuthority",
     "testing.fake_pacs": "FakePacs Faults",
+    "testing.registry_calls": "fake_registry",
 }
 """The module of each name, below this package."""
 

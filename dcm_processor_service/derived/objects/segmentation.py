@@ -23,8 +23,8 @@ from dcm_processor_service.derived.objects.segment_names import SegmentName, des
 from dcm_processor_service.derived.terminology.structures import label_names
 from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.keywords import refuses_unknown_keywords
 from dcm_processor_service.models.derived import Code, SegmentationOptions
-from dcm_processor_service.models.keywords import refuses_unknown_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
