@@ -52,7 +52,7 @@ class RegistryFunction(Protocol):
         ...
 
 
-class _RefusedError(Exception):
+class _DeclinedError(Exception):
     """Ends a decision; its text is the reason and holds no value of a patient."""
 
 
@@ -109,7 +109,7 @@ def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseMod
                 "params": _modelled(model, params, job_name),
             }
             return True, _plain(answer(given))
-        except _RefusedError as refusal:
+        except _DeclinedError as refusal:
             reason = str(refusal)
         except DcmProcessorError as error:  # its sentences hold no value of a patient
             reason = f"{type(error).__name__}: {error}"
@@ -135,13 +135,13 @@ def _by_rules(rules: SeriesRules) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def decide(given: dict[str, Any]) -> dict[str, Any]:
         level = _level(given["headers"])
         if level != "series" and (beyond := [name for name in wanted if name not in _TOLD_OF_OTHERS]):
-            raise _RefusedError(
+            raise _DeclinedError(
                 f"{', '.join(beyond)} cannot be told of a {level or 'subject of unknown level'}; give the job the "
                 "event stable-series, or choose in the job with ctx.session.dicom.select"
             )
         reason = first_failure(_facts(given["headers"]), rules)
         if reason is not None:
-            raise _RefusedError(reason)
+            raise _DeclinedError(reason)
         params = given["params"]
         return {} if isinstance(params, dict) else dict(params.model_dump(mode="json"))
 
@@ -176,13 +176,13 @@ def _by_function(function: Callable[..., object]) -> Callable[[dict[str, Any]], 
         )
         if inspect.iscoroutine(accepted):
             accepted.close()
-            raise _RefusedError(f"{name} gave a coroutine, so it has decided nothing")
+            raise _DeclinedError(f"{name} gave a coroutine, so it has decided nothing")
         if not accepted:
-            raise _RefusedError(
+            raise _DeclinedError(
                 f"{name} returned {accepted if accepted is None or isinstance(accepted, bool) else 'nothing'}"
             )
         if added and not isinstance(added[0], Mapping):
-            raise _RefusedError(f"{name} adds a {type(added[0]).__name__} to the params; return (True, a dictionary)")
+            raise _DeclinedError(f"{name} adds a {type(added[0]).__name__} to the params; return (True, a dictionary)")
         return dict(added[0]) if added else {}
 
     return decide

@@ -84,6 +84,7 @@ class Job(BaseModel):
         default_factory=dict, repr=False, description="By job name: what the registry functions returned"
     )
     created_at: datetime | None = None
+    timeout_s: float | None = Field(default=None, description="Seconds that the job may take; None for no limit")
 
 
 class JobOutput(BaseModel):

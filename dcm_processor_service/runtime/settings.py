@@ -77,6 +77,7 @@ class SettingsValues(TypedDict, total=False):
     scratch: str | Path | None
     cleanup: Literal["keep", "session", "all"]
     log_level: str
+    grace_s: float
 
 
 class RuntimeSettings(BaseSettings):
@@ -168,6 +169,14 @@ class RuntimeSettings(BaseSettings):
     )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_check_log_level)] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR", examples=["INFO"]
+    )
+
+    grace_s: float = Field(
+        default=30.0,
+        ge=0,
+        le=3600,
+        description="Seconds that a job has after its time limit to see ctx.cancelled and return",
+        examples=["10"],
     )
 
     def __init__(self, **values: Unpack[SettingsValues]) -> None:
