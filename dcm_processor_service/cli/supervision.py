@@ -62,11 +62,12 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
     SIGTERM goes on to the child, and the child is killed with its parent. Where there is no fork, or other threads run,
     as in a notebook, the work runs in place.
     """
-    if not hasattr(os, "fork") or threading.active_count() > 1 or sys.stdout is not sys.__stdout__:
+    is_replaced = sys.stdout is not sys.__stdout__
+    if not hasattr(os, "fork") or threading.active_count() > 1 or is_replaced:
         return Ended(*work(Child()))
     began_s = time.monotonic()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):  # what waits there would be written by both
+        stream.flush()
     with tempfile.TemporaryFile() as file:
         parent = os.getpid()
         process = os.fork()

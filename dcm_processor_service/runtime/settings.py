@@ -78,6 +78,8 @@ class SettingsValues(TypedDict, total=False):
     cleanup: Literal["keep", "session", "all"]
     log_level: str
     grace_s: float
+    session_dir: str | Path | None
+    data_dir: str | Path | None
 
 
 class RuntimeSettings(BaseSettings):
@@ -177,6 +179,15 @@ class RuntimeSettings(BaseSettings):
         le=3600,
         description="Seconds that a job has after its time limit to see ctx.cancelled and return",
         examples=["10"],
+    )
+
+    session_dir: Path | None = Field(
+        default=None,
+        description="Folder that the docker worker's pre- and post-scripts share with the job",
+        examples=["/session"],
+    )
+    data_dir: Path | None = Field(
+        default=None, description="Folder with the docker worker's data, such as models", examples=["/data"]
     )
 
     def __init__(self, **values: Unpack[SettingsValues]) -> None:

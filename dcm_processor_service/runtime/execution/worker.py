@@ -18,12 +18,14 @@ from dcm_processor_service.env_vars import (
     get_job_name,
     get_peer_id,
     get_session_id,
+    read_variables,
 )
 from dcm_processor_service.errors import CallbackFailedError, ConfigurationError, UnsupportedValueError
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.execution.callbacks import CALLBACK_ATTRIBUTE
 from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
 from dcm_processor_service.runtime.execution.job_process import job_process
+from dcm_processor_service.runtime.execution.mounts import mounted_folders
 from dcm_processor_service.runtime.execution.result_file import worker_result
 from dcm_processor_service.runtime.execution.results import readable
 from dcm_processor_service.runtime.execution.runner import left_process, run_callback
@@ -144,7 +146,8 @@ def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
     job = _job(arguments)
     provider, url, name = get_db_info()
     headers = arguments.get("headers")
-    told: dict[str, tuple[str | None, Any]] = {
+    given = read_variables(("session_dir", "data_dir"))
+    told: dict[str, tuple[Any, Any]] = {
         "db_provider": (provider, arguments.get("db_provider")),
         "db_url": (url, arguments.get("db_url")),
         "db_name": (name, arguments.get("db_name")),
@@ -153,6 +156,7 @@ def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
         "job_name": (get_job_name(), arguments.get("job_name")),
         "job_event": (get_job_event(), arguments.get("event")),
         "peer_id": (get_peer_id(), headers.get("PeerUID") if isinstance(headers, dict) else None),
+        **{name: (given.get(name), folder) for name, folder in mounted_folders(arguments).items()},
     }
     for field in ("session_id", "job_id"):
         here, there = told[field]

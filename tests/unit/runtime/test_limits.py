@@ -25,7 +25,10 @@ from dcm_processor_service.runtime.execution.runner import run_callback
 from dcm_processor_service.testing import fake_context
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from dcm_processor_service.runtime.execution.time_limit import TimeLimit
 
 SESSION_ID, JOB_ID = "5" * 24, "1" * 24
 SETTINGS = RuntimeSettings.without_environment(db_provider="memory", session_id=SESSION_ID, job_id=JOB_ID)
@@ -292,11 +295,9 @@ def test_the_limit_of_the_stored_job_is_kept_though_the_worker_does_not_tell_it(
     def customise(container: Container) -> None:
         container.backend.override(store.backend())
 
-    outcome = run_callback(
-        run,
-        SETTINGS,
-        job=limited(None),
-        customise=customise,
-        ended_by=lambda limit: given.append(limit.limit_s) or nullcontext(),
-    )
+    def ended_by(limit: TimeLimit) -> AbstractContextManager[None]:
+        given.append(limit.limit_s)
+        return nullcontext()
+
+    outcome = run_callback(run, SETTINGS, job=limited(None), customise=customise, ended_by=ended_by)
     assert (outcome.result, given) == (True, [AN_HOUR_S])
