@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dcm_processor_service.cli.console import print_error_line, result_channel
-from dcm_processor_service.cli.supervision import Child, supervised
 from dcm_processor_service.env_vars import read_variables
 from dcm_processor_service.errors import DcmProcessorError
 from dcm_processor_service.models.platform_ids import is_platform_id
 from dcm_processor_service.runtime.execution.callbacks import find_callback
 from dcm_processor_service.runtime.execution.runner import CallbackOutcome, left_process, run_callback
+from dcm_processor_service.runtime.execution.supervision import Child, supervised
 from dcm_processor_service.runtime.execution.time_limit import process_ends_at
 
 if TYPE_CHECKING:

@@ -36,10 +36,11 @@ class Container:
 
 
 class Docker:
-    """Stands for ``docker.from_env()``; the image's ``python`` is the one that is given."""
+    """Stands for ``docker.from_env()``; the image's ``python`` and its ``ENV`` are those that are given."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, python: str, env: dict[str, str]) -> None:
         self._python = python
+        self._env = env
         self.containers = self
 
     def run(
@@ -56,7 +57,7 @@ class Docker:
             for outside, place in inside.items():
                 shutil.move(outside, place)
             words = [self._python if word == "python" else f"{root}{word}" for word in command]
-            variables = {**environment, "PYTHONPATH": f"{root}{environment['PYTHONPATH']}"}
+            variables = {**self._env, **environment, "PYTHONPATH": f"{root}{environment['PYTHONPATH']}"}
             ended = subprocess.run(
                 words,
                 cwd=Path(f"{root}{working_dir}"),

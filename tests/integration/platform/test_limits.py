@@ -96,7 +96,7 @@ def test_the_docker_worker_s_folders_are_the_job_s_and_its_scripts(
         manifest("elsewhere", workerEntry="folders"),
     ]
     jobs[2]["timeout"] = "1s"
-    ran = Ran(application, scan_folder, jobs, "without-docker", str(job_python), "--")
+    ran = Ran(application, scan_folder, jobs, "without-docker", str(job_python), GRACE_S, "--")
     results = {name: job["result"] for name, job in ran.jobs.items() if job.get("job_name")}
     assert results["folders"] == {"result": {"from_pre": "from the pre-script", "weights": "trained", "files": []}}, (
         ran.printed
