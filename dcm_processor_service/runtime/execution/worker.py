@@ -120,21 +120,27 @@ def run_for_worker(work: Callable[[Container], T], arguments: Mapping[str, Any])
     """
     container = Container(settings=_settings(arguments))
     job = _job(arguments)
+    result = worker_result()
+    with nullcontext() if result is None else result.promised():
+        done = _run_hook(work, container, job)
+        if container.cancellation().requested:
+            raise SystemExit(EXIT_CANCELLED)
+        return done
+
+
+def _run_hook(work: Callable[[Container], T], container: Container, job: Job | None) -> T:
     with ExitStack() as stack:
         stack.enter_context(opened(container))
         stack.enter_context(job_process(container))
         if job is not None:
             container.current_job().preset(job)
         try:
-            result = work(container)
+            return work(container)
         except Exception as error:
             shown = printable(error, container.scrubber())
             if shown is error:
                 raise
             raise shown from None
-    if container.cancellation().requested:
-        raise SystemExit(EXIT_CANCELLED)
-    return result
 
 
 def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
