@@ -137,6 +137,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.ports import ABSENT, Sendable, Sentinel
     from dcm_processor_service.post_services import run_post_services
     from dcm_processor_service.pre_services import run_pre_services
+    from dcm_processor_service.registry import RegistryFunction, accepts
     from dcm_processor_service.runtime.container import AsyncContainer, Container, opened
     from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
@@ -145,6 +146,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.progress import AsyncProgress, Progress
     from dcm_processor_service.runtime.settings import RuntimeSettings, SettingsValues
     from dcm_processor_service.runtime.steps import AsyncStep, Step
+    from dcm_processor_service.series_rules import SeriesRules
     from dcm_processor_service.session.data import AsyncData, Data
     from dcm_processor_service.session.derive import Derive
     from dcm_processor_service.session.derive_async import AsyncDerive, Like
@@ -154,7 +156,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.session.files import AsyncFiles, Files
     from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
     from dcm_processor_service.session.peers import AsyncPeers, Peers
-    from dcm_processor_service.session.selection import Selection, SeriesRules
+    from dcm_processor_service.session.selection import Selection
     from dcm_processor_service.session.sending import SendItem
     from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
     from dcm_processor_service.session.session import AsyncSession, Session
@@ -244,6 +246,7 @@ __all__ = [
     "Progress",
     "Recipe",
     "RecipeFields",
+    "RegistryFunction",
     "RemovedImages",
     "Rescale",
     "RetriedJob",
@@ -289,6 +292,7 @@ __all__ = [
     "Volume",
     "Voxels",
     "WebAuth",
+    "accepts",
     "dicom_series_to_nifti",
     "download_session_file",
     "entrypoint",
@@ -349,6 +353,8 @@ _PLACES = {
     "ports": "ABSENT Sendable Sentinel",
     "post_services": "run_post_services",
     "pre_services": "run_pre_services",
+    "registry": "RegistryFunction accepts",
+    "series_rules": "SeriesRules",
     "runtime.execution.callbacks": "CallbackFunction",
     "runtime.container": "AsyncContainer Container opened",
     "runtime.context": "AsyncRuntimeContext RuntimeContext",
@@ -366,7 +372,7 @@ _PLACES = {
     "session.files": "AsyncFiles Files",
     "session.jobs": "AsyncCurrentJob CurrentJob",
     "session.peers": "AsyncPeers Peers",
-    "session.selection": "Selection SeriesRules",
+    "session.selection": "Selection",
     "session.sending": "SendItem",
     "session.series": "AsyncDicomSeries DicomSeries",
     "session.session": "AsyncSession Session",

@@ -7,7 +7,8 @@
     ├ CallbackError
     │ ├ CallbackNotFoundError (ImportError)
     │ ├ CallbackSignatureError (TypeError)
-    │ └ CallbackFailedError
+    │ ├ CallbackFailedError
+    │ └ JobTimeoutError (TimeoutError)
     ├ InvalidNameError (ValueError)
     ├ UnsupportedValueError (TypeError)
     ├ LocalFileError (OSError)
@@ -82,6 +83,7 @@ __all__ = [
     "InvalidNameError",
     "InvalidSeriesError",
     "JobNotFoundError",
+    "JobTimeoutError",
     "LocalFileError",
     "LocalFileNotFoundError",
     "NiftiConversionError",
@@ -163,6 +165,12 @@ class CallbackSignatureError(CallbackError, TypeError):
 
 class CallbackFailedError(CallbackError):
     """The callback raised; the original exception is ``__cause__``."""
+
+    exit_code = EXIT_FAILED
+
+
+class JobTimeoutError(CallbackError, TimeoutError):
+    """The job reached its limit of time: it saw that and returned early, or its process was ended after the grace."""
 
     exit_code = EXIT_FAILED
 

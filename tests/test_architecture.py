@@ -21,15 +21,18 @@ HEAVY = [
 LAYERS: dict[str, str] = {
     "errors": "",
     "disk": "errors",
-    "models": "errors",
+    "keywords": "errors",
+    "series_rules": "errors keywords models",
+    "models": "errors keywords",
     "codec": "errors models",
     "ports": "errors models codec",
     "env_vars": "errors",
-    "session": "errors disk models codec ports",
-    "runtime": "errors disk models codec ports env_vars session",
+    "session": "errors keywords series_rules disk models codec ports",
+    "runtime": "errors keywords disk models codec ports env_vars session",
+    "registry": "errors series_rules runtime",
     "backends": "errors disk models codec ports",
     "imaging": "errors disk models codec ports",
-    "derived": "errors disk models codec ports imaging",
+    "derived": "errors keywords disk models codec ports imaging",
     "dicom_network": "errors disk models codec ports imaging.headers",
     "operations": "errors models ports runtime",
 }
@@ -181,7 +184,7 @@ def library_room(module: str) -> str:
     return next((key for key in sorted(LIBRARIES, key=len, reverse=True) if f"{module}.".startswith(f"{key}.")), "")
 
 
-GROUND = ("errors", "disk", "models", "codec", "ports")
+GROUND = ("errors", "keywords", "disk", "models", "codec", "ports")
 """Rooms that import none above them, so that to have them loaded makes no other import easier than it is alone."""
 
 IMPORTER = """

@@ -12,7 +12,9 @@ import typer
 from rich.table import Table
 
 from dcm_processor_service.cli.console import output_console, print_json_line, styled
-from dcm_processor_service.errors import DcmProcessorError
+from dcm_processor_service.env_vars import read_variables
+from dcm_processor_service.errors import EXIT_FAILED, DcmProcessorError
+from dcm_processor_service.models.platform_ids import NO_ID
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, backend_names, opened
 from dcm_processor_service.runtime.settings import RuntimeSettings
@@ -37,8 +39,17 @@ _EXTRAS = {
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each finding")] = False,
 ) -> None:
-    """Say what this installation can do, and how to get the rest."""
+    """Say what this installation can do, and how to get the rest.
+
+    Ends with 1 when the store that the environment names does not answer, or cannot be used.
+    """
     rows = [*_installation(), *_stores(), *_environment(), *_extras(), *_imaging()]
+    _print(rows, as_json=as_json)
+    if ("environment", "store", False) in {row[:3] for row in rows}:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _print(rows: list[Row], *, as_json: bool) -> None:
     if as_json:
         for area, name, available, detail in rows:
             print_json_line({"area": area, "name": name, "available": available, "detail": detail})
@@ -69,23 +80,38 @@ def _stores() -> list[Row]:
 
 
 def _environment() -> list[Row]:
-    """Tries the store that the environment names, when it names one."""
+    """Tries the store that the environment names, when it names one; without a job's id, the store alone."""
     if not any(name.replace("-", "_").startswith("DCM_PROCESSOR_SERVICE_DB_") for name in os.environ):
         return [("environment", "job", False, "no job's environment is set; a worker sets it, a laptop needs none")]
+    place = ""
     try:
-        settings = RuntimeSettings()
+        of_job = bool(read_variables(("session_id", "job_id")))
+        settings = RuntimeSettings() if of_job else RuntimeSettings(session_id=NO_ID, job_id=NO_ID)
+        place = f"{settings.backend_name} at {_place(settings.db_url.get_secret_value()) or 'no address'}: "
         with opened(Container(settings=settings)) as container:
             job = run_inline(container.job_repository().find(settings.job_id))
             ask = container.backend().warnings
             warnings = [] if ask is None else run_inline(ask())
     except DcmProcessorError as error:
-        return [("environment", "store", False, str(error))]
+        return [("environment", "store", False, f"{place}{error}")]
     found = "the job is there" if job else "reachable, but it has no job of this id"
     store = f"store {settings.backend_name}"
     return [
-        ("environment", store, job is not None, found),
+        ("environment", store, job is not None or not of_job, f"{place}{found if of_job else 'it answers'}"),
         *(("environment", f"{store}: durability", False, warning) for warning in warnings),
     ]
+
+
+def _place(url: str) -> str:
+    """Returns where a store is: hosts and ports, or a folder; without user, password and options.
+
+    Example:
+        >>> _place("mongodb://user:secret@db1:27017,db2:27017/?tls=true")
+        'db1:27017,db2:27017'
+    """
+    _scheme, separator, rest = url.partition("://")
+    shown = (rest if separator else url).rpartition("@")[2]  # before anything else: a password may hold any character
+    return shown.partition("?")[0].partition("/")[0] if separator else shown
 
 
 def _extras() -> list[Row]:

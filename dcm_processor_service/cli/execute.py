@@ -1,15 +1,32 @@
-"""``exec``: the way in for a worker. The context comes from the environment; one JSON line is the result."""
+"""``exec``: the way in for a worker. The context comes from the environment; one JSON line is the result.
+
+The callback runs in a child, so that a record is written whatever becomes of it. The standard output holds the result
+alone; the standard error has a line of JSON at the start and one at the end, beside those of the job's log.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+import time
+from datetime import datetime, timezone
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcm_processor_service.cli.console import print_error_line, result_channel
+from dcm_processor_service.env_vars import read_variables
 from dcm_processor_service.errors import DcmProcessorError
+from dcm_processor_service.models.platform_ids import is_platform_id
 from dcm_processor_service.runtime.execution.callbacks import find_callback
 from dcm_processor_service.runtime.execution.runner import CallbackOutcome, left_process, run_callback
+from dcm_processor_service.runtime.execution.supervision import Child, supervised
+from dcm_processor_service.runtime.execution.time_limit import process_ends_at
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from dcm_processor_service.runtime.execution.time_limit import TimeLimit
 
 __all__ = ["execute"]
 
@@ -24,14 +41,53 @@ def execute(
     What the callback itself prints goes to the standard error, so that the standard output holds the result alone.
     """
     emit = result_channel()
+    began_s = time.monotonic()
+    told = _told_by_environment()
+    _log("the job has started", told, callback=callback, version=version("dcm-processor-service"))
+    child = supervised(lambda child: _run(callback, child))
+    record = child.record
+    error = record.get("error")
+    if error:
+        print_error_line(f"error: {error['message']}")
+    took = {"duration_s": round(time.monotonic() - began_s, 3), "peak_memory_bytes": record.get("peak_memory_bytes")}
+    _log("the job has ended", told, exit_code=child.exit_code, error=error["type"] if error else None, **took)
+    emit(record)
+    raise typer.Exit(child.exit_code)
+
+
+def _run(callback: str, child: Child) -> tuple[dict[str, Any], int]:
+    """Runs the callback; returns the record and the exit code."""
+
+    def ended_by(limit: TimeLimit) -> AbstractContextManager[None]:
+        child.announce(limit)
+        return process_ends_at(limit)
+
     try:
-        outcome = run_callback(find_callback(callback), own_process=True)
+        outcome = run_callback(find_callback(callback), own_process=True, ended_by=ended_by if child.is_apart else None)
     except DcmProcessorError as error:
         outcome = CallbackOutcome(error.exit_code, 0.0, error=error)
     except SystemExit as leaving:  # without a line on the standard output nobody would know that it ended here
         left = left_process(leaving)
         outcome = CallbackOutcome(left.exit_code, 0.0, error=left)
-    if outcome.error is not None:
-        print_error_line(f"error: {outcome.error}")
-    emit(outcome.as_json())
-    raise typer.Exit(outcome.exit_code)
+    return outcome.as_json(), outcome.exit_code
+
+
+def _told_by_environment() -> dict[str, str]:
+    """Returns which job this is to be, as far as the environment tells it: it may be what is wrong."""
+    fields = {"session": "session_id", "job": "job_id", "event": "job_event", "service": "service_name"}
+    try:
+        found = read_variables(fields.values())
+    except DcmProcessorError:  # told by the run itself
+        found = {}
+    told = {name: found.get(field, "") for name, field in fields.items()}
+    return {
+        name: value
+        for name, value in told.items()
+        if isinstance(value, str) and (name in {"event", "service"} or is_platform_id(value))
+    }
+
+
+def _log(message: str, told: dict[str, str], **more: Any) -> None:
+    moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    line = {"time": moment, "level": "info", "logger": "dcm_processor_service.exec", "message": message, **told, **more}
+    print_error_line(json.dumps(line, ensure_ascii=False))

@@ -12,7 +12,9 @@ from rich.table import Table
 from dcm_processor_service.cli.console import example, output_console, print_json_line, sentences
 from dcm_processor_service.cli.network import print_contexts, print_echo
 from dcm_processor_service.local.workspace import Workspace
+from dcm_processor_service.models.platform_ids import NO_ID
 from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +37,9 @@ peers = typer.Typer(
 @contextmanager
 def _known(workspace: Path | None) -> Iterator[Peers]:
     container = Container()
-    if workspace is not None:
-        container.settings.override(Workspace(workspace).settings())
+    with sentences():
+        settings = RuntimeSettings(session_id=NO_ID, job_id=NO_ID) if workspace is None else None  # no job is needed
+        container.settings.override(settings or Workspace(workspace or Path()).settings())
     with sentences(), opened(container):
         yield container.session().peers
 

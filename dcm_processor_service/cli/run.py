@@ -59,6 +59,9 @@ def run(
     ] = None,
     workspace: Annotated[Path, typer.Option(help="Folder for the store and the results")] = Path("dcm-workspace"),
     job_name: Annotated[str, typer.Option(help="Name of the job, by which later jobs read its output")] = "",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder that ctx.data_dir is, as the docker worker mounts its data")
+    ] = None,
     preview: Annotated[bool, typer.Option(help="Draw a contact sheet of each NIfTI file, or of the series")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each job")] = False,
     show_files: Annotated[
@@ -81,7 +84,9 @@ def run(
             place.add_peer(known)
         filed = _ingest(place, _sources(dicom, sample=sample), show_files=show_files)
         name = job_name or default_job_name(callback)
-        runs = _run_all(place, function, _subjects(filed, event), filed, name, params, peers, preview=preview)
+        runs = _run_all(
+            place, function, _subjects(filed, event), filed, name, params, peers, preview=preview, data_dir=data_dir
+        )
     for one in runs:
         if emit is not None:
             emit(_as_json(one))
@@ -174,18 +179,15 @@ def _run_all(
     peers: list[Peer],
     *,
     preview: bool,
+    data_dir: Path | None,
 ) -> list[LocalRun]:
     runs = []
+    more: dict[str, Any] = {"peer": peers[0] if peers else None, "preview": preview, "data_dir": data_dir}
     with progress_bar(error_console()) as progress:
         task = progress.add_task("running", total=len(subjects))
         for subject in subjects:
             progress.update(task, description=f"running {job_name} on {describe(subject)}")
-            sender = peers[0] if peers else None
-            runs.append(
-                place.run(
-                    function, subject, filed=filed, job_name=job_name, params=params, peer=sender, preview=preview
-                )
-            )
+            runs.append(place.run(function, subject, filed=filed, job_name=job_name, params=params, **more))
             progress.advance(task)
             if runs[-1].outcome.exit_code == EXIT_CANCELLED:  # the others are not begun
                 break

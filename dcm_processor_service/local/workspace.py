@@ -125,10 +125,13 @@ class Workspace:
         params: dict[str, Any],
         peer: Peer | None = None,
         preview: bool = True,
+        data_dir: Path | None = None,
     ) -> LocalRun:
         """Runs a callback as the job of one subject, and puts the files it wrote into a folder of its own.
 
         With ``preview``, contact sheets lie beside them. Logs, errors and ``sys.exit`` are treated as a worker does.
+        As with the docker worker, ``ctx.session_dir`` is a folder that is empty when the job begins; what the job
+        leaves there stays, below ``session-folders``.
 
         Raises:
             ConfigurationError: The job's name cannot be the name of a folder.
@@ -145,6 +148,8 @@ class Workspace:
             job_event=job.event,
             service_name=job.service_name,
             peer_id=peer.id if peer else None,
+            session_dir=self._session_folder(job),
+            data_dir=data_dir,
         )
         of_subject = f"{subject.level}-{file_stem(subject.id)[:8]}"
         folder = private_folder(self.folder, "results", *job.name.split("/"), of_subject)
@@ -166,6 +171,12 @@ class Workspace:
             names = [stored.name for stored in files]
             sheets = draw_sheets(container, subject, names, folder) if preview else ()
             return LocalRun(finished, outcome, tuple(session.data.items()), files, folder, sheets)
+
+    def _session_folder(self, job: Job) -> Path:
+        """Makes the folder that stands for the docker worker's mount, empty."""
+        folder = private_folder(self.folder, "session-folders", job.id)
+        shutil.rmtree(folder)
+        return private_folder(self.folder, "session-folders", job.id)
 
     @staticmethod
     def _run(function: CallbackFunction, settings: RuntimeSettings, job: Job, filed: Filed) -> CallbackOutcome:

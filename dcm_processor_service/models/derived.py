@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
-from dcm_processor_service.models.keywords import refuses_unknown_keywords
+from dcm_processor_service.keywords import refuses_unknown_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

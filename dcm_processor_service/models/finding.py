@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias, TypedDict
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.models.keywords import refuse_unknown, refuses_unknown_keywords
+from dcm_processor_service.keywords import refuse_unknown, refuses_unknown_keywords
 
 __all__ = ["DateRange", "FindKeys", "FindLevel", "FindQuery", "FoundInstance", "FoundItem", "FoundSeries", "FoundStudy"]
 

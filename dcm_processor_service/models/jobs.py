@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dcm_processor_service.models.keywords import refuses_unknown_keywords
+from dcm_processor_service.keywords import refuses_unknown_keywords
 from dcm_processor_service.models.subjects import Subject, SubjectLevel
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class Job(BaseModel):
         default_factory=dict, repr=False, description="By job name: what the registry functions returned"
     )
     created_at: datetime | None = None
+    timeout_s: float | None = Field(default=None, description="Seconds that the job may take; None for no limit")
 
 
 class JobOutput(BaseModel):

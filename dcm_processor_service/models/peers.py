@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from dcm_processor_service.models.keywords import refuses_unknown_keywords
+from dcm_processor_service.keywords import refuses_unknown_keywords
 from dcm_processor_service.models.web_auth import WebAuth
 
 __all__ = ["DEFAULT_AE_TITLE", "AETitle", "Peer"]

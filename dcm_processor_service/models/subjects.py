@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dcm_processor_service.models.keywords import refuses_unknown_keywords
+from dcm_processor_service.keywords import refuses_unknown_keywords
 from dcm_processor_service.models.series_kinds import SeriesKind, kind_of_class
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from dcm_processor_service.runtime.steps import AsyncStep, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from typing_extensions import Self
 
@@ -55,12 +56,36 @@ class _Context(RuntimeSettings):
 
     @property
     def cancelled(self) -> bool:
-        """Whether the process was asked to end (SIGTERM): finish the step, return, and it ends with exit code 143.
+        """Whether the job should end: finish the step, and return.
+
+        True when the process was asked to end (SIGTERM), whose exit code is then 143, and when the job's time limit is
+        reached. A job that sees the latter and returns has failed with :class:`~.errors.JobTimeoutError`, since its
+        result may be part of what it was to be; one that does not return within ``grace_s`` is ended.
 
         Raises:
             ConfigurationError: The context was made from the environment alone.
         """
         return _bound(self._cancellation).requested
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the job's time limit is reached, in UTC; None where the manifest sets no ``timeout``.
+
+        Counted from the start of the callback's process by a clock that nobody sets, and told by this machine's.
+
+        Raises:
+            ConfigurationError: The context was made from the environment alone.
+        """
+        return _bound(self._cancellation).deadline
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the job's time limit, 0.0 from then on; None where the manifest sets no ``timeout``.
+
+        Raises:
+            ConfigurationError: The context was made from the environment alone.
+        """
+        return _bound(self._cancellation).remaining_s
 
 
 def _bound(part: T | None) -> T:

@@ -20,8 +20,8 @@ from typing_extensions import Self, override
 
 from dcm_processor_service.env_vars import Fault, posix_name, read_variables, variable_name
 from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.keywords import refuse_unknown
 from dcm_processor_service.models.jobs import JobEvent
-from dcm_processor_service.models.keywords import refuse_unknown
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE, AETitle
 from dcm_processor_service.models.platform_ids import is_platform_id
 from dcm_processor_service.ports import Durability
@@ -77,6 +77,9 @@ class SettingsValues(TypedDict, total=False):
     scratch: str | Path | None
     cleanup: Literal["keep", "session", "all"]
     log_level: str
+    grace_s: float
+    session_dir: str | Path | None
+    data_dir: str | Path | None
 
 
 class RuntimeSettings(BaseSettings):
@@ -168,6 +171,23 @@ class RuntimeSettings(BaseSettings):
     )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_check_log_level)] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR", examples=["INFO"]
+    )
+
+    grace_s: float = Field(
+        default=30.0,
+        ge=0,
+        le=3600,
+        description="Seconds that a job has after its time limit to see ctx.cancelled and return",
+        examples=["10"],
+    )
+
+    session_dir: Path | None = Field(
+        default=None,
+        description="Folder that the docker worker's pre- and post-scripts share with the job",
+        examples=["/session"],
+    )
+    data_dir: Path | None = Field(
+        default=None, description="Folder with the docker worker's data, such as models", examples=["/data"]
     )
 
     def __init__(self, **values: Unpack[SettingsValues]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.codec import check_name
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.execution.memory import peak_memory_bytes
 from dcm_processor_service.runtime.step_inputs import input_digest
 from dcm_processor_service.runtime.step_lease import StepLease
 from dcm_processor_service.runtime.step_outputs import StepDataRepository, StepFileRepository
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncStep", "Step", "StepTools"]
 
 _OUTSIDE = "a step has a record and outputs from the beginning of its with block on; write: with ctx.step(…) as step"
-_KIB = 1024
 _FULL_PERCENT = 100
 
 
@@ -176,7 +175,7 @@ class AsyncStep:
         elif not await lease.change(
             state="done",
             duration_s=round(self._tools.timing.clock() - self._started_s, 3),
-            peak_memory_bytes=_peak_memory_bytes(),
+            peak_memory_bytes=peak_memory_bytes(),
             **{**self._told, "progress_percent": _FULL_PERCENT},
         ):
             await lease.adopt()
@@ -264,12 +263,3 @@ class Step:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         run_inline(self._async.__aexit__(kind, error, trace))
-
-
-def _peak_memory_bytes() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * _KIB

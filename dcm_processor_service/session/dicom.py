@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models import FetchOptions, FoundItem, Peer, SendCheck, SendOptions, SendReport
     from dcm_processor_service.ports import DicomRepository
+    from dcm_processor_service.series_rules import SeriesRules
     from dcm_processor_service.session.derive_async import AsyncDerive
     from dcm_processor_service.session.fetching import AsyncFetched, AsyncFetching
     from dcm_processor_service.session.jobs import AsyncCurrentJob
-    from dcm_processor_service.session.selection import Selection, SeriesRules
+    from dcm_processor_service.session.selection import Selection
     from dcm_processor_service.session.sending import AsyncSending, SendItem
     from dcm_processor_service.session.series import SeriesTools
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
     from dcm_processor_service.testing.fake_faults import Faults
     from dcm_processor_service.testing.fake_pacs import FakePacs
+    from dcm_processor_service.testing.registry_calls import fake_registry
 
 __all__ = [
     "Certificate",
@@ -41,6 +42,7 @@ __all__ = [
     "MemoryWorkspaceRepository",
     "fake_async_context",
     "fake_context",
+    "fake_registry",
     "synthetic_series",
 ]
 
@@ -53,6 +55,7 @@ _PLACES = {
     "testing.fake_certificates": "Certificate FakeAuthority",
     "testing.fake_faults": "Faults",
     "testing.fake_pacs": "FakePacs",
+    "testing.registry_calls": "fake_registry",
 }
 """The module of each name, below this package."""
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.errors import UnreadableFileError
+from dcm_processor_service.keywords import refuse_unknown
 from dcm_processor_service.models import Job, JobEvent, Patient, Peer, SeriesRecord, Study
-from dcm_processor_service.models.keywords import refuse_unknown
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import AsyncContainer, Container
 from dcm_processor_service.runtime.settings import RuntimeSettings

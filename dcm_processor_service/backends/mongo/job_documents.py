@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.backends.mongo.documents import Document, either, id_text, id_texts, mapping, plain, subject
 from dcm_processor_service.codec import check_text, modelled
-from dcm_processor_service.errors import StoredValueError
+from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
 from dcm_processor_service.models import Job, JobEvent, JobOutput, JobState, SubjectLevel
+from dcm_processor_service.models.durations import duration_s
 from dcm_processor_service.models.generated_script import unescaped
 
 if TYPE_CHECKING:
@@ -158,9 +159,20 @@ def job(document: Document) -> Job:
         "params": plain(kwargs.get("params") or {}, what),
         "added_params": plain(kwargs.get("added_params") or {}, what),
         "created_at": document.get("createdAt"),
+        "timeout_s": _timeout_s(document, what),
     }
     spelled = {"name": "job_name", "params": "data.kwargs.params", "added_params": "data.kwargs.added_params"}
     return modelled(Job, what, fields, spelled)
+
+
+def _timeout_s(document: Document, what: str) -> float | None:
+    """Reads the limit, which the manifest spells as it likes; one that nobody can read is none, and is told."""
+    limit = document.get("job_timeout")
+    try:
+        return duration_s(limit if isinstance(limit, (str, int, float)) else None)
+    except UnsupportedValueError as error:
+        _log.warning("the timeout of %s is not kept: %s", what, error)
+        return None
 
 
 def _event(text: object) -> JobEvent | None:

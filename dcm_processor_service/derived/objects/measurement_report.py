@@ -22,8 +22,8 @@ from dcm_processor_service.derived.terminology.structures import find_structure
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import integer, items, text
+from dcm_processor_service.keywords import refuses_unknown_keywords
 from dcm_processor_service.models.derived import MEASUREMENT_REPORT, Code
-from dcm_processor_service.models.keywords import refuses_unknown_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -28,8 +28,8 @@ from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.pictures.colours import lab_of_rgb
 from dcm_processor_service.imaging.series.stack import single_slice_step_mm
 from dcm_processor_service.imaging.volumes.read import display_window
+from dcm_processor_service.keywords import refuses_unknown_keywords
 from dcm_processor_service.models.derived import PresentationOptions
-from dcm_processor_service.models.keywords import refuses_unknown_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

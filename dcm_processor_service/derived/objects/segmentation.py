@@ -28,8 +28,8 @@ from dcm_processor_service.derived.objects.mask_checks import (
 from dcm_processor_service.derived.objects.segment_names import SegmentName, described
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.keywords import refuses_unknown_keywords
 from dcm_processor_service.models.derived import Code, SegmentationOptions
-from dcm_processor_service.models.keywords import refuses_unknown_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.models.keywords import refuses_unknown_keywords
+from dcm_processor_service.keywords import refuses_unknown_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Callable

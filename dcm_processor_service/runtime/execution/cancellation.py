@@ -1,18 +1,21 @@
-"""The end that somebody asks for: SIGTERM, as worker managers and container runtimes send it before they kill.
+"""The end that somebody asks for: SIGTERM, as worker managers and container runtimes send it, or the job's time limit.
 
 The signal only sets a flag. The callback looks at ``ctx.cancelled`` between its steps and returns; what is open is
 closed, and the process ends with exit code 143, as one that SIGTERM ended. A second signal does not wait for a step.
+The time limit is such a flag too; what ends a job that does not look at it is :mod:`.time_limit`.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 __all__ = ["EXIT_CANCELLED", "Cancellation", "cancelled_by_sigterm"]
@@ -22,7 +25,7 @@ EXIT_CANCELLED = 128 + signal.SIGTERM
 
 
 class Cancellation:
-    """Whether this run should come to its end.
+    """Whether this run should come to its end, and when at the latest.
 
     Example:
         >>> cancellation = Cancellation()
@@ -31,20 +34,52 @@ class Cancellation:
         True
     """
 
-    def __init__(self) -> None:
-        self._requested = False
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.signalled = False
+        """Whether somebody asked for it, by SIGTERM or by :meth:`cancel`."""
+
+        self.saw_limit = False
+        """Whether anybody has looked since the time limit was reached, so that what is returned may be part of it."""
+
+        self._clock = clock
+        self._ends_s: float | None = None
 
     def __repr__(self) -> str:
-        return f"Cancellation(requested={self._requested})"
+        return f"Cancellation(requested={self.signalled or self.over_limit})"
 
     @property
     def requested(self) -> bool:
-        """Whether somebody asked for it."""
-        return self._requested
+        """Whether somebody asked for it, or the time limit is reached."""
+        self.saw_limit = self.saw_limit or self.over_limit
+        return self.signalled or self.over_limit
 
     def cancel(self) -> None:
         """Asks for it."""
-        self._requested = True
+        self.signalled = True
+
+    def limit(self, ends_s: float) -> None:
+        """Sets the time limit, as this object's clock will tell it."""
+        self._ends_s = ends_s
+
+    @property
+    def over_limit(self) -> bool:
+        """Whether the time limit is reached."""
+        return self._ends_s is not None and self._clock() >= self._ends_s
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the time limit is reached, in UTC by the clock of this machine as it is now; None for no limit."""
+        if self._ends_s is None:
+            return None
+        return datetime.now(timezone.utc) + timedelta(seconds=self._ends_s - self._clock())
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Seconds until the time limit, 0 when it is reached; None where there is none."""
+        if self._ends_s is None:
+            return None
+        self.saw_limit = self.saw_limit or self.over_limit
+        return max(self._ends_s - self._clock(), 0.0)
 
 
 @contextmanager
@@ -56,7 +91,7 @@ def cancelled_by_sigterm(cancellation: Cancellation) -> Iterator[None]:
     """
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if cancellation.requested:
+        if cancellation.signalled:
             raise SystemExit(EXIT_CANCELLED)
         cancellation.cancel()
 

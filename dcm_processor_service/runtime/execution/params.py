@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AliasChoices, AliasPath, BaseModel, ValidationError
 
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.models.keywords import unknown_name_sentence
+from dcm_processor_service.keywords import unknown_name_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

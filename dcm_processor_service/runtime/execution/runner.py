@@ -16,6 +16,7 @@ from dcm_processor_service.errors import (
     CallbackFailedError,
     CallbackSignatureError,
     DcmProcessorError,
+    JobTimeoutError,
     StoreError,
     StoreUnavailableError,
 )
@@ -24,16 +25,20 @@ from dcm_processor_service.runtime.container import AsyncContainer, Container, o
 from dcm_processor_service.runtime.execution.callbacks import Callback, inspect_callback
 from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED, Cancellation
 from dcm_processor_service.runtime.execution.job_process import job_process
+from dcm_processor_service.runtime.execution.memory import memory_watched, peak_memory_bytes
 from dcm_processor_service.runtime.execution.params import unknown_params, validated_params
 from dcm_processor_service.runtime.execution.results import json_safe, readable
+from dcm_processor_service.runtime.execution.time_limit import TimeLimit
 from dcm_processor_service.runtime.logs.printed_errors import formatted, scrub_error
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from dcm_processor_service.models import Job
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.logs.job_log import JobLog
     from dcm_processor_service.runtime.settings import RuntimeSettings
 
 __all__ = ["CallbackOutcome", "call", "left_process", "run_callback"]
@@ -50,6 +55,9 @@ class CallbackOutcome:
     traceback_text: str = ""
     """Of the error, without patient attributes of the session."""
 
+    peak_memory_bytes: int | None = None
+    """The most that the process has had resident by then; None where the system does not tell."""
+
     @property
     def ok(self) -> bool:
         """Whether the callback returned; it may have been asked to, see the exit code."""
@@ -61,16 +69,18 @@ class CallbackOutcome:
         return (self.error.__cause__ or self.error) if isinstance(self.error, CallbackFailedError) else self.error
 
     def as_json(self) -> dict[str, Any]:
-        """Returns what a worker records: the result, or the error with its traceback."""
+        """Returns what a worker records: the result, or the error with its traceback, and what it took."""
+        took = {"duration_s": round(self.duration_s, 3), "peak_memory_bytes": self.peak_memory_bytes}
         if self.error is None:
-            return {"result": self.result}
+            return {"result": self.result, **took}
         return {
             "error": {
                 "type": type(self.cause).__name__,
                 "message": readable(str(self.error)),
                 "traceback": readable(self.traceback_text or formatted(self.cause)),
                 "retryable": self.exit_code == EXIT_RETRYABLE,
-            }
+            },
+            **took,
         }
 
 
@@ -90,6 +100,7 @@ def run_callback(
     job: Job | None = None,
     customise: Callable[[Container], None] | None = None,
     own_process: bool = False,
+    ended_by: Callable[[TimeLimit], AbstractContextManager[None]] | None = None,
 ) -> CallbackOutcome:
     """Runs a callback as a job: validates it, makes its container, injects, and closes what was opened.
 
@@ -99,22 +110,26 @@ def run_callback(
         job: The job's document, when it is at hand; read from the store when not given.
         customise: Overrides providers of the container before anything is used.
         own_process: This process runs this job alone: logging and SIGTERM are the job's as long as it runs.
+        ended_by: Returns what ends the process when the job's time limit and a grace are over; the limit is told to the
+            callback in any case. With it, memory is watched.
 
     Returns:
         The outcome. Errors of the callback and of the configuration are in it, not raised; KeyboardInterrupt and
-        SystemExit pass. Asked to end by SIGTERM, it has exit code 143, whatever else it holds.
+        SystemExit pass. Asked to end by SIGTERM, it has exit code 143, whatever else it holds. A callback that saw its
+        time limit and returned has failed; one that did not look, and returned within the grace, is done.
     """
-    started = time.perf_counter()
-    run = _Run(job, customise, own_process)
+    started = time.monotonic()
+    run = _Run(job, customise, own_process, ended_by)
     result: Any = None
     failure: DcmProcessorError | None = None
     exit_code, text = EXIT_DONE, ""
     try:
         callback = inspect_callback(function)
         result = json_safe(run.run(callback, settings))
+        failure, exit_code = run.timed_out()
     except SystemExit as leaving:
         scrub_error(leaving, run.scrubber)
-        if not run.cancellation.requested:
+        if not run.cancellation.signalled:
             raise
         failure = left_process(leaving)
     except Exception as error:  # noqa: BLE001  whatever a callback raises is an outcome, with its cause kept
@@ -124,9 +139,11 @@ def run_callback(
     except BaseException as stopped:  # KeyboardInterrupt, or an ExceptionGroup that holds one
         scrub_error(stopped, run.scrubber)
         raise
-    if run.cancellation.requested:
+    if run.cancellation.signalled:
         exit_code = EXIT_CANCELLED
-    return CallbackOutcome(exit_code, time.perf_counter() - started, result=result, error=failure, traceback_text=text)
+    return CallbackOutcome(
+        exit_code, time.monotonic() - started, result, failure, text, peak_memory_bytes=peak_memory_bytes()
+    )
 
 
 def _classify(error: Exception, scrubber: Scrubber, *, in_callback: bool) -> tuple[DcmProcessorError, int]:
@@ -142,13 +159,22 @@ def _classify(error: Exception, scrubber: Scrubber, *, in_callback: bool) -> tup
 class _Run:
     """One run of a callback: what is known of it from outside, whatever happens inside."""
 
-    def __init__(self, job: Job | None, customise: Callable[[Container], None] | None, own_process: bool) -> None:  # noqa: FBT001  handed on
+    def __init__(
+        self,
+        job: Job | None,
+        customise: Callable[[Container], None] | None,
+        own_process: bool,  # noqa: FBT001  handed on
+        ended_by: Callable[[TimeLimit], AbstractContextManager[None]] | None,
+    ) -> None:
+        self.began_s = time.monotonic()
         self.scrubber = Scrubber()
         self.cancellation = Cancellation()
         self.in_callback = False
         self._job = job
         self._customise = customise
         self._own_process = own_process
+        self._ended_by = ended_by
+        self._limit_s: float | None = None
 
     def run(self, callback: Callback, settings: Callable[[], RuntimeSettings] | RuntimeSettings | None) -> Any:
         """Runs the callback in a container of its mode; gives what it returned."""
@@ -164,6 +190,7 @@ class _Run:
         with ExitStack() as stack:
             self._enter(stack, container)
             run_inline(self._acquaint(container))
+            self._keep_limits(stack, container)
             stack.callback(lambda: run_inline(container.async_progress().flush()))
             document = container.session().job.read() if callback.params_models else None
             return call(callback, container, document, self._entering)
@@ -172,6 +199,7 @@ class _Run:
         with ExitStack() as stack:
             self._enter(stack, container)
             await self._acquaint(container)
+            self._keep_limits(stack, container)
             document = await container.current_job().read() if callback.params_models else None
             arguments = _arguments(callback, container, document)
             self._entering()
@@ -194,13 +222,52 @@ class _Run:
         current = container.current_job()
         if self._job is not None:
             current.preset(self._job)
+            self._limit_s = self._job.timeout_s
+            if self._ended_by is not None and self._limit_s is None:
+                self._limit_s = await self._stored_limit_s(container)
         elif self._own_process:
             try:
-                await current.read()
+                self._limit_s = (await current.read()).timeout_s
             except StoreUnavailableError:
                 raise
             except StoreError as error:  # a callback that needs the document will be told so itself
                 container.log().debug("the job's document is not known: %s", type(error).__name__)
+
+    @staticmethod
+    async def _stored_limit_s(container: Container) -> float | None:
+        """Returns the limit that the job's document has: the worker's arguments do not tell it."""
+        try:
+            document = await container.job_repository().find(container.settings().job_id)
+        except StoreError as error:  # the callback may need no store
+            container.log().warning("the job's time limit is not known, so not kept: %s", type(error).__name__)
+            return None
+        return document.timeout_s if document else None
+
+    def _keep_limits(self, stack: ExitStack, container: Container) -> None:
+        """Tells the callback how long it has; as a worker, ends the process after that, and watches its memory."""
+        if self._limit_s is not None:
+            limit = TimeLimit(self._limit_s, container.settings().grace_s, self.began_s)
+            self.cancellation.limit(limit.ends_s)
+            if self._ended_by is not None:
+                stack.enter_context(self._ended_by(limit))
+        if self._ended_by is not None:
+            stack.enter_context(memory_watched(container.log()))
+            stack.callback(self._tell_what_it_took, container.log())
+
+    def _tell_what_it_took(self, log: JobLog) -> None:
+        """Logs it, since the platform's result file has no place for it."""
+        duration_s = round(time.monotonic() - self.began_s, 3)
+        log.info("the callback has ended", duration_s=duration_s, peak_memory_bytes=peak_memory_bytes())
+
+    def timed_out(self) -> tuple[DcmProcessorError | None, int]:
+        """Returns the failure of a callback that saw its time limit and returned, with its exit code."""
+        if not self.cancellation.saw_limit or self.cancellation.signalled:
+            return None, EXIT_DONE
+        failure = JobTimeoutError(
+            f"the callback returned when it saw that its time limit of {self._limit_s:g} s was reached, so its result "
+            "may be part of what it was to be; give the job a longer timeout in the manifest"
+        )
+        return failure, failure.exit_code
 
     def _entering(self) -> None:
         self.in_callback = True

@@ -7,7 +7,8 @@ a file that the queue stores. ``worker = entrypoint(run)`` makes ``run`` such an
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcm_processor_service.env_vars import (
@@ -17,24 +18,31 @@ from dcm_processor_service.env_vars import (
     get_job_name,
     get_peer_id,
     get_session_id,
+    read_variables,
 )
 from dcm_processor_service.errors import CallbackFailedError, ConfigurationError, UnsupportedValueError
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.execution.callbacks import CALLBACK_ATTRIBUTE
 from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
 from dcm_processor_service.runtime.execution.job_process import job_process
+from dcm_processor_service.runtime.execution.mounts import mounted_folders
+from dcm_processor_service.runtime.execution.result_file import worker_result
 from dcm_processor_service.runtime.execution.results import readable
 from dcm_processor_service.runtime.execution.runner import left_process, run_callback
+from dcm_processor_service.runtime.execution.time_limit import last_words, process_ends_at
 from dcm_processor_service.runtime.logs.printed_errors import formatted, printable
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.runtime.stores import job_of_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from dcm_processor_service.models import Job
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
+    from dcm_processor_service.runtime.execution.result_file import WorkerResult
     from dcm_processor_service.runtime.execution.runner import CallbackOutcome
+    from dcm_processor_service.runtime.execution.time_limit import TimeLimit
 
 __all__ = ["entrypoint", "run_for_worker"]
 
@@ -54,6 +62,10 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
     returns becomes plain JSON. What it raises reaches the worker with traceback and cause, ``sys.exit`` as an error
     that tells its code. Asked to end (SIGTERM), the process ends with code 143 when the callback has returned.
 
+    The ``timeout`` of the job's document is kept: ``ctx.cancelled`` is True from then on, and after a grace
+    (``DCM_PROCESSOR_SERVICE_GRACE_S``) the process ends, whatever it is stuck in. However the process ends, killed for
+    lack of memory too, the worker finds a result that says so, so that the session goes on.
+
     An entry of the first release, ``def worker(session_id, job_name, headers, params, added_params, **kwargs)``, needs
     none of this and works beside it.
 
@@ -70,20 +82,33 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
     """
 
     def entry(*_positional: Any, **arguments: Any) -> Any:
-        try:
-            outcome = run_callback(function, lambda: _settings(arguments), job=_job(arguments), own_process=True)
-        except SystemExit as leaving:
-            raise left_process(leaving) from leaving
-        if outcome.exit_code == EXIT_CANCELLED:
-            raise SystemExit(EXIT_CANCELLED)
-        if outcome.error is not None:
-            raise _for_worker(outcome)
-        return _storable(outcome.result)
+        result = worker_result()
+        with nullcontext() if result is None else result.promised():
+            try:
+                outcome = run_callback(
+                    function,
+                    lambda: _settings(arguments),
+                    job=_job(arguments),
+                    own_process=True,
+                    ended_by=partial(_ended, result),
+                )
+            except SystemExit as leaving:
+                raise left_process(leaving) from leaving
+            if outcome.exit_code == EXIT_CANCELLED:
+                raise SystemExit(EXIT_CANCELLED)
+            if outcome.error is not None:
+                raise _for_worker(outcome)
+            return _storable(outcome.result)
 
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(entry, name, getattr(function, name, None) or getattr(entry, name))
     setattr(entry, CALLBACK_ATTRIBUTE, function)
     return entry
+
+
+def _ended(result: WorkerResult | None, limit: TimeLimit) -> AbstractContextManager[None]:
+    """Returns what ends the process after its time limit, with a result that says so where the worker reads one."""
+    return process_ends_at(limit) if result is None else last_words(result.path, result.after(limit), limit)
 
 
 def run_for_worker(work: Callable[[Container], T], arguments: Mapping[str, Any]) -> T:
@@ -95,21 +120,27 @@ def run_for_worker(work: Callable[[Container], T], arguments: Mapping[str, Any])
     """
     container = Container(settings=_settings(arguments))
     job = _job(arguments)
+    result = worker_result()
+    with nullcontext() if result is None else result.promised():
+        done = _run_hook(work, container, job)
+        if container.cancellation().requested:
+            raise SystemExit(EXIT_CANCELLED)
+        return done
+
+
+def _run_hook(work: Callable[[Container], T], container: Container, job: Job | None) -> T:
     with ExitStack() as stack:
         stack.enter_context(opened(container))
         stack.enter_context(job_process(container))
         if job is not None:
             container.current_job().preset(job)
         try:
-            result = work(container)
+            return work(container)
         except Exception as error:
             shown = printable(error, container.scrubber())
             if shown is error:
                 raise
             raise shown from None
-    if container.cancellation().requested:
-        raise SystemExit(EXIT_CANCELLED)
-    return result
 
 
 def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
@@ -121,7 +152,8 @@ def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
     job = _job(arguments)
     provider, url, name = get_db_info()
     headers = arguments.get("headers")
-    told: dict[str, tuple[str | None, Any]] = {
+    given = read_variables(("session_dir", "data_dir"))
+    told: dict[str, tuple[Any, Any]] = {
         "db_provider": (provider, arguments.get("db_provider")),
         "db_url": (url, arguments.get("db_url")),
         "db_name": (name, arguments.get("db_name")),
@@ -130,6 +162,7 @@ def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
         "job_name": (get_job_name(), arguments.get("job_name")),
         "job_event": (get_job_event(), arguments.get("event")),
         "peer_id": (get_peer_id(), headers.get("PeerUID") if isinstance(headers, dict) else None),
+        **{name: (given.get(name), folder) for name, folder in mounted_folders(arguments).items()},
     }
     for field in ("session_id", "job_id"):
         here, there = told[field]

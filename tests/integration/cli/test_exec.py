@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +13,7 @@ import pytest
 
 from dcm_processor_service import Container, Job, RuntimeSettings, opened
 from dcm_processor_service.ports.concurrency import run_inline
-from tests.command_line import Ran, run_here, run_process
+from tests.command_line import ROOT, Ran, run_here, run_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +49,19 @@ def recorded(ran: Ran) -> tuple[int, dict[str, Any], str]:
     lines = ran.stdout.splitlines()
     assert len(lines) == 1, ran.stdout + ran.stderr
     record: dict[str, Any] = json.loads(lines[0])
+    assert record.pop("duration_s") >= 0
+    record.pop("peak_memory_bytes")
+    first, last = operators_lines(ran)
+    assert (first["message"], last["message"]) == ("the job has started", "the job has ended")
+    assert last["exit_code"] == ran.code
+    assert last["error"] == record.get("error", {}).get("type")
     return ran.code, record, ran.stderr
+
+
+def operators_lines(ran: Ran) -> list[dict[str, Any]]:
+    """What exec itself says of the run, at the start and at the end."""
+    lines = [json.loads(line) for line in ran.stderr.splitlines() if line.startswith('{"time"')]
+    return [line for line in lines if line["logger"] == "dcm_processor_service.exec"]
 
 
 def write(folder: Path, text: str) -> None:
@@ -160,6 +175,10 @@ def test_a_missing_environment_is_one_error_that_names_every_variable(tmp_path: 
     variables = of_worker(JOB_ID="short", DB_URL="mongodb://u:SECRET@h")
     ran = run_here("exec", "callback.py", folder=tmp_path, variables=variables)
     assert ran.code == 2
+    first, last = operators_lines(ran)
+    assert first["callback"] == "callback.py"
+    assert first.keys() & {"session", "job"} == set()
+    assert (last["exit_code"], last["error"]) == (2, "ConfigurationError")
     record = json.loads(ran.stdout)
     for name in ("DB-PROVIDER is not set", "SESSION-ID is not set", "JOB-ID is malformed"):
         assert name in record["error"]["message"]
@@ -223,3 +242,59 @@ def test_a_workspace_that_cannot_be_made_may_be_tried_again(tmp_path: Path) -> N
     code, record, _errors = execute_here(tmp_path, DB_URL=str(tmp_path / "file" / "work"))
     assert code == 3
     assert "cannot be used: Not a directory" in record["error"]["message"]
+
+
+DIES = {
+    "os.kill(os.getpid(), signal.SIGKILL)": (137, "ProcessEnded", "the signal SIGKILL ended the process"),
+    "os.kill(os.getpid(), signal.SIGSEGV)": (139, "ProcessEnded", "SIGSEGV a library that crashed"),
+    "os._exit(0)": (1, "ProcessEnded", "ended its process with the code 0 and left no result"),
+    "ctypes.PyDLL(None).sleep(3600)": (1, "JobTimeoutError", "reached its time limit of 0.2 s"),
+}
+
+
+@pytest.mark.parametrize("body", DIES)
+def test_a_process_that_dies_has_its_result_and_its_last_line_all_the_same(tmp_path: Path, body: str) -> None:
+    code, kind, message = DIES[body]
+    settings = RuntimeSettings.without_environment(
+        db_provider="sqlite", db_url=str(tmp_path / "work"), session_id=SESSION_ID, job_id=JOB_ID
+    )
+    timeout_s = 0.2 if kind == "JobTimeoutError" else None
+    with opened(Container(settings=settings)) as container:
+        job = Job(id=JOB_ID, session_id=SESSION_ID, name="segment", timeout_s=timeout_s)
+        run_inline(container.workspace_repository().add_job(job))
+    write(tmp_path, f"{HEAD}import ctypes, os, signal\ndef run(ctx: RuntimeContext):\n    {body}\n")
+    ended, record, errors = execute(tmp_path, GRACE_S="0")
+    assert (ended, record["error"]["type"]) == (code, kind)
+    assert message in record["error"]["message"]
+    assert f"error: {record['error']['message']}" in errors
+
+
+def test_the_start_names_the_job_and_the_end_what_it_took(tmp_path: Path) -> None:
+    write(tmp_path, HEAD + "def run(ctx: RuntimeContext):\n    return 1\n")
+    ran = run_process("exec", "callback.py", folder=tmp_path, variables=job_variables(tmp_path, JOB_SERVICE_NAME="s"))
+    first, last = operators_lines(ran)
+    for line in (first, last):
+        assert (line["session"], line["job"], line["service"]) == (SESSION_ID, JOB_ID, "s")
+    assert last["duration_s"] >= 0
+    assert last["peak_memory_bytes"] == json.loads(ran.stdout)["peak_memory_bytes"] > 2**20
+
+
+def test_nothing_runs_on_when_the_process_that_was_started_is_killed(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        HEAD + "import os, signal\n"
+        "def run(ctx: RuntimeContext):\n"
+        "    os.write(2, b'%d\\n' % os.getpid())\n"
+        "    signal.pause()\n",
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "dcm_processor_service", "exec", "callback.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **job_variables(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        assert any(line.strip().isdigit() for line in iter(process.stderr.readline, b""))
+        process.kill()
+        process.stderr.read()  # ends when nobody has it open any more

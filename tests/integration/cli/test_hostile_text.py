@@ -157,7 +157,7 @@ def test_doctor_tells_what_is_wrong_with_the_environment(tmp_path: Path) -> None
     settings = {"DB_PROVIDER": "sqlite", "DB_URL": url, "SESSION_ID": "1" * 24, "JOB_ID": "2" * 24}
     variables = {f"DCM_PROCESSOR_SERVICE_{name}": value for name, value in settings.items()}
     for json_lines in ([], ["--json"]):
-        ran = checked(run_here("doctor", *json_lines, variables=variables), 0)
+        ran = checked(run_here("doctor", *json_lines, variables=variables), 1)
         assert "x[liver][red]" in ran.stdout
 
 

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+from dcm_processor_service import Peer
 from dcm_processor_service.cli.app import app
+from dcm_processor_service.cli.doctor import _place
+from dcm_processor_service.local.workspace import Workspace
 from tests.command_line import run_process
 from tests.integration.cli.test_exec import HEAD, write
 from tests.unit.local.test_ingest import make_series, save
@@ -258,11 +261,47 @@ def test_doctor_tries_the_store_of_the_environment(
     result = doctor("--json")
     rows = [row for row in lines(result) if row["area"] == "environment"]
     assert rows[0]["available"] is False
+    assert rows[0]["detail"].startswith(f"mongodb at 127.0.0.1:{closed_port}: MongoDB did not answer in time")
+    assert result.exit_code == 1
     assert "SECRET" not in result.output
     monkeypatch.setenv("DCM_PROCESSOR_SERVICE_DB_PROVIDER", "sqlite")
     monkeypatch.setenv("DCM_PROCESSOR_SERVICE_DB_URL", str(scans.parent / "work"))
     rows = [row for row in lines(doctor("--json")) if row["area"] == "environment"]
     assert "reachable, but it has no job of this id" in rows[0]["detail"]
+    for name in ("SESSION_ID", "JOB_ID"):
+        monkeypatch.delenv(f"DCM_PROCESSOR_SERVICE_{name}")
+    result = doctor("--json")
+    (row,) = [row for row in lines(result) if row["area"] == "environment"]
+    assert (row["available"], row["detail"]) == (True, f"sqlite at {scans.parent / 'work'}: it answers")
+    assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("mongodb://user:p/a?s@s@db1:27017,db2/admin?tls=true", "db1:27017,db2"),
+        ("mongodb+srv://db.example", "db.example"),
+        ("user:SECRET@db1", "db1"),
+        ("/srv/work", "/srv/work"),
+        ("", ""),
+    ],
+)
+def test_doctor_names_where_a_store_is_without_its_secrets(url: str, place: str) -> None:
+    assert _place(url) == place
+
+
+def test_peers_are_listed_without_a_job(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Workspace(scans.parent / "work")
+    place.add_peer(Peer(id="1" * 24, name="PACS", ae_title="ORTHANC", host="127.0.0.1", port=104))
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_DB_PROVIDER", "sqlite")
+    monkeypatch.setenv("DCM_PROCESSOR_SERVICE_DB_URL", str(place.folder))
+    listed = CliRunner().invoke(app, ["peers", "list", "--json"], catch_exceptions=False)
+    assert (listed.exit_code, [row["name"] for row in lines(listed)]) == (0, ["PACS"])
+    monkeypatch.delenv("DCM_PROCESSOR_SERVICE_DB_URL")
+    refused = CliRunner().invoke(app, ["peers", "list"], catch_exceptions=False)
+    assert refused.exit_code == 2
+    assert "DB-URL is not set" in refused.stderr
+    assert "JOB-ID" not in refused.stderr
 
 
 def test_help_loads_no_heavy_library(tmp_path: Path) -> None:

@@ -41,11 +41,11 @@ def free_port() -> int:
     return port
 
 
-def _zipped(folder: Path) -> bytes:
+def _zipped(folder: Path, pattern: str = "*.py") -> bytes:
     """The content of a folder as the platform packs a component: without the folder itself."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted(folder.rglob(pattern)):
             archive.write(path, path.relative_to(folder))
     return packed.getvalue()
 
@@ -90,6 +90,35 @@ class Application:
                 "device_id": DEVICE,
                 "params": {},
                 "worker_files": {},
+            }
+        )
+
+    def add_docker_worker(self, name: str, python: Path, folder: Path) -> None:
+        """Files a docker worker with the scripts ``pre.py`` and ``post.py`` of a folder, and its ``data``.
+
+        The scripts run outside of the container, with the worker's own interpreter.
+        """
+        bucket = GridFSBucket(self.database, "componentfiles")
+        contents = {script: (folder / script).read_bytes() for script in ("pre.py", "post.py")}
+        contents["data_dir"] = _zipped(folder / "data", "*")
+        files = {part: bucket.upload_from_stream(part, content) for part, content in contents.items()}
+        self.database.workers.insert_one(
+            {
+                "name": name,
+                "version": "0.0.1",
+                "type": "docker",
+                "image": f"{name}:0.0.1",
+                "path": str(python.parent.parent.parent),
+                "venv_path": python.parent.parent.name,
+                "venv_python_path": str(python),
+                "device_id": DEVICE,
+                "params": {"command": [], "run_kwargs": {}},
+                "pre_scripts": ["pre.py"],
+                "post_scripts": ["post.py"],
+                "module_dir_mount": "/module",
+                "data_dir_mount": "/data",
+                "session_dir_mount": "/session",
+                "worker_files": files,
             }
         )
 

@@ -8,6 +8,7 @@ The platform's application starts the same parts as threads of one process; here
     python drive.py URL DATABASE ingest PEER_ID FOLDER       # what the listener does with files, without DIMSE
     python drive.py URL DATABASE schedule DEVICE             # what the scheduler does, once and without its wait
     python drive.py URL DATABASE run DEVICE [JOB_ID…]        # what the worker does, for these jobs or for all in turn
+    python drive.py URL DATABASE without-docker PYTHON S     # from here on this interpreter, with a grace, is the image
 
 Several parts, with ``--`` between them, run one after the other.
 """
@@ -103,6 +104,13 @@ def run(url: str, database: str, device: str, *job_ids: str) -> None:
             job.complete(output["result"])
 
 
+def without_docker(_url: str, _database: str, python: str, grace_s: str) -> None:
+    import docker  # type: ignore[import-untyped]  # the platform's environment
+    from containers import Docker  # type: ignore[import-not-found]  # beside this script
+
+    docker.from_env = lambda: Docker(python, {"DCM_PROCESSOR_SERVICE_GRACE_S": grace_s})
+
+
 PARTS: dict[str, Callable[..., None]] = {
     "listener": listen,
     "scheduler": watch_for_patients,
@@ -110,6 +118,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "ingest": ingest,
     "schedule": schedule,
     "run": run,
+    "without-docker": without_docker,
 }
 
 

@@ -95,7 +95,12 @@ def test_a_result_comes_back_as_json_and_the_store_is_closed(watched: Watched) -
     outcome = run_callback(run, settings(), job=job(threshold=2), customise=watched.customise)
     assert outcome.ok
     assert (outcome.exit_code, outcome.result) == (0, {"mean": 0.5, "ids": [1, 2]})
-    assert outcome.as_json() == {"result": {"mean": 0.5, "ids": [1, 2]}}
+    assert outcome.as_json() == {
+        "result": {"mean": 0.5, "ids": [1, 2]},
+        "duration_s": round(outcome.duration_s, 3),
+        "peak_memory_bytes": outcome.peak_memory_bytes,
+    }
+    assert (outcome.peak_memory_bytes or 0) > 2**20
     assert outcome.duration_s >= 0
     assert watched.events == ["opened", "closed"]
     assert list(watched.store.values.values()) == [2.0]

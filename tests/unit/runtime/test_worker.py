@@ -409,8 +409,9 @@ def test_what_is_logged_in_an_entry_is_clean(capsys: pytest.CaptureFixture[str])
         logging.getLogger("another.library").warning("of %s", name)
 
     entrypoint(run)(**arguments())
-    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    first, second, last = (json.loads(line) for line in capsys.readouterr().err.splitlines())
     assert first["message"] == "reading"
     assert (first["session"], first["job"], first["event"]) == (SESSION_ID, JOB_ID, "stable-series")
     assert (first["patient"], first["born"]) == ("[removed]", "[removed]")
     assert second["message"] == "of [removed]"
+    assert last["message"] == "the callback has ended"

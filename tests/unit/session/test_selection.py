@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from dcm_processor_service import series_rules
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.models import SeriesFinding, SeriesReport
-from dcm_processor_service.session import selection as select
-from dcm_processor_service.session.selection import SeriesRules, select_series
+from dcm_processor_service.series_rules import SeriesRules
+from dcm_processor_service.session.selection import select_series
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 
@@ -164,4 +165,4 @@ def test_least_and_most_belong_to_the_range_and_a_kind_may_be_one_of_several(
 
 
 def test_every_rule_has_its_check() -> None:
-    assert list(select._CHECKS) == [entry.name for entry in fields(SeriesRules)]
+    assert list(series_rules._CHECKS) == [entry.name for entry in fields(SeriesRules)]

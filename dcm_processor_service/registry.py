@@ -1,0 +1,244 @@
+"""Registry functions: which jobs a series, study or patient gets, decided in the scheduler's own process.
+
+The scheduler imports the ``registry`` folder of a service once for each job and subject, calls the function that the
+manifest's ``registryEntry`` names, and waits. An exception counts as a refusal there, and a value that the database
+cannot hold ends the scheduler. A function that :func:`accepts` makes raises nothing, answers in plain JSON, and says in
+the log why a job was declined.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+import traceback
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dcm_processor_service.errors import CallbackSignatureError, DcmProcessorError, UnsupportedValueError
+from dcm_processor_service.series_rules import SeriesFacts, SeriesRules, first_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
+
+__all__ = ["RegistryFunction", "accepts"]
+
+_log = logging.getLogger(__name__)
+
+_GIVEN = ("session_id", "job_name", "headers", "added_params", "params")
+_LEVELS = {"Instances": "series", "Series": "study", "Studies": "patient"}
+"""What a header document lists, and so is about."""
+
+_TOLD_OF_SERIES = {"modality", "description", "not_description", "body_part", "min_slices", "series_number"}
+_TOLD_OF_OTHERS = {"modality"}
+
+
+class RegistryFunction(Protocol):
+    """What the scheduler calls, by keyword alone."""
+
+    def __call__(
+        self,
+        *,
+        session_id: str,
+        job_name: str,
+        headers: dict[str, Any],
+        added_params: dict[str, Any],
+        params: dict[str, Any],
+    ) -> tuple[bool, dict[str, Any]]:
+        """Returns whether the job is made for the subject, and what is added to the params of the subject's jobs."""
+        ...
+
+
+class _DeclinedError(Exception):
+    """Ends a decision; its text is the reason and holds no value of a patient."""
+
+
+def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseModel] | None = None) -> RegistryFunction:
+    """Makes a registry function, for the manifest's ``registryEntry``, of rules or of a function.
+
+    Rules are decided by the header document, with the sentences of :meth:`Dicom.select`. It holds Modality,
+    SeriesDescription, BodyPartExamined and SeriesNumber of a series and the ids of its instances, so only ``modality``,
+    ``description``, ``not_description``, ``body_part``, ``series_number`` and ``min_slices`` can be decided here; for a
+    study or a patient ``modality`` alone, which one of their series must have. An instance counts as one slice:
+    leave ``min_slices`` to the job where multi-frame objects come in.
+
+    What is made never raises. Whatever goes wrong declines the job; the log of the scheduler says which job, for which
+    subject, and why, without a value of the patient. The header document and the params stay as they are, whatever the
+    function does to its own.
+
+    Args:
+        decide: Rules, or a function that takes any of ``session_id``, ``job_name``, ``headers``, ``added_params`` and
+            ``params`` by name and returns whether the job is made, or that and a dictionary.
+        params: Model of the job's params. A job whose params do not fit is declined. A function gets the model as its
+            ``params``; of rules, the second part of the answer is the params with their defaults.
+
+    Raises:
+        UnsupportedValueError: A rule that no header document decides; choose with ``ctx.session.dicom.select`` in the
+            job.
+        CallbackSignatureError: The function is ``async def``, or wants something else.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_registry
+        >>> registry = accepts(SeriesRules(modality="CT", min_slices=20))
+        >>> thin = {"_id": "2" * 24, "Instances": ["3" * 24] * 40, "Metadata": {"Modality": "CT"}}
+        >>> fake_registry(registry, headers=thin)
+        (True, {})
+        >>> fake_registry(accepts(lambda headers: (len(headers["Instances"]) > 50, {})), headers=thin)
+        (False, {})
+    """
+    answer = _by_rules(decide) if isinstance(decide, SeriesRules) else _by_function(decide)
+
+    def registry(
+        *,
+        session_id: str,
+        job_name: str,
+        headers: dict[str, Any],
+        added_params: dict[str, Any],
+        params: dict[str, Any],
+        **_later: Any,
+    ) -> tuple[bool, dict[str, Any]]:
+        try:
+            given = {
+                "session_id": session_id,
+                "job_name": job_name,
+                "headers": copy.deepcopy(headers),
+                "added_params": copy.deepcopy(added_params),
+                "params": _modelled(model, params, job_name),
+            }
+            return True, _plain(answer(given))
+        except _DeclinedError as refusal:
+            reason = str(refusal)
+        except DcmProcessorError as error:  # its sentences hold no value of a patient
+            reason = f"{type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:  # noqa: BLE001  told by its place; the text may quote a header
+            reason = _place(error)
+        # a warning, since the scheduler configures no logging and Python then prints warnings alone
+        _log.warning("the registry declines the job %r for the %s: %s", job_name, _described(headers), reason)
+        return False, {}
+
+    model = params
+    return registry
+
+
+def _by_rules(rules: SeriesRules) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    wanted = [entry.name for entry in fields(rules) if getattr(rules, entry.name) is not None]
+    unknown = [name for name in wanted if name not in _TOLD_OF_SERIES]
+    if unknown:
+        raise UnsupportedValueError(
+            f"the scheduler's header document does not tell {', '.join(unknown)}; leave that to the job, which chooses "
+            f"with ctx.session.dicom.select(SeriesRules(...)), or decide by {', '.join(sorted(_TOLD_OF_SERIES))}"
+        )
+
+    def decide(given: dict[str, Any]) -> dict[str, Any]:
+        level = _level(given["headers"])
+        if level != "series" and (beyond := [name for name in wanted if name not in _TOLD_OF_OTHERS]):
+            raise _DeclinedError(
+                f"{', '.join(beyond)} cannot be told of a {level or 'subject of unknown level'}; give the job the "
+                "event stable-series, or choose in the job with ctx.session.dicom.select"
+            )
+        reason = first_failure(_facts(given["headers"]), rules)
+        if reason is not None:
+            raise _DeclinedError(reason)
+        params = given["params"]
+        return {} if isinstance(params, dict) else dict(params.model_dump(mode="json"))
+
+    return decide
+
+
+def _by_function(function: Callable[..., object]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    name = getattr(function, "__name__", type(function).__name__)
+    if inspect.iscoroutinefunction(function):
+        raise CallbackSignatureError(f"{name} cannot decide: the scheduler waits for an answer; write def {name}")
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise CallbackSignatureError(f"{name} cannot decide; give SeriesRules or a function of your own") from error
+    takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    named = [one.name for one in parameters if one.kind not in {one.VAR_KEYWORD, one.VAR_POSITIONAL}]
+    strange = [
+        one.name
+        for one in parameters
+        if one.name in named
+        and (one.kind is one.POSITIONAL_ONLY or (one.name not in _GIVEN and one.default is one.empty))
+    ]
+    if strange:
+        raise CallbackSignatureError(
+            f"{name} wants {', '.join(strange)}; a registry function is given {', '.join(_GIVEN)}, by name"
+        )
+
+    def decide(given: dict[str, Any]) -> dict[str, Any]:
+        returned = function(**{key: value for key, value in given.items() if takes_all or key in named})
+        accepted, added = (
+            (returned[0], returned[1:]) if isinstance(returned, (tuple, list)) and returned else (returned, ())
+        )
+        if inspect.iscoroutine(accepted):
+            accepted.close()
+            raise _DeclinedError(f"{name} gave a coroutine, so it has decided nothing")
+        if not accepted:
+            raise _DeclinedError(
+                f"{name} returned {accepted if accepted is None or isinstance(accepted, bool) else 'nothing'}"
+            )
+        if added and not isinstance(added[0], Mapping):
+            raise _DeclinedError(f"{name} adds a {type(added[0]).__name__} to the params; return (True, a dictionary)")
+        return dict(added[0]) if added else {}
+
+    return decide
+
+
+def _modelled(model: type[BaseModel] | None, params: dict[str, Any], job_name: str) -> Any:
+    """Returns the job's params, as the model where there is one.
+
+    Raises:
+        ConfigurationError: They do not fit.
+    """
+    if model is None:
+        return copy.deepcopy(params)
+    from dcm_processor_service.runtime.execution.params import validated_params  # loads pydantic, as the model did
+
+    return validated_params(model, params, job_name)
+
+
+def _plain(added: dict[str, Any]) -> dict[str, Any]:
+    """Returns what the database can hold: what it cannot ends the scheduler, and with it every session after this."""
+    if not added:
+        return {}
+    from dcm_processor_service.runtime.execution.results import json_safe  # loads pydantic, seldom needed
+
+    plain: dict[str, Any] = json_safe(added)
+    return plain
+
+
+def _level(headers: Mapping[str, Any]) -> str:
+    return next((level for members, level in _LEVELS.items() if members in headers), "")
+
+
+def _facts(headers: Mapping[str, Any]) -> SeriesFacts:
+    """Returns what rules ask for, as far as the platform's document of a series, study or patient tells it."""
+    told = headers.get("Metadata")
+    metadata: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    modalities = next(
+        (metadata[name] for name in ("Modality", "ModalitiesInStudy", "ModalitiesInPatient") if metadata.get(name)), ()
+    )
+    number = metadata.get("SeriesNumber")
+    return SeriesFacts(
+        modalities=(modalities,) if isinstance(modalities, str) else tuple(str(one) for one in modalities if one),
+        description=str(metadata.get("SeriesDescription") or ""),
+        body_part=str(metadata.get("BodyPartExamined") or ""),
+        slice_count=len(headers.get("Instances") or ()),
+        series_number=number if isinstance(number, int) else None,
+    )
+
+
+def _described(headers: object) -> str:
+    known = headers if isinstance(headers, Mapping) else {}
+    return f"{_level(known) or 'subject'} {known.get('_id', 'without an id')}"
+
+
+def _place(error: BaseException) -> str:
+    """Returns which error was raised where, without its text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {frames[-1].name}, line {frames[-1].lineno} of {frames[-1].filename}" if frames else ""
+    return f"{type(error).__name__}{where}"

@@ -1,0 +1,142 @@
+"""How much memory this process uses, and a warning before the kernel ends it for lack of memory.
+
+A container that exceeds its limit is killed without a word; what its log says before is all that anybody learns.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dcm_processor_service.runtime.logs.job_log import JobLog
+
+__all__ = ["MemoryLimit", "MemoryWatch", "memory_watched", "peak_memory_bytes"]
+
+_KIB = 1024
+_EVERY_S = 1.0
+_WARN_AT = 0.9
+_NO_LIMIT = 1 << 60
+"""cgroup v1 says some number near 2**63 where there is no limit."""
+
+
+def peak_memory_bytes() -> int | None:
+    """Returns the most memory that this process has had resident; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * _KIB
+
+
+@dataclass(frozen=True)
+class MemoryLimit:
+    """A control group that limits the memory of this process, of version 2 or 1."""
+
+    folder: Path
+    limit_bytes: int
+    usage: str
+    """Name of the file that tells what is in use."""
+
+    inactive: str
+    """Key in ``memory.stat`` of the file pages that the kernel drops before it kills."""
+
+    @classmethod
+    def of_this_process(cls, root: Path = Path("/")) -> MemoryLimit | None:
+        """Returns the tightest limit that holds for this process; None where there is none.
+
+        Args:
+            root: Where ``proc`` and ``sys`` are found.
+        """
+        found: list[MemoryLimit] = []
+        for line in (_text(root / "proc/self/cgroup") or "").splitlines():
+            _number, controllers, path = [*line.split(":", 2), "", ""][:3]
+            if not controllers:
+                found += _limits(root / "sys/fs/cgroup", path, "memory.max", "memory.current", "inactive_file")
+            elif "memory" in controllers.split(","):
+                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+                found += _limits(root / "sys/fs/cgroup/memory", path, *names)
+        return min(found, key=lambda one: one.limit_bytes, default=None)
+
+    def used_bytes(self) -> int | None:
+        """Returns what is in use and cannot be dropped; None where that cannot be read any more."""
+        usage = _number_in(self.folder / self.usage)
+        return None if usage is None else max(usage - _statistics(self.folder).get(self.inactive, 0), 0)
+
+
+def _limits(mount: Path, path: str, limit: str, usage: str, inactive: str) -> Iterator[MemoryLimit]:
+    """Lists the limits of a group and of those above it; in a container the mount is the container's own group."""
+    own = mount / path.strip("/")
+    for folder in {mount, own, *(one for one in own.parents if mount in one.parents)}:
+        value = _number_in(folder / limit)
+        if value is not None and value < _NO_LIMIT:
+            yield MemoryLimit(folder, value, usage, inactive)
+
+
+def _text(path: Path) -> str | None:
+    with suppress(OSError, UnicodeDecodeError):
+        return path.read_text(encoding="ascii")
+    return None
+
+
+def _number_in(path: Path) -> int | None:
+    text = (_text(path) or "").strip()
+    return int(text) if text.isdigit() else None  # version 2 says "max" where there is no limit
+
+
+def _statistics(folder: Path) -> Mapping[str, int]:
+    rows = (line.split() for line in (_text(folder / "memory.stat") or "").splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}  # noqa: PLR2004  name and value
+
+
+class MemoryWatch:
+    """Warns once when nine tenths of a limit are in use."""
+
+    def __init__(self, limit: MemoryLimit, log: JobLog) -> None:
+        self._limit = limit
+        self._log = log
+
+    def look(self) -> bool:
+        """Looks at what is in use; returns whether it has warned, or cannot look any more."""
+        used_bytes = self._limit.used_bytes()
+        if used_bytes is None:
+            return True
+        if used_bytes < _WARN_AT * self._limit.limit_bytes:
+            return False
+        self._log.warning(
+            "nine tenths of the memory limit are in use; beyond it the process is killed without a word: raise the "
+            "limit, or hold fewer volumes at once",
+            used_bytes=used_bytes,
+            limit_bytes=self._limit.limit_bytes,
+        )
+        return True
+
+
+@contextmanager
+def memory_watched(log: JobLog) -> Iterator[None]:
+    """Warns in the log when memory runs short, as long as this lasts; does nothing where there is no limit."""
+    limit = MemoryLimit.of_this_process()
+    if limit is None:
+        yield
+        return
+    watch, ended = MemoryWatch(limit, log), threading.Event()
+
+    def keep_looking() -> None:
+        while not watch.look():
+            if ended.wait(_EVERY_S):
+                return
+
+    thread = threading.Thread(target=keep_looking, name="memory watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

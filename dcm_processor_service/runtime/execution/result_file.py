@@ -1,0 +1,79 @@
+"""The result file of the platform's worker: there from the beginning, so that it is there at the end.
+
+The worker runs a ``main.py`` that it has written, drops the process's exit status, and reads ``result.json`` beside it.
+Where there is none, because the process was killed, ran out of memory or crashed, the queue keeps the job as an error
+that nothing tries again: its dependents, the post-service and the removal of the patient's images wait for ever. With
+an error in that file the queue records the job as done and the session goes on; readers of the job's output are told
+that it failed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.disk import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dcm_processor_service.runtime.execution.time_limit import TimeLimit
+
+__all__ = ["WorkerResult", "worker_result"]
+
+_log = logging.getLogger(__name__)
+
+_KILLED = (
+    "the process of the job ended before its callback returned: it was killed, for example for lack of memory, or a "
+    "library crashed; the log has its last lines"
+)
+_ASKED = "the job was asked to end (SIGTERM) before it was done; run it again"
+
+
+class WorkerResult:
+    """The file, and what it holds while nothing else is known."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @staticmethod
+    def failed(kind: str, message: str) -> str:
+        """Returns the file's content for a job that failed."""
+        return json.dumps({"error": {"message": message, "traceback": f"{kind}: {message}"}})
+
+    def write(self, text: str) -> None:
+        """Writes the content, whole or not at all; a disk that refuses is named in the log."""
+        try:
+            with write_whole(self.path) as file:
+                file.write(text.encode())
+        except OSError as error:
+            _log.warning("the result file cannot be written before the job has ended: %s", type(error).__name__)
+
+    @contextmanager
+    def promised(self) -> Iterator[None]:
+        """Has the file say that the process was killed; after SIGTERM, that it was asked to end.
+
+        Whatever the callback returns or raises, the worker's own ``main.py`` writes over it.
+        """
+        self.write(self.failed("ProcessEnded", _KILLED))
+        try:
+            yield
+        except SystemExit:
+            self.write(self.failed("ProcessEnded", _ASKED))
+            raise
+
+    def after(self, limit: TimeLimit) -> str:
+        """Returns the content for a job that is ended at its limit."""
+        return self.failed("JobTimeoutError", limit.sentence)
+
+
+def worker_result() -> WorkerResult | None:
+    """Returns the result file, where this process runs a ``main.py`` of the platform's worker."""
+    main: Any = sys.modules.get("__main__")
+    path = Path(getattr(main, "__file__", None) or "")
+    is_the_workers = path.name == "main.py" and all(hasattr(main, name) for name in ("ARGS", "KWARGS", "from_json"))
+    return WorkerResult(path.resolve().with_name("result.json")) if is_the_workers else None

@@ -1,0 +1,140 @@
+"""Work in a child process, whose end is told whatever it is: a result, an error, a signal, a time limit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dcm_processor_service.errors import EXIT_FAILED
+from dcm_processor_service.runtime.execution.results import json_safe
+from dcm_processor_service.runtime.execution.time_limit import TimeLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Child", "Ended", "supervised"]
+
+_SIGNALLED = 128
+"""A shell adds to it the number of the signal that ended a process."""
+
+
+class Child:
+    """What the work tells its parent: a file that both have open and that has no name."""
+
+    def __init__(self, file: BinaryIO | None = None) -> None:
+        self._file = file
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the work runs in a process of its own, which may be ended."""
+        return self._file is not None
+
+    def announce(self, limit: TimeLimit) -> None:
+        """Tells when the process will be ended."""
+        self.tell({"limit": [limit.limit_s, limit.grace_s, limit.began_s]})
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tells anything that JSON can hold."""
+        if self._file is not None:
+            self._file.write(json.dumps(json_safe(message)).encode() + b"\n")
+            self._file.flush()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the work ended."""
+
+    record: dict[str, Any]
+    exit_code: int
+
+
+def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
+    """Runs work in a forked child, and returns its record and exit code; the child itself ends with that code.
+
+    SIGTERM goes on to the child, and the child is killed with its parent. Where there is no fork, or other threads run,
+    as in a notebook, the work runs in place.
+    """
+    is_replaced = sys.stdout is not sys.__stdout__
+    if not hasattr(os, "fork") or threading.active_count() > 1 or is_replaced:
+        return Ended(*work(Child()))
+    began_s = time.monotonic()
+    for stream in (sys.stdout, sys.stderr):  # what waits there would be written by both
+        stream.flush()
+    with tempfile.TemporaryFile() as file:
+        parent = os.getpid()
+        process = os.fork()
+        if process == 0:
+            _end_with(parent)
+            child = Child(file)
+            record, exit_code = work(child)
+            child.tell({"record": record})
+            sys.exit(exit_code)
+        status = _waited_for(process)
+        file.seek(0)
+        told = _messages(file.read())
+    exit_code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else _SIGNALLED + os.WTERMSIG(status)
+    if "record" in told:
+        return Ended(told["record"], exit_code)
+    limit = TimeLimit(*told["limit"]) if "limit" in told else None
+    return _lost(status, exit_code, time.monotonic() - began_s, limit)
+
+
+def _end_with(parent: int) -> None:
+    """Has the kernel kill this process when its parent ends: nobody would learn what it still does."""
+    if sys.platform.startswith("linux"):
+        import ctypes
+
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(EXIT_FAILED)
+
+
+def _waited_for(process: int) -> int:
+    """Waits for the child's end; SIGTERM is the child's, Ctrl-C reaches both and is the child's to answer."""
+
+    def pass_on(number: int, _frame: object) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _process, status = os.waitpid(process, 0)
+    return status
+
+
+def _messages(text: bytes) -> dict[str, Any]:
+    """Reads what was told; a line that was not finished was not."""
+    told: dict[str, Any] = {}
+    for line in text.splitlines(keepends=True):
+        if line.endswith(b"\n"):
+            told.update(json.loads(line))
+    return told
+
+
+def _lost(status: int, exit_code: int, duration_s: float, limit: TimeLimit | None) -> Ended:
+    """Returns the record of work that ended without one."""
+    if limit is not None and limit.left_s() <= 0 and exit_code == EXIT_FAILED:
+        kind, message = "JobTimeoutError", limit.sentence
+    elif os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        name = signal.Signals(number).name if number in {*signal.Signals} else str(number)
+        kind = "ProcessEnded"
+        message = (
+            f"the signal {name} ended the process of the callback; SIGKILL is often the kernel's, for lack of memory, "
+            "and SIGSEGV a library that crashed"
+        )
+    else:
+        kind = "ProcessEnded"
+        message = f"the callback ended its process with the code {exit_code} and left no result; return, or raise"
+        exit_code = exit_code or EXIT_FAILED
+    error = {"type": kind, "message": message, "traceback": f"{kind}: {message}\n", "retryable": False}
+    return Ended({"error": error, "duration_s": round(duration_s, 3), "peak_memory_bytes": None}, exit_code)

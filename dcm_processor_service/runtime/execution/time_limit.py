@@ -1,0 +1,106 @@
+"""Ends a job that does not return by itself within its time limit and a grace, whatever it is stuck in.
+
+A callback may be inside of a library that holds the interpreter's lock, so nothing here waits for Python code of this
+process: faulthandler's own thread, which needs no lock, prints where each thread is and ends the process; what shall be
+left behind is written before that, by a small process beside it. That one could not end this process: in a container
+the job is process 1, which takes no signal from within.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["TimeLimit", "last_words", "process_ends_at"]
+
+_HEAD_START_S = 0.5
+"""Between the writing of what shall be left and the end of the process."""
+
+_WAITING_PROCESS = """
+import os, select, sys
+path, text, seconds = sys.argv[1:]
+if not select.select([sys.stdin], [], [], float(seconds))[0]:
+    with open(path + ".part", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(path + ".part", path)
+"""
+"""Waits for a word, or the end of the job's process; writes the file where neither comes in time."""
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """How long a job may take, and what happens then.
+
+    Example:
+        >>> TimeLimit(limit_s=600, grace_s=30, began_s=0).sentence
+        'the job reached its time limit of 600 s and did not return in the grace of 30 s after it, so its process was \
+ended; give it a longer timeout in the manifest, or look at ctx.cancelled between its steps'
+    """
+
+    limit_s: float
+    grace_s: float
+    began_s: float
+    """Of ``time.monotonic()``."""
+
+    @property
+    def ends_s(self) -> float:
+        """When the limit is reached, of ``time.monotonic()``."""
+        return self.began_s + self.limit_s
+
+    @property
+    def sentence(self) -> str:
+        """What is said of a job that was ended."""
+        return (
+            f"the job reached its time limit of {self.limit_s:g} s and did not return in the grace of {self.grace_s:g} "
+            "s after it, so its process was ended; give it a longer timeout in the manifest, or look at ctx.cancelled "
+            "between its steps"
+        )
+
+    def left_s(self) -> float:
+        """Returns the seconds until the end of the grace."""
+        return max(self.ends_s + self.grace_s - time.monotonic(), 0.0)
+
+
+@contextmanager
+def process_ends_at(limit: TimeLimit, head_start_s: float = 0.0) -> Iterator[None]:
+    """Ends this process with code 1 when the grace is over, unless the block ends before.
+
+    The stack of each thread goes to the standard error; it holds names of functions and files, and no values.
+    """
+    faulthandler.dump_traceback_later(max(limit.left_s() + head_start_s, 0.001), exit=True, file=2)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@contextmanager
+def last_words(path: Path, text: str, limit: TimeLimit) -> Iterator[None]:
+    """Ends this process after the grace like :func:`process_ends_at`; ``path`` holds ``text`` by then, whole."""
+    waiting = subprocess.Popen(  # noqa: S603  this interpreter, with what is written above
+        [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(path), text, str(limit.left_s())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with waiting, process_ends_at(limit, _HEAD_START_S):
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # it has written, and ended
+                os.write(_descriptor(waiting), b"done")  # not its end: a forked child may hold a copy of the pipe
+
+
+def _descriptor(process: subprocess.Popen[bytes]) -> int:
+    assert process.stdin is not None
+    return process.stdin.fileno()
