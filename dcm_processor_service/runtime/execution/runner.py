@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import (
@@ -15,6 +15,7 @@ from dcm_processor_service.errors import (
     EXIT_RETRYABLE,
     CallbackFailedError,
     CallbackSignatureError,
+    ConfigurationError,
     DcmProcessorError,
     StoreError,
     StoreUnavailableError,
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
     from dcm_processor_service.runtime.settings import RuntimeSettings
 
+_PLAIN_ERRORS = (CallbackFailedError, CallbackSignatureError, ConfigurationError)
+"""Errors of which nothing but the sentence tells more."""
+
 __all__ = ["CallbackOutcome", "call", "left_process", "run_callback"]
 
 
@@ -50,6 +54,9 @@ class CallbackOutcome:
     traceback_text: str = ""
     """Of the error, without patient attributes of the session."""
 
+    error_type: str = ""
+    """Name of the type that the callback raised, of an outcome that comes out of another process, without its cause."""
+
     @property
     def ok(self) -> bool:
         """Whether the callback returned; it may have been asked to, see the exit code."""
@@ -60,13 +67,25 @@ class CallbackOutcome:
         """What the callback raised, or what kept it from starting."""
         return (self.error.__cause__ or self.error) if isinstance(self.error, CallbackFailedError) else self.error
 
+    def portable(self) -> CallbackOutcome:
+        """Returns what another process can be handed: the error in words, without its cause."""
+        if self.error is None:
+            return self
+        error = type(self.error)(str(self.error)) if type(self.error) in _PLAIN_ERRORS else None
+        return replace(
+            self,
+            error=error or CallbackFailedError(str(self.error)),
+            traceback_text=self.traceback_text or formatted(self.cause),
+            error_type=type(self.cause).__name__,
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Returns what a worker records: the result, or the error with its traceback."""
         if self.error is None:
             return {"result": self.result}
         return {
             "error": {
-                "type": type(self.cause).__name__,
+                "type": self.error_type or type(self.cause).__name__,
                 "message": readable(str(self.error)),
                 "traceback": readable(self.traceback_text or formatted(self.cause)),
                 "retryable": self.exit_code == EXIT_RETRYABLE,
