@@ -212,7 +212,8 @@ def test_sigterm_ends_the_processes_and_begins_no_other(service: Path, scans: Pa
     waits = (
         "import os, signal, time\nfrom dcm_processor_service import RuntimeContext, entrypoint\n"
         "def run(ctx: RuntimeContext):\n"
-        "    os.kill(os.getppid(), signal.SIGTERM)\n"
+        "    if ctx.session.dicom.get_series().series_instance_uid == '1.2.3.1':\n"
+        "        os.kill(os.getppid(), signal.SIGTERM)\n"
         "    while not ctx.cancelled:\n        time.sleep(0.01)\n"
         "count = entrypoint(run)\n"
     )
