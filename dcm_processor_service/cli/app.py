@@ -15,6 +15,7 @@ from dcm_processor_service.cli.network import echo, probe, send
 from dcm_processor_service.cli.objects import derive, pdf
 from dcm_processor_service.cli.peers import peers
 from dcm_processor_service.cli.run import run
+from dcm_processor_service.cli.service import check, new
 
 __all__ = ["app"]
 
@@ -43,6 +44,8 @@ def main_options(
 
 
 app.command("run", epilog=example("run segment.py --dicom scans --param threshold=0.5"))(run)
+app.command("new", epilog=example("new lung --template segmentation"))(new)
+app.command("check", epilog=example("check lung --schema"))(check)
 app.command("exec", epilog=example("exec their_service.segment:run"))(execute)
 app.command("inspect", epilog=example("inspect scans --html inspection.html"))(inspect)
 app.command("convert", epilog=example("convert scans niftis --policy largest"))(convert)

@@ -211,13 +211,13 @@ class Workspace:
             sheets = draw_sheets(container, subject, names, folder) if preview else ()
             return LocalRun(finished, outcome, tuple(session.data.items()), files, folder, sheets)
 
-    def fail(self, subject: Patient | Study | SeriesRecord, message: str, **values: Unpack[JobValues]) -> LocalRun:
+    def fail(
+        self, subject: Patient | Study | SeriesRecord, message: str, exit_code: int, **values: Unpack[JobValues]
+    ) -> LocalRun:
         """Notes that a job had no end of its own, so that nobody takes what it left for its output."""
         job = _job(subject, values).model_copy(update={"state": JobState.FAILED, "error_message": message})
         error = CallbackFailedError(message)
-        return LocalRun(
-            self._file_job(job, None), CallbackOutcome(error.exit_code, 0.0, error=error), (), (), self.folder
-        )
+        return LocalRun(self._file_job(job, None), CallbackOutcome(exit_code, 0.0, error=error), (), (), self.folder)
 
     @staticmethod
     def _run(function: CallbackFunction, settings: RuntimeSettings, job: Job, filed: Filed) -> CallbackOutcome:

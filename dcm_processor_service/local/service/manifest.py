@@ -58,12 +58,19 @@ class _Section(BaseModel):
     required_services: tuple[str, ...] = ()
 
 
+class _Worker(BaseModel):
+    """The manifest's ``worker``, where the service brings one of its own."""
+
+    path: str | None = None
+
+
 class _Document(BaseModel):
     """The manifest as it is written."""
 
     name: str = Field(min_length=1)
     version: str = Field(min_length=1)
     service: _Section
+    worker: _Worker | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,9 @@ class Manifest:
     jobs: tuple[ServiceJob, ...]
     required_services: tuple[str, ...]
     """Other services whose jobs this one may depend on."""
+
+    worker_path: str | None
+    """Folder of the worker that comes with the service, whose requirements.txt is installed."""
 
 
 def manifest_path(folder: Path) -> Path | None:
@@ -114,12 +124,14 @@ def read_manifest(folder: Path) -> Manifest:
         lines = "".join(f"\n  {'.'.join(map(str, fault['loc'])) or 'the document'}: {fault['msg']}" for fault in faults)
         raise ConfigurationError(f"{str(path)!r} is no manifest of a service; correct:{lines}") from error
     section = document.service
+    place = path.parent.resolve()  # Python remembers what it found below a relative folder, wherever that was
     return Manifest(
-        folder=path.parent,
+        folder=place,
         name=document.name,
         version=document.version,
-        module=path.parent / section.module,
-        registry=path.parent / section.registry,
+        module=place / section.module,
+        registry=place / section.registry,
         jobs=section.jobs,
         required_services=section.required_services,
+        worker_path=document.worker.path if document.worker else None,
     )

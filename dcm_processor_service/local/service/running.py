@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dcm_processor_service.errors import EXIT_FAILED
 from dcm_processor_service.local.service.manifest import ServiceJob, read_manifest
 from dcm_processor_service.local.service.scheduling import plan_levels
 from dcm_processor_service.local.service.service_code import LoadedJob, LoadedService, load_service
-from dcm_processor_service.local.service.subject_process import SubjectTask, run_in_processes
+from dcm_processor_service.local.service.subject_process import SubjectTask, TaskEnd, run_in_processes
 from dcm_processor_service.runtime.execution.callbacks import find_callback
 from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
 
@@ -97,23 +98,35 @@ class ServiceRun:
         When this process is asked to end (SIGTERM), no further job is begun.
         """
         for plans in levels:
+            cancelled = False
             for one in self._run_level([plan for plan in plans if plan.jobs]):
+                yield one
+                cancelled = cancelled or one.outcome.exit_code == EXIT_CANCELLED
+            if cancelled:
+                return
+
+    def _run_level(self, plans: list[SubjectPlan]) -> Iterator[LocalRun]:
+        if self.workers > 1 and len(plans) > 1:
+            for end in run_in_processes([SubjectTask(plan, self.run_subject) for plan in plans], self.workers):
+                yield from end.runs
+                yield from self._failed(end)
+            return
+        for plan in plans:
+            for one in self.run_subject(plan):
                 yield one
                 if one.outcome.exit_code == EXIT_CANCELLED:
                     return
 
-    def _run_level(self, plans: list[SubjectPlan]) -> Iterator[LocalRun]:
-        if self.workers == 1 or len(plans) < 2:  # noqa: PLR2004  two subjects are the fewest that run side by side
-            for plan in plans:
-                yield from self.run_subject(plan)
+    def _failed(self, end: TaskEnd) -> Iterator[LocalRun]:
+        """Notes the jobs that a process did not come to the end of."""
+        if not end.problem:
             return
-        for end in run_in_processes([SubjectTask(plan, self.run_subject) for plan in plans], self.workers):
-            yield from end.runs
-            for planned in end.plan.jobs[len(end.runs) :]:
-                message = end.problem
-                if planned is not end.plan.jobs[len(end.runs)]:
-                    message = f"not begun: {end.problem}, in an earlier job"
-                yield self.place.fail(end.plan.subject, message, **self._job_values(planned))
+        running, *others = end.plan.jobs[len(end.runs) :]
+        exit_code = EXIT_CANCELLED if end.cancelled else EXIT_FAILED
+        yield self.place.fail(end.plan.subject, end.problem, exit_code, **self._job_values(running))
+        for planned in others:
+            message = f"not begun: {end.problem}, in an earlier job"
+            yield self.place.fail(end.plan.subject, message, exit_code, **self._job_values(planned))
 
     def run_subject(self, plan: SubjectPlan) -> Iterator[LocalRun]:
         """Runs the jobs of one subject, one after the other."""

@@ -28,13 +28,17 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
 
 __all__ = [
+    "MODULE_NAME",
     "Entry",
     "EntryStyle",
     "LoadedJob",
     "LoadedService",
+    "bare_callback_sentence",
     "import_folder",
     "load_service",
     "registry_function",
+    "registry_name",
+    "takes",
     "worker_entry",
 ]
 
@@ -139,12 +143,16 @@ def import_folder(folder: Path, name: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    importlib.invalidate_caches()
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the platform installs whatever lies in the folder
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise CallbackNotFoundError(
             f"{str(folder)!r} cannot be imported: {type(error).__name__}: {error}{_import_remedy(error, folder)}"
         ) from error
+    finally:
+        sys.dont_write_bytecode = writes
     return module
 
 

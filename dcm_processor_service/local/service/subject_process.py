@@ -54,6 +54,9 @@ class TaskEnd:
     problem: str = ""
     """What the process ended by, where it did not run all of its jobs."""
 
+    cancelled: bool = False
+    """Whether that is because it was asked to."""
+
 
 def run_in_processes(tasks: Sequence[SubjectTask], workers: int) -> Iterator[TaskEnd]:
     """Runs tasks in processes, so many at a time; tells of each as it ends.
@@ -119,7 +122,7 @@ def _end_of(plan: SubjectPlan, answer: bytes, code: int) -> TaskEnd:
     cancelled = any(one.outcome.exit_code == EXIT_CANCELLED for one in runs)
     if len(runs) == len(plan.jobs) or cancelled:
         return TaskEnd(plan, runs)
-    return TaskEnd(plan, runs, _last_words(code))
+    return TaskEnd(plan, runs, _last_words(code), cancelled=-code == signal.SIGTERM)
 
 
 def _last_words(code: int) -> str:
