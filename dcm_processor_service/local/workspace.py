@@ -20,6 +20,7 @@ from dcm_processor_service.errors import CallbackFailedError, ConfigurationError
 from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files
 from dcm_processor_service.local.result_sheets import draw_sheets, sheet_names
 from dcm_processor_service.local.service.worker_arguments import worker_variables
+from dcm_processor_service.local.zipped import is_zipped, unzipped
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
 from dcm_processor_service.models.platform_ids import NO_ID, file_stem, platform_id
 from dcm_processor_service.ports.concurrency import run_inline
@@ -150,12 +151,15 @@ class Workspace:
     ) -> tuple[Filed, Catalogue]:
         """Files the DICOM files below some folders, which stay where they are; tells what was filed and what was not.
 
+        A zip file is unpacked into the workspace.
+
         What this workspace itself holds, such as results of an earlier run, is no scan, unless a folder inside of it is
         named. ``advance`` is called with the number of files, once for each.
         """
         with opened(Container(settings=self.settings())) as container:
             imaging = container.imaging()
-            files = [file for source in sources for file in imaging.files_below(source, self.folder)]
+            folders = [unzipped(one, self.folder / "unzipped") if is_zipped(one) else one for one in sources]
+            files = [file for folder in folders for file in imaging.files_below(folder, self.folder)]
             catalogue = catalogue_files(files, imaging, lambda: advance(len(files)))
             return run_inline(catalogue.file_into(container.backend())), catalogue
 

@@ -24,6 +24,7 @@ from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import AsyncContainer, Container, opened
 from dcm_processor_service.runtime.execution.callbacks import Callback, inspect_callback
 from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED, Cancellation
+from dcm_processor_service.runtime.execution.forgotten_awaits import forgotten_awaits
 from dcm_processor_service.runtime.execution.job_process import job_process
 from dcm_processor_service.runtime.execution.params import unknown_params, validated_params
 from dcm_processor_service.runtime.execution.results import json_safe, readable
@@ -195,7 +196,8 @@ class _Run:
             arguments = _arguments(callback, container, document)
             self._entering()
             try:
-                return await callback.function(**arguments)
+                with forgotten_awaits(callback.name):
+                    return json_safe(await callback.function(**arguments))  # what it made and nobody awaited goes here
             finally:
                 await container.async_progress().flush()
 
