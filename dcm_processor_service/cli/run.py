@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ from dcm_processor_service.cli.console import (
     styled,
 )
 from dcm_processor_service.cli.network import parse_peer
+from dcm_processor_service.cli.watching import run_whenever_changed, watched_folder
 from dcm_processor_service.disk import exists, is_file, is_folder
 from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, ConfigurationError
 from dcm_processor_service.local.service.manifest import manifest_path, read_manifest
@@ -83,6 +85,7 @@ def run(
     ] = 1,
     preview: Annotated[bool, typer.Option(help="Draw a contact sheet of each NIfTI file, or of the series")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each job")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Run again whenever the code changes")] = False,
     show_files: Annotated[
         bool, typer.Option("--show-files", help="Name every file that was left out, not ten of each kind")
     ] = False,
@@ -92,6 +95,9 @@ def run(
     With --json, what the callback itself prints goes to the standard error. A --param that no job's model knows is
     refused. Of a service, the jobs run that its registry functions accept, in the order of the platform's scheduler.
     """
+    if watch:
+        arguments = [one for one in sys.argv[1:] if one != "--watch"]
+        run_whenever_changed(watched_folder(callback), arguments, without=workspace)
     emit = result_channel() if as_json else None
     with sentences():
         source = service_source(callback, event, job_name)

@@ -42,7 +42,21 @@ def test_the_help_of_a_command_shows_an_example_that_it_understands(names: tuple
 
 def test_every_command_of_the_readme_is_there() -> None:
     assert {names[0] for names in COMMANDS} == {
-        *("run", "exec", "inspect", "convert", "derive", "pdf", "send", "echo", "probe", "peers", "doctor")
+        *(
+            "new",
+            "check",
+            "run",
+            "exec",
+            "inspect",
+            "convert",
+            "derive",
+            "pdf",
+            "send",
+            "echo",
+            "probe",
+            "peers",
+            "doctor",
+        )
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import os
 import subprocess
@@ -10,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dcm_processor_service.local.scaffold.new_service import Template
+from dcm_processor_service.local.scaffold.new_service import Template, make_service
 from tests.command_line import ROOT, run_here
+from tests.public_places import PUBLIC_PLACES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +69,19 @@ def test_a_name_that_no_service_can_have_is_refused(name: str, tmp_path: Path) -
     ran = run_here("new", name, folder=tmp_path)
     assert ran.code == 2
     assert "cannot be the name of a service" in ran.stderr
+
+
+@pytest.mark.parametrize("template", Template)
+def test_the_code_imports_from_public_places_alone(template: Template, tmp_path: Path) -> None:
+    _, files = make_service(tmp_path / "lung", template)
+    places = set()
+    for path in files:
+        if path.suffix == ".py":
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and not node.level and str(node.module).startswith("dcm_"):
+                    places |= {f"{node.module}.{alias.name}" for alias in node.names}
+    assert places
+    for place in places:
+        module, _, name = place.rpartition(".")
+        assert module in PUBLIC_PLACES
+        assert name in importlib.import_module(module).__all__
