@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("events", [[], ["stable-series", "stable-study", "stable-patient"]])
 def test_a_generated_service_runs(generator_python: Path, tmp_path: Path, events: list[str]) -> None:
     options = [word for event in events for word in ("-e", event)]
-    command = [generator_python.parent / "dcm-processor", "generate", "service", "lung", *options]
+    command = [str(generator_python.parent / "dcm-processor"), "generate", "service", "lung", *options]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, input=b"")
     checked = run_process("check", "lung", folder=tmp_path)
     assert checked.code == 0, checked.stdout
