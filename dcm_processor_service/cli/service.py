@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.local.checking.problem import ServiceProblem
     from dcm_processor_service.local.checking.service_check import CheckedJob, CheckedService
 
-__all__ = ["check", "new"]
+__all__ = ["check", "checked_as_json", "new"]
 
 
 def check(
@@ -37,7 +37,7 @@ def check(
     with sentences():
         checked = check_service(folder)
     if as_json:
-        print_json_line(_as_json(checked))
+        print_json_line(checked_as_json(checked))
     elif schema:
         output_console().print(json.dumps(_schemas(checked), indent=2, ensure_ascii=False), soft_wrap=True)
         _print_checked(checked, error_console(), with_jobs=False)
@@ -90,7 +90,8 @@ def _schemas(checked: CheckedService) -> dict[str, Any]:
     return {one.job.name: one.schema for one in checked.jobs}
 
 
-def _as_json(checked: CheckedService) -> dict[str, Any]:
+def checked_as_json(checked: CheckedService) -> dict[str, Any]:
+    """Returns what was found, for programs."""
     return {
         "service": checked.manifest.name,
         "version": checked.manifest.version,

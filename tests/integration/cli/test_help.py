@@ -45,6 +45,7 @@ def test_every_command_of_the_readme_is_there() -> None:
         *(
             "new",
             "check",
+            "describe",
             "run",
             "exec",
             "inspect",
