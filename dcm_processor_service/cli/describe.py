@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import importlib
 import inspect
+import itertools
 import re
+import textwrap
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -114,7 +118,7 @@ def _public(name: str) -> type:
 
 def _members(owner: type) -> dict[str, Any]:
     """Returns the public methods and properties of a class that this package wrote, with the first sentence of each."""
-    members = []
+    members = [*_fields(owner)]
     found = {name: item for base in reversed(owner.__mro__) for name, item in vars(base).items()}
     for name, item in sorted(found.items()):
         shown = (not name.startswith("_") or name in _SHOWN_MAGIC) and name not in _NOT_FOR_CALLBACKS
@@ -128,6 +132,21 @@ def _members(owner: type) -> dict[str, Any]:
                 }
             )
     return {"class": owner.__name__, "summary": _first_sentence(inspect.getdoc(owner) or ""), "members": members}
+
+
+def _fields(owner: type) -> Iterator[dict[str, str]]:
+    """Lists the fields of a dataclass; what each is stands behind it, as a text that only the source has."""
+    for base in reversed(owner.__mro__):
+        if not dataclasses.is_dataclass(base) or not base.__module__.startswith(_OWN_MODULE):
+            continue
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        body = definition.body if isinstance(definition, ast.ClassDef) else []
+        for node, following in itertools.pairwise(body):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                text = f"A {ast.unparse(node.annotation)}."
+                if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+                    text = str(following.value.value)
+                yield {"name": node.target.id, "signature": "", "summary": _first_sentence(text)}
 
 
 class _AsWritten(str):
