@@ -102,7 +102,9 @@ def run(
     with sentences():
         source = service_source(callback, event, job_name)
         service = source.load()
-        params = params_by_job(service, param or [])  # before anything is read
+        if not any(event in {None, *one.job.events} for one in service.jobs):
+            raise ConfigurationError(f"the service {service.name!r} has no job{f' of {event.value}' if event else ''}")
+        service = service.with_params(params_by_job(service, param or []))  # before anything is read
         peers = [parse_peer(text) for text in peer or []]
         place = Workspace(workspace)
         for known in peers:
@@ -111,7 +113,7 @@ def run(
             error_console().print(f"note: {note}", soft_wrap=True)
         filed = _ingest(place, _sources(dicom, sample=sample), show_files=show_files)
         sender = peers[0] if peers else None
-        service_run = ServiceRun(source, place, filed, params, sender, preview, workers)
+        service_run = ServiceRun(source, service, place, filed, sender, preview, workers)
         levels = service_run.plan(event)
         not_created = [one for plans in levels for plan in plans for one in plan.not_created]
         for missing in not_created:

@@ -194,8 +194,7 @@ class Workspace:
             service_name=job.service_name,
             peer_id=peer.id if peer else None,
         )
-        of_subject = f"{subject.level}-{file_stem(subject.id)[:8]}"
-        folder = private_folder(self.folder, "results", *job.name.split("/"), of_subject)
+        folder = self._results_folder(job, subject)
         self._clear(settings, folder)
         outcome = self._run(function, settings, job, filed)
         finished = job.model_copy(
@@ -214,6 +213,23 @@ class Workspace:
             names = [stored.name for stored in files]
             sheets = draw_sheets(container, subject, names, folder) if preview else ()
             return LocalRun(finished, outcome, tuple(session.data.items()), files, folder, sheets)
+
+    def left_by(
+        self, job_id: str, subject: Patient | Study | SeriesRecord, outcome: CallbackOutcome, sheets: Sequence[str]
+    ) -> LocalRun:
+        """Returns what a job that another process ran has left here."""
+        with opened(Container(settings=self.settings(session_id=session_id_of(subject), job_id=job_id))) as container:
+            job = container.session().job.read()
+            session = container.session()
+            folder = self._results_folder(job, subject)
+            files = tuple(session.files.list())
+            return LocalRun(
+                job, outcome, tuple(session.data.items()), files, folder, tuple(folder / name for name in sheets)
+            )
+
+    def _results_folder(self, job: Job, subject: Patient | Study | SeriesRecord) -> Path:
+        of_subject = f"{subject.level}-{file_stem(subject.id)[:8]}"
+        return private_folder(self.folder, "results", *job.name.split("/"), of_subject)
 
     def fail(
         self, subject: Patient | Study | SeriesRecord, message: str, exit_code: int, **values: Unpack[JobValues]

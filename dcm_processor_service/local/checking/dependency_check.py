@@ -23,8 +23,9 @@ def dependency_problems(manifest: Manifest) -> Iterator[ServiceProblem]:
     if not any(not job.disabled for job in manifest.jobs):
         yield ServiceProblem("no-jobs", "the manifest has no job that is not disabled, so nothing ever runs")
     for job in manifest.jobs:
-        yield from _name_problems(job)
-        yield from _depends_on_problems(job, manifest)
+        if not job.disabled:
+            yield from _name_problems(job)
+            yield from _depends_on_problems(job, manifest)
     counted = Counter((job.name, event) for job in manifest.jobs for event in job.events if not job.disabled)
     for (name, event), count in counted.items():
         if count > 1:

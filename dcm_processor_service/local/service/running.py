@@ -5,26 +5,29 @@ Subjects of one level do not depend on each other: with several workers each run
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from dcm_processor_service.errors import EXIT_FAILED
+from dcm_processor_service.local.ingest import Filed
 from dcm_processor_service.local.service.manifest import ServiceJob, read_manifest
-from dcm_processor_service.local.service.scheduling import plan_levels
+from dcm_processor_service.local.service.scheduling import PlannedJob, SubjectPlan, plan_levels
 from dcm_processor_service.local.service.service_code import LoadedJob, LoadedService, load_service
-from dcm_processor_service.local.service.subject_process import SubjectTask, TaskEnd, run_in_processes
+from dcm_processor_service.local.service.subject_process import run_in_processes
+from dcm_processor_service.local.workspace import Workspace
+from dcm_processor_service.models import JobEvent, Peer, Subject
 from dcm_processor_service.runtime.execution.callbacks import find_callback
 from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
+from dcm_processor_service.runtime.execution.runner import CallbackOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from dcm_processor_service.local.ingest import Filed
-    from dcm_processor_service.local.service.scheduling import PlannedJob, SubjectPlan
-    from dcm_processor_service.local.workspace import JobValues, LocalRun, Workspace
-    from dcm_processor_service.models import JobEvent, Peer
+    from dcm_processor_service.local.service.subject_process import ProcessEnd
+    from dcm_processor_service.local.workspace import JobValues, LocalRun
 
 __all__ = ["CallbackSource", "FolderSource", "ServiceRun"]
 
@@ -70,22 +73,14 @@ class ServiceRun:
     """A run of a service over what was filed in a workspace."""
 
     source: FolderSource | CallbackSource
+    service: LoadedService
+    """What the source has loaded; each process loads it for itself."""
+
     place: Workspace
     filed: Filed
-    params: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By job: what replaces the manifest's params."""
-
     peer: Peer | None = None
     preview: bool = True
     workers: int = 1
-
-    @cached_property
-    def service(self) -> LoadedService:
-        """The service; each process loads it for itself."""
-        return self.source.load()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "service"}  # functions stay here
 
     def plan(self, event: JobEvent | None = None) -> list[list[SubjectPlan]]:
         """Asks the registry functions and returns the jobs of each level, of one event where it is given."""
@@ -107,9 +102,13 @@ class ServiceRun:
 
     def _run_level(self, plans: list[SubjectPlan]) -> Iterator[LocalRun]:
         if self.workers > 1 and len(plans) > 1:
-            for end in run_in_processes([SubjectTask(plan, self.run_subject) for plan in plans], self.workers):
-                yield from end.runs
-                yield from self._failed(end)
+            for end in run_in_processes([self._request(plan) for plan in plans], self.workers):
+                plan = plans[end.number]
+                for answer in end.answers:
+                    outcome = CallbackOutcome.of_portable(answer)
+                    yield self.place.left_by(answer["job_id"], plan.subject, outcome, answer["sheets"])
+                if end.problem:
+                    yield from self._failed(plan, end)
             return
         for plan in plans:
             for one in self.run_subject(plan):
@@ -117,16 +116,42 @@ class ServiceRun:
                 if one.outcome.exit_code == EXIT_CANCELLED:
                     return
 
-    def _failed(self, end: TaskEnd) -> Iterator[LocalRun]:
+    def _failed(self, plan: SubjectPlan, end: ProcessEnd) -> Iterator[LocalRun]:
         """Notes the jobs that a process did not come to the end of."""
-        if not end.problem:
-            return
-        running, *others = end.plan.jobs[len(end.runs) :]
         exit_code = EXIT_CANCELLED if end.cancelled else EXIT_FAILED
-        yield self.place.fail(end.plan.subject, end.problem, exit_code, **self._job_values(running))
-        for planned in others:
+        message = end.problem
+        for planned in plan.jobs[len(end.answers) :]:
+            yield self.place.fail(plan.subject, message, exit_code, **self._job_values(planned))
             message = f"not begun: {end.problem}, in an earlier job"
-            yield self.place.fail(end.plan.subject, message, exit_code, **self._job_values(planned))
+
+    def _request(self, plan: SubjectPlan) -> dict[str, Any]:
+        """Returns what a process is told, as JSON."""
+        return {
+            "folder": str(self.source.folder) if isinstance(self.source, FolderSource) else None,
+            "callback": vars(self.source) if isinstance(self.source, CallbackSource) else None,
+            "workspace": str(self.place.folder),
+            "filed": self.filed.as_json(),
+            "peer": self.peer.model_dump(mode="json") if self.peer else None,
+            "preview": self.preview,
+            "subject": plan.subject.model_dump(mode="json"),
+            "jobs": [vars(job) for job in plan.jobs],
+        }
+
+    @classmethod
+    def of_request(cls, told: dict[str, Any]) -> tuple[ServiceRun, SubjectPlan]:
+        """Returns the run and the plan that a process is told of."""
+        of_callback = told["callback"]
+        source = (
+            CallbackSource(of_callback["reference"], of_callback["job_name"], JobEvent(of_callback["event"]))
+            if of_callback
+            else FolderSource(Path(told["folder"]))
+        )
+        peer = Peer.model_validate(told["peer"]) if told["peer"] else None
+        filed = Filed.of_json(told["filed"])
+        subject = TypeAdapter[Any](Subject).validate_python(told["subject"])
+        jobs = tuple(PlannedJob(**job | {"depends_on": tuple(job["depends_on"])}) for job in told["jobs"])
+        run = cls(source, source.load(), Workspace(Path(told["workspace"])), filed, peer, told["preview"])
+        return run, SubjectPlan(subject, jobs, ())
 
     def run_subject(self, plan: SubjectPlan) -> Iterator[LocalRun]:
         """Runs the jobs of one subject, one after the other."""
@@ -147,7 +172,7 @@ class ServiceRun:
         # one callback depends on all that ran before, a service's jobs on what the scheduler says
         return {
             "job_name": planned.name,
-            "params": planned.params | self.params.get(planned.name, {}),
+            "params": planned.params,
             "service_name": self.service.name,
             "added_params": planned.added_params,
             "depends_on": planned.depends_on if isinstance(self.source, FolderSource) else None,

@@ -23,6 +23,7 @@ from dcm_processor_service.local.service.worker_arguments import platform_docume
 from dcm_processor_service.local.workspace import job_id_of, session_id_of
 from dcm_processor_service.models import Job, JobEvent, Patient, SeriesRecord, Study
 from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.execution.results import json_safe
 from dcm_processor_service.runtime.logs.printed_errors import formatted
 
 if TYPE_CHECKING:
@@ -144,6 +145,9 @@ class _Planner:
         jobs = sorted((one for one in self._service.jobs if event in one.job.events), key=_position)
         if not jobs:
             return decisions
+        if not any(one.decide for one in jobs):
+            decisions.accepted += jobs
+            return decisions
         session_id = session_id_of(subject)
         settings = self._place.settings(session_id=session_id, job_event=event, service_name=self._service.name)
         with opened(Container(settings=settings)) as container:
@@ -186,7 +190,12 @@ class _Planner:
             decisions.leave_out(name, "its registry function is async def, which nobody awaits", faulty=True)
             return
         accepted, added = _read_answer(answer)
-        if accepted:
+        fault = _unstorable(added)
+        if fault:
+            decisions.leave_out(
+                name, f"the platform's database cannot hold what its registry function added: {fault}", faulty=True
+            )
+        elif accepted:
             decisions.accepted.append(one)
             decisions.added_params[name] = added
         else:
@@ -205,7 +214,7 @@ class _Planner:
             for one in ready:
                 ids = [elsewhere.get(name) or job_id_of(subject, name) for name in one.job.depends_on]
                 planned[one.job.name] = PlannedJob(
-                    one.job.name, copy.deepcopy(one.job.params), decisions.added_params, (*below, *ids)
+                    one.job.name, copy.deepcopy(one.job.params), json_safe(decisions.added_params), (*below, *ids)
                 )
             waiting = [one for one in waiting if one.job.name not in planned]
         self._leave_out_waiting(waiting, decisions)
@@ -257,6 +266,17 @@ class _Planner:
             f"it depends on {name!r}, which is no job of this service and of none that has run in this workspace; run "
             f"{' or '.join(others)} first, with the same --workspace"
         )
+
+
+def _unstorable(added: dict[str, Any]) -> str:
+    """Returns why a document of the platform cannot hold this; the scheduler itself would end."""
+    import bson
+
+    try:
+        bson.encode(added)
+    except (bson.errors.BSONError, OverflowError, TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _position(one: LoadedJob) -> float:

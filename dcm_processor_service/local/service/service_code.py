@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from dcm_processor_service.local.service.worker_arguments import ARGUMENT_NAMES,
 from dcm_processor_service.runtime.execution.callbacks import CALLBACK_ATTRIBUTE, inspect_callback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import ModuleType
 
@@ -85,6 +85,14 @@ class LoadedService:
     required_services: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What works here and would not in the platform."""
+
+    def with_params(self, params: Mapping[str, Mapping[str, Any]]) -> LoadedService:
+        """Returns the service with other params in place of the manifest's, by job."""
+        jobs = [
+            replace(one, job=one.job.model_copy(update={"params": {**one.job.params, **params.get(one.job.name, {})}}))
+            for one in self.jobs
+        ]
+        return replace(self, jobs=tuple(jobs))
 
     def find(self, name: str) -> LoadedJob:
         """Returns the job of a name that the service has."""

@@ -1,82 +1,71 @@
 """Processes that each run the jobs of one subject, some at a time.
 
-Each is an interpreter of its own that is told through a pipe what to run and answers through another, job by job. So it
-needs no ``__main__`` guard and inherits no lock. Whatever it ends by, its subject's jobs have an outcome.
+Each is an interpreter of its own that is told through a pipe what to run and answers through another, a line of JSON
+for each job; :mod:`.subject_worker` is that side. So it needs no ``__main__`` guard and inherits no lock. Whatever it
+ends by, its subject's jobs have an outcome.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import pickle
 import signal
 import subprocess
 import sys
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED, Cancellation, cancelled_by_sigterm
+from dcm_processor_service.runtime.execution.cancellation import Cancellation, cancelled_by_sigterm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
-    from dcm_processor_service.local.service.scheduling import SubjectPlan
-    from dcm_processor_service.local.workspace import LocalRun
-
-__all__ = ["SubjectTask", "TaskEnd", "main", "run_in_processes"]
+__all__ = ["ProcessEnd", "run_in_processes"]
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from dcm_processor_service.local.service.subject_process import main; main()"
+    "from dcm_processor_service.local.service.subject_worker import main; main()"
 )
 _LOOKED_EVERY_S = 0.2
 """So often the parent looks whether it was asked to end, while nothing else happens."""
 
 
 @dataclass(frozen=True)
-class SubjectTask:
-    """What a process is told: how to run one job after the other. Holds no function and no open file."""
+class ProcessEnd:
+    """How a process ended, and what it had answered before."""
 
-    plan: SubjectPlan
-    run: Callable[[SubjectPlan], Iterator[LocalRun]]
+    number: int
+    """Of its request, from 0."""
 
+    answers: list[dict[str, Any]]
+    problem: str
+    """What the process ended by, unless it came to its end."""
 
-@dataclass(frozen=True)
-class TaskEnd:
-    """How a process ended, and the jobs that had ended before."""
-
-    plan: SubjectPlan
-    runs: list[LocalRun]
-    problem: str = ""
-    """What the process ended by, where it did not run all of its jobs."""
-
-    cancelled: bool = False
-    """Whether that is because it was asked to."""
+    cancelled: bool
+    """Whether it was ended by SIGTERM, outside of a job."""
 
 
-def run_in_processes(tasks: Sequence[SubjectTask], workers: int) -> Iterator[TaskEnd]:
-    """Runs tasks in processes, so many at a time; tells of each as it ends.
+def run_in_processes(requests: Sequence[dict[str, Any]], workers: int) -> Iterator[ProcessEnd]:
+    """Hands each request to a process of its own, so many at a time; tells of each as it ends.
 
     Asked to end (SIGTERM), it asks the processes, begins no other, and waits for those that run.
     """
     cancellation = Cancellation()
     running: dict[int, subprocess.Popen[bytes]] = {}
 
-    def run_one(number: int, task: SubjectTask) -> TaskEnd | None:
+    def run_one(number: int, request: dict[str, Any]) -> ProcessEnd | None:
         if cancellation.requested:
             return None
         with _started() as process:
             running[number] = process
-            answer, _ = process.communicate(pickle.dumps(task))
+            answer, _ = process.communicate(json.dumps(request).encode())
             del running[number]
-        return _end_of(task.plan, answer, process.returncode)
+        return _end_of(number, answer, process.returncode)
 
     with cancelled_by_sigterm(cancellation), ThreadPoolExecutor(workers) as pool:
-        pending: set[Future[TaskEnd | None]] = {pool.submit(run_one, *one) for one in enumerate(tasks)}
+        pending: set[Future[ProcessEnd | None]] = {pool.submit(run_one, *one) for one in enumerate(requests)}
         told: set[int] = set()
         try:
             while pending:
@@ -111,33 +100,15 @@ def _tell_to_end(running: dict[int, subprocess.Popen[bytes]], told: set[int]) ->
             process.send_signal(signal.SIGTERM)
 
 
-def _end_of(plan: SubjectPlan, answer: bytes, code: int) -> TaskEnd:
-    runs: list[LocalRun] = []
-    stream = io.BytesIO(answer)
-    while stream.tell() < len(answer):
-        try:
-            runs.append(pickle.load(stream))  # noqa: S301  written by our own child
-        except (EOFError, pickle.UnpicklingError):  # it ended while it wrote
-            break
-    cancelled = any(one.outcome.exit_code == EXIT_CANCELLED for one in runs)
-    if len(runs) == len(plan.jobs) or cancelled:
-        return TaskEnd(plan, runs)
-    return TaskEnd(plan, runs, _last_words(code), cancelled=-code == signal.SIGTERM)
+def _end_of(number: int, answer: bytes, code: int) -> ProcessEnd:
+    lines = answer.split(b"\n")[:-1]  # what has no end was being written when the process ended
+    return ProcessEnd(number, [json.loads(line) for line in lines], _last_words(code), -code == signal.SIGTERM)
 
 
 def _last_words(code: int) -> str:
-    if code >= 0:
+    if code == 0:
+        return ""
+    if code > 0:
         return f"the process of this subject ended with exit code {code}"
     hint = "; was there too little memory?" if -code == signal.SIGKILL else ""
     return f"the process of this subject was ended by {signal.Signals(-code).name}{hint}"
-
-
-def main() -> None:
-    """Runs the task of this process, which its parent writes to the standard input."""
-    channel = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a callback prints is no answer
-    task: Any = pickle.load(sys.stdin.buffer)  # noqa: S301  written by our own parent
-    with channel:
-        for one in task.run(task.plan):
-            pickle.dump(replace(one, outcome=one.outcome.portable()), channel)
-            channel.flush()

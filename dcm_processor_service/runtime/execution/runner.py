@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import (
@@ -32,14 +32,11 @@ from dcm_processor_service.runtime.logs.printed_errors import formatted, scrub_e
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from dcm_processor_service.models import Job
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
     from dcm_processor_service.runtime.settings import RuntimeSettings
-
-_PLAIN_ERRORS = (CallbackFailedError, CallbackSignatureError, ConfigurationError)
-"""Errors of which nothing but the sentence tells more."""
 
 __all__ = ["CallbackOutcome", "call", "left_process", "run_callback"]
 
@@ -68,16 +65,25 @@ class CallbackOutcome:
         """What the callback raised, or what kept it from starting."""
         return (self.error.__cause__ or self.error) if isinstance(self.error, CallbackFailedError) else self.error
 
-    def portable(self) -> CallbackOutcome:
-        """Returns what another process can be handed: the error in words, without its cause."""
-        if self.error is None:
-            return self
-        error = type(self.error)(str(self.error)) if type(self.error) in _PLAIN_ERRORS else None
-        return replace(
-            self,
-            error=error or CallbackFailedError(str(self.error)),
-            traceback_text=self.traceback_text or formatted(self.cause),
-            error_type=type(self.cause).__name__,
+    def as_portable(self) -> dict[str, Any]:
+        """Returns it as plain JSON for another process: the error in words, without its cause."""
+        of_callback = isinstance(self.error, CallbackFailedError)
+        head = {"exit_code": self.exit_code, "duration_s": self.duration_s, "of_callback": of_callback}
+        return {**head, **self.as_json()}
+
+    @classmethod
+    def of_portable(cls, told: Mapping[str, Any]) -> CallbackOutcome:
+        """Returns what :meth:`as_portable` told."""
+        if "error" not in told:
+            return cls(told["exit_code"], told["duration_s"], result=told["result"])
+        fault = told["error"]
+        error = (CallbackFailedError if told["of_callback"] else ConfigurationError)(fault["message"])
+        return cls(
+            told["exit_code"],
+            told["duration_s"],
+            error=error,
+            traceback_text=fault["traceback"],
+            error_type=fault["type"],
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -169,6 +169,30 @@ def test_params_are_those_of_the_manifest_unless_given_by_hand(service: Path, sc
     assert "did you mean 'factor'?" in refused.stderr
 
 
+def test_a_registry_function_sees_the_params_that_were_given_by_hand(service: Path, scans: Path) -> None:
+    decides = "def callback(params, **rest):\n    return params['factor'] > 3\n"
+    write_service(service, [job("count", "count", params={"factor": 1})], FILES, registry=decides)
+    assert results(run(service, scans)) == []
+    assert len(results(run(service, scans, "--param", "factor=4"))) == 2
+
+
+def test_what_a_registry_function_adds_has_to_fit_into_a_document(service: Path, scans: Path) -> None:
+    adds = "import datetime\ndef callback(headers, **rest):\n    return True, {'x': ADDED}\n"
+    write_service(service, [job("count", "count")], FILES, registry=adds.replace("ADDED", "{1, 2}"))
+    refused = run(service, scans)
+    assert (refused.code, results(refused)) == (1, [])
+    assert "cannot hold what its registry function added: InvalidDocument" in refused.stderr
+    write_service(service, [job("count", "count")], FILES, registry=adds.replace("ADDED", "headers['_id']"))
+    ids = [one["added"]["count"]["x"] for _, one in results(run(service, scans))]
+    assert [len(one) for one in ids] == [24, 24]
+
+
+def test_an_event_without_a_job_is_a_sentence(service: Path, scans: Path) -> None:
+    ran = run(service, scans, "--event", "stable-patient")
+    assert ran.code == 2
+    assert "the service 'lung' has no job of stable-patient" in ran.stderr
+
+
 def test_an_event_runs_its_own_jobs_over_what_the_others_left(service: Path, scans: Path) -> None:
     assert run(service, scans).code == 0
     ran = run(service, scans, "--event", "stable-study")
