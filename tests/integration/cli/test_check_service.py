@@ -108,13 +108,20 @@ def test_a_job_of_a_required_service_is_a_note(tmp_path: Path) -> None:
         ("async def worker(**kwargs): ...", "entry", "is async def, which the worker does not await"),
         ("from dcm_processor_service import RuntimeContext as C\ndef worker(ctx: C): ...", "entry", "make it an entry"),
         ("from dcm_processor_service import entrypoint\nworker = entrypoint(lambda ctx: 1)", "entry", "no annotation"),
-        ("def worker(**kwargs):\n    try: ...\n    except* OSError: ...\n", "python-syntax", "Python 3.10 cannot read"),
     ],
 )
 def test_an_entry_that_the_worker_cannot_call_is_found(tmp_path: Path, source: str, code: str, message: str) -> None:
     found = one_job(tmp_path, source)
     assert set(found) == {code}
     assert message in found[code][0]
+
+
+def test_syntax_that_the_python_of_the_worker_does_not_have_is_found(tmp_path: Path) -> None:
+    files = {"module/later.py": "def late():\n    try: ...\n    except* OSError: ...\n"}
+    found = one_job(tmp_path, WORKER["module/__init__.py"], files=files)
+    assert set(found) == {"python-syntax"}
+    assert "later.py:" in found["python-syntax"][0]
+    assert "Python 3.10 cannot read this" in found["python-syntax"][0]
 
 
 @pytest.mark.parametrize(

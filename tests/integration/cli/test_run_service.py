@@ -91,7 +91,7 @@ def service(tmp_path: Path) -> Path:
 
 
 def run(service: Path, scans: Path, *arguments: object, **more: Any) -> Ran:
-    return run_here("run", service, "--dicom", scans, "--json", *arguments, folder=scans.parent, **more)
+    return run_here("run", service, "--dicom", scans, "--json", "--no-preview", *arguments, folder=scans.parent, **more)
 
 
 def rows(ran: Ran) -> list[dict[str, Any]]:
