@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from dcm_processor_service.cli.console import error_console
 from dcm_processor_service.disk import is_folder
@@ -29,7 +29,7 @@ def watched_folder(reference: str) -> Path:
     return Path(place).parent if place.endswith(".py") else Path()
 
 
-def run_whenever_changed(folder: Path, arguments: Sequence[str], *, without: Path) -> None:
+def run_whenever_changed(folder: Path, arguments: Sequence[str], *, without: Path) -> NoReturn:
     """Runs a command of this package now and after every change of the code below a folder, until it is interrupted.
 
     Args:

@@ -19,7 +19,6 @@ from dcm_processor_service.env_vars import variables_set
 from dcm_processor_service.errors import CallbackFailedError, ConfigurationError, InvalidNameError
 from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files
 from dcm_processor_service.local.result_sheets import draw_sheets, sheet_names
-from dcm_processor_service.local.service.worker_arguments import worker_variables
 from dcm_processor_service.local.zipped import is_zipped, unzipped
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
 from dcm_processor_service.models.platform_ids import NO_ID, file_stem, platform_id
@@ -251,7 +250,7 @@ class Workspace:
                 container.scrubber().learn(series if series.id in below else None)
 
         try:
-            with variables_set(worker_variables(settings)):
+            with variables_set(_worker_variables(settings)):
                 return run_callback(function, settings, job=job, customise=acquaint, own_process=True)
         except SystemExit as leaving:
             error = left_process(leaving)
@@ -291,6 +290,14 @@ class Workspace:
         with opened(Container(settings=self.settings())) as container:
             for job_id in job_ids:
                 run_inline(container.workspace_repository().remove_job(job_id))
+
+
+def _worker_variables(settings: RuntimeSettings) -> dict[str, str]:
+    """Returns the nine values that a worker sets, by field."""
+    fields = ("db_provider", "db_name", "session_id", "job_id", "job_name", "service_name", "peer_id")
+    values = {field: getattr(settings, field) or "" for field in fields}
+    event = settings.job_event.value if settings.job_event else ""
+    return {**values, "db_url": settings.db_url.get_secret_value(), "job_event": event}
 
 
 def _place(folder: Path, name: str) -> Path:

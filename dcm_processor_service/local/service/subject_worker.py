@@ -18,6 +18,7 @@ def main() -> None:
     service_run, plan = ServiceRun.of_request(json.load(sys.stdin))
     with channel:
         for one in service_run.run_subject(plan):
-            told = one.outcome.as_portable() | {"job_id": one.job.id, "sheets": [sheet.name for sheet in one.sheets]}
+            sheets = [str(sheet.relative_to(one.folder)) for sheet in one.sheets]
+            told = one.outcome.as_portable() | {"job_id": one.job.id, "sheets": sheets}
             channel.write(json.dumps(told) + "\n")
             channel.flush()

@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
-    from dcm_processor_service.runtime.settings import RuntimeSettings
     from dcm_processor_service.session.session import Session
 
-__all__ = ["ARGUMENT_NAMES", "REGISTRY_ARGUMENTS", "platform_document", "worker_callback", "worker_variables"]
+__all__ = ["ARGUMENT_NAMES", "REGISTRY_ARGUMENTS", "platform_document", "worker_callback"]
 
 ARGUMENT_NAMES = (
     *("session_id", "job_id", "job_name", "event", "headers", "params", "added_params", "service_id", "worker_id"),
@@ -130,14 +129,6 @@ def _as_decoded_there(arguments: dict[str, Any]) -> dict[str, Any]:
     options = json_util.JSONOptions(tz_aware=False)
     decoded: dict[str, Any] = json_util.loads(text, json_options=options) if typed else json.loads(text)
     return decoded
-
-
-def worker_variables(settings: RuntimeSettings) -> dict[str, str]:
-    """Returns the nine values that a worker sets, by field."""
-    fields = ("db_provider", "db_name", "session_id", "job_id", "job_name", "service_name", "peer_id")
-    values = {field: getattr(settings, field) or "" for field in fields}
-    event = settings.job_event.value if settings.job_event else ""
-    return {**values, "db_url": settings.db_url.get_secret_value(), "job_event": event}
 
 
 def platform_document(session: Session, subject: Patient | Study | SeriesRecord, peer_id: str) -> dict[str, Any]:
