@@ -131,13 +131,12 @@ class ServiceSource:
         for node in ast.walk(definition):
             if not isinstance(node, ast.Call):
                 continue
-            old = isinstance(node.func, ast.Name) and node.func.id in _OLD_READS
-            wanted = "job_name" if old else "job"
-            if not old and not (isinstance(node.func, ast.Attribute) and node.func.attr in _READS):
-                continue
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            is_method = isinstance(node.func, ast.Attribute)
+            wanted = "job_name" if called in _OLD_READS else "job" if is_method and called in _READS else None
             for keyword in node.keywords:
                 name = self._text(file, keyword.value) if keyword.arg == wanted else None
-                if name:
+                if wanted and name:
                     yield JobRead(name, f"{file.path.relative_to(self._folder)}:{node.lineno}")
 
     def _text(self, file: _File, value: ast.expr) -> str | None:

@@ -141,10 +141,7 @@ class _Planner:
     def _decide(self, subject: Patient | Study | SeriesRecord) -> _Decisions:
         decisions = _Decisions(subject)
         event = JobEvent.of(subject)
-        names: set[str] = set()
-        jobs = sorted((one for one in self._service.jobs if event in one.job.events), key=_position)
-        if not jobs:
-            return decisions
+        jobs = self._jobs_of(event, decisions)
         if not any(one.decide for one in jobs):
             decisions.accepted += jobs
             return decisions
@@ -152,20 +149,22 @@ class _Planner:
         settings = self._place.settings(session_id=session_id, job_event=event, service_name=self._service.name)
         with opened(Container(settings=settings)) as container:
             container.current_job().preset(Job(id=settings.job_id, session_id=session_id, subject=subject, event=event))
-            headers = None
+            headers = platform_document(container.session(), subject, self._peer_id)
             for one in jobs:
-                if one.job.name in names:
-                    decisions.leave_out(one.job.name, "another job of this event has its name", faulty=True)
-                    continue
-                names.add(one.job.name)
-                if one.decide is not None and headers is None:
-                    headers = platform_document(container.session(), subject, self._peer_id)
                 self._ask(one, session_id, headers, decisions, container)
         return decisions
 
+    def _jobs_of(self, event: JobEvent, decisions: _Decisions) -> list[LoadedJob]:
+        """Returns the jobs of an event in the order in which they are asked; of one name there is the first alone."""
+        found: dict[str, LoadedJob] = {}
+        for one in self._service.jobs:
+            if event in one.job.events and found.setdefault(one.job.name, one) is not one:
+                decisions.leave_out(one.job.name, "another job of this event has its name", faulty=True)
+        return sorted(found.values(), key=lambda one: one.job.sort_position)
+
     @staticmethod
     def _ask(
-        one: LoadedJob, session_id: str, headers: dict[str, Any] | None, decisions: _Decisions, container: Container
+        one: LoadedJob, session_id: str, headers: dict[str, Any], decisions: _Decisions, container: Container
     ) -> None:
         """Asks a job's registry function as the scheduler does, and notes what it said."""
         if one.decide is None:
@@ -180,7 +179,7 @@ class _Planner:
                 added_params=decisions.added_params,
                 params=copy.deepcopy(one.job.params),
             )
-        except Exception as error:  # noqa: BLE001  as there, whatever it raises declines; its author reads it
+        except (Exception, SystemExit) as error:  # noqa: BLE001  as there, what it raises declines; its author reads it
             scrubber = container.scrubber()
             reason = scrubber.text(f"its registry function raised {type(error).__name__}: {error}")
             decisions.leave_out(name, reason, faulty=True, traceback_text=scrubber.text(formatted(error)))
@@ -207,16 +206,17 @@ class _Planner:
         elsewhere = self._elsewhere = self._jobs_elsewhere(decisions)
         planned: dict[str, PlannedJob] = {}
         waiting = list(decisions.accepted)
-        while True:
-            ready = [one for one in waiting if all(name in planned or name in elsewhere for name in one.job.depends_on)]
-            if not ready:
-                break
-            for one in ready:
-                ids = [elsewhere.get(name) or job_id_of(subject, name) for name in one.job.depends_on]
-                planned[one.job.name] = PlannedJob(
-                    one.job.name, copy.deepcopy(one.job.params), json_safe(decisions.added_params), (*below, *ids)
-                )
-            waiting = [one for one in waiting if one.job.name not in planned]
+        added_params = json_safe(decisions.added_params)
+        going_on = True
+        while going_on:
+            going_on = False
+            for one in list(waiting):
+                if all(name in planned or name in elsewhere for name in one.job.depends_on):
+                    ids = [elsewhere.get(name) or job_id_of(subject, name) for name in one.job.depends_on]
+                    params = copy.deepcopy(one.job.params)
+                    planned[one.job.name] = PlannedJob(one.job.name, params, added_params, (*below, *ids))
+                    waiting.remove(one)
+                    going_on = True
         self._leave_out_waiting(waiting, decisions)
         return list(planned.values())
 
@@ -277,10 +277,6 @@ def _unstorable(added: dict[str, Any]) -> str:
     except (bson.errors.BSONError, OverflowError, TypeError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return ""
-
-
-def _position(one: LoadedJob) -> float:
-    return one.job.sort_position
 
 
 def _read_answer(answer: object) -> tuple[bool, dict[str, Any]]:

@@ -148,7 +148,7 @@ def test_params_that_do_not_fit_the_model_are_found(tmp_path: Path, params: dict
 
 
 READS = """
-from dcm_processor_service import RuntimeContext, entrypoint, get_session_data
+from dcm_processor_service import RuntimeContext, db_manager, entrypoint
 from .names import SEGMENT
 from . import steps
 
@@ -167,7 +167,7 @@ def run_b(ctx: RuntimeContext):
 
 
 def old(**kwargs):
-    return get_session_data("x", job_name="after")
+    return db_manager.get_session_data("x", job_name="after")
 
 
 def fine(ctx: RuntimeContext):

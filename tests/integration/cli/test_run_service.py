@@ -159,6 +159,24 @@ def test_a_registry_function_that_raises_declines_and_its_author_is_told(service
     assert "Synthetic" not in ran.stderr
 
 
+def test_a_registry_function_that_ends_the_scheduler_declines_here(service: Path, scans: Path) -> None:
+    write_service(service, [job("count", "count")], FILES, registry="def callback(**rest):\n    exit(4)\n")
+    ran = run(service, scans)
+    assert (ran.code, results(ran)) == (1, [])
+    assert "its registry function raised SystemExit: 4" in ran.stderr
+
+
+def test_jobs_of_one_subject_keep_the_order_of_the_scheduler(service: Path, scans: Path) -> None:
+    one_pass = [job("a"), job("b", dependsOn=["a"]), job("c"), job("d", dependsOn=["e"]), job("e")]
+    twice = [job("f", sortPosition=9, params={"first": True}), job("f", sortPosition=-1, params={"first": False})]
+    returns = {"module/__init__.py": "def worker(params, **kwargs):\n    return params\n"}
+    write_service(service, [*one_pass, *twice], returns)
+    ran = run(service, scans)
+    assert [name for name, _ in results(ran)][:6] == ["a", "b", "c", "e", "f", "d"]
+    assert results(ran)[4] == ("f", {"first": True})
+    assert "f is not created for series CT, 2 instances: another job of this event has its name" in ran.stderr
+
+
 def test_params_are_those_of_the_manifest_unless_given_by_hand(service: Path, scans: Path) -> None:
     write_service(service, [job("count", "count", params={"factor": 10})], FILES)
     assert [one["count"] for _, one in results(run(service, scans))] == [20, 30]
