@@ -9,6 +9,7 @@ open, and ``…_DB_URL_FILE`` names a file that holds the URL, as container secr
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from dotenv import dotenv_values
 from dcm_processor_service.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = [
     "Fault",
@@ -31,6 +32,7 @@ __all__ = [
     "posix_name",
     "read_variables",
     "variable_name",
+    "variables_set",
 ]
 
 PREFIX = "DCM-PROCESSOR-SERVICE-"
@@ -73,6 +75,29 @@ def read_variables(fields: Iterable[str]) -> dict[str, str | Fault]:
     layers = (os.environ, _dotenv_values(Path(".env")))
     found = {field: _in_first(layers, field) for field in fields}
     return {field: value for field, value in found.items() if value is not None}
+
+
+@contextmanager
+def variables_set(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables as a worker does, by field, as long as this lasts; the other spellings of them are not set then.
+
+    A local run has one job at a time in a process, whose code and child processes may read them.
+    """
+    names = {spelling for field in values for name in _spellings(field) for spelling in (name, posix_name(name))}
+    before = {name: os.environ.pop(name, None) for name in names}
+    os.environ.update({variable_name(field): value for field, value in values.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _spellings(field: str) -> list[str]:
+    name = variable_name(field)
+    return [name, f"{name}-FILE"] if field in _SECRET_FILES else [name]
 
 
 def _in_first(layers: Iterable[Mapping[str, str | None]], field: str) -> str | Fault | None:

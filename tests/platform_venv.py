@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "GENERATOR",
     "JOB",
     "PLATFORM",
     "PREDECESSOR",
@@ -76,6 +77,12 @@ PREDECESSOR = VirtualEnvironment(
     check="import dcm_processor_db_provider, dcm_processor_service",
 )
 """The platform with the package whose place we take."""
+
+
+GENERATOR = VirtualEnvironment(
+    "generator", ("dcm-processor==2.0.1",), with_our_wheel=False, check="import dcm_processor"
+)
+"""The platform's command line, which makes the folders of new services."""
 
 
 class EnvironmentUnavailableError(RuntimeError):

@@ -27,13 +27,14 @@ LAYERS: dict[str, str] = {
     "codec": "errors models",
     "ports": "errors models codec",
     "env_vars": "errors",
+    "child_processes": "errors",
     "session": "errors keywords series_rules disk models codec ports",
     "runtime": "errors keywords disk models codec ports env_vars session",
     "registry": "errors series_rules runtime",
     "backends": "errors disk models codec ports",
-    "imaging": "errors disk models codec ports",
+    "imaging": "errors disk models codec ports child_processes",
     "derived": "errors keywords disk models codec ports imaging",
-    "dicom_network": "errors disk models codec ports imaging.headers",
+    "dicom_network": "errors disk models codec ports child_processes imaging.headers",
     "operations": "errors models ports runtime",
 }
 """For each room, the rooms that it may import besides itself; those not listed may import all.
@@ -263,7 +264,7 @@ def test_only_the_environment_module_reads_the_environment() -> None:
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
     }
     # a decoder process gets a few variables of its parent's environment and none of the others
-    assert readers <= {"env_vars.py", "cli/doctor.py", "ports/child_process.py"}
+    assert readers <= {"env_vars.py", "cli/doctor.py", "child_processes/process.py"}
 
 
 def test_dependency_injector_stays_in_the_container() -> None:

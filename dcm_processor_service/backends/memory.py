@@ -399,6 +399,11 @@ class MemoryWorkspaceRepository:
         with self._store.lock:
             self._store.jobs[job.id] = job
 
+    async def remove_job(self, job_id: str) -> None:
+        """Removes a job."""
+        with self._store.lock:
+            self._store.jobs.pop(job_id, None)
+
     async def add_peer(self, peer: Peer) -> None:
         """Files a node."""
         with self._store.lock:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dcm_processor_service.cli.console import example, output_console
+from dcm_processor_service.cli.describe import describe
 from dcm_processor_service.cli.doctor import doctor
 from dcm_processor_service.cli.execute import execute
 from dcm_processor_service.cli.images import convert, inspect
@@ -16,6 +17,7 @@ from dcm_processor_service.cli.objects import derive, pdf
 from dcm_processor_service.cli.peers import peers
 from dcm_processor_service.cli.retrieval import fetch, find
 from dcm_processor_service.cli.run import run
+from dcm_processor_service.cli.service import check, new
 from dcm_processor_service.cli.sessions import sessions
 
 __all__ = ["app"]
@@ -45,6 +47,9 @@ def main_options(
 
 
 app.command("run", epilog=example("run segment.py --dicom scans --param threshold=0.5"))(run)
+app.command("new", epilog=example("new lung --template segmentation"))(new)
+app.command("check", epilog=example("check lung --schema"))(check)
+app.command("describe", epilog=example("describe lung --json"))(describe)
 app.command("exec", epilog=example("exec their_service.segment:run"))(execute)
 app.command("inspect", epilog=example("inspect scans --html inspection.html"))(inspect)
 app.command("convert", epilog=example("convert scans niftis --policy largest"))(convert)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,15 +19,18 @@ from dcm_processor_service.cli.console import (
     styled,
 )
 from dcm_processor_service.cli.page import inspection_page
-from dcm_processor_service.disk import exists, write_whole
+from dcm_processor_service.disk import exists, is_folder, write_whole
+from dcm_processor_service.env_vars import read_variables
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError, DicomError, InvalidSeriesError
+from dcm_processor_service.local.zipped import is_zipped, unzipped
 from dcm_processor_service.models.nifti import Engine, Policy, Sidecar
 from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.session.catalogue import catalogue_files
+from dcm_processor_service.session.scratch import open_scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import Console
 
@@ -34,9 +38,9 @@ if TYPE_CHECKING:
     from dcm_processor_service.models.nifti import NiftiFiles
     from dcm_processor_service.session.functions import ImagingFunctions
 
-__all__ = ["convert", "inspect", "series_below"]
+__all__ = ["convert", "inspect", "series_below", "unpacked"]
 
-Folder = Annotated[Path, typer.Argument(help="Folder with DICOM files at any depth")]
+Folder = Annotated[Path, typer.Argument(help="Folder or zip file with DICOM files at any depth")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each series")]
 
 
@@ -54,8 +58,8 @@ def inspect(
     page = html or (None if as_json else Path("inspection.html"))
     found: list[tuple[SeriesReport, bytes | None]] = []
     refused = 0
-    with sentences(), opened(Container()) as container:
-        series = series_below(folder, container)
+    with sentences(), opened(Container()) as container, unpacked(folder) as (place,):
+        series = series_below(place, container)
         imaging = container.imaging()
         with progress_bar(error_console()) as progress:
             task = progress.add_task("inspecting", total=len(series))
@@ -88,7 +92,12 @@ def _sheet(imaging: ImagingFunctions, paths: list[Path]) -> bytes | None:
 
 def convert(
     folder: Folder,
-    out: Annotated[Path, typer.Argument(help="Folder for the NIfTI files, named by SeriesInstanceUID")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder for the NIfTI files, named by SeriesInstanceUID; or, of a single series, a file: out.nii.gz"
+        ),
+    ],
     engine: Annotated[Engine, typer.Option(help="Who converts; auto chooses by what the series is")] = "auto",
     policy: Annotated[Policy, typer.Option(help="What to do with a series that is not one clean volume")] = "strict",
     sidecar: Annotated[
@@ -106,12 +115,12 @@ def convert(
     """Convert every series under a folder to NIfTI; exits with 1 when some were refused."""
     console = error_console()
     refused = 0
-    with sentences(), opened(Container()) as container:
-        series = series_below(folder, container)
+    with sentences(), opened(Container()) as container, unpacked(folder) as (place,):
+        series = series_below(place, container)
+        targets = _targets(series, out, plain=plain)
         with progress_bar(console) as progress:
             task = progress.add_task("converting", total=len(series))
             for uid, paths in series.items():
-                target = out / f"{file_stem(uid)}{'.nii' if plain else '.nii.gz'}"
                 to_nifti = partial(
                     container.converter().convert,
                     engine=engine,
@@ -120,7 +129,7 @@ def convert(
                     max_gap_mm=max_gap_mm,
                     verify=verify,
                 )
-                row = _convert_one(to_nifti, paths, target)
+                row = _convert_one(to_nifti, paths, targets[uid])
                 refused += "error" in row
                 row = {"series_instance_uid": uid, **row}
                 if as_json:
@@ -129,6 +138,26 @@ def convert(
                     _print_row(row, output_console())
                 progress.advance(task)
     raise typer.Exit(EXIT_FAILED if refused else EXIT_DONE)
+
+
+def _targets(series: Iterable[str], out: Path, *, plain: bool) -> dict[str, Path]:
+    """Returns the file of each series: in a folder, or the one that was named.
+
+    Raises:
+        ConfigurationError: One file was named for several series, or with another suffix than was asked for.
+    """
+    suffix = next((one for one in (".nii.gz", ".nii") if out.name.lower().endswith(one)), "")
+    if not suffix or is_folder(out):
+        return {uid: out / f"{file_stem(uid)}{'.nii' if plain else '.nii.gz'}" for uid in series}
+    if plain and suffix != ".nii":
+        raise ConfigurationError(f"--plain writes .nii, and {str(out)!r} names another file; give {out.name[:-3]!r}")
+    uids = list(series)
+    if len(uids) > 1:
+        raise ConfigurationError(
+            f"there are {len(uids)} series, which {str(out)!r} cannot hold all; give a folder for the results, or the "
+            f"folder of one series: {', '.join(uids)}"
+        )
+    return {uids[0]: out}
 
 
 def series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
@@ -149,6 +178,14 @@ def series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
     if not series:
         raise ConfigurationError("no DICOM file was found; give a folder that holds some")
     return series
+
+
+@contextmanager
+def unpacked(*sources: Path) -> Iterator[list[Path]]:
+    """Yields folders as they are, and for a zip file the folder that it was unpacked into, which goes at the end."""
+    scratch_folder = read_variables(["scratch"]).get("scratch")
+    with open_scratch(Path(scratch_folder) if isinstance(scratch_folder, str) else None) as scratch:
+        yield [unzipped(one, scratch.folder("unzipped")) if is_zipped(one) else one for one in sources]
 
 
 def _convert_one(to_nifti: Callable[[list[Path], Path], NiftiFiles], paths: list[Path], target: Path) -> dict[str, Any]:

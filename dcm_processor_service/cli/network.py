@@ -19,6 +19,7 @@ from dcm_processor_service.cli.console import (
     progress_bar,
     sentences,
 )
+from dcm_processor_service.cli.images import unpacked
 from dcm_processor_service.env_vars import read_variables
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE, ConfigurationError
 from dcm_processor_service.models import BearerToken, LeftOutFile, Peer, SendOptions
@@ -81,15 +82,15 @@ def send(
 
     What is no DICOM instance in a folder is left out and named; a damaged one is a failure.
     """
-    with sentences(), opened(bare_container(calling)) as container:
+    with sentences(), opened(bare_container(calling)) as container, unpacked(*paths) as places:
         peer = parse_place(to, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, token_file=token_file)
         options = SendOptions(check=False, associations=associations, verify=verify, commit=commit)
         with progress_bar(error_console()) as progress:
             imaging = container.imaging()
-            total = sum(isinstance(file, Path) for path in paths for file in imaging.files_below(path, None))
+            total = sum(isinstance(file, Path) for path in places for file in imaging.files_below(path, None))
             task = progress.add_task(f"sending to {peer.name}", total=total)
             report = container.sender().send(
-                paths, peer, options=options, on_record=lambda _record: progress.advance(task)
+                places, peer, options=options, on_record=lambda _record: progress.advance(task)
             )
         if as_json:
             _print_records(report)

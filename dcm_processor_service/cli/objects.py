@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dcm_processor_service.cli.console import output_console, print_json_line, sentences
-from dcm_processor_service.cli.images import series_below
+from dcm_processor_service.cli.images import series_below, unpacked
 from dcm_processor_service.disk import exists, file_faults, is_file, open_to_read
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models.derived import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["derive", "pdf"]
 
-Like = Annotated[Path, typer.Option(help="Folder with the DICOM series that the result belongs to")]
+Like = Annotated[Path, typer.Option(help="Folder or zip file with the DICOM series that the result belongs to")]
 Out = Annotated[Path, typer.Option(help="Folder for the DICOM files")]
 SeriesUid = Annotated[str, typer.Option(help="SeriesInstanceUID, where --like holds several series")]
 Role = Annotated[str, typer.Option(help="What the object is; its UIDs follow from it, so each result needs its own")]
@@ -77,8 +77,8 @@ def derive(
     as_json: AsJson = False,
 ) -> None:
     """Turn a NIfTI file into DICOM, on the geometry of a series."""
-    with sentences(), opened(Container()) as container:
-        source, recipe, make = _source(container, like, series_uid), _recipe(service, role), container.derived()
+    with sentences(), opened(Container()) as container, unpacked(like) as (place,):
+        source, recipe, make = _source(container, place, series_uid), _recipe(service, role), container.derived()
         if not is_file(nifti) or not nifti.name.lower().endswith((".nii", ".nii.gz")):
             raise ConfigurationError(f"there is no file {str(nifti)!r} of NIfTI; give a .nii or .nii.gz file")
         image = container.formats().read(nifti)
@@ -112,8 +112,8 @@ def pdf(
     as_json: AsJson = False,
 ) -> None:
     """Wrap a PDF as DICOM, with the identity of a series."""
-    with sentences(), opened(Container()) as container:
-        source, make = _source(container, like, series_uid), container.derived()
+    with sentences(), opened(Container()) as container, unpacked(like) as (place,):
+        source, make = _source(container, place, series_uid), container.derived()
         if not exists(report):
             raise ConfigurationError(f"there is no file {str(report)!r}; give a PDF file")
         with open_to_read(report) as file, file_faults(report, "read"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,23 +20,35 @@ from dcm_processor_service.cli.console import (
     styled,
 )
 from dcm_processor_service.cli.network import parse_peer
-from dcm_processor_service.disk import exists
+from dcm_processor_service.cli.watching import run_whenever_changed, watched_folder
+from dcm_processor_service.disk import exists, is_file, is_folder
 from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, ConfigurationError
-from dcm_processor_service.local.workspace import LocalRun, Workspace, counted, describe, sample_folder
+from dcm_processor_service.local.service.manifest import manifest_path, read_manifest
+from dcm_processor_service.local.service.running import CallbackSource, FolderSource, ServiceRun
+from dcm_processor_service.local.workspace import (
+    LocalRun,
+    Workspace,
+    counted,
+    describe,
+    sample_folder,
+    session_id_of,
+)
 from dcm_processor_service.models import JobEvent
-from dcm_processor_service.runtime.execution.callbacks import find_callback, inspect_callback
-from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
+from dcm_processor_service.runtime.execution.callbacks import inspect_callback
 from dcm_processor_service.runtime.execution.params import unknown_params
 from dcm_processor_service.runtime.execution.results import json_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from rich.console import Console
 
-    from dcm_processor_service.models import Patient, Peer, SeriesRecord, Study
-    from dcm_processor_service.runtime.execution.callbacks import Callback, CallbackFunction
+    from dcm_processor_service.local.service.scheduling import JobNotCreated, SubjectPlan
+    from dcm_processor_service.local.service.service_code import LoadedService
     from dcm_processor_service.session.catalogue import Filed
+
+    Emit: TypeAlias = Callable[[Any], None]
 
 __all__ = ["run"]
 
@@ -44,16 +57,24 @@ _SHOWN_CHARACTERS = 60
 
 def run(
     callback: Annotated[
-        str, typer.Argument(help="path/to/file.py:FUNCTION or MODULE:FUNCTION; FUNCTION is run if left out")
+        str,
+        typer.Argument(
+            help="path/to/file.py:FUNCTION or MODULE:FUNCTION, FUNCTION is run if left out; or the folder of a "
+            "service, which holds dcm-processor.json"
+        ),
     ],
     dicom: Annotated[
-        list[Path] | None, typer.Option(help="Folder of DICOM files, at any depth; may be repeated")
+        list[Path] | None, typer.Option(help="Folder or zip file of DICOM files, at any depth; may be repeated")
     ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Use a real CT series that comes with pydicom")] = False,
     event: Annotated[
-        JobEvent, typer.Option(help="Run once for each series, study or patient")
-    ] = JobEvent.STABLE_SERIES,
-    param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the job's params; VALUE may be JSON")] = None,
+        JobEvent | None,
+        typer.Option(help="Run once for each series (if left out), study or patient; of a service, these jobs alone"),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE for the job's params; VALUE may be JSON; of a service also JOB:NAME=VALUE"),
+    ] = None,
     peer: Annotated[
         list[str] | None, typer.Option(help="NAME=AET@HOST:PORT: a DICOM node; the first one is the sender")
     ] = None,
@@ -62,37 +83,66 @@ def run(
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder that ctx.data_dir is, as the docker worker mounts its data")
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Run so many series, studies or patients at a time, each in its own process")
+    ] = 1,
     preview: Annotated[bool, typer.Option(help="Draw a contact sheet of each NIfTI file, or of the series")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each job")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Run again whenever the code changes")] = False,
     show_files: Annotated[
         bool, typer.Option("--show-files", help="Name every file that was left out, not ten of each kind")
     ] = False,
 ) -> None:
-    """Run a callback over a folder of scans, on this machine, without a server.
+    """Run a callback, or a whole service, over a folder of scans, on this machine, without a server.
 
-    With --json, what the callback itself prints goes to the standard error. A --param that the callback's model does
-    not know is refused.
+    With --json, what the callback itself prints goes to the standard error. A --param that no job's model knows is
+    refused. Of a service, the jobs run that its registry functions accept, in the order of the platform's scheduler.
     """
+    if watch:
+        arguments = [one for one in sys.argv[1:] if one != "--watch"]
+        run_whenever_changed(watched_folder(callback), arguments, without=workspace)
     emit = result_channel() if as_json else None
     with sentences():
-        function = find_callback(callback)
-        params = parse_params(param or [])
-        _refuse_unknown(params, inspect_callback(function))  # before anything is read
+        source = service_source(callback, event, job_name)
+        service = source.load()
+        if not any(event in {None, *one.job.events} for one in service.jobs):
+            raise ConfigurationError(f"the service {service.name!r} has no job{f' of {event.value}' if event else ''}")
+        service = service.with_params(params_by_job(service, param or []))  # before anything is read
         peers = [parse_peer(text) for text in peer or []]
         place = Workspace(workspace)
         for known in peers:
             place.add_peer(known)
+        for note in service.notes:
+            error_console().print(f"note: {note}", soft_wrap=True)
         filed = _ingest(place, _sources(dicom, sample=sample), show_files=show_files)
-        name = job_name or default_job_name(callback)
-        runs = _run_all(
-            place, function, _subjects(filed, event), filed, name, params, peers, preview=preview, data_dir=data_dir
-        )
-    for one in runs:
-        if emit is not None:
-            emit(_as_json(one))
-        else:
+        sender = peers[0] if peers else None
+        service_run = ServiceRun(source, service, place, filed, sender, preview, workers, data_dir)
+        levels = service_run.plan(event)
+        not_created = [one for plans in levels for plan in plans for one in plan.not_created]
+        for missing in not_created:
+            _tell_not_created(missing, emit)
+        runs = _run_all(service_run, levels, emit)
+    if emit is None:
+        for one in runs:
             _print_run(one, output_console())
-    raise typer.Exit(max((one.outcome.exit_code for one in runs), default=EXIT_DONE))
+    codes = [*(one.outcome.exit_code for one in runs), *(one.exit_code for one in not_created)]
+    raise typer.Exit(max(codes, default=EXIT_DONE))
+
+
+def service_source(reference: str, event: JobEvent | None, job_name: str) -> FolderSource | CallbackSource:
+    """Tells a service's folder from a callback.
+
+    Raises:
+        ConfigurationError: A folder without a manifest, or an option that a service does not take.
+    """
+    folder = Path(reference)
+    if manifest_path(folder) is not None:
+        if job_name:
+            raise ConfigurationError("--job-name is for a single callback; a service's manifest names its jobs")
+        return FolderSource(folder)
+    if is_folder(folder) and not is_file(folder / "__init__.py"):
+        read_manifest(folder)  # says what is missing
+    return CallbackSource(reference, job_name or default_job_name(reference), event or JobEvent.STABLE_SERIES)
 
 
 def default_job_name(callback: str) -> str:
@@ -125,11 +175,27 @@ def parse_params(texts: Sequence[str]) -> dict[str, Any]:
     return params
 
 
-def _refuse_unknown(params: dict[str, Any], callback: Callback) -> None:
-    """Refuses a param that no model of the callback knows: given by hand, it is meant."""
-    unknown = unknown_params(callback.params_models, params)
-    if unknown:
-        raise ConfigurationError(f"--param: {'; '.join(unknown)}")
+def params_by_job(service: LoadedService, texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Returns by job the params that were given: one without a job goes to all whose models know it.
+
+    Raises:
+        ConfigurationError: No job knows one of them: given by hand, it is meant.
+    """
+    chosen: dict[str, dict[str, Any]] = {one.job.name: {} for one in service.jobs}
+    models = {one.job.name: inspect_callback(one.callback).params_models for one in service.jobs}
+    for name, value in parse_params(texts).items():
+        job_name, colon, rest = name.partition(":")
+        named = bool(colon) and job_name in chosen
+        key = rest if named else name
+        jobs = [job_name] if named else list(chosen)
+        unknown = {job: unknown_params(models[job], [key]) for job in jobs}
+        if all(unknown.values()):
+            told = dict.fromkeys(sentence for found in unknown.values() for sentence in found)
+            raise ConfigurationError(f"--param: {'; '.join(told) or 'the service has no job'}")
+        for job in jobs:
+            if not unknown[job]:
+                chosen[job][key] = value
+    return chosen
 
 
 def _sources(dicom: list[Path] | None, *, sample: bool) -> list[Path]:
@@ -163,35 +229,38 @@ def _print_filed(filed: Filed, console: Console) -> None:
         console.print("Several patients: each one has a session of its own.")
 
 
-def _subjects(filed: Filed, event: JobEvent) -> Sequence[Patient | Study | SeriesRecord]:
-    if event is JobEvent.STABLE_SERIES:
-        return filed.series
-    return filed.studies if event is JobEvent.STABLE_STUDY else filed.patients
-
-
-def _run_all(
-    place: Workspace,
-    function: CallbackFunction,
-    subjects: Sequence[Patient | Study | SeriesRecord],
-    filed: Filed,
-    job_name: str,
-    params: dict[str, Any],
-    peers: list[Peer],
-    *,
-    preview: bool,
-    data_dir: Path | None,
-) -> list[LocalRun]:
+def _run_all(service_run: ServiceRun, levels: list[list[SubjectPlan]], emit: Emit | None) -> list[LocalRun]:
     runs = []
-    more: dict[str, Any] = {"peer": peers[0] if peers else None, "preview": preview, "data_dir": data_dir}
     with progress_bar(error_console()) as progress:
-        task = progress.add_task("running", total=len(subjects))
-        for subject in subjects:
-            progress.update(task, description=f"running {job_name} on {describe(subject)}")
-            runs.append(place.run(function, subject, filed=filed, job_name=job_name, params=params, **more))
-            progress.advance(task)
-            if runs[-1].outcome.exit_code == EXIT_CANCELLED:  # the others are not begun
-                break
+        total = sum(len(plan.jobs) for plans in levels for plan in plans)
+        task = progress.add_task("running", total=total)
+        for one in service_run.run(levels):
+            progress.update(task, description=f"ran {one.job.name} on {one.subject_label}", advance=1)
+            runs.append(one)
+            if emit is not None:
+                emit(_as_json(one))
     return runs
+
+
+def _tell_not_created(missing: JobNotCreated, emit: Emit | None) -> None:
+    """Says of a job that the scheduler would not create it, and why."""
+    if missing.traceback_text:
+        error_console().print(missing.traceback_text.rstrip(), soft_wrap=True)
+    style = "bold red" if missing.faulty else ""
+    label = describe(missing.subject)
+    error_console().print(
+        f"{missing.job_name} is not created for {label}: {missing.reason}", style=style, soft_wrap=True
+    )
+    if emit is not None:
+        emit(
+            {
+                "job": {"id": None, "name": missing.job_name, "session_id": session_id_of(missing.subject)},
+                "subject": {"level": missing.subject.level, "id": missing.subject.id},
+                "created": False,
+                "exit_code": missing.exit_code,
+                "reason": missing.reason,
+            }
+        )
 
 
 def _print_run(one: LocalRun, console: Console) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.child_processes.process import ChildEndedError, ChildPool, ChildProcess
 from dcm_processor_service.dicom_network.transcoding import PLAIN, convert, part10, refusal
 from dcm_processor_service.models.limits import Limits
-from dcm_processor_service.ports.child_process import ChildEndedError, ChildPool, ChildProcess
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -9,8 +9,8 @@ from io import BytesIO
 
 from pydicom import dcmread
 
+from dcm_processor_service.child_processes.inside import as_failure, begin, limit, write_answer
 from dcm_processor_service.dicom_network.transcoding import convert, part10
-from dcm_processor_service.ports.child_main import as_failure, begin, limit, write_answer
 
 __all__ = ["main"]
 

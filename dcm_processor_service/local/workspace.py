@@ -11,12 +11,14 @@ import shutil
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from dcm_processor_service.codec import check_name
 from dcm_processor_service.disk import private_folder, write_whole
-from dcm_processor_service.errors import ConfigurationError, InvalidNameError
+from dcm_processor_service.env_vars import variables_set
+from dcm_processor_service.errors import CallbackFailedError, ConfigurationError, InvalidNameError
 from dcm_processor_service.local.result_sheets import draw_sheets, sheet_names
+from dcm_processor_service.local.zipped import is_zipped, unzipped
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
 from dcm_processor_service.models.platform_ids import NO_ID, file_stem, platform_id
 from dcm_processor_service.ports.concurrency import run_inline
@@ -27,15 +29,15 @@ from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.session.catalogue import Catalogue, Filed, catalogue_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from typing_extensions import Unpack
+    from typing_extensions import Required, Unpack
 
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
     from dcm_processor_service.runtime.settings import SettingsValues
     from dcm_processor_service.session.session import Session
 
-__all__ = ["LocalRun", "Workspace", "counted", "describe", "sample_folder"]
+__all__ = ["JobValues", "LocalRun", "Workspace", "counted", "describe", "job_id_of", "sample_folder", "session_id_of"]
 
 _SAMPLE = ("data", "test_files", "dicomdirtests", "98892001", "CT5N")
 
@@ -78,9 +80,56 @@ def describe(subject: Patient | Study | SeriesRecord | None) -> str:
     return "no subject"
 
 
+def session_id_of(subject: Patient | Study | SeriesRecord) -> str:
+    """Returns the id of the session of a subject: there is one for each patient."""
+    return platform_id("session", subject.patient_uid)
+
+
+def job_id_of(subject: Patient | Study | SeriesRecord, job_name: str) -> str:
+    """Returns the id of a subject's job, which is the same in every run."""
+    return platform_id("job", session_id_of(subject), job_name, subject.level, subject.id)
+
+
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Returns a number with its noun, such as ``2 studies``."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+class JobValues(TypedDict, total=False):
+    """What a manifest, or a command, says of a job."""
+
+    job_name: Required[str]
+    params: Required[dict[str, Any]]
+    service_name: str
+    added_params: dict[str, Any]
+    depends_on: tuple[str, ...] | None
+    """Ids of the jobs before it; all that ran for the subject and for what lies below when it is None."""
+
+
+def _job(subject: Patient | Study | SeriesRecord, values: JobValues) -> Job:
+    """Returns the document of a job that runs.
+
+    Raises:
+        ConfigurationError: The job's name cannot be the name of a folder.
+    """
+    name = values["job_name"]
+    try:
+        check_name(name, "job")
+    except InvalidNameError as error:
+        raise ConfigurationError(f"{error}; choose one with --job-name, or in the service's manifest") from error
+    return Job(
+        id=job_id_of(subject, name),
+        session_id=session_id_of(subject),
+        name=name,
+        event=JobEvent.of(subject),
+        service_name=values.get("service_name", "local"),
+        state=JobState.RUNNING,
+        subject=subject,
+        params=values["params"],
+        added_params=values.get("added_params", {}),
+        depends_on=values.get("depends_on") or (),
+        created_at=datetime.now(timezone.utc),
+    )
 
 
 class Workspace:
@@ -101,12 +150,15 @@ class Workspace:
     ) -> tuple[Filed, Catalogue]:
         """Files the DICOM files below some folders, which stay where they are; tells what was filed and what was not.
 
+        A zip file is unpacked into the workspace.
+
         What this workspace itself holds, such as results of an earlier run, is no scan, unless a folder inside of it is
         named. ``advance`` is called with the number of files, once for each.
         """
         with opened(Container(settings=self.settings())) as container:
             imaging = container.imaging()
-            files = [file for source in sources for file in imaging.files_below(source, self.folder)]
+            folders = [unzipped(one, self.folder / "unzipped") if is_zipped(one) else one for one in sources]
+            files = [file for folder in folders for file in imaging.files_below(folder, self.folder)]
             catalogue = catalogue_files(files, imaging, lambda: advance(len(files)))
             return run_inline(catalogue.file_into(container.backend())), catalogue
 
@@ -121,11 +173,10 @@ class Workspace:
         subject: Patient | Study | SeriesRecord,
         *,
         filed: Filed,
-        job_name: str,
-        params: dict[str, Any],
         peer: Peer | None = None,
         preview: bool = True,
         data_dir: Path | None = None,
+        **values: Unpack[JobValues],
     ) -> LocalRun:
         """Runs a callback as the job of one subject, and puts the files it wrote into a folder of its own.
 
@@ -136,11 +187,7 @@ class Workspace:
         Raises:
             ConfigurationError: The job's name cannot be the name of a folder.
         """
-        try:
-            check_name(job_name, "job")
-        except InvalidNameError as error:
-            raise ConfigurationError(f"{error}; choose one with --job-name") from error
-        job = self._make_job(subject, filed, job_name, params)
+        job = self._file_job(_job(subject, values), filed if values.get("depends_on") is None else None)
         settings = self.settings(
             session_id=job.session_id,
             job_id=job.id,
@@ -151,8 +198,7 @@ class Workspace:
             session_dir=self._session_folder(job),
             data_dir=data_dir,
         )
-        of_subject = f"{subject.level}-{file_stem(subject.id)[:8]}"
-        folder = private_folder(self.folder, "results", *job.name.split("/"), of_subject)
+        folder = self._results_folder(job, subject)
         self._clear(settings, folder)
         outcome = self._run(function, settings, job, filed)
         finished = job.model_copy(
@@ -178,6 +224,31 @@ class Workspace:
         shutil.rmtree(folder)
         return private_folder(self.folder, "session-folders", job.id)
 
+    def left_by(
+        self, job_id: str, subject: Patient | Study | SeriesRecord, outcome: CallbackOutcome, sheets: Sequence[str]
+    ) -> LocalRun:
+        """Returns what a job that another process ran has left here."""
+        with opened(Container(settings=self.settings(session_id=session_id_of(subject), job_id=job_id))) as container:
+            job = container.session().job.read()
+            session = container.session()
+            folder = self._results_folder(job, subject)
+            files = tuple(session.files.list())
+            return LocalRun(
+                job, outcome, tuple(session.data.items()), files, folder, tuple(folder / name for name in sheets)
+            )
+
+    def _results_folder(self, job: Job, subject: Patient | Study | SeriesRecord) -> Path:
+        of_subject = f"{subject.level}-{file_stem(subject.id)[:8]}"
+        return private_folder(self.folder, "results", *job.name.split("/"), of_subject)
+
+    def fail(
+        self, subject: Patient | Study | SeriesRecord, message: str, exit_code: int, **values: Unpack[JobValues]
+    ) -> LocalRun:
+        """Notes that a job had no end of its own, so that nobody takes what it left for its output."""
+        job = _job(subject, values).model_copy(update={"state": JobState.FAILED, "error_message": message})
+        error = CallbackFailedError(message)
+        return LocalRun(self._file_job(job, None), CallbackOutcome(exit_code, 0.0, error=error), (), (), self.folder)
+
     @staticmethod
     def _run(function: CallbackFunction, settings: RuntimeSettings, job: Job, filed: Filed) -> CallbackOutcome:
         """Runs the callback as a worker does, in a process that is the job's own as long as it runs."""
@@ -190,7 +261,8 @@ class Workspace:
                 container.scrubber().learn(series if series.id in below else None)
 
         try:
-            return run_callback(function, settings, job=job, customise=acquaint, own_process=True)
+            with variables_set(_worker_variables(settings)):
+                return run_callback(function, settings, job=job, customise=acquaint, own_process=True)
         except SystemExit as leaving:
             error = left_process(leaving)
             return CallbackOutcome(error.exit_code, 0.0, error=error)
@@ -207,30 +279,36 @@ class Workspace:
             for name in names:
                 session.files.delete(name)
 
-    def _make_job(
-        self, subject: Patient | Study | SeriesRecord, filed: Filed, job_name: str, params: dict[str, Any]
-    ) -> Job:
-        session_id = platform_id("session", subject.patient_uid)
-        job = Job(
-            id=platform_id("job", session_id, job_name, subject.level, subject.id),
-            session_id=session_id,
-            name=job_name,
-            event=JobEvent.of(subject),
-            service_name="local",
-            state=JobState.RUNNING,
-            subject=subject,
-            params=params,
-            created_at=datetime.now(timezone.utc),
-        )
+    def _file_job(self, job: Job, filed: Filed | None) -> Job:
+        """Files a job; with ``filed`` it depends on all that ran for its subject and for what lies below."""
         with opened(Container(settings=self.settings())) as container:
-            others = run_inline(container.job_repository().list(session_id))
-            below = set(_ids_below(subject, filed))
-            depends_on = tuple(
-                other.id for other in others if other.id != job.id and other.subject and other.subject.id in below
-            )
-            job = job.model_copy(update={"depends_on": depends_on})
+            if filed is not None and job.subject is not None:
+                below = set(_ids_below(job.subject, filed))
+                others = run_inline(container.job_repository().list(job.session_id))
+                ids = (one.id for one in others if one.id != job.id and one.subject and one.subject.id in below)
+                job = job.model_copy(update={"depends_on": tuple(ids)})
             run_inline(container.workspace_repository().add_job(job))
         return job
+
+    def jobs_of(self, subject: Patient | Study | SeriesRecord) -> list[Job]:
+        """Lists the jobs that were run for a subject."""
+        with opened(Container(settings=self.settings())) as container:
+            jobs = run_inline(container.job_repository().list(session_id_of(subject)))
+        return [job for job in jobs if job.subject and job.subject.id == subject.id]
+
+    def forget_jobs(self, job_ids: Iterable[str]) -> None:
+        """Removes jobs of an earlier run that this one has not, so that nobody reads what they left."""
+        with opened(Container(settings=self.settings())) as container:
+            for job_id in job_ids:
+                run_inline(container.workspace_repository().remove_job(job_id))
+
+
+def _worker_variables(settings: RuntimeSettings) -> dict[str, str]:
+    """Returns the nine values that a worker sets, by field."""
+    fields = ("db_provider", "db_name", "session_id", "job_id", "job_name", "service_name", "peer_id")
+    values = {field: getattr(settings, field) or "" for field in fields}
+    event = settings.job_event.value if settings.job_event else ""
+    return {**values, "db_url": settings.db_url.get_secret_value(), "job_event": event}
 
 
 def _place(folder: Path, name: str) -> Path:

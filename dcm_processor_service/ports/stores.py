@@ -299,6 +299,9 @@ class WorkspaceRepository(Protocol):
     async def add_job(self, job: Job) -> None:
         """Files a job, in place of the one with its id."""
 
+    async def remove_job(self, job_id: str) -> None:
+        """Removes a job, where there is one; what it stored belongs to no job then."""
+
     async def add_peer(self, peer: Peer) -> None:
         """Files a node, in place of the one with its name."""
 

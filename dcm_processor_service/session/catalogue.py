@@ -73,6 +73,22 @@ class Filed:
     series: tuple[SeriesRecord, ...]
     instance_count: int
 
+    def as_json(self) -> dict[str, Any]:
+        """Returns it as plain JSON, for another process."""
+        lists = {name: getattr(self, name) for name in ("patients", "studies", "series")}
+        dumped = {name: [one.model_dump(mode="json") for one in found] for name, found in lists.items()}
+        return {**dumped, "instance_count": self.instance_count}
+
+    @classmethod
+    def of_json(cls, told: Mapping[str, Any]) -> Filed:
+        """Returns what :meth:`as_json` told."""
+        return cls(
+            tuple(map(Patient.model_validate, told["patients"])),
+            tuple(map(Study.model_validate, told["studies"])),
+            tuple(map(SeriesRecord.model_validate, told["series"])),
+            told["instance_count"],
+        )
+
 
 @dataclass
 class Catalogue:

@@ -23,6 +23,14 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 
+_MOST_LISTED = 20
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return ", ".join(map(repr, names[:_MOST_LISTED])) + more or "none"
+
+
 class AsyncData:
     """Named values, for asynchronous callbacks; :class:`Data` explains them.
 
@@ -59,7 +67,8 @@ class AsyncData:
         if required:
             whose = "this job" if job is None else f"the job {getattr(job, 'name', job)!r}"
             raise DataNotFoundError(
-                f"{whose} has no data named {name!r}; give a default, or check the name against session.data.keys()"
+                f"{whose} has no data named {name!r}; it has: {_listed(await self.keys(job=job))}; give a default, or "
+                "correct the name"
             )
         return default
 

@@ -274,14 +274,14 @@ class SqliteWorkspaceRepository:
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
 
-    async def _insert(self, statement: str, *values: str) -> None:
+    async def _change(self, statement: str, *values: str) -> None:
         need_bytes = sum(map(len, values))
         await self._store.run(lambda connection: connection.execute(statement, values), need_bytes)
 
     async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
         """Files a patient, study or series."""
         del peer_id  # a workspace has one sender: its owner
-        await self._insert(
+        await self._change(
             "INSERT INTO subjects VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document",
             subject.id,
             subject.level,
@@ -293,7 +293,7 @@ class SqliteWorkspaceRepository:
         """Files one DICOM file, by the path where it lies."""
         if isinstance(content, bytes):
             raise UnsupportedValueError("a workspace refers to DICOM files by path; write the bytes to a file first")
-        await self._insert(
+        await self._change(
             "INSERT INTO instances (id, series_id, document, path) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
             "series_id = excluded.series_id, document = excluded.document, path = excluded.path",
             instance.id,
@@ -304,7 +304,7 @@ class SqliteWorkspaceRepository:
 
     async def add_job(self, job: Job) -> None:
         """Files a job."""
-        await self._insert(
+        await self._change(
             "INSERT INTO jobs (id, session_id, name, document) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
             "session_id = excluded.session_id, name = excluded.name, document = excluded.document",
             job.id,
@@ -313,9 +313,13 @@ class SqliteWorkspaceRepository:
             dump(job),
         )
 
+    async def remove_job(self, job_id: str) -> None:
+        """Removes a job."""
+        await self._change("DELETE FROM jobs WHERE id = ?", job_id)
+
     async def add_peer(self, peer: Peer) -> None:
         """Files a node."""
-        await self._insert(
+        await self._change(
             "INSERT INTO peers VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET id = excluded.id, "
             "document = excluded.document",
             peer.name,

@@ -55,7 +55,7 @@ def read_seg(instance: InstanceFile, like: MaskGrid | None, limits: Limits) -> l
             like.require_same_space(text(instance.header, "FrameOfReferenceUID"), referenced)
         # a grid for all segments, so that their masks can be compared voxel by voxel
         lattice = None if like is not None or not described else _lattice(frames, limits)
-        reading = _Reading(frames, like, lattice, limits)
+        reading = _SegReading(frames, like, lattice, limits)
         return [_structure(instance, reading, number, each, referenced) for number, each in described.items()]
 
 
@@ -90,7 +90,7 @@ def _referenced_series(instance: InstanceFile) -> tuple[str, ...]:
 
 
 def _structure(
-    instance: InstanceFile, reading: _Reading, number: int, described: Dataset, referenced: tuple[str, ...]
+    instance: InstanceFile, reading: _SegReading, number: int, described: Dataset, referenced: tuple[str, ...]
 ) -> StructureMask:
     header = instance.header
     name = text(described, "SegmentLabel")
@@ -119,7 +119,7 @@ def _structure(
     )
 
 
-class _Reading:
+class _SegReading:
     """How masks of one SEG are read."""
 
     def __init__(self, frames: SegFrames, like: MaskGrid | None, lattice: Lattice | None, limits: Limits) -> None:

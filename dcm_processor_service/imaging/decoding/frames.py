@@ -11,9 +11,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dcm_processor_service.child_processes.process import ChildEndedError
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.decoding.processes import CHILDREN, DecodedFrame, DecoderProcess
-from dcm_processor_service.ports.child_process import ChildEndedError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcm_processor_service.ports.child_process import ChildPool, ChildProcess
+from dcm_processor_service.child_processes.process import ChildPool, ChildProcess
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

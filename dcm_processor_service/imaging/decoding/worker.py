@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dcm_processor_service.child_processes.inside import as_failure, begin, limit, write_answer
 from dcm_processor_service.imaging.decoding.frame_decoder import ContradictionError, EncodedFile
-from dcm_processor_service.ports.child_main import as_failure, begin, limit, write_answer
 
 __all__ = ["main"]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.nifti.task import ConversionTask
     from dcm_processor_service.imaging.series.stack import Stack
 
-__all__ = ["Placement", "difference_from_series", "difference_of_values", "placement"]
+__all__ = ["GridPlacement", "difference_from_series", "difference_of_values", "placement"]
 
 _CORNER_VOXELS = 0.1
 _AXIS_PART = 0.05
@@ -34,7 +34,7 @@ _VALUE_PART = 1e-4
 _SPATIAL_AXES = 3
 
 
-class Placement(NamedTuple):
+class GridPlacement(NamedTuple):
     """How the axes of one grid lie along those of another that has the same voxels."""
 
     order: tuple[int, ...]
@@ -53,7 +53,7 @@ class Placement(NamedTuple):
 
 def placement(
     affine: FloatArray, shape: Sequence[int], other: FloatArray, other_shape: Sequence[int]
-) -> Placement | None:
+) -> GridPlacement | None:
     """Finds how one grid lies on another; None where they do not have the same voxels.
 
     Args:
@@ -77,7 +77,7 @@ def placement(
     far = np.array(other_sizes) - 1
     if np.abs(ends.min(axis=1)).max() > _CORNER_VOXELS or np.abs(ends.max(axis=1) - far).max() > _CORNER_VOXELS:
         return None
-    return Placement(order, tuple(bool(turn[axis, order[axis]] < 0) for axis in range(3)))
+    return GridPlacement(order, tuple(bool(turn[axis, order[axis]] < 0) for axis in range(3)))
 
 
 def _with_normal(affine: FloatArray, sizes: Sequence[int]) -> FloatArray:

@@ -15,6 +15,7 @@ from dcm_processor_service.errors import (
     EXIT_RETRYABLE,
     CallbackFailedError,
     CallbackSignatureError,
+    ConfigurationError,
     DcmProcessorError,
     JobTimeoutError,
     StoreError,
@@ -24,6 +25,7 @@ from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import AsyncContainer, Container, opened
 from dcm_processor_service.runtime.execution.callbacks import Callback, inspect_callback
 from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED, Cancellation
+from dcm_processor_service.runtime.execution.forgotten_awaits import forgotten_awaits
 from dcm_processor_service.runtime.execution.job_process import job_process
 from dcm_processor_service.runtime.execution.memory import memory_watched, peak_memory_bytes
 from dcm_processor_service.runtime.execution.params import unknown_params, validated_params
@@ -33,7 +35,7 @@ from dcm_processor_service.runtime.logs.printed_errors import formatted, scrub_e
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from dcm_processor_service.models import Job
@@ -58,6 +60,9 @@ class CallbackOutcome:
     peak_memory_bytes: int | None = None
     """The most that the process has had resident by then; None where the system does not tell."""
 
+    error_type: str = ""
+    """Name of the type that the callback raised, of an outcome that comes out of another process, without its cause."""
+
     @property
     def ok(self) -> bool:
         """Whether the callback returned; it may have been asked to, see the exit code."""
@@ -68,6 +73,33 @@ class CallbackOutcome:
         """What the callback raised, or what kept it from starting."""
         return (self.error.__cause__ or self.error) if isinstance(self.error, CallbackFailedError) else self.error
 
+    def as_portable(self) -> dict[str, Any]:
+        """Returns it as plain JSON for another process: the error in words, without its cause."""
+        of_callback = isinstance(self.error, CallbackFailedError)
+        head = {"exit_code": self.exit_code, "duration_s": self.duration_s, "of_callback": of_callback}
+        return {**head, **self.as_json(), "peak_memory_bytes": self.peak_memory_bytes}
+
+    @classmethod
+    def of_portable(cls, told: Mapping[str, Any]) -> CallbackOutcome:
+        """Returns what :meth:`as_portable` told."""
+        if "error" not in told:
+            return cls(
+                told["exit_code"],
+                told["duration_s"],
+                result=told["result"],
+                peak_memory_bytes=told["peak_memory_bytes"],
+            )
+        fault = told["error"]
+        error = (CallbackFailedError if told["of_callback"] else ConfigurationError)(fault["message"])
+        return cls(
+            told["exit_code"],
+            told["duration_s"],
+            error=error,
+            traceback_text=fault["traceback"],
+            peak_memory_bytes=told["peak_memory_bytes"],
+            error_type=fault["type"],
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Returns what a worker records: the result, or the error with its traceback, and what it took."""
         took = {"duration_s": round(self.duration_s, 3), "peak_memory_bytes": self.peak_memory_bytes}
@@ -75,7 +107,7 @@ class CallbackOutcome:
             return {"result": self.result, **took}
         return {
             "error": {
-                "type": type(self.cause).__name__,
+                "type": self.error_type or type(self.cause).__name__,
                 "message": readable(str(self.error)),
                 "traceback": readable(self.traceback_text or formatted(self.cause)),
                 "retryable": self.exit_code == EXIT_RETRYABLE,
@@ -204,7 +236,8 @@ class _Run:
             arguments = _arguments(callback, container, document)
             self._entering()
             try:
-                return await callback.function(**arguments)
+                with forgotten_awaits(callback.name):
+                    return json_safe(await callback.function(**arguments))  # what it made and nobody awaited goes here
             finally:
                 await container.async_progress().flush()
 

@@ -41,7 +41,7 @@ def test_the_help_of_a_command_shows_an_example_that_it_understands(names: tuple
 
 
 def test_every_command_of_the_readme_is_there() -> None:
-    known = "run exec inspect convert derive pdf send find fetch echo probe peers sessions doctor"
+    known = "new check describe run exec inspect convert derive pdf send find fetch echo probe peers sessions doctor"
     assert {names[0] for names in COMMANDS} == {*known.split()}
 
 

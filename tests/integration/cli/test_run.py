@@ -83,6 +83,16 @@ def test_json_is_a_line_for_each_job(scans: Path) -> None:
     assert [one["job"] for one in again] == [first["job"], second["job"]]
 
 
+def test_workers_run_a_callback_over_several_series(scans: Path) -> None:
+    found = lines(invoke("callback.py", "--dicom", str(scans), "--json", "--workers", "2"))
+    assert sorted(one["result"]["count"] for one in found) == [2, 3]
+    assert sorted(one["data"]["count"] for one in found) == [2, 3]
+    for one in found:
+        (stored,) = one["files"]
+        with open(stored["path"], encoding="utf-8") as content:  # noqa: PTH123  the path as a program gets it
+            assert content.read() == str(one["result"]["count"])
+
+
 def test_json_stays_alone_on_the_standard_output(scans: Path) -> None:
     text = "import os, sys\ndef run():\n    print('printed')\n    os.write(1, b'raw\\n')\n    return 1\n"
     write(scans.parent, text)
@@ -236,7 +246,7 @@ def test_doctor_says_what_is_there(scans: Path) -> None:
 
 
 def test_doctor_knows_every_extra_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    extras = set(metadata("dcm-processor-service").get_all("Provides-Extra") or ()) - {"test", "dev"}
+    extras = set(metadata("dcm-processor-service").get_all("Provides-Extra") or ()) - {"test", "dev", "mutation"}
     monkeypatch.setattr("dcm_processor_service.cli.doctor.find_spec", lambda _module: None)
     rows = {row["name"]: row["detail"] for row in lines(doctor("--json")) if row["area"] == "extra"}
     assert rows.keys() == extras

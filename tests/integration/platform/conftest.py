@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.platform.application import Application
 from tests.platform_venv import (
+    GENERATOR,
     JOB,
     PLATFORM,
     PREDECESSOR,
@@ -54,6 +55,12 @@ def job_python() -> Path:
 def predecessor_python() -> Path:
     """The platform's packages with the package whose place we take."""
     return _python(PREDECESSOR)
+
+
+@pytest.fixture(scope="session")
+def generator_python() -> Path:
+    """The platform's command line."""
+    return _python(GENERATOR)
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,11 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
+from dcm_processor_service.child_processes.process import ChildPool, ChildProcess
 from dcm_processor_service.dicom_network import conversion
 from dcm_processor_service.dicom_network.conversion import converted
 from dcm_processor_service.dicom_network.transcoding import copy_of
 from dcm_processor_service.errors import UnsupportedTransferSyntaxError
-from dcm_processor_service.ports.child_process import ChildPool, ChildProcess
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:

@@ -65,7 +65,7 @@ def test_every_read_of_another_jobs_data_is_of_that_job(ctx: RuntimeContext, job
     assert data.items(job=job) == [("name", "other")]
     assert data.has("mine")
     assert not data.has("mine", job=job)
-    with pytest.raises(DataNotFoundError, match="the job 'segment' has no data named 'mine'"):
+    with pytest.raises(DataNotFoundError, match=r"the job 'segment' has no data named 'mine'; it has: "):
         data.get("mine", job=job)
 
 
@@ -127,3 +127,13 @@ def test_every_read_of_another_jobs_files_is_of_that_job(ctx: RuntimeContext, tm
     for read in reads:
         with pytest.raises(StoredFileNotFoundError, match=r"the job 'segment' has no file named 'mine\.txt'"):
             read()
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are() -> None:
+    data = fake_context().session.data
+    with pytest.raises(DataNotFoundError, match="no data named 'volume'; it has: none; give a default"):
+        data["volume"]
+    for number in range(23):
+        data[f"volume_{number:02}"] = number
+    with pytest.raises(DataNotFoundError, match=r"it has: 'volume_00', .*, 'volume_19' and 3 more; give a default"):
+        data["volume"]

@@ -2,7 +2,7 @@
 
 A child is an interpreter of its own, asked through pipes. So it needs no ``__main__`` guard, inherits no lock of a
 thread, and ends when its pipe does. A process that forks leaves its children to its parent and starts its own. What a
-child runs stands beside: :mod:`.child_main`.
+child runs stands beside: :mod:`.inside`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakSet
 
+from dcm_processor_service.child_processes.inside import HEAD
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.ports.child_main import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,0 +1,173 @@
+"""Reads of other jobs' output, found in the source: ``data.get("volume", job="segment")``.
+
+A read belongs to a job when the job's entry leads to it: through functions and classes of the service's own module, by
+their names. What is called in another way, such as by ``getattr``, is not found.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.disk import open_to_read
+from dcm_processor_service.runtime.execution.callbacks import CALLBACK_ATTRIBUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, TypeAlias
+
+    Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+__all__ = ["JobRead", "ServiceSource", "SyntaxFault"]
+
+_OLD_READS = frozenset(
+    {"download_session_file", "get_session_data", "get_session_file", "has_session_data", "has_session_file"}
+)
+_READS = frozenset({"collect", "get", "has", "info", "items", "keys", "list", "load", "open", "read"})
+"""Methods of ``session.data`` and ``session.files`` that take ``job=``."""
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class JobRead:
+    """A read of another job's output by the job's name."""
+
+    job_name: str
+    place: str
+    """File and line."""
+
+
+@dataclass(frozen=True)
+class SyntaxFault:
+    """A file that the platform's Python cannot read."""
+
+    place: str
+    message: str
+
+
+class _File:
+    """One parsed file: its definitions, its text constants, and where its names come from."""
+
+    def __init__(self, path: Path, name: str, tree: ast.Module) -> None:
+        self.path, self.name = path, name
+        self.definitions: dict[str, Definition] = {}
+        self.constants: dict[str, str] = {}
+        self.imported: dict[str, tuple[str, str]] = {}
+        is_package = path.name == "__init__.py"
+        for node in tree.body:
+            if isinstance(node, _DEFINITIONS):
+                self.definitions[node.name] = node
+            elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+                self._take_assignment(node)
+        for found in ast.walk(tree):
+            if isinstance(found, ast.ImportFrom) and found.level:
+                base = name.split(".") if name else []
+                up = found.level - 1 if is_package else found.level
+                parts = [*base[: len(base) - up], *(found.module or "").split(".")]
+                module = ".".join(part for part in parts if part)
+                self.imported |= {alias.asname or alias.name: (module, alias.name) for alias in found.names}
+
+    def _take_assignment(self, node: ast.Assign | ast.AnnAssign) -> None:
+        value = node.value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            self.constants |= {one.id: value.value for one in targets if isinstance(one, ast.Name)}
+
+
+class ServiceSource:
+    """The source of a service's module.
+
+    Args:
+        folder: The module's folder.
+        python: The version of Python that has to read it.
+    """
+
+    def __init__(self, folder: Path, python: tuple[int, int]) -> None:
+        self._folder = folder
+        self._files: dict[str, _File] = {}
+        self.faults: list[SyntaxFault] = []
+        for path in sorted(folder.rglob("*.py")):
+            relative = path.relative_to(folder)
+            with open_to_read(path) as file:
+                content = file.read()
+            try:
+                tree = ast.parse(content, feature_version=python)
+            except (SyntaxError, ValueError) as error:
+                line = getattr(error, "lineno", None)
+                self.faults.append(SyntaxFault(f"{relative}:{line or 1}", str(getattr(error, "msg", error))))
+                continue
+            name = ".".join(relative.with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+            self._files[name] = _File(path, name, tree)
+
+    def reads_of(self, entry: Callable[..., Any]) -> list[JobRead]:
+        """Lists the reads that an entry leads to; none where its source is not part of the module."""
+        function = inspect.unwrap(getattr(entry, CALLBACK_ATTRIBUTE, entry))
+        code = getattr(function, "__code__", None)
+        if code is None:
+            return []
+        file = next((one for one in self._files.values() if one.path == Path(code.co_filename)), None)
+        if file is None or function.__name__ not in file.definitions:
+            return []
+        found: list[JobRead] = []
+        seen: set[tuple[str, str]] = set()
+        pending = [(file.name, function.__name__)]
+        while pending:
+            where = pending.pop()
+            if where in seen:
+                continue
+            seen.add(where)
+            home = self._files.get(where[0])
+            definition = home.definitions.get(where[1]) if home else None
+            if home is not None and definition is not None:
+                found += self._reads_in(home, definition)
+                pending += self._called(home, definition)
+        return sorted(found, key=lambda read: (read.place, read.job_name))
+
+    def _reads_in(self, file: _File, definition: Definition) -> Iterator[JobRead]:
+        for node in ast.walk(definition):
+            if not isinstance(node, ast.Call):
+                continue
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            is_method = isinstance(node.func, ast.Attribute)
+            wanted = "job_name" if called in _OLD_READS else "job" if is_method and called in _READS else None
+            for keyword in node.keywords:
+                name = self._text(file, keyword.value) if keyword.arg == wanted else None
+                if wanted and name:
+                    yield JobRead(name, f"{file.path.relative_to(self._folder)}:{node.lineno}")
+
+    def _text(self, file: _File, value: ast.expr) -> str | None:
+        """Returns a text that stands in the call, or as a constant at the top of its file or of the one it is from."""
+        if isinstance(value, ast.Constant):
+            return value.value if isinstance(value.value, str) else None
+        if not isinstance(value, ast.Name):
+            return None
+        if value.id in file.imported:
+            module, name = file.imported[value.id]
+            other = self._files.get(module)
+            return other.constants.get(name) if other else None
+        return file.constants.get(value.id)
+
+    def _called(self, file: _File, definition: Definition) -> Iterator[tuple[str, str]]:
+        """Lists what a definition names that the module defines."""
+        for node in ast.walk(definition):
+            if isinstance(node, ast.Name):
+                yield self._home(file, node.id)
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                module, name = file.imported.get(node.value.id, ("", ""))
+                yield ".".join(part for part in (module, name) if part), node.attr
+
+    def _home(self, file: _File, name: str) -> tuple[str, str]:
+        """Follows a name through the imports to where it is defined."""
+        for _ in self._files:
+            if name in file.definitions or name not in file.imported:
+                break
+            module, name = file.imported[name]
+            following = self._files.get(module)
+            if following is None:
+                break
+            file = following
+        return file.name, name

@@ -1,0 +1,136 @@
+"""What can be known of a service's requirements without a network.
+
+That is: whether pip can read the lines, whether their markers hold for the worker's Python, whether a pinned version
+that is installed here says that it wants a newer Python, and whether a pin contradicts what this package itself needs.
+Whether a version exists, and what it needs in turn, is not known.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from packaging.markers import default_environment
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from dcm_processor_service.disk import is_file, open_to_read
+from dcm_processor_service.local.checking.problem import ServiceProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["requirement_problems"]
+
+_OWN = "dcm-processor-service"
+_COMMENT = re.compile(r"(^|\s)#.*$")
+_INCLUDE = re.compile(r"^(?:-r|--requirement)[\s=]*(?P<file>.+)$")
+_OPTIONS_BEHIND = re.compile(r"\s+--[a-z-]+[ =]\S+")
+_PIN = "=="
+_HERE = {name: str(value) for name, value in default_environment().items()}
+
+
+def requirement_problems(path: Path, python: tuple[int, int]) -> Iterator[ServiceProblem]:
+    """Finds what pip of a worker with this Python cannot install, or would install in vain.
+
+    Args:
+        path: A file that pip reads with ``-r``.
+        python: The worker's version of Python.
+    """
+    needs = _own_needs()
+    for place, line in _lines(path, set()):
+        if isinstance(line, ServiceProblem):
+            yield line
+            continue
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement as error:
+            sentence = str(error).partition("\n")[0]
+            yield ServiceProblem("requirement-syntax", f"{place}: pip cannot read {line!r}: {sentence}")
+            continue
+        yield from _problems_of(requirement, place, python, needs)
+
+
+def _lines(path: Path, seen: set[Path]) -> Iterator[tuple[str, str | ServiceProblem]]:
+    """Lists the requirements of a file and of those that it includes, without comments, options, URLs and folders."""
+    seen.add(path)
+    with open_to_read(path) as file:
+        text = file.read().decode("utf-8-sig", errors="replace").replace("\\\n", " ")
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = _COMMENT.sub("", raw).strip()
+        place = f"{path.name}:{number}"
+        included = _INCLUDE.match(line)
+        if included:
+            other = path.parent / included["file"].strip()
+            if not is_file(other):
+                yield place, ServiceProblem("requirement-file", f"{place}: there is no file {included['file']!r}")
+            elif other not in seen:
+                yield from _lines(other, seen)
+        elif line and not line.startswith(("-", ".", "/")) and "://" not in line.partition("@")[0]:
+            yield place, _OPTIONS_BEHIND.sub("", line)
+
+
+def _problems_of(
+    requirement: Requirement, place: str, python: tuple[int, int], needs: dict[str, SpecifierSet]
+) -> Iterator[ServiceProblem]:
+    version = ".".join(map(str, python))
+    environment: dict[str, str] = {
+        **_HERE,
+        "python_version": version,
+        "python_full_version": f"{version}.0",
+        "extra": "",
+    }
+    if requirement.marker is not None and not requirement.marker.evaluate(environment):
+        yield ServiceProblem(
+            "requirement-marker",
+            f"{place}: {requirement.name} is not installed on Python {version}, by its marker {requirement.marker}",
+            blocking=False,
+        )
+        return
+    name = canonicalize_name(requirement.name)
+    pinned = [one.version for one in requirement.specifier if one.operator == _PIN and not one.version.endswith(".*")]
+    if name == _OWN and pinned == ["0.0.1"]:
+        yield ServiceProblem(
+            "own-pin", f"{place}: pins {_OWN} 0.0.1, which has nothing of this package: remove the pin"
+        )
+    for pin in pinned:
+        wanted = needs.get(name)
+        if wanted is not None and not wanted.contains(pin, prereleases=True):
+            yield ServiceProblem(
+                "requirement-conflict",
+                f"{place}: pins {requirement.name} {pin}, but {_OWN} needs {requirement.name}{wanted}; pip replaces "
+                "what the worker has, and the service cannot start",
+            )
+        if not _runs_on(name, pin, version):
+            yield ServiceProblem(
+                "requirement-python",
+                f"{place}: {requirement.name} {pin} wants Python {_python_wanted(name)}, the worker has {version}; pin "
+                "an older version, or ask for a newer Python in the worker's settings.json",
+            )
+
+
+def _own_needs() -> dict[str, SpecifierSet]:
+    """Returns what this package needs, without its extras."""
+    needs = [Requirement(line) for line in metadata.requires(_OWN) or []]
+    return {canonicalize_name(one.name): one.specifier for one in needs if one.marker is None}
+
+
+def _python_wanted(name: str) -> str:
+    try:
+        return str(metadata.metadata(name).json.get("requires_python", ""))
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _runs_on(name: str, pin: str, python: str) -> bool:
+    """Whether a pinned version runs on a Python, as far as it is installed here; nothing else is known."""
+    wanted = _python_wanted(name)
+    if not wanted or metadata.version(name) != pin:
+        return True
+    try:
+        return SpecifierSet(wanted).contains(f"{python}.99")
+    except InvalidSpecifier:
+        return True

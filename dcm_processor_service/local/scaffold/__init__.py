@@ -1,0 +1,1 @@
+"""New services, made of templates that are complete and tested."""

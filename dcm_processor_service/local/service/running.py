@@ -1,0 +1,184 @@
+"""Runs a service, or one callback, over what a workspace holds: level by level, as the platform does.
+
+Subjects of one level do not depend on each other: with several workers each runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from dcm_processor_service.errors import EXIT_FAILED
+from dcm_processor_service.local.service.manifest import ServiceJob, read_manifest
+from dcm_processor_service.local.service.scheduling import PlannedJob, SubjectPlan, plan_levels
+from dcm_processor_service.local.service.service_code import LoadedJob, LoadedService, load_service
+from dcm_processor_service.local.service.subject_process import run_in_processes
+from dcm_processor_service.local.workspace import Workspace
+from dcm_processor_service.models import JobEvent, Peer, Subject
+from dcm_processor_service.runtime.execution.callbacks import find_callback
+from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
+from dcm_processor_service.runtime.execution.runner import CallbackOutcome
+from dcm_processor_service.session.catalogue import Filed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dcm_processor_service.local.service.subject_process import ProcessEnd
+    from dcm_processor_service.local.workspace import JobValues, LocalRun
+
+__all__ = ["CallbackSource", "FolderSource", "ServiceRun"]
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A service out of its folder; every process loads it for itself."""
+
+    folder: Path
+
+    def load(self) -> LoadedService:
+        """Imports the service.
+
+        Raises:
+            ConfigurationError: The manifest is not usable.
+            CallbackNotFoundError: What it names is not there, or cannot be imported.
+        """
+        return load_service(read_manifest(self.folder))
+
+
+@dataclass(frozen=True)
+class CallbackSource:
+    """A service of one job, which nobody has to accept."""
+
+    reference: str
+    job_name: str
+    event: JobEvent
+
+    def load(self) -> LoadedService:
+        """Imports the callback.
+
+        Raises:
+            CallbackNotFoundError: It is not there, or cannot be imported.
+        """
+        job = ServiceJob(
+            name=self.job_name, worker_entry=self.reference, registry_entry=self.reference, events=(self.event,)
+        )
+        return LoadedService("local", (LoadedJob(job, find_callback(self.reference), None),))
+
+
+@dataclass(frozen=True)
+class ServiceRun:
+    """A run of a service over what was filed in a workspace."""
+
+    source: FolderSource | CallbackSource
+    service: LoadedService
+    """What the source has loaded; each process loads it for itself."""
+
+    place: Workspace
+    filed: Filed
+    peer: Peer | None = None
+    preview: bool = True
+    workers: int = 1
+    data_dir: Path | None = None
+    """What ``ctx.data_dir`` is."""
+
+    def plan(self, event: JobEvent | None = None) -> list[list[SubjectPlan]]:
+        """Asks the registry functions and returns the jobs of each level, of one event where it is given."""
+        levels = plan_levels(self.service, self.place, self.filed, self.peer)
+        return [plans for of_event, plans in levels.items() if event in {None, of_event}]
+
+    def run(self, levels: list[list[SubjectPlan]]) -> Iterator[LocalRun]:
+        """Runs the jobs; tells of each one when it has ended, with several workers when its subject's have.
+
+        When this process is asked to end (SIGTERM), no further job is begun.
+        """
+        for plans in levels:
+            cancelled = False
+            for one in self._run_level([plan for plan in plans if plan.jobs]):
+                yield one
+                cancelled = cancelled or one.outcome.exit_code == EXIT_CANCELLED
+            if cancelled:
+                return
+
+    def _run_level(self, plans: list[SubjectPlan]) -> Iterator[LocalRun]:
+        if self.workers > 1 and len(plans) > 1:
+            for end in run_in_processes([self._request(plan) for plan in plans], self.workers):
+                plan = plans[end.number]
+                for answer in end.answers:
+                    outcome = CallbackOutcome.of_portable(answer)
+                    yield self.place.left_by(answer["job_id"], plan.subject, outcome, answer["sheets"])
+                if end.problem:
+                    yield from self._failed(plan, end)
+            return
+        for plan in plans:
+            for one in self.run_subject(plan):
+                yield one
+                if one.outcome.exit_code == EXIT_CANCELLED:
+                    return
+
+    def _failed(self, plan: SubjectPlan, end: ProcessEnd) -> Iterator[LocalRun]:
+        """Notes the jobs that a process did not come to the end of."""
+        exit_code = EXIT_CANCELLED if end.cancelled else EXIT_FAILED
+        message = end.problem
+        for planned in plan.jobs[len(end.answers) :]:
+            yield self.place.fail(plan.subject, message, exit_code, **self._job_values(planned))
+            message = f"not begun: {end.problem}, in an earlier job"
+
+    def _request(self, plan: SubjectPlan) -> dict[str, Any]:
+        """Returns what a process is told, as JSON."""
+        return {
+            "folder": str(self.source.folder) if isinstance(self.source, FolderSource) else None,
+            "callback": vars(self.source) if isinstance(self.source, CallbackSource) else None,
+            "workspace": str(self.place.folder),
+            "filed": self.filed.as_json(),
+            "peer": self.peer.model_dump(mode="json") if self.peer else None,
+            "preview": self.preview,
+            "data_dir": str(self.data_dir) if self.data_dir else None,
+            "subject": plan.subject.model_dump(mode="json"),
+            "jobs": [vars(job) for job in plan.jobs],
+        }
+
+    @classmethod
+    def of_request(cls, told: dict[str, Any]) -> tuple[ServiceRun, SubjectPlan]:
+        """Returns the run and the plan that a process is told of."""
+        of_callback = told["callback"]
+        source = (
+            CallbackSource(of_callback["reference"], of_callback["job_name"], JobEvent(of_callback["event"]))
+            if of_callback
+            else FolderSource(Path(told["folder"]))
+        )
+        peer = Peer.model_validate(told["peer"]) if told["peer"] else None
+        filed = Filed.of_json(told["filed"])
+        subject = TypeAdapter[Any](Subject).validate_python(told["subject"])
+        jobs = tuple(PlannedJob(**job | {"depends_on": tuple(job["depends_on"])}) for job in told["jobs"])
+        place, data_dir = Workspace(Path(told["workspace"])), Path(told["data_dir"]) if told["data_dir"] else None
+        run = cls(source, source.load(), place, filed, peer, told["preview"], data_dir=data_dir)
+        return run, SubjectPlan(subject, jobs, ())
+
+    def run_subject(self, plan: SubjectPlan) -> Iterator[LocalRun]:
+        """Runs the jobs of one subject, one after the other."""
+        for planned in plan.jobs:
+            one = self.place.run(
+                self.service.find(planned.name).callback,
+                plan.subject,
+                filed=self.filed,
+                peer=self.peer,
+                preview=self.preview,
+                data_dir=self.data_dir,
+                **self._job_values(planned),
+            )
+            yield one
+            if one.outcome.exit_code == EXIT_CANCELLED:
+                return
+
+    def _job_values(self, planned: PlannedJob) -> JobValues:
+        # one callback depends on all that ran before, a service's jobs on what the scheduler says
+        return {
+            "job_name": planned.name,
+            "params": planned.params,
+            "service_name": self.service.name,
+            "added_params": planned.added_params,
+            "depends_on": planned.depends_on if isinstance(self.source, FolderSource) else None,
+        }

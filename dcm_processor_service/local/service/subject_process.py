@@ -1,0 +1,114 @@
+"""Processes that each run the jobs of one subject, some at a time.
+
+Each is an interpreter of its own that is told through a pipe what to run and answers through another, a line of JSON
+for each job; :mod:`.subject_worker` is that side. So it needs no ``__main__`` guard and inherits no lock. Whatever it
+ends by, its subject's jobs have an outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.runtime.execution.cancellation import Cancellation, cancelled_by_sigterm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+
+__all__ = ["ProcessEnd", "run_in_processes"]
+
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from dcm_processor_service.local.service.subject_worker import main; main()"
+)
+_LOOKED_EVERY_S = 0.2
+"""So often the parent looks whether it was asked to end, while nothing else happens."""
+
+
+@dataclass(frozen=True)
+class ProcessEnd:
+    """How a process ended, and what it had answered before."""
+
+    number: int
+    """Of its request, from 0."""
+
+    answers: list[dict[str, Any]]
+    problem: str
+    """What the process ended by, unless it came to its end."""
+
+    cancelled: bool
+    """Whether it was ended by SIGTERM, outside of a job."""
+
+
+def run_in_processes(requests: Sequence[dict[str, Any]], workers: int) -> Iterator[ProcessEnd]:
+    """Hands each request to a process of its own, so many at a time; tells of each as it ends.
+
+    Asked to end (SIGTERM), it asks the processes, begins no other, and waits for those that run.
+    """
+    cancellation = Cancellation()
+    running: dict[int, subprocess.Popen[bytes]] = {}
+
+    def run_one(number: int, request: dict[str, Any]) -> ProcessEnd | None:
+        if cancellation.requested:
+            return None
+        with _started() as process:
+            running[number] = process
+            answer, _ = process.communicate(json.dumps(request).encode())
+            del running[number]
+        return _end_of(number, answer, process.returncode)
+
+    with cancelled_by_sigterm(cancellation), ThreadPoolExecutor(workers) as pool:
+        pending: set[Future[ProcessEnd | None]] = {pool.submit(run_one, *one) for one in enumerate(requests)}
+        told: set[int] = set()
+        try:
+            while pending:
+                ended, pending = wait(pending, _LOOKED_EVERY_S, FIRST_COMPLETED)
+                if cancellation.requested:
+                    _tell_to_end(running, told)
+                for one in ended:
+                    end = one.result()
+                    if end is not None:
+                        yield end
+        finally:
+            cancellation.cancel()
+            for process in list(running.values()):
+                process.kill()
+
+
+def _started() -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603  this interpreter, code of our own
+            [sys.executable, "-c", _START, json.dumps(sys.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            f"no process can be started for a subject ({type(error).__name__}: {error}); give fewer --workers"
+        ) from error
+
+
+def _tell_to_end(running: dict[int, subprocess.Popen[bytes]], told: set[int]) -> None:
+    for number, process in list(running.items()):
+        if number not in told:
+            told.add(number)
+            process.send_signal(signal.SIGTERM)
+
+
+def _end_of(number: int, answer: bytes, code: int) -> ProcessEnd:
+    lines = answer.split(b"\n")[:-1]  # what has no end was being written when the process ended
+    return ProcessEnd(number, [json.loads(line) for line in lines], _last_words(code), -code == signal.SIGTERM)
+
+
+def _last_words(code: int) -> str:
+    if code == 0:
+        return ""
+    if code > 0:
+        return f"the process of this subject ended with exit code {code}"
+    hint = "; was there too little memory?" if -code == signal.SIGKILL else ""
+    return f"the process of this subject was ended by {signal.Signals(-code).name}{hint}"

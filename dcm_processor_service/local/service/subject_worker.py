@@ -1,0 +1,24 @@
+"""A process that runs the jobs of one subject: told what to run through the standard input, it answers job by job."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from dcm_processor_service.local.service.running import ServiceRun
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Runs the request of this process, which its parent writes to the standard input."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a callback prints is no answer
+    service_run, plan = ServiceRun.of_request(json.load(sys.stdin))
+    with channel:
+        for one in service_run.run_subject(plan):
+            sheets = [str(sheet.relative_to(one.folder)) for sheet in one.sheets]
+            told = one.outcome.as_portable() | {"job_id": one.job.id, "sheets": sheets}
+            channel.write(json.dumps(told) + "\n")
+            channel.flush()

@@ -1,0 +1,71 @@
+"""Calls of the session that nobody awaited: such a call has done nothing, and Python only warns of it.
+
+``ctx.session.data.set("volume_ml", 12.5)`` in an ``async def`` makes a coroutine and drops it. The job would be done,
+and its value not stored.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from dcm_processor_service.errors import CallbackSignatureError
+from dcm_processor_service.runtime.progress import AsyncProgress
+from dcm_processor_service.runtime.steps import AsyncStep
+from dcm_processor_service.session.data import AsyncData
+from dcm_processor_service.session.derive_async import AsyncDerive
+from dcm_processor_service.session.dicom import AsyncDicom
+from dcm_processor_service.session.files import AsyncFiles
+from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
+from dcm_processor_service.session.peers import AsyncPeers
+from dcm_processor_service.session.series import AsyncDicomSeries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["forgotten_awaits"]
+
+_OWN = (
+    *(AsyncCurrentJob, AsyncData, AsyncDerive, AsyncDicom, AsyncDicomSeries, AsyncFiles, AsyncJobs, AsyncPeers),
+    *(AsyncProgress, AsyncStep),
+)
+_SENTENCE = rf"coroutine '(?P<call>(?:{'|'.join(one.__qualname__ for one in _OWN)})\.\w+)' was never awaited"
+
+
+@contextmanager
+def forgotten_awaits(callback_name: str) -> Iterator[None]:
+    """Fails at the end of the block when it called something of the session without awaiting it.
+
+    An error of the block itself goes before. Every other warning goes where it went before.
+
+    Raises:
+        CallbackSignatureError: There is such a call; the message says which, and where it was dropped.
+    """
+    forgotten: list[str] = []
+    with warnings.catch_warnings():
+        tell = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            found = re.match(_SENTENCE, str(message))
+            if found is None:
+                tell(message, category, filename, lineno, file, line)
+            else:
+                forgotten.append(f"{found['call']} ({filename}:{lineno})")
+
+        warnings.filterwarnings("always", _SENTENCE, RuntimeWarning)
+        warnings.showwarning = show
+        yield
+    if forgotten:
+        raise CallbackSignatureError(
+            f"{callback_name} called without await, so that nothing was done: {', '.join(forgotten)}; write await "
+            "before each call"
+        )

@@ -1,0 +1,248 @@
+"""``check SERVICE_FOLDER``: what the platform would drop, refuse or fail at is told before it is deployed."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.command_line import Ran, run_here
+from tests.integration.cli.test_run_service import FILES, JOBS, REGISTRY
+from tests.service_folders import job, write_service
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WORKER = {"module/__init__.py": "def worker(**kwargs):\n    return 1\n"}
+
+
+def check(folder: Path, *options: str) -> Ran:
+    return run_here("check", folder, *options, folder=folder.parent)
+
+
+def problems(folder: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for one in json.loads(check(folder, "--json").stdout)["problems"]:
+        found.setdefault(one["code"], []).append(f"{one['job']}: {one['message']}")
+    return found
+
+
+def one_job(tmp_path: Path, source: str, *jobs: dict[str, Any], **more: Any) -> dict[str, list[str]]:
+    files = {"module/__init__.py": source, **more.pop("files", {})}
+    return problems(write_service(tmp_path / "service", list(jobs) or [job("one")], files, **more))
+
+
+def test_a_service_that_runs_has_no_problem_and_shows_its_params(tmp_path: Path) -> None:
+    ran = check(write_service(tmp_path / "lung", JOBS, FILES, registry=REGISTRY))
+    assert ran.code == 0, ran.stdout
+    assert ran.stdout.splitlines() == [
+        "job total: stable-study",
+        "job old: stable-series, after count",
+        '    label = "liver" (in the manifest)',
+        "job count: stable-series",
+        "    factor (integer) = 2 (default)",
+        "lung 0.0.1: no problem was found",
+    ]
+
+
+def test_the_schema_of_the_params_is_json(tmp_path: Path) -> None:
+    ran = check(write_service(tmp_path / "lung", JOBS, FILES), "--schema")
+    schemas = json.loads(ran.stdout)
+    assert list(schemas) == ["total", "old", "count"]
+    assert schemas["total"] is schemas["old"] is None
+    assert schemas["count"]["properties"] == {"factor": {"default": 2, "title": "Factor", "type": "integer"}}
+
+
+def test_json_tells_jobs_and_problems(tmp_path: Path) -> None:
+    ran = check(write_service(tmp_path / "lung", [job("a", dependsOn=["b"])], WORKER), "--json")
+    found = json.loads(ran.stdout)
+    assert (ran.code, found["service"], found["ok"]) == (1, "lung", False)
+    assert [(one["code"], one["job"], one["blocking"]) for one in found["problems"]] == [("unknown-job", "a", True)]
+    assert found["jobs"][0]["depends_on"] == ["b"]
+
+
+def test_names_and_dependencies_that_drop_jobs_are_found(tmp_path: Path) -> None:
+    jobs = [
+        job("a", dependsOn=["b"]),
+        job("b", dependsOn=["a"]),
+        job("c", dependsOn=["bb"]),
+        job("d", event="stable-study", dependsOn=["c"]),
+        job("e", dependsOn=["off"]),
+        job("off", disabled=True),
+        job("twice"),
+        job("twice"),
+        job("dotted.name"),
+        job("never", events=[]),
+    ]
+    found = problems(write_service(tmp_path / "service", jobs, WORKER))
+    assert found.pop("circle") == [
+        "a: dependsOn leads in a circle through 'a' and 'b', so none of them is ever created"
+    ]
+    assert "did you mean 'b'?" in found.pop("unknown-job")[0]
+    assert "'c' is no job of stable-study" in found.pop("other-event")[0]
+    assert "'off' is disabled" in found.pop("disabled-job")[0]
+    assert "2 jobs of stable-series are named 'twice'" in found.pop("duplicate-job")[0]
+    assert found.pop("job-name")[0].startswith("dotted.name: its name has a dot")
+    assert found.pop("no-event")[0].startswith("never: it has no event")
+    assert found == {}
+
+
+def test_a_job_of_a_required_service_is_a_note(tmp_path: Path) -> None:
+    folder = write_service(tmp_path / "service", [job("a", dependsOn=["x"])], WORKER, required_services=["lung"])
+    ran = check(folder)
+    assert ran.code == 0
+    assert (
+        "note a: dependsOn: 'x' is no job of this manifest; it has to be one of a required service (lung)" in ran.stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "message"),
+    [
+        ("", "entry", "'worker', is not there"),
+        ("worker = 3", "entry", "'worker', is no function"),
+        ("import missing_library", "import", "is it in requirements.txt and installed here?"),
+        ("def worker(session_id): ...", "entry", "does not take the worker's keyword arguments"),
+        ("async def worker(**kwargs): ...", "entry", "is async def, which the worker does not await"),
+        ("from dcm_processor_service import RuntimeContext as C\ndef worker(ctx: C): ...", "entry", "make it an entry"),
+        ("from dcm_processor_service import entrypoint\nworker = entrypoint(lambda ctx: 1)", "entry", "no annotation"),
+    ],
+)
+def test_an_entry_that_the_worker_cannot_call_is_found(tmp_path: Path, source: str, code: str, message: str) -> None:
+    found = one_job(tmp_path, source)
+    assert set(found) == {code}
+    assert message in found[code][0]
+
+
+def test_syntax_that_the_python_of_the_worker_does_not_have_is_found(tmp_path: Path) -> None:
+    files = {"module/later.py": "def late():\n    try: ...\n    except* OSError: ...\n"}
+    found = one_job(tmp_path, WORKER["module/__init__.py"], files=files)
+    assert set(found) == {"python-syntax"}
+    assert "later.py:" in found["python-syntax"][0]
+    assert "Python 3.10 cannot read this" in found["python-syntax"][0]
+
+
+@pytest.mark.parametrize(
+    ("registry", "message"),
+    [
+        ("def callback(headers): ...", "does not take the keyword arguments session_id, job_name"),
+        ("async def callback(**kwargs): ...", "is async def"),
+        ("import missing_library\ndef callback(**kwargs): ...", "cannot be imported"),
+    ],
+)
+def test_a_registry_function_that_always_refuses_is_found(tmp_path: Path, registry: str, message: str) -> None:
+    found = one_job(tmp_path, WORKER["module/__init__.py"], registry=registry)
+    assert set(found) == {"registry"}
+    assert message in found["registry"][0]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [({"factor": "much"}, "factor: Input should be a valid integer"), ({"factr": 1}, "did you mean 'factor'?")],
+)
+def test_params_that_do_not_fit_the_model_are_found(tmp_path: Path, params: dict[str, Any], message: str) -> None:
+    folder = write_service(tmp_path / "lung", [job("count", "count", params=params)], FILES)
+    assert message in problems(folder)["params"][0]
+
+
+READS = """
+from dcm_processor_service import RuntimeContext, db_manager, entrypoint
+from .names import SEGMENT
+from . import steps
+
+
+def later(ctx: RuntimeContext):
+    return ctx.session.data.get("x", job="study")
+
+
+def run_a(ctx: RuntimeContext):
+    return steps.read(ctx), later(ctx)
+
+
+def run_b(ctx: RuntimeContext):
+    ctx.session.files.load("x", job="no_such")
+    return ctx.session.data.collect("x", job=SEGMENT)
+
+
+def old(**kwargs):
+    return db_manager.get_session_data("x", job_name="after")
+
+
+def fine(ctx: RuntimeContext):
+    return ctx.session.data.get("x", job="a"), ctx.session.data.get("x", job="segment"), {"job": 1}.get(1, job="a")
+
+
+a, b, study, segment = entrypoint(run_a), entrypoint(run_b), entrypoint(fine), entrypoint(lambda: 1)
+"""
+
+
+def test_reads_of_jobs_that_cannot_have_run_are_found_in_the_source(tmp_path: Path) -> None:
+    jobs = [
+        job("a", "a"),
+        job("b", "b", dependsOn=["segment"]),
+        job("segment", "segment"),
+        job("old", "old"),
+        job("after", "old", dependsOn=["old"]),
+        job("study", "study", "stable-study"),
+    ]
+    names = "SEGMENT: str = 'segment'\n"
+    steps = "def read(ctx):\n    return ctx.session.data.get('x', job='segment')\n"
+    found = one_job(tmp_path, READS, *jobs, files={"module/names.py": names, "module/steps.py": steps})
+    unordered = "reads the output of the job {0!r}, which nothing makes run before it; add {0!r} to its dependsOn"
+    assert found.pop("read-unordered") == [
+        f"a: steps.py:2: {unordered.format('segment')}",
+        f"old: __init__.py:21: {unordered.format('after')}",
+    ]
+    (later,) = found.pop("read-later")
+    assert later == "a: __init__.py:8: reads the output of the job 'study', which runs at stable-study: after it"
+    (unknown,) = found.pop("read-unknown")
+    assert unknown.startswith("b: __init__.py:16: reads the output of the job 'no_such'; the manifest has no job")
+    assert found == {}
+
+
+def test_requirements_are_checked_as_far_as_nothing_has_to_be_asked(tmp_path: Path) -> None:
+    newest = metadata.version("pytest")
+    lines = [
+        "# comment",
+        "numpy==1.24.0  # older than ours",
+        "not a requirement",
+        "tomllib_of_old==1; python_version < '3.10'",
+        "-r more.txt",
+        "-r missing.txt",
+        "--extra-index-url https://pip.example/simple",
+        "torch @ https://files.example/torch.whl",
+        "dcm-processor-service==0.0.1",
+        f"pytest=={newest}",
+    ]
+    files = {"worker/requirements.txt": "\n".join(lines), "worker/more.txt": "nibabel==4.0\n"}
+    folder = write_service(tmp_path / "service", [job("one")], WORKER | files)
+    manifest = json.loads((folder / "dcm-processor.json").read_text(encoding="utf-8"))
+    text = json.dumps(manifest | {"worker": {"path": "worker", "type": "venv"}})
+    (folder / "dcm-processor.json").write_text(text, encoding="utf-8")
+    found = problems(folder)
+    assert [one.partition(" pins ")[2].partition(";")[0] for one in found.pop("requirement-conflict")] == [
+        "numpy 1.24.0, but dcm-processor-service needs numpy>=1.26",
+        "nibabel 4.0, but dcm-processor-service needs nibabel>=5.2",
+    ]
+    assert "requirements.txt:3: pip cannot read 'not a requirement'" in found.pop("requirement-syntax")[0]
+    assert "tomllib_of_old is not installed on Python 3.10" in found.pop("requirement-marker")[0]
+    assert "there is no file 'missing.txt'" in found.pop("requirement-file")[0]
+    assert "remove the pin" in found.pop("own-pin")[0]
+    assert found == {}
+    (folder / "worker" / "settings.json").write_text('{"python_version": "3.6"}', encoding="utf-8")
+    assert f"pytest {newest} wants Python" in problems(folder)["requirement-python"][0]
+
+
+def test_requirements_that_no_worker_reads_are_a_note(tmp_path: Path) -> None:
+    folder = write_service(tmp_path / "service", [job("one")], WORKER | {"requirements.txt": "numpy\n"})
+    ran = check(folder)
+    assert ran.code == 0
+    assert "note requirements.txt lies where no worker reads it" in ran.stdout
+
+
+def test_a_folder_without_a_manifest_is_a_sentence(tmp_path: Path) -> None:
+    ran = check(tmp_path)
+    assert ran.code == 2
+    assert "there is no dcm-processor.json" in ran.stderr
