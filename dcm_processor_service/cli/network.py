@@ -55,7 +55,7 @@ CaFile = Annotated[
 ]
 CertFile = Annotated[Path | None, typer.Option(help="Our certificate, PEM, where the node asks for one; implies --tls")]
 KeyFile = Annotated[Path | None, typer.Option(help="Our private key, PEM")]
-TokenFile = Annotated[Path | None, typer.Option(help="A file that holds the bearer token for a DICOMweb node")]
+TokenFile = Annotated[Path | None, typer.Option(help="A file that holds the bearer token for a DICOMweb peer")]
 Calling = Annotated[str, typer.Option(help="Our AE title")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for each record")]
 
@@ -212,15 +212,15 @@ def parse_place(
     """
     if not text.startswith(("http://", "https://")):
         if token_file is not None:
-            raise ConfigurationError("--token-file is for a node that is given by its URL")
+            raise ConfigurationError("--token-file is for a peer that is given by its URL")
         return parse_address(text, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port or _WEB_PORTS[parts.scheme]
     except ValueError as error:
-        raise ConfigurationError("the URL of the node is not valid") from error
+        raise ConfigurationError("the URL of the peer is not valid") from error
     if not host:
-        raise ConfigurationError("the URL of the node names no host")
+        raise ConfigurationError("the URL of the peer names no host")
     files = {"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file}
     given = {name: str(path) for name, path in files.items() if path is not None}
     auth = None if token_file is None else BearerToken(file=str(token_file))

@@ -67,7 +67,7 @@ StudyDate = Annotated[str, typer.Option(help="StudyDate: YYYYMMDD, or a range su
 Modality = Annotated[str, typer.Option(help="Modality, such as CT")]
 StudyUid = Annotated[list[str] | None, typer.Option("--study", help="StudyInstanceUID; may be repeated")]
 SeriesUid = Annotated[list[str] | None, typer.Option("--series", help="SeriesInstanceUID; may be repeated")]
-Limit = Annotated[int, typer.Option(min=1, help="More answers are an error, and the node is told to stop")]
+Limit = Annotated[int, typer.Option(min=1, help="More answers are an error, and the peer is told to stop")]
 
 
 def find(
@@ -90,7 +90,7 @@ def find(
     token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what a node holds, by C-FIND or QIDO-RS; with --json also whose it is."""
+    """List what a peer holds, by C-FIND or QIDO-RS; with --json also whose it is."""
     with sentences(), opened(bare_container(calling)) as container:
         peer = parse_place(
             address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, token_file=token_file
@@ -118,7 +118,7 @@ def fetch(
     limit: Limit = 1000,
     method: Annotated[Method, typer.Option(help="auto takes C-GET, and C-MOVE where only that works")] = Method.AUTO,
     listen_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Ours, as the node knows it, for a C-MOVE")
+        int | None, typer.Option(min=0, max=65535, help="Ours, as the peer knows it, for a C-MOVE")
     ] = None,
     calling: Calling = DEFAULT_AE_TITLE,
     tls: Tls = False,
@@ -138,11 +138,11 @@ def fetch(
         )
         keys = _keys(patient_id, patient_name, birth_date, accession, study_date, modality, study, series, limit)
         if not keys.keys() - {"limit"}:
-            raise ConfigurationError("fetch would take all that the node holds; say what: --patient-id, --study, …")
+            raise ConfigurationError("fetch would take all that the peer holds; say what: --patient-id, --study, …")
         level: FindLevel = "series" if modality or series else "study"
         found = container.retriever().find(peer, FindQuery.of(level, keys))
         if not found:
-            error_console().print("the node found nothing that matches", soft_wrap=True)
+            error_console().print("the peer found nothing that matches", soft_wrap=True)
             raise typer.Exit(EXIT_FAILED)
         options = FetchOptions(check=False, method=method.value, listen_port=listen_port)
         with progress_bar(error_console()) as progress:

@@ -391,7 +391,8 @@ class Dicom:
             found: What :meth:`Peers.find` returned, or some of it.
             from_: The peer, or its name.
             options: ``FetchOptions(check=False, listen_port=11112, …)``.
-            on_progress: Called with how many instances are here, and how many are expected.
+            on_progress: Called with how many instances are here, and how many are expected; from another thread in
+                the asynchronous mode and by C-MOVE.
 
         Raises:
             FetchError: Not everything that the peer told of is here; its ``report`` tells (not with ``check=False``). A

@@ -125,8 +125,16 @@ class AsyncFetching:
         studies = await self._peers.find(peer, **wanted.keys)
         chosen, passed_over = choose_priors(studies, wanted)
         found: list[FoundItem] = []
+        taken = 0
         for study in chosen:
-            found += await self._parts(study, peer, wanted.modality)
+            if wanted.most is not None and taken >= wanted.most:
+                passed_over[study.study_instance_uid] = f"it is not among the {wanted.most} newest"
+                continue
+            parts = await self._parts(study, peer, wanted.modality)
+            if not parts:  # not every peer tells or matches the modalities of a study
+                passed_over[study.study_instance_uid] = "it has no series of the modality"
+            found += parts
+            taken += bool(parts)
         fetched = await self.fetch(found, peer, options, on_progress)
         try:
             refuse_strangers(fetched.series, wanted.identity)

@@ -149,9 +149,7 @@ def choose_priors(studies: Iterable[FoundStudy], wanted: PriorsWanted) -> tuple[
             "correct them, or fetch the right ones by hand with peers.find and dicom.fetch"
         )
     chosen.sort(key=lambda one: (one.study_date or date.min, one.study_time or time()), reverse=True)
-    for study in chosen[wanted.most :] if wanted.most is not None else []:
-        passed_over[study.study_instance_uid] = f"it is not among the {wanted.most} newest"
-    return chosen[: wanted.most], passed_over
+    return chosen, passed_over
 
 
 def _not_earlier(study: FoundStudy, before: datetime) -> str:

@@ -64,6 +64,8 @@ class Faults:
     """Levels at which it cannot be asked, such as ``IMAGE``."""
     ignores_keys: Collection[str] = ()
     """Keywords of keys that it does not match."""
+    untold_keys: Collection[str] = ()
+    """Keywords of keys that it neither matches nor tells."""
     retrieve: Collection[str] = ("c-get", "c-move")
     """What it offers to send by."""
     retrieve_status: int = 0x0000

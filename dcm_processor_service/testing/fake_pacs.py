@@ -308,7 +308,9 @@ class FakePacs:
         if event.identifier.QueryRetrieveLevel in self.faults.refuses_levels:
             yield _NOT_THIS_LEVEL, None
             return
-        for answer in answers(self.datasets(), event.identifier, ignored=self.faults.ignores_keys):
+        for answer in answers(
+            self.datasets(), event.identifier, ignored=self.faults.ignores_keys, untold=self.faults.untold_keys
+        ):
             if event.is_cancelled:
                 self.cancelled += 1
                 yield _CANCELLED, None

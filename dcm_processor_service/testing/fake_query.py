@@ -32,7 +32,9 @@ _GATHERED = {
 _NO_KEYS = ("QueryRetrieveLevel", "SpecificCharacterSet")
 
 
-def answers(held: Iterable[Dataset], query: Dataset, *, ignored: Collection[str] = ()) -> Iterator[Dataset]:
+def answers(
+    held: Iterable[Dataset], query: Dataset, *, ignored: Collection[str] = (), untold: Collection[str] = ()
+) -> Iterator[Dataset]:
     """Makes one answer for each study, series or instance that matches, with the keys that were asked for."""
     everything = list(held)
     found: dict[str, Dataset] = {}
@@ -40,7 +42,7 @@ def answers(held: Iterable[Dataset], query: Dataset, *, ignored: Collection[str]
     below: dict[str, list[Dataset]] = {}
     for dataset in everything:
         below.setdefault(str(dataset.get(key, "")), []).append(dataset)
-    for dataset in matching(everything, query, ignored=ignored):
+    for dataset in matching(everything, query, ignored={*ignored, *untold}):
         found.setdefault(str(dataset.get(key, "")), dataset)
     for value, first in found.items():
         answer = Dataset()
@@ -48,7 +50,9 @@ def answers(held: Iterable[Dataset], query: Dataset, *, ignored: Collection[str]
         if "SpecificCharacterSet" in first:
             answer.SpecificCharacterSet = first.SpecificCharacterSet
         for element in query:
-            if element.keyword in _GATHERED:
+            if element.keyword in untold:
+                setattr(answer, element.keyword, None)
+            elif element.keyword in _GATHERED:
                 gathered = sorted({str(one.get(_GATHERED[element.keyword], "")) for one in below[value]})
                 setattr(answer, element.keyword, len(gathered) if element.keyword.startswith("Number") else gathered)
             elif element.keyword not in _NO_KEYS:

@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         if pacs.faults.query != "ok" or query.QueryRetrieveLevel in pacs.faults.refuses_levels:
             self.send_error(503 if pacs.faults.query == "fail" else 501)
             return
-        found = list(answers(pacs.datasets(), query, ignored=pacs.faults.ignores_keys))
+        found = list(answers(pacs.datasets(), query, ignored=pacs.faults.ignores_keys, untold=pacs.faults.untold_keys))
         first = int(given.get("offset", 0))
         page = found[first : first + min(int(given.get("limit", _LONGEST_PAGE)), _LONGEST_PAGE)]
         self._answer("application/dicom+json", json.dumps([one.to_json_dict() for one in page]).encode())

@@ -7,6 +7,7 @@ This file is never run. Lines without a mark must have no error, so that right u
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from dcm_processor_service import (
     AsyncRuntimeContext,
     AsyncSession,
     Container,
+    DicomSeries,
+    FoundInstance,
+    FoundSeries,
+    FoundStudy,
     Marker,
     Patient,
     RuntimeContext,
@@ -115,6 +120,24 @@ def misspelt_names() -> None:
     SendOptions(associatons=2)  # E: call-arg
     SeriesRules(modalty="CT")  # E: call-arg
     SeriesRules(min_slices="three")  # E: arg-type
+
+
+def right_search(ctx: RuntimeContext) -> None:
+    studies: list[FoundStudy] = ctx.session.peers.find("PACS", patient_id="1", study_date=(date(2024, 1, 1), None))
+    series: list[FoundSeries] = ctx.session.peers.find("PACS", level="series", modality="CT", limit=10)
+    instances: list[FoundInstance] = ctx.session.peers.find("PACS", level="instance", study_instance_uid=["1.2"])
+    fetched: tuple[DicomSeries, ...] = ctx.session.dicom.fetch(series, from_="PACS").series
+    ctx.session.dicom.fetch(studies[0], "PACS", on_progress=print)
+    priors: int = ctx.session.dicom.priors(modality="CT", before=date(2024, 1, 1)).report.fetched
+
+
+def wrong_search(ctx: RuntimeContext) -> None:
+    ctx.session.peers.find("PACS", level="patient")  # E: call-overload
+    ctx.session.peers.find("PACS", patientid="1")  # E: call-overload, call-overload
+    ctx.session.peers.find("PACS", study_date=2024)  # E: call-overload
+    instances: list[FoundInstance] = ctx.session.peers.find("PACS")  # E: assignment
+    ctx.session.dicom.fetch(["1.2"], from_="PACS")  # E: list-item
+    ctx.session.dicom.priors("CT")  # E: call-arg
 
 
 def wrong_options_of_derived_objects(ctx: RuntimeContext) -> None:

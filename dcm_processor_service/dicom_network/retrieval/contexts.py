@@ -16,7 +16,10 @@ from pydicom.uid import (
     MPEG4HP42STEREO,
     MPEG4HP422D,
     MPEG4HP423D,
+    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
+    DigitalMammographyXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForPresentation,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
@@ -29,7 +32,11 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
+    MRImageStorage,
     RLELossless,
+    UltrasoundImageStorage,
+    UltrasoundMultiFrameImageStorage,
+    XRayAngiographicImageStorage,
 )
 from pynetdicom import StoragePresentationContexts
 
@@ -72,24 +79,36 @@ _COMPRESSED = tuple(
 TRANSFER_SYNTAXES = (*_PLAIN, str(DeflatedExplicitVRLittleEndian), str(ExplicitVRBigEndian), *_COMPRESSED)
 """Everything that is received: nothing of it is decoded here."""
 
-COMMON_CLASSES = tuple(str(context.abstract_syntax) for context in StoragePresentationContexts)
-"""The storage classes that are asked for where the peer does not tell which it has."""
+_OFTEN_COMPRESSED = (
+    CTImageStorage,
+    MRImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalMammographyXRayImageStorageForPresentation,
+    UltrasoundMultiFrameImageStorage,
+    UltrasoundImageStorage,
+    XRayAngiographicImageStorage,
+)
+COMMON_CLASSES = tuple(
+    dict.fromkeys(
+        str(uid) for uid in (*_OFTEN_COMPRESSED, *(context.abstract_syntax for context in StoragePresentationContexts))
+    )
+)
+"""The storage classes that are asked for where the peer does not tell which it has; first those often compressed."""
 
 _ROOM = MOST_CONTEXTS - 1  # one is that of the request itself
 
 
 def storage_contexts(sop_class_uids: Iterable[str]) -> tuple[ProposedContext, ...]:
-    """Proposes classes: as many contexts for each as there are transfer syntaxes, while there is room.
+    """Proposes classes: as many contexts for each as there are transfer syntaxes, where there is room.
 
-    Of one context the peer accepts one transfer syntax, and could not send what it keeps in another one.
+    Of one context the peer accepts one transfer syntax, and could not send what it keeps in another one. With too many
+    classes each has one context for what is not compressed, and the first have one for the others.
     """
     classes = list(dict.fromkeys(sop_class_uids))
     if len(classes) * len(TRANSFER_SYNTAXES) <= _ROOM:
         groups: tuple[tuple[str, ...], ...] = tuple((syntax,) for syntax in TRANSFER_SYNTAXES)
-    elif 2 * len(classes) <= _ROOM:
-        groups = (_PLAIN, _COMPRESSED)
     else:
-        groups = (_PLAIN,)
+        groups = (_PLAIN, _COMPRESSED)
     return tuple(ProposedContext(uid, group, stored_by_peer=True) for group in groups for uid in classes)[:_ROOM]
 
 

@@ -14,7 +14,7 @@ from dcm_processor_service.dicom_network.retrieval.outcome import records_of
 from dcm_processor_service.dicom_network.retrieval.rounds import Rounds
 from dcm_processor_service.dicom_network.retrieval.wanted import wish_for
 from dcm_processor_service.errors import FetchError, FetchIncompleteError
-from dcm_processor_service.models import FetchOptions, FetchReport, SendOptions
+from dcm_processor_service.models import FetchOptions, FetchReport, FoundInstance, FoundStudy, SendOptions
 from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 
 if TYPE_CHECKING:
@@ -180,11 +180,17 @@ class DicomRetriever:
 
     @staticmethod
     def _wish(found: Iterable[FoundItem], peer: Peer, waits: SendOptions, calling: str) -> Wish:
+        """Has the peer list what is below what was found, as far as it is needed and as the peer does."""
+        items = list(found)
+        if all(isinstance(one, FoundInstance) for one in items):
+            return wish_for(items, _unasked)
         try:
             with asking(peer, waits, calling) as ask:
-                return wish_for(found, ask)
+                return wish_for(items, ask)
         except NotAnsweredError as error:
-            raise not_found(peer, error) from error
+            if any(isinstance(one, FoundStudy) for one in items):
+                raise not_found(peer, error) from error
+        return wish_for(items, _unasked)  # of series the list of instances can be done without
 
     def _calling(self, peer: Peer) -> str:
         return peer.calling_ae_title or self._ae_title
@@ -197,6 +203,10 @@ class DicomRetriever:
             if name in options.model_fields_set
         }
         return SendOptions.model_validate(self._timeouts | named)
+
+
+def _unasked(_query: FindQuery) -> list[FoundItem]:
+    raise NotAnsweredError("nobody was asked")
 
 
 @contextmanager

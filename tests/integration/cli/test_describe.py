@@ -56,7 +56,8 @@ def test_a_service_is_told_with_its_params(tmp_path: Path) -> None:
 
 def test_people_read_it_as_lines(tmp_path: Path) -> None:
     ran = run_here("describe", write_service(tmp_path / "lung", JOBS, FILES), folder=tmp_path)
-    assert (
+    said = "dcm-processor-service send: Send DICOM files to a node by C-STORE, or by STOW-RS to a URL, and report on each."
+    assert said in ran.stdout
         "dcm-processor-service send: Send DICOM files to a node by C-STORE, or by STOW-RS to a URL, and report on each."
         in ran.stdout
     )

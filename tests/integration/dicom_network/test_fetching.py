@@ -308,6 +308,15 @@ def test_a_cancelled_fetch_keeps_what_is_here_and_says_so_of_the_rest(way: str, 
     assert len(list(tmp_path.rglob("*.dcm"))) == report.fetched
 
 
+@pytest.mark.parametrize("level", ["series", "instance"])
+def test_what_was_found_elsewhere_comes_from_a_peer_without_a_query(level: FindLevel, tmp_path: Path) -> None:
+    place = Place("C-GET", tmp_path, Faults(), holding())
+    with place.pacs:
+        found = place.found(level)
+    with FakePacs(Faults(query="none"), holds=holding()) as pacs:
+        assert DicomRetriever().fetch(found, pacs.peer, tmp_path).fetched == COUNT
+
+
 def test_over_tls_as_the_sender_does(tmp_path: Path) -> None:
     with FakePacs(tls=True, holds=holding()) as pacs:
         found = DicomRetriever().find(pacs.peer, FindQuery())

@@ -76,6 +76,18 @@ def test_the_last_one_of_any_modality_before_a_day(tmp_path: Path) -> None:
     assert path.is_relative_to(tmp_path)
 
 
+def test_the_last_one_of_a_modality_from_a_peer_that_does_not_tell_modalities() -> None:
+    held = [*EARLIER, *study("1.5", "20250101", Modality="MR")]
+    with FakePacs(Faults(untold_keys=["ModalitiesInStudy"]), holds=held) as pacs:
+        priors = context().session.dicom.priors(modality="CT", most=1, from_=pacs.peer)
+    assert uids(priors.studies) == ["1.2"]
+    assert priors.passed_over == {
+        "1.5": "it has no series of the modality",
+        "1.3": "it is not among the 1 newest",
+        "1.4": "it is not among the 1 newest",
+    }
+
+
 def test_no_prior_is_an_empty_answer() -> None:
     with FakePacs(holds=NOW) as pacs:
         priors = context().session.dicom.priors(from_=pacs.peer)

@@ -1,0 +1,162 @@
+"""What is kept of what a peer sends, over which contexts it may come, and what becomes of the rest."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, MRImageStorage
+
+from dcm_processor_service.dicom_network.dimse import negotiation
+from dcm_processor_service.dicom_network.retrieval.contexts import (
+    COMMON_CLASSES,
+    TRANSFER_SYNTAXES,
+    batches,
+    storage_contexts,
+)
+from dcm_processor_service.dicom_network.retrieval.inbox import Inbox, file_head
+from dcm_processor_service.dicom_network.retrieval.outcome import records_of
+from dcm_processor_service.dicom_network.retrieval.wanted import WantedSeries, Wish
+from dcm_processor_service.models import FetchOutcome, FetchRecord, Peer
+from tests.unit.dicom_network.instances import make_ct
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydicom import Dataset
+
+UIDS = [str(make_ct(number).SOPInstanceUID) for number in range(3)]
+
+
+def wanted(count: int = 3) -> WantedSeries:
+    return WantedSeries(
+        str(make_ct().StudyInstanceUID),
+        str(make_ct().SeriesInstanceUID),
+        "TEST",
+        listed=dict.fromkeys(UIDS[:count], str(CTImageStorage)),
+    )
+
+
+def encoded(dataset: Dataset) -> bytes:
+    content = BytesIO()
+    dataset.save_as(content, enforce_file_format=True)
+    return content.getvalue()
+
+
+def put(inbox: Inbox, content: bytes, uid: str = "", kind: str = "") -> bool:
+    arrival = inbox.open()
+    arrival.write(content)
+    return inbox.take(arrival, uid, kind)
+
+
+def test_a_file_begins_as_pydicom_reads_it() -> None:
+    content = encoded(make_ct())
+    plain = dcmread(BytesIO(content))
+    body = content[132 + 12 + int(plain.file_meta.FileMetaInformationGroupLength) :]
+    head = file_head(str(plain.SOPClassUID), str(plain.SOPInstanceUID), str(ExplicitVRLittleEndian))
+    read = dcmread(BytesIO(head + body))
+    assert read == plain
+    assert len(head) == 132 + 12 + int(read.file_meta.FileMetaInformationGroupLength)
+    assert read.file_meta.MediaStorageSOPInstanceUID == plain.SOPInstanceUID
+
+
+@pytest.mark.parametrize(
+    ("cut", "uid", "kind", "reason"),
+    [
+        (100, UIDS[0], "", "what the peer sent is cut off"),
+        (3000, UIDS[0], "", "what the peer sent is "),
+        (0, UIDS[1], "", "the peer sent another instance under this UID"),
+        (0, UIDS[0], str(MRImageStorage), "the peer sent it as of another SOP class than it is"),
+    ],
+)
+def test_what_is_damaged_or_misnamed_is_removed_and_told(
+    cut: int, uid: str, kind: str, reason: str, tmp_path: Path
+) -> None:
+    inbox = Inbox(tmp_path, [wanted()])
+    content = encoded(make_ct())
+    assert not put(inbox, content[: len(content) - cut], uid, kind)
+    assert inbox.records[uid].outcome is FetchOutcome.REJECTED
+    assert reason in inbox.records[uid].meaning
+    assert inbox.count(wanted()) == 0
+    assert not list(tmp_path.rglob("*.dcm"))
+
+
+def test_what_came_damaged_may_come_whole_the_next_time(tmp_path: Path) -> None:
+    told: list[FetchRecord] = []
+    inbox = Inbox(tmp_path, [wanted(1)], told.append)
+    assert not put(inbox, encoded(make_ct())[:-100], UIDS[0])
+    assert inbox.missing(wanted(1)) == [UIDS[0]]
+    assert put(inbox, encoded(make_ct()), UIDS[0])
+    assert inbox.is_complete(wanted(1))
+    assert [record.outcome.value for record in told] == ["rejected", "fetched"]
+
+
+def test_what_is_rejected_for_good_stays_so_and_is_not_asked_for_again(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, [wanted(1)])
+    stranger = make_ct()
+    stranger.StudyInstanceUID = "1.9"
+    assert not put(inbox, encoded(stranger), UIDS[0])
+    assert inbox.missing(wanted(1)) == []
+    assert not put(inbox, encoded(make_ct()), UIDS[0])
+    assert inbox.records[UIDS[0]].outcome is FetchOutcome.REJECTED
+
+
+def test_bytes_that_are_no_dicom_leave_a_record_without_a_uid(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, [wanted(1)])
+    assert not put(inbox, b"<html>no service here</html>")
+    records = records_of(Wish([wanted(1)], {}), inbox, cancelled=False)
+    assert [(record.outcome.value, record.sop_instance_uid) for record in records] == [
+        ("missing", UIDS[0]),
+        ("rejected", ""),
+    ]
+
+
+def test_what_a_study_counts_besides_its_series_is_missing(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, [wanted(1)])
+    assert put(inbox, encoded(make_ct()))
+    records = records_of(Wish([wanted(1)], {wanted().study_instance_uid: 3}), inbox, cancelled=False)
+    assert [record.outcome.value for record in records] == ["fetched", "missing", "missing"]
+    assert records[1].meaning == "the peer counts 3 instances of the study, and 1 are known of"
+
+
+def test_a_name_that_leads_out_of_the_folder_is_no_name(tmp_path: Path) -> None:
+    series = wanted(0)
+    series.series_instance_uid = "../../x"
+    dataset = make_ct()
+    dataset.remove_private_tags()
+    dataset.add_new("SeriesInstanceUID", "LO", "../../x")
+    inbox = Inbox(tmp_path / "in", [series])
+    put(inbox, encoded(dataset))
+    assert not [path for path in tmp_path.rglob("*.dcm") if not path.is_relative_to(tmp_path / "in")]
+
+
+def test_each_transfer_syntax_has_a_context_of_its_own_while_there_is_room() -> None:
+    one = storage_contexts([str(CTImageStorage)])
+    assert {context.transfer_syntax_uids for context in one} == {(syntax,) for syntax in TRANSFER_SYNTAXES}
+    assert all(context.stored_by_peer for context in one)
+    many = storage_contexts(COMMON_CLASSES)
+    assert len(many) == 127
+    assert {context.sop_class_uid for context in many} == set(COMMON_CLASSES)
+    compressed = [context.sop_class_uid for context in many if str(JPEG2000Lossless) in context.transfer_syntax_uids]
+    assert {str(CTImageStorage), str(MRImageStorage)} <= set(compressed)
+
+
+def test_series_share_an_association_as_long_as_all_syntaxes_fit() -> None:
+    series = [WantedSeries("1", f"1.{number}", "", listed={"1.2": f"1.2.3.{number}"}) for number in range(12)]
+    unknown = WantedSeries("1", "1.99", "", listed={"1.2": ""})
+    found = batches([*series, unknown])
+    assert [one for members, _classes in found for one in members] == [*series, unknown]
+    assert all(len(classes) * len(TRANSFER_SYNTAXES) <= 127 for _members, classes in found[:-1])
+    assert found[-1] == ([unknown], frozenset(COMMON_CLASSES))
+
+
+def test_the_role_of_a_storage_scp_is_asked_for_once_for_each_class() -> None:
+    peer = Peer(name="P", ae_title="P", host="h", port=1)
+    asked = negotiation.request(peer, storage_contexts([str(CTImageStorage), str(MRImageStorage)]), "US")
+    for uid in (str(CTImageStorage), str(MRImageStorage)):
+        item = len(uid).to_bytes(2, "big") + uid.encode() + b"\0\1"
+        assert asked.count(b"\x54\0" + len(item).to_bytes(2, "big") + item) == 1
+    plain = negotiation.request(peer, (negotiation.ProposedContext(str(CTImageStorage), TRANSFER_SYNTAXES),), "US")
+    assert b"\x54\0\0" not in plain
