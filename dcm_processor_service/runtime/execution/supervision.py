@@ -70,9 +70,11 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
         stream.flush()
     with tempfile.TemporaryFile() as file:
         parent = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is somebody to pass it on to
         process = os.fork()
         if process == 0:
             _end_with(parent)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             child = Child(file)
             record, exit_code = work(child)
             child.tell({"record": record})
@@ -107,6 +109,7 @@ def _waited_for(process: int) -> int:
 
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     _process, status = os.waitpid(process, 0)
     return status
 

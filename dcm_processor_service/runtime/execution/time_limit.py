@@ -9,6 +9,7 @@ the job is process 1, which takes no signal from within.
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
 import subprocess
 import sys
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["TimeLimit", "last_words", "process_ends_at"]
+
+_log = logging.getLogger(__name__)
 
 _HEAD_START_S = 0.5
 """Between the writing of what shall be left and the end of the process."""
@@ -87,12 +90,15 @@ def process_ends_at(limit: TimeLimit, head_start_s: float = 0.0) -> Iterator[Non
 @contextmanager
 def last_words(path: Path, text: str, limit: TimeLimit) -> Iterator[None]:
     """Ends this process after the grace like :func:`process_ends_at`; ``path`` holds ``text`` by then, whole."""
-    waiting = subprocess.Popen(  # noqa: S603  this interpreter, with what is written above
-        [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(path), text, str(limit.left_s())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    command = [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(path), text, str(limit.left_s())]
+    quiet = subprocess.DEVNULL
+    try:
+        waiting = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)  # noqa: S603  our own
+    except OSError as error:  # the limit is kept all the same
+        _log.warning("nothing can be left behind at the time limit of the job: %s", type(error).__name__)
+        with process_ends_at(limit):
+            yield
+        return
     with waiting, process_ends_at(limit, _HEAD_START_S):
         try:
             yield
