@@ -55,8 +55,8 @@ def read_seg(instance: InstanceFile, like: MaskGrid | None, limits: Limits) -> l
             like.require_same_space(text(instance.header, "FrameOfReferenceUID"), referenced)
         # a grid for all segments, so that their masks can be compared voxel by voxel
         lattice = None if like is not None or not described else _lattice(frames, limits)
-        reading = _Reading(frames, like, lattice, limits)
-        return [_structure(instance, reading, number, each, referenced) for number, each in described.items()]
+        reader = _SegReader(frames, like, lattice, limits)
+        return [_structure(instance, reader, number, each, referenced) for number, each in described.items()]
 
 
 def _described(instance: InstanceFile, frames: SegFrames) -> dict[int, Dataset]:
@@ -90,7 +90,7 @@ def _referenced_series(instance: InstanceFile) -> tuple[str, ...]:
 
 
 def _structure(
-    instance: InstanceFile, reading: _Reading, number: int, described: Dataset, referenced: tuple[str, ...]
+    instance: InstanceFile, reader: _SegReader, number: int, described: Dataset, referenced: tuple[str, ...]
 ) -> StructureMask:
     header = instance.header
     name = text(described, "SegmentLabel")
@@ -102,7 +102,7 @@ def _structure(
     return StructureMask(
         number,
         name,
-        partial(reading.mask, number, name),
+        partial(reader.mask, number, name),
         code=code_in(described, "SegmentedPropertyTypeCodeSequence"),
         category=code_in(described, "SegmentedPropertyCategoryCodeSequence"),
         laterality=side or side_in(region, "AnatomicRegionModifierSequence"),
@@ -110,8 +110,8 @@ def _structure(
         algorithm_name=named,
         color_rgb=rgb_of_lab(described),
         tracking_uid=text(described, "TrackingUID"),
-        read_pixels=None if reading.is_placed else partial(reading.pixels, number),
-        is_fractional=reading.frames.kind == "FRACTIONAL",
+        read_pixels=None if reader.is_placed else partial(reader.pixels, number),
+        is_fractional=reader.frames.kind == "FRACTIONAL",
         sop_instance_uid=instance.sop_instance_uid,
         series_instance_uid=text(header, "SeriesInstanceUID"),
         referenced_series_uids=referenced,
@@ -119,7 +119,7 @@ def _structure(
     )
 
 
-class _Reading:
+class _SegReader:
     """How masks of one SEG are read."""
 
     def __init__(self, frames: SegFrames, like: MaskGrid | None, lattice: Lattice | None, limits: Limits) -> None:

@@ -333,7 +333,7 @@ def test_the_frames_of_a_map_ascend_along_their_normal_and_hold_the_values_of_th
     ],
 )
 def test_a_map_names_the_part_of_the_body_where_its_source_says_it(
-    header: dict[str, str], meaning: str, side: str
+    header: dict[str, Any], meaning: str, side: str
 ) -> None:
     made = parametric_map(np.zeros((5, 4, 3)), make_source(**header), make_recipe())
     groups = made.SharedFunctionalGroupsSequence[0]
