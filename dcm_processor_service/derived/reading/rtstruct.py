@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations, pairwise
+from itertools import pairwise
 from math import gcd
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -175,7 +175,7 @@ class _Drawing:
                 "images that they are to be put on: give all images that they were drawn on as like="
             )
         for k in sorted({contour.slice for contour in inside}):
-            slices[:, :, k] = self._slice([one for one in inside if one.slice == k], slices.shape[:2])
+            slices[:, :, k] = self._slice([one for one in inside if one.slice == k], (slices.shape[0], slices.shape[1]))
         return array
 
     def _polygons(self) -> Iterator[tuple[FloatArray, bool]]:
@@ -229,7 +229,7 @@ class _Drawing:
                 f"lies between them: {_HELP}"
             )
 
-    def _slice(self, contours: Sequence[_Contour], shape: Any) -> NDArray[np.bool_]:
+    def _slice(self, contours: Sequence[_Contour], shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Returns the mask of one slice.
 
         Raises:
@@ -237,13 +237,11 @@ class _Drawing:
         """
         by_points = {contour.points.round(3).tobytes(): contour for contour in contours if not contour.is_xor}
         kept = [*by_points.values(), *(contour for contour in contours if contour.is_xor)]  # one drawn twice is one
-        if len(by_points) > 1 or len(by_points) == 1 < len(kept):
-            alone = [(contour.points, filled([contour.points], shape)) for contour in kept]
-            if any(_meet(a, b) and overlap(one, other) for (a, one), (b, other) in combinations(alone, 2)):
-                raise InvalidSeriesError(
-                    f"contours of {self._what} cross in slice {kept[0].slice + 1}, so it is not clear whether their "
-                    "common part belongs to it: have it corrected where it was drawn"
-                )
+        if by_points and _cross([contour.points for contour in kept], shape):
+            raise InvalidSeriesError(
+                f"contours of {self._what} cross in slice {kept[0].slice + 1}, so it is not clear whether their "
+                "common part belongs to it: have it corrected where it was drawn"
+            )
         return filled([contour.points for contour in kept], shape)
 
 
@@ -256,6 +254,15 @@ def _coordinates(contour: Dataset) -> FloatArray:
     return found
 
 
-def _meet(one: FloatArray, other: FloatArray) -> bool:
-    """Whether the boxes around two contours have a part in common."""
-    return bool((one.min(axis=0) <= other.max(axis=0)).all() and (other.min(axis=0) <= one.max(axis=0)).all())
+def _cross(contours: Sequence[FloatArray], shape: tuple[int, int]) -> bool:
+    """Whether two contours cross, of those whose boxes have a part in common."""
+    low, high = (np.array([edge(points, axis=0) for points in contours]) for edge in (np.min, np.max))
+    meet = ((low[:, np.newaxis] <= high) & (high[:, np.newaxis] >= low)).all(axis=2)
+    alone: dict[int, NDArray[np.bool_]] = {}
+    for pair in np.argwhere(np.triu(meet, 1)).tolist():
+        for each in pair:
+            if each not in alone:
+                alone[each] = filled([contours[each]], shape)
+        if overlap(alone[pair[0]], alone[pair[1]]):
+            return True
+    return False
