@@ -90,6 +90,13 @@ class MaskGrid:
         )
 
     @property
+    def slice_axis(self) -> int | None:
+        """The axis along which its slices are counted; None where they are those of no images."""
+        if not self.has_real_slices:
+            return None
+        return 2 if self.volume is None else self.volume.slice_axis
+
+    @property
     def has_real_slices(self) -> bool:
         """Whether its slices are those of images, not made by resampling."""
         return bool(self.sources if self.volume is None else self.volume.sources)
