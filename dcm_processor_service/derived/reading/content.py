@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dcm_processor_service.derived.reading.names import code_in
 from dcm_processor_service.errors import InvalidSeriesError
@@ -14,13 +14,12 @@ from dcm_processor_service.models.series_kinds import SeriesKind, kind_of_class
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-    from typing import TypeVar
 
     from pydicom import Dataset
 
-    T = TypeVar("T")
-
 __all__ = ["children", "concept", "read_each", "value_type", "walk"]
+
+T = TypeVar("T")
 
 _LIMITS = Limits()
 

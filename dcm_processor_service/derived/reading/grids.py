@@ -63,6 +63,11 @@ class MaskGrid:
         series = SourceSeries.from_headers(read_header(path, limits) for path in like)
         grids = _different(series.grids)
         uid = text(series.first, "SeriesInstanceUID")
+        if not any(frame.has_geometry for frame in series.frames):
+            raise InvalidSeriesError(
+                f"the images of the series {uid} have no place in the patient, as radiographs have not, so no mask is "
+                "put on them as a volume: read without like=, and take pixels()"
+            )
         if len(grids) != 1 or grids[0].incomplete or grids[0].duplicated:
             found = "no regular grid" if len(grids) < 2 else f"{len(grids)} grids"  # noqa: PLR2004 one would be right
             raise InvalidSeriesError(
@@ -83,6 +88,18 @@ class MaskGrid:
             text(series.first, "StudyInstanceUID"),
             sources=(sources,),
         )
+
+    @property
+    def slice_axis(self) -> int | None:
+        """The axis along which its slices are counted; None where they are those of no images."""
+        if not self.has_real_slices:
+            return None
+        return 2 if self.volume is None else self.volume.slice_axis
+
+    @property
+    def has_real_slices(self) -> bool:
+        """Whether its slices are those of images, not made by resampling."""
+        return bool(self.sources if self.volume is None else self.volume.sources)
 
     def volume_of(self, array: NDArray[Any], name: str, modality: str) -> Volume:
         """Returns a mask on this grid as a volume."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from itertools import combinations, pairwise
+from functools import cached_property, partial
+from itertools import pairwise
 from math import gcd
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -73,11 +73,13 @@ def read_rtstruct(instance: InstanceFile, grid: MaskGrid, limits: Limits, *, may
         regions = [(integer(each, "ROINumber"), each) for each in items(header, "StructureSetROISequence")]
         numbers_given = [number for number, _ in regions]
         unknown = [number for number in contours if number not in numbers_given]
-        if len(set(numbers_given)) != len(regions) or None in numbers_given or unknown:
+        is_lost = len(contours) != len(items(header, "ROIContourSequence"))
+        if len(set(numbers_given)) != len(regions) or None in numbers_given or unknown or is_lost:
             raise InvalidSeriesError(
                 f"{instance.label} has regions without a number, two of one number, or contours of a region that it "
                 "does not describe: get it again"
             )
+        planes = _Planes(tuple(contours.values()), grid)
         frames_of_reference = [
             text(each, "FrameOfReferenceUID") for each in items(header, "ReferencedFrameOfReferenceSequence")
         ]
@@ -86,7 +88,7 @@ def read_rtstruct(instance: InstanceFile, grid: MaskGrid, limits: Limits, *, may
         for number, region in regions:
             assert number is not None
             space = text(region, "ReferencedFrameOfReferenceUID") or only
-            drawing = _Drawing(instance, number, contours.get(number), space, grid, limits, may_cut=may_cut)
+            drawing = _Drawing(instance, number, contours.get(number), space, planes, limits, may_cut=may_cut)
             found.append(_structure(instance, drawing, region, observed.get(number)))
     return found
 
@@ -127,6 +129,31 @@ class _Contour:
     is_xor: bool
 
 
+@dataclass(frozen=True)
+class _Planes:
+    """Where the contours of all regions lie on a grid."""
+
+    contours: tuple[Dataset, ...]
+    """Items of ROIContourSequence."""
+
+    grid: MaskGrid
+
+    def to_grid(self, points: FloatArray) -> FloatArray:
+        """Returns points, shape (points, 3), LPS mm, in voxels of the grid."""
+        inverse = np.linalg.inv(self.grid.affine_lps)
+        result: FloatArray = points @ inverse[:3, :3].T + inverse[:3, 3]
+        return result
+
+    @cached_property
+    def _starts(self) -> FloatArray:
+        found = [_coordinates(one)[:3] for each in self.contours for one in items(each, "ContourSequence")]
+        return self.to_grid(np.array([point for point in found if len(point) == 3]).reshape(-1, 3))  # noqa: PLR2004
+
+    def slices(self, across: int) -> list[int]:
+        """Returns the slices of the grid that any region has contours near to."""
+        return sorted({int(place) for place in np.rint(self._starts[:, across])})
+
+
 class _Drawing:
     """The contours of one region, and the grid that they are put on."""
 
@@ -136,7 +163,7 @@ class _Drawing:
         number: int,
         contours: Dataset | None,
         frame_of_reference_uid: str,
-        grid: MaskGrid,
+        planes: _Planes,
         limits: Limits,
         *,
         may_cut: bool,
@@ -146,7 +173,8 @@ class _Drawing:
         self.frame_of_reference_uid = frame_of_reference_uid
         self._what = f"region {number} of {instance.label}"
         self._referenced = drawn_on(instance)
-        self._grid = grid
+        self._planes = planes
+        self._grid = planes.grid
         self._limits = limits
         self._may_cut = may_cut
 
@@ -160,13 +188,15 @@ class _Drawing:
 
     def _filled(self) -> NDArray[np.bool_]:
         array = np.zeros(self._grid.shape, np.bool_, order="F")
-        in_voxels = [(self._to_grid(points), is_xor) for points, is_xor in self._polygons()]
+        in_voxels = [(self._planes.to_grid(points), is_xor) for points, is_xor in self._polygons()]
         if not in_voxels:
             return array
         spread = np.max([np.ptp(points, axis=0) for points, _ in in_voxels], axis=0)
         across = int(np.argmin(spread / np.array(self._grid.shape)))
+        if self._grid.slice_axis is not None:
+            across = self._grid.slice_axis
         contours = [self._on_slice(points, across, is_xor=is_xor) for points, is_xor in in_voxels]
-        self._refuse_gaps(sorted({contour.slice for contour in contours}))
+        self._refuse_gaps(sorted({contour.slice for contour in contours}), across)
         slices = np.moveaxis(array, across, 2)
         inside = [contour for contour in contours if 0 <= contour.slice < slices.shape[2]]
         if len(inside) < len(contours) and not (self._may_cut and inside):
@@ -175,7 +205,7 @@ class _Drawing:
                 "images that they are to be put on: give all images that they were drawn on as like="
             )
         for k in sorted({contour.slice for contour in inside}):
-            slices[:, :, k] = self._slice([one for one in inside if one.slice == k], slices.shape[:2])
+            slices[:, :, k] = self._slice([one for one in inside if one.slice == k], (slices.shape[0], slices.shape[1]))
         return array
 
     def _polygons(self) -> Iterator[tuple[FloatArray, bool]]:
@@ -194,11 +224,6 @@ class _Drawing:
                     "finite ones for each of three points at least: get it again"
                 )
             yield values.reshape(-1, 3), kind != "CLOSED_PLANAR"
-
-    def _to_grid(self, points: FloatArray) -> FloatArray:
-        to_grid = np.linalg.inv(self._grid.affine_lps)
-        result: FloatArray = points @ to_grid[:3, :3].T + to_grid[:3, 3]
-        return result
 
     def _on_slice(self, points: FloatArray, across: int, *, is_xor: bool) -> _Contour:
         """Finds the slice of a contour.
@@ -220,16 +245,22 @@ class _Drawing:
             )
         return _Contour(k, np.delete(points, across, axis=1), is_xor)
 
-    def _refuse_gaps(self, slices: Sequence[int]) -> None:
-        """Refuses contours on every second slice or fewer: nothing says what lies between them."""
-        every = gcd(*(after - before for before, after in pairwise(slices)), 0)
-        if len(slices) >= _SEVERAL_PLANES and every > 1:
+    def _refuse_gaps(self, slices: Sequence[int], across: int) -> None:
+        """Refuses contours on every second slice or fewer: nothing says what lies between them.
+
+        Of images that the set was drawn on, a region may be in few of the slices; on another grid, the contours of all
+        regions tell whether its slices are theirs.
+        """
+        is_own = self._grid.has_real_slices and self._grid.series_instance_uid in self._referenced
+        known = slices if is_own else self._planes.slices(across)
+        every = gcd(*(after - before for before, after in pairwise(known)), 0)
+        if len(known) >= (_SEVERAL_PLANES if is_own else 2) and every > 1:
             raise InvalidSeriesError(
                 f"{self._what} has contours on every slice number {every} of the images alone, so nothing says what "
                 f"lies between them: {_HELP}"
             )
 
-    def _slice(self, contours: Sequence[_Contour], shape: Any) -> NDArray[np.bool_]:
+    def _slice(self, contours: Sequence[_Contour], shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Returns the mask of one slice.
 
         Raises:
@@ -237,13 +268,11 @@ class _Drawing:
         """
         by_points = {contour.points.round(3).tobytes(): contour for contour in contours if not contour.is_xor}
         kept = [*by_points.values(), *(contour for contour in contours if contour.is_xor)]  # one drawn twice is one
-        if len(by_points) > 1 or len(by_points) == 1 < len(kept):
-            alone = [(contour.points, filled([contour.points], shape)) for contour in kept]
-            if any(_meet(a, b) and overlap(one, other) for (a, one), (b, other) in combinations(alone, 2)):
-                raise InvalidSeriesError(
-                    f"contours of {self._what} cross in slice {kept[0].slice + 1}, so it is not clear whether their "
-                    "common part belongs to it: have it corrected where it was drawn"
-                )
+        if by_points and _cross([contour.points for contour in kept], shape):
+            raise InvalidSeriesError(
+                f"contours of {self._what} cross in slice {kept[0].slice + 1}, so it is not clear whether their "
+                "common part belongs to it: have it corrected where it was drawn"
+            )
         return filled([contour.points for contour in kept], shape)
 
 
@@ -256,6 +285,15 @@ def _coordinates(contour: Dataset) -> FloatArray:
     return found
 
 
-def _meet(one: FloatArray, other: FloatArray) -> bool:
-    """Whether the boxes around two contours have a part in common."""
-    return bool((one.min(axis=0) <= other.max(axis=0)).all() and (other.min(axis=0) <= one.max(axis=0)).all())
+def _cross(contours: Sequence[FloatArray], shape: tuple[int, int]) -> bool:
+    """Whether two contours cross, of those whose boxes have a part in common."""
+    low, high = (np.array([edge(points, axis=0) for points in contours]) for edge in (np.min, np.max))
+    meet = ((low[:, np.newaxis] <= high) & (high[:, np.newaxis] >= low)).all(axis=2)
+    alone: dict[int, NDArray[np.bool_]] = {}
+    for pair in np.argwhere(np.triu(meet, 1)).tolist():
+        for each in pair:
+            if each not in alone:
+                alone[each] = filled([contours[each]], shape)
+        if overlap(alone[pair[0]], alone[pair[1]]):
+            return True
+    return False

@@ -55,8 +55,8 @@ def read_seg(instance: InstanceFile, like: MaskGrid | None, limits: Limits) -> l
             like.require_same_space(text(instance.header, "FrameOfReferenceUID"), referenced)
         # a grid for all segments, so that their masks can be compared voxel by voxel
         lattice = None if like is not None or not described else _lattice(frames, limits)
-        reading = _SegReading(frames, like, lattice, limits)
-        return [_structure(instance, reading, number, each, referenced) for number, each in described.items()]
+        reader = _SegReader(frames, like, lattice, limits, referenced)
+        return [_structure(instance, reader, number, each, referenced) for number, each in described.items()]
 
 
 def _described(instance: InstanceFile, frames: SegFrames) -> dict[int, Dataset]:
@@ -90,7 +90,7 @@ def _referenced_series(instance: InstanceFile) -> tuple[str, ...]:
 
 
 def _structure(
-    instance: InstanceFile, reading: _SegReading, number: int, described: Dataset, referenced: tuple[str, ...]
+    instance: InstanceFile, reader: _SegReader, number: int, described: Dataset, referenced: tuple[str, ...]
 ) -> StructureMask:
     header = instance.header
     name = text(described, "SegmentLabel")
@@ -102,7 +102,7 @@ def _structure(
     return StructureMask(
         number,
         name,
-        partial(reading.mask, number, name),
+        partial(reader.mask, number, name),
         code=code_in(described, "SegmentedPropertyTypeCodeSequence"),
         category=code_in(described, "SegmentedPropertyCategoryCodeSequence"),
         laterality=side or side_in(region, "AnatomicRegionModifierSequence"),
@@ -110,8 +110,8 @@ def _structure(
         algorithm_name=named,
         color_rgb=rgb_of_lab(described),
         tracking_uid=text(described, "TrackingUID"),
-        read_pixels=None if reading.is_placed else partial(reading.pixels, number),
-        is_fractional=reading.frames.kind == "FRACTIONAL",
+        read_pixels=None if reader.is_placed else partial(reader.pixels, number),
+        is_fractional=reader.frames.kind == "FRACTIONAL",
         sop_instance_uid=instance.sop_instance_uid,
         series_instance_uid=text(header, "SeriesInstanceUID"),
         referenced_series_uids=referenced,
@@ -119,11 +119,19 @@ def _structure(
     )
 
 
-class _SegReading:
+class _SegReader:
     """How masks of one SEG are read."""
 
-    def __init__(self, frames: SegFrames, like: MaskGrid | None, lattice: Lattice | None, limits: Limits) -> None:
+    def __init__(
+        self,
+        frames: SegFrames,
+        like: MaskGrid | None,
+        lattice: Lattice | None,
+        limits: Limits,
+        referenced_series: tuple[str, ...],
+    ) -> None:
         self.frames = frames
+        self._referenced_series = referenced_series
         self._like = like
         self._lattice = lattice
         self._limits = limits
@@ -198,12 +206,13 @@ class _SegReading:
         if not frames:
             return array
         places = frame_places_on(frames, grid)
-        if places is None:
-            # all frames, for a segment of one slice does not tell how far slices are apart
-            lattice = own_lattice(self.frames.frames)
+        # all frames, for a segment of one slice does not tell how far slices are apart
+        lattice = None if places is not None and self._is_made_of(grid) else own_lattice(self.frames.frames)
+        if lattice is not None and (places is None or not lattice.has_step_of(grid)):
             own = self._on_lattice(number, frames, lattice, self.frames.frames)
             array, is_somewhere = grid.sampled(own, lattice.affine_lps), bool(own.any())
         else:
+            assert places is not None
             self._refuse_doubles(number, list(places.starts))
             is_somewhere = False
             for index, mask in self.frames.masks(number, frames):
@@ -215,6 +224,10 @@ class _SegReading:
                 "it lies outside of them, or is smaller than their voxels; read it on its own grid, without like="
             )
         return array
+
+    def _is_made_of(self, grid: MaskGrid) -> bool:
+        """Whether the SEG was made of the images of a grid, whose slices its frames then are, whatever their step."""
+        return grid.has_real_slices and grid.series_instance_uid in self._referenced_series
 
     def _refuse_doubles(self, number: int, places: list[Any]) -> None:
         place, count = Counter(places).most_common(1)[0] if places else (None, 0)

@@ -123,8 +123,7 @@ class SegFrames:
         pixels = self.frames[0].pixel_format
         if pixels.bits_allocated == _BITS:
             read = self._bits_by_pydicom if self._is_unusual else self._bits
-            for index, frame in enumerate(frames):
-                yield index, read(frame.number)
+            yield from enumerate(read([frame.number for frame in frames]))
             return
         scratch = np.empty((pixels.rows, pixels.columns), pixels.stored_type)
         for index in read_pixels(frames, lambda _: scratch, self.limits):
@@ -134,26 +133,27 @@ class SegFrames:
     def _is_unusual(self) -> bool:
         return self.instance.transfer_syntax_uid in {DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
 
-    def _bits(self, number: int) -> NDArray[Any]:
-        """Reads one frame of single bits: frames follow each other without padding (PS3.5, section 8.1.1)."""
+    def _bits(self, numbers: Sequence[int]) -> Iterator[NDArray[Any]]:
+        """Reads frames of single bits: they follow each other without padding (PS3.5, section 8.1.1)."""
         pixels, where = self.frames[0].pixel_format, self.instance.pixels
         size = pixels.rows * pixels.columns
-        first = (number - 1) * size
         with open_regular(self.instance.path) as file:
-            file.seek((where.offset_bytes if where else 0) + first // 8)
-            content = file.read((first % 8 + size + 7) // 8)
-        if len(content) * 8 < first % 8 + size:
-            raise InvalidSeriesError(f"{self.instance.label} ends inside its pixel data: get it again")
-        unpacked = np.unpackbits(np.frombuffer(content, np.uint8), bitorder="little")
-        return unpacked[first % 8 : first % 8 + size].reshape(pixels.rows, pixels.columns)
+            for number in numbers:
+                first = (number - 1) * size
+                file.seek((where.offset_bytes if where else 0) + first // 8)
+                content = file.read((first % 8 + size + 7) // 8)
+                if len(content) * 8 < first % 8 + size:
+                    raise InvalidSeriesError(f"{self.instance.label} ends inside its pixel data: get it again")
+                unpacked = np.unpackbits(np.frombuffer(content, np.uint8), bitorder="little")
+                yield unpacked[first % 8 : first % 8 + size].reshape(pixels.rows, pixels.columns)
 
-    def _bits_by_pydicom(self, number: int) -> NDArray[Any]:
+    def _bits_by_pydicom(self, numbers: Sequence[int]) -> Iterator[NDArray[Any]]:
         told = f"the pixels of {self.instance.label} are damaged: get it again"
         with foreign_errors_as(lambda: InvalidSeriesError(told)):
             dataset = read_dataset(self.instance.path, self.limits)
             decoder = get_decoder(self.instance.transfer_syntax_uid)
-            array: NDArray[Any] = decoder.as_array(dataset, index=number - 1, raw=True)[0]
-        return array
+            for number in numbers:
+                yield decoder.as_array(dataset, index=number - 1, raw=True)[0]
 
 
 def _segment_of(frame: FrameInfo) -> int:

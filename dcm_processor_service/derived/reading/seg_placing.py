@@ -27,6 +27,7 @@ _SAME_SPACING_PART = 1e-3
 _WHOLE_STEPS = 0.1
 _ASIDE_PIXELS = 0.1
 _CONTRADICTS = 1.5
+_SAME_STEP_PART = 0.02
 _MATCH_VOXELS = 0.02
 _GIVE_LIKE = "give the images that it was made of as like="
 
@@ -38,6 +39,13 @@ class Lattice:
     shape: tuple[int, int, int]
     affine_lps: FloatArray
     slices: tuple[int, ...]
+
+    def has_step_of(self, grid: MaskGrid) -> bool:
+        """Whether slices are as far apart as those of another grid that are parallel to them."""
+        normal = np.cross(self.affine_lps[:3, 0], self.affine_lps[:3, 1])
+        steps = np.abs(normal @ grid.affine_lps[:3, :3])
+        own = abs(float(normal @ self.affine_lps[:3, 2]))
+        return bool(abs(float(steps.max()) - own) <= _SAME_STEP_PART * own)
 
 
 def require_one_plane(frames: Sequence[FrameInfo]) -> None:

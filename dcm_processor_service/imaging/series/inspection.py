@@ -124,7 +124,7 @@ def examine(paths: Sequence[Path], limits: Limits = _LIMITS) -> Inspection:
             findings = [finding for finding in findings if finding.code != "SINGLE_SLICE"]
         only_localizers = bool(groups) and all(group.is_localizer for group in groups)
         report = _report(instances, frames, stacks, findings, only_localizers=only_localizers)
-    return Inspection(report, tuple(stacks), tuple(instances))
+    return Inspection(report, tuple(stacks) if report.parts else (), tuple(instances))
 
 
 def _read(paths: Sequence[Path], limits: Limits) -> tuple[list[InstanceFile], list[SeriesFinding]]:

@@ -217,6 +217,32 @@ def test_a_volume_with_slices_between_the_contours_is_refused(tmp_path: Path) ->
         found.mask()
 
 
+def test_a_volume_with_slices_between_those_of_other_regions_is_refused_too(tmp_path: Path) -> None:
+    fine = PLAIN @ np.diag([1, 1, 0.5, 1])
+    two = [contour(PLAIN, k, SQUARE) for k in (1, 2)]
+    paths = written_set({"ring": ring_contours(PLAIN, keyhole=False), "two": two}, tmp_path)
+    _, found = read_segments(paths, volume(fine, (12, 10, 12)))
+    with pytest.raises(InvalidSeriesError, match="every slice number 2 of the images alone"):
+        found.mask()
+
+
+def test_contours_across_the_slices_of_the_images_are_refused_though_they_lie_on_voxels(tmp_path: Path) -> None:
+    sagittal = contour(
+        PLAIN @ np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]), 3, [(1, 1), (4, 1), (4, 4)]
+    )
+    (found,) = read_segments(written_set({"one": [sagittal]}, tmp_path), images=images(tmp_path))
+    with pytest.raises(InvalidSeriesError, match="not parallel to the slices"):
+        found.mask()
+
+
+def test_contours_of_one_region_in_two_places_are_refused_rather_than_lost(tmp_path: Path) -> None:
+    dataset = structure_set({"one": [contour(PLAIN, 1, SQUARE)], "two": [contour(PLAIN, 2, SQUARE)]})
+    dataset.ROIContourSequence[1].ReferencedROINumber = 11
+    dataset.save_as(tmp_path / "set.dcm", enforce_file_format=True)
+    with pytest.raises(InvalidSeriesError, match="two of one number"):
+        read_segments([tmp_path / "set.dcm"], volume())
+
+
 def test_images_on_no_regular_grid_are_refused(tmp_path: Path) -> None:
     headers = make_headers(PLAIN, SHAPE)
     for header in headers[3:]:

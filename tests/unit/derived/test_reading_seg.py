@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import highdicom as hd
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
@@ -20,6 +23,7 @@ from dcm_processor_service.derived.reading.segments import read_segments
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError
 from dcm_processor_service.models.limits import Limits
 from tests.unit.derived.sources import PLAIN, make_headers, make_recipe, make_source
+from tests.unit.derived.volumes import ORIENTATIONS, affines, turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +105,31 @@ def test_every_voxel_is_read_at_its_place(name: str, tmp_path: Path, *, on_image
         assert liver.shape == SHAPE
         assert liver.source(0).sop_instance_uid in {"1.2.3.1.1", "1.2.3.1.6"}
         assert liver.series_instance_uid == "1.2.3.0"
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    mask=hnp.arrays(bool, st.sampled_from([(4, 3, 5), (3, 4, 2), (5, 5, 1)])).filter(np.any),
+    affine=affines(),
+    orientation=st.sampled_from(ORIENTATIONS),
+)
+def test_any_mask_in_any_orientation_is_read_at_its_place(
+    mask: NDArray[np.bool_], affine: NDArray[np.float64], orientation: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    given_mask, given_affine = turned(mask, affine, *orientation)
+    dataset = segmentation({"liver": given_mask}, make_source(affine, mask.shape), make_recipe(), given_affine)
+    (liver,) = read_segments(written(dataset, tmp_path_factory.mktemp("any")))
+    found = liver.mask()
+    assert int(found.array.sum()) == int(mask.sum())
+    lands = (np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]) - found.affine_lps[:3, 3]
+    voxels = lands @ np.linalg.inv(found.affine_lps[:3, :3]).T
+    assert np.abs(voxels - np.rint(voxels)).max() < 0.01
+    assert found.array[tuple(np.rint(voxels).astype(int).T)].all()
+
+
+def test_a_volume_of_several_times_takes_the_mask_of_its_place(tmp_path: Path) -> None:
+    (liver,) = read_segments(written(made({"liver": blob()}), tmp_path), volume(PLAIN, (*SHAPE, 2)))
+    assert np.array_equal(liver.mask().array, blob())
 
 
 def test_a_mask_on_the_grid_of_its_images_is_a_segmentation_of_them_again(tmp_path: Path) -> None:
@@ -407,6 +436,13 @@ def test_on_another_grid_the_nearest_voxel_counts(tmp_path: Path) -> None:
     assert np.array_equal(liver.mask().array, blob().repeat(2, 0).repeat(2, 1).repeat(2, 2))
 
 
+def test_slices_between_those_of_the_segmentation_are_filled_from_the_nearest(tmp_path: Path) -> None:
+    thin = PLAIN @ np.diag([1, 1, 0.5, 1])  # its pixels are those of the segmentation, every second slice too
+    (liver,) = read_segments(written(made({"liver": blob()}), tmp_path), volume(thin, (5, 4, 12)))
+    mask = liver.mask().array
+    assert all(np.array_equal(mask[:, :, k], blob()[:, :, (k + 1) // 2]) for k in range(10))
+
+
 def test_on_a_grid_that_is_turned_by_an_odd_angle_the_nearest_voxel_counts(tmp_path: Path) -> None:
     angle = np.radians(20)
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
@@ -452,8 +488,10 @@ def test_a_segmentation_of_a_radiograph_says_that_it_has_no_place(tmp_path: Path
     (lung,) = read_segments(written(dataset, tmp_path))
     assert lung.name == "lung"
     assert np.array_equal(lung.pixels(), blob()[:, :, 1])
-    with pytest.raises(InvalidSeriesError, match="has no place in the patient"):
+    with pytest.raises(InvalidSeriesError, match=r"has no place in the patient.*take its pixels\(\)"):
         lung.mask()
+    with pytest.raises(InvalidSeriesError, match="have no place in the patient, as radiographs"):
+        read_segments(written(dataset, tmp_path), files([header], tmp_path))
 
 
 def test_a_series_without_segments_is_refused(tmp_path: Path) -> None:
