@@ -167,13 +167,19 @@ def test_a_retry_makes_a_dead_job_as_the_queue_takes_it(platform: Platform, stat
 
 def test_a_header_that_ended_the_script_is_escaped_for_the_worker_and_read_as_it_was(platform: Platform) -> None:
     made = platform.session(segment=DIED)
-    described = {"data.kwargs.headers.Metadata.StudyDescription": 'the "best" \\ one'}
+    described = {
+        "data.kwargs.headers.Metadata.StudyDescription": 'the "best" \\ one',
+        "data.kwargs.params.pattern": r"a\b",  # survives by chance, as something else
+    }
     platform.database.jobs.update_one({"_id": made.jobs["segment"]}, {"$set": described})
     assert explain_session(made.id, settings=platform.settings).deaths[0].causes == ("quote", "backslash")
     retry_session(made.id, settings=platform.settings)
     document = platform.job(made.jobs["segment"])
     assert document["data"]["kwargs"]["headers"]["Metadata"]["StudyDescription"] == r"the \"best\" \\ one"
-    subject = read_job(document).subject
+    job = read_job(document)
+    assert job.params["pattern"] == r"a\b"
+    assert document["data"]["kwargs"]["params"]["pattern"] == r"a\\b"
+    subject = job.subject
     assert subject is not None
     assert subject.metadata == {"PatientName": "Doe^Jane", "StudyDescription": 'the "best" \\ one'}
 
