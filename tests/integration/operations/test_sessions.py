@@ -18,6 +18,7 @@ from dcm_processor_service.errors import (
     SessionNotFoundError,
     SessionsLockedError,
 )
+from dcm_processor_service.operations import sweeping
 from tests.integration.operations.conftest import CHANNEL, DIED, DONE, LONG_AGO, LOST, NOW, Made, Platform
 
 if TYPE_CHECKING:
@@ -210,7 +211,10 @@ def test_a_name_of_several_dead_jobs_is_refused_with_their_ids(platform: Platfor
         retry_session(made.id, "segment", settings=platform.settings)
 
 
-def test_a_sweep_removes_what_is_dead_for_long_and_leaves_everything_else(platform: Platform) -> None:
+def test_a_sweep_removes_in_batches_what_is_dead_for_long_and_leaves_everything_else(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "BATCH", 2)
     gone = [platform.session(segment=DIED), platform.session(segment=LOST), platform.session(pre=False, post=False)]
     running, waiting = platform.session(segment=LOST), platform.session(segment={})
     young = platform.session(segment=DIED | {"lastErrorAt": NOW})
@@ -329,7 +333,9 @@ def test_a_session_that_comes_to_life_while_it_is_fenced_is_given_back(platform:
     finally:
         _LISTENERS.command_listeners.remove(interloper)
     assert interloper.came
-    assert {one.session_id: one.reason for one in report.left} == {made.id: "a job of it was started meanwhile"}
+    assert {one.session_id: one.reason for one in report.left} == {
+        made.id: "a job of it was started or ended meanwhile"
+    }
     measure = platform.job(made.jobs["measure"])
     assert (measure["attempts"], "swept" in measure) == (0, False)
     assert platform.count("sessions", "dicomfiles.files") == {"sessions": 1, "dicomfiles.files": 2}
