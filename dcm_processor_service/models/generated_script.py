@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 __all__ = [
+    "IN_A_NAME",
     "ScriptFault",
     "ends_script",
     "escaped",
@@ -31,6 +32,10 @@ _NAMES = (
     ("\r\n\v\f\x1c\x1d\x1e", "a line break"),
     ("".join(map(chr, range(32))), "a control character"),
 )
+
+
+IN_A_NAME = " in a name"
+"""Ends the character of a fault that stands in a key, where its text would be the name of the place."""
 
 
 class ScriptFault(NamedTuple):
@@ -100,7 +105,7 @@ def faults_below(value: Any, where: str = "") -> Iterator[ScriptFault]:
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if ends_script(str(key)):
-                yield ScriptFault(where, f"{faults_of(str(key))[0]} in a name")
+                yield ScriptFault(where, f"{faults_of(str(key))[0]}{IN_A_NAME}")
                 continue
             yield from faults_below(item, f"{where}.{key}".lstrip("."))
     elif isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):

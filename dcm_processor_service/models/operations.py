@@ -39,6 +39,7 @@ DeathCause: TypeAlias = Literal[
     "quote",
     "backslash",
     "line_break",
+    "control_character",
     "exit",
     "result_not_json",
     "integer_too_large",

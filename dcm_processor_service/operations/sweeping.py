@@ -143,7 +143,7 @@ def _swept(
         _one, after, _clock = run_inline(database.overview.one(summary.id))
         if _came_to_life(before, after):
             run_inline(database.changes.unfence(before))
-            return "a job of it was started meanwhile"
+            return "a job of it was started or ended meanwhile"
         done = _record(summary)
         entry = {"action": "sweep", "policy": policy, **done.model_dump(mode="json", exclude={"removed"})}
         audit(database, entry)
@@ -156,5 +156,6 @@ def _swept(
 
 
 def _came_to_life(before: QueuedSession, after: QueuedSession) -> bool:
-    seen = {job.id: job.dates.get("startedAt") for job in before.jobs}
-    return after.state == "running" or any(seen.get(job.id, job) != job.dates.get("startedAt") for job in after.jobs)
+    """Returns whether a job was started, ended or made since the first look."""
+    seen, now = ({job.id: (job.dates.get("startedAt"), job.done) for job in one.jobs} for one in (before, after))
+    return after.state == "running" or seen != now

@@ -18,6 +18,7 @@ from dcm_processor_service.errors import (
     SessionNotFoundError,
     SessionsLockedError,
 )
+from dcm_processor_service.operations import sweeping
 from tests.integration.operations.conftest import CHANNEL, DIED, DONE, LONG_AGO, LOST, NOW, Made, Platform
 
 if TYPE_CHECKING:
@@ -167,13 +168,19 @@ def test_a_retry_makes_a_dead_job_as_the_queue_takes_it(platform: Platform, stat
 
 def test_a_header_that_ended_the_script_is_escaped_for_the_worker_and_read_as_it_was(platform: Platform) -> None:
     made = platform.session(segment=DIED)
-    described = {"data.kwargs.headers.Metadata.StudyDescription": 'the "best" \\ one'}
+    described = {
+        "data.kwargs.headers.Metadata.StudyDescription": 'the "best" \\ one',
+        "data.kwargs.params.pattern": r"a\b",  # survives by chance, as something else
+    }
     platform.database.jobs.update_one({"_id": made.jobs["segment"]}, {"$set": described})
     assert explain_session(made.id, settings=platform.settings).deaths[0].causes == ("quote", "backslash")
     retry_session(made.id, settings=platform.settings)
     document = platform.job(made.jobs["segment"])
     assert document["data"]["kwargs"]["headers"]["Metadata"]["StudyDescription"] == r"the \"best\" \\ one"
-    subject = read_job(document).subject
+    job = read_job(document)
+    assert job.params["pattern"] == r"a\b"
+    assert document["data"]["kwargs"]["params"]["pattern"] == r"a\\b"
+    subject = job.subject
     assert subject is not None
     assert subject.metadata == {"PatientName": "Doe^Jane", "StudyDescription": 'the "best" \\ one'}
 
@@ -204,7 +211,10 @@ def test_a_name_of_several_dead_jobs_is_refused_with_their_ids(platform: Platfor
         retry_session(made.id, "segment", settings=platform.settings)
 
 
-def test_a_sweep_removes_what_is_dead_for_long_and_leaves_everything_else(platform: Platform) -> None:
+def test_a_sweep_removes_in_batches_what_is_dead_for_long_and_leaves_everything_else(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "BATCH", 2)
     gone = [platform.session(segment=DIED), platform.session(segment=LOST), platform.session(pre=False, post=False)]
     running, waiting = platform.session(segment=LOST), platform.session(segment={})
     young = platform.session(segment=DIED | {"lastErrorAt": NOW})
@@ -323,7 +333,9 @@ def test_a_session_that_comes_to_life_while_it_is_fenced_is_given_back(platform:
     finally:
         _LISTENERS.command_listeners.remove(interloper)
     assert interloper.came
-    assert {one.session_id: one.reason for one in report.left} == {made.id: "a job of it was started meanwhile"}
+    assert {one.session_id: one.reason for one in report.left} == {
+        made.id: "a job of it was started or ended meanwhile"
+    }
     measure = platform.job(made.jobs["measure"])
     assert (measure["attempts"], "swept" in measure) == (0, False)
     assert platform.count("sessions", "dicomfiles.files") == {"sessions": 1, "dicomfiles.files": 2}

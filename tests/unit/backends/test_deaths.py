@@ -39,6 +39,8 @@ def error(message: str, trace: str = "") -> dict[str, str]:
         (NO_RESULT, evidence(kwargs={"headers": {"StudyID": 'a"'}}), ("quote",)),
         (NO_RESULT, evidence(kwargs={"headers": {"StudyID": "a\\"}}), ("backslash",)),
         (NO_RESULT, evidence(kwargs={"params": {"text": "a\nb"}}), ("line_break",)),
+        (NO_RESULT, evidence(kwargs={"params": {"text": "a\tb"}}), ("control_character",)),
+        (NO_RESULT, evidence(kwargs={"params": {'"': 1}}), ("quote",)),
         (NO_RESULT, evidence("def ("), ("syntax_error",)),
         (NO_RESULT, evidence("def run(): ..."), ("import_error",)),
         (NO_RESULT, evidence("import no_such_library\n" + PLAIN), ("import_error", "killed", "out_of_memory")),

@@ -40,6 +40,10 @@ def test_code_that_is_newer_than_the_workers_python_is_a_syntax_error() -> None:
     assert EntryCode(newer, "worker", sys.version_info[:2]).syntax_error == ""
 
 
+def test_nothing_is_told_of_the_syntax_of_a_python_that_is_newer_than_this_one() -> None:
+    assert EntryCode({"__init__.py": "def ("}, "worker", (99, 0)).syntax_error == ""
+
+
 @pytest.mark.parametrize(
     ("files", "missing"),
     [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.backends.mongo.documents import either, mapping, new_id
 from dcm_processor_service.backends.mongo.failures import DuplicateIdError
 from dcm_processor_service.errors import SessionsLockedError
-from dcm_processor_service.models.generated_script import escaped, fault_sentence, faults_below
+from dcm_processor_service.models.generated_script import IN_A_NAME, escaped, fault_sentence, faults_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,8 +71,9 @@ class Changes:
 
     async def release_job(self, job: QueueJob) -> bool:
         """Lets the queue take a dead job again; returns whether it was still as it was seen."""
-        was = "in progress" if job.in_progress else "failed"
-        unchanged: Document = {"_id": either(job.id), "done": {"$ne": True}, "inProgress": job.in_progress}
+        retry_id, was = new_id(), "in progress" if job.in_progress else "failed"
+        in_progress: Any = True if job.in_progress else {"$ne": True}
+        unchanged: Document = {"_id": either(job.id), "done": {"$ne": True}, "inProgress": in_progress}
         if "startedAt" in job.dates:
             unchanged["startedAt"] = job.dates["startedAt"]
         values = {"inProgress": False, "error": False, "attempts": 0, "progress": 0, **await self._cure(job)}
@@ -80,25 +81,29 @@ class Changes:
             "$set": values,
             "$unset": dict.fromkeys(("errorMessage", "lastErrorAt", "expireAt", "startedAt", "result"), ""),
             "$currentDate": {"releasedAt": True},
-            "$push": {"retried": {"_id": new_id(), "was": was}},
+            "$push": {"retried": {"_id": retry_id, "was": was}},
         }
         lost: list[bool] = []
         done = await self._jobs.update_one(unchanged, change, on_lost=lambda: lost.append(True))
-        return done.matched_count > 0 or bool(lost)
+        if done.matched_count or not lost:
+            return done.matched_count > 0
+        ours = {"_id": either(job.id), "retried._id": retry_id}
+        return bool(await self._jobs.find(ours, projection=["_id"], limit=1))
 
     async def _cure(self, job: QueueJob) -> Document:
         """Returns what makes the job's arguments arrive, where they ended the worker's script."""
         kwargs = await self._arguments(job)
-        parts = {part: kwargs[part] for part in _ESCAPED_PARTS if list(faults_below(kwargs.get(part)))}
-        if not parts:
+        parts = {part: kwargs[part] for part in _ESCAPED_PARTS if part in kwargs}
+        if not list(faults_below(parts)):
             return {}
+        # all parts, so that who reads the document knows of each text how it is written
         return {"scriptEscaped": True, **{f"data.kwargs.{part}": escaped(value) for part, value in parts.items()}}
 
     async def incurable(self, job: QueueJob) -> str:
         """Returns what of the job's arguments would end the worker's script again, in words; empty where nothing."""
         kwargs = await self._arguments(job)
         others = {key: value for key, value in kwargs.items() if key not in _ESCAPED_PARTS}
-        in_names = [fault for fault in faults_below(kwargs) if fault.character.endswith("in a name")]
+        in_names = [fault for fault in faults_below(kwargs) if fault.character.endswith(IN_A_NAME)]
         return fault_sentence([*faults_below(others), *in_names])
 
     async def _arguments(self, job: QueueJob) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dcm_processor_service.models.generated_script import fault_sentence, faults_below
+from dcm_processor_service.models.generated_script import IN_A_NAME, fault_sentence, faults_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,7 @@ _CAUSE_OF_CHARACTER: dict[str, DeathCause] = {
     "a quotation mark": "quote",
     "a backslash": "backslash",
     "a line break": "line_break",
+    "a control character": "control_character",
 }
 
 
@@ -92,7 +93,7 @@ def _no_result(evidence: Evidence) -> Postmortem:
     """Its process ended without a result."""
     faults = list(faults_below(evidence.kwargs))
     if faults:
-        causes = dict.fromkeys(_CAUSE_OF_CHARACTER.get(fault.character, "unknown") for fault in faults)
+        causes = dict.fromkeys(_CAUSE_OF_CHARACTER[fault.character.removesuffix(IN_A_NAME)] for fault in faults)
         return Postmortem(
             tuple(causes), f"{fault_sentence(faults)}, which ends the script that the worker generates for the job"
         )

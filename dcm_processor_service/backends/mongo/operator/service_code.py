@@ -49,7 +49,12 @@ class EntryCode:
 
     @cached_property
     def syntax_error(self) -> str:
-        """Where code stands that is no Python, among what an import of the module reads; empty where none does."""
+        """Where code stands that is no Python, among what an import of the module reads; empty where none does.
+
+        Nothing can be told of the syntax of a Python that is newer than this one.
+        """
+        if self.python and self.python > sys.version_info[:2]:
+            return ""
         for path in self._read_at_import:
             if isinstance(self._trees[path], str):
                 return f"{path}, {self._trees[path]}"
