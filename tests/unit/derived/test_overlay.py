@@ -15,7 +15,7 @@ from dcm_processor_service.derived import (
     overlay,
     validate,
 )
-from dcm_processor_service.derived.objects.named_masks import NamedMasks
+from dcm_processor_service.derived.drawings.named_masks import NamedMasks
 from dcm_processor_service.derived.terminology.structures import find_structure
 from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Volume

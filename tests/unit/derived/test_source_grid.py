@@ -21,7 +21,7 @@ from dcm_processor_service.derived import (
     structure_set,
     validate,
 )
-from dcm_processor_service.derived.objects.named_masks import NamedMasks
+from dcm_processor_service.derived.drawings.named_masks import NamedMasks
 from dcm_processor_service.derived.source_grid import to_source
 from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.imaging.volumes.read import read_volumes
