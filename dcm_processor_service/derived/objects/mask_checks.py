@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["chosen_labels", "holds_fractions", "require_one_grid", "whole_numbers"]
 
+_SAME_PLACE_MM = 1e-3
+
 
 def whole_numbers(array: NDArray[Any]) -> NDArray[Any]:
     """Returns a label map as integers.
@@ -72,7 +74,10 @@ def require_one_grid(placements: Sequence[Placement]) -> None:
     """
     first = placements[0]
     for other in placements[1:]:
-        same = other.array.shape == first.array.shape and np.allclose(other.affine_lps, first.affine_lps, atol=1e-3)
+        same = other.array.shape[:3] == first.array.shape[:3] and all(
+            np.allclose(own, those, atol=_SAME_PLACE_MM)
+            for own, those in ((other.affine_lps, first.affine_lps), (other.origins, first.origins))
+        )
         if not same or other.frame_of_reference_uid != first.frame_of_reference_uid:
             raise UnsupportedValueError("the masks lie on different grids; resample them to one, or to the source's")
 
