@@ -133,7 +133,7 @@ class Derive:
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         on: AsyncDicomSeries | DicomSeries | None = None,
-        kind: Literal["binary", "fractional"] | None = None,
+        kind: Literal["binary", "fractional", "labelmap"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
         algorithm_name: str = "",
         algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
@@ -155,7 +155,9 @@ class Derive:
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
             on: Of several series that one whose geometry, patient and study the object has. None: the first.
-            kind: ``binary`` or ``fractional``. None: fractional when a mask holds fractions, else binary.
+            kind: ``binary``, ``fractional``, or ``labelmap`` for one label map in the object (DICOM Supplement 243, of
+                2024), which is smaller, and which fewer viewers read; its segments do not overlap. None: fractional
+                when a mask holds fractions, else binary.
             algorithm_type: SegmentAlgorithmType (0062,0008): ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
             algorithm_name: AlgorithmName (0066,0036). Empty: the service's name.
             algorithm_family: Of CID 7162, by name or as a code.

@@ -113,7 +113,7 @@ class AsyncDerive:
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         on: AsyncDicomSeries | DicomSeries | None = None,
-        kind: Literal["binary", "fractional"] | None = None,
+        kind: Literal["binary", "fractional", "labelmap"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
         algorithm_name: str = "",
         algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,

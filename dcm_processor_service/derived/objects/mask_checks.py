@@ -82,7 +82,9 @@ def require_one_grid(placements: Sequence[Placement]) -> None:
             raise UnsupportedValueError("the masks lie on different grids; resample them to one, or to the source's")
 
 
-def holds_fractions(masks: Mapping[str, NDArray[Any]], kind: Literal["binary", "fractional"] | None = None) -> bool:
+def holds_fractions(
+    masks: Mapping[str, NDArray[Any]], kind: Literal["binary", "fractional", "labelmap"] | None = None
+) -> bool:
     """Tells whether masks are to be stored as fractions.
 
     Args:
@@ -108,7 +110,7 @@ def holds_fractions(masks: Mapping[str, NDArray[Any]], kind: Literal["binary", "
                 f"the mask of {name!r} holds values other than 0 to 1: give booleans, or masks_of() a label map"
             )
         if mask.dtype.kind == "f" and not np.isin(mask, (0, 1)).all():
-            if kind == "binary":
+            if kind in {"binary", "labelmap"}:
                 raise DerivedObjectError(f"the mask of {name!r} holds fractions: threshold it, or make it fractional")
             fractional = True
     return fractional
