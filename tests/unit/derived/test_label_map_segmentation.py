@@ -8,7 +8,7 @@ import highdicom
 import numpy as np
 import pytest
 
-from dcm_processor_service.derived import SegmentationOptions, save, segmentation, validate
+from dcm_processor_service.derived import SegmentationOptions, masks_of, save, segmentation, validate
 from dcm_processor_service.derived.objects.segmentation import label_segmentation
 from dcm_processor_service.errors import DerivedObjectError
 from tests.unit.derived.sources import PLAIN, make_recipe, make_source, stored
@@ -68,7 +68,7 @@ def test_highdicom_reads_it_and_finds_every_voxel(tmp_path: Path) -> None:
 
 
 def test_masks_by_name_make_the_same_as_their_label_map() -> None:
-    masks = {name: label == LABELS for label, name in NAMES.items()}
+    masks = masks_of(LABELS, {name: label for label, name in NAMES.items()})
     made = segmentation(masks, make_source(PLAIN, SHAPE), make_recipe(), options=AS_LABEL_MAP)
     assert made.PixelData == made_of().PixelData
 
