@@ -26,17 +26,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dcm_processor_service.derived.attributes.uids import keyed_uid
+    from dcm_processor_service.derived.drawings.overlay import overlay
+    from dcm_processor_service.derived.drawings.presentation import Marker, presentation
+    from dcm_processor_service.derived.drawings.structure_set import structure_set
     from dcm_processor_service.derived.function_api import make_pdf_dicom, make_series_dicom, nifti_to_dicom
     from dcm_processor_service.derived.inputs import Voxels, source_of, voxels_of
     from dcm_processor_service.derived.objects.encapsulated_pdf import encapsulated_pdf
     from dcm_processor_service.derived.objects.image import DerivedImage, derive_image
     from dcm_processor_service.derived.objects.measurement_report import Finding, measurement_report
-    from dcm_processor_service.derived.objects.overlay import overlay
     from dcm_processor_service.derived.objects.pages import Picture, capture_pages
     from dcm_processor_service.derived.objects.parametric_map import parametric_map
-    from dcm_processor_service.derived.objects.presentation import Marker, presentation
     from dcm_processor_service.derived.objects.segmentation import Segment, masks_of, segmentation
-    from dcm_processor_service.derived.objects.structure_set import structure_set
     from dcm_processor_service.derived.objects.text_report import text_report
     from dcm_processor_service.derived.saving import save
     from dcm_processor_service.derived.source import Source, SourceSeries
@@ -108,7 +108,7 @@ _HOME = {
     "Finding": f"{__name__}.objects.measurement_report",
     "ImageOptions": _MODELS,
     "MapOptions": _MODELS,
-    "Marker": f"{__name__}.objects.presentation",
+    "Marker": f"{__name__}.drawings.presentation",
     "OverlayOptions": _MODELS,
     "PresentationOptions": _MODELS,
     "Picture": f"{__name__}.objects.pages",
@@ -132,12 +132,12 @@ _HOME = {
     "masks_of": f"{__name__}.objects.segmentation",
     "measurement_report": f"{__name__}.objects.measurement_report",
     "nifti_to_dicom": f"{__name__}.function_api",
-    "overlay": f"{__name__}.objects.overlay",
+    "overlay": f"{__name__}.drawings.overlay",
     "parametric_map": f"{__name__}.objects.parametric_map",
-    "presentation": f"{__name__}.objects.presentation",
+    "presentation": f"{__name__}.drawings.presentation",
     "save": f"{__name__}.saving",
     "segmentation": f"{__name__}.objects.segmentation",
-    "structure_set": f"{__name__}.objects.structure_set",
+    "structure_set": f"{__name__}.drawings.structure_set",
     "text_report": f"{__name__}.objects.text_report",
     "source_of": f"{__name__}.inputs",
     "validate": f"{__name__}.validation",

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pydicom import Dataset
 
+    from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.derived.objects.pages import Picture
-    from dcm_processor_service.derived.objects.presentation import Marker
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.models.derived import (
@@ -113,7 +113,7 @@ def make_structure_set(
     labels: Mapping[int, Code | str] | str | None = None,
 ) -> Dataset:
     """Makes an RT Structure Set from masks by name, or from a label map and the names of its labels."""
-    from dcm_processor_service.derived.objects.structure_set import structure_set  # loads contourpy
+    from dcm_processor_service.derived.drawings.structure_set import structure_set  # loads contourpy
 
     how = replace(recipe, object_kind="RTSTRUCT")
     return structure_set(structures, source_series(like), how, labels, options)
@@ -128,7 +128,7 @@ def make_overlay(
     labels: Mapping[int, Code | str] | str | None = None,
 ) -> list[Dataset]:
     """Makes a series of fused pictures from a volume and masks by name, or a label map."""
-    from dcm_processor_service.derived.objects.overlay import overlay  # loads Pillow
+    from dcm_processor_service.derived.drawings.overlay import overlay  # loads Pillow
 
     how = replace(recipe, object_kind="overlay")
     return [*overlay(volume, structures, source_series(like), how, labels, options)]
@@ -143,7 +143,7 @@ def make_presentation(
     labels: Mapping[int, Code | str] | str | None = None,
 ) -> list[Dataset]:
     """Makes presentation states with outlines of masks, markers and text over the source."""
-    from dcm_processor_service.derived.objects.presentation import presentation  # loads contourpy
+    from dcm_processor_service.derived.drawings.presentation import presentation  # loads contourpy
 
     how = replace(recipe, object_kind="presentation")
     return [*presentation(structures, markers, source_series(like), how, labels, options)]

@@ -38,7 +38,7 @@ def place_one_volume(voxels: PlacedArray, source: SourceSeries) -> Placement:
     placement = place(voxels, source)
     if placement.is_projection and len(placement.origins) > 1:
         raise DerivedObjectError(
-            "a segmentation of images that have no place in space (projections, ultrasound) holds one of them: make "
+            "an object made of images that have no place in space (projections, ultrasound) is about one of them: make "
             "one for each, with the header of that image as like, and a role of its own; a loop has no such headers"
         )
     _require_nearness(placement, source, 0 if not voxels.frame_of_reference_uid else _FAR_MM)

@@ -160,7 +160,7 @@ class ImageOptions:
 class SegmentationOptions:
     """Options of a segmentation: arguments of :meth:`~dcm_processor_service.session.derive.Derive.segmentation`."""
 
-    kind: Literal["binary", "fractional"] | None = None
+    kind: Literal["binary", "fractional", "labelmap"] | None = None
     algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
     algorithm_name: str = ""
     algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE

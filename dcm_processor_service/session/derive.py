@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pydicom import Dataset
 
+    from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.derived.objects.pages import Picture
-    from dcm_processor_service.derived.objects.presentation import Marker
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, RecipeFields
     from dcm_processor_service.session.derive_async import AsyncDerive, Like
@@ -133,7 +133,7 @@ class Derive:
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         on: AsyncDicomSeries | DicomSeries | None = None,
-        kind: Literal["binary", "fractional"] | None = None,
+        kind: Literal["binary", "fractional", "labelmap"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
         algorithm_name: str = "",
         algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
@@ -155,7 +155,9 @@ class Derive:
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
             on: Of several series that one whose geometry, patient and study the object has. None: the first.
-            kind: ``binary`` or ``fractional``. None: fractional when a mask holds fractions, else binary.
+            kind: ``binary``, ``fractional``, or ``labelmap`` for one label map in the object (DICOM Supplement 243, of
+                2024), which is smaller, and which fewer viewers read; its segments do not overlap. None: fractional
+                when a mask holds fractions, else binary.
             algorithm_type: SegmentAlgorithmType (0062,0008): ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
             algorithm_name: AlgorithmName (0066,0036). Empty: the service's name.
             algorithm_family: Of CID 7162, by name or as a code.

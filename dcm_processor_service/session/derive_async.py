@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pydicom import Dataset
 
+    from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Measured
     from dcm_processor_service.derived.objects.pages import Picture
-    from dcm_processor_service.derived.objects.presentation import Marker
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, Producer
@@ -113,7 +113,7 @@ class AsyncDerive:
         revision: int = 0,
         recipe: RecipeFields = NO_FIELDS,
         on: AsyncDicomSeries | DicomSeries | None = None,
-        kind: Literal["binary", "fractional"] | None = None,
+        kind: Literal["binary", "fractional", "labelmap"] | None = None,
         algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
         algorithm_name: str = "",
         algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pydicom import Dataset
 
+    from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Finding, Measured
     from dcm_processor_service.derived.objects.pages import Picture
-    from dcm_processor_service.derived.objects.presentation import Marker
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.reading.structure_mask import StructureMask
     from dcm_processor_service.derived.source import SourceFiles

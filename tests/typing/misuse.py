@@ -62,6 +62,7 @@ def right_blocking(ctx: RuntimeContext) -> float:
     derive(volume, like=source, role="r", kind="sc", units="HU", window=(40, 400), recipe={"series_number": 901})
     derive([b"a PNG"], like=source.headers(), role="pages", multi_frame=True, shows_identity=False)
     derive.segmentation({"liver": volume}, like=source, kind="binary", recipe={"series_description": "Liver"})
+    derive.segmentation(volume, like=source, labels={1: "liver"}, kind="labelmap")
     derive.rtstruct(source.to_source(volume), like=source, labels={1: "liver"}, label="LIVER")
     derive.overlay(volume, {"liver": volume}, like=source, style="fill", slices=[1], text="draft")
     derive.presentation({"liver": volume}, like=source, markers=[Marker((1.0, 2.0, 3.0), "nodule")])

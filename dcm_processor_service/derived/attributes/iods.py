@@ -231,6 +231,7 @@ IODS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "1.2.840.10008.5.1.4.1.1.88.22": ("Enhanced SR", _REPORT),
     "1.2.840.10008.5.1.4.1.1.88.33": ("Comprehensive SR", _REPORT),
     "1.2.840.10008.5.1.4.1.1.88.34": ("Comprehensive 3D SR", _REPORT),
+    "1.2.840.10008.5.1.4.1.1.66.7": ("Label Map Segmentation", (*_SEGMENTATION, "pixels", "segmentation")),
     "1.2.840.10008.5.1.4.1.1.66.4": ("Segmentation", (*_SEGMENTATION, "pixels", "segmentation")),
     "1.2.840.10008.5.1.4.1.1.30": (
         "Parametric Map",

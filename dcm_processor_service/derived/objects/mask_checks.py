@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["chosen_labels", "holds_fractions", "require_one_grid", "whole_numbers"]
 
+_SAME_PLACE_MM = 1e-3
+
 
 def whole_numbers(array: NDArray[Any]) -> NDArray[Any]:
     """Returns a label map as integers.
@@ -72,12 +74,17 @@ def require_one_grid(placements: Sequence[Placement]) -> None:
     """
     first = placements[0]
     for other in placements[1:]:
-        same = other.array.shape == first.array.shape and np.allclose(other.affine_lps, first.affine_lps, atol=1e-3)
+        same = other.array.shape[:3] == first.array.shape[:3] and all(
+            np.allclose(own, those, atol=_SAME_PLACE_MM)
+            for own, those in ((other.affine_lps, first.affine_lps), (other.origins, first.origins))
+        )
         if not same or other.frame_of_reference_uid != first.frame_of_reference_uid:
             raise UnsupportedValueError("the masks lie on different grids; resample them to one, or to the source's")
 
 
-def holds_fractions(masks: Mapping[str, NDArray[Any]], kind: Literal["binary", "fractional"] | None = None) -> bool:
+def holds_fractions(
+    masks: Mapping[str, NDArray[Any]], kind: Literal["binary", "fractional", "labelmap"] | None = None
+) -> bool:
     """Tells whether masks are to be stored as fractions.
 
     Args:
@@ -103,7 +110,7 @@ def holds_fractions(masks: Mapping[str, NDArray[Any]], kind: Literal["binary", "
                 f"the mask of {name!r} holds values other than 0 to 1: give booleans, or masks_of() a label map"
             )
         if mask.dtype.kind == "f" and not np.isin(mask, (0, 1)).all():
-            if kind == "binary":
+            if kind in {"binary", "labelmap"}:
                 raise DerivedObjectError(f"the mask of {name!r} holds fractions: threshold it, or make it fractional")
             fractional = True
     return fractional

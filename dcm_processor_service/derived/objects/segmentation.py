@@ -124,6 +124,8 @@ def segmentation(
     planes, placements = each_planes[0], [each.placement for each in each_planes]
     require_one_grid(placements)
     placed = np.stack([placement.array[..., 0] for placement in placements], axis=-1)
+    if options.kind == "labelmap" and np.count_nonzero(placed, axis=-1).max() > 1:
+        raise DerivedObjectError("the masks overlap, and each voxel of a label map is in one: leave kind out")
     frames = planes.frames(placed.astype(np.float32 if fractional else np.uint8))
     names = [SegmentName.of(name, e.code, e.category, e.color_lab, e.color_rgb) for name, e in given.items()]
     return _finished(highdicom, composite, planes, frames, names, options, fractional=fractional)
@@ -188,6 +190,8 @@ def _finished(
     items = [described(highdicom, number, name, composite, options) for number, name in enumerate(names, start=1)]
     with contained():
         dataset = _build(highdicom, composite, planes, frames, items, options, fractional=fractional)
+        # highdicom describes the background as segment 0, which shifts colours in viewers; PixelPaddingValue suffices
+        dataset.SegmentSequence = [item for item in dataset.SegmentSequence if item.SegmentNumber]
         for item, name in zip(dataset.SegmentSequence, names, strict=True):
             if name.side is not None:
                 coded = item.SegmentedPropertyTypeCodeSequence[0]
@@ -201,8 +205,10 @@ def _finished(
 
 
 def _check_options(options: SegmentationOptions) -> None:
-    if options.kind not in {None, "binary", "fractional"}:
-        raise DerivedObjectError(f"no kind of segmentation is called {options.kind!r}: say 'binary' or 'fractional'")
+    if options.kind not in {None, "binary", "fractional", "labelmap"}:
+        raise DerivedObjectError(
+            f"no kind of segmentation is called {options.kind!r}: say 'binary', 'fractional' or 'labelmap'"
+        )
     require_algorithm_type(options.algorithm_type)
 
 
@@ -229,7 +235,7 @@ def _build(
     dataset: Dataset = highdicom.seg.Segmentation(
         source_images=planes.images,
         pixel_array=frames,
-        segmentation_type="FRACTIONAL" if fractional else "BINARY",
+        segmentation_type="FRACTIONAL" if fractional else (options.kind or "binary").upper(),
         segment_descriptions=described,
         fractional_type="PROBABILITY",
         max_fractional_value=_MOST_FRACTION,

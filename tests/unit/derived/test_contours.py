@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dcm_processor_service.derived.contours import outlines
+from dcm_processor_service.derived.drawings.contours import outlines
 from tests.unit.derived.drawn import filled
 
 if TYPE_CHECKING:

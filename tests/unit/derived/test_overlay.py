@@ -15,7 +15,7 @@ from dcm_processor_service.derived import (
     overlay,
     validate,
 )
-from dcm_processor_service.derived.objects.named_masks import NamedMasks
+from dcm_processor_service.derived.drawings.named_masks import NamedMasks
 from dcm_processor_service.derived.terminology.structures import find_structure
 from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Volume
@@ -170,6 +170,14 @@ def test_the_window_is_the_one_given_else_the_headers_else_that_of_soft_tissue()
 
 def test_what_is_stored_as_a_negative_is_shown_as_it_is_meant() -> None:
     assert grey_of(volume_of(is_monochrome1=True), window=(140, 200)) == 255
+
+
+def test_an_array_of_a_negative_is_shown_as_the_source_is() -> None:
+    volume = volume_of()
+    negative = make_source(PLAIN, SHAPE, PhotometricInterpretation="MONOCHROME1")
+    shown = OverlayOptions(window=(140, 200), slices=[0])
+    (made,) = overlay(volume.array, {"liver": MASK}, negative, make_recipe(), options=shown)
+    assert int(made.pixel_array[10, 400, 0]) == 255
 
 
 def test_the_text_changes_the_bottom_of_the_picture_alone() -> None:

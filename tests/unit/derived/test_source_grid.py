@@ -21,7 +21,9 @@ from dcm_processor_service.derived import (
     structure_set,
     validate,
 )
-from dcm_processor_service.derived.objects.named_masks import NamedMasks
+from dcm_processor_service.derived.drawings.named_masks import NamedMasks
+from dcm_processor_service.derived.inputs import voxels_of
+from dcm_processor_service.derived.placement import place
 from dcm_processor_service.derived.source_grid import to_source
 from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.imaging.volumes.read import read_volumes
@@ -167,6 +169,15 @@ def test_the_volume_on_uneven_slices_counts_each_up_to_halfway_to_its_neighbours
     whole = to_source(around(headers), source)
     masks = NamedMasks.of(whole.like(array), {1: "liver"}, source)
     assert masks.volumes_ml() == pytest.approx([0.5 * 0.75 * ((7.5 - 2.0) / 2 + 2.5) / 1000])
+
+
+def test_uneven_slices_are_never_taken_for_an_even_volume_of_as_many() -> None:
+    headers = uneven()
+    source = SourceSeries.from_headers(headers)
+    mask = to_source(around(headers), source)
+    even = Volume(np.zeros(SHAPE, np.int16), place(voxels_of(mask), source).affine_lps)
+    with pytest.raises(UnsupportedValueError, match="different grids"):
+        overlay(even, mask, source, make_recipe(), {1: "liver"})
 
 
 def test_a_mask_of_one_part_of_an_uneven_series_covers_that_part_alone(tmp_path: Path) -> None:

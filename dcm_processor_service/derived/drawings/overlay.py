@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dcm_processor_service.derived.drawings.named_masks import NamedMasks
 from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.image import color_images
 from dcm_processor_service.derived.objects.mask_checks import require_one_grid
-from dcm_processor_service.derived.objects.named_masks import NamedMasks
 from dcm_processor_service.derived.objects.segmentation import Segment
 from dcm_processor_service.derived.one_volume import place_one_volume
 from dcm_processor_service.derived.placement import place
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.pictures.fused import FusedPictures, LegendEntry
 from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
 from dcm_processor_service.imaging.volumes.volume import Volume
@@ -93,7 +94,8 @@ def overlay(
     drawing = FusedPictures((rows, columns), scale, _legend(masks), options.text, options.style == "fill")
     chosen = _chosen(options.slices, voxels, source, len(placement.origins))
     window = _window(volume, placement.array, source, options.window)
-    negative = isinstance(volume, Volume) and volume.is_monochrome1
+    shown = text(source.first, "PhotometricInterpretation")
+    negative = volume.is_monochrome1 if isinstance(volume, Volume) else shown == "MONOCHROME1"
     pictures = np.empty((len(chosen), rows * scale, columns * scale, 3), np.uint8)
     for picture, index in zip(pictures, chosen, strict=True):
         grey = apply_window(placement.array[:, :, index, 0].T, window, is_monochrome1=negative)

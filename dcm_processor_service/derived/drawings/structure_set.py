@@ -12,9 +12,10 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 from dcm_processor_service.derived.attributes.codes import code_item, find_code
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.pixels import ds
-from dcm_processor_service.derived.attributes.references import instance_references, source_images, spread
-from dcm_processor_service.derived.contours import outlines
-from dcm_processor_service.derived.objects.named_masks import NamedMasks
+from dcm_processor_service.derived.attributes.references import instance_references, spread
+from dcm_processor_service.derived.drawings.contours import outlines
+from dcm_processor_service.derived.drawings.graphics import images_of
+from dcm_processor_service.derived.drawings.named_masks import NamedMasks
 from dcm_processor_service.derived.objects.segment_names import ANATOMY, SegmentName
 from dcm_processor_service.derived.objects.segmentation import require_algorithm_type
 from dcm_processor_service.derived.source import SourceSeries
@@ -183,7 +184,7 @@ class _Outlining:
             for number, mask in self.masks.on_slice(index):
                 if images is None:
                     frames = placement.slices[index] if placement.slices else planes.on(origin, placement.orientation)
-                    images = [_without_purpose(image) for image in source_images(spread(frames))]
+                    images = images_of(spread(frames))
                 contours[number] += [_contour(line @ along.T + origin, images) for line in outlines(mask)]
         found = []
         for number, (name, own) in enumerate(zip(names, contours, strict=True), start=1):
@@ -239,11 +240,6 @@ def _contour(points: NDArray[np.float64], images: Sequence[Dataset]) -> Dataset:
     item.NumberOfContourPoints = len(points)
     item.ContourData = [_decimal(part) for part in points.ravel().tolist()]
     return item
-
-
-def _without_purpose(image: Dataset) -> Dataset:
-    del image.PurposeOfReferenceCodeSequence
-    return image
 
 
 def _decimal(value: float) -> str:

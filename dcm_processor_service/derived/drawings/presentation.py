@@ -6,7 +6,7 @@ otherwise (PET) have a state of their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,20 +14,17 @@ from pydicom import Dataset
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from dcm_processor_service.derived.attributes.composite import Composite
-from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.attributes.modality import write_laterality
-from dcm_processor_service.derived.attributes.pixels import ds
-from dcm_processor_service.derived.attributes.references import source_images
-from dcm_processor_service.derived.contours import rings
-from dcm_processor_service.derived.objects.named_masks import NamedMasks
+from dcm_processor_service.derived.drawings.contours import rings
+from dcm_processor_service.derived.drawings.display import displayed_areas, write_shades
+from dcm_processor_service.derived.drawings.graphics import Annotation, annotated, images_of, layer_item, titled
+from dcm_processor_service.derived.drawings.named_masks import NamedMasks
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import text
-from dcm_processor_service.imaging.pictures.colours import lab_of_rgb
 from dcm_processor_service.imaging.series.stack import single_slice_step_mm
-from dcm_processor_service.imaging.volumes.read import display_window
 from dcm_processor_service.keywords import refuses_unknown_keywords
 from dcm_processor_service.models.derived import PresentationOptions
 
@@ -48,8 +45,6 @@ __all__ = ["Marker", "presentation"]
 
 _LONGEST_TEXT = 1024
 _MARKER_COLOUR = (255, 214, 90)
-_BOX_PARTS = (0.04, 0.25, 0.05)
-"""Of the image's width: how far a text stands from its point, and how wide and high its box is."""
 
 
 @refuses_unknown_keywords
@@ -67,21 +62,6 @@ class Marker:
 
     text: str = ""
     """Stands beside the point, with a line or an arrow to it as the viewer draws it; a point alone where empty."""
-
-
-@dataclass(frozen=True)
-class _Annotation:
-    """What is drawn on the images at one place."""
-
-    frames: tuple[FrameInfo, ...]
-    layer: int
-    """From 1."""
-
-    lines: list[NDArray[np.float64]] = field(default_factory=list)
-    """Closed lines, in pixels from the upper left corner of the upper left pixel."""
-
-    point: NDArray[np.float64] | None = None
-    words: str = ""
 
 
 def presentation(
@@ -125,7 +105,7 @@ def presentation(
         raise DerivedObjectError(f"a text holds at most {_LONGEST_TEXT} characters (PS3.5, section 6.2): shorten it")
     names: list[str] = []
     colours: list[tuple[int, int, int]] = []
-    annotations: list[_Annotation] = []
+    annotations: list[Annotation] = []
     if structures is not None:
         masks = NamedMasks.of(structures, labels, source)
         names, colours = list(masks.said), masks.colours()
@@ -138,7 +118,7 @@ def presentation(
         colours.append(_MARKER_COLOUR)
     if not annotations:
         raise DerivedObjectError("there is nothing to show: the masks are empty, and there is no marker")
-    layers = [_layer(number, *each) for number, each in enumerate(zip(names, colours, strict=True), start=1)]
+    layers = [layer_item(number, *each) for number, each in enumerate(zip(names, colours, strict=True), start=1)]
     composite = Composite(recipe, source)
     with contained():
         return [
@@ -147,7 +127,7 @@ def presentation(
         ]
 
 
-def _outlined(masks: NamedMasks) -> list[_Annotation]:
+def _outlined(masks: NamedMasks) -> list[Annotation]:
     placement = masks.placement
     if placement.slices is None:
         raise DerivedObjectError(
@@ -161,7 +141,7 @@ def _outlined(masks: NamedMasks) -> list[_Annotation]:
             if not placement.is_projection:
                 along, origin = placement.affine_lps[:3, :2], placement.origins[index]
                 lines = [_in_pixels(line @ along.T + origin, frames[0]) for line in lines]
-            found.append(_Annotation(frames, number + 1, [line + 0.5 for line in lines]))
+            found.append(Annotation(frames, number + 1, [line + 0.5 for line in lines]))
     return found
 
 
@@ -173,7 +153,7 @@ def _in_pixels(points: NDArray[np.float64], frame: FrameInfo) -> NDArray[np.floa
     return found
 
 
-def _marked(marker: Marker, source: SourceSeries, layer: int) -> _Annotation:
+def _marked(marker: Marker, source: SourceSeries, layer: int) -> Annotation:
     """Puts a marker on the nearest slice.
 
     Raises:
@@ -195,7 +175,7 @@ def _marked(marker: Marker, source: SourceSeries, layer: int) -> _Annotation:
             "a marker lies beside all slices of the source: check its frame, LPS mm, or the series that is like"
         )
     pixel = _in_pixels(place, best[1]) + 0.5
-    return _Annotation(source.in_all_volumes(best[1]), layer, point=pixel, words=marker.text)
+    return Annotation(source.in_all_volumes(best[1]), layer, point=pixel, words=marker.text)
 
 
 def _reach_mm(stack: Stack, index: int) -> float:
@@ -206,9 +186,9 @@ def _reach_mm(stack: Stack, index: int) -> float:
     return float(gaps[max(0, index - 1) : index + 1].max()) / 2
 
 
-def _by_rescale(annotations: Sequence[_Annotation]) -> list[list[_Annotation]]:
+def _by_rescale(annotations: Sequence[Annotation]) -> list[list[Annotation]]:
     """Groups annotations by how their images are rescaled, and whether these are negatives."""
-    groups: dict[Any, list[_Annotation]] = {}
+    groups: dict[Any, list[Annotation]] = {}
     for each in annotations:
         frames: dict[Any, list[FrameInfo]] = {}
         for frame in each.frames:
@@ -220,14 +200,14 @@ def _by_rescale(annotations: Sequence[_Annotation]) -> list[list[_Annotation]]:
             table = id(frame.lut) if frame.lut is not None else 0
             frames.setdefault((frame.slope, frame.intercept, table, shown == "MONOCHROME1"), []).append(frame)
         for key, own in frames.items():
-            groups.setdefault(key, []).append(_Annotation(tuple(own), each.layer, each.lines, each.point, each.words))
+            groups.setdefault(key, []).append(Annotation(tuple(own), each.layer, each.lines, each.point, each.words))
     return list(groups.values())
 
 
 def _state(
     composite: Composite,
     number: int,
-    annotations: Sequence[_Annotation],
+    annotations: Sequence[Annotation],
     layers: Sequence[Dataset],
     options: PresentationOptions,
 ) -> FileDataset:
@@ -240,55 +220,13 @@ def _state(
     made.ContentCreatorName = None
     frames = list({(f.instance.sop_instance_uid, f.number): f for each in annotations for f in each.frames}.values())
     made.ReferencedSeriesSequence = _series(frames)
-    made.DisplayedAreaSelectionSequence = _areas(frames)
-    made.GraphicAnnotationSequence = [_annotated(each) for each in annotations]
+    made.DisplayedAreaSelectionSequence = displayed_areas(frames)
+    made.GraphicAnnotationSequence = [annotated(each) for each in annotations]
     if options.text:
-        made.GraphicAnnotationSequence.append(_titled(options.text))
+        made.GraphicAnnotationSequence.append(titled(options.text))
     made.GraphicLayerSequence = list(layers)
-    _write_values(made, frames, options.window)
+    write_shades(made, frames, options.window)
     return made
-
-
-def _write_values(made: Dataset, frames: Sequence[FrameInfo], window: tuple[float, float] | None) -> None:
-    """Writes how stored values become shades: Modality LUT, window, shape (PS3.3, sections C.11.1, C.11.8, C.11.6)."""
-    frame = frames[0]
-    header = frame.instance.header
-    assert isinstance(header, Dataset)  # as every header of a source
-    if frame.lut is not None:
-        copy_attributes(header, made, ("ModalityLUTSequence",))
-    else:
-        made.RescaleIntercept, made.RescaleSlope = ds(frame.intercept), ds(frame.slope)
-        made.RescaleType = text(header, "RescaleType") or ("HU" if text(header, "Modality") == "CT" else "US")
-    windows = _windows(frames, window)
-    if windows:
-        made.SoftcopyVOILUTSequence = windows
-    is_negative = text(header, "PhotometricInterpretation") == "MONOCHROME1"
-    made.PresentationLUTShape = "INVERSE" if is_negative else "IDENTITY"
-
-
-def _windows(frames: Sequence[FrameInfo], given: tuple[float, float] | None) -> list[Dataset]:
-    """Returns the windows, each with its images where these have several."""
-    by_window: dict[tuple[float, float], list[FrameInfo]] = {}
-    for frame in frames:
-        proposed = display_window(frame)
-        chosen = given or ((proposed.center, proposed.width) if proposed is not None else None)
-        if chosen is not None:
-            by_window.setdefault(chosen, []).append(frame)
-    found = []
-    for (center, width), own in by_window.items():
-        item = Dataset()
-        if len(own) < len(frames):
-            item.ReferencedImageSequence = _images(own)
-        item.WindowCenter, item.WindowWidth = ds(center), ds(width)
-        found.append(item)
-    return found
-
-
-def _images(frames: Sequence[FrameInfo]) -> list[Dataset]:
-    found = source_images(frames)
-    for item in found:
-        del item.PurposeOfReferenceCodeSequence
-    return found
 
 
 def _series(frames: Sequence[FrameInfo]) -> list[Dataset]:
@@ -298,102 +236,6 @@ def _series(frames: Sequence[FrameInfo]) -> list[Dataset]:
     found = []
     for uid, own in by_series.items():
         item = Dataset()
-        item.SeriesInstanceUID, item.ReferencedImageSequence = uid, _images(own)
+        item.SeriesInstanceUID, item.ReferencedImageSequence = uid, images_of(own)
         found.append(item)
     return found
-
-
-def _areas(frames: Sequence[FrameInfo]) -> list[Dataset]:
-    """Returns the displayed areas: all of each image, by size and spacing (PS3.3, section C.10.4)."""
-    by_size: dict[tuple[int, int, tuple[float, ...] | None], list[FrameInfo]] = {}
-    for frame in frames:
-        pixels = frame.pixel_format
-        by_size.setdefault((pixels.columns, pixels.rows, frame.pixel_spacing), []).append(frame)
-    found = []
-    for (columns, rows, spacing), own in by_size.items():
-        item = Dataset()
-        if len(by_size) > 1:
-            item.ReferencedImageSequence = _images(own)
-        item.DisplayedAreaTopLeftHandCorner, item.DisplayedAreaBottomRightHandCorner = [1, 1], [columns, rows]
-        item.PresentationSizeMode = "SCALE TO FIT"
-        if spacing:
-            item.PresentationPixelSpacing = [ds(distance) for distance in spacing]
-        else:
-            item.PresentationPixelAspectRatio = [1, 1]
-        found.append(item)
-    return found
-
-
-def _annotated(annotation: _Annotation) -> Dataset:
-    item = Dataset()
-    item.ReferencedImageSequence = _images(annotation.frames)
-    item.GraphicLayer = _layer_name(annotation.layer)
-    drawn = [_graphic("POLYLINE", np.concatenate([line, line[:1]])) for line in annotation.lines]
-    if annotation.point is not None and not annotation.words:
-        drawn.append(_graphic("POINT", annotation.point[np.newaxis]))
-    if drawn:
-        item.GraphicObjectSequence = drawn
-    if annotation.words and annotation.point is not None:
-        item.TextObjectSequence = [_beside(annotation.words, annotation.point, annotation.frames[0])]
-    return item
-
-
-def _graphic(kind: str, points: NDArray[np.float64]) -> Dataset:
-    item = Dataset()
-    item.GraphicAnnotationUnits = "PIXEL"
-    item.GraphicDimensions = 2
-    item.NumberOfGraphicPoints = len(points)
-    item.GraphicData = points.ravel().tolist()
-    item.GraphicType = kind
-    if kind == "POLYLINE":
-        item.GraphicFilled = "N"
-    return item
-
-
-def _beside(words: str, point: NDArray[np.float64], frame: FrameInfo) -> Dataset:
-    """Returns a text with a visible anchor at a point, above it, on the side on which there is more room."""
-    columns, rows = frame.pixel_format.columns, frame.pixel_format.rows
-    gap, width, height = (part * columns for part in _BOX_PARTS)
-    left = point[0] + gap if point[0] < columns / 2 else point[0] - gap - width
-    top = min(max(0.0, float(point[1]) - gap - height), max(0.0, rows - height))
-    left = min(max(0.0, float(left)), max(0.0, columns - width))
-    item = Dataset()
-    item.BoundingBoxAnnotationUnits = item.AnchorPointAnnotationUnits = "PIXEL"
-    item.UnformattedTextValue = words
-    item.BoundingBoxTopLeftHandCorner, item.BoundingBoxBottomRightHandCorner = [left, top], [left + width, top + height]
-    item.BoundingBoxTextHorizontalJustification = "LEFT"
-    item.AnchorPoint = point.tolist()
-    item.AnchorPointVisibility = "Y"
-    return item
-
-
-def _titled(words: str) -> Dataset:
-    """Returns a line at the bottom of the screen, over all images of the state."""
-    line, item = Dataset(), Dataset()
-    line.BoundingBoxAnnotationUnits = "DISPLAY"
-    line.UnformattedTextValue = words
-    line.BoundingBoxTopLeftHandCorner, line.BoundingBoxBottomRightHandCorner = [0.02, 0.93], [0.98, 0.99]
-    line.BoundingBoxTextHorizontalJustification = "CENTER"
-    item.GraphicLayer = _layer_name(1)
-    item.TextObjectSequence = [line]
-    return item
-
-
-def _layer_name(number: int) -> str:
-    return f"LAYER{number}"
-
-
-def _layer(number: int, name: str, colour: tuple[int, int, int]) -> Dataset:
-    """Returns a layer with its name and colour (PS3.3, sections C.10.7 and C.10.7.1.1)."""
-    lightness, a, b = lab_of_rgb(colour)
-    item = Dataset()
-    item.GraphicLayer = _layer_name(number)
-    item.GraphicLayerOrder = number
-    item.GraphicLayerRecommendedDisplayGrayscaleValue = 0xFFFF
-    item.GraphicLayerRecommendedDisplayCIELabValue = [
-        round(lightness / 100 * 0xFFFF),
-        round((a + 128) / 255 * 0xFFFF),
-        round((b + 128) / 255 * 0xFFFF),
-    ]
-    item.GraphicLayerDescription = name[:64]
-    return item
