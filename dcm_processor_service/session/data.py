@@ -210,10 +210,10 @@ class Data:
         return run_inline(self._async.compare_and_set(name, expected, value))
 
     def collect(self, name: str, *, job: str, as_type: Any = None) -> dict[str, JobOutput]:
-        """Returns what every job named ``job`` of this session stored under ``name``, by job id, in one round trip.
+        """Returns what every job named ``job`` of this session stored under ``name``, by job id.
 
         Each :class:`~dcm_processor_service.models.JobOutput` tells the job, with its subject and state, and whether a
-        value was found; a failed job is listed, not raised.
+        value was found; a failed job is listed, not raised. Two reads, and one more for each thousand jobs.
         """
         return run_inline(self._async.collect(name, job=job, as_type=as_type))
 
