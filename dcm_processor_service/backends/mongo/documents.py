@@ -223,12 +223,12 @@ def upload_mark(key: JobKey, name: str) -> Document:
     return {**_owner(key), "name": check_text(name, "name")}
 
 
-def uploads_pipeline(session_id: str, job_id: str | None = None, name: str | None = None) -> list[Document]:
-    """Lists the ids of files whose chunks carry a mark, out of the index alone, each with its number of chunks."""
+def uploads_pipeline(session_id: str, job_id: str | None = None) -> list[Document]:
+    """Lists the ids of files whose chunks carry a mark, out of the index alone, each with its name."""
     query: Document = {"upload.session_id": either(session_id)}
     if job_id is not None:
-        query |= {"upload.job_id": either(job_id), "upload.name": name}
-    return [{"$match": query}, {"$group": {"_id": "$files_id", "chunks": {"$sum": 1}}}]
+        query |= {"upload.job_id": either(job_id)}
+    return [{"$match": query}, {"$group": {"_id": "$files_id", "name": {"$first": "$upload.name"}}}]
 
 
 def retirement(key: JobKey) -> Document:
