@@ -373,6 +373,10 @@ class MemoryDicomRepository:
                 require_scan(content)
             yield instance, content
 
+    def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
+        """Returns what :meth:`fetch` does."""
+        return self.fetch(instances)
+
 
 class MemoryWorkspaceRepository:
     """Fills a memory store.

@@ -262,6 +262,12 @@ class DicomRepository(Protocol):
             StoredFileNotFoundError: A file is gone; the message names it and says what to do.
         """
 
+    def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
+        """Yields what :meth:`fetch` does, or of each file's content as much of its beginning as is cheap to read.
+
+        A store that has nothing to gain by that returns what :meth:`fetch` does.
+        """
+
 
 class SessionRepository(Protocol):
     """Sessions as a whole: what is made ready before the first job, and removed after the last.

@@ -43,7 +43,8 @@ def file_formats() -> FileFormats:
 def imaging_functions(limits: Limits) -> ImagingFunctions:
     """Returns what reads DICOM files, within these limits."""
     from dcm_processor_service.imaging.headers.folder import file_attributes, files_below, glance
-    from dcm_processor_service.imaging.headers.instance_file import read_dataset, read_header
+    from dcm_processor_service.imaging.headers.instance_file import read_dataset
+    from dcm_processor_service.imaging.series.heads import SeriesHeads, read_headers
     from dcm_processor_service.imaging.series.inspection import inspect_series
     from dcm_processor_service.imaging.series.slice_order import order_files
     from dcm_processor_service.imaging.volumes.read import read_volumes
@@ -52,7 +53,8 @@ def imaging_functions(limits: Limits) -> ImagingFunctions:
         files_below=files_below,
         glance=glance,
         attributes=file_attributes,
-        header=lambda path: read_header(path, limits),
+        headers=lambda paths: read_headers(paths, limits),
+        heads=lambda keeps_datasets: SeriesHeads(keeps_datasets=keeps_datasets),
         dataset=lambda path: read_dataset(path, limits),
         order=order_files,
         inspect=lambda paths: inspect_series(paths, limits),

@@ -280,6 +280,10 @@ class SqliteDicomRepository:
             await self._store.compute(partial(require_scan, path))
             yield instance, path
 
+    def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
+        """Returns what :meth:`fetch` does."""
+        return self.fetch(instances)
+
 
 class SqliteWorkspaceRepository:
     """Fills a workspace."""

@@ -25,7 +25,7 @@ def without_chunks(commands: list[str]) -> list[str]:
 
 async def test_a_put_is_three_commands_and_a_replacement_four_as_many_as_the_drivers_own_bucket(store: Store) -> None:
     recorder = store.recorder
-    await put(store, "before")  # the first of a process asks for indexes, and for what a killed one left
+    await put(store, "before", b"x")  # the first of a process asks for indexes, and for what a killed one left
     recorder.take()
     publish = ["insert sessionfiles.chunks", *["findAndModify sessionfiles.files"] * 2]
     for content in (b"new", bytes(MIB)):
