@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dependency_injector import containers, providers
 
-from dcm_processor_service.models.derived import Producer
-from dcm_processor_service.models.limits import Limits
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
 from dcm_processor_service.ports.forks import SharedLock
 from dcm_processor_service.runtime import adapters
@@ -35,14 +33,10 @@ from dcm_processor_service.runtime.step_lease import StepTiming
 from dcm_processor_service.runtime.steps import StepTools
 from dcm_processor_service.runtime.stores import backend_names, backend_opener
 from dcm_processor_service.session.data import AsyncData
-from dcm_processor_service.session.derive_async import AsyncDerive
-from dcm_processor_service.session.dicom import AsyncDicom
 from dcm_processor_service.session.files import AsyncFiles
 from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
 from dcm_processor_service.session.peers import AsyncPeers
 from dcm_processor_service.session.scratch import Scratch, open_scratch
-from dcm_processor_service.session.sending import AsyncSending
-from dcm_processor_service.session.series import SeriesTools
 from dcm_processor_service.session.session import AsyncSession, Session
 
 if TYPE_CHECKING:
@@ -50,6 +44,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender as NodeSender
     from dcm_processor_service.imaging.capabilities import Capability
+    from dcm_processor_service.models import Limits
     from dcm_processor_service.ports import (
         DataRepository,
         DicomRepository,
@@ -64,7 +59,11 @@ if TYPE_CHECKING:
         SessionRepository,
         WorkspaceRepository,
     )
+    from dcm_processor_service.session.derive_async import AsyncDerive
+    from dcm_processor_service.session.dicom import AsyncDicom
     from dcm_processor_service.session.functions import DerivedFunctions, FileFormats, ImagingFunctions
+    from dcm_processor_service.session.sending import AsyncSending
+    from dcm_processor_service.session.series import SeriesTools
 
 __all__ = ["AsyncContainer", "Container", "backend_names", "opened"]
 
@@ -122,11 +121,6 @@ def _scratch(settings: RuntimeSettings) -> Iterator[Scratch]:
         yield scratch
 
 
-def _producer(settings: RuntimeSettings) -> Producer:
-    name = settings.service_name or "dcm-processor-service"
-    return Producer(name, settings.service_version, session_id=settings.session_id, job_name=settings.job_name)
-
-
 def _current_job(
     settings: RuntimeSettings, key: JobKey, repository: JobRepository, scrubber: Scrubber
 ) -> AsyncCurrentJob:
@@ -179,7 +173,7 @@ class Container(containers.DeclarativeContainer):
 
     # given to facades as ``.provider``, a function that makes them: who converts nothing imports no converter
     formats: providers.Provider[FileFormats] = _Once(adapters.file_formats)
-    limits: providers.Provider[Limits] = _Once(Limits)
+    limits: providers.Provider[Limits] = _Once(adapters.limits)
     imaging: providers.Provider[ImagingFunctions] = _Once(adapters.imaging_functions, limits)
     derived: providers.Provider[DerivedFunctions] = _Once(adapters.derived_functions)
     converter: providers.Provider[NiftiConverter] = _Once(adapters.nifti_converter, limits)
@@ -213,16 +207,26 @@ class Container(containers.DeclarativeContainer):
         service=providers.Callable(_service, settings),
     )
     series_tools: providers.Provider[SeriesTools] = _Once(
-        SeriesTools, imaging=imaging.provider, converter=converter.provider, scratch=scratch, offload=offload
+        adapters.series_tools, imaging=imaging.provider, converter=converter.provider, scratch=scratch, offload=offload
     )
     data: providers.Provider[AsyncData] = _Once(AsyncData, jobs, data_repository)
     peers: providers.Provider[AsyncPeers] = _Once(
         AsyncPeers, peer_repository, settings.provided.peer_id, sender.provider, offload
     )
     sending: providers.Provider[AsyncSending] = _Once(
-        AsyncSending, jobs, data_repository, peers, sender.provider, offload, cancellation
+        adapters.async_sending, jobs, data_repository, peers, sender.provider, offload, cancellation
     )
-    derive: providers.Provider[AsyncDerive] = _Once(AsyncDerive, _Once(_producer, settings), derived.provider, offload)
+    derive: providers.Provider[AsyncDerive] = _Once(
+        adapters.async_derive, _Once(adapters.producer, settings), derived.provider, offload
+    )
+    dicom: providers.Provider[AsyncDicom] = _Once(
+        adapters.async_dicom,
+        current_job,
+        _Once(LearningDicomRepository, dicom_repository, scrubber),
+        series_tools,
+        sending,
+        derive,
+    )
     async_session: providers.Provider[AsyncSession] = _Once(
         AsyncSession,
         job=current_job,
@@ -230,14 +234,7 @@ class Container(containers.DeclarativeContainer):
         data=data,
         files=_Once(AsyncFiles, jobs, file_repository, formats.provider, offload, scratch),
         peers=peers,
-        dicom=_Once(
-            AsyncDicom,
-            current_job,
-            _Once(LearningDicomRepository, dicom_repository, scrubber),
-            series_tools,
-            sending,
-            derive,
-        ),
+        dicom=dicom.provider,
     )
     session: providers.Provider[Any] = _Once(Session, async_session)
     context: providers.Provider[Any] = _Once(
