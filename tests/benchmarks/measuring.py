@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,7 @@ def measure(row: Row, rounds: int) -> dict[str, Measured]:
     """Times the ways of a row by turns, so that a busy machine is busy for all of them."""
     found = {way.name: Measured() for way in row.ways}
     for number in range(rounds + 1):
+        _is_warm[:] = [True] if number else []
         for way in row.ways:
             gc.collect()
             reset_peak()
@@ -88,7 +90,8 @@ def measure(row: Row, rounds: int) -> dict[str, Measured]:
             result = way.work()
             seconds = time.perf_counter() - begin
             own = found[way.name]
-            peak = int(result) if isinstance(result, ChildPeak) else status("VmHWM") - before
+            is_process = isinstance(result, (ChildPeak, subprocess.CompletedProcess))
+            peak = status("VmHWM") - before if not is_process else int(result) if isinstance(result, ChildPeak) else 0
             own.peak_bytes = max(own.peak_bytes, peak)
             del result
             if number:  # the first one loads libraries and fills caches
@@ -106,20 +109,25 @@ def status(name: str) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
+_LAUNCHER = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+"""
+"""Starts a program from a small process: what a child had at most counts from before it became that program."""
+
+
 def process(arguments: Iterable[object], environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Any:
-    """Runs a program to its end; returns what memory it had at most."""
-    child = subprocess.Popen(
-        list(map(str, arguments)),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **(environment or {})},
-        cwd=cwd,
-    )
-    assert child.stderr is not None
-    said = child.stderr.read()
-    _, code, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(code)
-    child.stderr.close()
-    if child.returncode:
-        raise RuntimeError(f"{arguments}: {said.decode(errors='replace')[-2000:]}")
-    return ChildPeak(used.ru_maxrss * 1024)
+    """Runs a program to its end; in the first round returns what memory it had at most."""
+    command = list(map(str, arguments))
+    how: dict[str, Any] = {"env": {**os.environ, **(environment or {})}, "cwd": cwd}
+    if not _is_warm:
+        launched = subprocess.run(
+            [sys.executable, "-c", _LAUNCHER, *command], capture_output=True, text=True, check=True, **how
+        )
+        return ChildPeak(launched.stdout.split()[-1])
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, **how)
+
+
+_is_warm: list[bool] = []
+"""Not empty once the first round is over."""

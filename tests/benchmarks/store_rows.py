@@ -77,7 +77,7 @@ def _value_rows(store: Database) -> Iterator[Row]:
     owner = {"job_id": ObjectId(store.key.job_id)}
     run_inline(data.put(store.key, "x", 1.5))
     values.insert_one({**owner, "name": "x", "value": 1.5})
-    calls = range(200)
+    calls, numbers = range(200), iter(range(10**9))
     yield Row(
         "get",
         f"{len(calls)} reads of one value",
@@ -88,10 +88,13 @@ def _value_rows(store: Database) -> Iterator[Row]:
     yield Row(
         "set",
         f"{len(calls)} writes of one value, on disk",
-        Way("data.set", lambda: [run_inline(data.put(store.key, "x", 1.5)) for _ in calls]),
+        Way("data.set", lambda: [run_inline(data.put(store.key, "x", next(numbers))) for _ in calls]),
         Way(
             "update_one",
-            lambda: [values.update_one({**owner, "name": "x"}, {"$set": {"value": 1.5}}, upsert=True) for _ in calls],
+            lambda: [
+                values.update_one({**owner, "name": "x"}, {"$set": {"value": next(numbers)}}, upsert=True)
+                for _ in calls
+            ],
         ),
     )
 

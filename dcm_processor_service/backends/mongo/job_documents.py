@@ -48,6 +48,7 @@ _LEVEL_OF_MEMBERS = {
     "Studies": SubjectLevel.PATIENT,
 }
 _FULL_PERCENT = 100
+_EVENTS = {event.value: event for event in JobEvent}
 
 
 def job_query(job_id: str) -> Document:
@@ -116,19 +117,20 @@ def outputs(jobs: Iterable[Document], values: Iterable[Document], data_name: str
 
 
 def _output(document: Document, row: Document | None, data_name: str) -> JobOutput:
+    problem, value, found = "", None, False
     try:
-        output = JobOutput(job=job(document), found=False)
+        about = job(document)
     except StoredValueError as error:
+        problem = str(error)
         state, _message = _outcome(document)
-        known = Job(id=id_text(document["_id"]), session_id=id_text(document.get("sessionId")), state=state)
-        output = JobOutput(job=known, found=False, problem=str(error))
-    if row is None:
-        return output
-    try:
-        value = plain(row.get("value"), f"the data {data_name!r}")
-    except StoredValueError as error:
-        return output.model_copy(update={"problem": str(error)})
-    return output.model_copy(update={"found": True, "value": value})
+        about = Job(id=id_text(document["_id"]), session_id=id_text(document.get("sessionId")), state=state)
+    if row is not None:
+        try:
+            value = plain(row.get("value"), f"the data {data_name!r}")
+            found = True
+        except StoredValueError as error:
+            problem = str(error)
+    return JobOutput(job=about, found=found, value=value, problem=problem)
 
 
 def readable_jobs(rows: Iterable[Document]) -> list[Job]:
@@ -169,7 +171,7 @@ def job(document: Document) -> Job:
 
 
 def _event(text: object) -> JobEvent | None:
-    return next((event for event in JobEvent if event.value == text), None)
+    return _EVENTS.get(text) if isinstance(text, str) else None
 
 
 def _outcome(document: Document) -> tuple[JobState, str]:
