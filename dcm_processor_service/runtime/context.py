@@ -15,11 +15,12 @@ from dcm_processor_service.runtime.steps import AsyncStep, Step
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from dcm_processor_service.runtime.execution.cancellation import Cancellation
     from dcm_processor_service.runtime.logs.job_log import JobLog
     from dcm_processor_service.runtime.progress import AsyncProgress, Progress
+    from dcm_processor_service.runtime.settings import SettingsValues
     from dcm_processor_service.runtime.steps import StepTools
     from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
     from dcm_processor_service.session.session import AsyncSession, Session
@@ -80,6 +81,10 @@ class RuntimeContext(_Context):
         >>> run(fake_context())
         12.5
     """
+
+    if TYPE_CHECKING:  # the environment gives what is left out
+
+        def __init__(self, **values: Unpack[SettingsValues]) -> None: ...
 
     _session: Session | None = PrivateAttr(default=None)
     _progress: Progress | None = PrivateAttr(default=None)
@@ -155,6 +160,10 @@ class AsyncRuntimeContext(_Context):
         >>> asyncio.run(run(fake_async_context()))
         12.5
     """
+
+    if TYPE_CHECKING:  # the environment gives what is left out
+
+        def __init__(self, **values: Unpack[SettingsValues]) -> None: ...
 
     _session: AsyncSession | None = PrivateAttr(default=None)
     _progress: AsyncProgress | None = PrivateAttr(default=None)

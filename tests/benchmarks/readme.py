@@ -19,9 +19,10 @@ def section(numbers: dict[str, Any]) -> str:
     lines = [
         f"`python -m tests.benchmarks`, {numbers['machine']}.",
         "",
-        "Best of interleaved rounds: read the ratios. Below 1 ours is faster; the bound is what the machine has to do at",
-        "least. Memory is ours at its peak, above what was in use; of a process all of it. `python -m tests.benchmarks NAME`",
-        "repeats a row, `python -m tests.benchmarks.readme benchmarks.json` makes this table of a run.",
+        "Best of interleaved rounds: read the ratios. Below 1 ours is faster; the bound is what the machine has to do",
+        "at least. Memory is ours at its peak, above what was in use; of a process all of it.",
+        "`python -m tests.benchmarks NAME` repeats a row, and",
+        "`python -m tests.benchmarks.readme benchmarks.json` makes this table of a run.",
         "",
         "| row | what is measured | ours | peak | alternative | ours / alternative | ours / bound |",
         "|---|---|---|---|---|---|---|",

@@ -134,7 +134,7 @@ async def test_indexes_are_made_once_and_serve_every_query_of_a_session(store: S
         plan = platform.database[name].find(query).explain()["queryPlanner"]["winningPlan"]
         assert "COLLSCAN" not in stages(plan), name
         assert "IXSCAN" in stages(plan), name
-    pipeline = uploads_pipeline(store.key.session_id, store.key.job_id, "a")
+    pipeline = uploads_pipeline(store.key.session_id, store.key.job_id)
     listing = {"aggregate": "sessionfiles.chunks", "pipeline": pipeline, "cursor": {}}
     plan = platform.database.command("explain", listing, verbosity="queryPlanner")
     assert "IXSCAN" in stages(plan)
