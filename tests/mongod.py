@@ -45,7 +45,8 @@ def find_mongod() -> Path | None:
 def empty_database(database: Database[dict[str, Any]]) -> None:
     """Removes every document; collections and their indexes stay."""
     for name in database.list_collection_names():
-        database[name].delete_many({})
+        if not name.startswith("system."):
+            database[name].delete_many({})
 
 
 def remove_database(database: Database[dict[str, Any]]) -> None:

@@ -190,7 +190,7 @@ GROUND = ("errors", "keywords", "disk", "models", "codec", "ports")
 
 IMPORTER = """
 import importlib, json, os, sys
-import pydantic, pydantic_settings, dependency_injector.providers, typer, rich.table, pytest
+import pydantic, dependency_injector.providers, typer, rich.table, pytest
 
 heavy, children, ground = json.loads(sys.argv[1])
 

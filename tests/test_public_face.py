@@ -36,7 +36,7 @@ NOT_WALKED = {
     "Container": "its attributes are providers; the ports that they provide are public",
     "AsyncContainer": "as Container",
 }
-CALLED_BY_LIBRARIES = {"settings_customise_sources": "pydantic-settings", "bind": "the container, on contexts"}
+CALLED_BY_LIBRARIES = {"bind": "the container, on contexts"}
 
 
 def public_callables() -> Iterator[tuple[str, Any]]:

@@ -21,7 +21,8 @@ from dcm_processor_service.models import (
     Study,
     SubjectLevel,
 )
-from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel, require_scan
+from dcm_processor_service.models.subjects import contradicts
+from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, JobKey, Sentinel, require_scan
 from dcm_processor_service.ports.forks import SharedLock
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from dcm_processor_service.models import Instance, Job, Peer, SessionPart, SessionRecord
-    from dcm_processor_service.ports import JobKey, NewFile, NormalValue, Offload, StoreLocation
+    from dcm_processor_service.ports import NewFile, NormalValue, Offload, StoreLocation
 
 __all__ = [
     "MemoryDataRepository",
@@ -231,26 +232,35 @@ class MemoryJobRepository:
         check_text(data_name, "name")
         with self._store.lock:
             outputs = []
-            for job in await self.list(session_id):
-                if job.name == job_name:
-                    rows = [
-                        copy.deepcopy(value)
-                        for (key, name), value in self._store.values.items()
-                        if (key.session_id, key.job_id, name) == (session_id, job.id, data_name)
-                    ]
-                    outputs.append(JobOutput(job=job, found=bool(rows), value=rows[0] if rows else None))
+            for job in await self.list(session_id, job_name):
+                key = (JobKey(session_id, job.id), data_name)
+                found = key in self._store.values
+                value = copy.deepcopy(self._store.values[key]) if found else None
+                outputs.append(JobOutput(job=job, found=found, value=value))
             return outputs
 
-    async def list(self, session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> list[Job]:
+    async def list(
+        self,
+        session_id: str,
+        name: str | None = None,
+        ids: Sequence[str] | None = None,
+        *,
+        near: Patient | Study | SeriesRecord | None = None,
+        most: int | None = None,
+    ) -> list[Job]:
         """Lists jobs of a session, in the order in which they were added."""
         for text in (session_id, *([] if name is None else [name]), *(ids or ())):
             check_text(text, "id or name")
+        wanted = None if ids is None else set(ids)
         with self._store.lock:
             return [
                 job
                 for job in self._store.jobs.values()
-                if job.session_id == session_id and name in {None, job.name} and (ids is None or job.id in ids)
-            ]
+                if job.session_id == session_id
+                and name in {None, job.name}
+                and (wanted is None or job.id in wanted)
+                and not (near and job.subject and contradicts(near, job.subject))
+            ][:most]
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
         """Writes how far a job is."""
@@ -362,6 +372,10 @@ class MemoryDicomRepository:
             if not isinstance(content, bytes):
                 require_scan(content)
             yield instance, content
+
+    def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
+        """Returns what :meth:`fetch` does."""
+        return self.fetch(instances)
 
 
 class MemoryWorkspaceRepository:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "error_console",
-    "example",
     "fail",
     "output_console",
     "print_error_line",
@@ -93,16 +92,6 @@ class _Description(ProgressColumn):
 def output_console() -> Console:
     """Returns the console for results."""
     return _SafeConsole()
-
-
-def example(arguments: str) -> str:
-    """Returns what a command's help ends with: one way to call it, to be copied.
-
-    Example:
-        >>> example("echo ORTHANC@127.0.0.1:4242")
-        'Example: dcm-processor-service echo ORTHANC@127.0.0.1:4242'
-    """
-    return f"Example: dcm-processor-service {arguments}"
 
 
 def error_console() -> Console:

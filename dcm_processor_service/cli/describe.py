@@ -67,7 +67,7 @@ def describe(
         service = None if folder is None else checked_as_json(check_service(folder))
     told = {
         "version": metadata.version("dcm-processor-service"),
-        "commands": list(_commands(context.find_root().command)),
+        "commands": list(_commands(context.find_root().command, context)),
         "facades": {written: _members(_public(name)) for written, name in _FACADES.items()},
         "service": service,
     }
@@ -89,10 +89,11 @@ def _print(told: dict[str, Any]) -> None:
         console.print(f"\njob {job['name']}: {', '.join(job['events'])}; params: {job['params']}", soft_wrap=True)
 
 
-def _commands(group: Any, above: str = "") -> Iterator[dict[str, Any]]:
-    for name, command in group.commands.items():
+def _commands(group: Any, context: typer.Context, above: str = "") -> Iterator[dict[str, Any]]:
+    for name in list(group.commands):
+        command = group.get_command(context, name)  # loads it
         if hasattr(command, "commands"):
-            yield from _commands(command, f"{above}{name} ")
+            yield from _commands(command, context, f"{above}{name} ")
             continue
         options = [one for one in command.params if one.name != "help"]
         yield {

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from dcm_processor_service.cli.console import example, output_console, print_json_line, sentences
+from dcm_processor_service.cli.commands import example
+from dcm_processor_service.cli.console import output_console, print_json_line, sentences
 from dcm_processor_service.cli.network import print_contexts, print_echo
 from dcm_processor_service.local.workspace import Workspace
 from dcm_processor_service.models.platform_ids import NO_ID

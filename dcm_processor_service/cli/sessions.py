@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.table import Table
 
-from dcm_processor_service.cli.console import error_console, example, output_console, print_json_line, sentences
+from dcm_processor_service.cli.commands import example
+from dcm_processor_service.cli.console import error_console, output_console, print_json_line, sentences
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.operations import explain_session, list_sessions, retry_session, sweep_sessions
 

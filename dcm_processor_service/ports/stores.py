@@ -195,10 +195,27 @@ class JobRepository(Protocol):
         """Returns one job."""
 
     async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
-        """Returns every job of the name with its value under ``data_name``, in one round trip."""
+        """Returns every job of the name with its value under ``data_name``, in few round trips."""
 
-    async def list(self, session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> list[Job]:
-        """Lists jobs of a session, oldest first: all, those of a name, those of some ids, or both; reads no others."""
+    async def list(
+        self,
+        session_id: str,
+        name: str | None = None,
+        ids: Sequence[str] | None = None,
+        *,
+        near: Patient | Study | SeriesRecord | None = None,
+        most: int | None = None,
+    ) -> list[Job]:
+        """Lists jobs of a session, oldest first: all, those of a name, those of some ids, or both; reads no others.
+
+        Args:
+            session_id: The session.
+            name: Their name in the manifest.
+            ids: Their ids.
+            near: A subject; a store may leave out jobs whose subject contradicts it
+                (:func:`dcm_processor_service.models.subjects.contradicts`), and should, for a name may have thousands.
+            most: At most so many of them.
+        """
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
         """Writes how far a job is, 0 to 100, in one round trip; a job that is not there stays so."""
@@ -243,6 +260,12 @@ class DicomRepository(Protocol):
 
         Raises:
             StoredFileNotFoundError: A file is gone; the message names it and says what to do.
+        """
+
+    def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
+        """Yields what :meth:`fetch` does, or of each file's content as much of its beginning as is cheap to read.
+
+        A store that has nothing to gain by that returns what :meth:`fetch` does.
         """
 
 

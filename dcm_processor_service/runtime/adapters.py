@@ -8,8 +8,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.session.functions import DerivedFunctions, FileFormats, ImagingFunctions, ReadingFunctions
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
@@ -18,12 +16,27 @@ if TYPE_CHECKING:
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
     from dcm_processor_service.imaging.capabilities import Capability
     from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
-    from dcm_processor_service.models.limits import Limits
+    from dcm_processor_service.models import Limits, Producer
     from dcm_processor_service.models.nifti import Policy
     from dcm_processor_service.ports import Backend, NiftiConverter, PlatformDocuments, Retriever, Sender
     from dcm_processor_service.runtime.settings import RuntimeSettings
+    from dcm_processor_service.session.derive_async import AsyncDerive
+    from dcm_processor_service.session.dicom import AsyncDicom
+    from dcm_processor_service.session.fetching import AsyncFetching
+    from dcm_processor_service.session.functions import (
+        DerivedFunctions,
+        FileFormats,
+        ImagingFunctions,
+        ReadingFunctions,
+    )
+    from dcm_processor_service.session.sending import AsyncSending
+    from dcm_processor_service.session.series import SeriesTools
 
 __all__ = [
+    "async_derive",
+    "async_dicom",
+    "async_fetching",
+    "async_sending",
     "capabilities",
     "close_decoders",
     "derived_functions",
@@ -31,17 +44,21 @@ __all__ = [
     "file_formats",
     "imaging_functions",
     "legacy_sender",
+    "limits",
     "nifti_converter",
     "platform_documents",
+    "producer",
     "reading_functions",
     "retriever",
     "sender",
+    "series_tools",
 ]
 
 
 def file_formats() -> FileFormats:
     """Returns how values become files."""
     from dcm_processor_service.imaging.file_formats import read_value, write_value
+    from dcm_processor_service.session.functions import FileFormats
 
     return FileFormats(read_value, write_value)
 
@@ -49,16 +66,19 @@ def file_formats() -> FileFormats:
 def imaging_functions(limits: Limits) -> ImagingFunctions:
     """Returns what reads DICOM files, within these limits."""
     from dcm_processor_service.imaging.headers.folder import file_attributes, files_below, glance
-    from dcm_processor_service.imaging.headers.instance_file import read_dataset, read_header
+    from dcm_processor_service.imaging.headers.instance_file import read_dataset
+    from dcm_processor_service.imaging.series.heads import SeriesHeads, read_headers
     from dcm_processor_service.imaging.series.inspection import inspect_series
     from dcm_processor_service.imaging.series.slice_order import order_files
     from dcm_processor_service.imaging.volumes.read import read_volumes
+    from dcm_processor_service.session.functions import ImagingFunctions
 
     return ImagingFunctions(
         files_below=files_below,
         glance=glance,
         attributes=file_attributes,
-        header=lambda path: read_header(path, limits),
+        headers=lambda paths: read_headers(paths, limits),
+        heads=lambda keeps_datasets: SeriesHeads(keeps_datasets=keeps_datasets),
         dataset=lambda path: read_dataset(path, limits),
         order=order_files,
         inspect=lambda paths: inspect_series(paths, limits),
@@ -99,6 +119,7 @@ def derived_functions() -> DerivedFunctions:
     """Returns what makes DICOM objects of results."""
     from dcm_processor_service.derived import make, save, validate
     from dcm_processor_service.derived.fingerprint import fingerprint
+    from dcm_processor_service.session.functions import DerivedFunctions
 
     return DerivedFunctions(
         image=make.make_image,
@@ -119,6 +140,7 @@ def derived_functions() -> DerivedFunctions:
 def reading_functions(limits: Limits) -> ReadingFunctions:
     """Returns what reads derived objects, of this service or of another vendor, within these limits."""
     from dcm_processor_service.derived.reading import measurements, report_text, segments
+    from dcm_processor_service.session.functions import ReadingFunctions
 
     return ReadingFunctions(
         images_needed=lambda paths: segments.images_needed(paths, limits),
@@ -170,6 +192,56 @@ def legacy_sender(settings: RuntimeSettings, **arguments: Any) -> DicomSender:
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
 
     return DicomSender(**({"ae_title": settings.ae_title} | arguments))
+
+
+def producer(settings: RuntimeSettings) -> Producer:
+    """Returns what derived objects name as their maker."""
+    from dcm_processor_service.models.derived import Producer
+
+    name = settings.service_name or "dcm-processor-service"
+    return Producer(name, settings.service_version, session_id=settings.session_id, job_name=settings.job_name)
+
+
+def limits() -> Limits:
+    """Returns what a file may ask for."""
+    from dcm_processor_service.models.limits import Limits
+
+    return Limits()
+
+
+def series_tools(**parts: Any) -> SeriesTools:
+    """Returns what a series needs besides its store."""
+    from dcm_processor_service.session.series import SeriesTools
+
+    return SeriesTools(**parts)
+
+
+def async_fetching(*parts: Any) -> AsyncFetching:
+    """Returns what finds and fetches from peers."""
+    from dcm_processor_service.session.fetching import AsyncFetching
+
+    return AsyncFetching(*parts)
+
+
+def async_sending(*parts: Any) -> AsyncSending:
+    """Returns what sends instances and keeps the journal of it."""
+    from dcm_processor_service.session.sending import AsyncSending
+
+    return AsyncSending(*parts)
+
+
+def async_derive(*parts: Any) -> AsyncDerive:
+    """Returns what makes DICOM objects of results."""
+    from dcm_processor_service.session.derive_async import AsyncDerive
+
+    return AsyncDerive(*parts)
+
+
+def async_dicom(*parts: Any) -> AsyncDicom:
+    """Returns the images of a session."""
+    from dcm_processor_service.session.dicom import AsyncDicom
+
+    return AsyncDicom(*parts)
 
 
 def platform_documents(backend: Backend) -> PlatformDocuments:

@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dependency_injector import containers, providers
 
-from dcm_processor_service.models.derived import Producer
-from dcm_processor_service.models.limits import Limits
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
 from dcm_processor_service.ports.forks import SharedLock
 from dcm_processor_service.runtime import adapters
@@ -35,15 +33,10 @@ from dcm_processor_service.runtime.step_lease import StepTiming
 from dcm_processor_service.runtime.steps import StepTools
 from dcm_processor_service.runtime.stores import backend_names, backend_opener
 from dcm_processor_service.session.data import AsyncData
-from dcm_processor_service.session.derive_async import AsyncDerive
-from dcm_processor_service.session.dicom import AsyncDicom
-from dcm_processor_service.session.fetching import AsyncFetching
 from dcm_processor_service.session.files import AsyncFiles
 from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
 from dcm_processor_service.session.peers import AsyncPeers
 from dcm_processor_service.session.scratch import Scratch, open_scratch
-from dcm_processor_service.session.sending import AsyncSending
-from dcm_processor_service.session.series import SeriesTools
 from dcm_processor_service.session.session import AsyncSession, Session
 
 if TYPE_CHECKING:
@@ -51,6 +44,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender as NodeSender
     from dcm_processor_service.imaging.capabilities import Capability
+    from dcm_processor_service.models import Limits
     from dcm_processor_service.ports import (
         DataRepository,
         DicomRepository,
@@ -66,12 +60,17 @@ if TYPE_CHECKING:
         SessionRepository,
         WorkspaceRepository,
     )
+    from dcm_processor_service.session.derive_async import AsyncDerive
+    from dcm_processor_service.session.dicom import AsyncDicom
+    from dcm_processor_service.session.fetching import AsyncFetching
     from dcm_processor_service.session.functions import (
         DerivedFunctions,
         FileFormats,
         ImagingFunctions,
         ReadingFunctions,
     )
+    from dcm_processor_service.session.sending import AsyncSending
+    from dcm_processor_service.session.series import SeriesTools
 
 __all__ = ["AsyncContainer", "Container", "backend_names", "opened"]
 
@@ -129,11 +128,6 @@ def _scratch(settings: RuntimeSettings) -> Iterator[Scratch]:
         yield scratch
 
 
-def _producer(settings: RuntimeSettings) -> Producer:
-    name = settings.service_name or "dcm-processor-service"
-    return Producer(name, settings.service_version, session_id=settings.session_id, job_name=settings.job_name)
-
-
 def _current_job(
     settings: RuntimeSettings, key: JobKey, repository: JobRepository, scrubber: Scrubber
 ) -> AsyncCurrentJob:
@@ -186,7 +180,7 @@ class Container(containers.DeclarativeContainer):
 
     # given to facades as ``.provider``, a function that makes them: who converts nothing imports no converter
     formats: providers.Provider[FileFormats] = _Once(adapters.file_formats)
-    limits: providers.Provider[Limits] = _Once(Limits)
+    limits: providers.Provider[Limits] = _Once(adapters.limits)
     imaging: providers.Provider[ImagingFunctions] = _Once(adapters.imaging_functions, limits)
     derived: providers.Provider[DerivedFunctions] = _Once(adapters.derived_functions)
     reading: providers.Provider[ReadingFunctions] = _Once(adapters.reading_functions, limits)
@@ -223,7 +217,7 @@ class Container(containers.DeclarativeContainer):
         service=providers.Callable(_service, settings),
     )
     series_tools: providers.Provider[SeriesTools] = _Once(
-        SeriesTools,
+        adapters.series_tools,
         imaging=imaging.provider,
         reading=reading.provider,
         converter=converter.provider,
@@ -241,7 +235,7 @@ class Container(containers.DeclarativeContainer):
         providers.Callable(learn_from_query, scrubber).provider,
     )
     fetching: providers.Provider[AsyncFetching] = _Once(
-        AsyncFetching,
+        adapters.async_fetching,
         peers,
         retriever.provider,
         fetched_store.provider,
@@ -250,9 +244,20 @@ class Container(containers.DeclarativeContainer):
         cancellation,
     )
     sending: providers.Provider[AsyncSending] = _Once(
-        AsyncSending, jobs, data_repository, peers, sender.provider, offload, cancellation
+        adapters.async_sending, jobs, data_repository, peers, sender.provider, offload, cancellation
     )
-    derive: providers.Provider[AsyncDerive] = _Once(AsyncDerive, _Once(_producer, settings), derived.provider, offload)
+    derive: providers.Provider[AsyncDerive] = _Once(
+        adapters.async_derive, _Once(adapters.producer, settings), derived.provider, offload
+    )
+    dicom: providers.Provider[AsyncDicom] = _Once(
+        adapters.async_dicom,
+        current_job,
+        _Once(LearningDicomRepository, dicom_repository, scrubber),
+        series_tools,
+        sending,
+        derive,
+        fetching,
+    )
     async_session: providers.Provider[AsyncSession] = _Once(
         AsyncSession,
         job=current_job,
@@ -260,15 +265,7 @@ class Container(containers.DeclarativeContainer):
         data=data,
         files=_Once(AsyncFiles, jobs, file_repository, formats.provider, offload, scratch),
         peers=peers,
-        dicom=_Once(
-            AsyncDicom,
-            current_job,
-            _Once(LearningDicomRepository, dicom_repository, scrubber),
-            series_tools,
-            sending,
-            derive,
-            fetching,
-        ),
+        dicom=dicom.provider,
     )
     session: providers.Provider[Any] = _Once(Session, async_session)
     context: providers.Provider[Any] = _Once(

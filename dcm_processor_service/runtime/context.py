@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from dcm_processor_service.runtime.execution.cancellation import Cancellation
     from dcm_processor_service.runtime.logs.job_log import JobLog
     from dcm_processor_service.runtime.progress import AsyncProgress, Progress
+    from dcm_processor_service.runtime.settings import SettingsValues
     from dcm_processor_service.runtime.steps import StepTools
     from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
     from dcm_processor_service.session.session import AsyncSession, Session
@@ -106,6 +107,10 @@ class RuntimeContext(_Context):
         12.5
     """
 
+    if TYPE_CHECKING:  # the environment gives what is left out
+
+        def __init__(self, **values: Unpack[SettingsValues]) -> None: ...
+
     _session: Session | None = PrivateAttr(default=None)
     _progress: Progress | None = PrivateAttr(default=None)
     _steps: StepTools | None = PrivateAttr(default=None)
@@ -180,6 +185,10 @@ class AsyncRuntimeContext(_Context):
         >>> asyncio.run(run(fake_async_context()))
         12.5
     """
+
+    if TYPE_CHECKING:  # the environment gives what is left out
+
+        def __init__(self, **values: Unpack[SettingsValues]) -> None: ...
 
     _session: AsyncSession | None = PrivateAttr(default=None)
     _progress: AsyncProgress | None = PrivateAttr(default=None)

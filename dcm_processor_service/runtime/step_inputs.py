@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.codec import to_normal
 from dcm_processor_service.disk import file_sha256
 from dcm_processor_service.models import StoredFile
-from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 
 if TYPE_CHECKING:
     from dcm_processor_service.ports import Offload
@@ -40,6 +39,8 @@ async def input_digest(parts: Mapping[str, object], offload: Offload) -> str:
 
 
 async def _described(value: object, offload: Offload) -> Any:
+    from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries  # who has no step loads no series
+
     if isinstance(value, AsyncDicomSeries):
         return ["series", value.series_instance_uid, await value.checksum()]
     if isinstance(value, DicomSeries):

@@ -8,7 +8,7 @@ from dcm_processor_service.codec import check_name, check_text, from_normal, to_
 from dcm_processor_service.errors import DataNotFoundError, StoredValueError, UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, ANY, MISSING
 from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.session.journal import is_journal
+from dcm_processor_service.session.journal_names import is_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -219,10 +219,10 @@ class Data:
         return run_inline(self._async.compare_and_set(name, expected, value))
 
     def collect(self, name: str, *, job: str, as_type: Any = None) -> dict[str, JobOutput]:
-        """Returns what every job named ``job`` of this session stored under ``name``, by job id, in one round trip.
+        """Returns what every job named ``job`` of this session stored under ``name``, by job id.
 
         Each :class:`~dcm_processor_service.models.JobOutput` tells the job, with its subject and state, and whether a
-        value was found; a failed job is listed, not raised.
+        value was found; a failed job is listed, not raised. Two reads, and one more for each thousand jobs.
         """
         return run_inline(self._async.collect(name, job=job, as_type=as_type))
 

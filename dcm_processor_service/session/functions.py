@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.reading.structure_mask import StructureMask
     from dcm_processor_service.derived.source import SourceFiles
+    from dcm_processor_service.imaging.series.heads import SeriesHeads
     from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.imaging.volumes.volume import Volume
     from dcm_processor_service.models import LeftOutFile, SeriesReport
@@ -64,7 +65,12 @@ class ImagingFunctions:
     attributes: Callable[[Path, Iterable[str]], dict[str, str]]
     """Reads some attributes of a file as text, without those that are absent or malformed."""
 
-    header: Callable[[Path], Dataset]
+    headers: Callable[[Sequence[Path]], Sequence[Dataset]]
+    """Reads the headers of a series, in slice order."""
+
+    heads: Callable[[bool], SeriesHeads]
+    """Begins to read a series from the beginnings of its files; keeps datasets where headers will be asked for."""
+
     dataset: Callable[[Path], Dataset]
     order: Callable[[Sequence[Path]], list[Path]]
     inspect: Callable[[Sequence[Path]], SeriesReport]

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.codec import check_text
 from dcm_processor_service.errors import AmbiguousJobError, JobNotFoundError, UpstreamFailedError
-from dcm_processor_service.models import Job, JobState
+from dcm_processor_service.models import Job, JobState, SeriesRecord
 from dcm_processor_service.models.subjects import contradicts
 from dcm_processor_service.ports.concurrency import run_inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from dcm_processor_service.models import JobEvent, Patient, SeriesRecord, Study
+    from dcm_processor_service.models import JobEvent, Patient, Study
     from dcm_processor_service.ports import JobKey, JobRepository
 
 __all__ = ["AsyncCurrentJob", "AsyncJobs", "CurrentJob"]
@@ -39,6 +39,8 @@ class AsyncJobs:
         self.repository = repository
         self._current = current
         self._own: Job | None = None
+        self._known_names: set[str] = set()
+        """Names that jobs of this session have."""
 
     async def list(self, name: str | None = None) -> list[Job]:
         """Lists the session's jobs, oldest first; those of one name when it is given."""
@@ -67,7 +69,10 @@ class AsyncJobs:
         found = await self._find(job)
         if found is not None:
             return self._key_of(found)
-        if not await self.list(job):
+        if job not in self._known_names:
+            if await self.repository.list(self.key.session_id, job, most=1):
+                self._known_names.add(job)
+                return None
             _LOG.warning("%s; it is taken for a job that was declined", await self._absence(job))
         return None
 
@@ -95,19 +100,30 @@ class AsyncJobs:
             AmbiguousJobError: Several remain.
         """
         session_id, own = self.key.session_id, await self._own_job()
-        depends_on = own.depends_on if own else ()
-        if 0 < len(depends_on) <= _FEW_IDS:  # nearly always enough, and reads no other subject's jobs
+        depends_on, subject = (own.depends_on, own.subject) if own else ((), None)
+        # a series has few candidates at once; of a study or patient those that it depends on are fewer, if few
+        if 0 < len(depends_on) <= _FEW_IDS and not isinstance(subject, SeriesRecord):
             direct = self._possible(await self.repository.list(session_id, name, depends_on))
             if direct:
                 return _chosen(own, direct, name)
-        possible = self._possible(await self.repository.list(session_id, name))
+        possible = self._possible(await self.repository.list(session_id, name, near=subject))
         if len(possible) > 1:
             upstream = [job for job in possible if job.id in depends_on]
             if not upstream:
-                ancestors = _ancestors(await self.repository.list(session_id), depends_on)
+                ancestors = await self._ancestors(depends_on)
                 upstream = [job for job in possible if job.id in ancestors]
             return _chosen(own, upstream or possible, name)
         return possible[0] if possible else None
+
+    async def _ancestors(self, depends_on: Iterable[str]) -> set[str]:
+        """Returns the ids of all that a job depends on, through whatever jobs; one read for each generation."""
+        found: set[str] = set()
+        generation = set(depends_on)
+        while generation:
+            found |= generation
+            parents = await self.repository.list(self.key.session_id, None, sorted(generation))
+            generation = {job_id for parent in parents for job_id in parent.depends_on} - found
+        return found
 
     async def _own_job(self) -> Job | None:
         """Returns the own job, which tells subject and dependencies; what the store does not have, the worker told."""
@@ -168,19 +184,6 @@ def _listed(jobs: Sequence[Job]) -> str:
 
 def _describe(subject: Patient | Study | SeriesRecord | None) -> str:
     return f"{subject.level} {subject.id}" if subject else "no subject"
-
-
-def _ancestors(jobs: Iterable[Job], depends_on: Iterable[str]) -> set[str]:
-    by_id = {job.id: job for job in jobs}
-    found: set[str] = set()
-    open_ids = list(depends_on)
-    while open_ids:
-        job_id = open_ids.pop()
-        if job_id not in found:
-            found.add(job_id)
-            parent = by_id.get(job_id)
-            open_ids.extend(parent.depends_on if parent else ())
-    return found
 
 
 def _ignore(_document: Job) -> None:

@@ -6,7 +6,6 @@ its own, so that two of them take nothing from each other.
 
 from __future__ import annotations
 
-import re
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,17 +20,10 @@ if TYPE_CHECKING:
     from dcm_processor_service.ports import DataRepository
     from dcm_processor_service.ports.stores import JobKey
 
-__all__ = ["SEGMENT_RECORDS", "Journal", "is_journal"]
+__all__ = ["SEGMENT_RECORDS", "Journal"]
 
 SEGMENT_RECORDS = 64
 """How many records are written together: one small write for each record, whatever their number."""
-
-_NAME = re.compile(r"sending-[0-9a-f]{32}/.+")
-
-
-def is_journal(name: str) -> bool:
-    """Whether data of this name is a journal's, which is no result of the job."""
-    return _NAME.fullmatch(name) is not None
 
 
 @dataclass

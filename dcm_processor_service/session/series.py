@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.measurement_report import Finding
     from dcm_processor_service.derived.reading.structure_mask import StructureMask
+    from dcm_processor_service.imaging.series.heads import SeriesHeads
     from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.imaging.volumes.volume import Volume
     from dcm_processor_service.models import Instance, SeriesReport
@@ -98,8 +99,10 @@ class AsyncDicomSeries:
 
     async def headers(self) -> list[Dataset]:
         """Reads everything but pixels; see :meth:`DicomSeries.headers`."""
-        paths = await self.paths()
-        return await self._tools.offload(lambda: [self._tools.imaging().header(path) for path in paths])
+        found = await self._beginnings(keeps_datasets=True)
+        if isinstance(found, list):
+            return list(await self._tools.offload(lambda: self._tools.imaging().headers(found)))
+        return list(await self._tools.offload(found.headers))
 
     async def datasets(self) -> AsyncIterator[Dataset]:
         """Reads one dataset after the other; see :meth:`DicomSeries.datasets`."""
@@ -117,11 +120,35 @@ class AsyncDicomSeries:
                 self._paths = await self._tools.offload(lambda: self._tools.imaging().order(unordered))
         return list(self._paths)
 
-    async def _materialise(self) -> list[Path]:
-        """Brings every file of the series to this machine's disk, when it is not there already."""
+    async def _beginnings(self, *, keeps_datasets: bool) -> SeriesHeads | list[Path]:
+        """Reads the beginnings of the files, where these tell everything; else returns the files, in any order."""
+        if self._paths is not None:
+            return await self.paths()
+        instances = await self._stored()
+        heads = self._tools.imaging().heads(keeps_datasets)
+        on_disk: list[Path] = []
+        begun = 0
+        async for instance, content in self._repository.fetch_heads(instances):
+            if isinstance(content, Path):
+                on_disk.append(content)
+                continue
+            name = Path(f"{file_stem(instance.id)}.dcm")
+            if not await self._tools.offload(partial(heads.add, name, content, instance.size_bytes or len(content))):
+                return await self.paths()
+            begun += 1
+        if len(on_disk) == len(instances):
+            return on_disk
+        return heads if begun == len(instances) else await self.paths()
+
+    async def _stored(self) -> list[Instance]:
         instances = await self.instances()
         if not instances:
             raise SeriesNotFoundError(f"the series {self.series_instance_uid} has no stored instances")
+        return instances
+
+    async def _materialise(self) -> list[Path]:
+        """Brings every file of the series to this machine's disk, when it is not there already."""
+        instances = await self._stored()
         need_bytes = sum(instance.size_bytes for instance in instances)
         folder: Path | None = None
         paths = []
@@ -155,7 +182,13 @@ class AsyncDicomSeries:
 
     async def inspect(self) -> SeriesReport:
         """Says what the series is; see :meth:`DicomSeries.inspect`."""
-        paths = await self.paths()
+        found = await self._beginnings(keeps_datasets=False)
+        if not isinstance(found, list):
+            report = await self._tools.offload(found.report)
+            if report is not None:
+                return report
+            found = await self.paths()
+        paths = found
         return await self._tools.offload(lambda: self._tools.imaging().inspect(paths))
 
     async def preview(self) -> bytes:
@@ -320,7 +353,7 @@ class DicomSeries:
         return run_inline(self._async.checksum())
 
     def headers(self) -> list[Dataset]:
-        """Reads every instance up to its pixel data, in slice order.
+        """Reads every instance up to its pixel data, in slice order; of a stored file the beginning, if that will do.
 
         Raises:
             InvalidSeriesError: A file is no DICOM file or is cut off; the message names the instance.

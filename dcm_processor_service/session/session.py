@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.session.data import Data
-from dcm_processor_service.session.dicom import Dicom
 from dcm_processor_service.session.files import Files
 from dcm_processor_service.session.jobs import CurrentJob
 from dcm_processor_service.session.peers import Peers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dcm_processor_service.models import Job
     from dcm_processor_service.session.data import AsyncData
-    from dcm_processor_service.session.dicom import AsyncDicom
+    from dcm_processor_service.session.dicom import AsyncDicom, Dicom
     from dcm_processor_service.session.files import AsyncFiles
     from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
     from dcm_processor_service.session.peers import AsyncPeers
@@ -39,7 +40,6 @@ class AsyncSession:
     data: AsyncData
     files: AsyncFiles
     peers: AsyncPeers
-    dicom: AsyncDicom
 
     def __init__(
         self,
@@ -49,13 +49,13 @@ class AsyncSession:
         data: AsyncData,
         files: AsyncFiles,
         peers: AsyncPeers,
-        dicom: AsyncDicom,
+        dicom: Callable[[], AsyncDicom],
     ) -> None:
         self.job = job
         self.data = data
         self.files = files
         self.peers = peers
-        self.dicom = dicom
+        self._make_dicom = dicom
         self._jobs = jobs
 
     def __repr__(self) -> str:
@@ -65,6 +65,11 @@ class AsyncSession:
     def id(self) -> str:
         """The platform's id of the session."""
         return self.job.session_id
+
+    @property
+    def dicom(self) -> AsyncDicom:
+        """The images; made at the first use, for who reads values needs none."""
+        return self._make_dicom()
 
     async def jobs(self, name: str | None = None) -> list[Job]:
         """Lists the session's jobs, oldest first; those of one name when it is given."""
@@ -89,7 +94,6 @@ class Session:
     data: Data
     files: Files
     peers: Peers
-    dicom: Dicom
 
     def __init__(self, session: AsyncSession) -> None:
         self._async = session
@@ -97,7 +101,7 @@ class Session:
         self.data = Data(session.data)
         self.files = Files(session.files)
         self.peers = Peers(session.peers)
-        self.dicom = Dicom(session.dicom)
+        self._dicom: Dicom | None = None
 
     def __repr__(self) -> str:
         return f"Session({self.id})"
@@ -106,6 +110,15 @@ class Session:
     def id(self) -> str:
         """The platform's id of the session."""
         return self._async.id
+
+    @property
+    def dicom(self) -> Dicom:
+        """The images; made at the first use, for who reads values needs none."""
+        if self._dicom is None:
+            from dcm_processor_service.session.dicom import Dicom
+
+            self._dicom = Dicom(self._async.dicom)
+        return self._dicom
 
     def jobs(self, name: str | None = None) -> list[Job]:
         """Lists the session's jobs, oldest first; those of one name when it is given."""

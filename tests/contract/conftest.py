@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymongo import AsyncMongoClient, MongoClient
 
-from dcm_processor_service.backends.mongo import asynchronous
+from dcm_processor_service.backends.mongo import asynchronous, blocking
+from dcm_processor_service.ports import StoreLocation, inline
+from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.testing import MemoryStore
 from dcm_processor_service.testing.contracts import StoreUnderTest, store_under_test
 from tests.contract.worlds import PlatformSeeder
+from tests.mongo_plans import TESTS, profile, whole_collections_read
 from tests.mongod import empty_database
 
 if TYPE_CHECKING:
@@ -95,11 +98,21 @@ def _mongo(name: str, url: str, database: Database[dict[str, Any]]) -> Iterator[
         seeder=PlatformSeeder(database),
     ) as found:
         yield found
+    scans = whole_collections_read(database)
     empty_database(database)
+    assert not scans, "every query uses an index; these read whole collections"
 
 
 @pytest.fixture(scope="session")
 def database(mongo_url: str) -> Iterator[Database[dict[str, Any]]]:
-    """One database, empty before each test: to make its collections and indexes anew takes longer than most tests."""
-    with MongoClient[dict[str, Any]](mongo_url) as client:
-        yield client[f"contract_{uuid.uuid4().hex[:12]}"]
+    """One database, empty before each test: to make its collections and indexes anew takes longer than most tests.
+
+    It has the indexes that a session's first job makes, and its server writes down how it answers each command.
+    """
+    with MongoClient[dict[str, Any]](mongo_url, appname=TESTS) as client:
+        database = client[f"contract_{uuid.uuid4().hex[:12]}"]
+        location = StoreLocation(mongo_url, database.name, 30.0, "blocking")
+        with blocking.open_blocking(location, inline) as backend:
+            run_inline(backend.sessions.ensure_indexes())
+        profile(database)
+        yield database

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pymongo
 from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
+from pymongo.write_concern import WriteConcern
 
 from dcm_processor_service.backends.mongo.failures import (
     IndexExistsError,
@@ -47,6 +48,9 @@ PAUSE_S = 0.2
 """Between two attempts; an election takes seconds."""
 
 LEAST_S = 0.001
+
+_AT_ONCE = WriteConcern(w=1)
+"""The primary has done it; nobody else need know."""
 
 
 class Removed(NamedTuple):
@@ -142,19 +146,31 @@ class Collection:
         changed: Document = await self._write(update, repeatable=repeatable)
         return changed
 
-    async def find_one_and_delete(self, query: Document, *, sort: Sort) -> Document | None:
-        """Removes the first document; returns its ``_id`` alone, or None when there was none."""
-        removed: Document | None = await self._write(
-            lambda driver: self._mode.done(lambda: driver.find_one_and_delete(query, ["_id"], sort))
-        )
+    async def find_one_and_delete(self, query: Document, *, sort: Sort, lasting: bool = True) -> Document | None:
+        """Removes the first document; returns its ``_id`` alone, or None when there was none.
+
+        Args:
+            query: What to find.
+            sort: Which is the first.
+            lasting: Whether to wait until no crash can bring it back; not where it is only in nobody's way.
+        """
+
+        def remove(driver: Any) -> Any:
+            driver = driver if lasting else driver.with_options(write_concern=_AT_ONCE)
+            return self._mode.done(lambda: driver.find_one_and_delete(query, ["_id"], sort))
+
+        removed: Document | None = await self._write(remove)
         return removed
 
-    async def delete_many(self, query: Document) -> Removed:
-        """Removes documents."""
+    async def delete_many(self, query: Document, *, lasting: bool = True) -> Removed:
+        """Removes documents; ``lasting`` as in :meth:`find_one_and_delete`."""
         lost: list[bool] = []
-        result = await self._write(
-            lambda driver: self._mode.done(lambda: driver.delete_many(query)), on_lost=lambda: lost.append(True)
-        )
+
+        def remove(driver: Any) -> Any:
+            driver = driver if lasting else driver.with_options(write_concern=_AT_ONCE)
+            return self._mode.done(lambda: driver.delete_many(query))
+
+        result = await self._write(remove, on_lost=lambda: lost.append(True))
         return Removed(result.deleted_count, bool(lost))
 
     async def update_many(self, query: Document, change: Document | Sequence[Document]) -> int:

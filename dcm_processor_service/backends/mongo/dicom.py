@@ -104,33 +104,57 @@ class MongoDicomRepository:
                 for member in group:
                     yield member, _content(member, chunks.get(member.id, []))
 
+    async def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
+        """Returns the first chunk of each file, a group of files in one query.
 
-def _groups(instances: Sequence[Instance]) -> Iterator[list[Instance]]:
+        Raises:
+            StoredFileNotFoundError: A file is gone.
+        """
+        groups = list(_groups(instances, heads=True))
+        queries = [{"files_id": either(*(member.id for member in group)), "n": 0} for group in groups]
+        async with aclosing(find_in_lanes(self._chunks, queries, [("files_id", 1), ("n", 1)])) as answers:
+            for group in groups:
+                chunks = {id_text(chunk["files_id"]): chunk["data"] for chunk in await answers.__anext__()}
+                for member in group:
+                    if member.id not in chunks:
+                        raise _gone(member)
+                    yield member, chunks[member.id]
+
+
+def _groups(instances: Sequence[Instance], *, heads: bool = False) -> Iterator[list[Instance]]:
     """Cuts a series into groups of so many chunks and bytes, unless a single file has more."""
     group: list[Instance] = []
     chunks = size_bytes = 0
     for member in instances:
-        own_chunks = max(1, -(-member.size_bytes // _CHUNK_BYTES))
-        if group and (chunks + own_chunks > GROUP_CHUNKS or size_bytes + member.size_bytes > GROUP_BYTES):
+        own_bytes = min(member.size_bytes, _CHUNK_BYTES) if heads else member.size_bytes
+        own_chunks = max(1, -(-own_bytes // _CHUNK_BYTES))
+        if group and (chunks + own_chunks > GROUP_CHUNKS or size_bytes + own_bytes > GROUP_BYTES):
             yield group
             group, chunks, size_bytes = [], 0, 0
         group.append(member)
         chunks += own_chunks
-        size_bytes += member.size_bytes
+        size_bytes += own_bytes
     if group:
         yield group
 
 
+def _name(member: Instance) -> str:
+    return f"the instance {member.sop_instance_uid or member.id}"
+
+
+def _gone(member: Instance) -> StoredFileNotFoundError:
+    return StoredFileNotFoundError(f"the file of {_name(member)} is no longer stored; was the session cleaned up?")
+
+
 def _content(member: Instance, chunks: list[Document]) -> bytes:
-    which = f"the instance {member.sop_instance_uid or member.id}"
     if not chunks:
-        raise StoredFileNotFoundError(f"the file of {which} is no longer stored; was the session cleaned up?")
+        raise _gone(member)
     content = b"".join(chunk["data"] for chunk in chunks)
     if [chunk["n"] for chunk in chunks] != list(range(len(chunks))) or len(content) != (
         member.size_bytes or len(content)
     ):
         raise StoredValueError(
-            f"the file of {which} is not complete: {len(content)} bytes in {len(chunks)} chunks, of "
+            f"the file of {_name(member)} is not complete: {len(content)} bytes in {len(chunks)} chunks, of "
             f"{member.size_bytes} bytes; send the series to the platform again"
         )
     return content

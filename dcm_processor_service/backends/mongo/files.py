@@ -12,6 +12,7 @@ live after all, it cannot make visible what is no longer there.
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ from dcm_processor_service.backends.mongo.failures import DuplicateIdError
 from dcm_processor_service.errors import StoredValueError, StoreError, StoreUnavailableError, UnsupportedValueError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from typing import Any, BinaryIO
 
     from bson import ObjectId
@@ -52,6 +54,9 @@ CHUNK_BYTES = 1024 * 1024
 BATCH_BYTES = 8 * CHUNK_BYTES
 """What one command carries: memory stays bounded, and a slow line sends it within the time-out."""
 
+_SMALL_BYTES = 128 * 1024
+"""The checksum of less takes no longer than to hand it to a thread."""
+
 _OLDEST_FIRST = [("version", 1), ("_id", 1)]
 
 
@@ -64,8 +69,8 @@ class MongoFileRepository:
         self._offload = offload
         self._indexed = False
         self._under_way: set[ObjectId] = set()
-        self._tidy: set[tuple[JobKey, str]] = set()
-        """Names under which no upload of a dead process is left."""
+        self._left: dict[JobKey, dict[str, set[ObjectId]]] = {}
+        """What a job's name had stored before this process first wrote for the job; gone once it has been looked at."""
 
     async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
         """Writes a new version, makes it visible, removes the older one and what unfinished uploads left."""
@@ -77,23 +82,24 @@ class MongoFileRepository:
             stored, version, replaced = await self._publish(key, name, file_id, new, content)
             await self._retire(key, name, version, abandoned - {replaced})
         except BaseException:
-            self._tidy.discard((key, name))
+            self._left.pop(key, None)  # what this put may have left is looked for by the next
             raise
         finally:
             self._under_way.discard(file_id)
-        self._tidy.add((key, name))
         return stored
 
     async def _write_or_discard(self, file_id: ObjectId, source: BinaryIO, mark: Document) -> tuple[int, str]:
-        digest = hashlib.sha256()
+        digest = _Digest()
         try:
             size_bytes = await self._write(file_id, source, digest, mark)
+            return size_bytes, await self._offload(digest.hexdigest)
         except StoreUnavailableError:
             raise  # nothing can be tidied up either; the next put does so
         except BaseException:
             await self._discard(file_id)
             raise
-        return size_bytes, digest.hexdigest()
+        finally:
+            digest.close()
 
     async def _publish(
         self, key: JobKey, name: str, file_id: ObjectId, new: NewFile, content: tuple[int, str]
@@ -110,9 +116,11 @@ class MongoFileRepository:
             return stored_file({"_id": file_id, **change["$setOnInsert"]}), None, None
         try:
             # one is all there is, unless a process died right here before: what it left goes with a later put
-            old = await self._files.find_one_and_delete(replaced_query(key, name, document), sort=_OLDEST_FIRST)
+            old = await self._files.find_one_and_delete(
+                replaced_query(key, name, document), sort=_OLDEST_FIRST, lasting=False
+            )
             if old is not None:
-                await self._chunks.delete_many({"files_id": old["_id"]})
+                await self._chunks.delete_many({"files_id": old["_id"]}, lasting=False)
         except StoreUnavailableError as error:
             error.maybe_applied = True
             raise
@@ -135,14 +143,16 @@ class MongoFileRepository:
             raise
 
     async def _abandoned(self, key: JobKey, name: str) -> set[ObjectId]:
-        """Lists uploads of this name that began before and are not this repository's; once for each name."""
+        """Lists uploads of this name that began before and are not this repository's; asks once for each job."""
         if not self._indexed:
             await self._chunks.create_indexes(CHUNK_INDEXES)
             self._indexed = True
-        if (key, name) in self._tidy:
-            return set()
-        rows = await self._chunks.aggregate(uploads_pipeline(key.session_id, key.job_id, name))
-        return {row["_id"] for row in rows} - self._under_way
+        if key not in self._left:
+            uploads: dict[str, set[ObjectId]] = {}
+            for row in await self._chunks.aggregate(uploads_pipeline(key.session_id, key.job_id)):
+                uploads.setdefault(row["name"], set()).add(row["_id"])
+            self._left.setdefault(key, uploads)
+        return self._left[key].pop(name, set()) - self._under_way
 
     async def _retire(self, key: JobKey, name: str, version: Document | None, uploads: set[ObjectId]) -> None:
         """Removes versions that nobody reads, and uploads that never became visible, which then never will."""
@@ -159,17 +169,12 @@ class MongoFileRepository:
                 continue  # it has become visible meanwhile
             await self._chunks.delete_many({"files_id": upload})
 
-    async def _write(self, file_id: ObjectId, source: BinaryIO, digest: hashlib._Hash, mark: Document) -> int:
+    async def _write(self, file_id: ObjectId, source: BinaryIO, digest: _Digest, mark: Document) -> int:
         """Writes the chunks; returns the number of bytes."""
         size_bytes, number = 0, 0
 
-        def read() -> list[bytes]:
-            blocks = _read_blocks(source)
-            for block in blocks:
-                digest.update(block)
-            return blocks
-
-        while blocks := await self._offload(read):
+        while blocks := await self._offload(partial(_read_blocks, source)):
+            digest.update(blocks)
             batch = [chunk_document(file_id, number + offset, block, mark) for offset, block in enumerate(blocks)]
             await self._chunks.insert_chunks(batch)
             size_bytes += sum(map(len, blocks))
@@ -243,6 +248,41 @@ class MongoFileRepository:
         return [stored_file(document) for _name, document in sorted(found.items()) if document is not None]
 
 
+class _Digest:
+    """The checksum of an upload: computed while its chunks are on their way, where they are large."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._thread: ThreadPoolExecutor | None = None
+        self._last: Future[None] | None = None
+
+    def update(self, blocks: list[bytes]) -> None:
+        """Begins to add blocks; waits until those before are in, so that no more than two batches are in memory."""
+        if self._last is None and sum(map(len, blocks)) < _SMALL_BYTES:
+            self._add(blocks)
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "file-checksum")
+        if self._last is not None:
+            self._last.result()
+        self._last = self._thread.submit(self._add, blocks)
+
+    def _add(self, blocks: list[bytes]) -> None:
+        for block in blocks:
+            self._sha256.update(block)
+
+    def hexdigest(self) -> str:
+        """Returns the checksum of all that was added."""
+        if self._last is not None:
+            self._last.result()
+        return self._sha256.hexdigest()
+
+    def close(self) -> None:
+        """Lets the thread end."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+
+
 def _among(uploads: set[ObjectId]) -> Document:
     """Finds those of some uploads that are visible."""
     return {"_id": {"$in": list(uploads)}, "retired": {"$exists": False}}
@@ -252,14 +292,20 @@ def _read_blocks(source: BinaryIO) -> list[bytes]:
     """Reads what one command carries, in chunks that are full but for the last."""
     blocks: list[bytes] = []
     while len(blocks) * CHUNK_BYTES < BATCH_BYTES:
-        block = bytearray()
-        while len(block) < CHUNK_BYTES and (part := source.read(CHUNK_BYTES - len(block))):
-            block += part
+        block = _read_block(source)
         if block:
-            blocks.append(bytes(block))
+            blocks.append(block)
         if len(block) < CHUNK_BYTES:
             break
     return blocks
+
+
+def _read_block(source: BinaryIO) -> bytes:
+    parts, missing = [], CHUNK_BYTES
+    while missing and (part := source.read(missing)):
+        parts.append(part)
+        missing -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)  # no copy of what came in one piece
 
 
 def _write_blocks(blocks: list[bytes], sink: BinaryIO, digest: hashlib._Hash) -> None:

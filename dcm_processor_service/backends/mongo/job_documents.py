@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.backends.mongo.documents import Document, either, id_text, id_texts, mapping, plain, subject
 from dcm_processor_service.codec import check_text, modelled
 from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
-from dcm_processor_service.models import Job, JobEvent, JobOutput, JobState, SubjectLevel
+from dcm_processor_service.models import Job, JobEvent, JobOutput, JobState, Patient, Study, SubjectLevel
 from dcm_processor_service.models.durations import duration_s
 from dcm_processor_service.models.generated_script import unescaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dcm_processor_service.models import Patient, SeriesRecord, Study
+    from dcm_processor_service.models import SeriesRecord
 
 __all__ = [
     "OLDEST_FIRST",
     "PROJECTION",
-    "collect_pipeline",
     "job",
     "job_query",
     "jobs_query",
     "outputs",
     "progress_change",
     "readable_jobs",
+    "values_query",
 ]
 
 OLDEST_FIRST = [("createdAt", 1), ("_id", 1)]
@@ -42,6 +42,7 @@ PROJECTION = {"result.result": 0, "errorMessage.trace": 0}
 
 _log = logging.getLogger(__name__)
 
+_SUBJECT_ID = "data.kwargs.headers._id"
 _NO_HEARTBEAT = {"is_worker": {"$ne": True}}
 _LEVEL_OF_MEMBERS = {
     "Instances": SubjectLevel.SERIES,
@@ -49,6 +50,7 @@ _LEVEL_OF_MEMBERS = {
     "Studies": SubjectLevel.PATIENT,
 }
 _FULL_PERCENT = 100
+_EVENTS = {event.value: event for event in JobEvent}
 
 
 def job_query(job_id: str) -> Document:
@@ -56,14 +58,42 @@ def job_query(job_id: str) -> Document:
     return {"_id": either(job_id), **_NO_HEARTBEAT}
 
 
-def jobs_query(session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> Document:
-    """Finds the jobs of a session: all, those of a name, those of some ids, or both."""
+def jobs_query(
+    session_id: str,
+    name: str | None = None,
+    ids: Sequence[str] | None = None,
+    near: Patient | Study | SeriesRecord | None = None,
+) -> Document:
+    """Finds the jobs of a session: all, those of a name, those of some ids, those near a subject, or all of these."""
     # in each branch, so that each finds its jobs by an index
     only: Document = {} if name is None else {"job_name": check_text(name, "name of a job")}
     if ids is not None:
         only["_id"] = either(*ids)
     of_session = either(session_id)
-    return {"$or": [{"sessionId": of_session, **only}, {"session_id": of_session, **only}], **_NO_HEARTBEAT}
+    branches = [
+        {field: of_session, **only, **place}
+        for field in ("sessionId", "session_id")
+        for place in ([{}] if near is None else _near(near))
+    ]
+    return {"$or": branches, **_NO_HEARTBEAT}
+
+
+def _near(subject: Patient | Study | SeriesRecord) -> list[Document]:
+    """Returns the conditions for jobs whose subject may be this one, above it, or below it.
+
+    The scheduler's event tells the level of a job. At the own level the subject must be the same one, and at the level
+    below one of its members, where it lists them; a job without a subject may be about any.
+    """
+    same = {event: [subject.id] for event in JobEvent if event.level == subject.level}
+    if isinstance(subject, (Patient, Study)) and subject.child_ids:
+        below = SubjectLevel.STUDY if isinstance(subject, Patient) else SubjectLevel.SERIES
+        same |= {event: list(subject.child_ids) for event in JobEvent if event.level == below}
+    conditions: list[Document] = [{"job_event": {"$nin": [event.value for event in same]}}]
+    for event, ids in same.items():
+        of_event = {"job_event": event.value}
+        conditions.append({**of_event, _SUBJECT_ID: {"$in": [*either(*ids)["$in"], None, ""]}})
+        conditions.append({**of_event, _SUBJECT_ID: {"$type": "object"}})  # Extended JSON
+    return conditions
 
 
 def progress_change(percent: int, message: str) -> Document:
@@ -71,58 +101,38 @@ def progress_change(percent: int, message: str) -> Document:
     return {"$set": {"progress": percent, "progressMessage": message}, "$currentDate": {"lastProgressAt": True}}
 
 
-def collect_pipeline(session_id: str, job_name: str, data_name: str) -> list[Document]:
-    """Returns each job of the name as a row, followed by a row with its value when it has one.
-
-    Two rows, since job and value together may be larger than one document can be.
-    """
-    same_job = [{"$eq": ["$job_id", "$$id"]}, {"$eq": [{"$toString": "$job_id"}, {"$toString": "$$id"}]}]
-    values = [
-        {
-            "$match": {
-                "session_id": either(session_id),
-                "name": check_text(data_name, "name"),
-                "$expr": {"$or": same_job},
-            }
-        },
-        {"$limit": 1},
-        {"$project": {"_id": 0, "found": {"value": "$value"}}},
-    ]
-    return [
-        {"$match": jobs_query(session_id, job_name)},
-        {"$sort": dict(OLDEST_FIRST)},
-        {"$project": PROJECTION},
-        {"$project": {"job": "$$ROOT"}},
-        {"$lookup": {"from": "sessiondata", "let": {"id": "$_id"}, "pipeline": values, "as": "values"}},
-        {"$project": {"row": {"$concatArrays": [[{"job": "$job"}], "$values"]}}},
-        {"$unwind": "$row"},
-        {"$replaceRoot": {"newRoot": "$row"}},
-    ]
+def values_query(session_id: str, job_ids: Sequence[str], data_name: str) -> Document:
+    """Finds what some jobs stored under a name."""
+    return {
+        "session_id": either(session_id),
+        "job_id": either(*job_ids),
+        "name": check_text(data_name, "name"),
+    }
 
 
-def outputs(rows: Iterable[Document], data_name: str) -> list[JobOutput]:
-    """Reads the rows of :func:`collect_pipeline`; what of them cannot be read is named in its output."""
-    found: list[JobOutput] = []
-    for row in rows:
-        if "job" in row:
-            found.append(_output(row["job"]))
-            continue
-        try:
-            value = plain(row["found"].get("value"), f"the data {data_name!r}")
-        except StoredValueError as error:
-            found[-1] = found[-1].model_copy(update={"problem": str(error)})
-        else:
-            found[-1] = found[-1].model_copy(update={"found": True, "value": value})
-    return found
+def outputs(jobs: Iterable[Document], values: Iterable[Document], data_name: str) -> list[JobOutput]:
+    """Joins jobs with what they stored under a name; what of them cannot be read is named in its output."""
+    by_job: dict[str, Document] = {}
+    for row in values:
+        by_job.setdefault(id_text(row["job_id"]), row)  # of several, the one that a plain read finds
+    return [_output(job, by_job.get(id_text(job["_id"])), data_name) for job in jobs]
 
 
-def _output(document: Document) -> JobOutput:
+def _output(document: Document, row: Document | None, data_name: str) -> JobOutput:
+    problem, value, found = "", None, False
     try:
-        return JobOutput(job=job(document), found=False)
+        about = job(document)
     except StoredValueError as error:
+        problem = str(error)
         state, _message = _outcome(document)
-        known = Job(id=id_text(document["_id"]), session_id=id_text(document.get("sessionId")), state=state)
-        return JobOutput(job=known, found=False, problem=str(error))
+        about = Job(id=id_text(document["_id"]), session_id=id_text(document.get("sessionId")), state=state)
+    if row is not None:
+        try:
+            value = plain(row.get("value"), f"the data {data_name!r}")
+            found = True
+        except StoredValueError as error:
+            problem = str(error)
+    return JobOutput(job=about, found=found, value=value, problem=problem)
 
 
 def readable_jobs(rows: Iterable[Document]) -> list[Job]:
@@ -176,7 +186,7 @@ def _timeout_s(document: Document, what: str) -> float | None:
 
 
 def _event(text: object) -> JobEvent | None:
-    return next((event for event in JobEvent if event.value == text), None)
+    return _EVENTS.get(text) if isinstance(text, str) else None
 
 
 def _outcome(document: Document) -> tuple[JobState, str]:

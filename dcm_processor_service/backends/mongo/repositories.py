@@ -9,7 +9,15 @@ from dcm_processor_service.backends.mongo import job_documents
 from dcm_processor_service.backends.mongo.collection import Collection
 from dcm_processor_service.backends.mongo.deployment import deployment_warnings
 from dcm_processor_service.backends.mongo.dicom import MongoDicomRepository
-from dcm_processor_service.backends.mongo.documents import data_query, either, equals_literal, new_data, peer, plain
+from dcm_processor_service.backends.mongo.documents import (
+    data_query,
+    either,
+    equals_literal,
+    id_text,
+    new_data,
+    peer,
+    plain,
+)
 from dcm_processor_service.backends.mongo.failures import DuplicateIdError, NoNumberError
 from dcm_processor_service.backends.mongo.files import MongoFileRepository
 from dcm_processor_service.backends.mongo.operations import Operations, increment_change
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.backends.mongo.documents import Document
     from dcm_processor_service.backends.mongo.modes import DriverMode
     from dcm_processor_service.backends.mongo.operations import Operation
-    from dcm_processor_service.models import Job, JobOutput, Peer
+    from dcm_processor_service.models import Job, JobOutput, Patient, Peer, SeriesRecord, Study
     from dcm_processor_service.ports import JobKey, NormalValue, Offload
 
 __all__ = ["MongoDataRepository", "MongoJobRepository", "MongoPeerRepository", "bundle"]
@@ -36,6 +44,9 @@ __all__ = ["MongoDataRepository", "MongoJobRepository", "MongoPeerRepository", "
 T = TypeVar("T")
 
 UPSERT_ATTEMPTS = 5
+
+JOBS_AT_ONCE = 1000
+"""How many jobs' values one command asks for: the server answers within the time of one operation."""
 
 
 def bundle(client: LazyClient, mode: DriverMode, offload: Offload) -> Backend:
@@ -48,7 +59,7 @@ def bundle(client: LazyClient, mode: DriverMode, offload: Offload) -> Backend:
     return Backend(
         data=values,
         files=MongoFileRepository(collection("sessionfiles.files"), collection("sessionfiles.chunks"), offload),
-        jobs=MongoJobRepository(collection("jobs")),
+        jobs=MongoJobRepository(collection("jobs"), collection("sessiondata")),
         peers=MongoPeerRepository(collection("peers"), collection("dicomnodes")),
         dicom=MongoDicomRepository(collection),
         sessions=MongoSessionRepository(collection),
@@ -149,27 +160,43 @@ async def _settled(upsert: Callable[[], Awaitable[T]]) -> T:
 class MongoJobRepository:
     """Jobs of the platform's queue."""
 
-    def __init__(self, jobs: Collection) -> None:
+    def __init__(self, jobs: Collection, values: Collection) -> None:
         self._jobs = jobs
+        self._values = values
 
     async def find(self, job_id: str) -> Job | None:
         """Returns one job."""
         rows = await self._jobs.find(job_documents.job_query(job_id), projection=job_documents.PROJECTION, limit=1)
         return job_documents.job(rows[0]) if rows else None
 
-    async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
-        """Returns every job of the name with its value, in one command."""
-        rows = await self._jobs.aggregate(job_documents.collect_pipeline(session_id, job_name, data_name))
-        return job_documents.outputs(rows, data_name)
-
-    async def list(self, session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> list[Job]:
-        """Lists jobs of a session, oldest first."""
-        rows = await self._jobs.find(
-            job_documents.jobs_query(session_id, name, ids),
-            projection=job_documents.PROJECTION,
-            sort=job_documents.OLDEST_FIRST,
+    async def _found(self, query: Document, *, limit: int = 0) -> list[Document]:
+        return await self._jobs.find(
+            query, projection=job_documents.PROJECTION, sort=job_documents.OLDEST_FIRST, limit=limit
         )
-        return job_documents.readable_jobs(rows)
+
+    async def collect(self, session_id: str, job_name: str, data_name: str) -> list[JobOutput]:
+        """Returns every job of the name with its value: one read of jobs, one of values for each thousand jobs."""
+        jobs = await self._found(job_documents.jobs_query(session_id, job_name))
+        values: list[Document] = []
+        for start in range(0, len(jobs), JOBS_AT_ONCE):
+            ids = [id_text(job["_id"]) for job in jobs[start : start + JOBS_AT_ONCE]]
+            query = job_documents.values_query(session_id, ids, data_name)
+            values += await self._values.find(query, projection={"_id": 0, "job_id": 1, "value": 1})
+        return job_documents.outputs(jobs, values, data_name)
+
+    async def list(
+        self,
+        session_id: str,
+        name: str | None = None,
+        ids: Sequence[str] | None = None,
+        *,
+        near: Patient | Study | SeriesRecord | None = None,
+        most: int | None = None,
+    ) -> list[Job]:
+        """Lists jobs of a session, oldest first."""
+        return job_documents.readable_jobs(
+            await self._found(job_documents.jobs_query(session_id, name, ids, near), limit=most or 0)
+        )
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
         """Writes how far a job is, in the fields that the queue itself writes."""

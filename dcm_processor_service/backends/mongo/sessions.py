@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from bson import ObjectId
@@ -25,7 +26,7 @@ from dcm_processor_service.errors import StoreUnavailableError
 from dcm_processor_service.models import RemovedImages, SessionRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from dcm_processor_service.backends.mongo.collection import Collection
     from dcm_processor_service.backends.mongo.documents import Document
@@ -37,11 +38,23 @@ BATCH_FILES = 1000
 BATCH_BYTES = 64 * 1024 * 1024
 """What one command removes: the server does so within the store's time-out."""
 
+BATCH_MEMBERS = 20_000
+"""How many members one command takes out of their parents: some megabytes of ids."""
+
 _INDEXES: dict[str, Sequence[IndexModel]] = {
     "sessiondata": [IndexModel([("session_id", 1), ("job_id", 1), ("name", 1)])],
     "sessionfiles.files": [IndexModel([("metadata.session_id", 1), ("metadata.job_id", 1), ("metadata.name", 1)])],
     # two, for a job's session is asked for under either spelling, and a query for both needs both
-    "jobs": [IndexModel([("sessionId", 1), ("job_name", 1)]), IndexModel([("session_id", 1), ("job_name", 1)])],
+    "jobs": [
+        IndexModel([(session, 1), ("job_name", 1), ("job_event", 1), ("data.kwargs.headers._id", 1)])
+        for session in ("sessionId", "session_id")
+    ],
+    "sessions": [IndexModel([("patient_id", 1)])],
+    "patients": [IndexModel([("PatientUID", 1)]), IndexModel([("Studies", 1)])],
+    "studies": [IndexModel([("StudyInstanceUID", 1)]), IndexModel([("Series", 1)])],
+    "series": [IndexModel([("SeriesInstanceUID", 1)])],
+    "peers": [IndexModel([("name", 1)])],
+    "dicomnodes": [IndexModel([("name", 1)])],
     "sessionfiles.chunks": CHUNK_INDEXES,
 }
 _EMPTY: Document = {"$in": [None, []]}
@@ -54,7 +67,13 @@ class _Hierarchy:
 
     studies: list[str] = field(default_factory=list)
     series: list[str] = field(default_factory=list)
-    instances: list[str] = field(default_factory=list)
+    instances_of: dict[str, list[str]] = field(default_factory=dict)
+    """By series."""
+
+    @property
+    def instances(self) -> list[str]:
+        """Returns the ids of all instances."""
+        return list(dict.fromkeys(chain.from_iterable(self.instances_of.values())))
 
 
 class MongoSessionRepository:
@@ -125,25 +144,25 @@ class MongoSessionRepository:
         hierarchy = await self._hierarchy(patient_id)
         if hierarchy is None:
             return RemovedImages()
-        instances, gone = 0, 0
-        for ids in _slices(hierarchy.instances):
+        listed, instances, gone = hierarchy.instances, 0, set[str]()
+        for ids in _slices(listed):
             files = await self._collection("dicomfiles.files").find(
                 {"_id": either(*ids)}, projection=["uploadDate", "length"]
             )
             known = by_id(files)
             covered = [row for row in files if (since or _LONG_AGO) <= row.get("uploadDate", _LONG_AGO) < until]
-            missing = [instance_id for instance_id in ids if instance_id not in known]
             for batch in _batches(covered):
                 instances += await self._remove_files("dicomfiles", batch)
-                await self._forget("series", "Instances", hierarchy.series, map(id_text, batch))
-            await self._forget("series", "Instances", hierarchy.series, missing)
-            gone += len(covered) + len(missing)
+            gone.update(id_text(row["_id"]) for row in covered)
+            gone.update(instance_id for instance_id in ids if instance_id not in known)
+        for parents, members in _groups(hierarchy.instances_of, gone):
+            await self._forget("series", "Instances", parents, members)
         return RemovedImages(
             instances=instances,
             series=await self._remove_empty("series", "Instances", hierarchy.series),
             studies=await self._close("studies", "Series", hierarchy.studies, "series", hierarchy.series),
             patients=await self._close("patients", "Studies", [patient_id], "studies", hierarchy.studies),
-            kept_instances=len(hierarchy.instances) - gone,
+            kept_instances=len(listed) - len(gone),
         )
 
     async def _hierarchy(self, patient_id: str) -> _Hierarchy | None:
@@ -151,12 +170,10 @@ class MongoSessionRepository:
         if not patients:
             return None
         found = _Hierarchy(studies=_members(patients[0], "Studies"))
-        for level, members, ids, into in (
-            ("studies", "Series", found.studies, found.series),
-            ("series", "Instances", found.series, found.instances),
-        ):
-            rows = await self._collection(level).find({"_id": either(*ids)}, projection=[members])
-            into.extend(dict.fromkeys(member for row in rows for member in _members(row, members)))
+        studies = await self._collection("studies").find({"_id": either(*found.studies)}, projection=["Series"])
+        found.series.extend(dict.fromkeys(member for row in studies for member in _members(row, "Series")))
+        series = await self._collection("series").find({"_id": either(*found.series)}, projection=["Instances"])
+        found.instances_of.update({id_text(row["_id"]): _members(row, "Instances") for row in series})
         return found
 
     async def _forget(self, level: str, members: str, parents: Sequence[str], gone: Iterable[str]) -> None:
@@ -164,7 +181,7 @@ class MongoSessionRepository:
         ids = either(*gone)["$in"]
         if ids:
             with_list = {"_id": either(*parents), members: {"$type": "array"}}
-            await self._collection(level).update_many(with_list, {"$pullAll": {members: ids}})
+            await self._collection(level).update_many(with_list, {"$pull": {members: {"$in": ids}}})
 
     async def _remove_empty(self, level: str, members: str, ids: Sequence[str]) -> int:
         return (await self._collection(level).delete_many({"_id": either(*ids), members: _EMPTY})).documents
@@ -191,9 +208,27 @@ def _members(row: Document, field_name: str) -> list[str]:
     return [id_text(member) for member in row.get(field_name) or ()]
 
 
-def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), BATCH_FILES):
-        yield ids[start : start + BATCH_FILES]
+def _slices(ids: Sequence[str], size: int = BATCH_FILES) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
+
+
+def _groups(members_of: Mapping[str, Sequence[str]], gone: set[str]) -> Iterator[tuple[list[str], list[str]]]:
+    """Returns parents with what is gone of their members, so many members at a time.
+
+    Each parent is named with its own members alone, or the work would grow with the square.
+    """
+    parents: list[str] = []
+    members: list[str] = []
+    for parent, listed in members_of.items():
+        for part in _slices([member for member in listed if member in gone], BATCH_MEMBERS):
+            if parents and len(members) + len(part) > BATCH_MEMBERS:
+                yield parents, members
+                parents, members = [], []
+            parents.append(parent)
+            members.extend(part)
+    if parents:
+        yield parents, members
 
 
 def _batches(files: Iterable[Document]) -> Iterator[list[Any]]:

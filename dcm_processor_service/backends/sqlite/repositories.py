@@ -141,7 +141,15 @@ class SqliteJobRepository:
             for job, text in rows
         ]
 
-    async def list(self, session_id: str, name: str | None = None, ids: Sequence[str] | None = None) -> list[Job]:
+    async def list(
+        self,
+        session_id: str,
+        name: str | None = None,
+        ids: Sequence[str] | None = None,
+        *,
+        near: Patient | Study | SeriesRecord | None = None,
+        most: int | None = None,
+    ) -> list[Job]:
         """Lists jobs of a session, in the order in which they were added."""
         statement, values = "SELECT document FROM jobs WHERE session_id = ?", [check_text(session_id, "id")]
         if name is not None:
@@ -150,7 +158,12 @@ class SqliteJobRepository:
         if ids is not None:
             statement += " AND id IN (SELECT value FROM json_each(?))"
             values = [*values, encode([check_text(one, "id") for one in ids])]
-        rows = await self._store.read(f"{statement} ORDER BY position", *values)
+        if near is not None:  # at the own level the same subject alone
+            level, subject_id = (f"json_extract(document, '$.subject.{field}')" for field in ("level", "id"))
+            statement += f" AND ({level} IS NOT ? OR {subject_id} = ?)"
+            values = [*values, near.level, near.id]
+        limit = -1 if most is None else most
+        rows = await self._store.read(f"{statement} ORDER BY position LIMIT ?", *values, limit)
         return [load(Job, text) for (text,) in rows]
 
     async def set_progress(self, job_id: str, percent: int, message: str) -> None:
@@ -266,6 +279,10 @@ class SqliteDicomRepository:
             path = paths[instance.id]
             await self._store.compute(partial(require_scan, path))
             yield instance, path
+
+    def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
+        """Returns what :meth:`fetch` does."""
+        return self.fetch(instances)
 
 
 class SqliteWorkspaceRepository:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-    from dcm_processor_service.derived.inputs import Voxels
+    from dcm_processor_service.derived.inputs import PlacedArray, Voxels
     from dcm_processor_service.derived.objects.highdicom_bridge import Planes
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.models.derived import Recipe
@@ -120,13 +120,18 @@ def segmentation(
     masks = {name: voxels_of(each.mask, affine_lps) for name, each in given.items()}
     fractional = holds_fractions({name: mask.array for name, mask in masks.items()}, options.kind)
     composite = Composite(recipe, series)
-    each_planes = [planes_of(mask, series, composite) for mask in masks.values()]
-    planes, placements = each_planes[0], [each.placement for each in each_planes]
-    require_one_grid(placements)
-    placed = np.stack([placement.array[..., 0] for placement in placements], axis=-1)
-    if options.kind == "labelmap" and np.count_nonzero(placed, axis=-1).max() > 1:
-        raise DerivedObjectError("the masks overlap, and each voxel of a label map is in one: leave kind out")
-    frames = planes.frames(placed.astype(np.float32 if fractional else np.uint8))
+    together = None if fractional else _numbered(list(masks.values()))
+    if together is not None:  # one pass, and one byte a voxel for all masks
+        planes = planes_of(together, series, composite)
+        frames = planes.frames(planes.placement.array[..., 0])
+    else:
+        each_planes = [planes_of(mask, series, composite) for mask in masks.values()]
+        planes, placements = each_planes[0], [each.placement for each in each_planes]
+        require_one_grid(placements)
+        placed = np.stack([placement.array[..., 0] for placement in placements], axis=-1)
+        if options.kind == "labelmap" and np.count_nonzero(placed, axis=-1).max() > 1:
+            raise DerivedObjectError("the masks overlap, and each voxel of a label map is in one: leave kind out")
+        frames = planes.frames(placed.astype(np.float32 if fractional else np.uint8))
     names = [SegmentName.of(name, e.code, e.category, e.color_lab, e.color_rgb) for name, e in given.items()]
     return _finished(highdicom, composite, planes, frames, names, options, fractional=fractional)
 
@@ -173,7 +178,9 @@ def label_segmentation(
         SegmentName.of(each.meaning if isinstance(each, Code) else each, each if isinstance(each, Code) else None)
         for each in chosen.values()
     ]
-    frames = numbers[planes.frames(array)]
+    frames = planes.frames(array)
+    counted_already = np.array_equal(numbers, np.arange(len(numbers)))
+    frames = frames.astype(numbers.dtype, copy=False) if counted_already else numbers[frames]
     return _finished(highdicom, composite, planes, frames, names, options, fractional=False)
 
 
@@ -210,6 +217,29 @@ def _check_options(options: SegmentationOptions) -> None:
             f"no kind of segmentation is called {options.kind!r}: say 'binary', 'fractional' or 'labelmap'"
         )
     require_algorithm_type(options.algorithm_type)
+
+
+def _numbered(masks: Sequence[PlacedArray]) -> PlacedArray | None:
+    """Returns masks as one label map, counted from 1; None where two overlap, or do not lie at the same place."""
+    first = masks[0]
+    numbers = np.zeros(first.array.shape, np.uint8 if len(masks) < 256 else np.uint16)  # noqa: PLR2004 8 bits
+    for number, mask in enumerate(masks, start=1):
+        inside = mask.array != 0
+        if not _is_placed_alike(mask, first) or numbers[inside].any():
+            return None
+        numbers[inside] = number
+    return replace(first, array=numbers)
+
+
+def _is_placed_alike(one: PlacedArray, other: PlacedArray) -> bool:
+    has_affine = one.affine_lps is not None
+    return (
+        one.array.shape == other.array.shape
+        and has_affine == (other.affine_lps is not None)
+        and (not has_affine or np.array_equal(one.affine_lps, other.affine_lps))  # type: ignore[arg-type]  # both are there
+        and one.frame_of_reference_uid == other.frame_of_reference_uid
+        and one.sources == other.sources
+    )
 
 
 def require_algorithm_type(name: str) -> None:

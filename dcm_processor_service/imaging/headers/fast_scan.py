@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from struct import Struct
 from struct import error as struct_error
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -38,7 +38,7 @@ from dcm_processor_service.models.limits import Limits
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["LONG_VALUE_BYTES", "SCANNED_KEYWORDS", "SeriesMemory", "scan_instance"]
+__all__ = ["LONG_VALUE_BYTES", "SCANNED_KEYWORDS", "Scanned", "SeriesMemory", "scan_file", "scan_head", "scan_instance"]
 
 _LIMITS = Limits()
 LONG_VALUE_BYTES = 1 << 16
@@ -144,6 +144,8 @@ _META_GROUP = b"\x02\x00"
 _CHUNK_BYTES = 1 << 16
 _MOST_HEADER_BYTES = 1 << 24
 
+_GIVES_WAY = (GivesWayError, struct_error, OSError, IndexError, ValueError)
+
 _short_explicit = Struct("<I2sH").unpack_from
 
 SharedElements: TypeAlias = "dict[str | int, ScannedElement]"
@@ -172,6 +174,13 @@ class _Model:
     syntax: UID
 
 
+class Scanned(NamedTuple):
+    """A file that was scanned, and the beginning of it that was read."""
+
+    instance: InstanceFile
+    head: bytes
+
+
 def scan_instance(
     path: Path,
     memory: SeriesMemory | None = None,
@@ -192,19 +201,35 @@ def scan_instance(
     Raises:
         UnreadableFileError: As of ``read_instance``.
     """
-    try:
-        return _scan(path, memory or SeriesMemory(learns=False))
-    except (GivesWayError, struct_error, OSError, IndexError, ValueError):
+    scanned = scan_file(path, memory or SeriesMemory(learns=False))
+    if scanned is None:
         return read_instance(path, longest_value_bytes=longest_value_bytes, limits=limits)
+    return scanned.instance
 
 
-def _scan(path: Path, memory: SeriesMemory) -> InstanceFile:
+def scan_file(path: Path, memory: SeriesMemory) -> Scanned | None:
+    """Scans a file; returns None of one that is left to pydicom, or cannot be opened."""
+    try:
+        return _scan(path, memory)
+    except _GIVES_WAY:
+        return None
+
+
+def scan_head(path: Path, head: bytes, size_bytes: int, memory: SeriesMemory) -> InstanceFile | None:
+    """Scans the beginning of a file that lies elsewhere; None where its header goes on, or is left to pydicom."""
+    try:
+        return _parse(path, head, size_bytes, memory)
+    except _GIVES_WAY:
+        return None
+
+
+def _scan(path: Path, memory: SeriesMemory) -> Scanned:
     with open_regular(path, buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         buffer = file.read(min(size, _CHUNK_BYTES))
         while True:
             try:
-                return _parse(path, buffer, size, memory)
+                return Scanned(_parse(path, buffer, size, memory), buffer)
             except (struct_error, IndexError):
                 # the header is longer than what was read
                 if len(buffer) >= min(size, _MOST_HEADER_BYTES):

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
     from dcm_processor_service.imaging.series.stack import Stack
 
-__all__ = ["Inspection", "examine", "inspect_series"]
+__all__ = ["Inspection", "examine", "inspect_series", "report_on"]
 
 _PROJECTION_MODALITIES = frozenset({"CR", "DX", "MG", "IO", "PX", "RG", "XA", "RF", "ES", "XC", "GM", "SM", "OP"})
 _CHOSEN_BY = ("SeriesDescription", "BodyPartExamined", "ConvolutionKernel")
@@ -105,25 +105,42 @@ def examine(paths: Sequence[Path], limits: Limits = _LIMITS) -> Inspection:
         contained(),
     ):
         instances, findings = _read(paths, limits)
-        frames = [frame for instance in instances for frame in frames_of(instance)]
-        frames, is_precise = with_vendor_rescale(frames)
-        placed = [frame for frame in frames if frame.has_geometry]
-        pictures = pictures_among(frames, placed)
-        findings += _content_findings(instances, frames, placed, pictures)
-        groups = group_frames(placed)
-        stacks = stacks_of(groups)
-        if is_precise:
-            findings.append(_PRECISE)
-        findings += group_findings(groups)
-        findings += identity_findings(instances, placed)
-        findings += _kind_findings(stacks)
-        findings += _moved_findings(stacks)
-        for stack in stacks:
-            findings += _named([*stack_findings(stack), *stack_meaning_findings(stack)], stack.name)
-        if any(finding.code == "MOSAIC" for finding in findings):
-            findings = [finding for finding in findings if finding.code != "SINGLE_SLICE"]
-        only_localizers = bool(groups) and all(group.is_localizer for group in groups)
-        report = _report(instances, frames, stacks, findings, only_localizers=only_localizers)
+        return _examined(instances, findings)
+
+
+def report_on(instances: Sequence[InstanceFile]) -> SeriesReport:
+    """Says what instances are, each with a UID of its own, that were read already; in any order.
+
+    Raises:
+        InvalidSeriesError: As of :func:`examine`.
+    """
+    with (
+        foreign_errors_as(lambda: InvalidSeriesError("a header of the series is damaged: get its files again")),
+        contained(),
+    ):
+        return _examined(sorted(instances, key=_by_number), []).report
+
+
+def _examined(instances: list[InstanceFile], findings: list[SeriesFinding]) -> Inspection:
+    frames = [frame for instance in instances for frame in frames_of(instance)]
+    frames, is_precise = with_vendor_rescale(frames)
+    placed = [frame for frame in frames if frame.has_geometry]
+    pictures = pictures_among(frames, placed)
+    findings += _content_findings(instances, frames, placed, pictures)
+    groups = group_frames(placed)
+    stacks = stacks_of(groups)
+    if is_precise:
+        findings.append(_PRECISE)
+    findings += group_findings(groups)
+    findings += identity_findings(instances, placed)
+    findings += _kind_findings(stacks)
+    findings += _moved_findings(stacks)
+    for stack in stacks:
+        findings += _named([*stack_findings(stack), *stack_meaning_findings(stack)], stack.name)
+    if any(finding.code == "MOSAIC" for finding in findings):
+        findings = [finding for finding in findings if finding.code != "SINGLE_SLICE"]
+    only_localizers = bool(groups) and all(group.is_localizer for group in groups)
+    report = _report(instances, frames, stacks, findings, only_localizers=only_localizers)
     return Inspection(report, tuple(stacks) if report.parts else (), tuple(instances))
 
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["order_files", "order_instances", "temporal_key"]
 
 
+_NOWHERE = 1_000_000
+"""The number of no orientation, behind all others."""
+
+
 def order_files(paths: Sequence[Path]) -> list[Path]:
     """Returns the files of one series in slice order.
 
@@ -36,11 +40,8 @@ def order_files(paths: Sequence[Path]) -> list[Path]:
 
 def order_instances(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
     """Orders instances as :func:`order_files` does."""
-    groups: list[FloatArray] = []
-    placed: list[tuple[int, float]] = []
-    for instance in instances:
-        group, position = _placement(instance.header, groups)
-        placed.append((group, position))
+    groups = _Orientations()
+    placed = [_placement(instance.header, groups) for instance in instances]
     steps = _positions_as_steps(placed)
     keys = [
         (group, step, *temporal_key(instance.header), instance.sop_instance_uid, str(instance.path))
@@ -49,18 +50,36 @@ def order_instances(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
     return [instances[index] for index in sorted(range(len(instances)), key=keys.__getitem__)]
 
 
-def _placement(header: Header, groups: list[FloatArray]) -> tuple[int, float]:
-    """Returns the number of the orientation, which ``groups`` collects, and the position along its normal in mm."""
+class _Orientations:
+    """The orientations of a series, numbered in the order in which they come; what is nearly alike is one."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[FloatArray, FloatArray]] = []
+        self._seen: dict[tuple[float, ...], tuple[int, FloatArray]] = {}
+
+    def number(self, orientation: Sequence[float]) -> tuple[int, FloatArray]:
+        """Returns the number of an orientation, and the normal of the first one that had it."""
+        key = tuple(orientation)
+        if key not in self._seen:  # the files of a series repeat it
+            self._seen[key] = self._look_up(np.asarray(orientation))
+        return self._seen[key]
+
+    def _look_up(self, orientation: FloatArray) -> tuple[int, FloatArray]:
+        for position, (known, normal) in enumerate(self._known):
+            if np.allclose(known, orientation, atol=1e-3):
+                return position, normal
+        self._known.append((orientation, slice_normal(orientation)))
+        return len(self._known) - 1, self._known[-1][1]
+
+
+def _placement(header: Header, orientations: _Orientations) -> tuple[int, float]:
+    """Returns the number of the orientation, and the position along its normal in mm."""
     orientation = numbers(header, "ImageOrientationPatient", count=6)
     position = numbers(header, "ImagePositionPatient", count=3)
     if orientation is None or position is None:
-        return len(groups) + 1_000_000, 0.0
-    normal = slice_normal(orientation)
-    for index, known in enumerate(groups):
-        if np.allclose(known, orientation, atol=1e-3):
-            return index, float(slice_normal(known) @ np.asarray(position))
-    groups.append(np.asarray(orientation))
-    return len(groups) - 1, float(normal @ np.asarray(position))
+        return _NOWHERE, 0.0
+    group, normal = orientations.number(orientation)
+    return group, float(normal @ np.asarray(position))
 
 
 def _positions_as_steps(placed: Sequence[tuple[int, float]]) -> list[int]:

@@ -7,10 +7,10 @@ sources, on another one it has none.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import nibabel as nib
 import numpy as np
 
 from dcm_processor_service.errors import UnsupportedValueError
@@ -19,6 +19,7 @@ from dcm_processor_service.imaging.geometry import convert_frame
 from dcm_processor_service.imaging.volumes.voxel_grid import Rescale, VoxelGrid
 
 if TYPE_CHECKING:
+    import nibabel as nib
     from numpy.typing import DTypeLike, NDArray
 
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
@@ -53,7 +54,9 @@ class _Placed:
 def to_nifti_image(volume: VoxelGrid) -> nib.nifti1.Nifti1Image:
     """See :meth:`Volume.to_nifti`."""
     affine = volume.affine("RAS")
-    image = nib.nifti1.Nifti1Image(_nifti_array(volume.array), affine)
+    from nibabel.nifti1 import Nifti1Image  # loads scipy, where that is installed
+
+    image = Nifti1Image(_nifti_array(volume.array), affine)
     image.set_sform(affine, code=1)
     # the qform holds a rotation alone: for sheared axes its code says that it does not count (NIfTI-1, method 3)
     image.set_qform(affine, code=0 if volume.is_sheared else 1)
@@ -178,7 +181,8 @@ def _placed(what: Any) -> _Placed:
         return _of_sitk(what)
     if library in {"torch", "monai"}:
         return _of_tensor(what)
-    if isinstance(what, nib.spatialimages.SpatialImage):
+    spatial_images = sys.modules.get("nibabel.spatialimages")  # without it nobody has such an image
+    if spatial_images is not None and isinstance(what, spatial_images.SpatialImage):
         return _Placed(np.asanyarray(what.dataobj), what.affine, "RAS", "the affine of volume.to_nifti()")
     return _Placed(np.asanyarray(what))
 

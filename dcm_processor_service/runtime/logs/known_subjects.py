@@ -71,3 +71,7 @@ class LearningDicomRepository:
     def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
         """Yields the content of files."""
         return self._repository.fetch(instances)
+
+    def fetch_heads(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
+        """Yields the beginnings of files."""
+        return self._repository.fetch_heads(instances)

@@ -11,6 +11,7 @@ import pytest
 import typer.main
 
 from dcm_processor_service.cli.app import app
+from dcm_processor_service.cli.commands import COMMANDS as LISTED
 from tests.command_line import run_here, run_process
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ PROGRAM = "dcm-processor-service"
 
 
 def commands(group: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, command in group.commands.items():
+    for name in tuple(group.commands):
+        command = group.get_command(None, name)
         if hasattr(command, "commands"):
             yield from commands(command, (*names, name))
         else:
@@ -38,6 +40,12 @@ def test_the_help_of_a_command_shows_an_example_that_it_understands(names: tuple
     assert (program, tuple(arguments[: len(names)])) == (PROGRAM, names)
     understood = COMMANDS[names].make_context(names[-1], arguments[len(names) :])
     assert any(value for value in understood.params.values())
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_the_help_of_all_says_of_a_command_what_its_own_help_begins_with(name: str) -> None:
+    command = typer.main.get_command(app).get_command(None, name)  # type: ignore[attr-defined]
+    assert " ".join(command.help.split("\n\n")[0].split()) == LISTED[name].summary
 
 
 def test_every_command_of_the_readme_is_there() -> None:

@@ -23,6 +23,18 @@ def without_chunks(commands: list[str]) -> list[str]:
     return [command for command in commands if not command.endswith("sessionfiles.chunks")]
 
 
+async def test_a_put_is_three_commands_and_a_replacement_four_as_many_as_the_drivers_own_bucket(store: Store) -> None:
+    recorder = store.recorder
+    await put(store, "before", b"x")  # the first of a process asks for indexes, and for what a killed one left
+    recorder.take()
+    publish = ["insert sessionfiles.chunks", *["findAndModify sessionfiles.files"] * 2]
+    for content in (b"new", bytes(MIB)):
+        await put(store, f"{len(content)}", content)
+        assert recorder.take() == publish
+    await put(store, "before", b"again")
+    assert recorder.take() == [*publish, "delete sessionfiles.chunks"]
+
+
 async def test_besides_chunks_each_call_is_at_most_two_commands(store: Store) -> None:
     recorder = store.recorder
     for content in (b"first", b"second"):

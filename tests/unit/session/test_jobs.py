@@ -136,8 +136,8 @@ def test_a_job_that_the_store_has_lost_knows_its_subject_from_the_worker() -> No
 
 def test_a_thousand_jobs_are_not_read_for_one_name() -> None:
     class Counting(MemoryJobRepository):
-        async def list(self, *which: Any) -> list[Job]:
-            found = await super().list(*which)
+        async def list(self, *which: Any, **how: Any) -> list[Job]:
+            found = await super().list(*which, **how)
             read.extend(job.id for job in found)
             return found
 

@@ -1,0 +1,157 @@
+"""The commands by name, each with the module that is loaded when it is called, and only then."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typing_extensions import override
+
+__all__ = ["COMMANDS", "Command", "Commands", "example"]
+
+
+class Command(NamedTuple):
+    """A command that is not loaded yet."""
+
+    place: str
+    """The module of this folder, and its function or its group of commands."""
+
+    summary: str
+    """What the help of all commands says of it: the first sentences of its own help."""
+
+    example: str = ""
+    """What its own help ends with; a group has one itself."""
+
+
+def example(arguments: str) -> str:
+    """Returns what a command's help ends with: one way to call it, to be copied.
+
+    Example:
+        >>> example("echo ORTHANC@127.0.0.1:4242")
+        'Example: dcm-processor-service echo ORTHANC@127.0.0.1:4242'
+    """
+    return f"Example: dcm-processor-service {arguments}"
+
+
+COMMANDS = {
+    "run": Command(
+        "run:run",
+        "Run a callback, or a whole service, over a folder of scans, on this machine, without a server.",
+        "run segment.py --dicom scans --param threshold=0.5",
+    ),
+    "new": Command(
+        "service:new",
+        "Make a service that runs: manifest, registry, callback, params, a test with fakes, README and AGENTS.md.",
+        "new lung --template segmentation",
+    ),
+    "check": Command(
+        "service:check",
+        "Check a service before it is deployed: what the platform would drop, refuse or fail at.",
+        "check lung --schema",
+    ),
+    "describe": Command(
+        "describe:describe",
+        "Tell the commands, what a callback reaches, and the jobs and params of a service.",
+        "describe lung --json",
+    ),
+    "exec": Command(
+        "execute:execute",
+        "Run a callback as the job that the environment names, and print its result as one line of JSON.",
+        "exec their_service.segment:run",
+    ),
+    "inspect": Command(
+        "images:inspect",
+        "Say what every series under a folder is; writes one page with contact sheets, which needs no network.",
+        "inspect scans --html inspection.html",
+    ),
+    "convert": Command(
+        "images:convert",
+        "Convert every series under a folder to NIfTI; exits with 1 when some were refused.",
+        "convert scans niftis --policy largest",
+    ),
+    "derive": Command(
+        "objects:derive",
+        "Turn a NIfTI file into DICOM, on the geometry of a series.",
+        "derive mask.nii.gz --like scans/ct --out results --kind seg --segment liver=1",
+    ),
+    "pdf": Command(
+        "objects:pdf",
+        "Wrap a PDF as DICOM, with the identity of a series.",
+        'pdf report.pdf --like scans/ct --out results --title "Liver volume"',
+    ),
+    "send": Command(
+        "network:send",
+        "Send DICOM files to a node by C-STORE, or by STOW-RS to a URL, and report on each.",
+        "send results --to ORTHANC@127.0.0.1:4242 --associations 4",
+    ),
+    "find": Command(
+        "retrieval:find",
+        "List what a peer holds, by C-FIND or QIDO-RS; with --json also whose it is.",
+        "find ORTHANC@127.0.0.1:4242 --patient-id 4711 --study-date 20240101-",
+    ),
+    "fetch": Command(
+        "retrieval:fetch",
+        "Fetch studies, or with --modality or --series some of their series, as files; and report on each instance.",
+        "fetch ORTHANC@127.0.0.1:4242 --patient-id 4711 --modality CT --out priors",
+    ),
+    "echo": Command(
+        "network:echo",
+        "Ask a node whether it is there (C-ECHO).",
+        "echo ORTHANC@127.0.0.1:4242",
+    ),
+    "probe": Command(
+        "network:probe",
+        "Ask a node which kinds of objects it takes, in which transfer syntaxes; sends none.",
+        "probe ORTHANC@127.0.0.1:4242",
+    ),
+    "doctor": Command(
+        "doctor:doctor",
+        "Say what this installation can do, and how to get the rest.",
+        "doctor --json",
+    ),
+    "sessions": Command("sessions:sessions", "List, explain, retry and sweep the platform's sessions that do not end."),
+    "peers": Command("peers:peers", "List, ask and probe the DICOM nodes that a store knows by name."),
+}
+
+
+class Commands(TyperGroup):
+    """All commands: the help of all shows their summaries, and a call loads the one that is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._unloaded = dict(COMMANDS)
+        self._lists_all = False
+        for name, command in COMMANDS.items():
+            self.commands[name] = TyperCommand(name, help=command.summary)
+
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Returns a command, loaded unless all are listed."""
+        if cmd_name in self._unloaded and not self._lists_all:
+            self.commands[cmd_name] = _loaded(cmd_name, self._unloaded.pop(cmd_name))
+        return super().get_command(ctx, cmd_name)
+
+    @override
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help of all commands."""
+        self._lists_all = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._lists_all = False
+
+
+def _loaded(name: str, command: Command) -> TyperCommand | TyperGroup:
+    module, _, attribute = command.place.partition(":")
+    found: Any = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+    made: Any
+    if isinstance(found, typer.Typer):
+        made = typer.main.get_group(found)
+    else:
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone.command(name, epilog=example(command.example))(found)
+        made = typer.main.get_command(alone)
+    made.name = name
+    return made  # type: ignore[no-any-return]

@@ -1,0 +1,121 @@
+"""Headers of one series, each file read once and its pixels not at all: from disk, or from the beginnings of files."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from pydicom import FileDataset
+from pydicom.filereader import read_partial
+
+from dcm_processor_service.imaging.headers.containment import contained
+from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_file, scan_head
+from dcm_processor_service.imaging.headers.instance_file import foreign_errors_as, read_instance, unreadable
+from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.series.inspection import report_on
+from dcm_processor_service.imaging.series.slice_order import order_instances
+from dcm_processor_service.models.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from dcm_processor_service.imaging.headers.instance_file import InstanceFile, PixelLocation
+    from dcm_processor_service.models import SeriesReport
+
+__all__ = ["SeriesHeads", "read_headers"]
+
+_LIMITS = Limits()
+_LONG_VRS_HEAD_BYTES, _SHORT_HEAD_BYTES = 12, 8
+
+
+class SeriesHeads:
+    """Reads the beginnings of a series' files, one by one, as far as these tell everything.
+
+    Args:
+        keeps_datasets: Whether :meth:`headers` will be asked for; :meth:`report` needs no datasets.
+    """
+
+    def __init__(self, *, keeps_datasets: bool) -> None:
+        self._keeps_datasets = keeps_datasets
+        self._memory = SeriesMemory()
+        self._instances: list[InstanceFile] = []
+        self._datasets: dict[int, FileDataset] = {}
+
+    def add(self, path: Path, head: bytes, size_bytes: int) -> bool:
+        """Reads a header; returns False where the rest of the file has a say in it.
+
+        That is a header that is longer than what is there, one that pydicom has to look at, and compressed pixels, of
+        which only the end of the file tells whether they are complete.
+
+        Args:
+            path: What the file would be called here.
+            head: Its beginning.
+            size_bytes: Of the whole file.
+        """
+        with contained():
+            instance = scan_head(path, head, size_bytes, self._memory)
+            if instance is None or instance.pixels is None or instance.pixels.size_bytes is None:
+                return False
+            if self._keeps_datasets:
+                self._datasets[id(instance)] = _dataset(path, head, instance.pixels)
+        self._instances.append(instance)
+        return True
+
+    def headers(self) -> list[FileDataset]:
+        """Returns the headers in slice order."""
+        with contained():
+            return [self._datasets[id(instance)] for instance in order_instances(self._instances)]
+
+    def report(self) -> SeriesReport | None:
+        """Says what the series is; None where two files have one UID, whose contents would have to be compared."""
+        with contained():
+            uids = {text(instance.header, "SOPInstanceUID") for instance in self._instances}
+        return None if len(uids) < len(self._instances) or "" in uids else report_on(self._instances)
+
+
+def read_headers(paths: Iterable[Path], limits: Limits = _LIMITS) -> list[FileDataset]:
+    """Reads all elements up to the pixel data of the files of one series, in slice order.
+
+    Raises:
+        InvalidSeriesError: A file is no DICOM file or ends inside its header.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pydicom.data import get_testdata_file
+        >>> [header.Modality for header in read_headers([Path(get_testdata_file("CT_small.dcm"))])]
+        ['CT']
+    """
+    memory = SeriesMemory()
+    instances: list[InstanceFile] = []
+    datasets: dict[int, FileDataset] = {}
+    with contained():
+        for path in paths:
+            scanned = scan_file(path, memory)
+            if scanned is None or scanned.instance.pixels is None:
+                instance = read_instance(path, limits=limits)
+                assert isinstance(instance.header, FileDataset)
+                dataset = instance.header
+            else:
+                instance = scanned.instance
+                dataset = _dataset(path, scanned.head, scanned.instance.pixels)
+            instances.append(instance)
+            datasets[id(instance)] = dataset
+        return [datasets[id(instance)] for instance in order_instances(instances)]
+
+
+def _dataset(path: Path, head: bytes, pixels: PixelLocation) -> FileDataset:
+    """Makes a dataset of a header of which the scan has found where it ends."""
+    own_head = _LONG_VRS_HEAD_BYTES if pixels.vr else _SHORT_HEAD_BYTES  # without VR the syntax is implicit
+    damaged = foreign_errors_as(lambda: unreadable(path, "damaged, its header cannot be read: get it again"))
+    with damaged:
+        content = _Head(head[: pixels.offset_bytes - own_head], str(path))
+        return read_partial(content, force=True)
+
+
+class _Head(io.BytesIO):
+    """The bytes of a header, with the name of its file."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        super().__init__(content)
+        self.name = name

@@ -1,0 +1,113 @@
+"""Whole processes, from their start to their end: what somebody waits for who runs a command or a job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bson import ObjectId
+from dcm2niix import bin as dcm2niix_program
+
+from tests.benchmarks.imaging_rows import fresh
+from tests.benchmarks.measuring import Row, Way, process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.benchmarks.store_rows import Database
+
+__all__ = ["process_rows"]
+
+ROOT = Path(__file__).parents[2]
+OURS = """
+from dcm_processor_service import Container, opened
+with opened(Container()) as container:
+    container.context().session.data.get("x")
+"""
+BARE = """
+import os
+import pydantic
+class Settings(pydantic.BaseModel):
+    url: str
+from bson import ObjectId
+from pymongo import MongoClient
+client = MongoClient(Settings(url=os.environ["DCM_PROCESSOR_SERVICE_DB_URL"]).url)
+client["benchmark"].sessiondata.find_one({"name": "x"})
+os._exit(0)  # or it waits half a second for the driver's monitors
+"""
+TYPER = """
+import typer
+app = typer.Typer(add_completion=False)
+for name in "run exec inspect convert derive pdf send echo probe doctor peers".split():
+    app.command(name, help="Does something with images, and says what it did.")(lambda: None)
+app()
+"""
+NOTHING = """
+from dcm_processor_service import RuntimeContext
+def run(ctx: RuntimeContext) -> int:
+    return 1
+"""
+
+
+def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[Row]:
+    """Yields the rows of processes."""
+    python = sys.executable
+    idle = Way("python -c pass", lambda: process([python, "-c", "pass"]))
+    own = [python, "-m", "dcm_processor_service"]
+    session = {"SESSION_ID": store.key.session_id, "JOB_ID": store.key.job_id}
+    mongo = variables(DB_PROVIDER="mongodb", DB_URL=store.url, DB_NAME="benchmark", **session)
+    sqlite = variables(DB_PROVIDER="sqlite", DB_URL=str(scratch / "workspace"), **session)
+    owner = {"session_id": ObjectId(store.key.session_id), "job_id": ObjectId(store.key.job_id)}
+    store.database.sessiondata.update_one({**owner, "name": "x"}, {"$set": {"value": 1}}, upsert=True)
+    yield Row(
+        "start, MongoDB",
+        "start of a process, first read, end",
+        Way("data.get", lambda: process([python, "-c", OURS], mongo, ROOT)),
+        Way("bare PyMongo and a pydantic model", lambda: process([python, "-c", BARE], mongo)),
+        idle,
+        target="1.5",
+        rounds=9,
+    )
+    yield Row(
+        "--help",
+        "the help of all commands",
+        Way("dcm-processor-service --help", lambda: process([*own, "--help"], cwd=ROOT)),
+        Way("bare typer with as many commands", lambda: process([python, "-c", TYPER, "--help"])),
+        idle,
+        target="2",
+        rounds=7,
+    )
+    script = scratch / "nothing.py"
+    script.write_text(NOTHING)
+    yield Row(
+        "exec",
+        "exec of a callback that does nothing, SQLite",
+        Way("exec", lambda: process([*own, "exec", script], sqlite, ROOT)),
+        bound=idle,
+        rounds=7,
+    )
+    few = fresh(scratch / "few")
+    for path in paths[:24]:
+        (few / path.name).write_bytes(path.read_bytes())
+    yield Row(
+        "inspect 24",
+        "inspect of 24 slices, with its page of contact sheets",
+        Way("inspect", lambda: process([*own, "inspect", few, "--html", scratch / "page.html"], cwd=ROOT)),
+        bound=idle,
+    )
+    yield Row(
+        "convert 24",
+        "24 slices to .nii.gz",
+        Way("convert", lambda: process([*own, "convert", few, fresh(scratch / "converted")], cwd=ROOT)),
+        Way(
+            "dcm2niix -z i -1",
+            lambda: process([dcm2niix_program, "-z", "i", "-1", "-o", fresh(scratch / "converted"), few]),
+        ),
+        idle,
+    )
+
+
+def variables(**values: str) -> dict[str, str]:
+    """Returns the environment of a job."""
+    return {f"DCM_PROCESSOR_SERVICE_{name}": value for name, value in values.items()}

@@ -1,0 +1,109 @@
+"""Who asks for little loads little: what is in ``sys.modules`` of a process at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dcm_processor_service.testing import synthetic_series
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = """
+import atexit, json, sys
+atexit.register(lambda: print("\\n" + json.dumps(sorted(sys.modules)), file=sys.stderr))
+from dcm_processor_service.cli import main
+main()
+"""
+ONE_READ = """
+import json, sys
+from dcm_processor_service import Container, entrypoint, opened
+with opened(Container()) as container:
+    container.context().session.data.get("x", default=None)
+print("\\n" + json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+NETWORK = {"pynetdicom", "pymongo", "motor", "httpx"}
+IMAGES = {"numpy", "pydicom", "nibabel", "scipy", "highdicom", "dicom2nifti"}
+OWN = "dcm_processor_service."
+UNASKED = {
+    *(f"{OWN}models.{name}" for name in ("derived", "imaging", "nifti", "sending", "send_checks", "send_options")),
+    *(f"{OWN}session.{name}" for name in ("dicom", "derive", "derive_async", "functions", "selection", "sending")),
+    f"{OWN}session.series",
+}
+
+
+def loaded_by(script: str, *arguments: object, folder: Path, **variables: str) -> set[str]:
+    environment = {**os.environ, "COLUMNS": "200", **variables}
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=environment,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return set(json.loads(ran.stderr.splitlines()[-1]))
+
+
+def variables(folder: Path, provider: str = "sqlite", url: str = "") -> dict[str, str]:
+    values = {
+        "DB_PROVIDER": provider,
+        "DB_URL": url or str(folder / "work"),
+        "DB_NAME": "never",
+        "SESSION_ID": "5" * 24,
+        "JOB_ID": "1" * 24,
+    }
+    return {f"DCM_PROCESSOR_SERVICE_{name}": value for name, value in values.items()}
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for dataset in synthetic_series(slices=8):
+        dataset.save_as(folder / f"{dataset.InstanceNumber}.dcm", enforce_file_format=True)
+    return folder
+
+
+def test_the_help_of_all_commands_loads_no_module_but_that_of_the_command_line(tmp_path: Path) -> None:
+    own = {name for name in loaded_by(COMMAND, "--help", folder=tmp_path) if name.startswith(OWN)}
+    assert own == {f"{OWN}cli", f"{OWN}cli.app", f"{OWN}cli.commands"}
+
+
+def test_a_read_of_one_value_loads_no_model_or_facade_of_images(tmp_path: Path) -> None:
+    loaded = loaded_by(ONE_READ, folder=tmp_path, **variables(tmp_path))
+    assert not loaded & (UNASKED | IMAGES | NETWORK)
+
+
+def test_a_read_of_one_value_out_of_mongodb_loads_no_more(tmp_path: Path, mongo_url: str) -> None:
+    loaded = loaded_by(ONE_READ, folder=tmp_path, **variables(tmp_path, "mongodb", mongo_url))
+    assert not loaded & (UNASKED | IMAGES | NETWORK - {"pymongo"})
+
+
+def test_a_callback_that_does_nothing_loads_no_images(tmp_path: Path) -> None:
+    (tmp_path / "nothing.py").write_text(
+        "from dcm_processor_service import RuntimeContext\ndef run(ctx: RuntimeContext) -> int:\n    return 1\n"
+    )
+    loaded = loaded_by(COMMAND, "exec", "nothing.py", folder=tmp_path, **variables(tmp_path))
+    assert not loaded & (UNASKED | IMAGES | NETWORK)
+
+
+@pytest.mark.parametrize("page", [["--json"], []], ids=["report", "page with contact sheets"])
+def test_a_look_at_headers_loads_no_converter_and_no_network(scans: Path, tmp_path: Path, page: list[str]) -> None:
+    loaded = loaded_by(COMMAND, "inspect", scans, *page, folder=tmp_path)
+    assert not loaded & (NETWORK | IMAGES - {"numpy", "pydicom"})
+    assert (f"{OWN}imaging.pictures.contact_sheet" in loaded) == (not page)
+
+
+def test_a_conversion_by_our_own_engine_loads_no_other_and_no_network(scans: Path, tmp_path: Path) -> None:
+    loaded = loaded_by(COMMAND, "convert", scans, tmp_path / "out", "--plain", folder=tmp_path)
+    assert len(list((tmp_path / "out").glob("*.nii"))) == 1
+    assert not loaded & (NETWORK | {"highdicom", "dicom2nifti"})
+    assert not any(name.startswith(f"{OWN}imaging.pictures") for name in loaded)

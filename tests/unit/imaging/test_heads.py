@@ -1,0 +1,89 @@
+"""Headers of a series, read from disk: the same datasets as one by one, in slice order, in one look at each file."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pydicom.data
+import pytest
+
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.headers.instance_file import open_regular, read_header
+from dcm_processor_service.imaging.series.heads import SeriesHeads, read_headers
+from dcm_processor_service.imaging.series.slice_order import order_files
+from tests.unit.imaging.synthetic import Recipe, single_frame
+
+if TYPE_CHECKING:
+    from pydicom import FileDataset
+
+SAMPLES = [
+    "CT_small.dcm",
+    "MR_small.dcm",
+    "MR_small_implicit.dcm",
+    "MR_small_bigendian.dcm",
+    "MR_small_RLE.dcm",
+    "JPEG2000.dcm",
+    "image_dfl.dcm",
+    "rtplan.dcm",
+    "US1_J2KR.dcm",
+    "color-pl.dcm",
+    "emri_small.dcm",
+]
+
+
+def everything(header: FileDataset) -> tuple[Any, ...]:
+    return (
+        str(header.file_meta),
+        str(header),
+        header.preamble,
+        str(header.filename),
+        header.original_encoding,
+        header.original_character_set,
+    )
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_header_is_the_same_as_that_which_is_read_alone(name: str) -> None:
+    path = Path(str(pydicom.data.get_testdata_file(name)))
+    (header,) = read_headers([path])
+    assert everything(header) == everything(read_header(path))
+
+
+def test_headers_come_in_slice_order_and_no_file_is_opened_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = single_frame(Recipe(slices=9, orientation=(0, 1, 0, 0, 0, -1)), tmp_path)
+    opened: list[Path] = []
+
+    def counted(path: Path, buffering: int = -1) -> Any:
+        opened.append(path)
+        return open_regular(path, buffering)
+
+    monkeypatch.setattr("dcm_processor_service.imaging.headers.fast_scan.open_regular", counted)
+    headers = read_headers(paths[4:] + paths[:4])
+    assert sorted(opened) == sorted(paths)
+    assert [Path(str(header.filename)) for header in headers] == order_files(paths)
+
+
+def test_a_file_that_is_no_dicom_or_is_cut_off_in_its_header_is_refused(tmp_path: Path) -> None:
+    whole = single_frame(Recipe(slices=2), tmp_path)
+    for content in (b"text", whole[0].read_bytes()[:500]):
+        bad = tmp_path / "bad.dcm"
+        bad.write_bytes(content)
+        with pytest.raises(InvalidSeriesError, match=r"bad\.dcm"):
+            read_headers([*whole, bad])
+
+
+def test_a_beginning_that_stops_anywhere_before_the_pixels_is_not_taken(tmp_path: Path) -> None:
+    (path,) = single_frame(Recipe(slices=1), tmp_path)
+    content = path.read_bytes()
+    pixels = content.index(b"\xe0\x7f\x10\x00OW") + 12
+    for length in range(0, pixels, 7):
+        assert not SeriesHeads(keeps_datasets=True).add(path, content[:length], len(content)), length
+    heads = SeriesHeads(keeps_datasets=True)
+    assert heads.add(path, content[:pixels], len(content))
+    (header,) = heads.headers()
+    assert header == read_header(path)
+    header.save_as(io.BytesIO())  # whole enough to be written
