@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dcm_processor_service.disk import file_faults, file_sha256, write_whole
 from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.session.scratch import Scratch
 
 __all__ = ["AsyncDicomSeries", "DicomSeries", "SeriesTools"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -122,14 +126,15 @@ class AsyncDicomSeries:
         heads = self._tools.imaging().heads(keeps_datasets)
         on_disk: list[Path] = []
         begun = 0
-        async for instance, content in self._repository.fetch_heads(instances):
-            if isinstance(content, Path):
-                on_disk.append(content)
-                continue
-            name = Path(f"{file_stem(instance.id)}.dcm")
-            if not await self._tools.offload(partial(heads.add, name, content, instance.size_bytes or len(content))):
-                return await self.paths()
-            begun += 1
+        async with _closing(self._repository.fetch_heads(instances)) as beginnings:
+            async for instance, content in beginnings:
+                if isinstance(content, Path):
+                    on_disk.append(content)
+                    continue
+                name, size_bytes = Path(f"{file_stem(instance.id)}.dcm"), instance.size_bytes or len(content)
+                if not await self._tools.offload(partial(heads.add, name, content, size_bytes)):
+                    break
+                begun += 1
         if len(on_disk) == len(instances):
             return on_disk
         return heads if begun == len(instances) else await self.paths()
@@ -220,6 +225,16 @@ class AsyncDicomSeries:
         paths = await self.paths()
         convert = partial(self._tools.converter().convert, engine=engine, policy=policy, sidecar=sidecar)
         return await self._tools.offload(lambda: convert(paths, target, max_gap_mm=max_gap_mm))
+
+
+@asynccontextmanager
+async def _closing(found: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Closes what was not read to its end, where it can be closed: reads under way are called off."""
+    try:
+        yield found
+    finally:
+        if isinstance(found, AsyncGenerator):
+            await found.aclose()
 
 
 def _require_scans(paths: Iterable[Path]) -> None:
