@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dcm_processor_service.disk import file_faults, file_sha256, write_whole
 from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.session.scratch import Scratch
 
 __all__ = ["AsyncDicomSeries", "DicomSeries", "SeriesTools"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -128,14 +132,15 @@ class AsyncDicomSeries:
         heads = self._tools.imaging().heads(keeps_datasets)
         on_disk: list[Path] = []
         begun = 0
-        async for instance, content in self._repository.fetch_heads(instances):
-            if isinstance(content, Path):
-                on_disk.append(content)
-                continue
-            name = Path(f"{file_stem(instance.id)}.dcm")
-            if not await self._tools.offload(partial(heads.add, name, content, instance.size_bytes or len(content))):
-                return await self.paths()
-            begun += 1
+        async with _closing(self._repository.fetch_heads(instances)) as beginnings:
+            async for instance, content in beginnings:
+                if isinstance(content, Path):
+                    on_disk.append(content)
+                    continue
+                name, size_bytes = Path(f"{file_stem(instance.id)}.dcm"), instance.size_bytes or len(content)
+                if not await self._tools.offload(partial(heads.add, name, content, size_bytes)):
+                    break
+                begun += 1
         if len(on_disk) == len(instances):
             return on_disk
         return heads if begun == len(instances) else await self.paths()
@@ -275,6 +280,16 @@ class AsyncDicomSeries:
 
 async def _paths_of(series: AsyncDicomSeries | DicomSeries) -> list[Path]:
     return await series.paths() if isinstance(series, AsyncDicomSeries) else series.paths()
+
+
+@asynccontextmanager
+async def _closing(found: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Closes what was not read to its end, where it can be closed: reads under way are called off."""
+    try:
+        yield found
+    finally:
+        if isinstance(found, AsyncGenerator):
+            await found.aclose()
 
 
 def _require_scans(paths: Iterable[Path]) -> None:

@@ -136,12 +136,13 @@ def main() -> None:
             cells, found = measured_row(row, options.rounds)
             table.add_row(*cells)
             numbers.append(found)
+        # after each row, so that a run that is stopped leaves what it has measured
+        options.json.write_text(json.dumps({"machine": where, "rows": numbers}, indent=1), encoding="utf-8")
     if not numbers:
         parser.error(f"there is no row and no group {options.name!r}")
     for shown in (table, growth):
         if shown.row_count:
             console.print(shown)
-    options.json.write_text(json.dumps({"machine": where, "rows": numbers}, indent=1), encoding="utf-8")
     console.print(f"every number is in {options.json}")
 
 

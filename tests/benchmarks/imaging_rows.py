@@ -142,7 +142,7 @@ def derived_rows(paths: list[Path], volume: Any, scratch: Path) -> Iterator[Row]
         Way("derive and save", derive),
         Way("a plain pydicom loop", loop),
         target="2",
-        rounds=3,
+        rounds=2,
     )
     yield Row(
         "seg",

@@ -95,6 +95,7 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
         "inspect of 24 slices, with its page of contact sheets",
         Way("inspect", lambda: process([*own, "inspect", few, "--html", scratch / "page.html"], cwd=ROOT)),
         bound=idle,
+        rounds=3,
     )
     yield Row(
         "convert 24",
@@ -105,6 +106,7 @@ def process_rows(store: Database, paths: list[Path], scratch: Path) -> Iterator[
             lambda: process([dcm2niix_program, "-z", "i", "-1", "-o", fresh(scratch / "converted"), few]),
         ),
         idle,
+        rounds=3,
     )
 
 

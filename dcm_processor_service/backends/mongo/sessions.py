@@ -22,7 +22,7 @@ from dcm_processor_service.backends.mongo.documents import (
     id_text,
     uploads_pipeline,
 )
-from dcm_processor_service.errors import StoreUnavailableError
+from dcm_processor_service.errors import ConfigurationError, StoreUnavailableError
 from dcm_processor_service.models import RemovedImages, SessionRecord
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ _INDEXES: dict[str, Sequence[IndexModel]] = {
     "dicomnodes": [IndexModel([("name", 1)])],
     "sessionfiles.chunks": CHUNK_INDEXES,
 }
+_OF_OTHERS = frozenset({"sessions", "patients", "studies", "series", "peers", "dicomnodes"})
 _EMPTY: Document = {"$in": [None, []]}
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -106,7 +107,10 @@ class MongoSessionRepository:
         """Makes the indexes that a session's reads need, unless they are there."""
         ready = set()
         for name, indexes in _INDEXES.items():
-            with suppress(StoreUnavailableError):  # the build goes on without us, under another primary
+            # the build goes on without us, under another primary; and in collections that others write into, a role may
+            # allow no indexes, without which reads are slower and right
+            refused = (ConfigurationError,) if name in _OF_OTHERS else ()
+            with suppress(StoreUnavailableError, *refused):
                 await self._collection(name).create_indexes(indexes, unlimited=True)
                 ready.add(name)
         return sorted(ready)
