@@ -144,9 +144,9 @@ def test_a_mask_away_from_its_source_is_refused() -> None:
     segmentation({"liver": MASK}, SourceSeries.from_headers(make_headers()), make_recipe(), affine)
 
 
-@pytest.mark.parametrize("options", [{"kind": "labelmap"}, {"algorithm_type": "AUTO"}], ids=str)
+@pytest.mark.parametrize("options", [{"kind": "labels"}, {"algorithm_type": "AUTO"}], ids=str)
 def test_an_unknown_kind_of_segmentation_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(DerivedObjectError, match=r"is called 'labelmap'|is called 'AUTO'"):
+    with pytest.raises(DerivedObjectError, match=r"is called 'labels'|is called 'AUTO'"):
         segmentation(
             {"liver": MASK},
             SourceSeries.from_headers(make_headers()),
