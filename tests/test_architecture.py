@@ -21,11 +21,13 @@ HEAVY = [
 LAYERS: dict[str, str] = {
     "errors": "",
     "disk": "errors",
-    "models": "errors",
+    "hypertext": "",
+    "models": "errors hypertext",
     "codec": "errors models",
     "ports": "errors models codec",
     "env_vars": "errors",
-    "session": "errors disk models codec ports",
+    "reporting": "errors models hypertext",
+    "session": "errors disk models codec ports reporting",
     "runtime": "errors disk models codec ports env_vars session",
     "backends": "errors disk models codec ports",
     "imaging": "errors disk models codec ports",
@@ -178,7 +180,7 @@ def library_room(module: str) -> str:
     return next((key for key in sorted(LIBRARIES, key=len, reverse=True) if f"{module}.".startswith(f"{key}.")), "")
 
 
-GROUND = ("errors", "disk", "models", "codec", "ports")
+GROUND = ("errors", "disk", "hypertext", "models", "codec", "ports")
 """Rooms that import none above them, so that to have them loaded makes no other import easier than it is alone."""
 
 IMPORTER = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ from dcm_processor_service.cli.console import (
 from dcm_processor_service.cli.network import parse_peer
 from dcm_processor_service.disk import exists
 from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, ConfigurationError
+from dcm_processor_service.local.run_report import write_run_report
 from dcm_processor_service.local.workspace import LocalRun, Workspace, counted, describe, sample_folder
 from dcm_processor_service.models import JobEvent
 from dcm_processor_service.runtime.execution.callbacks import find_callback, inspect_callback
@@ -29,7 +31,7 @@ from dcm_processor_service.runtime.execution.params import unknown_params
 from dcm_processor_service.runtime.execution.results import json_safe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
@@ -64,11 +66,18 @@ def run(
     show_files: Annotated[
         bool, typer.Option("--show-files", help="Name every file that was left out, not ten of each kind")
     ] = False,
+    show_patient: Annotated[
+        bool, typer.Option("--show-patient", help="Show name, id, birth date and sex of the patient in report.html")
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show all frames of an error, not those of your own code alone")
+    ] = False,
 ) -> None:
     """Run a callback over a folder of scans, on this machine, without a server.
 
-    With --json, what the callback itself prints goes to the standard error. A --param that the callback's model does
-    not know is refused.
+    Each result is printed as its subject ends. The workspace then holds report.html, one page with all of them that
+    needs no network, and run.json, the same for programs. With --json, what the callback itself prints goes to the
+    standard error. A --param that the callback's model does not know is refused.
     """
     emit = result_channel() if as_json else None
     with sentences():
@@ -81,12 +90,14 @@ def run(
             place.add_peer(known)
         filed = _ingest(place, _sources(dicom, sample=sample), show_files=show_files)
         name = job_name or default_job_name(callback)
-        runs = _run_all(place, function, _subjects(filed, event), filed, name, params, peers, preview=preview)
-    for one in runs:
-        if emit is not None:
-            emit(_as_json(one))
-        else:
-            _print_run(one, output_console())
+        print_one = partial(_print_run, show_patient=show_patient, every_frame=traceback)
+        runs = _run_all(
+            *(place, function, _subjects(filed, event), filed, name, params, peers),
+            preview=preview,
+            on_end=print_one if emit is None else lambda one: emit(_as_json(one)),
+        )
+        page = write_run_report(place.folder, runs, show_patient=show_patient)
+        error_console().print(f"The report is in {page}.", soft_wrap=True)
     raise typer.Exit(max((one.outcome.exit_code for one in runs), default=EXIT_DONE))
 
 
@@ -174,6 +185,7 @@ def _run_all(
     peers: list[Peer],
     *,
     preview: bool,
+    on_end: Callable[[LocalRun], None],
 ) -> list[LocalRun]:
     runs = []
     with progress_bar(error_console()) as progress:
@@ -187,18 +199,22 @@ def _run_all(
                 )
             )
             progress.advance(task)
+            on_end(runs[-1])
             if runs[-1].outcome.exit_code == EXIT_CANCELLED:  # the others are not begun
                 break
     return runs
 
 
-def _print_run(one: LocalRun, console: Console) -> None:
+def _print_run(one: LocalRun, *, show_patient: bool, every_frame: bool) -> None:
+    console = output_console()
     state = ("done", "green") if one.outcome.ok else ("failed", "bold red")
     table = Table(title=f"{one.job.name}: {one.subject_label}", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     table.add_row("status", styled(state, f", exit code {one.outcome.exit_code}, {one.outcome.duration_s:.2f} s"))
     table.add_row("subject", f"{one.subject_label} ({one.job.subject.id if one.job.subject else ''})")
+    for word, fact in one.report.patient.items() if show_patient else ():
+        table.add_row(word, fact)
     for name, value in one.data:
         table.add_row(f"data  {name}", _shown(value))
     for stored in one.files:
@@ -212,8 +228,14 @@ def _print_run(one: LocalRun, console: Console) -> None:
     console.print(table)
     if one.outcome.error is not None:
         if isinstance(one.outcome.error, CallbackFailedError):  # any other is a sentence about what to set
-            error_console().print(one.outcome.as_json()["error"]["traceback"].rstrip(), soft_wrap=True)
+            error_console().print(_trace(one, every_frame=every_frame), soft_wrap=True)
         error_console().print(f"error: {one.outcome.error}", style="bold red", soft_wrap=True)
+
+
+def _trace(one: LocalRun, *, every_frame: bool) -> str:
+    """Returns the traceback of an error: the user's own frames, unless all are asked for."""
+    own, whole = one.outcome.own_frames_text.rstrip(), one.outcome.as_json()["error"]["traceback"].rstrip()
+    return whole if every_frame or not own else f"{own}\nAll frames: --traceback"
 
 
 def _shown(value: Any) -> str:

@@ -17,20 +17,25 @@ from dcm_processor_service.codec import check_name
 from dcm_processor_service.disk import private_folder, write_whole
 from dcm_processor_service.errors import ConfigurationError, InvalidNameError
 from dcm_processor_service.local.ingest import Catalogue, Filed, catalogue_files
-from dcm_processor_service.local.result_sheets import draw_sheets, sheet_names
+from dcm_processor_service.local.result_sheets import sheet_names, write_sheets
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
 from dcm_processor_service.models.platform_ids import NO_ID, file_stem, platform_id
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.execution.results import readable
 from dcm_processor_service.runtime.execution.runner import CallbackOutcome, left_process, run_callback
+from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 from dcm_processor_service.runtime.settings import RuntimeSettings
+from dcm_processor_service.session.recording import Recording
+from dcm_processor_service.session.subject_labels import input_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from typing_extensions import Unpack
 
+    from dcm_processor_service.models.pictures import ResultPicture
+    from dcm_processor_service.models.run_report import JobReport
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
     from dcm_processor_service.runtime.settings import SettingsValues
     from dcm_processor_service.session.session import Session
@@ -58,19 +63,27 @@ class LocalRun:
     data: tuple[tuple[str, Any], ...]
     files: tuple[StoredFile, ...]
     folder: Path
+    report: JobReport
+    """What it had, made and sent."""
+
     sheets: tuple[Path, ...] = ()
     """Contact sheets of the NIfTI files, or of the series where there are none."""
 
+    pictures: tuple[ResultPicture, ...] = ()
+    """The same and what else can be shown, for a page."""
+
     @property
     def subject_label(self) -> str:
-        """The subject in words that hold no patient attribute, such as ``series CT, 5 instances``."""
+        """The subject in words that hold no patient attribute, such as ``series CT, Thorax, 5 instances``."""
         return describe(self.job.subject)
 
 
 def describe(subject: Patient | Study | SeriesRecord | None) -> str:
-    """Names a subject without a patient attribute."""
+    """Names a subject by what a person tells it apart by, without the patient."""
     if isinstance(subject, SeriesRecord):
-        return f"series {subject.modality or '?'}, {counted(len(subject.instance_ids), 'instance')}"
+        scrubber = Scrubber()
+        scrubber.learn(subject)
+        return f"series {input_series(subject, scrubber.text).label}"
     if isinstance(subject, Study):
         return f"study, {len(subject.series_ids)} series"
     if isinstance(subject, Patient):
@@ -149,7 +162,8 @@ class Workspace:
         of_subject = f"{subject.level}-{file_stem(subject.id)[:8]}"
         folder = private_folder(self.folder, "results", *job.name.split("/"), of_subject)
         self._clear(settings, folder)
-        outcome = self._run(function, settings, job, filed)
+        acquaint = _acquainting(subject, filed, Recording())
+        outcome = self._run(function, settings, job, acquaint)
         finished = job.model_copy(
             update={
                 "state": JobState.DONE if outcome.ok else JobState.FAILED,
@@ -158,26 +172,24 @@ class Workspace:
             }
         )
         with opened(Container(settings=settings)) as container:
+            acquaint(container)
             run_inline(container.workspace_repository().add_job(finished))
             session = container.session()
             files = tuple(session.files.list())
             for stored in files:
                 _write_result(session, stored.name, folder)
             names = [stored.name for stored in files]
-            sheets = draw_sheets(container, subject, names, folder) if preview else ()
-            return LocalRun(finished, outcome, tuple(session.data.items()), files, folder, sheets)
+            pictures = run_inline(container.reporting().pictures(folder=folder)) if preview else {}
+            sheets = write_sheets(pictures, names, folder)
+            report = _with_outcome(run_inline(container.reporting().collect()), outcome)
+            data = tuple(session.data.items())
+            return LocalRun(finished, outcome, data, files, folder, report, sheets, tuple(pictures.values()))
 
     @staticmethod
-    def _run(function: CallbackFunction, settings: RuntimeSettings, job: Job, filed: Filed) -> CallbackOutcome:
+    def _run(
+        function: CallbackFunction, settings: RuntimeSettings, job: Job, acquaint: Callable[[Container], None]
+    ) -> CallbackOutcome:
         """Runs the callback as a worker does, in a process that is the job's own as long as it runs."""
-        below = set(_ids_below(job.subject, filed)) if job.subject else set()
-
-        def acquaint(container: Container) -> None:
-            for study in filed.studies:
-                container.scrubber().learn(study if study.id in below else None)
-            for series in filed.series:
-                container.scrubber().learn(series if series.id in below else None)
-
         try:
             return run_callback(function, settings, job=job, customise=acquaint, own_process=True)
         except SystemExit as leaving:
@@ -220,6 +232,31 @@ class Workspace:
             job = job.model_copy(update={"depends_on": depends_on})
             run_inline(container.workspace_repository().add_job(job))
         return job
+
+
+def _acquainting(
+    subject: Patient | Study | SeriesRecord, filed: Filed, recording: Recording
+) -> Callable[[Container], None]:
+    """Returns what prepares each container of a job: one recording for all, and what is to be scrubbed."""
+    below = set(_ids_below(subject, filed))
+
+    def acquaint(container: Container) -> None:
+        container.recording.override(recording)
+        for study in filed.studies:
+            container.scrubber().learn(study if study.id in below else None)
+        for series in filed.series:
+            container.scrubber().learn(series if series.id in below else None)
+
+    return acquaint
+
+
+def _with_outcome(report: JobReport, outcome: CallbackOutcome) -> JobReport:
+    """Adds how the callback ended."""
+    ended: dict[str, Any] = {"exit_code": outcome.exit_code, "duration_s": round(outcome.duration_s, 3)}
+    if outcome.error is not None:
+        told = outcome.as_json()["error"]
+        ended |= {"error": f"{told['type']}: {told['message']}", "traceback": told["traceback"]}
+    return report.model_copy(update={**ended, "result": outcome.result})
 
 
 def _place(folder: Path, name: str) -> Path:

@@ -31,6 +31,16 @@ from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
 from dcm_processor_service.models.limits import Limits
 from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
 from dcm_processor_service.models.peers import AETitle, Peer
+from dcm_processor_service.models.pictures import LabelEntry, ResultPicture
+from dcm_processor_service.models.run_report import (
+    DerivedObject,
+    InputSeries,
+    JobReport,
+    LogLine,
+    OutputFile,
+    OutputValue,
+    RunReport,
+)
 from dcm_processor_service.models.send_checks import CheckedInstance, SendCheck, Verdict
 from dcm_processor_service.models.send_options import SendOptions
 from dcm_processor_service.models.sending import AcceptedContext, EchoResult, InstanceRecord, Outcome, SendReport
@@ -51,25 +61,32 @@ __all__ = [
     "CleanupPolicy",
     "CleanupReport",
     "Code",
+    "DerivedObject",
     "DocumentOptions",
     "EchoResult",
     "Engine",
     "Glance",
     "ImageKind",
     "ImageOptions",
+    "InputSeries",
     "Instance",
     "InstanceRecord",
     "Job",
     "JobEvent",
     "JobOutput",
+    "JobReport",
     "JobState",
+    "LabelEntry",
     "LeftOutFile",
     "Limits",
+    "LogLine",
     "MapOptions",
     "NiftiFiles",
     "NiftiVolume",
     "OrderCertificate",
     "Outcome",
+    "OutputFile",
+    "OutputValue",
     "Patient",
     "Peer",
     "Policy",
@@ -78,6 +95,8 @@ __all__ = [
     "Recipe",
     "RecipeFields",
     "RemovedImages",
+    "ResultPicture",
+    "RunReport",
     "SegmentationOptions",
     "SendCheck",
     "SendOptions",

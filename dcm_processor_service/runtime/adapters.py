@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.session.functions import DerivedFunctions, FileFormats, ImagingFunctions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
     from dcm_processor_service.imaging.capabilities import Capability
     from dcm_processor_service.models.limits import Limits
+    from dcm_processor_service.models.pictures import ResultPicture
     from dcm_processor_service.ports import Backend, NiftiConverter, PlatformDocuments, Sender
     from dcm_processor_service.runtime.settings import RuntimeSettings
 
@@ -58,7 +59,8 @@ def imaging_functions(limits: Limits) -> ImagingFunctions:
         inspect=lambda paths: inspect_series(paths, limits),
         volumes=lambda paths, policy, max_gap_mm: read_volumes(paths, policy, max_gap_mm=max_gap_mm, limits=limits),
         preview=lambda paths: _preview(paths, limits),
-        preview_results=_preview_results,
+        picture_of_scan=lambda paths, count: _picture_of_scan(paths, count, limits),
+        pictures_of_results=lambda files, series: _pictures_of_results(files, series, limits),
     )
 
 
@@ -68,10 +70,18 @@ def _preview(paths: Sequence[Path], limits: Limits) -> bytes:
     return preview_series(paths, limits=limits)
 
 
-def _preview_results(niftis: Sequence[Path], series: Sequence[Path]) -> Iterator[bytes | None]:
-    from dcm_processor_service.imaging.pictures.results import preview_results  # loads Pillow
+def _picture_of_scan(paths: Sequence[Path], count: int, limits: Limits) -> ResultPicture:
+    from dcm_processor_service.imaging.pictures.key_slices import picture_of_scan  # loads Pillow
 
-    return preview_results(niftis, series)
+    return picture_of_scan(paths, count, limits)
+
+
+def _pictures_of_results(
+    files: Mapping[str, tuple[Path, Mapping[int, str]]], series: Sequence[Path], limits: Limits
+) -> Iterator[ResultPicture | None]:
+    from dcm_processor_service.imaging.pictures.results import pictures_of_results  # loads Pillow and nibabel
+
+    return pictures_of_results(files, series, limits)
 
 
 def derived_functions() -> DerivedFunctions:

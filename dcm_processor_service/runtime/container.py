@@ -26,6 +26,7 @@ from dcm_processor_service.ports.forks import SharedLock
 from dcm_processor_service.runtime import adapters
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.execution.cancellation import Cancellation
+from dcm_processor_service.runtime.execution.results import json_safe
 from dcm_processor_service.runtime.logs.job_log import JobLog, log_fields
 from dcm_processor_service.runtime.logs.known_subjects import LearningDicomRepository
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
@@ -40,13 +41,15 @@ from dcm_processor_service.session.dicom import AsyncDicom
 from dcm_processor_service.session.files import AsyncFiles
 from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
 from dcm_processor_service.session.peers import AsyncPeers
+from dcm_processor_service.session.recording import Recording
+from dcm_processor_service.session.reporting import AsyncReporting
 from dcm_processor_service.session.scratch import Scratch, open_scratch
 from dcm_processor_service.session.sending import AsyncSending
 from dcm_processor_service.session.series import SeriesTools
 from dcm_processor_service.session.session import AsyncSession, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender as NodeSender
     from dcm_processor_service.imaging.capabilities import Capability
@@ -144,6 +147,10 @@ def _service(settings: RuntimeSettings) -> tuple[str, str]:
     return settings.service_name, settings.service_version
 
 
+def _plain(scrubber: Scrubber) -> Callable[[Any], Any]:
+    return lambda value: scrubber.value(json_safe(value))
+
+
 def _log(settings: RuntimeSettings, scrubber: Scrubber) -> JobLog:
     return JobLog(log_fields(settings), scrubber)
 
@@ -196,6 +203,7 @@ class Container(containers.DeclarativeContainer):
     )
     current_job: providers.Provider[AsyncCurrentJob] = _Once(_current_job, settings, job_key, job_repository, scrubber)
     jobs: providers.Provider[AsyncJobs] = _Once(AsyncJobs, job_key, job_repository, current_job)
+    recording: providers.Provider[Recording] = _Once(Recording)
     step_timing: providers.Provider[StepTiming] = _Once(StepTiming)
     steps: providers.Provider[StepTools] = _Once(
         StepTools,
@@ -211,6 +219,7 @@ class Container(containers.DeclarativeContainer):
         scrubber=scrubber,
         timing=step_timing,
         service=providers.Callable(_service, settings),
+        on_end=recording.provided.add_step,
     )
     series_tools: providers.Provider[SeriesTools] = _Once(
         SeriesTools, imaging=imaging.provider, converter=converter.provider, scratch=scratch, offload=offload
@@ -220,24 +229,39 @@ class Container(containers.DeclarativeContainer):
         AsyncPeers, peer_repository, settings.provided.peer_id, sender.provider, offload
     )
     sending: providers.Provider[AsyncSending] = _Once(
-        AsyncSending, jobs, data_repository, peers, sender.provider, offload, cancellation
+        AsyncSending, jobs, data_repository, peers, sender.provider, offload, cancellation, recording
     )
-    derive: providers.Provider[AsyncDerive] = _Once(AsyncDerive, _Once(_producer, settings), derived.provider, offload)
+    derive: providers.Provider[AsyncDerive] = _Once(
+        AsyncDerive, _Once(_producer, settings), derived.provider, offload, recording
+    )
+    files: providers.Provider[AsyncFiles] = _Once(AsyncFiles, jobs, file_repository, formats.provider, offload, scratch)
+    learning_dicom: providers.Provider[LearningDicomRepository] = _Once(
+        LearningDicomRepository, dicom_repository, scrubber
+    )
+    dicom: providers.Provider[AsyncDicom] = _Once(
+        AsyncDicom, current_job, learning_dicom, series_tools, sending, derive
+    )
+    reporting: providers.Provider[AsyncReporting] = _Once(
+        AsyncReporting,
+        job=current_job,
+        data=data,
+        files=files,
+        dicom=dicom,
+        repository=learning_dicom,
+        tools=series_tools,
+        recording=recording,
+        plain=_Once(_plain, scrubber),
+        service_version=settings.provided.service_version,
+    )
     async_session: providers.Provider[AsyncSession] = _Once(
         AsyncSession,
         job=current_job,
         jobs=jobs,
         data=data,
-        files=_Once(AsyncFiles, jobs, file_repository, formats.provider, offload, scratch),
+        files=files,
         peers=peers,
-        dicom=_Once(
-            AsyncDicom,
-            current_job,
-            _Once(LearningDicomRepository, dicom_repository, scrubber),
-            series_tools,
-            sending,
-            derive,
-        ),
+        dicom=dicom,
+        reporting=reporting,
     )
     session: providers.Provider[Any] = _Once(Session, async_session)
     context: providers.Provider[Any] = _Once(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from dcm_processor_service.runtime.step_outputs import StepDataRepository, StepF
 from dcm_processor_service.session.data import AsyncData, Data
 from dcm_processor_service.session.files import Files
 from dcm_processor_service.session.jobs import AsyncJobs
+from dcm_processor_service.session.peak_memory import peak_memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["AsyncStep", "Step", "StepTools"]
 
 _OUTSIDE = "a step has a record and outputs from the beginning of its with block on; write: with ctx.step(…) as step"
-_KIB = 1024
 _FULL_PERCENT = 100
 
 
@@ -61,6 +60,9 @@ class StepTools:
     timing: StepTiming
     service: tuple[str, str]
     """Name and version of the service."""
+
+    on_end: Callable[[StepRecord], None]
+    """Is told how a step ended, also one that an earlier run had done."""
 
 
 class AsyncStep:
@@ -140,7 +142,9 @@ class AsyncStep:
         lease = StepLease(tools.key, self._name, digest, tools.data, tools.files, tools.timing, in_loop)
         await lease.take()
         self._lease = lease
-        if lease.record.state != "done":
+        if lease.record.state == "done":
+            tools.on_end(lease.record)
+        else:
             self._open, self._started_s = True, tools.timing.clock()
             if in_loop:
                 self._beating = asyncio.ensure_future(self._beat_in_loop(lease))
@@ -176,10 +180,11 @@ class AsyncStep:
         elif not await lease.change(
             state="done",
             duration_s=round(self._tools.timing.clock() - self._started_s, 3),
-            peak_memory_bytes=_peak_memory_bytes(),
+            peak_memory_bytes=peak_memory_bytes(),
             **{**self._told, "progress_percent": _FULL_PERCENT},
         ):
             await lease.adopt()
+        self._tools.on_end(lease.record)
 
 
 class Step:
@@ -264,12 +269,3 @@ class Step:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         run_inline(self._async.__aexit__(kind, error, trace))
-
-
-def _peak_memory_bytes() -> int | None:
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * _KIB

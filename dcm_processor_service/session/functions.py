@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         SegmentationOptions,
     )
     from dcm_processor_service.models.nifti import Glance, Policy
+    from dcm_processor_service.models.pictures import ResultPicture
 
 __all__ = ["DerivedFunctions", "FileFormats", "ImagingFunctions"]
 
@@ -68,8 +69,13 @@ class ImagingFunctions:
     preview: Callable[[Sequence[Path]], bytes]
     """Draws a contact sheet as PNG."""
 
-    preview_results: Callable[[Sequence[Path], Sequence[Path]], Iterator[bytes | None]]
-    """Draws one of each NIfTI file, labels over the series that they were made from; None where there is no picture."""
+    picture_of_scan: Callable[[Sequence[Path], int], ResultPicture]
+    """Draws a small contact sheet of some of a series' files; the number is how many it has."""
+
+    pictures_of_results: Callable[
+        [Mapping[str, tuple[Path, Mapping[int, str]]], Sequence[Path]], Iterator[ResultPicture | None]
+    ]
+    """Draws one of each file (with its labels' names), labels over the series that they were made from."""
 
 
 @dataclass(frozen=True)

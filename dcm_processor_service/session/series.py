@@ -17,7 +17,7 @@ from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     from pydicom import Dataset
 
@@ -113,27 +113,7 @@ class AsyncDicomSeries:
 
     async def _materialise(self) -> list[Path]:
         """Brings every file of the series to this machine's disk, when it is not there already."""
-        instances = await self.instances()
-        if not instances:
-            raise SeriesNotFoundError(f"the series {self.series_instance_uid} has no stored instances")
-        need_bytes = sum(instance.size_bytes for instance in instances)
-        folder: Path | None = None
-        paths = []
-        async for instance, content in self._repository.fetch(instances):
-            if isinstance(content, Path):
-                paths.append(content)
-                continue
-            if folder is None:
-                folder = self._tools.scratch.folder(file_stem(self.id), need_bytes)
-            path = folder / f"{file_stem(instance.id)}.dcm"
-            await self._tools.offload(partial(_write, path, content))
-            paths.append(path)
-        if len(paths) != len(instances):
-            raise InvalidSeriesError(
-                f"the store gave {len(paths)} of {len(instances)} instances of the series {self.series_instance_uid}; "
-                "is the session being cleaned up?"
-            )
-        return paths
+        return await materialise(self.info, await self.instances(), self._repository, self._tools)
 
     async def export(self, directory: str | os.PathLike[str]) -> list[Path]:
         """Copies the series into a folder; see :meth:`DicomSeries.export`."""
@@ -187,6 +167,37 @@ class AsyncDicomSeries:
         paths = await self.paths()
         convert = partial(self._tools.converter().convert, engine=engine, policy=policy, sidecar=sidecar)
         return await self._tools.offload(lambda: convert(paths, target, max_gap_mm=max_gap_mm))
+
+
+async def materialise(
+    info: SeriesRecord, instances: Sequence[Instance], repository: DicomRepository, tools: SeriesTools
+) -> list[Path]:
+    """Brings instances of a series to this machine's disk, where they are not there already; in the order given.
+
+    Raises:
+        SeriesNotFoundError: There are none.
+        InvalidSeriesError: Some went meanwhile.
+    """
+    if not instances:
+        raise SeriesNotFoundError(f"the series {info.series_instance_uid} has no stored instances")
+    need_bytes = sum(instance.size_bytes for instance in instances)
+    folder: Path | None = None
+    paths = []
+    async for instance, content in repository.fetch(instances):
+        if isinstance(content, Path):
+            paths.append(content)
+            continue
+        if folder is None:
+            folder = tools.scratch.folder(file_stem(info.id), need_bytes)
+        path = folder / f"{file_stem(instance.id)}.dcm"
+        await tools.offload(partial(_write, path, content))
+        paths.append(path)
+    if len(paths) != len(instances):
+        raise InvalidSeriesError(
+            f"the store gave {len(paths)} of {len(instances)} instances of the series {info.series_instance_uid}; "
+            "is the session being cleaned up?"
+        )
+    return paths
 
 
 def _require_scans(paths: Iterable[Path]) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.models.nifti import Policy
 
-__all__ = ["read_volume", "read_volumes", "volumes_of"]
+__all__ = ["display_window", "read_frames", "read_volume", "read_volumes", "unit_of", "volumes_of"]
 
 _LIMITS = Limits()
 _TABLE_BITS = 16
@@ -148,7 +148,7 @@ def _volume(stack: Stack, report: SeriesReport, limits: Limits) -> Volume:
             study_instance_uid=text(header, "StudyInstanceUID"),
             frame_of_reference_uid=frame_of_reference_uid(frames),
             modality=text(header, "Modality"),
-            display_window=_display_window(first),
+            display_window=display_window(first),
             is_monochrome1=text(header, "PhotometricInterpretation").upper() == "MONOCHROME1",
             rescale=_rescale(frames),
             volume_step_s=times.step_s,
@@ -159,6 +159,17 @@ def _volume(stack: Stack, report: SeriesReport, limits: Limits) -> Volume:
             header=header,
             report=_with_constant_frames(report, constant, len(frames)),
         )
+
+
+def read_frames(frames: Sequence[FrameInfo], report: SeriesReport, limits: Limits = _LIMITS) -> NDArray[Any]:
+    """Reads a few frames of one format, rescaled, as an array (i, j, frames).
+
+    Raises:
+        InvalidSeriesError: Files are damaged, or declare more than the limits allow.
+        UnsupportedTransferSyntaxError: The pixels cannot be decoded here.
+    """
+    _refuse_beyond_limits(frames, report, limits)
+    return _assemble(frames, 1, len(frames), limits)[0]
 
 
 def _refuse_beyond_limits(frames: Sequence[FrameInfo], report: SeriesReport, limits: Limits) -> None:
@@ -201,7 +212,7 @@ def _with_constant_frames(report: SeriesReport, constant: Sequence[FrameInfo], c
 def _rescale(frames: Sequence[FrameInfo]) -> Rescale:
     first = frames[0]
     varies = len({frame.scaling for frame in frames}) > 1
-    return Rescale(first.slope, first.intercept, _unit(first), varies=varies, by_table=first.lut is not None)
+    return Rescale(first.slope, first.intercept, unit_of(first), varies=varies, by_table=first.lut is not None)
 
 
 def _assemble(
@@ -308,7 +319,8 @@ def _assemble_float(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[A
     return array
 
 
-def _display_window(frame: FrameInfo) -> DisplayWindow | None:
+def display_window(frame: FrameInfo) -> DisplayWindow | None:
+    """Returns the window that the header proposes for a frame."""
     for place in frame.places:
         voi = item(place, "FrameVOILUTSequence")
         for dataset in (place,) if voi is None else (voi, place):
@@ -318,7 +330,8 @@ def _display_window(frame: FrameInfo) -> DisplayWindow | None:
     return None
 
 
-def _unit(frame: FrameInfo) -> str:
+def unit_of(frame: FrameInfo) -> str:
+    """Returns the unit of a frame's rescaled values; empty where nothing says."""
     for place in frame.places:
         transformation = item(place, "PixelValueTransformationSequence")
         found = text(transformation, "RescaleType") if transformation is not None else ""

@@ -26,7 +26,7 @@ from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED,
 from dcm_processor_service.runtime.execution.job_process import job_process
 from dcm_processor_service.runtime.execution.params import unknown_params, validated_params
 from dcm_processor_service.runtime.execution.results import json_safe, readable
-from dcm_processor_service.runtime.logs.printed_errors import formatted, scrub_error
+from dcm_processor_service.runtime.logs.printed_errors import formatted, own_frames, scrub_error
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ class CallbackOutcome:
     error: DcmProcessorError | None = None
     traceback_text: str = ""
     """Of the error, without patient attributes of the session."""
+
+    own_frames_text: str = ""
+    """The same with the frames of the user's own code alone."""
 
     @property
     def ok(self) -> bool:
@@ -108,7 +111,7 @@ def run_callback(
     run = _Run(job, customise, own_process)
     result: Any = None
     failure: DcmProcessorError | None = None
-    exit_code, text = EXIT_DONE, ""
+    exit_code, text, own = EXIT_DONE, "", ""
     try:
         callback = inspect_callback(function)
         result = json_safe(run.run(callback, settings))
@@ -120,13 +123,14 @@ def run_callback(
     except Exception as error:  # noqa: BLE001  whatever a callback raises is an outcome, with its cause kept
         scrub_error(error, run.scrubber)
         failure, exit_code = _classify(error, run.scrubber, in_callback=run.in_callback)
-        text = run.scrubber.text(formatted(error))
+        text, own = run.scrubber.text(formatted(error)), run.scrubber.text(own_frames(error))
     except BaseException as stopped:  # KeyboardInterrupt, or an ExceptionGroup that holds one
         scrub_error(stopped, run.scrubber)
         raise
     if run.cancellation.requested:
         exit_code = EXIT_CANCELLED
-    return CallbackOutcome(exit_code, time.perf_counter() - started, result=result, error=failure, traceback_text=text)
+    duration_s = time.perf_counter() - started
+    return CallbackOutcome(exit_code, duration_s, result, failure, traceback_text=text, own_frames_text=own)
 
 
 def _classify(error: Exception, scrubber: Scrubber, *, in_callback: bool) -> tuple[DcmProcessorError, int]:

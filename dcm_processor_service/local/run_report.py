@@ -1,0 +1,43 @@
+"""``report.html`` and ``run.json`` of a local run, in its workspace."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.disk import write_whole
+from dcm_processor_service.models.run_report import RunReport
+from dcm_processor_service.reporting.run_page import run_page
+from dcm_processor_service.reporting.versions import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from dcm_processor_service.local.workspace import LocalRun
+
+__all__ = ["PAGE_NAME", "RECORD_NAME", "write_run_report"]
+
+PAGE_NAME, RECORD_NAME = "report.html", "run.json"
+
+
+def write_run_report(folder: Path, runs: Sequence[LocalRun], *, show_patient: bool = False) -> Path:
+    """Writes both in place of those of an earlier run; returns where the page lies.
+
+    Only the user who runs it can read them. ``run.json`` never holds a value of the patient.
+
+    Args:
+        folder: The workspace.
+        runs: The jobs of this run, in the order in which they ran.
+        show_patient: Whether the page shows name, id, birth date and sex of the patient.
+
+    Raises:
+        LocalFileError: The folder cannot be written.
+    """
+    report = RunReport(versions=versions(), jobs=tuple(one.report for one in runs))
+    pictures = {one.job.id: one.pictures for one in runs}
+    page = run_page(report, pictures, show_patient=show_patient)
+    for name, text in ((PAGE_NAME, page), (RECORD_NAME, report.model_dump_json(indent=2) + os.linesep)):
+        with write_whole(folder / name, private=True) as file:
+            file.write(text.encode("utf-8", "replace"))
+    return folder / PAGE_NAME
