@@ -29,9 +29,9 @@ STYLE = """
     --warn-ground: #362806; }
 }
 body.dps { background: var(--ground); margin: 0 auto; max-width: 1120px; padding: 1.75rem 1.25rem 3rem; }
-.dps h1 { font-size: 1.55rem; line-height: 1.25; margin: 0 0 .2rem; font-weight: 650; letter-spacing: -.01em; }
-.dps h2 { font-size: 1.15rem; line-height: 1.3; margin: 0; font-weight: 620; overflow-wrap: anywhere; }
-.dps h3 { font-size: .76rem; margin: 1.4rem 0 .45rem; font-weight: 650; color: var(--soft); text-transform: uppercase;
+.dps h1 { font-size: 1.55em; line-height: 1.25; margin: 0 0 .2rem; font-weight: 650; letter-spacing: -.01em; }
+.dps h2 { font-size: 1.15em; line-height: 1.3; margin: 0; font-weight: 620; overflow-wrap: anywhere; }
+.dps h3 { font-size: .76em; margin: 1.4rem 0 .45rem; font-weight: 650; color: var(--soft); text-transform: uppercase;
   letter-spacing: .06em; }
 .dps p { margin: .2rem 0; }
 .dps a { color: var(--accent); }
@@ -40,7 +40,7 @@ body.dps { background: var(--ground); margin: 0 auto; max-width: 1120px; padding
   padding: 1.15rem 1.35rem 1.35rem;
   margin: 1.25rem 0; }
 .dps .head { display: flex; gap: .5rem .8rem; align-items: baseline; flex-wrap: wrap; }
-.dps .chip { white-space: nowrap; font-size: .76rem; line-height: 1.55; font-weight: 600; padding: 0 .6rem;
+.dps .chip { white-space: nowrap; font-size: .76em; line-height: 1.55; font-weight: 600; padding: 0 .6rem;
   border-radius: 1rem;
   color: var(--soft); background: var(--ground); border: 1px solid var(--line); }
 .dps .chip.ok { color: var(--ok); background: var(--ok-ground); border-color: transparent; }
@@ -49,8 +49,8 @@ body.dps { background: var(--ground); margin: 0 auto; max-width: 1120px; padding
 .dps dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1.1rem; margin: .6rem 0 0; }
 .dps dt { color: var(--soft); }
 .dps dd { margin: 0; overflow-wrap: anywhere; }
-.dps table { border-collapse: collapse; width: 100%; font-size: .92rem; }
-.dps th { text-align: left; font-weight: 600; color: var(--soft); font-size: .8rem; padding: .2rem .8rem .3rem 0;
+.dps table { border-collapse: collapse; width: 100%; font-size: .92em; }
+.dps th { text-align: left; font-weight: 600; color: var(--soft); font-size: .8em; padding: .2rem .8rem .3rem 0;
   border-bottom: 1px solid var(--line); vertical-align: bottom; }
 .dps td { padding: .32rem .8rem .32rem 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: anywhere; }
@@ -64,7 +64,7 @@ body.dps { background: var(--ground); margin: 0 auto; max-width: 1120px; padding
   overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 .dps figure { margin: .4rem 0 0; background: #000; border-radius: 8px; overflow: hidden; break-inside: avoid; }
 .dps figure img { display: block; width: 100%; max-width: 960px; height: auto; margin: 0 auto; }
-.dps figcaption { color: #c3ccd6; background: #0b0e12; padding: .5rem .8rem; font-size: .85rem; }
+.dps figcaption { color: #c3ccd6; background: #0b0e12; padding: .5rem .8rem; font-size: .85em; }
 .dps .legend { display: flex; flex-wrap: wrap; gap: .25rem 1.3rem; color: #eef2f6; padding: 0 0 .2rem; }
 .dps .legend span { white-space: nowrap; }
 .dps .swatch { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin-right: .45em;
@@ -72,7 +72,7 @@ body.dps { background: var(--ground); margin: 0 auto; max-width: 1120px; padding
 .dps ul { padding-left: 1.2rem; margin: .5rem 0 0; }
 .dps li.blocking { color: var(--bad); }
 .dps details > summary { cursor: pointer; color: var(--accent); }
-.dps footer { color: var(--soft); font-size: .85rem; margin-top: 2rem; border-top: 1px solid var(--line);
+.dps footer { color: var(--soft); font-size: .85em; margin-top: 2rem; border-top: 1px solid var(--line);
   padding-top: .8rem; }
 @media print {
   .dps { --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --ground: #fff; --accent: #000; font-size: 11px; }

@@ -27,10 +27,10 @@ LAYERS: dict[str, str] = {
     "ports": "errors models codec",
     "env_vars": "errors",
     "reporting": "errors models hypertext",
-    "session": "errors disk models codec ports reporting",
+    "session": "errors disk models codec ports hypertext reporting",
     "runtime": "errors disk models codec ports env_vars session",
     "backends": "errors disk models codec ports",
-    "imaging": "errors disk models codec ports",
+    "imaging": "errors disk models codec ports hypertext",
     "derived": "errors disk models codec ports imaging",
     "dicom_network": "errors disk models codec ports imaging.headers",
 }

@@ -237,11 +237,16 @@ class Workspace:
 def _acquainting(
     subject: Patient | Study | SeriesRecord, filed: Filed, recording: Recording
 ) -> Callable[[Container], None]:
-    """Returns what prepares each container of a job: one recording for all, and what is to be scrubbed."""
+    """Returns what prepares each container of a job: one recording and one scrubber, which knows the patient."""
     below = set(_ids_below(subject, filed))
+    known: list[Scrubber] = []
 
     def acquaint(container: Container) -> None:
         container.recording.override(recording)
+        if known:
+            container.scrubber.override(known[0])
+            return
+        known.append(container.scrubber())
         for study in filed.studies:
             container.scrubber().learn(study if study.id in below else None)
         for series in filed.series:

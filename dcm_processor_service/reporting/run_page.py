@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_page"]
 
+_LOCAL, _NO_VERSION = "local", "0"
 _TIMES = "%Y-%m-%d %H:%M UTC"
 
 
@@ -62,11 +63,17 @@ def _header(title: str, report: RunReport) -> Html:
     failed = sum(not job.ok for job in report.jobs)
     total_s = sum(job.duration_s for job in report.jobs)
     count = f"{len(report.jobs)} job{'' if len(report.jobs) == 1 else 's'}"
-    services = dict.fromkeys(f"{job.service_name} {job.service_version.strip('0')}".strip() for job in report.jobs)
+    services = dict.fromkeys(_service(job) for job in report.jobs)
     stated = chip(f"{failed} of {count} failed", "bad") if failed else chip(f"{count} done", "ok")
     told = [f"service {', '.join(filter(None, services))}" if any(services) else "", f"{seconds_text(total_s)} in jobs"]
     said = " · ".join(filter(None, told))
     return join([element("div", element("h1", title), stated, class_="head"), element("p", said, class_="soft")])
+
+
+def _service(job: JobReport) -> str:
+    """Returns name and version; nothing of a local run without a service, which has neither."""
+    version = "" if job.service_version == _NO_VERSION else job.service_version
+    return "" if job.service_name == _LOCAL else f"{job.service_name} {version}".strip()
 
 
 def _overview(jobs: Sequence[JobReport]) -> Html:
@@ -123,7 +130,7 @@ def _footer(report: RunReport, *, show_patient: bool) -> Html:
     patient = (
         "This page shows values of the patient: treat it as part of the record."
         if show_patient
-        else "Names, ids and dates of the patient are left out of all text. What is burned into pixels is not."
+        else "Name, id and birth date of the patient are left out of all text. What is burned into pixels is not."
     )
     return element(
         "footer", element("p", patient), element("p", "Not for diagnosis: slices are reduced."), element("p", told)

@@ -114,7 +114,10 @@ class AsyncReporting:
                 picture = await self._scan(series)
                 if picture is not None:
                     drawn[series.series_instance_uid] = picture
-        return {name: one.model_copy(update={"name": self.plain(one.name)}) for name, one in drawn.items()}
+        return {
+            name: one if one.shows == "series" else one.model_copy(update={"name": self.plain(one.name)})
+            for name, one in drawn.items()
+        }
 
     async def _drawn(self, listed: list[StoredFile], folder: Path | None) -> dict[str, ResultPicture]:
         below = await self._series()

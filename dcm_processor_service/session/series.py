@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.disk import file_faults, file_sha256, write_whole
-from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
+from dcm_processor_service.errors import DicomError, InvalidSeriesError, SeriesNotFoundError
+from dcm_processor_service.hypertext import element, notebook, picture
+from dcm_processor_service.models.imaging import series_html
 from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.ports import require_scan
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
@@ -386,6 +388,17 @@ class DicomSeries:
         return run_inline(
             self._async.to_nifti(path, engine=engine, policy=policy, sidecar=sidecar, max_gap_mm=max_gap_mm)
         )
+
+    def _repr_png_(self) -> bytes | None:
+        try:
+            return self.preview()
+        except DicomError:  # the report says why there is nothing to show
+            return None
+
+    def _repr_html_(self) -> str:
+        sheet = self._repr_png_()
+        shown = [] if sheet is None else [element("figure", picture(sheet, "contact sheet"))]
+        return notebook(series_html(self.inspect()), *shown)
 
 
 def _digest(content: Path | bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class Scan:
             return None
         return cls(inspection, stack, limits)
 
-    @property
+    @cached_property
     def affine_lps(self) -> FloatArray:
         """Maps (i, j, k, 1) to LPS mm."""
         return self.stack.affine_lps()

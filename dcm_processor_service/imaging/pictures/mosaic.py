@@ -73,8 +73,8 @@ def label_colour(place: int) -> str:
 
 def draw_mosaic(tiles: Sequence[Tile]) -> bytes:
     """Draws at most a handful of slices of one size side by side, at one scale; gives a PNG file."""
-    columns = min(_COLUMNS, len(tiles))
-    rows = math.ceil(len(tiles) / columns)
+    rows = math.ceil(len(tiles) / _COLUMNS)
+    columns = math.ceil(len(tiles) / rows)
     width = min(_WIDTH // 2, (_WIDTH - _GAP * (columns - 1)) // columns)
     heights = [tile.grey.shape[0] * tile.pixel_mm[0] for tile in tiles]
     widths = [tile.grey.shape[1] * tile.pixel_mm[1] for tile in tiles]

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 from isal import isal_zlib
+from PIL import Image
 
 from dcm_processor_service.imaging.geometry import convert_frame
 from dcm_processor_service.imaging.pictures.contact_sheet import spread
 from dcm_processor_service.imaging.pictures.key_slices import Scan, tiles_of
 from dcm_processor_service.imaging.pictures.mosaic import MOST_SLICES, draw_mosaic, label_colour
+from dcm_processor_service.imaging.pictures.png import encode_png
 from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
 from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
 from dcm_processor_service.models.limits import Limits
@@ -32,6 +34,7 @@ __all__ = ["pictures_of_results"]
 _LIMITS = Limits()
 _GREATEST_LABEL = 255
 _MOST_LABELS = 32
+_LARGEST = (960, 1280)
 _SAMPLED = 3
 _NOISE = 1e-6
 _FINEST = 256
@@ -42,21 +45,34 @@ _NAMED_LABEL = re.compile(r'<Label\b[^>]*\bKey="(\d+)"[^>]*>(?:\s*<!\[CDATA\[)?(
 
 
 def pictures_of_results(
-    niftis: Mapping[str, tuple[Path, Mapping[int, str]]], series: Sequence[Path], limits: Limits = _LIMITS
+    files: Mapping[str, tuple[Path, Mapping[int, str]]], series: Sequence[Path], limits: Limits = _LIMITS
 ) -> Iterator[ResultPicture | None]:
-    """Draws a contact sheet of each NIfTI file; None for one that no picture can be made of.
+    """Draws a contact sheet of each NIfTI file, PNG or JPEG; None for one that no picture can be made of.
 
     Args:
-        niftis: By the name of the file: where it lies, and names of its labels as far as they are known.
+        files: By the name of the file: where it lies, and names of its labels as far as they are known.
         series: The files of the series that they were made from, for what lies under labels; empty where there is none.
         limits: Of what reading may take.
     """
     scan = _Lazy(series, limits)
-    for name, (path, names) in niftis.items():
+    for name, (path, names) in files.items():
         try:
-            yield _picture(name, _load(path), names, scan)
+            yield _plain(name, path) if _is_plain(name) else _picture(name, _load(path), names, scan)
         except Exception:  # noqa: BLE001 whatever an odd or damaged image provokes: a picture is an extra to a result
             yield None
+
+
+def _is_plain(name: str) -> bool:
+    return not name.lower().endswith((".nii", ".nii.gz"))
+
+
+def _plain(name: str, path: Path) -> ResultPicture:
+    """Returns a picture that the job made itself, with its pixels alone: a file may carry more."""
+    with Image.open(path) as picture:
+        size = f"{picture.width} × {picture.height} pixels"
+        picture.thumbnail(_LARGEST)
+        pixels = np.asarray(picture.convert("RGB"))
+    return ResultPicture(name=name, png=encode_png(pixels), caption=size)
 
 
 @dataclass
@@ -83,21 +99,29 @@ def _load(path: Path) -> Any:
 
 
 def _picture(name: str, image: Any, names: Mapping[int, str], lazy: _Lazy) -> ResultPicture:
-    array = np.asanyarray(image.dataobj)
     affine = convert_frame(image.affine, "RAS", "LPS")
+    if not _may_be_labels(image):
+        return _by_itself(name, image, affine)
+    array = np.asanyarray(image.dataobj)
     counts = _label_counts(array)
     if counts is not None and counts.any() and (names or np.count_nonzero(counts) <= _MOST_LABELS):
         scan = lazy.get()
         labels = _Labels(array, affine, counts, {**_names_inside(image), **names})
         over = None if scan is None else _over(name, scan, labels)
         return over or _alone(name, labels)
-    return _by_itself(name, array, affine)
+    return _by_itself(name, image, affine)
+
+
+def _may_be_labels(image: Any) -> bool:
+    """Returns whether the middle slice holds nothing but labels: what does not is not read as a whole."""
+    if len(image.shape) != 3 or 0 in image.shape:  # noqa: PLR2004 the axes of a mask
+        return False
+    middle = np.asanyarray(image.dataobj[:, :, image.shape[2] // 2])
+    return middle.dtype.kind in "biu" and bool(middle.min() >= 0 and middle.max() <= _GREATEST_LABEL)
 
 
 def _label_counts(array: NDArray[Any]) -> NDArray[np.int64] | None:
     """Returns how many voxels each label has, without 0; None where the values are no labels."""
-    if array.dtype.kind not in "biu" or array.ndim != 3 or not array.size:  # noqa: PLR2004 the axes of a mask
-        return None
     counts = np.zeros(_GREATEST_LABEL + 1, np.int64)
     for k in range(array.shape[2]):  # one slice at a time stays in the processor's cache
         values = array[:, :, k].ravel(order="K")
@@ -202,14 +226,14 @@ def _alone(name: str, labels: _Labels) -> ResultPicture:
     return ResultPicture(name=name, png=png, caption=caption, legend=labels.legend())
 
 
-def _by_itself(name: str, array: NDArray[Any], affine: FloatArray) -> ResultPicture:
-    values = array[..., array.shape[3] // 2] if array.ndim > 3 else array  # noqa: PLR2004 volumes
-    total = values.shape[2]
+def _by_itself(name: str, image: Any, affine: FloatArray) -> ResultPicture:
+    total, volume = image.shape[2], tuple(size // 2 for size in image.shape[3:])
     slices = spread(total, MOST_SLICES)
-    shown = np.ascontiguousarray(values[:, :, slices])
+    places = [(slice(None), slice(None), k, *volume) for k in slices]
+    shown = np.stack([np.asanyarray(image.dataobj[place]) for place in places], axis=2)
     window = percentile_window(shown[::_SAMPLED, ::_SAMPLED])
     grid = VoxelGrid(apply_window(shown, window), affine)
-    size = " × ".join(map(str, array.shape))
+    size = " × ".join(map(str, image.shape))
     spacing = " × ".join(f"{mm:.3g}" for mm in grid.spacing_mm)
     caption = (
         f"{len(slices)} of {total} slices · {size}, {spacing} mm · window {window.center:.4g} / {window.width:.4g}"
