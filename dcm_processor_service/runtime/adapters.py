@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from pydicom import Dataset
+
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
     from dcm_processor_service.imaging.capabilities import Capability
     from dcm_processor_service.models.limits import Limits
@@ -60,6 +62,7 @@ def imaging_functions(limits: Limits) -> ImagingFunctions:
         volumes=lambda paths, policy, max_gap_mm: read_volumes(paths, policy, max_gap_mm=max_gap_mm, limits=limits),
         preview=lambda paths: _preview(paths, limits),
         picture_of_scan=lambda paths, count: _picture_of_scan(paths, count, limits),
+        picture_of_segmentation=lambda dataset, paths: _picture_of_segmentation(dataset, paths, limits),
         pictures_of_results=lambda files, series: _pictures_of_results(files, series, limits),
     )
 
@@ -74,6 +77,12 @@ def _picture_of_scan(paths: Sequence[Path], count: int, limits: Limits) -> Resul
     from dcm_processor_service.imaging.pictures.key_slices import picture_of_scan  # loads Pillow
 
     return picture_of_scan(paths, count, limits)
+
+
+def _picture_of_segmentation(dataset: Dataset, paths: Sequence[Path], limits: Limits) -> ResultPicture | None:
+    from dcm_processor_service.imaging.pictures.segmentation_picture import picture_of_segmentation  # loads Pillow
+
+    return picture_of_segmentation(dataset, paths, limits)
 
 
 def _pictures_of_results(

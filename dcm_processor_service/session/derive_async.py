@@ -244,7 +244,7 @@ class AsyncDerive:
                     "this job has made another result with the same role from the same source, and both would have "
                     "one UID: give each a role of its own, or a corrected result the next revision"
                 )
-            self._recording.add_derived(_described(dataset, content))
+            self._recording.add_derived(_described(dataset, content), dataset)
         return made
 
     def _recipe(self, role: str, revision: int, fields: RecipeFields) -> Recipe:

@@ -72,6 +72,9 @@ class ImagingFunctions:
     picture_of_scan: Callable[[Sequence[Path], int], ResultPicture]
     """Draws a small contact sheet of some of a series' files; the number is how many it has."""
 
+    picture_of_segmentation: Callable[[Dataset, Sequence[Path]], ResultPicture | None]
+    """Draws a SEG over the files of the series that it refers to; None where it does not lie on its slices."""
+
     pictures_of_results: Callable[
         [Mapping[str, tuple[Path, Mapping[int, str]]], Sequence[Path]], Iterator[ResultPicture | None]
     ]

@@ -109,6 +109,8 @@ class AsyncReporting:
         """
         listed = [stored for stored in await self.files.list() if drawable(stored.name) and stored.name != leave_out]
         drawn = await self._drawn(listed[:_MOST_PICTURES], folder) if listed else {}
+        if not any(one.legend for one in drawn.values()):
+            drawn |= await self._segmentations()
         if not drawn:
             for series in (await self._series())[:_MOST_PICTURES]:
                 picture = await self._scan(series)
@@ -132,6 +134,20 @@ class AsyncReporting:
             draw = self.tools.imaging().pictures_of_results
             found = await self.tools.offload(lambda: list(draw(paths, scan)))
         return {name: picture for name, picture in zip(paths, found, strict=True) if picture is not None}
+
+    async def _segmentations(self) -> dict[str, ResultPicture]:
+        """Draws segmentations that the job derived, each over the series that it refers to."""
+        below = {series.series_instance_uid: series for series in await self._series()}
+        drawn = {}
+        for dataset in self.recording.segmentations[:_MOST_PICTURES]:
+            source = next((one.SeriesInstanceUID for one in dataset.get("ReferencedSeriesSequence") or ()), "")
+            if source in below:
+                paths = await self._files_of(below[source])
+                draw = partial(self.tools.imaging().picture_of_segmentation, dataset, paths)
+                picture = await self.tools.offload(draw)
+                if picture is not None:
+                    drawn[f"{dataset.SOPInstanceUID}"] = picture
+        return drawn
 
     async def _files_of(self, series: AsyncDicomSeries) -> list[Path]:
         try:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image, PngImagePlugin
 
 from dcm_processor_service.errors import InvalidNameError, SendRejectedError
+from dcm_processor_service.imaging.pictures.mosaic import LABEL_COLOURS
 from dcm_processor_service.testing import FakePacs, Faults, fake_async_context, fake_context, synthetic_series
 from tests.unit.test_hypertext import Seen
 
@@ -137,10 +140,6 @@ def test_a_step_that_failed_is_on_the_page() -> None:
 
 
 def test_a_picture_that_the_job_stored_loses_what_it_carries_beside_its_pixels() -> None:
-    import io
-
-    from PIL import Image, PngImagePlugin
-
     info = PngImagePlugin.PngInfo()
     info.add_text("Patient", "Doe^Jane")
     content = io.BytesIO()
@@ -175,3 +174,34 @@ def test_labels_of_a_study_are_drawn_without_guessing_the_series() -> None:
     array[2:5, 2:5, 2:5] = 1
     ctx.session.files.save("mask.nii.gz", nib.nifti1.Nifti1Image(array, np.eye(4)))
     assert "no scan lies below them" in Seen(page_of(ctx)).words
+
+
+@pytest.mark.parametrize("kind", ["binary", "fractional"])
+@pytest.mark.parametrize("slices", [6, 5])
+def test_a_derived_segmentation_is_drawn_over_the_series_that_it_refers_to(kind: str, slices: int) -> None:
+    other = synthetic_series(kind="pet", rows=15, columns=15)
+    made = synthetic_series(slices=slices, rows=15, columns=15)
+    ctx = fake_context(series=[*made, *other])
+    series = ctx.session.dicom.get_series(made[0].SeriesInstanceUID)
+    masks = np.zeros((2, 15, 15, slices), bool)
+    masks[0, 1:5, 2:6, 2:4], masks[1, 9:12, 2:6, 3:5] = True, True
+    segments = {"right": masks[0].astype(np.float32), "left": masks[1].astype(np.float32)}
+    if kind == "binary":
+        segments = {"right": masks[0], "left": masks[1]}
+    ctx.session.dicom.derive.segmentation(segments, like=series, kind=kind)  # type: ignore[arg-type]  # one of two
+    [picture] = asyncio.run(ctx.session._async._reporting.pictures()).values()
+    assert [(entry.name, entry.volume_ml) for entry in picture.legend] == [("right", 0.064), ("left", 0.048)]
+    assert picture.caption.startswith(f"over CT · 3 of {slices} slices")
+    pixels = np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB"))
+    tile = pixels.shape[1] / 3
+    for colour, expected in zip(LABEL_COLOURS, (3.5 / 15, 10.5 / 15), strict=False):
+        columns = np.nonzero((pixels == colour).all(axis=2))[1]
+        assert np.mean(columns % tile) / tile == pytest.approx(expected, abs=0.05)
+
+
+def test_a_segmentation_beside_a_mask_file_of_the_same_is_not_drawn_twice() -> None:
+    ctx = fake_context(series=scans())
+    fill(ctx)
+    drawn = asyncio.run(ctx.session._async._reporting.pictures())
+    assert list(drawn) == ["Doe_Jane.nii.gz"]
+    assert drawn["Doe_Jane.nii.gz"].name == "[removed].nii.gz"
