@@ -113,11 +113,11 @@ def _frames_on_slices(dataset: Dataset, scan: Scan) -> dict[int, list[tuple[int,
 
 def _labels(masks: _Masks, frames: Sequence[tuple[int, int]], places: Mapping[int, int]) -> NDArray[np.uint8]:
     """Returns the places of segments on one slice, shape (columns, rows); of those that overlap the last."""
-    shape = masks.frame(0).shape
-    drawn: NDArray[np.uint8] = np.zeros(shape, np.uint8)
+    drawn = np.zeros(masks.frame(0).shape, np.uint8)
     for index, number in frames:
         drawn[masks.frame(index)] = places[number]
-    return drawn.T
+    turned: NDArray[np.uint8] = drawn.T
+    return turned
 
 
 def _legend(
