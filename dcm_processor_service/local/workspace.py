@@ -179,9 +179,9 @@ class Workspace:
             for stored in files:
                 _write_result(session, stored.name, folder)
             names = [stored.name for stored in files]
+            report = _with_outcome(run_inline(container.reporting().collect()), outcome)
             pictures = run_inline(container.reporting().pictures(folder=folder)) if preview else {}
             sheets = write_sheets(pictures, names, folder)
-            report = _with_outcome(run_inline(container.reporting().collect()), outcome)
             data = tuple(session.data.items())
             return LocalRun(finished, outcome, data, files, folder, report, sheets, tuple(pictures.values()))
 

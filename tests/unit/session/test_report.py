@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+from dependency_injector import providers
 from PIL import Image, PngImagePlugin
 
 from dcm_processor_service.errors import InvalidNameError, SendRejectedError
@@ -17,9 +19,13 @@ from dcm_processor_service.testing import FakePacs, Faults, fake_async_context, 
 from tests.unit.test_hypertext import Seen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from pydicom import Dataset
 
-    from dcm_processor_service import AsyncRuntimeContext, RuntimeContext
+    from dcm_processor_service import AsyncRuntimeContext, Container, RuntimeContext
+    from dcm_processor_service.models import ResultPicture
 
 PATIENT = ("Doe", "Jane", "PAT-7788", "1979", "Referring")
 
@@ -205,3 +211,19 @@ def test_a_segmentation_beside_a_mask_file_of_the_same_is_not_drawn_twice() -> N
     drawn = asyncio.run(ctx.session._async._reporting.pictures())
     assert list(drawn) == ["Doe_Jane.nii.gz"]
     assert drawn["Doe_Jane.nii.gz"].name == "[removed].nii.gz"
+
+
+def test_the_picture_of_a_scan_reads_a_few_files_whatever_the_series_holds() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def customise(container: Container) -> None:
+        functions = container.imaging()
+
+        def draw(paths: Sequence[Path], count: int) -> ResultPicture:
+            asked.append((len(paths), count))
+            return functions.picture_of_scan(paths, count)
+
+        container.imaging.override(providers.Object(replace(functions, picture_of_scan=draw)))
+
+    assert "8 of 30 slices" in Seen(page_of(fake_context(series=scans(30), customise=customise))).words
+    assert asked == [(8, 30)]
