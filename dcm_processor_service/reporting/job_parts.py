@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dcm_processor_service.hypertext import Html, chip, element, facts, join, picture, table
 from dcm_processor_service.models.sending import sending_html
-from dcm_processor_service.reporting.wording import memory_text, seconds_text, short_json, uid_text
+from dcm_processor_service.reporting.wording import memory_text, seconds_text, short_json, uid_text, volume_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def pictures_part(pictures: Sequence[ResultPicture]) -> Html:
             element(
                 "span",
                 element("span", class_="swatch", style=f"background:{entry.colour}"),
-                f"{entry.name} {entry.volume_ml:,.1f} ml",
+                f"{entry.name} {volume_text(entry.volume_ml)}",
             )
             for entry in one.legend
         ]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.hypertext import Html
     from dcm_processor_service.models.run_report import JobReport
 
-__all__ = ["memory_text", "seconds_text", "short_json", "state_chip", "uid_text"]
+__all__ = ["memory_text", "seconds_text", "short_json", "state_chip", "uid_text", "volume_text"]
 
 _MINUTE_S = 60
 _STATES = {0: ("done", "ok"), 2: ("configuration", "bad"), 3: ("try again", "warn"), 143: ("asked to end", "warn")}
@@ -55,6 +55,16 @@ def short_json(value: object, most: int = 200) -> str:
     """
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def volume_text(volume_ml: float) -> str:
+    """Returns a volume.
+
+    Example:
+        >>> volume_text(1512.26), volume_text(0.0164), volume_text(0)
+        ('1,512.3 ml', '0.0164 ml', '0 ml')
+    """
+    return f"{volume_ml:,.1f} ml" if volume_ml >= 1 else f"{volume_ml:.3g} ml"
 
 
 def state_chip(job: JobReport) -> Html:

@@ -79,10 +79,10 @@ class AsyncReporting:
         derived = [one.model_copy(update={"description": self.plain(one.description)}) for one in kept.derived]
         return JobReport(
             job_id=document.id,
-            job_name=document.name,
+            job_name=self.job.name or document.name,
             session_id=document.session_id,
-            event=document.event,
-            service_name=document.service_name,
+            event=self.job.event or document.event,
+            service_name=self.job.service_name or document.service_name,
             service_version=self.service_version,
             subject_level=subject.level if subject else "",
             subject_id=subject.id if subject else "",

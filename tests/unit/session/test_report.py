@@ -66,7 +66,7 @@ def test_the_page_is_a_session_file_that_tells_what_the_job_did() -> None:
     text = page_of(ctx)
     words = Seen(text).words
     for part in (
-        *("Run of segment", "CT", "2026-01-02", "6 instances", '{"threshold": 0.5}', "<liver> 0.1 ml", "12.5"),
+        *("Run of segment", "CT", "2026-01-02", "6 instances", '{"threshold": 0.5}', "<liver> 0.064 ml", "12.5"),
         *("Segmentation", "1 of 1 instance stored at FAKEPACS", "measure", "over CT · 2 of 6 slices"),
     ):
         assert part in words
