@@ -179,8 +179,9 @@ class Workspace:
             for stored in files:
                 _write_result(session, stored.name, folder)
             names = [stored.name for stored in files]
-            report = _with_outcome(run_inline(container.reporting().collect()), outcome)
-            pictures = run_inline(container.reporting().pictures(folder=folder)) if preview else {}
+            reporting = container.reporting()
+            report = _with_outcome(run_inline(reporting.collect()), outcome, reporting.plain(outcome.result))
+            pictures = run_inline(reporting.pictures(folder=folder)) if preview else {}
             sheets = write_sheets(pictures, names, folder)
             data = tuple(session.data.items())
             return LocalRun(finished, outcome, data, files, folder, report, sheets, tuple(pictures.values()))
@@ -255,13 +256,13 @@ def _acquainting(
     return acquaint
 
 
-def _with_outcome(report: JobReport, outcome: CallbackOutcome) -> JobReport:
-    """Adds how the callback ended."""
+def _with_outcome(report: JobReport, outcome: CallbackOutcome, result: Any) -> JobReport:
+    """Adds how the callback ended, and what it returned, without the patient."""
     ended: dict[str, Any] = {"exit_code": outcome.exit_code, "duration_s": round(outcome.duration_s, 3)}
     if outcome.error is not None:
         told = outcome.as_json()["error"]
         ended |= {"error": f"{told['type']}: {told['message']}", "traceback": told["traceback"]}
-    return report.model_copy(update={**ended, "result": outcome.result})
+    return report.model_copy(update={**ended, "result": result})
 
 
 def _place(folder: Path, name: str) -> Path:

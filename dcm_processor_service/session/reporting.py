@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from dcm_processor_service.models import Patient, SeriesRecord, StoredFile, Study
+    from dcm_processor_service.models import DerivedObject, Patient, SendReport, SeriesRecord, StoredFile, Study
     from dcm_processor_service.models.pictures import ResultPicture
     from dcm_processor_service.models.run_report import InputSeries
     from dcm_processor_service.ports import DicomRepository
@@ -76,7 +76,6 @@ class AsyncReporting:
         """Returns what the job had and left so far; ``leave_out`` names the file of an earlier report."""
         document = await self.job.read()
         subject, kept = document.subject, self.recording
-        derived = [one.model_copy(update={"description": self.plain(one.description)}) for one in kept.derived]
         return JobReport(
             job_id=document.id,
             job_name=self.job.name or document.name,
@@ -93,8 +92,8 @@ class AsyncReporting:
             peak_memory_bytes=peak_memory_bytes(),
             data=tuple(self._value(name, value) for name, value in sorted(await self.data.items())),
             files=tuple(self._file(stored) for stored in await self.files.list() if stored.name != leave_out),
-            derived=tuple(derived),
-            sent=kept.sent,
+            derived=tuple(self._derived(one) for one in kept.derived),
+            sent=tuple(self._sent(report) for report in kept.sent),
             steps=kept.steps,
             log=kept.log,
             patient=patient_facts(await self._with_patient(subject)),
@@ -116,10 +115,7 @@ class AsyncReporting:
                 picture = await self._scan(series)
                 if picture is not None:
                     drawn[series.series_instance_uid] = picture
-        return {
-            name: one if one.shows == "series" else one.model_copy(update={"name": self.plain(one.name)})
-            for name, one in drawn.items()
-        }
+        return {name: one if one.shows == "series" else self._cleaned(one) for name, one in drawn.items()}
 
     async def _drawn(self, listed: list[StoredFile], folder: Path | None) -> dict[str, ResultPicture]:
         below = await self._series()
@@ -189,6 +185,20 @@ class AsyncReporting:
             return await self.dicom.patient()
         except SeriesNotFoundError:
             return subject
+
+    def _cleaned(self, picture: ResultPicture) -> ResultPicture:
+        legend = [entry.model_copy(update={"name": self.plain(entry.name)}) for entry in picture.legend]
+        return picture.model_copy(update={"name": self.plain(picture.name), "legend": tuple(legend)})
+
+    def _derived(self, made: DerivedObject) -> DerivedObject:
+        cleaned = {"description": self.plain(made.description), "segments": tuple(self.plain(list(made.segments)))}
+        return made.model_copy(update=cleaned)
+
+    def _sent(self, report: SendReport) -> SendReport:
+        """Cleans what peers said, each sentence once."""
+        said = {meaning: self.plain(meaning) for meaning in {record.meaning for record in report.records}}
+        records = [record.model_copy(update={"meaning": said[record.meaning]}) for record in report.records]
+        return report.model_copy(update={"records": tuple(records), "unmet": tuple(self.plain(list(report.unmet)))})
 
     def _value(self, name: str, value: object) -> OutputValue:
         shown = self.plain(value)

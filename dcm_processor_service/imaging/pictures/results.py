@@ -34,6 +34,7 @@ __all__ = ["pictures_of_results"]
 _LIMITS = Limits()
 _GREATEST_LABEL = 255
 _MOST_LABELS = 32
+_LARGEST_FILE_BYTES = 1 << 29
 _LARGEST = (960, 1280)
 _SAMPLED = 3
 _NOISE = 1e-6
@@ -91,6 +92,8 @@ class _Lazy:
 
 
 def _load(path: Path) -> Any:
+    if path.stat().st_size > _LARGEST_FILE_BYTES:
+        raise MemoryError(f"a picture of {path.stat().st_size} bytes would cost more than it shows")
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         content = isal_zlib.decompress(content, wbits=31)  # gzip's, at a multiple of the speed that nibabel has

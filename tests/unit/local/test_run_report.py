@@ -46,12 +46,12 @@ def run_all(place: Workspace, function: Callable[[RuntimeContext], Any]) -> list
     return [place.run(function, one, filed=filed, job_name="measure", params=params) for one in filed.series]
 
 
-def measure(ctx: RuntimeContext) -> dict[str, float]:
+def measure(ctx: RuntimeContext) -> dict[str, object]:
     ctx.session.data["who"] = "Doe^Jane"
     ctx.session.data["big"] = "x" * 5000
     ctx.session.files.put("note.txt", b"nothing found")
     ctx.log.warning("seen Doe^Jane", volume_ml=1.5)
-    return {"volume_ml": 1.5}
+    return {"volume_ml": 1.5, "Jane Doe": "PAT-7788"}
 
 
 def test_the_record_tells_inputs_outputs_and_versions_by_checksum(place: Workspace) -> None:
@@ -65,7 +65,7 @@ def test_the_record_tells_inputs_outputs_and_versions_by_checksum(place: Workspa
     assert series.series_instance_uid != second.inputs[0].series_instance_uid
     assert series.sha256 != second.inputs[0].sha256
     assert first.params == {"threshold": 0.5}
-    assert first.result == {"volume_ml": 1.5}
+    assert first.result == {"volume_ml": 1.5, "[removed]": "[removed]"}
     assert [(one.name, one.value is None) for one in first.data] == [("big", True), ("who", False)]
     assert first.data[0].sha256 == hashlib.sha256(json.dumps("x" * 5000).encode()).hexdigest()
     assert [(one.name, one.sha256) for one in first.files] == [

@@ -47,7 +47,7 @@ def fill(ctx: RuntimeContext) -> None:
     mask = np.zeros((16, 16, 6), np.uint8)
     mask[4:8, 4:8, 2:4] = 1
     ctx.session.files.save(
-        "Doe_Jane.nii.gz", series.volume().like(mask).to_nifti(), metadata={"labels": {"1": "<liver>"}}
+        "Doe_Jane.nii.gz", series.volume().like(mask).to_nifti(), metadata={"labels": {"1": "<liver> of Doe"}}
     )
     ctx.session.data["owner"] = {"name": "Doe^Jane", "id": "PAT-7788", "born": "31.01.1979", "ml": 12.5}
     made = ctx.session.dicom.derive.segmentation({"liver": mask == 1}, like=series)
@@ -66,7 +66,15 @@ def test_the_page_is_a_session_file_that_tells_what_the_job_did() -> None:
     text = page_of(ctx)
     words = Seen(text).words
     for part in (
-        *("Run of segment", "CT", "2026-01-02", "6 instances", '{"threshold": 0.5}', "<liver> 0.064 ml", "12.5"),
+        *(
+            "Run of segment",
+            "CT",
+            "2026-01-02",
+            "6 instances",
+            '{"threshold": 0.5}',
+            "<liver> of [removed] 0.064 ml",
+            "12.5",
+        ),
         *("Segmentation", "1 of 1 instance stored at FAKEPACS", "measure", "over CT · 2 of 6 slices"),
     ):
         assert part in words
