@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.disk import write_whole
@@ -15,8 +14,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcm_processor_service.local.workspace import LocalRun
+    from dcm_processor_service.models.pictures import ResultPicture
 
 __all__ = ["PAGE_NAME", "RECORD_NAME", "write_run_report"]
+
+_MOST_PICTURE_BYTES = 48 << 20
+"""Of pictures on a page, which a browser opens at once; those of further jobs lie beside their files alone."""
 
 PAGE_NAME, RECORD_NAME = "report.html", "run.json"
 
@@ -35,9 +38,20 @@ def write_run_report(folder: Path, runs: Sequence[LocalRun], *, show_patient: bo
         LocalFileError: The folder cannot be written.
     """
     report = RunReport(versions=versions(), jobs=tuple(one.report for one in runs))
-    pictures = {one.job.id: one.pictures for one in runs}
-    page = run_page(report, pictures, show_patient=show_patient)
-    for name, text in ((PAGE_NAME, page), (RECORD_NAME, report.model_dump_json(indent=2) + os.linesep)):
+    page = run_page(report, _fitting(runs), show_patient=show_patient)
+    for name, text in ((PAGE_NAME, page), (RECORD_NAME, report.model_dump_json(indent=2) + "\n")):
         with write_whole(folder / name, private=True) as file:
             file.write(text.encode("utf-8", "replace"))
     return folder / PAGE_NAME
+
+
+def _fitting(runs: Sequence[LocalRun]) -> dict[str, Sequence[ResultPicture]]:
+    """Returns the pictures of each job, of as many as a page bears."""
+    kept: dict[str, Sequence[ResultPicture]] = {}
+    spare_bytes = _MOST_PICTURE_BYTES
+    for one in runs:
+        spare_bytes -= sum(len(picture.png) for picture in one.pictures)
+        if spare_bytes < 0:
+            break
+        kept[one.job.id] = one.pictures
+    return kept

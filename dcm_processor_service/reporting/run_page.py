@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["run_page"]
 
 _LOCAL, _NO_VERSION = "local", "0"
+_LEFT_OUT = (
+    "The pictures of {} of the jobs are left out, so that a browser opens the page: they lie beside the jobs' files."
+)
 _TIMES = "%Y-%m-%d %H:%M UTC"
 
 
@@ -51,12 +54,14 @@ def run_page(
     title = f"Run of {', '.join(names)}" if names else "A run without jobs"
     drawn = pictures or {}
     several = len(report.jobs) > 1
+    bare = sum(job.job_id not in drawn for job in report.jobs) if drawn else 0
     articles = [
         _article(job, drawn.get(job.job_id, ()), f"job-{number}", show_patient=show_patient)
         for number, job in enumerate(report.jobs, 1)
     ]
     overview = [element("article", element("h2", "Overview"), _overview(report.jobs))] if several else []
-    return page(title, _header(title, report), *overview, *articles, _footer(report, show_patient=show_patient))
+    told = [element("p", _LEFT_OUT.format(bare), class_="soft")] if bare else []
+    return page(title, _header(title, report), *told, *overview, *articles, _footer(report, show_patient=show_patient))
 
 
 def _header(title: str, report: RunReport) -> Html:

@@ -102,6 +102,15 @@ def test_the_patient_is_shown_on_demand_on_the_page_and_never_in_the_record(plac
     assert not [value for value in PATIENT if value in (place.folder / "run.json").read_text()]
 
 
+def test_a_page_holds_as_many_pictures_as_a_browser_bears(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = run_all(place, measure)
+    size_bytes = sum(len(picture.png) for picture in runs[0].pictures)
+    monkeypatch.setattr("dcm_processor_service.local.run_report._MOST_PICTURE_BYTES", size_bytes)
+    text = write_run_report(place.folder, runs).read_text()
+    assert text.count("data:image/png;base64,") == 1
+    assert "The pictures of 1 of the jobs are left out" in text
+
+
 def test_both_files_are_this_users_alone(place: Workspace) -> None:
     page = write_run_report(place.folder, run_all(place, measure))
     assert page == place.folder / "report.html"

@@ -138,6 +138,14 @@ def test_a_legend_names_each_label_with_its_colour_and_volume() -> None:
     assert "mask.nii.gz · 8 of 60 slices" in text
 
 
+def test_jobs_whose_pictures_do_not_fit_are_counted() -> None:
+    shown = ResultPicture(name="mask.nii.gz", png=b"\x89PNG")
+    other = job(job_id="2" * 24)
+    assert "The pictures of 1 of the jobs are left out" in page(job(), other, pictures={"1" * 24: [shown]})
+    assert "are left out, so that" not in page(job(), other, pictures={"1" * 24: [shown], "2" * 24: []})
+    assert "are left out, so that" not in page(job(), other)
+
+
 @pytest.mark.parametrize("value", [None, 0, "", [], {"a": [1]}])
 def test_a_value_is_shown_as_json(value: object) -> None:
     import json
