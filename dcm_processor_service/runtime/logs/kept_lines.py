@@ -32,7 +32,8 @@ class KeptLines(logging.Handler):
         """Keeps a record of the job, and what others say from a warning on: they say much."""
         if record.name != LOGGER_NAME and record.levelno < logging.WARNING:
             return
-        fields = getattr(record, "job_fields", {})
+        given = getattr(record, "job_fields", None) if record.name == LOGGER_NAME else None
+        fields = given if isinstance(given, dict) else {}  # those that ctx.log has cleaned
         self._keep(
             LogLine(
                 time=datetime.fromtimestamp(record.created, timezone.utc),
