@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dcm_processor_service.models import LogLine
 from dcm_processor_service.runtime.logs.kept_lines import LOGGER_NAME, KeptLines
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models import LogLine
 
 
 def kept(name: str, level: int, **extra: Any) -> list[LogLine]:
