@@ -21,18 +21,20 @@ HEAVY = [
 LAYERS: dict[str, str] = {
     "errors": "",
     "disk": "errors",
+    "hypertext": "",
     "keywords": "errors",
     "series_rules": "errors keywords models",
-    "models": "errors keywords",
+    "models": "errors keywords hypertext",
     "codec": "errors models",
     "ports": "errors models codec",
     "env_vars": "errors",
     "child_processes": "errors",
-    "session": "errors keywords series_rules disk models codec ports",
+    "reporting": "errors models hypertext",
+    "session": "errors keywords series_rules disk models codec ports hypertext reporting",
     "runtime": "errors keywords disk models codec ports env_vars session",
     "registry": "errors series_rules runtime",
     "backends": "errors disk models codec ports",
-    "imaging": "errors disk models codec ports child_processes",
+    "imaging": "errors disk models codec ports child_processes hypertext",
     "derived": "errors keywords disk models codec ports imaging",
     "dicom_network": "errors disk models codec ports child_processes imaging.headers",
     "operations": "errors models ports runtime",
@@ -185,7 +187,7 @@ def library_room(module: str) -> str:
     return next((key for key in sorted(LIBRARIES, key=len, reverse=True) if f"{module}.".startswith(f"{key}.")), "")
 
 
-GROUND = ("errors", "keywords", "disk", "models", "codec", "ports")
+GROUND = ("errors", "keywords", "disk", "hypertext", "models", "codec", "ports")
 """Rooms that import none above them, so that to have them loaded makes no other import easier than it is alone."""
 
 IMPORTER = """

@@ -18,13 +18,13 @@ from dcm_processor_service.cli.console import (
     sentences,
     styled,
 )
-from dcm_processor_service.cli.page import inspection_page
 from dcm_processor_service.disk import exists, is_folder, write_whole
 from dcm_processor_service.env_vars import read_variables
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError, DicomError, InvalidSeriesError
 from dcm_processor_service.local.zipped import is_zipped, unzipped
 from dcm_processor_service.models.nifti import Engine, Policy, Sidecar
 from dcm_processor_service.models.platform_ids import file_stem
+from dcm_processor_service.reporting.inspection_page import inspection_page
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.session.catalogue import catalogue_files
 from dcm_processor_service.session.scratch import open_scratch

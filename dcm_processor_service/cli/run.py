@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from dcm_processor_service.cli.network import parse_peer
 from dcm_processor_service.cli.watching import run_whenever_changed, watched_folder
 from dcm_processor_service.disk import exists, is_file, is_folder
 from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, ConfigurationError
+from dcm_processor_service.local.run_report import write_run_report
 from dcm_processor_service.local.service.manifest import manifest_path, read_manifest
 from dcm_processor_service.local.service.running import CallbackSource, FolderSource, ServiceRun
 from dcm_processor_service.local.workspace import (
@@ -92,11 +94,19 @@ def run(
     show_files: Annotated[
         bool, typer.Option("--show-files", help="Name every file that was left out, not ten of each kind")
     ] = False,
+    show_patient: Annotated[
+        bool, typer.Option("--show-patient", help="Show name, id, birth date and sex of the patient in report.html")
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show all frames of an error, not those of your own code alone")
+    ] = False,
 ) -> None:
     """Run a callback, or a whole service, over a folder of scans, on this machine, without a server.
 
-    With --json, what the callback itself prints goes to the standard error. A --param that no job's model knows is
-    refused. Of a service, the jobs run that its registry functions accept, in the order of the platform's scheduler.
+    Each result is printed as its subject ends. The workspace then holds report.html, one page with all of them that
+    needs no network, and run.json, the same for programs. With --json, what the callback itself prints goes to the
+    standard error. A --param that no job's model knows is refused. Of a service, the jobs run that its registry
+    functions accept, in the order of the platform's scheduler.
     """
     if watch:
         arguments = [one for one in sys.argv[1:] if one != "--watch"]
@@ -121,10 +131,10 @@ def run(
         not_created = [one for plans in levels for plan in plans for one in plan.not_created]
         for missing in not_created:
             _tell_not_created(missing, emit)
-        runs = _run_all(service_run, levels, emit)
-    if emit is None:
-        for one in runs:
-            _print_run(one, output_console())
+        print_one = partial(_print_run, show_patient=show_patient, every_frame=traceback)
+        runs = _run_all(service_run, levels, print_one if emit is None else lambda one: emit(_as_json(one)))
+        page = write_run_report(place.folder, runs, show_patient=show_patient)
+        error_console().print(f"The report is in {page}.", soft_wrap=True)
     codes = [*(one.outcome.exit_code for one in runs), *(one.exit_code for one in not_created)]
     raise typer.Exit(max(codes, default=EXIT_DONE))
 
@@ -229,7 +239,9 @@ def _print_filed(filed: Filed, console: Console) -> None:
         console.print("Several patients: each one has a session of its own.")
 
 
-def _run_all(service_run: ServiceRun, levels: list[list[SubjectPlan]], emit: Emit | None) -> list[LocalRun]:
+def _run_all(
+    service_run: ServiceRun, levels: list[list[SubjectPlan]], on_end: Callable[[LocalRun], None]
+) -> list[LocalRun]:
     runs = []
     with progress_bar(error_console()) as progress:
         total = sum(len(plan.jobs) for plans in levels for plan in plans)
@@ -237,8 +249,7 @@ def _run_all(service_run: ServiceRun, levels: list[list[SubjectPlan]], emit: Emi
         for one in service_run.run(levels):
             progress.update(task, description=f"ran {one.job.name} on {one.subject_label}", advance=1)
             runs.append(one)
-            if emit is not None:
-                emit(_as_json(one))
+            on_end(one)
     return runs
 
 
@@ -263,13 +274,16 @@ def _tell_not_created(missing: JobNotCreated, emit: Emit | None) -> None:
         )
 
 
-def _print_run(one: LocalRun, console: Console) -> None:
+def _print_run(one: LocalRun, *, show_patient: bool, every_frame: bool) -> None:
+    console = output_console()
     state = ("done", "green") if one.outcome.ok else ("failed", "bold red")
     table = Table(title=f"{one.job.name}: {one.subject_label}", title_justify="left", show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     table.add_row("status", styled(state, f", exit code {one.outcome.exit_code}, {one.outcome.duration_s:.2f} s"))
     table.add_row("subject", f"{one.subject_label} ({one.job.subject.id if one.job.subject else ''})")
+    for word, fact in one.report.patient.items() if show_patient else ():
+        table.add_row(word, fact)
     for name, value in one.data:
         table.add_row(f"data  {name}", _shown(value))
     for stored in one.files:
@@ -283,8 +297,14 @@ def _print_run(one: LocalRun, console: Console) -> None:
     console.print(table)
     if one.outcome.error is not None:
         if isinstance(one.outcome.error, CallbackFailedError):  # any other is a sentence about what to set
-            error_console().print(one.outcome.as_json()["error"]["traceback"].rstrip(), soft_wrap=True)
+            error_console().print(_trace(one, every_frame=every_frame), soft_wrap=True)
         error_console().print(f"error: {one.outcome.error}", style="bold red", soft_wrap=True)
+
+
+def _trace(one: LocalRun, *, every_frame: bool) -> str:
+    """Returns the traceback of an error: the user's own frames, unless all are asked for."""
+    own, whole = one.outcome.own_frames_text.rstrip(), one.outcome.as_json()["error"]["traceback"].rstrip()
+    return whole if every_frame or not own else f"{own}\nAll frames: --traceback"
 
 
 def _shown(value: Any) -> str:

@@ -1,22 +1,18 @@
-"""Contact sheets of what a job left: of each NIfTI file that it wrote, or of its series where it wrote none."""
+"""Contact sheets beside what a job left: of each NIfTI file that it wrote, or of its series where it wrote none."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.disk import write_whole
-from dcm_processor_service.errors import DcmProcessorError
-from dcm_processor_service.models import SeriesRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from dcm_processor_service.models import Patient, Study
-    from dcm_processor_service.runtime.container import Container
-    from dcm_processor_service.session.session import Session
+    from dcm_processor_service.models.pictures import ResultPicture
 
-__all__ = ["draw_sheets", "sheet_names"]
+__all__ = ["sheet_names", "write_sheets"]
 
 _SUFFIX = ".preview.png"
 _OF_SERIES = f"series{_SUFFIX}"
@@ -33,30 +29,22 @@ def sheet_names(names: Sequence[str]) -> list[str]:
     return [*_sheets_of(names).values(), _OF_SERIES]
 
 
-def draw_sheets(
-    container: Container, subject: Patient | Study | SeriesRecord | None, names: Sequence[str], folder: Path
-) -> tuple[Path, ...]:
-    """Draws them beside the files of a folder; gives their paths. What no picture can be made of has none."""
-    series: list[Path] = []
-    if isinstance(subject, SeriesRecord):
-        series = _files_of_series(container)
-    wanted = _sheets_of(names)
-    pictures = dict(
-        zip(
-            wanted.values(),
-            container.imaging().preview_results([folder / name for name in wanted], series),
-            strict=True,
-        )
-    )
-    if not wanted and series:
-        pictures[_OF_SERIES] = _picture_of_series(container, series)
-    drawn = []
-    for name, picture in pictures.items():
-        if picture is not None and name not in names:  # a file of the job's own is never written over
+def write_sheets(pictures: Mapping[str, ResultPicture], names: Sequence[str], folder: Path) -> tuple[Path, ...]:
+    """Writes pictures, by what they show, beside the files of a folder; returns their paths.
+
+    A file of the job's own is never written over.
+    """
+    sheets = _sheets_of(names)
+    series = [picture for picture in pictures.values() if picture.shows == "series"]
+    wanted = [(sheets[name], picture) for name, picture in pictures.items() if name in sheets]
+    wanted += [(_OF_SERIES, picture) for picture in series if len(series) == 1]
+    written = []
+    for name, picture in wanted:
+        if name not in names:
             with write_whole(folder / name, private=True) as file:
-                file.write(picture)
-            drawn.append(folder / name)
-    return tuple(drawn)
+                file.write(picture.png)
+            written.append(folder / name)
+    return tuple(written)
 
 
 def _sheets_of(names: Sequence[str]) -> dict[str, str]:
@@ -66,18 +54,3 @@ def _sheets_of(names: Sequence[str]) -> dict[str, str]:
         if suffix:
             found[name] = name[: -len(suffix)] + _SUFFIX
     return found
-
-
-def _files_of_series(container: Container) -> list[Path]:
-    try:
-        session: Session = container.session()
-        return session.dicom.get_series().paths()
-    except DcmProcessorError:  # the job itself has said so
-        return []
-
-
-def _picture_of_series(container: Container, series: Sequence[Path]) -> bytes | None:
-    try:
-        return container.imaging().preview(series)
-    except DcmProcessorError:
-        return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,19 +18,24 @@ from dcm_processor_service.codec import check_name
 from dcm_processor_service.disk import private_folder, write_whole
 from dcm_processor_service.env_vars import variables_set
 from dcm_processor_service.errors import CallbackFailedError, ConfigurationError, InvalidNameError
-from dcm_processor_service.local.result_sheets import draw_sheets, sheet_names
+from dcm_processor_service.local.result_sheets import sheet_names, write_sheets
 from dcm_processor_service.local.zipped import is_zipped, unzipped
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
+from dcm_processor_service.models.pictures import ResultPicture
 from dcm_processor_service.models.platform_ids import NO_ID, file_stem, platform_id
+from dcm_processor_service.models.run_report import JobReport
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.execution.results import readable
 from dcm_processor_service.runtime.execution.runner import CallbackOutcome, left_process, run_callback
+from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.session.catalogue import Catalogue, Filed, catalogue_files
+from dcm_processor_service.session.recording import Recording
+from dcm_processor_service.session.subject_labels import input_series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from typing_extensions import Required, Unpack
 
@@ -60,19 +66,40 @@ class LocalRun:
     data: tuple[tuple[str, Any], ...]
     files: tuple[StoredFile, ...]
     folder: Path
+    report: JobReport
+    """What it had, made and sent."""
+
     sheets: tuple[Path, ...] = ()
     """Contact sheets of the NIfTI files, or of the series where there are none."""
 
+    pictures: tuple[ResultPicture, ...] = ()
+    """The same and what else can be shown, for a page."""
+
+    def as_portable(self) -> dict[str, Any]:
+        """Returns as JSON what only the process that ran the job knows of it; see :meth:`Workspace.left_by`."""
+        pictures = [
+            one.model_dump(mode="json", exclude={"png"}) | {"png": b64encode(one.png).decode("ascii")}
+            for one in self.pictures
+        ]
+        return self.outcome.as_portable() | {
+            "job_id": self.job.id,
+            "sheets": [str(sheet.relative_to(self.folder)) for sheet in self.sheets],
+            "report": self.report.model_dump(mode="json"),
+            "pictures": pictures,
+        }
+
     @property
     def subject_label(self) -> str:
-        """The subject in words that hold no patient attribute, such as ``series CT, 5 instances``."""
+        """The subject in words that hold no patient attribute, such as ``series CT, Thorax, 5 instances``."""
         return describe(self.job.subject)
 
 
 def describe(subject: Patient | Study | SeriesRecord | None) -> str:
-    """Names a subject without a patient attribute."""
+    """Names a subject by what a person tells it apart by, without the patient."""
     if isinstance(subject, SeriesRecord):
-        return f"series {subject.modality or '?'}, {counted(len(subject.instance_ids), 'instance')}"
+        scrubber = Scrubber()
+        scrubber.learn(subject)
+        return f"series {input_series(subject, scrubber.text).label}"
     if isinstance(subject, Study):
         return f"study, {len(subject.series_ids)} series"
     if isinstance(subject, Patient):
@@ -200,7 +227,8 @@ class Workspace:
         )
         folder = self._results_folder(job, subject)
         self._clear(settings, folder)
-        outcome = self._run(function, settings, job, filed)
+        acquaint = _acquainting(subject, filed, Recording())
+        outcome = self._run(function, settings, job, acquaint)
         finished = job.model_copy(
             update={
                 "state": JobState.DONE if outcome.ok else JobState.FAILED,
@@ -209,14 +237,19 @@ class Workspace:
             }
         )
         with opened(Container(settings=settings)) as container:
+            acquaint(container)
             run_inline(container.workspace_repository().add_job(finished))
             session = container.session()
             files = tuple(session.files.list())
             for stored in files:
                 _write_result(session, stored.name, folder)
             names = [stored.name for stored in files]
-            sheets = draw_sheets(container, subject, names, folder) if preview else ()
-            return LocalRun(finished, outcome, tuple(session.data.items()), files, folder, sheets)
+            reporting = container.reporting()
+            report = _with_outcome(run_inline(reporting.collect()), outcome, reporting.plain(outcome.result))
+            pictures = run_inline(reporting.pictures(folder=folder)) if preview else {}
+            sheets = write_sheets(pictures, names, folder)
+            data = tuple(session.data.items())
+            return LocalRun(finished, outcome, data, files, folder, report, sheets, tuple(pictures.values()))
 
     def _session_folder(self, job: Job) -> Path:
         """Makes the folder that stands for the docker worker's mount, empty."""
@@ -224,17 +257,27 @@ class Workspace:
         shutil.rmtree(folder)
         return private_folder(self.folder, "session-folders", job.id)
 
-    def left_by(
-        self, job_id: str, subject: Patient | Study | SeriesRecord, outcome: CallbackOutcome, sheets: Sequence[str]
-    ) -> LocalRun:
-        """Returns what a job that another process ran has left here."""
+    def left_by(self, subject: Patient | Study | SeriesRecord, told: Mapping[str, Any]) -> LocalRun:
+        """Returns what a job that another process ran has left here.
+
+        Args:
+            subject: What it was about.
+            told: The :meth:`LocalRun.as_portable` of that process.
+        """
+        job_id = told["job_id"]
         with opened(Container(settings=self.settings(session_id=session_id_of(subject), job_id=job_id))) as container:
-            job = container.session().job.read()
             session = container.session()
+            job = session.job.read()
             folder = self._results_folder(job, subject)
-            files = tuple(session.files.list())
             return LocalRun(
-                job, outcome, tuple(session.data.items()), files, folder, tuple(folder / name for name in sheets)
+                job,
+                CallbackOutcome.of_portable(told),
+                tuple(session.data.items()),
+                tuple(session.files.list()),
+                folder,
+                JobReport.model_validate(told["report"]),
+                tuple(folder / name for name in told["sheets"]),
+                tuple(ResultPicture(**one | {"png": b64decode(one["png"])}) for one in told["pictures"]),
             )
 
     def _results_folder(self, job: Job, subject: Patient | Study | SeriesRecord) -> Path:
@@ -246,20 +289,17 @@ class Workspace:
     ) -> LocalRun:
         """Notes that a job had no end of its own, so that nobody takes what it left for its output."""
         job = _job(subject, values).model_copy(update={"state": JobState.FAILED, "error_message": message})
-        error = CallbackFailedError(message)
-        return LocalRun(self._file_job(job, None), CallbackOutcome(exit_code, 0.0, error=error), (), (), self.folder)
+        outcome = CallbackOutcome(exit_code, 0.0, error=CallbackFailedError(message))
+        job = self._file_job(job, None)
+        with opened(Container(settings=self.settings(session_id=job.session_id, job_id=job.id))) as container:
+            report = _with_outcome(run_inline(container.reporting().collect()), outcome, None)
+        return LocalRun(job, outcome, (), (), self.folder, report)
 
     @staticmethod
-    def _run(function: CallbackFunction, settings: RuntimeSettings, job: Job, filed: Filed) -> CallbackOutcome:
+    def _run(
+        function: CallbackFunction, settings: RuntimeSettings, job: Job, acquaint: Callable[[Container], None]
+    ) -> CallbackOutcome:
         """Runs the callback as a worker does, in a process that is the job's own as long as it runs."""
-        below = set(_ids_below(job.subject, filed)) if job.subject else set()
-
-        def acquaint(container: Container) -> None:
-            for study in filed.studies:
-                container.scrubber().learn(study if study.id in below else None)
-            for series in filed.series:
-                container.scrubber().learn(series if series.id in below else None)
-
         try:
             with variables_set(_worker_variables(settings)):
                 return run_callback(function, settings, job=job, customise=acquaint, own_process=True)
@@ -309,6 +349,36 @@ def _worker_variables(settings: RuntimeSettings) -> dict[str, str]:
     values = {field: getattr(settings, field) or "" for field in fields}
     event = settings.job_event.value if settings.job_event else ""
     return {**values, "db_url": settings.db_url.get_secret_value(), "job_event": event}
+
+
+def _acquainting(
+    subject: Patient | Study | SeriesRecord, filed: Filed, recording: Recording
+) -> Callable[[Container], None]:
+    """Returns what prepares each container of a job: one recording and one scrubber, which knows the patient."""
+    below = set(_ids_below(subject, filed))
+    known: list[Scrubber] = []
+
+    def acquaint(container: Container) -> None:
+        container.recording.override(recording)
+        if known:
+            container.scrubber.override(known[0])
+            return
+        known.append(container.scrubber())
+        for study in filed.studies:
+            container.scrubber().learn(study if study.id in below else None)
+        for series in filed.series:
+            container.scrubber().learn(series if series.id in below else None)
+
+    return acquaint
+
+
+def _with_outcome(report: JobReport, outcome: CallbackOutcome, result: Any) -> JobReport:
+    """Adds how the callback ended, and what it returned, without the patient."""
+    ended: dict[str, Any] = {"exit_code": outcome.exit_code, "duration_s": round(outcome.duration_s, 3)}
+    if outcome.error is not None:
+        told = outcome.as_json()["error"]
+        ended |= {"error": f"{told['type']}: {told['message']}", "traceback": told["traceback"]}
+    return report.model_copy(update={**ended, "result": result})
 
 
 def _place(folder: Path, name: str) -> Path:

@@ -66,6 +66,16 @@ if TYPE_CHECKING:
         SweptSession,
     )
     from dcm_processor_service.models.peers import AETitle, Peer
+    from dcm_processor_service.models.pictures import LabelEntry, ResultPicture
+    from dcm_processor_service.models.run_report import (
+        DerivedObject,
+        InputSeries,
+        JobReport,
+        LogLine,
+        OutputFile,
+        OutputValue,
+        RunReport,
+    )
     from dcm_processor_service.models.send_checks import CheckedInstance, SendCheck, Verdict
     from dcm_processor_service.models.send_options import SendOptions
     from dcm_processor_service.models.sending import AcceptedContext, EchoResult, InstanceRecord, Outcome, SendReport
@@ -93,6 +103,7 @@ __all__ = [
     "Code",
     "DateRange",
     "DeathCause",
+    "DerivedObject",
     "DocumentOptions",
     "EchoResult",
     "Engine",
@@ -112,21 +123,27 @@ __all__ = [
     "HeldBytes",
     "ImageKind",
     "ImageOptions",
+    "InputSeries",
     "Instance",
     "InstanceRecord",
     "Job",
     "JobDeath",
     "JobEvent",
     "JobOutput",
+    "JobReport",
     "JobState",
+    "LabelEntry",
     "LeftOutFile",
     "LeftSession",
     "Limits",
+    "LogLine",
     "MapOptions",
     "NiftiFiles",
     "NiftiVolume",
     "OrderCertificate",
     "Outcome",
+    "OutputFile",
+    "OutputValue",
     "OverlayOptions",
     "Patient",
     "Peer",
@@ -137,8 +154,10 @@ __all__ = [
     "Recipe",
     "RecipeFields",
     "RemovedImages",
+    "ResultPicture",
     "RetriedJob",
     "RetryReport",
+    "RunReport",
     "ScriptFault",
     "SegmentationOptions",
     "SendCheck",
@@ -191,6 +210,8 @@ _PLACES = {
         "SessionSummary SweepReport SweptSession"
     ),
     "peers": "AETitle Peer",
+    "pictures": "LabelEntry ResultPicture",
+    "run_report": "DerivedObject InputSeries JobReport LogLine OutputFile OutputValue RunReport",
     "send_checks": "CheckedInstance SendCheck Verdict",
     "send_options": "SendOptions",
     "sending": "AcceptedContext EchoResult InstanceRecord Outcome SendReport",

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcm_processor_service.hypertext import Html, chip, element, join, notebook
 from dcm_processor_service.models.series_kinds import SeriesKind
 
 __all__ = ["OrderCertificate", "SeriesFinding", "SeriesPart", "SeriesReport", "TransferSyntax"]
@@ -157,6 +158,9 @@ class SeriesReport(BaseModel):
         """Of all arrays that a conversion makes."""
         return sum(part.memory_bytes for part in self.parts)
 
+    def _repr_html_(self) -> str:
+        return notebook(series_html(self))
+
     def __str__(self) -> str:
         head = f"Series {self.series_instance_uid}: {self.kind.value}, {_count(self.instance_count, 'instance')}"
         if self.frame_count > self.instance_count:
@@ -167,6 +171,24 @@ class SeriesReport(BaseModel):
         lines += [f"  {syntax.name}" for syntax in self.transfer_syntaxes if syntax.is_compressed]
         lines += [f"  {'!' if finding.blocking else '-'} {finding}" for finding in self.findings]
         return "\n".join(lines)
+
+
+def series_html(report: SeriesReport) -> Html:
+    """Returns what an inspection found as HTML: on the page of ``inspect`` and in a notebook."""
+    head, *lines = str(report).splitlines()
+    state = chip("one clean volume", "ok") if report.is_convertible else chip("not one clean volume", "bad")
+    told = [element("p", line.strip()) for line in lines if line.strip()[:1] not in "!-"]
+    findings = [
+        element(
+            "li",
+            element("code", finding.code),
+            f" {finding.message}",
+            class_="blocking" if finding.blocking else "note",
+        )
+        for finding in report.findings
+    ]
+    listed = [element("ul", *findings)] if findings else []
+    return join([element("div", element("h2", head), state, class_="head"), *told, *listed])
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,11 +9,13 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dcm_processor_service.hypertext import Html, chip, element, join, notebook, table
 from dcm_processor_service.models.files import LeftOutFile, left_out_sentences
 
 __all__ = ["AcceptedContext", "EchoResult", "InstanceRecord", "Outcome", "SendReport"]
 
 _UIDS_SHOWN = 3
+_MOST_SHOWN = 200
 _STORED = "stored"
 
 
@@ -144,6 +146,9 @@ class SendReport(BaseModel):
         """Counts the records of one outcome."""
         return sum(record.outcome is outcome for record in self.records)
 
+    def _repr_html_(self) -> str:
+        return notebook(sending_html(self))
+
     def __str__(self) -> str:
         total = len(self.records)
         first = f"{self.stored} of {total} instance{'' if total == 1 else 's'} stored at {self.peer or 'the peer'}"
@@ -174,6 +179,27 @@ class SendReport(BaseModel):
                 f"  {count} {outcome}" + (f": {reason}" if reason else "") + (f" ({examples})" if known else "")
             )
         return lines
+
+
+def sending_html(report: SendReport) -> Html:
+    """Returns what became of every instance as HTML: on a page about a run and in a notebook."""
+    head, *remarks = str(report).splitlines()
+    state = chip("stored", "ok") if report.ok else chip("not all stored", "warn" if report.retryable else "bad")
+    rows = [
+        [
+            element("code", record.sop_instance_uid or "unreadable"),
+            chip(record.outcome.value.replace("_", " "), "ok" if record.outcome.acknowledged else "bad"),
+            " ".join(part for part in (record.status_hex, record.meaning) if part),
+            str(record.attempts),
+        ]
+        for record in report.records[:_MOST_SHOWN]
+    ]
+    hidden = len(report.records) - len(rows)
+    notes = [element("p", remark.strip(), class_="soft") for remark in remarks]
+    if hidden > 0:
+        notes.append(element("p", f"{hidden} more instances are not listed here", class_="soft"))
+    listed = [table(["SOPInstanceUID", "outcome", "answer", "attempts"], rows, right=[3])] if rows else []
+    return join([element("p", head, " ", state), *listed, *notes])
 
 
 class EchoResult(BaseModel):

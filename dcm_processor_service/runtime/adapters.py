@@ -9,8 +9,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from pydicom import Dataset
 
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.models import Limits, Producer
     from dcm_processor_service.models.nifti import Policy
+    from dcm_processor_service.models.pictures import ResultPicture
     from dcm_processor_service.ports import Backend, NiftiConverter, PlatformDocuments, Retriever, Sender
     from dcm_processor_service.runtime.settings import RuntimeSettings
     from dcm_processor_service.session.derive_async import AsyncDerive
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
         ImagingFunctions,
         ReadingFunctions,
     )
+    from dcm_processor_service.session.reporting import AsyncReporting
     from dcm_processor_service.session.sending import AsyncSending
     from dcm_processor_service.session.series import SeriesTools
 
@@ -36,6 +40,7 @@ __all__ = [
     "async_derive",
     "async_dicom",
     "async_fetching",
+    "async_reporting",
     "async_sending",
     "capabilities",
     "close_decoders",
@@ -86,7 +91,9 @@ def imaging_functions(limits: Limits) -> ImagingFunctions:
         verify=lambda paths, policy: _verify(paths, policy, limits),
         to_source=_to_source,
         preview=lambda paths: _preview(paths, limits),
-        preview_results=_preview_results,
+        picture_of_scan=lambda paths, count: _picture_of_scan(paths, count, limits),
+        picture_of_segmentation=lambda dataset, paths: _picture_of_segmentation(dataset, paths, limits),
+        pictures_of_results=lambda files, series: _pictures_of_results(files, series, limits),
     )
 
 
@@ -109,10 +116,24 @@ def _preview(paths: Sequence[Path], limits: Limits) -> bytes:
     return preview_series(paths, limits=limits)
 
 
-def _preview_results(niftis: Sequence[Path], series: Sequence[Path]) -> Iterator[bytes | None]:
-    from dcm_processor_service.imaging.pictures.results import preview_results  # loads Pillow
+def _picture_of_scan(paths: Sequence[Path], count: int, limits: Limits) -> ResultPicture:
+    from dcm_processor_service.imaging.pictures.key_slices import picture_of_scan  # loads Pillow
 
-    return preview_results(niftis, series)
+    return picture_of_scan(paths, count, limits)
+
+
+def _picture_of_segmentation(dataset: Dataset, paths: Sequence[Path], limits: Limits) -> ResultPicture | None:
+    from dcm_processor_service.imaging.pictures.segmentation_picture import picture_of_segmentation  # loads Pillow
+
+    return picture_of_segmentation(dataset, paths, limits)
+
+
+def _pictures_of_results(
+    files: Mapping[str, tuple[Path, Mapping[int, str]]], series: Sequence[Path], limits: Limits
+) -> Iterator[ResultPicture | None]:
+    from dcm_processor_service.imaging.pictures.results import pictures_of_results  # loads Pillow and nibabel
+
+    return pictures_of_results(files, series, limits)
 
 
 def derived_functions() -> DerivedFunctions:
@@ -221,6 +242,13 @@ def async_fetching(*parts: Any) -> AsyncFetching:
     from dcm_processor_service.session.fetching import AsyncFetching
 
     return AsyncFetching(*parts)
+
+
+def async_reporting(**parts: Any) -> AsyncReporting:
+    """Returns what reports on a job."""
+    from dcm_processor_service.session.reporting import AsyncReporting
+
+    return AsyncReporting(**parts)
 
 
 def async_sending(*parts: Any) -> AsyncSending:

@@ -24,6 +24,7 @@ from dcm_processor_service.ports.forks import SharedLock
 from dcm_processor_service.runtime import adapters
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.execution.cancellation import Cancellation
+from dcm_processor_service.runtime.execution.results import json_safe
 from dcm_processor_service.runtime.logs.job_log import JobLog, log_fields
 from dcm_processor_service.runtime.logs.known_subjects import LearningDicomRepository, learn_from_query
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
@@ -36,11 +37,12 @@ from dcm_processor_service.session.data import AsyncData
 from dcm_processor_service.session.files import AsyncFiles
 from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
 from dcm_processor_service.session.peers import AsyncPeers
+from dcm_processor_service.session.recording import Recording
 from dcm_processor_service.session.scratch import Scratch, open_scratch
 from dcm_processor_service.session.session import AsyncSession, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender as NodeSender
     from dcm_processor_service.imaging.capabilities import Capability
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
         ImagingFunctions,
         ReadingFunctions,
     )
+    from dcm_processor_service.session.reporting import AsyncReporting
     from dcm_processor_service.session.sending import AsyncSending
     from dcm_processor_service.session.series import SeriesTools
 
@@ -145,6 +148,10 @@ def _service(settings: RuntimeSettings) -> tuple[str, str]:
     return settings.service_name, settings.service_version
 
 
+def _plain(scrubber: Scrubber) -> Callable[[Any], Any]:
+    return lambda value: scrubber.value(json_safe(value))
+
+
 def _log(settings: RuntimeSettings, scrubber: Scrubber) -> JobLog:
     return JobLog(log_fields(settings), scrubber)
 
@@ -200,6 +207,7 @@ class Container(containers.DeclarativeContainer):
     )
     current_job: providers.Provider[AsyncCurrentJob] = _Once(_current_job, settings, job_key, job_repository, scrubber)
     jobs: providers.Provider[AsyncJobs] = _Once(AsyncJobs, job_key, job_repository, current_job)
+    recording: providers.Provider[Recording] = _Once(Recording)
     step_timing: providers.Provider[StepTiming] = _Once(StepTiming)
     steps: providers.Provider[StepTools] = _Once(
         StepTools,
@@ -215,6 +223,7 @@ class Container(containers.DeclarativeContainer):
         scrubber=scrubber,
         timing=step_timing,
         service=providers.Callable(_service, settings),
+        on_end=recording.provided.add_step,
     )
     series_tools: providers.Provider[SeriesTools] = _Once(
         adapters.series_tools,
@@ -244,28 +253,39 @@ class Container(containers.DeclarativeContainer):
         cancellation,
     )
     sending: providers.Provider[AsyncSending] = _Once(
-        adapters.async_sending, jobs, data_repository, peers, sender.provider, offload, cancellation
+        adapters.async_sending, jobs, data_repository, peers, sender.provider, offload, cancellation, recording
     )
     derive: providers.Provider[AsyncDerive] = _Once(
-        adapters.async_derive, _Once(adapters.producer, settings), derived.provider, offload
+        adapters.async_derive, _Once(adapters.producer, settings), derived.provider, offload, recording
+    )
+    files: providers.Provider[AsyncFiles] = _Once(AsyncFiles, jobs, file_repository, formats.provider, offload, scratch)
+    learning_dicom: providers.Provider[LearningDicomRepository] = _Once(
+        LearningDicomRepository, dicom_repository, scrubber
     )
     dicom: providers.Provider[AsyncDicom] = _Once(
-        adapters.async_dicom,
-        current_job,
-        _Once(LearningDicomRepository, dicom_repository, scrubber),
-        series_tools,
-        sending,
-        derive,
-        fetching,
+        adapters.async_dicom, current_job, learning_dicom, series_tools, sending, derive, fetching
+    )
+    reporting: providers.Provider[AsyncReporting] = _Once(
+        adapters.async_reporting,
+        job=current_job,
+        data=data,
+        files=files,
+        dicom=dicom,
+        repository=learning_dicom,
+        tools=series_tools,
+        recording=recording,
+        plain=_Once(_plain, scrubber),
+        service_version=settings.provided.service_version,
     )
     async_session: providers.Provider[AsyncSession] = _Once(
         AsyncSession,
         job=current_job,
         jobs=jobs,
         data=data,
-        files=_Once(AsyncFiles, jobs, file_repository, formats.provider, offload, scratch),
+        files=files,
         peers=peers,
         dicom=dicom.provider,
+        reporting=reporting.provider,
     )
     session: providers.Provider[Any] = _Once(Session, async_session)
     context: providers.Provider[Any] = _Once(

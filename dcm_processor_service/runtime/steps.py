@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.codec import check_name
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.runtime.execution.memory import peak_memory_bytes
 from dcm_processor_service.runtime.step_inputs import input_digest
 from dcm_processor_service.runtime.step_lease import StepLease
 from dcm_processor_service.runtime.step_outputs import StepDataRepository, StepFileRepository
 from dcm_processor_service.session.data import AsyncData, Data
 from dcm_processor_service.session.files import Files
 from dcm_processor_service.session.jobs import AsyncJobs
+from dcm_processor_service.session.peak_memory import peak_memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +60,9 @@ class StepTools:
     timing: StepTiming
     service: tuple[str, str]
     """Name and version of the service."""
+
+    on_end: Callable[[StepRecord], None]
+    """Is told how a step ended, also one that an earlier run had done."""
 
 
 class AsyncStep:
@@ -139,7 +142,9 @@ class AsyncStep:
         lease = StepLease(tools.key, self._name, digest, tools.data, tools.files, tools.timing, in_loop)
         await lease.take()
         self._lease = lease
-        if lease.record.state != "done":
+        if lease.record.state == "done":
+            tools.on_end(lease.record)
+        else:
             self._open, self._started_s = True, tools.timing.clock()
             if in_loop:
                 self._beating = asyncio.ensure_future(self._beat_in_loop(lease))
@@ -179,6 +184,7 @@ class AsyncStep:
             **{**self._told, "progress_percent": _FULL_PERCENT},
         ):
             await lease.adopt()
+        self._tools.on_end(lease.record)
 
 
 class Step:

@@ -22,6 +22,7 @@ from dcm_processor_service.models.derived import (
     StructureSetOptions,
     StudyIdentity,
 )
+from dcm_processor_service.models.run_report import DerivedObject
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, Producer
     from dcm_processor_service.ports import Offload
     from dcm_processor_service.session.functions import DerivedFunctions
+    from dcm_processor_service.session.recording import Recording
 
 __all__ = ["NO_FIELDS", "AsyncDerive", "Like"]
 
@@ -68,10 +70,13 @@ class AsyncDerive:
         'SR'
     """
 
-    def __init__(self, producer: Producer, functions: Callable[[], DerivedFunctions], offload: Offload) -> None:
+    def __init__(
+        self, producer: Producer, functions: Callable[[], DerivedFunctions], offload: Offload, recording: Recording
+    ) -> None:
         self._producer = producer
         self._functions = functions
         self._offload = offload
+        self._recording = recording
         self._made: dict[str, str] = {}
         """Fingerprints of what this job has made, by SOPInstanceUID."""
 
@@ -323,6 +328,7 @@ class AsyncDerive:
                     "this job has made another result with the same role from the same source, and both would have "
                     "one UID: give each a role of its own, or a corrected result the next revision"
                 )
+            self._recording.add_derived(_described(dataset, content), dataset)
         return made
 
     def _recipe(self, role: str, revision: int, fields: RecipeFields) -> Recipe:
@@ -331,6 +337,21 @@ class AsyncDerive:
                 f"a recipe has no field {min(unknown)!r}; it has {', '.join(RecipeFields.__annotations__)}"
             )
         return Recipe(self._producer, role=role, revision=revision, **fields)
+
+
+def _described(dataset: Dataset, digest: str) -> DerivedObject:
+    """Returns what a report says of an object."""
+    segments = tuple(str(one.get("SegmentLabel", "")) for one in dataset.get("SegmentSequence") or ())
+    return DerivedObject(
+        sop_class_uid=str(dataset.SOPClassUID),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        series_instance_uid=str(dataset.get("SeriesInstanceUID") or ""),
+        modality=str(dataset.get("Modality") or ""),
+        digest=digest,
+        segments=segments,
+        kind=str(dataset.SOPClassUID.name).removesuffix(" Storage"),
+        description=str(dataset.get("SeriesDescription") or ""),
+    )
 
 
 async def _source(like: Like, on: AsyncDicomSeries | DicomSeries | None) -> SourceFiles:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         StructureSetOptions,
     )
     from dcm_processor_service.models.nifti import Glance, Policy
+    from dcm_processor_service.models.pictures import ResultPicture
 
 __all__ = ["DerivedFunctions", "FileFormats", "ImagingFunctions", "ReadingFunctions"]
 
@@ -86,8 +87,16 @@ class ImagingFunctions:
     preview: Callable[[Sequence[Path]], bytes]
     """Draws a contact sheet as PNG."""
 
-    preview_results: Callable[[Sequence[Path], Sequence[Path]], Iterator[bytes | None]]
-    """Draws one of each NIfTI file, labels over the series that they were made from; None where there is no picture."""
+    picture_of_scan: Callable[[Sequence[Path], int], ResultPicture]
+    """Draws a small contact sheet of some of a series' files; the number is how many it has."""
+
+    picture_of_segmentation: Callable[[Dataset, Sequence[Path]], ResultPicture | None]
+    """Draws a SEG over the files of the series that it refers to; None where it does not lie on its slices."""
+
+    pictures_of_results: Callable[
+        [Mapping[str, tuple[Path, Mapping[int, str]]], Sequence[Path]], Iterator[ResultPicture | None]
+    ]
+    """Draws one of each file (with its labels' names), labels over the series that they were made from."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from dcm_processor_service.errors import DerivedObjectError
+from dcm_processor_service.errors import DerivedObjectError, SendRejectedError
 from dcm_processor_service.models import Peer, SendOptions
 from dcm_processor_service.session.journal import Journal
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.execution.cancellation import Cancellation
     from dcm_processor_service.session.jobs import AsyncJobs
     from dcm_processor_service.session.peers import AsyncPeers
+    from dcm_processor_service.session.recording import Recording
 
 __all__ = ["AsyncSending", "SendItem", "journal_key"]
 
@@ -36,6 +37,7 @@ class AsyncSending:
         sender: Callable[[], Sender],
         offload: Offload,
         cancellation: Cancellation,
+        recording: Recording,
     ) -> None:
         self._jobs = jobs
         self._repository = repository
@@ -43,6 +45,7 @@ class AsyncSending:
         self._sender = sender
         self._offload = offload
         self._cancellation = cancellation
+        self._recording = recording
 
     async def send(
         self,
@@ -69,18 +72,24 @@ class AsyncSending:
                 run(journal.note(record))
             on_record()
 
-        report = await self._offload(
-            lambda: sender.send(
-                items,
-                peer,
-                options=chosen,
-                acknowledged=acknowledged,
-                on_record=remember,
-                on_begin=lambda uids: run(journal.begin(uids)),
-                may_hold=lambda uid: bool(run(journal.may_hold(uid))),
-                cancelled=lambda: self._cancellation.requested,
+        try:
+            report = await self._offload(
+                lambda: sender.send(
+                    items,
+                    peer,
+                    options=chosen,
+                    acknowledged=acknowledged,
+                    on_record=remember,
+                    on_begin=lambda uids: run(journal.begin(uids)),
+                    may_hold=lambda uid: bool(run(journal.may_hold(uid))),
+                    cancelled=lambda: self._cancellation.requested,
+                )
             )
-        )
+        except SendRejectedError as error:
+            if error.report is not None:
+                self._recording.add_sent(error.report)
+            raise
+        self._recording.add_sent(report)
         if report.ok:
             await journal.finish()
         return report

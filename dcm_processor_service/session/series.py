@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dcm_processor_service.disk import file_faults, file_sha256, write_whole
-from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
+from dcm_processor_service.errors import DicomError, InvalidSeriesError, SeriesNotFoundError
+from dcm_processor_service.hypertext import element, notebook, picture
 from dcm_processor_service.models import SeriesRecord, SubjectLevel
+from dcm_processor_service.models.imaging import series_html
 from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.ports import require_scan
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
@@ -153,25 +155,7 @@ class AsyncDicomSeries:
 
     async def _materialise(self) -> list[Path]:
         """Brings every file of the series to this machine's disk, when it is not there already."""
-        instances = await self._stored()
-        need_bytes = sum(instance.size_bytes for instance in instances)
-        folder: Path | None = None
-        paths = []
-        async for instance, content in self._repository.fetch(instances):
-            if isinstance(content, Path):
-                paths.append(content)
-                continue
-            if folder is None:
-                folder = self._tools.scratch.folder(file_stem(self.id), need_bytes)
-            path = folder / f"{file_stem(instance.id)}.dcm"
-            await self._tools.offload(partial(_write, path, content))
-            paths.append(path)
-        if len(paths) != len(instances):
-            raise InvalidSeriesError(
-                f"the store gave {len(paths)} of {len(instances)} instances of the series {self.series_instance_uid}; "
-                "is the session being cleaned up?"
-            )
-        return paths
+        return await materialise(self.info, await self._stored(), self._repository, self._tools)
 
     async def export(self, directory: str | os.PathLike[str]) -> list[Path]:
         """Copies the series into a folder; see :meth:`DicomSeries.export`."""
@@ -290,6 +274,37 @@ async def _closing(found: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
     finally:
         if isinstance(found, AsyncGenerator):
             await found.aclose()
+
+
+async def materialise(
+    info: SeriesRecord, instances: Sequence[Instance], repository: DicomRepository, tools: SeriesTools
+) -> list[Path]:
+    """Brings instances of a series to this machine's disk, where they are not there already; in the order given.
+
+    Raises:
+        SeriesNotFoundError: There are none.
+        InvalidSeriesError: Some went meanwhile.
+    """
+    if not instances:
+        raise SeriesNotFoundError(f"the series {info.series_instance_uid} has no stored instances")
+    need_bytes = sum(instance.size_bytes for instance in instances)
+    folder: Path | None = None
+    paths = []
+    async for instance, content in repository.fetch(instances):
+        if isinstance(content, Path):
+            paths.append(content)
+            continue
+        if folder is None:
+            folder = tools.scratch.folder(file_stem(info.id), need_bytes)
+        path = folder / f"{file_stem(instance.id)}.dcm"
+        await tools.offload(partial(_write, path, content))
+        paths.append(path)
+    if len(paths) != len(instances):
+        raise InvalidSeriesError(
+            f"the store gave {len(paths)} of {len(instances)} instances of the series {info.series_instance_uid}; "
+            "is the session being cleaned up?"
+        )
+    return paths
 
 
 def _require_scans(paths: Iterable[Path]) -> None:
@@ -603,6 +618,17 @@ class DicomSeries:
             (b'%PDF-1.4 ...',)
         """
         return run_inline(self._async.documents())
+
+    def _repr_png_(self) -> bytes | None:
+        try:
+            return self.preview()
+        except DicomError:  # the report says why there is nothing to show
+            return None
+
+    def _repr_html_(self) -> str:
+        sheet = self._repr_png_()
+        shown = [] if sheet is None else [element("figure", picture(sheet, "contact sheet"))]
+        return notebook(series_html(self.inspect()), *shown)
 
 
 def _digest(content: Path | bytes) -> str:

@@ -13,12 +13,13 @@ from dcm_processor_service.session.peers import Peers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dcm_processor_service.models import Job
+    from dcm_processor_service.models import Job, StoredFile
     from dcm_processor_service.session.data import AsyncData
     from dcm_processor_service.session.dicom import AsyncDicom, Dicom
     from dcm_processor_service.session.files import AsyncFiles
     from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
     from dcm_processor_service.session.peers import AsyncPeers
+    from dcm_processor_service.session.reporting import AsyncReporting
 
 __all__ = ["AsyncSession", "Session"]
 
@@ -50,6 +51,7 @@ class AsyncSession:
         files: AsyncFiles,
         peers: AsyncPeers,
         dicom: Callable[[], AsyncDicom],
+        reporting: Callable[[], AsyncReporting],
     ) -> None:
         self.job = job
         self.data = data
@@ -57,6 +59,7 @@ class AsyncSession:
         self.peers = peers
         self._make_dicom = dicom
         self._jobs = jobs
+        self._reporting = reporting
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id})"
@@ -74,6 +77,10 @@ class AsyncSession:
     async def jobs(self, name: str | None = None) -> list[Job]:
         """Lists the session's jobs, oldest first; those of one name when it is given."""
         return await self._jobs.list(name)
+
+    async def report(self, name: str = "report.html", *, show_patient: bool = False) -> StoredFile:
+        """Stores a page about this job so far; see :meth:`Session.report`."""
+        return await self._reporting().report(name, show_patient=show_patient)
 
 
 class Session:
@@ -123,3 +130,29 @@ class Session:
     def jobs(self, name: str | None = None) -> list[Job]:
         """Lists the session's jobs, oldest first; those of one name when it is given."""
         return run_inline(self._async.jobs(name))
+
+    def report(self, name: str = "report.html", *, show_patient: bool = False) -> StoredFile:
+        """Stores a page about this job so far as a session file, in place of an earlier one.
+
+        It shows the subject, data, files with contact sheets (labels as outlines over the scan, with names, colours and
+        ml), derived objects, what was sent where with the result of each instance, the time and peak memory of steps,
+        and in a worker the log. It holds all that it shows: no script, no network. Names of labels are those that a
+        file was stored with (``files.save(…, metadata={"labels": {1: "liver"}})``).
+
+        Args:
+            name: Of the file.
+            show_patient: Whether name, id, birth date and sex of the patient are shown. Without it no text on the page
+                has a value that the headers say of the patient; what is burned into pixels stays.
+
+        Raises:
+            JobNotFoundError: The job has no document.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=3))
+            >>> ctx.session.data["volume_ml"] = 12.5
+            >>> stored = ctx.session.report()
+            >>> stored.name, stored.content_type, b"volume_ml" in ctx.session.files.read("report.html")
+            ('report.html', 'text/html', True)
+        """
+        return run_inline(self._async.report(name, show_patient=show_patient))

@@ -1,4 +1,4 @@
-"""For tests of callbacks: a context over memory, synthetic series, an archive on the loopback interface.
+"""For tests of callbacks: contexts over memory, synthetic series, golden results, an archive on the loopback.
 
 The fakes are the memory backend, which passes the same contract suite as SQLite and MongoDB; each of its repositories
 takes the place of another in one line. :mod:`.contracts` is that suite, for stores of other packages. With pytest the
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
         MemoryStore,
         MemoryWorkspaceRepository,
     )
-    from dcm_processor_service.testing.contexts import fake_async_context, fake_context, synthetic_series
+    from dcm_processor_service.testing.contexts import fake_async_context, fake_context
     from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
     from dcm_processor_service.testing.fake_faults import Faults
     from dcm_processor_service.testing.fake_pacs import FakePacs
+    from dcm_processor_service.testing.golden import compare_derived
+    from dcm_processor_service.testing.privacy import assert_no_phi
     from dcm_processor_service.testing.registry_calls import fake_registry
+    from dcm_processor_service.testing.synthetic import SyntheticKind, synthetic_series
 
 __all__ = [
     "Certificate",
@@ -40,6 +43,9 @@ __all__ = [
     "MemorySessionRepository",
     "MemoryStore",
     "MemoryWorkspaceRepository",
+    "SyntheticKind",
+    "assert_no_phi",
+    "compare_derived",
     "fake_async_context",
     "fake_context",
     "fake_registry",
@@ -51,11 +57,14 @@ _PLACES = {
         "MemoryDataRepository MemoryDicomRepository MemoryFileRepository MemoryJobRepository MemoryPeerRepository "
         "MemorySessionRepository MemoryStore MemoryWorkspaceRepository"
     ),
-    "testing.contexts": "fake_async_context fake_context synthetic_series",
+    "testing.contexts": "fake_async_context fake_context",
     "testing.fake_certificates": "Certificate FakeAuthority",
     "testing.fake_faults": "Faults",
     "testing.fake_pacs": "FakePacs",
+    "testing.golden": "compare_derived",
+    "testing.privacy": "assert_no_phi",
     "testing.registry_calls": "fake_registry",
+    "testing.synthetic": "SyntheticKind synthetic_series",
 }
 """The module of each name, below this package."""
 

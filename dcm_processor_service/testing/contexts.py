@@ -1,19 +1,22 @@
-"""Contexts over memory, and synthetic series, for tests of callbacks."""
+"""Contexts over memory, for tests of callbacks."""
 
 from __future__ import annotations
 
 import io
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.errors import UnreadableFileError
 from dcm_processor_service.keywords import refuse_unknown
 from dcm_processor_service.models import Job, JobEvent, Patient, Peer, SeriesRecord, Study
+from dcm_processor_service.ports import JobKey
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import AsyncContainer, Container
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.session.catalogue import ATTRIBUTES, Catalogue
+from dcm_processor_service.testing.stored_output import store_output, upstream_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,12 +27,14 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
     from dcm_processor_service.runtime.settings import SettingsValues
 
-__all__ = ["fake_async_context", "fake_context", "synthetic_series"]
+__all__ = ["fake_async_context", "fake_context"]
 
 SESSION_ID = "5" * 24
 JOB_ID = "1" * 24
-_MOST_SLICES = 31
-_KEYWORDS = ("params", "added_params", "series", "subject", "peers", "jobs", "customise")
+_KEYWORDS = (
+    *("params", "added_params", "series", "subject", "peers", "jobs", "customise"),
+    *("upstream", "upstream_files", "data", "files"),
+)
 
 
 def fake_context(
@@ -40,6 +45,10 @@ def fake_context(
     subject: Patient | Study | SeriesRecord | None = None,
     peers: Iterable[Peer] = (),
     jobs: Iterable[Job] = (),
+    upstream: Mapping[str, Mapping[str, Any]] | None = None,
+    upstream_files: Mapping[str, Mapping[str, Any]] | None = None,
+    data: Mapping[str, Any] | None = None,
+    files: Mapping[str, Any] | None = None,
     customise: Callable[[Container], None] | None = None,
     **settings: Unpack[SettingsValues],
 ) -> RuntimeContext:
@@ -52,6 +61,10 @@ def fake_context(
         subject: What the job is about, in place of that of ``series``.
         peers: Nodes that are known; the first one sent the images.
         jobs: Other jobs of the session.
+        upstream: Data of jobs that ran before this one, by job name and by name: ``{"segment": {"volume_ml": 5.0}}``.
+        upstream_files: Their files, as ``files``.
+        data: What the job itself has stored already.
+        files: Its files: bytes, a path or an open file, else a value as for ``files.save``.
         customise: Overrides providers of the container: ``lambda container: container.converter.override(MyFake())``.
         settings: Values of the context, each as :class:`~dcm_processor_service.RuntimeSettings` has it:
             ``job_name="segment"``, ``service_name``, ``job_event``, ``ae_title``, ``service_version``, ``peer_id``,
@@ -65,9 +78,13 @@ def fake_context(
         >>> ctx = fake_context(params={"threshold": 0.5}, job_name="segment")
         >>> ctx.job.name, ctx.job.params["threshold"], ctx.session.data.keys()
         ('segment', 0.5, [])
+        >>> ctx = fake_context(upstream={"segment": {"volume_ml": 5.0}}, files={"box.json": {"size_mm": 10}})
+        >>> ctx.session.data.get("volume_ml", job="segment"), ctx.session.files.load("box.json")
+        (5.0, {'size_mm': 10})
     """
     container = Container()
-    job = _fill(container, params, added_params, series, subject, tuple(peers), tuple(jobs), settings)
+    output = _Output(upstream or {}, upstream_files or {}, data or {}, files or {})
+    job = _fill(container, params, added_params, series, subject, tuple(peers), tuple(jobs), output, settings)
     if customise is not None:
         customise(container)
     context: RuntimeContext = container.context()
@@ -84,6 +101,10 @@ def fake_async_context(
     subject: Patient | Study | SeriesRecord | None = None,
     peers: Iterable[Peer] = (),
     jobs: Iterable[Job] = (),
+    upstream: Mapping[str, Mapping[str, Any]] | None = None,
+    upstream_files: Mapping[str, Mapping[str, Any]] | None = None,
+    data: Mapping[str, Any] | None = None,
+    files: Mapping[str, Any] | None = None,
     customise: Callable[[Container], None] | None = None,
     **settings: Unpack[SettingsValues],
 ) -> AsyncRuntimeContext:
@@ -98,13 +119,24 @@ def fake_async_context(
         ['threshold']
     """
     container = AsyncContainer()
-    job = _fill(container, params, added_params, series, subject, tuple(peers), tuple(jobs), settings)
+    output = _Output(upstream or {}, upstream_files or {}, data or {}, files or {})
+    job = _fill(container, params, added_params, series, subject, tuple(peers), tuple(jobs), output, settings)
     if customise is not None:
         customise(container)
     context: AsyncRuntimeContext = container.context()
     context.job.preset(job)
     weakref.finalize(context.session, container.shutdown_resources)
     return context
+
+
+@dataclass(frozen=True)
+class _Output:
+    """What the store holds of this and earlier jobs."""
+
+    upstream: Mapping[str, Mapping[str, Any]]
+    upstream_files: Mapping[str, Mapping[str, Any]]
+    data: Mapping[str, Any]
+    files: Mapping[str, Any]
 
 
 def _fill(
@@ -115,6 +147,7 @@ def _fill(
     subject: Patient | Study | SeriesRecord | None,
     peers: tuple[Peer, ...],
     jobs: tuple[Job, ...],
+    output: _Output,
     settings: SettingsValues,
 ) -> Job:
     refuse_unknown("fake_context", "keyword", settings, {*_KEYWORDS, *RuntimeSettings.model_fields})
@@ -147,12 +180,18 @@ def _fill(
         subject=subject,
         params=dict(params or {}),
         added_params=dict(added_params or {}),
-        depends_on=tuple(other.id for other in jobs),
     )
-    for entry in (job, *jobs):
+    before = upstream_jobs({**output.upstream, **output.upstream_files}, job)
+    job = job.model_copy(update={"depends_on": tuple(other.id for other in (*jobs, *before))})
+    for entry in (job, *jobs, *before):
         store.jobs[entry.id] = entry
     container.settings.override(chosen)
     container.backend.override(backend)
+    formats = container.formats
+    for one in before:
+        of_one = output.upstream.get(one.name, {}), output.upstream_files.get(one.name, {})
+        store_output(backend, formats, JobKey(job.session_id, one.id), *of_one)
+    store_output(backend, formats, JobKey(job.session_id, job.id), output.data, output.files)
     return job
 
 
@@ -167,55 +206,3 @@ def _catalogue(datasets: Iterable[Dataset]) -> Catalogue:
         except UnreadableFileError as error:
             raise ValueError(f"one of the datasets given to the fake cannot be filed: {error}") from error
     return catalogue
-
-
-def synthetic_series(*, slices: int = 4, rows: int = 16, columns: int = 16, modality: str = "CT") -> list[Dataset]:
-    """Makes the instances of an axial series, without any person: 1 mm pixels, 2 mm from slice to slice.
-
-    The value of each pixel is its slice's number times 1000 plus its place in the slice, so that a wrong order shows.
-    Rescale slope is 1 and intercept −1024 for CT, as scanners write it.
-
-    Raises:
-        ValueError: More than 31 slices, whose values 16 bits do not hold.
-
-    Example:
-        >>> [int(dataset.InstanceNumber) for dataset in synthetic_series(slices=3)]
-        [1, 2, 3]
-    """
-    import numpy as np
-    from pydicom import Dataset
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
-
-    if slices > _MOST_SLICES:
-        raise ValueError(
-            f"a synthetic series has at most {_MOST_SLICES} slices, not {slices}: its values tell them apart"
-        )
-    made = []
-    for number in range(1, slices + 1):
-        dataset = Dataset()
-        dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.SOPClassUID = MRImageStorage if modality == "MR" else CTImageStorage
-        dataset.SOPInstanceUID = f"1.2.826.0.1.3680043.8.498.1.1.{number}"
-        dataset.StudyInstanceUID = "1.2.826.0.1.3680043.8.498.1"
-        dataset.SeriesInstanceUID = "1.2.826.0.1.3680043.8.498.1.1"
-        dataset.FrameOfReferenceUID = "1.2.826.0.1.3680043.8.498.1.2"
-        dataset.Modality = modality
-        dataset.PatientName = "Synthetic^Series"
-        dataset.PatientID = "SYNTHETIC"
-        dataset.SeriesNumber, dataset.InstanceNumber = 1, number
-        dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-        dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        dataset.ImagePositionPatient = [0, 0, 2 * (number - 1)]
-        dataset.PixelSpacing, dataset.SliceThickness = [1, 1], 2
-        dataset.Rows, dataset.Columns = rows, columns
-        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-        dataset.BitsAllocated = dataset.BitsStored = 16
-        dataset.HighBit, dataset.PixelRepresentation = 15, 1
-        if modality == "CT":
-            dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, -1024, "HU"
-        pixels = np.arange(rows * columns) % 1000 + 1000 * number
-        dataset.PixelData = pixels.astype("<i2").tobytes()
-        made.append(dataset)
-    return made

@@ -6,7 +6,6 @@ sagittal one. What is burned into the pixels stays; everything else on the sheet
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -16,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.imaging.pictures.panel import BACKGROUND, INK, Letters, Panel, draw_panel, font
+from dcm_processor_service.imaging.pictures.png import encode_png
 from dcm_processor_service.imaging.volumes.interop import volume_like
 from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window, reorient
 from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow, VoxelGrid
@@ -197,9 +197,7 @@ def draw_sheet(planes: Sequence[Panel], tiles: Sequence[Panel], caption: str) ->
         sheet.paste(block, (0, top))
         top += block.height + _GAP
     ImageDraw.Draw(sheet).text((8, height - 6), caption, INK, font(12), anchor="ls")
-    out = io.BytesIO()
-    sheet.save(out, "PNG")
-    return out.getvalue()
+    return encode_png(np.asarray(sheet))
 
 
 def _row_of(panels: Sequence[Panel], columns: int) -> Image.Image:

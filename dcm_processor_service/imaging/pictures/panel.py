@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +56,7 @@ class Panel:
         return self.grey.shape[0] * row_mm, self.grey.shape[1] * column_mm
 
 
+@lru_cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Returns Pillow's own font: the same on every machine."""
     return ImageFont.load_default(size)

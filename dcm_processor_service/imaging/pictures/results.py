@@ -1,63 +1,254 @@
-"""Results as pictures: a NIfTI file by itself, or, where it holds labels on a series' grid, over that series."""
+"""Results as pictures: labels as outlines over the scan that they were made from, any other image by itself."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
+from isal import isal_zlib
+from PIL import Image
 
-from dcm_processor_service.errors import DcmProcessorError
 from dcm_processor_service.imaging.geometry import convert_frame
-from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
-from dcm_processor_service.imaging.volumes.read import read_volumes
-from dcm_processor_service.imaging.volumes.volume import Volume
+from dcm_processor_service.imaging.pictures.contact_sheet import spread
+from dcm_processor_service.imaging.pictures.key_slices import Scan, tiles_of
+from dcm_processor_service.imaging.pictures.mosaic import MOST_SLICES, draw_mosaic, label_colour
+from dcm_processor_service.imaging.pictures.png import encode_png
+from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
+from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
+from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.pictures import LabelEntry, ResultPicture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["preview_results"]
+    from numpy.typing import NDArray
 
+    from dcm_processor_service.imaging.geometry import FloatArray
+
+__all__ = ["pictures_of_results"]
+
+_LIMITS = Limits()
 _GREATEST_LABEL = 255
 _MOST_LABELS = 32
+_LARGEST_FILE_BYTES = 1 << 29
+_LARGEST = (960, 1280)
+_SAMPLED = 3
+_NOISE = 1e-6
+_FINEST = 256
+"""Pixels along a side from which labels are sampled: a tile has less."""
+_NIFTI_2 = (540).to_bytes(4, "little")
+_NAMED_LABEL = re.compile(r'<Label\b[^>]*\bKey="(\d+)"[^>]*>(?:\s*<!\[CDATA\[)?([^<\]]{1,200})')
+"""A label's name in the header extension that TotalSegmentator writes, as Caret has it."""
 
 
-def preview_results(niftis: Sequence[Path], series: Sequence[Path]) -> Iterator[bytes | None]:
-    """Draws a contact sheet of each NIfTI file; None for one that no picture can be made of.
+def pictures_of_results(
+    files: Mapping[str, tuple[Path, Mapping[int, str]]], series: Sequence[Path], limits: Limits = _LIMITS
+) -> Iterator[ResultPicture | None]:
+    """Draws a contact sheet of each NIfTI file, PNG or JPEG; None for one that no picture can be made of.
 
     Args:
-        niftis: In any order, all of one series.
+        files: By the name of the file: where it lies, and names of its labels as far as they are known.
         series: The files of the series that they were made from, for what lies under labels; empty where there is none.
+        limits: Of what reading may take.
     """
-    background = _largest(series) if series else None
-    for nifti in niftis:
+    scan = _Lazy(series, limits)
+    for name, (path, names) in files.items():
         try:
-            yield _sheet(nib.load(nifti), background)
+            yield _plain(name, path) if _is_plain(name) else _picture(name, _load(path), names, scan)
         except Exception:  # noqa: BLE001 whatever an odd or damaged image provokes: a picture is an extra to a result
             yield None
 
 
-def _largest(series: Sequence[Path]) -> Volume | None:
-    try:
-        [volume] = read_volumes(series, "largest")
-    except DcmProcessorError:
-        return None
-    return volume
+def _is_plain(name: str) -> bool:
+    return not name.lower().endswith((".nii", ".nii.gz"))
 
 
-def _sheet(image: Any, background: Volume | None) -> bytes:
+def _plain(name: str, path: Path) -> ResultPicture:
+    """Returns a picture that the job made itself, with its pixels alone: a file may carry more."""
+    with Image.open(path) as picture:
+        size = f"{picture.width} × {picture.height} pixels"
+        picture.thumbnail(_LARGEST)
+        pixels = np.asarray(picture.convert("RGB"))
+    return ResultPicture(name=name, png=encode_png(pixels), caption=size)
+
+
+@dataclass
+class _Lazy:
+    """The scan, examined when the first labels are met."""
+
+    paths: Sequence[Path]
+    limits: Limits
+    _scan: Scan | None = None
+    _is_read: bool = False
+
+    def get(self) -> Scan | None:
+        if not self._is_read:
+            self._scan, self._is_read = Scan.of(self.paths, self.limits), True
+        return self._scan
+
+
+def _load(path: Path) -> Any:
+    if path.stat().st_size > _LARGEST_FILE_BYTES:
+        raise MemoryError(f"a picture of {path.stat().st_size} bytes would cost more than it shows")
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        content = isal_zlib.decompress(content, wbits=31)  # gzip's, at a multiple of the speed that nibabel has
+    kind = nib.nifti2.Nifti2Image if content[:4] == _NIFTI_2 else nib.nifti1.Nifti1Image
+    return kind.from_bytes(content)
+
+
+def _picture(name: str, image: Any, names: Mapping[int, str], lazy: _Lazy) -> ResultPicture:
+    affine = convert_frame(image.affine, "RAS", "LPS")
+    if not _may_be_labels(image):
+        return _by_itself(name, image, affine)
     array = np.asanyarray(image.dataobj)
-    if background is not None and _is_labels(array):
-        labels = background.like(image)
-        if np.allclose(labels.affine_lps, background.affine_lps, atol=1e-3):
-            return preview_volume(background, labels)
-    return preview_volume(Volume(array, convert_frame(image.affine, "RAS", "LPS")))
+    counts = _label_counts(array)
+    if counts is not None and counts.any() and (names or np.count_nonzero(counts) <= _MOST_LABELS):
+        scan = lazy.get()
+        labels = _Labels(array, affine, counts, {**_names_inside(image), **names})
+        over = None if scan is None else _over(name, scan, labels)
+        return over or _alone(name, labels)
+    return _by_itself(name, image, affine)
 
 
-def _is_labels(array: np.ndarray[Any, Any]) -> bool:
-    if array.dtype.kind not in "biu" or array.ndim != 3 or not array.size:  # noqa: PLR2004 the axes of a mask
+def _may_be_labels(image: Any) -> bool:
+    """Returns whether the middle slice holds nothing but labels: what does not is not read as a whole."""
+    if len(image.shape) != 3 or 0 in image.shape:  # noqa: PLR2004 the axes of a mask
         return False
-    if array.min() < 0 or array.max() > _GREATEST_LABEL:
-        return False
-    return bool(np.count_nonzero(np.bincount(array.ravel(order="K"))) <= _MOST_LABELS)
+    middle = np.asanyarray(image.dataobj[:, :, image.shape[2] // 2])
+    return middle.dtype.kind in "biu" and bool(middle.min() >= 0 and middle.max() <= _GREATEST_LABEL)
+
+
+def _label_counts(array: NDArray[Any]) -> NDArray[np.int64] | None:
+    """Returns how many voxels each label has, without 0; None where the values are no labels."""
+    counts = np.zeros(_GREATEST_LABEL + 1, np.int64)
+    for k in range(array.shape[2]):  # one slice at a time stays in the processor's cache
+        values = array[:, :, k].ravel(order="K")
+        if array.dtype.itemsize > 1 or array.dtype.kind == "i":
+            least, greatest = values.min(), values.max()
+            if least < 0 or greatest > _GREATEST_LABEL:
+                return None
+        if values.any():
+            counts += np.bincount(values, minlength=_GREATEST_LABEL + 1)
+    counts[0] = 0
+    return counts
+
+
+@dataclass(frozen=True)
+class _Labels:
+    array: NDArray[Any]
+    affine_lps: FloatArray
+    counts: NDArray[np.int64]
+    names: Mapping[int, str]
+
+    @property
+    def places(self) -> NDArray[np.uint8]:
+        """For each value its place among the labels that there are, from 1 on."""
+        table = np.zeros(_GREATEST_LABEL + 1, np.uint8)
+        present = np.flatnonzero(self.counts)
+        table[present] = np.arange(1, len(present) + 1)
+        return table
+
+    def legend(self) -> tuple[LabelEntry, ...]:
+        voxel_ml = abs(float(np.linalg.det(self.affine_lps[:3, :3]))) / 1000
+        return tuple(
+            LabelEntry(
+                number=int(value),
+                name=self.names.get(int(value)) or f"label {value}",
+                colour=label_colour(place),
+                volume_ml=round(int(self.counts[value]) * voxel_ml, 3),
+            )
+            for place, value in enumerate(np.flatnonzero(self.counts))
+        )
+
+    def corners(self) -> FloatArray:
+        """Returns the corners of the box that holds all labels, in LPS mm, shape (8, 3)."""
+        inside = self.array != 0
+        ends = []
+        for axis in range(3):
+            others = tuple(one for one in range(3) if one != axis)
+            found = np.flatnonzero(inside.any(axis=others))
+            ends.append((found[0] - 0.5, found[-1] + 0.5))
+        corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
+        placed: FloatArray = (self.affine_lps[:3, :3] @ corners).T + self.affine_lps[:3, 3]
+        return placed
+
+    def on(self, affine_lps: FloatArray, shape: tuple[int, int], k: int) -> NDArray[np.uint8]:
+        """Returns the places of labels on slice k of another grid, the nearest voxel's; a few hundred pixels a side."""
+        steps = [max(1, size // _FINEST) for size in shape]
+        across, down = (
+            np.arange(size // step, dtype=np.float64) * step + (step - 1) / 2
+            for size, step in zip(shape, steps, strict=True)
+        )
+        change = np.linalg.inv(self.affine_lps) @ affine_lps
+        change[np.abs(change) < _NOISE] = 0
+        indices, valid = [], np.ones((1, 1), bool)
+        for axis in range(3):
+            start = change[axis, 2] * k + change[axis, 3]
+            # an axis along which the index does not change keeps a length of 1: grids at right angles cost little
+            along = [values * change[axis, one] for one, values in enumerate((across, down))]
+            columns, rows = (values[:1] if not values.any() else values for values in along)
+            at = np.rint(np.add.outer(columns, rows + start) - _NOISE).astype(np.intp)
+            valid = valid & (at >= 0) & (at < self.array.shape[axis])
+            indices.append(np.clip(at, 0, self.array.shape[axis] - 1))
+        found = self.places[self.array[tuple(indices)].astype(np.uint8)] * valid
+        return np.ascontiguousarray(np.broadcast_to(found, (len(across), len(down))), np.uint8)
+
+
+def _over(name: str, scan: Scan, labels: _Labels) -> ResultPicture | None:
+    """Draws labels over the slices of a scan that hold some; None where none does."""
+    affine, total = scan.affine_lps, scan.shape[2]
+    along = (np.linalg.inv(affine) @ np.c_[labels.corners(), np.ones(8)].T)[2]
+    first, last = max(0, int(np.ceil(along.min()))), min(total - 1, int(np.floor(along.max())))
+    if first > last:
+        return None
+    slices = [first + place for place in spread(last - first + 1, MOST_SLICES)]
+    drawn = np.stack([labels.on(affine, scan.shape[:2], k) for k in slices], axis=2)
+    if not drawn.any():
+        return None
+    values = scan.read(slices)
+    window = scan.window(values)
+    grid = VoxelGrid(apply_window(values, window, is_monochrome1=scan.is_monochrome1), affine)
+    png = draw_mosaic(tiles_of(grid, [str(k + 1) for k in slices], drawn))
+    return ResultPicture(
+        name=name, png=png, caption=f"over {scan.said(len(slices), total, window)}", legend=labels.legend()
+    )
+
+
+def _alone(name: str, labels: _Labels) -> ResultPicture:
+    """Draws labels where there is no scan below them."""
+    slices = spread(labels.array.shape[2], MOST_SLICES)
+    places = np.stack([labels.places[labels.array[:, :, k].astype(np.uint8)] for k in slices], axis=2)
+    grid = VoxelGrid(np.where(places > 0, 90, 0).astype(np.uint8), labels.affine_lps)
+    png = draw_mosaic(tiles_of(grid, [str(k + 1) for k in slices], places))
+    caption = f"labels, {len(slices)} of {labels.array.shape[2]} slices; no scan lies below them"
+    return ResultPicture(name=name, png=png, caption=caption, legend=labels.legend())
+
+
+def _by_itself(name: str, image: Any, affine: FloatArray) -> ResultPicture:
+    total, volume = image.shape[2], tuple(size // 2 for size in image.shape[3:])
+    slices = spread(total, MOST_SLICES)
+    places = [(slice(None), slice(None), k, *volume) for k in slices]
+    shown = np.stack([np.asanyarray(image.dataobj[place]) for place in places], axis=2)
+    window = percentile_window(shown[::_SAMPLED, ::_SAMPLED])
+    grid = VoxelGrid(apply_window(shown, window), affine)
+    size = " × ".join(map(str, image.shape))
+    spacing = " × ".join(f"{mm:.3g}" for mm in grid.spacing_mm)
+    caption = (
+        f"{len(slices)} of {total} slices · {size}, {spacing} mm · window {window.center:.4g} / {window.width:.4g}"
+    )
+    return ResultPicture(name=name, png=draw_mosaic(tiles_of(grid, [str(k + 1) for k in slices])), caption=caption)
+
+
+def _names_inside(image: Any) -> dict[int, str]:
+    """Returns the names of labels that a header extension tells, as TotalSegmentator writes it."""
+    names = {}
+    for extension in getattr(image.header, "extensions", ()):
+        content = extension.get_content()
+        text = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+        names.update({int(key): name.strip() for key, name in _NAMED_LABEL.findall(text)})
+    return names

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.pictures.contact_sheet import SheetLayout
     from dcm_processor_service.imaging.series.inspection import Inspection
 
-__all__ = ["preview_series"]
+__all__ = ["display_bytes", "display_pixels", "preview_series"]
 
 _LIMITS = Limits()
 
@@ -64,13 +64,13 @@ def _images_as_they_are(inspection: Inspection, limits: Limits) -> bytes:
     for index in spread(len(frames), MOST_TILES):
         frame = frames[index]
         try:
-            pixels = _pixels(frame, limits)
+            pixels = display_pixels(frame, limits)
         except DicomError:  # one image that cannot be decoded does not hide the others
             continue
         spacing = frame.pixel_spacing
         size = (spacing[0], spacing[1]) if spacing else None
         is_monochrome1 = text(frame.instance.header, "PhotometricInterpretation").upper() == "MONOCHROME1"
-        panels.append(Panel(_as_bytes(pixels, is_monochrome1=is_monochrome1), size, caption=str(index + 1)))
+        panels.append(Panel(display_bytes(pixels, is_monochrome1=is_monochrome1), size, caption=str(index + 1)))
     if not panels:
         raise InvalidSeriesError(
             f"series {inspection.report.series_instance_uid} holds no image that can be shown", inspection.report
@@ -82,7 +82,7 @@ def _images_as_they_are(inspection: Inspection, limits: Limits) -> bytes:
     return draw_sheet([], panels, caption)
 
 
-def _pixels(frame: FrameInfo, limits: Limits) -> NDArray[Any]:
+def display_pixels(frame: FrameInfo, limits: Limits) -> NDArray[Any]:
     """Returns one image for display, colours as RGB.
 
     Raises:
@@ -101,7 +101,8 @@ def _pixels(frame: FrameInfo, limits: Limits) -> NDArray[Any]:
     return decode_one(EncodedFrame(instance, frame.number, decoders[0], for_display=True), limits)
 
 
-def _as_bytes(pixels: NDArray[Any], *, is_monochrome1: bool) -> NDArray[np.uint8]:
+def display_bytes(pixels: NDArray[Any], *, is_monochrome1: bool) -> NDArray[np.uint8]:
+    """Returns an image as it is shown, without a window of its own."""
     if pixels.ndim > 2 and pixels.dtype == np.uint8:  # noqa: PLR2004 colour comes as rows, columns, samples
         return pixels
     return apply_window(pixels, percentile_window(pixels), is_monochrome1=is_monochrome1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,9 +80,9 @@ class Stack:
         """Shape (slices, 3): LPS mm, of the first volume."""
         return np.array([frame.position for frame in self.grid[0]], dtype=np.float64)
 
-    @property
+    @cached_property
     def geometry(self) -> StackGeometry:
-        """How the slices lie to each other."""
+        """How the slices lie to each other; asked for a dozen times in an inspection."""
         return stack_geometry(self.first.orientation or (), self.origins)
 
     @property

@@ -42,7 +42,16 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.models.nifti import Policy
 
-__all__ = ["display_window", "read_stack", "read_volume", "read_volumes", "values_of", "volumes_of"]
+__all__ = [
+    "display_window",
+    "read_frames",
+    "read_stack",
+    "read_volume",
+    "read_volumes",
+    "unit_of",
+    "values_of",
+    "volumes_of",
+]
 
 _LIMITS = Limits()
 _TABLE_BITS = 16
@@ -186,6 +195,17 @@ def values_of(grid: Sequence[Sequence[FrameInfo]], limits: Limits) -> NDArray[An
     return _assemble(frames, len(grid), len(grid[0]), limits)[0]
 
 
+def read_frames(frames: Sequence[FrameInfo], report: SeriesReport, limits: Limits = _LIMITS) -> NDArray[Any]:
+    """Reads a few frames of one format, rescaled, as an array (i, j, frames).
+
+    Raises:
+        InvalidSeriesError: Files are damaged, or declare more than the limits allow.
+        UnsupportedTransferSyntaxError: The pixels cannot be decoded here.
+    """
+    _refuse_beyond_limits(frames, report, limits)
+    return _assemble(frames, 1, len(frames), limits)[0]
+
+
 def _refuse_beyond_limits(frames: Sequence[FrameInfo], report: SeriesReport, limits: Limits) -> None:
     """Compares what the headers declare with the limits, and with the files, before any of it is allocated.
 
@@ -226,7 +246,7 @@ def _with_constant_frames(report: SeriesReport, constant: Sequence[FrameInfo], c
 def _rescale(frames: Sequence[FrameInfo]) -> Rescale:
     first = frames[0]
     varies = len({frame.scaling for frame in frames}) > 1
-    return Rescale(first.slope, first.intercept, _unit(first), varies=varies, by_table=first.lut is not None)
+    return Rescale(first.slope, first.intercept, unit_of(first), varies=varies, by_table=first.lut is not None)
 
 
 def _assemble(
@@ -344,7 +364,8 @@ def display_window(frame: FrameInfo) -> DisplayWindow | None:
     return None
 
 
-def _unit(frame: FrameInfo) -> str:
+def unit_of(frame: FrameInfo) -> str:
+    """Returns the unit of a frame's rescaled values; empty where nothing says."""
     for place in frame.places:
         transformation = item(place, "PixelValueTransformationSequence")
         found = text(transformation, "RescaleType") if transformation is not None else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.hypertext import element, facts, notebook, picture
 from dcm_processor_service.imaging.headers.instance_file import foreign_errors_as
 from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow, Rescale, SliceSource, VoxelGrid
 
@@ -204,3 +205,22 @@ class Volume(VoxelGrid):
         from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
 
         return preview_volume(self, mask, layout=layout)
+
+    def _repr_png_(self) -> bytes:
+        middle = self.shape[3] // 2 if self.array.ndim > 3 else 0  # noqa: PLR2004 the volumes' axis
+        from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
+
+        return preview_volume(self, index=middle)
+
+    def _repr_html_(self) -> str:
+        spacing = " × ".join(f"{mm:.4g}" for mm in self.spacing_mm)
+        told = facts(
+            [
+                ("voxels", f"{' × '.join(map(str, self.shape))} of {spacing} mm, {self.axis_codes}"),
+                ("values", f"{self.array.dtype} {self.rescale.unit}".strip()),
+                ("series", self.series_instance_uid),
+                ("part", self.name),
+            ]
+        )
+        head = element("h2", f"Volume {self.modality}".strip())
+        return notebook(head, told, element("figure", picture(self._repr_png_(), "contact sheet")))

@@ -20,7 +20,6 @@ from dcm_processor_service.local.workspace import Workspace
 from dcm_processor_service.models import JobEvent, Peer, Subject
 from dcm_processor_service.runtime.execution.callbacks import find_callback
 from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
-from dcm_processor_service.runtime.execution.runner import CallbackOutcome
 from dcm_processor_service.session.catalogue import Filed
 
 if TYPE_CHECKING:
@@ -107,8 +106,7 @@ class ServiceRun:
             for end in run_in_processes([self._request(plan) for plan in plans], self.workers):
                 plan = plans[end.number]
                 for answer in end.answers:
-                    outcome = CallbackOutcome.of_portable(answer)
-                    yield self.place.left_by(answer["job_id"], plan.subject, outcome, answer["sheets"])
+                    yield self.place.left_by(plan.subject, answer)
                 if end.problem:
                     yield from self._failed(plan, end)
             return

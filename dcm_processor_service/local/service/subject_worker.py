@@ -18,7 +18,5 @@ def main() -> None:
     service_run, plan = ServiceRun.of_request(json.load(sys.stdin))
     with channel:
         for one in service_run.run_subject(plan):
-            sheets = [str(sheet.relative_to(one.folder)) for sheet in one.sheets]
-            told = one.outcome.as_portable() | {"job_id": one.job.id, "sheets": sheets}
-            channel.write(json.dumps(told) + "\n")
+            channel.write(json.dumps(one.as_portable()) + "\n")
             channel.flush()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.runtime.execution.cancellation import cancelled_by_sigterm
 from dcm_processor_service.runtime.logs.job_log import job_logging, log_fields
+from dcm_processor_service.runtime.logs.kept_lines import KeptLines
 from dcm_processor_service.runtime.logs.last_errors import scrub_last_errors
 from dcm_processor_service.runtime.own_session import serving
 
@@ -31,7 +32,9 @@ def job_process(container: Container) -> Iterator[None]:
     settings = container.settings()
     scrub_last_errors(container.scrubber())
     with ExitStack() as stack:
-        stack.enter_context(job_logging(log_fields(settings), container.scrubber(), settings.log_level))
+        bound = log_fields(settings)
+        kept = KeptLines(container.recording().add_line, bound)
+        stack.enter_context(job_logging(bound, container.scrubber(), settings.log_level, kept=kept))
         stack.enter_context(cancelled_by_sigterm(container.cancellation()))
         if container.mode() == "blocking":  # functions without a context are
             stack.enter_context(serving(container))

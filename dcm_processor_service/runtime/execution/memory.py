@@ -5,7 +5,6 @@ A container that exceeds its limit is killed without a word; what its log says b
 
 from __future__ import annotations
 
-import sys
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,16 +23,6 @@ _EVERY_S = 1.0
 _WARN_AT = 0.9
 _NO_LIMIT = 1 << 60
 """cgroup v1 says some number near 2**63 where there is no limit."""
-
-
-def peak_memory_bytes() -> int | None:
-    """Returns the most memory that this process has had resident; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * _KIB
 
 
 @dataclass(frozen=True)

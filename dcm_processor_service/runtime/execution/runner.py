@@ -27,12 +27,13 @@ from dcm_processor_service.runtime.execution.callbacks import Callback, inspect_
 from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED, Cancellation
 from dcm_processor_service.runtime.execution.forgotten_awaits import forgotten_awaits
 from dcm_processor_service.runtime.execution.job_process import job_process
-from dcm_processor_service.runtime.execution.memory import memory_watched, peak_memory_bytes
+from dcm_processor_service.runtime.execution.memory import memory_watched
 from dcm_processor_service.runtime.execution.params import unknown_params, validated_params
 from dcm_processor_service.runtime.execution.results import json_safe, readable
 from dcm_processor_service.runtime.execution.time_limit import TimeLimit
-from dcm_processor_service.runtime.logs.printed_errors import formatted, scrub_error
+from dcm_processor_service.runtime.logs.printed_errors import formatted, own_frames, scrub_error
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
+from dcm_processor_service.session.peak_memory import peak_memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,6 +58,9 @@ class CallbackOutcome:
     traceback_text: str = ""
     """Of the error, without patient attributes of the session."""
 
+    own_frames_text: str = ""
+    """The same with the frames of the user's own code alone."""
+
     peak_memory_bytes: int | None = None
     """The most that the process has had resident by then; None where the system does not tell."""
 
@@ -77,7 +81,7 @@ class CallbackOutcome:
         """Returns it as plain JSON for another process: the error in words, without its cause."""
         of_callback = isinstance(self.error, CallbackFailedError)
         head = {"exit_code": self.exit_code, "duration_s": self.duration_s, "of_callback": of_callback}
-        return {**head, **self.as_json(), "peak_memory_bytes": self.peak_memory_bytes}
+        return {**head, **self.as_json(), "own_frames": self.own_frames_text}
 
     @classmethod
     def of_portable(cls, told: Mapping[str, Any]) -> CallbackOutcome:
@@ -96,6 +100,7 @@ class CallbackOutcome:
             told["duration_s"],
             error=error,
             traceback_text=fault["traceback"],
+            own_frames_text=told["own_frames"],
             peak_memory_bytes=told["peak_memory_bytes"],
             error_type=fault["type"],
         )
@@ -154,7 +159,7 @@ def run_callback(
     run = _Run(job, customise, own_process, ended_by)
     result: Any = None
     failure: DcmProcessorError | None = None
-    exit_code, text = EXIT_DONE, ""
+    exit_code, text, own = EXIT_DONE, "", ""
     try:
         callback = inspect_callback(function)
         result = json_safe(run.run(callback, settings))
@@ -167,15 +172,14 @@ def run_callback(
     except Exception as error:  # noqa: BLE001  whatever a callback raises is an outcome, with its cause kept
         scrub_error(error, run.scrubber)
         failure, exit_code = _classify(error, run.scrubber, in_callback=run.in_callback)
-        text = run.scrubber.text(formatted(error))
+        text, own = run.scrubber.text(formatted(error)), run.scrubber.text(own_frames(error))
     except BaseException as stopped:  # KeyboardInterrupt, or an ExceptionGroup that holds one
         scrub_error(stopped, run.scrubber)
         raise
     if run.cancellation.signalled:
         exit_code = EXIT_CANCELLED
-    return CallbackOutcome(
-        exit_code, time.monotonic() - started, result, failure, text, peak_memory_bytes=peak_memory_bytes()
-    )
+    duration_s = time.monotonic() - started
+    return CallbackOutcome(exit_code, duration_s, result, failure, text, own, peak_memory_bytes())
 
 
 def _classify(error: Exception, scrubber: Scrubber, *, in_callback: bool) -> tuple[DcmProcessorError, int]:

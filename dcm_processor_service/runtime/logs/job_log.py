@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from dcm_processor_service.runtime.execution.results import json_safe
+from dcm_processor_service.runtime.logs.kept_lines import LOGGER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["JobLog", "job_logging", "log_fields"]
 
-LOGGER_NAME = "dcm_processor_service.job"
 
 if TYPE_CHECKING:
     _Adapter = logging.LoggerAdapter[logging.Logger]
@@ -178,7 +178,11 @@ class _Line(logging.Formatter):
 
 @contextmanager
 def job_logging(
-    bound: Mapping[str, str], scrubber: Scrubber, level: str, stream: TextIO | None = None
+    bound: Mapping[str, str],
+    scrubber: Scrubber,
+    level: str,
+    stream: TextIO | None = None,
+    kept: logging.Handler | None = None,
 ) -> Iterator[None]:
     """Makes the logging of this process that of one job, as long as this lasts.
 
@@ -190,6 +194,7 @@ def job_logging(
         scrubber: What is removed; it may learn meanwhile.
         level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
         stream: Where lines go.
+        kept: Gets each record too, for the job's report.
     """
     output = stream or sys.stderr
     handler = logging.StreamHandler(output)
@@ -206,7 +211,7 @@ def job_logging(
     levels = {library: logging.getLogger(library).level for library in _NO_DEBUG}
     for library in _NO_DEBUG:
         logging.getLogger(library).setLevel(max(levels[library], logging.getLevelName(level), logging.INFO))
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler] if kept is None else [handler, kept]
     root.setLevel(level)
     logging.setLogRecordFactory(_ScrubbedRecords(scrubber, factory))
     logging.captureWarnings(capture=True)

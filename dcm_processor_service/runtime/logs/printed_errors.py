@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sysconfig
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import CallbackFailedError
@@ -11,9 +14,20 @@ from dcm_processor_service.runtime.execution.results import readable
 if TYPE_CHECKING:
     from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 
-__all__ = ["formatted", "printable", "scrub_error"]
+__all__ = ["formatted", "own_frames", "printable", "scrub_error"]
 
 _MOST_ERRORS = 1000
+_LIBRARIES = re.compile(
+    "|".join(
+        [
+            r"[/\\](?:site|dist)-packages[/\\]",
+            r"^<frozen ",
+            re.escape(sysconfig.get_paths()["stdlib"]) + r"[/\\]",
+            re.escape(str(Path(__file__).parents[2])) + r"[/\\]",
+        ]
+    )
+)
+"""Files that are not the user's own."""
 _PARTS = ("message", "filename", "filename2", "strerror", "msg", "text", "reason", "name", "path")
 """Attributes of builtin errors that their text is made of."""
 
@@ -21,6 +35,25 @@ _PARTS = ("message", "filename", "filename2", "strerror", "msg", "text", "reason
 def formatted(error: BaseException | None) -> str:
     """Returns an error with its traceback, as the interpreter prints it."""
     return "".join(traceback.format_exception(type(error), error, error.__traceback__)) if error else ""
+
+
+def own_frames(error: BaseException | None) -> str:
+    """Returns an error with the frames of the user's own code alone, otherwise as the interpreter prints it.
+
+    Frames of this package, of other packages and of Python itself are counted, not shown; where there are no others,
+    all are shown.
+    """
+    if error is None:
+        return ""
+    told = traceback.TracebackException.from_exception(error)
+    told.__cause__, told.__context__ = None, None
+    kept = [frame for frame in told.stack if not _LIBRARIES.search(frame.filename)]
+    if not kept:
+        return formatted(error)
+    hidden = len(told.stack) - len(kept)
+    told.stack = traceback.StackSummary.from_list(kept)
+    more = f"({hidden} frame{'' if hidden == 1 else 's'} of libraries left out)\n" if hidden else ""
+    return "".join(told.format()) + more
 
 
 def scrub_error(error: BaseException, scrubber: Scrubber) -> None:

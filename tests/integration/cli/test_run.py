@@ -162,6 +162,48 @@ def test_a_failing_callback_shows_its_traceback_and_the_rest_goes_on(scans: Path
     assert records[0]["error"]["type"] == "ValueError"
 
 
+def test_a_traceback_shows_the_users_own_frames_and_all_on_demand(scans: Path) -> None:
+    text = HEAD + "import json\ndef inner():\n    json.loads('{')\ndef run(ctx: RuntimeContext):\n    inner()\n"
+    write(scans.parent, text)
+    result = invoke("callback.py", "--dicom", str(scans))
+    assert "in inner" in result.stderr
+    assert "frames of libraries left out" in result.stderr
+    assert "decoder.py" not in result.stderr
+    assert "runner.py" not in result.stderr
+    every = invoke("callback.py", "--dicom", str(scans), "--traceback")
+    for frame in ("in inner", "decoder.py", "runner.py"):
+        assert frame in every.stderr
+
+
+def test_each_result_is_there_before_the_next_subject_begins(scans: Path) -> None:
+    text = HEAD + (
+        "import sys\ndef run(ctx: RuntimeContext):\n"
+        "    print('begun', ctx.session.dicom.get_series().instance_count(), flush=True)\n"
+    )
+    write(scans.parent, text)
+    lines_printed = invoke("callback.py", "--dicom", str(scans)).stdout.splitlines()
+    order = [line.split()[0] for line in lines_printed if line.startswith(("begun", "callback:"))]
+    assert order == ["begun", "callback:", "begun", "callback:"]
+
+
+def test_the_workspace_holds_a_page_and_a_record_of_the_run(scans: Path) -> None:
+    result = invoke("callback.py", "--dicom", str(scans))
+    assert "The report is in dcm-workspace/report.html." in result.stderr
+    record = json.loads((scans.parent / "dcm-workspace" / "run.json").read_text())
+    assert [job["data"][0]["value"] for job in record["jobs"]] == [2, 3]
+    page = (scans.parent / "dcm-workspace" / "report.html").read_text()
+    assert page.count("<figure>") == 2
+    assert "Synthetic" not in page
+    assert "SYNTHETIC" not in page
+
+
+def test_the_patient_is_shown_on_demand(scans: Path) -> None:
+    result = invoke("callback.py", "--dicom", str(scans), "--show-patient")
+    assert "Synthetic^Series" in result.stdout
+    assert "Synthetic^Series" in (scans.parent / "dcm-workspace" / "report.html").read_text()
+    assert "Synthetic^Series" not in (scans.parent / "dcm-workspace" / "run.json").read_text()
+
+
 def test_params_that_do_not_fit_are_a_sentence_without_a_traceback(scans: Path) -> None:
     text = HEAD + "from pydantic import BaseModel\nclass P(BaseModel):\n    t: float\ndef run(p: P):\n    return p.t\n"
     write(scans.parent, text)

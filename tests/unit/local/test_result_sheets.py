@@ -12,18 +12,19 @@ import pytest
 from PIL import Image
 
 from dcm_processor_service import RuntimeContext  # noqa: TC001 annotations of callbacks are read when they run
-from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
-from dcm_processor_service.imaging.pictures.results import preview_results
-from dcm_processor_service.imaging.pictures.series_sheet import preview_series
+from dcm_processor_service.imaging.pictures.key_slices import picture_of_scan
+from dcm_processor_service.imaging.pictures.mosaic import LABEL_COLOURS
+from dcm_processor_service.imaging.pictures.results import pictures_of_results
 from dcm_processor_service.imaging.volumes.read import read_volume
-from dcm_processor_service.imaging.volumes.volume import Volume
 from dcm_processor_service.local.workspace import Workspace
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dcm_processor_service.imaging.volumes.volume import Volume
     from dcm_processor_service.local.workspace import LocalRun
+    from dcm_processor_service.models.pictures import ResultPicture
 
 
 @pytest.fixture
@@ -46,30 +47,38 @@ def mask_of(volume: Volume) -> np.ndarray[Any, Any]:
 
 def write_mask(ctx: RuntimeContext) -> None:
     volume = ctx.session.dicom.get_series().volume()
-    ctx.session.files.save("masks/mask.nii.gz", volume.like(mask_of(volume)).to_nifti())
+    labels = {"labels": {"1": "spleen"}}
+    ctx.session.files.save("masks/mask.nii.gz", volume.like(mask_of(volume)).to_nifti(), metadata=labels)
     ctx.session.files.save("image.nii", volume.to_nifti())
 
 
 def test_labels_lie_over_the_scan_and_images_stand_by_themselves(tmp_path: Path, scan: list[Path]) -> None:
     result = run(tmp_path, write_mask)
-    volume = read_volume(scan)
     assert {sheet.relative_to(result.folder) for sheet in result.sheets} == {
         Path("masks/mask.preview.png"),
         Path("image.preview.png"),
     }
-    assert (result.folder / "masks/mask.preview.png").read_bytes() == preview_volume(volume, mask_of(volume))
-    bare = preview_volume(Volume(volume.array, volume.affine_lps))
-    assert pixels((result.folder / "image.preview.png").read_bytes()) == pixels(bare)
+    over, bare = (colours(result.folder / name) for name in ("masks/mask.preview.png", "image.preview.png"))
+    assert OUTLINE in over
+    assert OUTLINE not in bare
+    mask, image = sorted(result.pictures, key=lambda one: one.name, reverse=True)
+    assert (mask.caption[:4], [entry.name for entry in mask.legend], image.legend) == ("over", ["spleen"], ())
+    voxel_ml = float(np.prod(read_volume(scan).spacing_mm)) / 1000
+    assert mask.legend[0].volume_ml == pytest.approx(7 * 7 * 4 * voxel_ml, abs=1e-3)
 
 
-def pixels(picture: bytes) -> bytes:
-    return Image.open(io.BytesIO(picture)).tobytes()
+OUTLINE = LABEL_COLOURS[0]
+
+
+def colours(picture: Path) -> set[tuple[int, ...]]:
+    pixels = np.asarray(Image.open(io.BytesIO(picture.read_bytes())).convert("RGB")).reshape(-1, 3)
+    return {tuple(map(int, one)) for one in np.unique(pixels, axis=0)}
 
 
 def test_a_job_that_wrote_no_image_shows_its_scan(tmp_path: Path, scan: list[Path]) -> None:
     result = run(tmp_path, lambda ctx: ctx.session.data.set("value", 1))
     assert [sheet.name for sheet in result.sheets] == ["series.preview.png"]
-    assert result.sheets[0].read_bytes() == preview_series(scan)
+    assert result.sheets[0].read_bytes() == picture_of_scan(scan, len(scan)).png
 
 
 @pytest.mark.usefixtures("scan")
@@ -109,7 +118,9 @@ def odd_images(folder: Path) -> list[Path]:
 def test_an_odd_or_damaged_image_takes_no_picture_and_no_result_away(tmp_path: Path, scan: list[Path]) -> None:
     paths = odd_images(tmp_path)
     for series in (scan, []):
-        pictures = list(preview_results([*paths, tmp_path / "whole.nii.gz"], series))
+        found: dict[str, tuple[Path, dict[int, str]]] = {path.name: (path, {}) for path in paths}
+        found["whole.nii.gz"] = (tmp_path / "whole.nii.gz", {})
+        pictures = list(pictures_of_results(found, series))
         assert len(pictures) == 4
         assert (pictures[0], pictures[2]) == (None, None)
         assert pictures[3] is not None
@@ -125,12 +136,12 @@ def test_a_callback_that_failed_shows_its_scan_as_well(tmp_path: Path) -> None:
     assert [sheet.name for sheet in result.sheets] == ["series.preview.png"]
 
 
-@pytest.mark.parametrize("change", ["elsewhere", "many values", "negative", "fractions"])
+@pytest.mark.parametrize("change", ["many values", "negative", "fractions", "far away"])
 def test_what_is_no_mask_of_this_scan_is_drawn_by_itself(tmp_path: Path, scan: list[Path], change: str) -> None:
     volume = read_volume(scan)
     array, affine = mask_of(volume).astype(np.int16), volume.affine("RAS")
-    if change == "elsewhere":
-        affine[0, 3] += 5
+    if change == "far away":
+        affine[0, 3] += 5000
     elif change == "many values":
         array = (np.arange(array.size) % 200).reshape(array.shape).astype(np.int16)
     elif change == "negative":
@@ -140,6 +151,33 @@ def test_what_is_no_mask_of_this_scan_is_drawn_by_itself(tmp_path: Path, scan: l
     else:
         image = nib.nifti1.Nifti1Image(array, affine)
     nib.save(image, tmp_path / "x.nii")
-    [over], [alone] = preview_results([tmp_path / "x.nii"], scan), preview_results([tmp_path / "x.nii"], [])
-    assert over is not None
+    over, alone = (drawn(tmp_path / "x.nii", series) for series in (scan, []))
     assert over == alone
+
+
+def drawn(path: Path, series: list[Path]) -> ResultPicture:
+    [picture] = pictures_of_results({path.name: (path, {})}, series)
+    assert picture is not None
+    return picture
+
+
+@pytest.mark.parametrize("spacing", [2.5, 0.7])
+def test_labels_on_another_grid_are_drawn_where_they_lie_in_the_scan(
+    tmp_path: Path, scan: list[Path], spacing: float
+) -> None:
+    volume = read_volume(scan)
+    same = volume.like(mask_of(volume))
+    nib.save(same.to_nifti(), tmp_path / "same.nii")
+    nib.save(same.resample(spacing, "nearest").reorient("SAR").to_nifti(), tmp_path / "other.nii")
+    on_grid, elsewhere = drawn(tmp_path / "same.nii", scan), drawn(tmp_path / "other.nii", scan)
+    assert elsewhere.caption.startswith("over")
+    assert elsewhere.legend[0].volume_ml == pytest.approx(on_grid.legend[0].volume_ml, rel=0.6)
+    edges = [outline(one.png) for one in (on_grid, elsewhere)]
+    assert np.abs(edges[0] - edges[1]).max() < 15  # of 240 pixels a slice
+
+
+def outline(png: bytes) -> np.ndarray[Any, Any]:
+    """The box around all outlines of the first slice that has some, in pixels of its tile."""
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    rows, columns = np.nonzero((pixels[:, :238] == OUTLINE).all(axis=2))
+    return np.array([rows.min(), rows.max(), columns.min(), columns.max()])

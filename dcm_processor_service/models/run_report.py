@@ -1,0 +1,173 @@
+"""What a run did: ``run.json`` beside a report, and what the report is made from.
+
+No value of the patient is among the fields that JSON has. Lists stand in an order that a second run repeats.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dcm_processor_service.models.jobs import JobEvent
+from dcm_processor_service.models.sending import SendReport
+from dcm_processor_service.models.steps import StepRecord
+
+__all__ = ["DerivedObject", "InputSeries", "JobReport", "LogLine", "OutputFile", "OutputValue", "RunReport"]
+
+
+class _Part(BaseModel):
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore")
+
+
+class InputSeries(_Part):
+    """A series that a job was about.
+
+    Example:
+        >>> InputSeries(series_instance_uid="1.2.3", modality="CT", instance_count=60).label
+        'CT, 60 instances'
+    """
+
+    series_instance_uid: str
+    study_instance_uid: str = ""
+    modality: str = ""
+    instance_count: int = 0
+    sha256: str = Field(default="", description="Of the UIDs and contents of all instances; see DicomSeries.checksum")
+    description: str = Field(default="", exclude=True, description="SeriesDescription, for the page alone")
+    date: str = Field(default="", exclude=True, description="SeriesDate or StudyDate, for the page alone")
+    body_part: str = Field(default="", exclude=True, description="BodyPartExamined, for the page alone")
+
+    @property
+    def label(self) -> str:
+        """What a person tells it apart by: modality, description, date, and the number of instances."""
+        count = f"{self.instance_count} instance{'' if self.instance_count == 1 else 's'}"
+        return ", ".join(part for part in (self.modality, self.description, self.date, count) if part)
+
+
+class OutputValue(_Part):
+    """A value that a job left in ``session.data``.
+
+    Example:
+        >>> OutputValue(name="volume_ml", value=12.5, sha256="…").value
+        12.5
+    """
+
+    name: str
+    value: Any = Field(default=None, description="As JSON, without patient attributes; None where it is left out")
+    size_characters: int = Field(default=0, description="Of its JSON; beyond 4096 the value is left out")
+    sha256: str = Field(description="Of its JSON with sorted keys, without patient attributes")
+
+
+class OutputFile(_Part):
+    """A file that a job left in ``session.files``.
+
+    Example:
+        >>> OutputFile(name="mask.nii.gz", size_bytes=1024, sha256=None).name
+        'mask.nii.gz'
+    """
+
+    name: str
+    size_bytes: int
+    content_type: str = ""
+    sha256: str | None = Field(default=None, description="Of its content")
+
+
+class DerivedObject(_Part):
+    """A DICOM object that a job made.
+
+    Example:
+        >>> DerivedObject(sop_class_uid="1.2.840.10008.5.1.4.1.1.66.4", sop_instance_uid="1.2.3").segments
+        ()
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str = ""
+    modality: str = ""
+    digest: str = Field(default="", description="Of all that it holds but the time of its making")
+    segments: tuple[str, ...] = Field(default=(), description="Labels of a segmentation's segments")
+    kind: str = Field(default="", exclude=True, description="Name of the SOP class, for the page alone")
+    description: str = Field(default="", exclude=True, description="SeriesDescription, for the page alone")
+
+
+class LogLine(_Part):
+    """A line of the job's log, without patient attributes.
+
+    Example:
+        >>> from datetime import timezone
+        >>> LogLine(time=datetime(2026, 1, 1, tzinfo=timezone.utc), level="info", message="segmented").level
+        'info'
+    """
+
+    time: datetime = Field(description="UTC")
+    level: str = Field(description="debug, info, warning, error or critical")
+    logger: str = ""
+    message: str
+    fields: dict[str, Any] = Field(default_factory=dict, description="What the callback gave by name")
+    traceback: str = ""
+
+
+class JobReport(_Part):
+    """What one job had, did and left.
+
+    Example:
+        >>> JobReport(job_id="1" * 24, job_name="segment", session_id="5" * 24).ok
+        True
+    """
+
+    job_id: str
+    job_name: str
+    session_id: str
+    event: JobEvent | None = None
+    service_name: str = ""
+    service_version: str = ""
+    subject_level: Literal["patient", "study", "series", ""] = ""
+    subject_id: str = Field(default="", description="The platform's id of what the job was about")
+    inputs: tuple[InputSeries, ...] = Field(default=(), description="By SeriesInstanceUID")
+    params: dict[str, Any] = Field(default_factory=dict, description="As JSON, without patient attributes")
+    started_at: datetime | None = Field(default=None, description="UTC, by the clock of the machine that ran it")
+    exit_code: int = Field(default=0, description="0 done, 1 failed, 2 configuration, 3 retryable, 143 asked to end")
+    error: str = Field(default="", description="Type and message; empty when it is done")
+    traceback: str = ""
+    result: Any = Field(default=None, description="What the callback returned, without patient attributes")
+    duration_s: float = 0.0
+    peak_memory_bytes: int | None = Field(
+        default=None,
+        description="The most resident memory that the process had until the job ended, earlier jobs included",
+    )
+    data: tuple[OutputValue, ...] = Field(default=(), description="By name")
+    files: tuple[OutputFile, ...] = Field(default=(), description="By name")
+    derived: tuple[DerivedObject, ...] = Field(default=(), description="In the order in which they were made")
+    sent: tuple[SendReport, ...] = Field(default=(), description="In order; paths of files are left out")
+    steps: tuple[StepRecord, ...] = Field(default=(), description="In the order in which they ended")
+    log: tuple[LogLine, ...] = Field(default=(), description="The last 1000 lines")
+    patient: dict[str, str] = Field(
+        default_factory=dict, exclude=True, repr=False, description="For a page that is asked to show the patient"
+    )
+
+    @property
+    def ok(self) -> bool:
+        """Whether the job ended without an error."""
+        return not self.error
+
+    @property
+    def label(self) -> str:
+        """What the job was about, in words that hold no patient attribute."""
+        if len(self.inputs) == 1:
+            return self.inputs[0].label
+        return f"{self.subject_level or 'no subject'}, {len(self.inputs)} series"
+
+
+class RunReport(_Part):
+    """All jobs of one run: the content of ``run.json``.
+
+    Example:
+        >>> report = RunReport(versions={"numpy": "2.0"}, jobs=())
+        >>> RunReport.model_validate_json(report.model_dump_json()) == report
+        True
+    """
+
+    format: Literal["dcm-processor-service run 1"] = "dcm-processor-service run 1"
+    versions: dict[str, str] = Field(description="Of Python, the operating system and the packages, by name")
+    jobs: tuple[JobReport, ...] = Field(description="In the order in which they ran")

@@ -1,0 +1,1 @@
+"""Pages about series and runs: pure functions from typed values to HTML."""

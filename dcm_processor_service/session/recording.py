@@ -1,0 +1,86 @@
+"""What a job does besides storing: sends, derived objects, steps and log lines, kept for its report."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from dcm_processor_service.models import SendReport, StepRecord
+    from dcm_processor_service.models.run_report import DerivedObject, LogLine
+
+__all__ = ["Recording"]
+
+_MOST_LINES = 1000
+_MOST = 10_000
+"""Of each other thing: a job that makes more is reported in part, and does not run out of memory for its report."""
+
+
+_MOST_PIXEL_BYTES = 64 << 20
+
+
+class Recording:
+    """What happened in one job so far; several threads may add to it at once."""
+
+    def __init__(self) -> None:
+        self.started_s = time.perf_counter()
+        self.started_at = datetime.now(timezone.utc)
+        self._sent: deque[SendReport] = deque(maxlen=_MOST)
+        self._derived: deque[DerivedObject] = deque(maxlen=_MOST)
+        self._steps: deque[StepRecord] = deque(maxlen=_MOST)
+        self._segmentations: list[Dataset] = []
+        self._spare_bytes = _MOST_PIXEL_BYTES
+        self._log: deque[LogLine] = deque(maxlen=_MOST_LINES)
+
+    def add_sent(self, report: SendReport) -> None:
+        """Keeps what became of a sending, without paths: they may hold a patient's name."""
+        records = tuple(record.model_copy(update={"path": ""}) for record in report.records)
+        left_out = tuple(file.model_copy(update={"path": ""}) for file in report.left_out)
+        self._sent.append(report.model_copy(update={"records": records, "left_out": left_out}))
+
+    def add_derived(self, made: DerivedObject, dataset: Dataset) -> None:
+        """Keeps what was made; the same object made again stays one. Some segmentations stay whole, to be drawn."""
+        if made in self._derived:
+            return
+        self._derived.append(made)
+        size_bytes = len(dataset.get("PixelData") or b"")
+        if made.modality == "SEG" and size_bytes <= self._spare_bytes:
+            self._spare_bytes -= size_bytes
+            self._segmentations.append(dataset)
+
+    def add_step(self, record: StepRecord) -> None:
+        """Keeps how a step ended."""
+        self._steps.append(record)
+
+    def add_line(self, line: LogLine) -> None:
+        """Keeps a line of the log; the last thousand stay."""
+        self._log.append(line)
+
+    @property
+    def sent(self) -> tuple[SendReport, ...]:
+        """In order."""
+        return tuple(self._sent)
+
+    @property
+    def derived(self) -> tuple[DerivedObject, ...]:
+        """In the order in which they were made."""
+        return tuple(self._derived)
+
+    @property
+    def segmentations(self) -> tuple[Dataset, ...]:
+        """Those that are kept whole: they are not changed here, and may have been by who made them."""
+        return tuple(self._segmentations)
+
+    @property
+    def steps(self) -> tuple[StepRecord, ...]:
+        """In the order in which they ended."""
+        return tuple(self._steps)
+
+    @property
+    def log(self) -> tuple[LogLine, ...]:
+        """In order."""
+        return tuple(self._log)

@@ -1,0 +1,72 @@
+"""What a person tells a series apart by: modality, description, date; nothing of the patient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.models.run_report import InputSeries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dcm_processor_service.models import Patient, SeriesRecord, Study
+
+__all__ = ["PATIENT_FACTS", "input_series", "patient_facts"]
+
+PATIENT_FACTS = {
+    "PatientName": "patient",
+    "PatientID": "patient id",
+    "PatientBirthDate": "birth date",
+    "PatientSex": "sex",
+}
+"""What is shown of a patient when it is asked for, with the word for it."""
+
+_DATE_DIGITS = 8
+
+
+def input_series(record: SeriesRecord, scrub: Callable[[str], str], *, sha256: str = "", count: int = 0) -> InputSeries:
+    """Returns what a report says of a series; ``scrub`` removes the patient from what the staff wrote.
+
+    Example:
+        >>> from dcm_processor_service.models import SeriesRecord
+        >>> record = SeriesRecord(
+        ...     id="2" * 24,
+        ...     metadata={"Modality": "CT", "SeriesDescription": "Thorax 5.0", "SeriesDate": "20240131"},
+        ... )
+        >>> input_series(record, str, count=60).label
+        'CT, Thorax 5.0, 2024-01-31, 60 instances'
+    """
+    header = record.metadata
+    return InputSeries(
+        series_instance_uid=record.series_instance_uid,
+        study_instance_uid=record.study_instance_uid,
+        modality=record.modality,
+        instance_count=count or len(record.instance_ids),
+        sha256=sha256,
+        description=scrub(_said(header.get("SeriesDescription"))),
+        date=_day(_said(header.get("SeriesDate")) or _said(header.get("StudyDate"))),
+        body_part=_said(header.get("BodyPartExamined")),
+    )
+
+
+def patient_facts(subject: Patient | Study | SeriesRecord | None) -> dict[str, str]:
+    """Returns the values that identify the patient, by the word for each: for who asks to see them."""
+    if subject is None:
+        return {}
+    found = {word: _said(subject.metadata.get(keyword)) for keyword, word in PATIENT_FACTS.items()}
+    if "birth date" in found:
+        found["birth date"] = _day(found["birth date"])
+    return {word: value for word, value in found.items() if value}
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict):  # a person name in DICOM's JSON (PS3.18, F.2.2)
+        value = value.get("Alphabetic")
+    return "" if value is None else str(value).strip()
+
+
+def _day(text: str) -> str:
+    """Returns a date of DICOM (PS3.5, section 6.2) as ISO 8601; what is none stays out."""
+    if len(text) != _DATE_DIGITS or not (text.isascii() and text.isdigit()):
+        return ""
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}"

@@ -1,0 +1,166 @@
+"""Small contact sheets: right way up, labels where they lie, in the right window, of what is asked for alone."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from pydicom.data import get_testdata_file
+
+from dcm_processor_service.imaging.pictures.key_slices import Scan, picture_of_scan
+from dcm_processor_service.imaging.pictures.mosaic import LABEL_COLOURS, Tile, draw_mosaic
+from dcm_processor_service.imaging.pictures.png import encode_png
+from dcm_processor_service.imaging.pictures.presets import preset_window
+from dcm_processor_service.imaging.pictures.results import pictures_of_results
+from dcm_processor_service.imaging.volumes.read import read_volume
+from dcm_processor_service.imaging.volumes.resampling import apply_window
+from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow
+from tests.unit.imaging.synthetic import Recipe, single_frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dcm_processor_service.models.pictures import ResultPicture
+
+SMALL = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20)
+
+
+def opened(png: bytes) -> np.ndarray[Any, Any]:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+@settings(max_examples=30)
+@given(hnp.arrays(np.uint8, st.one_of(SMALL, SMALL.map(lambda shape: (*shape, 3)))))
+def test_a_png_is_read_back_as_it_was(pixels: np.ndarray[Any, Any]) -> None:
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(pixels)))), pixels)
+
+
+def test_a_palette_gives_indices_their_colours() -> None:
+    picture = opened(encode_png(np.array([[0, 1]], np.uint8), [(1, 2, 3), (4, 5, 6)]))
+    assert picture.tolist() == [[[1, 2, 3], [4, 5, 6]]]
+
+
+@pytest.mark.parametrize("dtype", ["<i2", ">i2", "<u2", ">u2"])
+@pytest.mark.parametrize("monochrome1", [False, True])
+def test_many_values_are_windowed_as_few_are(dtype: str, *, monochrome1: bool) -> None:
+    values = np.arange(70_000).astype(dtype)
+    window = DisplayWindow(300, 900)
+    whole = apply_window(values, window, is_monochrome1=monochrome1)
+    parts = [apply_window(part, window, is_monochrome1=monochrome1) for part in np.split(values, 7)]
+    assert np.array_equal(whole, np.concatenate(parts))
+
+
+@pytest.mark.parametrize(
+    ("modality", "part", "unit", "expected"),
+    [
+        ("CT", "CHEST", "HU", (-500, 1500)),
+        ("CT", "HEAD", "HU", (40, 80)),
+        ("CT", "LSPINE", "HU", (400, 1800)),
+        ("CT", "", "HU", (40, 400)),
+        ("CT", "CHEST", "", None),
+        ("MR", "BRAIN", "", None),
+    ],
+)
+def test_a_preset_goes_by_modality_body_part_and_unit(
+    modality: str, part: str, unit: str, expected: tuple[float, float] | None
+) -> None:
+    found = preset_window(modality, part, unit)
+    assert (None if found is None else (found.center, found.width)) == expected
+
+
+def scan_of(folder: Path, **more: Any) -> list[Path]:
+    return single_frame(Recipe(columns=40, rows=40, slices=10, **more), folder)
+
+
+def test_the_header_decides_the_window_and_a_preset_where_it_is_silent(tmp_path: Path) -> None:
+    ct = {"rescale": ("1", "-1024")}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    said = scan_of(tmp_path / "a", extra={"WindowCenter": "77", "WindowWidth": "99"}, **ct)
+    silent = scan_of(tmp_path / "b", extra={"BodyPartExamined": "CHEST"}, **ct)
+    assert "window 77 / 99" in picture_of_scan(said, 10).caption
+    assert "window -500 / 1500 HU" in picture_of_scan(silent, 10).caption
+
+
+def test_a_few_files_stand_for_a_series(tmp_path: Path) -> None:
+    paths = scan_of(tmp_path)
+    few = picture_of_scan(paths[1::3], 10)
+    assert few.caption.startswith("CT · 3 of 10 slices")
+    assert few.shows == "series"
+    assert few.name == read_volume(paths).series_instance_uid
+
+
+@pytest.mark.parametrize("name", ["SC_rgb_small_odd.dcm", "JPEG2000.dcm", "rtdose.dcm", "examples_overlay.dcm"])
+def test_what_is_no_stack_is_shown_as_it_is(name: str) -> None:
+    from pathlib import Path
+
+    found = str(get_testdata_file(name, download=False))
+    picture = opened(picture_of_scan([Path(found)], 1).png)
+    assert len(np.unique(picture)) > 5
+
+
+def drawn(path: Path, scan: list[Path], names: dict[int, str] | None = None) -> ResultPicture:
+    [picture] = pictures_of_results({path.name: (path, names or {})}, scan)
+    assert picture is not None
+    return picture
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "SAR", "PIL"])
+def test_a_label_in_the_patients_right_front_and_head_is_drawn_there(tmp_path: Path, codes: str) -> None:
+    scan = scan_of(tmp_path)
+    volume = read_volume(scan)
+    mask = np.zeros(volume.shape, np.uint8)
+    mask[4:12, 6:14, 8] = 3  # LPS: small i is right, small j is front
+    nib.save(volume.like(mask).reorient(codes).to_nifti(), tmp_path / "mask.nii.gz")
+    picture = drawn(tmp_path / "mask.nii.gz", scan)
+    rows, columns = np.nonzero((opened(picture.png) == LABEL_COLOURS[0]).all(axis=2))
+    tile = opened(picture.png).shape[1]
+    assert 0.05 * tile < columns.mean() < 0.35 * tile
+    assert rows.mean() < 0.5 * opened(picture.png).shape[0]
+    assert "1 of 10 slices" in picture.caption
+    assert [(entry.number, entry.name) for entry in picture.legend] == [(3, "label 3")]
+    assert picture.legend[0].volume_ml == pytest.approx(64 * np.prod(volume.spacing_mm) / 1000, abs=1e-3)
+
+
+def test_labels_are_named_by_who_stored_them_else_by_the_file(tmp_path: Path) -> None:
+    array = np.zeros((9, 9, 9), np.uint8)
+    array[2:4], array[5:7] = 1, 2
+    image = nib.nifti1.Nifti1Image(array, np.eye(4))
+    text = (
+        '<CaretExtension><Label Key="1" Red="1"><![CDATA[spleen]]></Label><Label Key="2">liver</Label></CaretExtension>'
+    )
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(0, text.encode()))
+    nib.save(image, tmp_path / "labels.nii.gz")
+    assert [entry.name for entry in drawn(tmp_path / "labels.nii.gz", []).legend] == ["spleen", "liver"]
+    told = drawn(tmp_path / "labels.nii.gz", [], {2: "hepar"})
+    assert [entry.name for entry in told.legend] == ["spleen", "hepar"]
+    assert "no scan lies below" in told.caption
+
+
+def test_an_image_of_four_axes_shows_its_middle_volume(tmp_path: Path) -> None:
+    array = np.zeros((12, 12, 4, 3), np.float32)
+    array[..., 1] = np.arange(12)[:, None, None]
+    nib.save(nib.nifti1.Nifti1Image(array, np.eye(4)), tmp_path / "four.nii")
+    assert len(np.unique(opened(drawn(tmp_path / "four.nii", []).png))) > 5
+
+
+def test_outlines_are_two_pixels_wide_and_leave_the_inside_open() -> None:
+    labels = np.zeros((200, 200), np.uint8)
+    labels[50:150, 50:150] = 1
+    png = opened(draw_mosaic([Tile(np.full((200, 200), 100, np.uint8), labels=labels)]))
+    line = (png[png.shape[0] // 2] == LABEL_COLOURS[0]).all(axis=1)
+    assert line.sum() == 4
+    assert not line[png.shape[1] // 2]
+
+
+def test_a_series_without_a_volume_has_no_scan_below_labels(tmp_path: Path) -> None:
+    assert Scan.of([]) is None
+    (tmp_path / "x.dcm").write_bytes(b"no DICOM")
+    assert Scan.of([tmp_path / "x.dcm"]) is None
