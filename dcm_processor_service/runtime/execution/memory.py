@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.runtime.logs.job_log import JobLog
 
-__all__ = ["MemoryLimit", "MemoryWatch", "memory_watched", "peak_memory_bytes"]
+__all__ = ["MemoryLimit", "MemoryWatch", "memory_watched"]
 
-_KIB = 1024
 _EVERY_S = 1.0
 _WARN_AT = 0.9
 _NO_LIMIT = 1 << 60
