@@ -6,11 +6,15 @@ import io
 from typing import TYPE_CHECKING
 
 from pydicom import FileDataset
-from pydicom.filereader import read_partial
+from pydicom.charset import default_encoding
+from pydicom.dataset import FileMetaDataset
+from pydicom.filereader import read_dataset
 
 from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_file, scan_head
 from dcm_processor_service.imaging.headers.instance_file import foreign_errors_as, read_instance, unreadable
+from dcm_processor_service.imaging.headers.raw_elements import read_element
+from dcm_processor_service.imaging.headers.shared_layout import FIRST_ELEMENT
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.series.inspection import report_on
 from dcm_processor_service.imaging.series.slice_order import order_instances
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["SeriesHeads", "read_headers"]
 
 _LIMITS = Limits()
+_META_GROUP = b"\x02\x00"
+_PREAMBLE_BYTES = 128
 _LONG_VRS_HEAD_BYTES, _SHORT_HEAD_BYTES = 12, 8
 
 
@@ -105,12 +111,32 @@ def read_headers(paths: Iterable[Path], limits: Limits = _LIMITS) -> list[FileDa
 
 
 def _dataset(path: Path, head: bytes, pixels: PixelLocation) -> FileDataset:
-    """Makes a dataset of a header of which the scan has found where it ends."""
-    own_head = _LONG_VRS_HEAD_BYTES if pixels.vr else _SHORT_HEAD_BYTES  # without VR the syntax is implicit
-    damaged = foreign_errors_as(lambda: unreadable(path, "damaged, its header cannot be read: get it again"))
-    with damaged:
+    """Makes a dataset of a header of which the scan has found where it ends.
+
+    It is put together as pydicom's own reader does, which spends most of its time on finding out what is known here:
+    where file meta information ends, and where the pixels begin.
+    """
+    own_head = _LONG_VRS_HEAD_BYTES if pixels.vr else _SHORT_HEAD_BYTES
+    is_implicit = not pixels.vr  # in an explicit syntax it has one
+    with foreign_errors_as(lambda: unreadable(path, "damaged, its header cannot be read: get it again")):
+        begin = _end_of_meta(head)
+        meta = FileMetaDataset(read_dataset(io.BytesIO(head[FIRST_ELEMENT:begin]), False, True))
+        meta.set_original_encoding(False, True, default_encoding)
         content = _Head(head[: pixels.offset_bytes - own_head], str(path))
-        return read_partial(content, force=True)
+        content.seek(begin)
+        elements = read_dataset(content, is_implicit, True)
+        dataset = FileDataset(content, elements, head[:_PREAMBLE_BYTES], meta, is_implicit, True)
+        dataset.set_original_encoding(is_implicit, True, elements.original_character_set)
+    return dataset
+
+
+def _end_of_meta(head: bytes) -> int:
+    """Returns where the data set begins: behind the elements of group 0002 (PS3.10, section 7.1)."""
+    position = FIRST_ELEMENT
+    while head.startswith(_META_GROUP, position):
+        _tag, _vr, length, value = read_element(head, position, False)
+        position = value + length
+    return position
 
 
 class _Head(io.BytesIO):

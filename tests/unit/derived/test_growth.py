@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SIZES = (5, 10, 20, 40)
+SIZES = (4, 8, 16, 32)
 
 
 def calls_of(work: Callable[[], object]) -> int:
