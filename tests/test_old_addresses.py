@@ -12,7 +12,7 @@ from tests.public_places import OLD_ADDRESSES, ROOT, module
 
 UNTIL = "Part of the 0.0.1 API; stays until 2.0."
 AS_LONG = "Part of the 0.0.1 API; stays as long as the platform's worker calls it."
-NEW_IN_ENV_VARS = {"Fault", "posix_name", "read_variables", "variable_name"}
+NEW_IN_ENV_VARS = {"Fault", "posix_name", "read_variables", "variable_name", "variables_set"}
 WITHOUT_SENTENCE = {"env_vars": "is also where this release reads the environment", "dicom_network": "is also the room"}
 
 

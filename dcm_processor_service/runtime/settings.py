@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypedDict
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -17,6 +15,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import Self, override
 
 from dcm_processor_service.env_vars import Fault, posix_name, read_variables, variable_name
 from dcm_processor_service.errors import ConfigurationError
@@ -29,7 +29,7 @@ from dcm_processor_service.ports import Durability
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
 __all__ = ["RuntimeSettings", "SettingsValues"]
 
@@ -82,7 +82,7 @@ class SettingsValues(TypedDict, total=False):
     data_dir: str | Path | None
 
 
-class RuntimeSettings(BaseModel):
+class RuntimeSettings(BaseSettings):
     """The nine values that a worker injects, and this package's own settings, validated at once.
 
     Example:
@@ -95,7 +95,7 @@ class RuntimeSettings(BaseModel):
             is no setting.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="ignore", validate_default=False)
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(frozen=True, extra="ignore", validate_default=False)
 
     db_provider: str = Field(
         pattern=r"^[A-Za-z0-9_.-]+$",
@@ -192,16 +192,28 @@ class RuntimeSettings(BaseModel):
 
     def __init__(self, **values: Unpack[SettingsValues]) -> None:
         refuse_unknown(type(self).__name__, "setting", values, type(self).model_fields)
-        fields = type(self).model_fields
-        read = {} if values.keys() >= fields.keys() else read_variables(fields)  # what is given goes before
         try:
-            super().__init__(**{**read, **values})
+            super().__init__(**values)
         except ValidationError as error:
             faults = error.errors(include_url=False)
         else:
             return
         # outside of the handler: pydantic's error shows the values, one of which is a secret, so it is no context
         raise ConfigurationError(_sentence(type(self), faults))
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Reads arguments first, then the environment; the other sources are part of the latter."""
+        del env_settings, dotenv_settings, file_secret_settings
+        return (init_settings, _EnvironmentSource(settings_cls))
 
     @model_validator(mode="before")
     @classmethod
@@ -268,3 +280,18 @@ def _sentence(model: type[RuntimeSettings], faults: list[ErrorDetails]) -> str:
         message = {"missing": "is not set", "environment": fault["msg"]}.get(fault["type"], "is malformed")
         lines.append(_line(model, field, message))
     return "the environment of this job is not usable:" + "".join(lines)
+
+
+class _EnvironmentSource(PydanticBaseSettingsSource):
+    """The variables of the environment, by field."""
+
+    @override
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Returns one variable's value, or the fault that makes it unusable."""
+        return read_variables([field_name]).get(field_name), field_name, False
+
+    @override
+    def __call__(self) -> dict[str, Any]:
+        """Returns what is set, by field; reads nothing when every field was given."""
+        fields = self.settings_cls.model_fields
+        return {} if self.current_state.keys() >= fields.keys() else {**read_variables(fields)}
