@@ -1,4 +1,4 @@
-"""The functions of the 0.0.1 API: data, files and nodes of this process's own job.
+"""The functions of the 0.0.1 API: data, files and peers of this process's own job.
 
 Part of the 0.0.1 API; stays until 2.0.
 

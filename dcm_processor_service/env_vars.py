@@ -205,7 +205,7 @@ def get_job_service_name() -> str | None:
 
 
 def get_peer_id() -> str | None:
-    """Returns the id of the node that sent the images.
+    """Returns the id of the peer that sent the images.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.peer_id``.
     """

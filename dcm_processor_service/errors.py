@@ -275,7 +275,7 @@ class UpstreamFailedError(NotFoundError):
 
 
 class PeerNotFoundError(NotFoundError):
-    """No DICOM node of that name or id."""
+    """No DICOM peer of that name or id."""
 
 
 class SeriesNotFoundError(NotFoundError):

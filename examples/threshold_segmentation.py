@@ -4,7 +4,7 @@ Try it on a scan that comes with pydicom (the extra ``highdicom`` makes the segm
 
     dcm-processor-service run examples/threshold_segmentation.py --sample --param threshold=-50 --param structure=Tissue
 
-With a node the results go there as well: ``--peer PACS=ORTHANC@127.0.0.1:4242 --param send_to=PACS``.
+With a peer the results go there as well: ``--peer PACS=ORTHANC@127.0.0.1:4242 --param send_to=PACS``.
 """
 
 from __future__ import annotations

@@ -272,7 +272,7 @@ class MemoryJobRepository:
 
 
 class MemoryPeerRepository:
-    """DICOM nodes in a dictionary.
+    """DICOM peers in a dictionary.
 
     Example:
         >>> from dcm_processor_service.models import Peer
@@ -288,19 +288,19 @@ class MemoryPeerRepository:
         self._store = store or MemoryStore()
 
     async def get(self, peer_id: str) -> Peer | None:
-        """Returns a node by id."""
+        """Returns a peer by id."""
         check_text(peer_id, "id")
         with self._store.lock:
             return next((peer for peer in self._store.peers.values() if peer.id == peer_id), None)
 
     async def find(self, name: str) -> Peer | None:
-        """Returns a node by name."""
+        """Returns a peer by name."""
         check_text(name, "name")
         with self._store.lock:
             return self._store.peers.get(name)
 
     async def list(self) -> list[Peer]:
-        """Lists all nodes by name."""
+        """Lists all peers by name."""
         with self._store.lock:
             return [peer for _name, peer in sorted(self._store.peers.items())]
 
@@ -419,7 +419,7 @@ class MemoryWorkspaceRepository:
             self._store.jobs.pop(job_id, None)
 
     async def add_peer(self, peer: Peer) -> None:
-        """Files a node."""
+        """Files a peer."""
         with self._store.lock:
             self._store.peers[peer.name] = peer
 
@@ -466,7 +466,7 @@ class MemorySessionRepository:
             return len(keys)
 
     async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
-        """Removes images by the moment of their arrival, and what they leave empty."""
+        """Removes images by the time of their arrival, and what they leave empty."""
         check_text(patient_id, "id")
         with self._store.lock:
             subjects = self._store.subjects

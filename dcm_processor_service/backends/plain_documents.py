@@ -1,6 +1,6 @@
 """Documents as the platform's own packages see them, of stores that hold none: made of what the repositories give.
 
-The functions of this package's first release gave such documents; over MongoDB they are the stored ones.
+The functions of the 0.0.1 API gave such documents; over MongoDB they are the stored ones.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ COMMANDS = {
     ),
     "send": Command(
         "network:send",
-        "Send DICOM files to a node by C-STORE, or by STOW-RS to a URL, and report on each.",
+        "Send DICOM files to a peer by C-STORE, or by STOW-RS to a URL, and report on each.",
         "send results --to ORTHANC@127.0.0.1:4242 --associations 4",
     ),
     "find": Command(
@@ -98,12 +98,12 @@ COMMANDS = {
     ),
     "echo": Command(
         "network:echo",
-        "Ask a node whether it is there (C-ECHO).",
+        "Ask a peer whether it is there (C-ECHO).",
         "echo ORTHANC@127.0.0.1:4242",
     ),
     "probe": Command(
         "network:probe",
-        "Ask a node which kinds of objects it takes, in which transfer syntaxes; sends none.",
+        "Ask a peer which kinds of objects it takes, in which transfer syntaxes; sends none.",
         "probe ORTHANC@127.0.0.1:4242",
     ),
     "doctor": Command(
@@ -112,7 +112,7 @@ COMMANDS = {
         "doctor --json",
     ),
     "sessions": Command("sessions:sessions", "List, explain, retry and sweep the platform's sessions that do not end."),
-    "peers": Command("peers:peers", "List, ask and probe the DICOM nodes that a store knows by name."),
+    "peers": Command("peers:peers", "List, ask and probe the DICOM peers that a store knows by name."),
 }
 
 

@@ -88,6 +88,13 @@ def _told_by_environment() -> dict[str, str]:
 
 
 def _log(message: str, told: dict[str, str], **more: Any) -> None:
-    moment = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    line = {"time": moment, "level": "info", "logger": "dcm_processor_service.exec", "message": message, **told, **more}
+    told_at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    line = {
+        "time": told_at,
+        "level": "info",
+        "logger": "dcm_processor_service.exec",
+        "message": message,
+        **told,
+        **more,
+    }
     print_error_line(json.dumps(line, ensure_ascii=False))

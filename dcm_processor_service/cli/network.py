@@ -1,4 +1,4 @@
-"""``send``, ``echo`` and ``probe``: DICOM nodes from the shell, without a session."""
+"""``send``, ``echo`` and ``probe``: DICOM peers from the shell, without a session."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ _WEB_PORTS = {"http": 80, "https": 443}
 _ADDRESS = re.compile(r"(?P<aet>[^@]+)@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>[0-9]{1,5})")
 
 Address = Annotated[str, typer.Argument(help="AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242")]
-Tls = Annotated[bool, typer.Option("--tls", help="Speak TLS, and verify the node's certificate against its host name")]
+Tls = Annotated[bool, typer.Option("--tls", help="Speak TLS, and verify the peer's certificate against its host name")]
 CaFile = Annotated[
-    Path | None, typer.Option(help="The authority that signed the node's certificate, PEM; implies --tls")
+    Path | None, typer.Option(help="The authority that signed the peer's certificate, PEM; implies --tls")
 ]
-CertFile = Annotated[Path | None, typer.Option(help="Our certificate, PEM, where the node asks for one; implies --tls")]
+CertFile = Annotated[Path | None, typer.Option(help="Our certificate, PEM, where the peer asks for one; implies --tls")]
 KeyFile = Annotated[Path | None, typer.Option(help="Our private key, PEM")]
 TokenFile = Annotated[Path | None, typer.Option(help="A file that holds the bearer token for a DICOMweb peer")]
 Calling = Annotated[str, typer.Option(help="Our AE title")]
@@ -71,14 +71,14 @@ def send(
     key_file: KeyFile = None,
     token_file: TokenFile = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Ask the node afterwards which instances it holds; a miss is a failure")
+        bool, typer.Option("--verify", help="Ask the peer afterwards which instances it holds; a miss is a failure")
     ] = False,
     commit: Annotated[
         bool, typer.Option("--commit", help="Ask for storage commitment, and wait for it; none is a failure")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send DICOM files to a node by C-STORE, or by STOW-RS to a URL, and report on each.
+    """Send DICOM files to a peer by C-STORE, or by STOW-RS to a URL, and report on each.
 
     What is no DICOM instance in a folder is left out and named; a damaged one is a failure.
     """
@@ -110,7 +110,7 @@ def echo(
     key_file: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a node whether it is there (C-ECHO)."""
+    """Ask a peer whether it is there (C-ECHO)."""
     with sentences(), opened(bare_container(calling)) as container:
         peer = parse_address(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
         result = container.sender().echo(peer)
@@ -135,7 +135,7 @@ def probe(
     key_file: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a node which kinds of objects it takes, in which transfer syntaxes; sends none."""
+    """Ask a peer which kinds of objects it takes, in which transfer syntaxes; sends none."""
     with sentences(), opened(bare_container(calling)) as container:
         peer = parse_address(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
         contexts = container.sender().probe(peer)
@@ -143,7 +143,7 @@ def probe(
 
 
 def print_contexts(contexts: Sequence[AcceptedContext], *, as_json: bool) -> None:
-    """Prints what a node takes."""
+    """Prints what a peer takes."""
     if as_json:
         for context in contexts:
             print_json_line(context.model_dump(mode="json"))
@@ -163,7 +163,7 @@ def parse_address(
     key_file: Path | None = None,
     ca_file: Path | None = None,
 ) -> Peer:
-    """Reads a node given as ``AET@HOST:PORT``.
+    """Reads a peer given as ``AET@HOST:PORT``.
 
     Raises:
         ConfigurationError: It is not of that form.
@@ -174,7 +174,7 @@ def parse_address(
     """
     match = _ADDRESS.fullmatch(text.strip())
     if match is None:
-        raise ConfigurationError(f"{text!r} is no node; give AET@HOST:PORT, for example ORTHANC@127.0.0.1:4242")
+        raise ConfigurationError(f"{text!r} is no peer; give AET@HOST:PORT, for example ORTHANC@127.0.0.1:4242")
     given = {"cert_file": cert_file, "key_file": key_file, "ca_file": ca_file}
     files = {name: str(path) for name, path in given.items() if path is not None}
     try:
@@ -188,7 +188,7 @@ def parse_address(
         )
     except ValidationError as error:
         raise ConfigurationError(
-            f"{text!r} is no node: an AE title has 1 to 16 ASCII characters, a port lies between 1 and 65535"
+            f"{text!r} is no peer: an AE title has 1 to 16 ASCII characters, a port lies between 1 and 65535"
         ) from error
 
 
@@ -201,7 +201,7 @@ def parse_place(
     ca_file: Path | None = None,
     token_file: Path | None = None,
 ) -> Peer:
-    """Reads a node given as ``AET@HOST:PORT``, or as the URL of its DICOMweb root.
+    """Reads a peer given as ``AET@HOST:PORT``, or as the URL of its DICOMweb root.
 
     Raises:
         ConfigurationError: It is neither.
@@ -228,7 +228,7 @@ def parse_place(
 
 
 def parse_peer(text: str) -> Peer:
-    """Reads a node given as ``NAME=AET@HOST:PORT``.
+    """Reads a peer given as ``NAME=AET@HOST:PORT``.
 
     Raises:
         ConfigurationError: It is not of that form.

@@ -1,4 +1,4 @@
-"""``peers``: the DICOM nodes that a store knows by name, of the platform's environment or of a workspace."""
+"""``peers``: the DICOM peers that a store knows by name, of the platform's environment or of a workspace."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["peers"]
 
-Name = Annotated[str, typer.Argument(help="Name of the node, as peers list shows it")]
+Name = Annotated[str, typer.Argument(help="Name of the peer, as peers list shows it")]
 Place = Annotated[Path | None, typer.Option(help="A workspace's folder; the store of the environment when left out")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for each record")]
 
 peers = typer.Typer(
     no_args_is_help=True,
-    help="List, ask and probe the DICOM nodes that a store knows by name.",
+    help="List, ask and probe the DICOM peers that a store knows by name.",
     epilog=example("peers list"),
 )
 
@@ -47,7 +47,7 @@ def _known(workspace: Path | None) -> Iterator[Peers]:
 
 @peers.command("list", epilog=example("peers list --workspace dcm-workspace"))
 def list_peers(workspace: Place = None, as_json: AsJson = False) -> None:
-    """List the nodes."""
+    """List the peers."""
     with _known(workspace) as known:
         nodes = known.list()
     if as_json:
@@ -62,7 +62,7 @@ def list_peers(workspace: Place = None, as_json: AsJson = False) -> None:
 
 @peers.command("echo", epilog=example("peers echo PACS"))
 def echo_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> None:
-    """Ask a node whether it is there (C-ECHO)."""
+    """Ask a peer whether it is there (C-ECHO)."""
     with _known(workspace) as known:
         result = known.echo(name)
     print_echo(result, as_json=as_json)
@@ -70,7 +70,7 @@ def echo_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> N
 
 @peers.command("probe", epilog=example("peers probe PACS --workspace dcm-workspace"))
 def probe_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> None:
-    """Print which kinds of objects a node takes, in which transfer syntaxes; sends none."""
+    """Print which kinds of objects a peer takes, in which transfer syntaxes; sends none."""
     with _known(workspace) as known:
         contexts = known.probe(name)
     print_contexts(contexts, as_json=as_json)

@@ -78,7 +78,7 @@ def run(
         typer.Option(help="NAME=VALUE for the job's params; VALUE may be JSON; of a service also JOB:NAME=VALUE"),
     ] = None,
     peer: Annotated[
-        list[str] | None, typer.Option(help="NAME=AET@HOST:PORT: a DICOM node; the first one is the sender")
+        list[str] | None, typer.Option(help="NAME=AET@HOST:PORT: a DICOM peer; the first one is the sender")
     ] = None,
     workspace: Annotated[Path, typer.Option(help="Folder for the store and the results")] = Path("dcm-workspace"),
     job_name: Annotated[str, typer.Option(help="Name of the job, by which later jobs read its output")] = "",

@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 _StrPath: TypeAlias = "str | os.PathLike[str]"
 _Filter: TypeAlias = "Callable[[Dataset], object] | None"
 
-_CONTEXT_NOT_ACCEPTED = 0xC001  # the first release's status for what the peer accepted no presentation context for
+_CONTEXT_NOT_ACCEPTED = 0xC001  # the 0.0.1 API's status for what the peer accepted no presentation context for
 _ANY_TITLE = "ANY-SCP"
 _OPTIONS = SendOptions(check=False)
 _OVERRIDES = {
@@ -58,7 +58,7 @@ _OVERRIDES = {
 
 
 class DicomSender:
-    """Sends to one node.
+    """Sends to one peer.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.send``.
 
@@ -71,9 +71,9 @@ class DicomSender:
         server_port: The node's port.
         server_ae_title: The node's AE title, the called one.
         enable_tls: Speak TLS.
-        tls_cert_file: Our certificate, PEM; only for nodes that want one.
+        tls_cert_file: Our certificate, PEM; only for peers that want one.
         tls_key_file: Its key, PEM.
-        tls_ca_file: The authority behind the node's certificate, PEM.
+        tls_ca_file: The authority behind the peer's certificate, PEM.
         tls_trusted_ca: Trust the authorities of this machine instead.
         additional_sops: Not needed any more: what to propose comes from the instances.
         additional_syntaxes: Not needed any more.
@@ -97,11 +97,11 @@ class DicomSender:
         server_host: str,
         server_port: int | str,
         server_ae_title: str | None = None,
-        enable_tls: bool = False,  # noqa: FBT001  the first release's signature
+        enable_tls: bool = False,  # noqa: FBT001  the 0.0.1 API's signature
         tls_cert_file: str | None = None,
         tls_key_file: str | None = None,
         tls_ca_file: str | None = None,
-        tls_trusted_ca: bool = False,  # noqa: FBT001  the first release's signature
+        tls_trusted_ca: bool = False,  # noqa: FBT001  the 0.0.1 API's signature
         additional_sops: Iterable[str] | None = None,  # noqa: ARG002  kept for callers
         additional_syntaxes: Iterable[str] | None = None,  # noqa: ARG002  kept for callers
     ) -> None:
@@ -183,7 +183,7 @@ class DicomSender:
         return self._send(_loaded(files, filter_callback), overrides)
 
     def send_echo(self, **overrides: object) -> Dataset | None:
-        """Asks the node whether it is there; None when it does not answer, and the log tells why.
+        """Asks the peer whether it is there; None when it does not answer, and the log tells why.
 
         Raises:
             ConfigurationError: A certificate file is unusable.
@@ -201,7 +201,7 @@ class DicomSender:
         return [_status(record) for record in report.records]
 
     def _peer(self, overrides: dict[str, object]) -> Peer:
-        """The node, with what differs for one call."""
+        """The peer, with what differs for one call."""
         settings = dict(self._settings)
         for name, value in overrides.items():
             if name not in _OVERRIDES:

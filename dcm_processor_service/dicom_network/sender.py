@@ -89,7 +89,7 @@ class PynetdicomSender:
 
         Args:
             items: What to send.
-            peer: The node to send to.
+            peer: The peer to send to.
             options: Limits and manners.
             acknowledged: Records of an earlier attempt by SOPInstanceUID; these instances are not sent again, unless
                 the record has a checksum and the instance another one by now.
@@ -202,7 +202,7 @@ class PynetdicomSender:
             from dcm_processor_service.dicom_network.dicomweb.stow_sender import WebDelivery
         except ModuleNotFoundError as error:
             raise ConfigurationError(
-                f"the node {peer.name!r} has a URL, and DICOMweb needs: pip install dcm-processor-service[web]"
+                f"the peer {peer.name!r} has a URL, and DICOMweb needs: pip install dcm-processor-service[web]"
             ) from error
         return WebDelivery(peer, options, ledger, self._pause)
 

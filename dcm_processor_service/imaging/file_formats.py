@@ -135,7 +135,7 @@ def _write_json(value: object, path: Path) -> None:
     normal = to_normal(value, limited=False)  # its refusal names the place
     try:
         text = json.dumps(normal, ensure_ascii=False, indent=2, allow_nan=False)
-    except (TypeError, ValueError) as error:  # bytes, moments and NaN are session data but not JSON
+    except (TypeError, ValueError) as error:  # bytes, datetimes and NaN are session data but not JSON
         raise UnsupportedValueError(
             f"{path.name!r} takes JSON: text, finite numbers, lists and dictionaries"
         ) from error

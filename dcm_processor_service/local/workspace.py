@@ -190,7 +190,7 @@ class Workspace:
             return run_inline(catalogue.file_into(container.backend())), catalogue
 
     def add_peer(self, peer: Peer) -> None:
-        """Files a DICOM node that jobs may send to."""
+        """Files a DICOM peer that jobs may send to."""
         with opened(Container(settings=self.settings())) as container:
             run_inline(container.workspace_repository().add_peer(peer))
 

@@ -1,4 +1,4 @@
-"""DICOM nodes that images come from and results go to."""
+"""DICOM peers that images come from and results go to."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ AETitle = Annotated[
 
 @refuses_unknown_keywords
 class Peer(BaseModel):
-    """One DICOM node.
+    """One DICOM peer.
 
     Example:
         >>> Peer(name="PACS", ae_title="ORTHANC", host="127.0.0.1", port=4242).address
@@ -67,6 +67,6 @@ class Peer(BaseModel):
 
     @property
     def address(self) -> str:
-        """The node as ``AET@HOST:PORT``, with an IPv6 host in brackets."""
+        """The peer as ``AET@HOST:PORT``, with an IPv6 host in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.ae_title}@{host}:{self.port}"

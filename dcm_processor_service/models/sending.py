@@ -1,4 +1,4 @@
-"""What became of every instance that was sent, and what a node answered when it was asked."""
+"""What became of every instance that was sent, and what a peer answered when it was asked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Outcome(str, Enum):
 
     @property
     def acknowledged(self) -> bool:
-        """The node said that it holds the instance: no need to send it again.
+        """The peer said that it holds the instance: no need to send it again.
 
         Example:
             >>> Outcome.STORED_WITH_WARNING.acknowledged, Outcome.FAILED.acknowledged
@@ -47,8 +47,8 @@ _BEST = frozenset({Outcome.VERIFIED, Outcome.COMMITTED})
 class InstanceRecord(BaseModel):
     """What became of one instance.
 
-    ``verified`` means that the node listed the instance when it was asked after the sending, ``committed`` that it
-    promised to keep it. ``refused`` means that the node said no and will say no again; ``failed`` that it did not
+    ``verified`` means that the peer listed the instance when it was asked after the sending, ``committed`` that it
+    promised to keep it. ``refused`` means that the peer said no and will say no again; ``failed`` that it did not
     acknowledge the instance, or does not hold it after all, or was out of resources to the last attempt, or that the
     instance could not be read here; ``retryable`` says whether sending again may help.
 
@@ -65,7 +65,7 @@ class InstanceRecord(BaseModel):
     path: str = Field(default="", repr=False, description="Of a file that could not be read")
     outcome: Outcome = Outcome.NOT_ATTEMPTED
     status: int | None = Field(
-        default=None, description="The node's status code (PS3.4, B.2.3); None without an answer"
+        default=None, description="The peer's status code (PS3.4, B.2.3); None without an answer"
     )
     meaning: str = Field(default="", description="What the status means, or why there is none, and what to do")
     transfer_syntax_uid: str = Field(default="", description="What the instance was sent in")
@@ -76,7 +76,7 @@ class InstanceRecord(BaseModel):
     retryable: bool = Field(default=False, description="Not stored, and sending it again as it is may help")
     attempts: int = 0
     duration_s: float = 0.0
-    completed_at: datetime | None = Field(default=None, description="When the node answered, UTC")
+    completed_at: datetime | None = Field(default=None, description="When the peer answered, UTC")
 
     @property
     def status_hex(self) -> str:
@@ -103,7 +103,7 @@ class SendReport(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
-    peer: str = Field(default="", description="The node as AET@HOST:PORT")
+    peer: str = Field(default="", description="The peer as AET@HOST:PORT")
     records: tuple[InstanceRecord, ...] = ()
     left_out: tuple[LeftOutFile, ...] = ()
     duration_s: float = 0.0
@@ -129,12 +129,12 @@ class SendReport(BaseModel):
 
     @property
     def stored(self) -> int:
-        """How many instances the node holds: stored, stored with a warning, verified, or committed."""
+        """How many instances the peer holds: stored, stored with a warning, verified, or committed."""
         return sum(record.outcome.acknowledged for record in self.records)
 
     @property
     def not_stored(self) -> tuple[InstanceRecord, ...]:
-        """The records of what the node does not hold."""
+        """The records of what the peer does not hold."""
         return tuple(record for record in self.records if not record.outcome.acknowledged)
 
     @property

@@ -33,7 +33,7 @@ Sendable: TypeAlias = "Dataset | str | os.PathLike[str]"
 
 
 class Sender(Protocol):
-    """Sends instances to DICOM nodes; ordinary functions, which the facade offloads."""
+    """Sends instances to DICOM peers; ordinary functions, which the facade offloads."""
 
     def send(
         self,
@@ -62,10 +62,10 @@ class Sender(Protocol):
         """Returns the SOPInstanceUIDs of what would be sent."""
 
     def echo(self, peer: Peer, *, options: SendOptions = ...) -> EchoResult:
-        """Asks a node whether it is there."""
+        """Asks a peer whether it is there."""
 
     def probe(self, peer: Peer, *, options: SendOptions = ...) -> list[AcceptedContext]:
-        """Asks a node which kinds of objects it takes."""
+        """Asks a peer which kinds of objects it takes."""
 
     def check_sending(
         self, items: Sendable | Iterable[Sendable], peer: Peer, *, options: SendOptions = ...
@@ -77,7 +77,7 @@ class Sender(Protocol):
         """
 
     def check(self, peer: Peer) -> None:
-        """Reads the certificate files of a node.
+        """Reads the certificate files of a peer.
 
         Raises:
             ConfigurationError: One of them is unusable.

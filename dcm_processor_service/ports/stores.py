@@ -1,4 +1,4 @@
-"""Repositories: named values, files, jobs, nodes and images of one store."""
+"""Repositories: named values, files, jobs, peers and images of one store."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ MISSING = Sentinel("MISSING")
 
 @dataclass(frozen=True)
 class JobKey:
-    """The drawer that data and files of one job lie in.
+    """The key that data and files of one job are stored under.
 
     Example:
         >>> JobKey(session_id="5" * 24, job_id="1" * 24) == JobKey("5" * 24, "1" * 24)
@@ -222,16 +222,16 @@ class JobRepository(Protocol):
 
 
 class PeerRepository(Protocol):
-    """DICOM nodes."""
+    """DICOM peers."""
 
     async def get(self, peer_id: str) -> Peer | None:
-        """Returns the node that sent images, by the platform's id."""
+        """Returns the peer that sent images, by the platform's id."""
 
     async def find(self, name: str) -> Peer | None:
-        """Returns a node by name: of the platform's peers first, then of its own listeners."""
+        """Returns a peer by name: of the platform's peers first, then of its own listeners."""
 
     async def list(self) -> list[Peer]:
-        """Lists all nodes by name."""
+        """Lists all peers by name."""
 
 
 class DicomRepository(Protocol):
@@ -295,7 +295,7 @@ class SessionRepository(Protocol):
 
 
 class PlatformDocuments(Protocol):
-    """Documents as the platform's own packages see them, for the functions of this package's first release."""
+    """Documents as the platform's own packages see them, for the functions of the 0.0.1 API."""
 
     async def set_value(self, key: JobKey, name: str, value: NormalValue) -> str | int:
         """Stores a value in one round trip; gives the id of a new one, else 1 when it changed and 0 when not."""
@@ -326,7 +326,7 @@ class WorkspaceRepository(Protocol):
         """Removes a job, where there is one; what it stored belongs to no job then."""
 
     async def add_peer(self, peer: Peer) -> None:
-        """Files a node, in place of the one with its name."""
+        """Files a peer, in place of the one with its name."""
 
 
 @dataclass(frozen=True)

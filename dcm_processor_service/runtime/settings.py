@@ -121,7 +121,7 @@ class RuntimeSettings(BaseSettings):
     service_name: str = Field(default="", description="Name of the service", examples=["liver"])
     peer_id: PlatformId | None = Field(
         default=None,
-        description="24 hexadecimal digits: the node that sent the images",
+        description="24 hexadecimal digits: the peer that sent the images",
         examples=["65f0c0ffee65f0c0ffee65f2"],
     )
 

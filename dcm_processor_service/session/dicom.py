@@ -195,7 +195,7 @@ class AsyncDicom:
         options: SendOptions | None = None,
         on_record: Callable[[], None] = _ignore,
     ) -> SendReport:
-        """Sends instances to a node; see :meth:`Dicom.send`."""
+        """Sends instances to a peer; see :meth:`Dicom.send`."""
         return await self._sending.send(what, to, options, on_record)
 
     async def check(
@@ -321,20 +321,20 @@ class Dicom:
         options: SendOptions | None = None,
         on_record: Callable[[], None] = _ignore,
     ) -> SendReport:
-        """Sends datasets, files, folders and series, any mix, to a node; gives one record for each instance.
+        """Sends datasets, files, folders and series, any mix, to a peer; gives one record for each instance.
 
-        What the node acknowledged is kept in the session while sending: the same sending after a crash sends the rest.
+        What the peer acknowledged is kept in the session while sending: the same sending after a crash sends the rest.
 
         Args:
             what: What to send; nothing of it is changed.
-            to: The node, or its name.
+            to: The peer, or its name.
             options: ``SendOptions(associations=2, commit=True, check=False, …)``.
             on_record: Called when an instance's record is there; with several associations from their threads.
 
         Raises:
             SendRejectedError: Not everything was stored; its ``report`` tells (not with ``check=False``).
             PeerUnreachableError: No association; the message tells why.
-            PeerNotFoundError: No node of that name.
+            PeerNotFoundError: No peer of that name.
 
         Example:
             >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series

@@ -1,4 +1,4 @@
-"""``session.peers``: the DICOM nodes that the platform knows."""
+"""``session.peers``: the DICOM peers that the platform knows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["AsyncPeers", "Peers"]
 
 
 class AsyncPeers:
-    """DICOM nodes, for asynchronous callbacks; :class:`Peers` explains them.
+    """DICOM peers, for asynchronous callbacks; :class:`Peers` explains them.
 
     Example:
         >>> import asyncio
@@ -58,26 +58,26 @@ class AsyncPeers:
         self._learn = learn
 
     async def current(self) -> Peer:
-        """Returns the node that sent this session's images; see :meth:`Peers.current`."""
+        """Returns the peer that sent this session's images; see :meth:`Peers.current`."""
         if self._current_id is None:
             raise PeerNotFoundError(
-                "this job was not told who sent its images (DCM-PROCESSOR-SERVICE-PEER-ID is not set); name a node: "
+                "this job was not told who sent its images (DCM-PROCESSOR-SERVICE-PEER-ID is not set); name a peer: "
                 "session.peers.get(name)"
             )
         peer = await self._repository.get(self._current_id)
         if peer is None:
             raise PeerNotFoundError(
-                f"the node {self._current_id} that sent this session's images is no longer known; add it to the "
+                f"the peer {self._current_id} that sent this session's images is no longer known; add it to the "
                 "platform again or name another: session.peers.get(name)"
             )
         return await self._checked(peer)
 
     async def get(self, name: str) -> Peer:
-        """Returns a node by name; see :meth:`Peers.get`."""
+        """Returns a peer by name; see :meth:`Peers.get`."""
         peer = await self._repository.find(check_text(name, "name of a peer"))
         if peer is None:
             known = ", ".join(sorted(peer.name for peer in await self._repository.list()))
-            raise PeerNotFoundError(f"no DICOM node is named {name!r}; known nodes: {known or 'none'}")
+            raise PeerNotFoundError(f"no DICOM peer is named {name!r}; known peers: {known or 'none'}")
         return await self._checked(peer)
 
     async def _known(self, peer: Peer | str) -> Peer:
@@ -98,12 +98,12 @@ class AsyncPeers:
         return peer
 
     async def echo(self, peer: Peer | str) -> EchoResult:
-        """Asks a node whether it is there; see :meth:`Peers.echo`."""
+        """Asks a peer whether it is there; see :meth:`Peers.echo`."""
         node = await self._known(peer)
         return await self._offload(lambda: self._sender().echo(node))
 
     async def probe(self, peer: Peer | str) -> list[AcceptedContext]:
-        """Asks a node what it takes; see :meth:`Peers.probe`."""
+        """Asks a peer what it takes; see :meth:`Peers.probe`."""
         node = await self._known(peer)
         return await self._offload(lambda: self._sender().probe(node))
 
@@ -128,12 +128,12 @@ class AsyncPeers:
         return cast("list[FoundStudy] | list[FoundSeries] | list[FoundInstance]", found)
 
     async def list(self) -> list[Peer]:
-        """Lists all nodes by name."""
+        """Lists all peers by name."""
         return await self._repository.list()
 
 
 class Peers:
-    """The DICOM nodes that the platform knows: those that send images and those that results go to.
+    """The DICOM peers that the platform knows: those that send images and those that results go to.
 
     Example:
         >>> from dcm_processor_service import Peer
@@ -147,34 +147,34 @@ class Peers:
         self._async = peers
 
     def current(self) -> Peer:
-        """Returns the node that sent this session's images.
+        """Returns the peer that sent this session's images.
 
         Raises:
-            PeerNotFoundError: The job was not told, or the node is no longer known.
+            PeerNotFoundError: The job was not told, or the peer is no longer known.
         """
         return run_inline(self._async.current())
 
     def get(self, name: str) -> Peer:
-        """Returns a node by name: of the platform's peers first, then of its own listeners.
+        """Returns a peer by name: of the platform's peers first, then of its own listeners.
 
         Raises:
-            PeerNotFoundError: No node of that name; the message lists those there are.
+            PeerNotFoundError: No peer of that name; the message lists those there are.
             InvalidNameError: The name is no text.
-            ConfigurationError: A certificate file of the node is unusable.
+            ConfigurationError: A certificate file of the peer is unusable.
         """
         return run_inline(self._async.get(name))
 
     def echo(self, peer: Peer | str) -> EchoResult:
-        """Asks a node whether it is there (C-ECHO), with the time that took; one that is not gives the reason.
+        """Asks a peer whether it is there (C-ECHO), with the time that took; one that is not gives the reason.
 
         Raises:
-            PeerNotFoundError: No node of that name.
-            ConfigurationError: A certificate file of the node is unusable.
+            PeerNotFoundError: No peer of that name.
+            ConfigurationError: A certificate file of the peer is unusable.
         """
         return run_inline(self._async.echo(peer))
 
     def probe(self, peer: Peer | str) -> list[AcceptedContext]:
-        """Asks a node which kinds of objects it takes, in which transfer syntaxes; sends none.
+        """Asks a peer which kinds of objects it takes, in which transfer syntaxes; sends none.
 
         Raises:
             PeerUnreachableError: No association; the message tells why.
@@ -228,5 +228,5 @@ class Peers:
         return cast("list[FoundStudy] | list[FoundSeries] | list[FoundInstance]", found)
 
     def list(self) -> list[Peer]:
-        """Lists all nodes by name."""
+        """Lists all peers by name."""
         return run_inline(self._async.list())

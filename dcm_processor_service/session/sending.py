@@ -1,4 +1,4 @@
-"""Sending to DICOM nodes, with a memory: the same sending after a crash sends only what was not acknowledged."""
+"""Sending to DICOM peers, with a memory: the same sending after a crash sends only what was not acknowledged."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class AsyncSending:
         options: SendOptions | None,
         on_record: Callable[[], None],
     ) -> SendReport:
-        """Sends what a node has not acknowledged yet; see :meth:`Dicom.send`."""
+        """Sends what a peer has not acknowledged yet; see :meth:`Dicom.send`."""
         peer = to if isinstance(to, Peer) else await self._peers.get(to)
         sender, chosen = self._sender(), options or SendOptions()
         items = await _unpacked(what)

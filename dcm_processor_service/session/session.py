@@ -86,7 +86,7 @@ class AsyncSession:
 class Session:
     """What a callback talks to.
 
-    ``data`` holds named values, ``files`` named files, ``peers`` the DICOM nodes, ``dicom`` the images. Several threads
+    ``data`` holds named values, ``files`` named files, ``peers`` the DICOM peers, ``dicom`` the images. Several threads
     may use it at once, and so may a forked child.
 
     Example:

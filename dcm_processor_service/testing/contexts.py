@@ -59,7 +59,7 @@ def fake_context(
         added_params: What the registry functions returned, by job name.
         series: Datasets to file; the job is about their series, or their study when they are of several.
         subject: What the job is about, in place of that of ``series``.
-        peers: Nodes that are known; the first one sent the images.
+        peers: Peers that are known; the first one sent the images.
         jobs: Other jobs of the session.
         upstream: Data of jobs that ran before this one, by job name and by name: ``{"segment": {"volume_ml": 5.0}}``.
         upstream_files: Their files, as ``files``.

@@ -1,6 +1,6 @@
 """The keyword arguments that the platform's worker passes to an entry: pieces of the job's document.
 
-Where the platform's own packages are installed beside the entry, ids are ObjectIds and moments are datetimes without a
+Where the platform's own packages are installed beside the entry, ids are ObjectIds and times are datetimes without a
 zone, in UTC. Where they are not, both come as parsed Extended JSON: ``{"$oid": …}``, ``{"$date": …}``.
 """
 

@@ -59,7 +59,7 @@ __all__ = [
 Document: TypeAlias = "dict[str, Any]"
 
 CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=timezone.utc)
-"""How documents are decoded: moments come back aware, in UTC."""
+"""How documents are decoded: datetimes come back aware, in UTC."""
 
 _PLAIN_TYPES = frozenset({bool, bytes, datetime, float, int, str, type(None)})
 _FILE_NAME_HEX_DIGITS = 32
@@ -99,7 +99,7 @@ def id_text(value: object) -> str:
 
 
 def _owner(key: JobKey) -> Document:
-    """Returns the ids of a drawer in the platform's types."""
+    """Returns the ids of a job's key in the platform's types."""
     for what, text in (("session", key.session_id), ("job", key.job_id)):
         if not is_platform_id(text):
             raise StoreError(
@@ -147,7 +147,7 @@ def plain(value: Any, what: str) -> NormalValue:
 
 
 def data_query(key: JobKey, name: str | None = None) -> Document:
-    """Finds the values of a drawer, or the one of a name."""
+    """Finds the values of a job, or the one of a name."""
     query: Document = {"session_id": either(key.session_id), "job_id": either(key.job_id)}
     return query if name is None else {**query, "name": check_text(name, "name")}
 
@@ -164,7 +164,7 @@ def equals_literal(field: str, value: NormalValue) -> Document:
 def new_data(key: JobKey, name: str) -> Document:
     """Returns what a new document of session data has besides its name and value.
 
-    Its ``_id`` follows from session, job and name: of two writers at the same moment one meets the other's document,
+    Its ``_id`` follows from session, job and name: of two writers at the same time one meets the other's document,
     and no index is needed for it.
     """
     owner = _owner(key)
@@ -176,7 +176,7 @@ def new_data(key: JobKey, name: str) -> Document:
 
 
 def files_query(key: JobKey, name: str | None = None) -> Document:
-    """Finds the files of a drawer, or every version of the one of a name."""
+    """Finds the files of a job, or every version of the one of a name."""
     return {f"metadata.{field}": condition for field, condition in data_query(key, name).items()}
 
 
@@ -243,7 +243,7 @@ def retirement(key: JobKey) -> Document:
 def file_change(key: JobKey, name: str, new: NewFile, *, size_bytes: int, sha256: str, chunk_bytes: int) -> Document:
     """Returns the upsert that makes a new version's document; the store says when, in its logical time and its clock's.
 
-    The file name begins with the checksum: the predecessor's upload over this document gives a name of its own and
+    The file name begins with the checksum: the 0.0.1 API's upload over this document gives a name of its own and
     keeps the rest, and so tells that the checksum no longer holds.
     """
     check_text(name, "name")
@@ -279,7 +279,7 @@ def stored_file(document: Document) -> StoredFile:
     sha256 = metadata.pop("sha256", None)
     metadata.pop("session_id", None)
     if sha256 is not None and not str(document.get("filename")).startswith(str(sha256)[:_FILE_NAME_HEX_DIGITS]):
-        sha256 = None  # of the content that the predecessor has replaced
+        sha256 = None  # of the content that the 0.0.1 API has replaced
     what = f"the file {name!r}"
     fields = {
         "id": id_text(document["_id"]),
@@ -298,7 +298,7 @@ def stored_file(document: Document) -> StoredFile:
 
 
 def peer(document: Document) -> Peer:
-    """Reads a node: of ``peers`` or of ``dicomnodes``."""
+    """Reads a peer: of ``peers`` or of ``dicomnodes``."""
     fields = {
         "id": id_text(document["_id"]),
         "name": document.get("name"),

@@ -140,7 +140,7 @@ def translated() -> Iterator[None]:
         ) from error
     except BSONError as error:
         raise StoredValueError(
-            "a stored document cannot be read: it holds a moment or text outside Python's"
+            "a stored document cannot be read: it holds a datetime or text outside Python's"
         ) from error
     except PyMongoError as error:
         raise from_driver(error) from error
@@ -221,7 +221,7 @@ def from_driver(error: PyMongoError, *, maybe_applied: bool = False) -> DcmProce
     if isinstance(error, driver.ConfigurationError):
         return _bad_url(error)
     if isinstance(error, DuplicateKeyError):
-        return DuplicateIdError("another writer stored a document of that id at the same moment; try again")
+        return DuplicateIdError("another writer stored a document of that id at the same time; try again")
     fate = "; the write may have been applied all the same" if maybe_applied else ""
     if isinstance(error, (ServerSelectionTimeoutError, NetworkTimeout, ExecutionTimeout, WTimeoutError)):
         return StoreUnavailableError(_NO_ANSWER + fate, maybe_applied=maybe_applied)

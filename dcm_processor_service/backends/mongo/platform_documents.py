@@ -22,7 +22,7 @@ __all__ = ["MongoPlatformDocuments"]
 
 
 class MongoPlatformDocuments:
-    """What the functions of the first release gave: ids as ObjectId, whole documents."""
+    """What the functions of the 0.0.1 API gave: ids as ObjectId, whole documents."""
 
     def __init__(
         self,

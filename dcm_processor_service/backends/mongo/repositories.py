@@ -71,7 +71,7 @@ def bundle(client: LazyClient, mode: DriverMode, offload: Offload) -> Backend:
 class MongoDataRepository:
     """Named values: one document each, found in one command.
 
-    Where the predecessor's concurrent writers left several documents of one name, every operation takes the same one,
+    Where the 0.0.1 API's concurrent writers left several documents of one name, every operation takes the same one,
     and deleting removes all.
     """
 
@@ -204,7 +204,7 @@ class MongoJobRepository:
 
 
 class MongoPeerRepository:
-    """DICOM nodes: the platform's peers (``peers``), and its own listeners (``dicomnodes``).
+    """DICOM peers: the platform's peers (``peers``), and its own listeners (``dicomnodes``).
 
     A peer goes before a listener of the same name: a result that went to ourselves would be lost to those who wait.
     """
@@ -219,14 +219,14 @@ class MongoPeerRepository:
         return peer(rows[0]) if rows else None
 
     async def find(self, name: str) -> Peer | None:
-        """Returns a node by name: of the peers first."""
+        """Returns a peer by name: of the peers first."""
         for nodes in (self._peers, self._listeners):
             if rows := await nodes.find({"name": check_text(name, "name of a peer")}, limit=1):
                 return peer(rows[0])
         return None
 
     async def list(self) -> list[Peer]:
-        """Lists all nodes by name; where both kinds have one of a name, the one that :meth:`find` gives."""
+        """Lists all peers by name; where both kinds have one of a name, the one that :meth:`find` gives."""
         found: dict[str, Peer] = {}
         for nodes in (self._peers, self._listeners):
             for row in await nodes.find({}):

@@ -1,7 +1,7 @@
 """Sessions as a whole: their indexes, and removing what they leave.
 
 Files go before what names them, so that a clean-up which was killed finds the rest when it runs again; documents of the
-hierarchy go only when nothing is in them at that moment, whatever arrives meanwhile.
+hierarchy go only when nothing is in them at that time, whatever arrives meanwhile.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class MongoSessionRepository:
         return (await self._collection(f"{bucket}.files").delete_many({"_id": {"$in": list(ids)}})).documents
 
     async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
-        """Removes images by the moment of their arrival, and what they leave empty."""
+        """Removes images by the time of their arrival, and what they leave empty."""
         hierarchy = await self._hierarchy(patient_id)
         if hierarchy is None:
             return RemovedImages()

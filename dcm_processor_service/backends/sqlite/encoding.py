@@ -1,6 +1,6 @@
 """Normal-form values as JSON text, so that a workspace can be read with any SQLite browser.
 
-JSON has no bytes, no moments and no NaN: those become one-key objects whose key starts with ``$``, which no normal form
+JSON has no bytes, datetimes and NaN: those become one-key objects whose key starts with ``$``, which no normal form
 has.
 """
 

@@ -181,23 +181,23 @@ class SqliteJobRepository:
 
 
 class SqlitePeerRepository:
-    """DICOM nodes in a table."""
+    """DICOM peers in a table."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
 
     async def get(self, peer_id: str) -> Peer | None:
-        """Returns a node by id."""
+        """Returns a peer by id."""
         rows = await self._store.read("SELECT document FROM peers WHERE id = ?", check_text(peer_id, "id"))
         return load(Peer, rows[0][0]) if rows else None
 
     async def find(self, name: str) -> Peer | None:
-        """Returns a node by name."""
+        """Returns a peer by name."""
         rows = await self._store.read("SELECT document FROM peers WHERE name = ?", check_text(name, "name"))
         return load(Peer, rows[0][0]) if rows else None
 
     async def list(self) -> list[Peer]:
-        """Lists all nodes by name."""
+        """Lists all peers by name."""
         return [load(Peer, text) for (text,) in await self._store.read("SELECT document FROM peers ORDER BY name")]
 
 
@@ -335,7 +335,7 @@ class SqliteWorkspaceRepository:
         await self._change("DELETE FROM jobs WHERE id = ?", job_id)
 
     async def add_peer(self, peer: Peer) -> None:
-        """Files a node."""
+        """Files a peer."""
         await self._change(
             "INSERT INTO peers VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET id = excluded.id, "
             "document = excluded.document",

@@ -36,7 +36,7 @@ class Authorization(httpx.Auth):
         self._auth = auth
         self._clock = clock
         self._lock = threading.Lock()
-        self._token = ""
+        self._token: str | None = None
         self._until = 0.0
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -71,7 +71,7 @@ class Authorization(httpx.Auth):
 
     def _granted(self, auth: ClientCredentials) -> str:
         with self._lock:
-            if self._clock() >= self._until:
+            if self._token is None or self._clock() >= self._until:
                 self._token, life_s = self._fetched(auth)
                 self._until = self._clock() + max(life_s - _RENEWED_BEFORE_S, life_s / 2)
             return self._token

@@ -47,9 +47,9 @@ def _checked(peer: Peer) -> httpx.URL:
         url = httpx.URL(peer.url or "")
         url.host.encode("idna")  # as the connection will do
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise ConfigurationError(f"the URL of the node {peer.name!r} is not valid") from error
+        raise ConfigurationError(f"the URL of the peer {peer.name!r} is not valid") from error
     if url.scheme not in {"http", "https"} or not url.host:
-        raise ConfigurationError(f"the URL of the node {peer.name!r} must begin with http:// or https://")
+        raise ConfigurationError(f"the URL of the peer {peer.name!r} must begin with http:// or https://")
     return url
 
 

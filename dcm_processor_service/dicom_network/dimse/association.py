@@ -117,12 +117,12 @@ class Association:
             if kind == PduKind.ASSOCIATE_RJ:
                 raise self._rejection(body, calling_ae_title)
             if kind != PduKind.ASSOCIATE_AC:
-                said = f"it sent a PDU of type {kind}; is it a DICOM node?"
+                said = f"it sent a PDU of type {kind}; is it a DICOM peer?"
                 raise PeerUnreachableError(f"{self._peer.address}: no association; {said}")
             acceptance = negotiation.accepted(body, contexts)
         except ValueError as error:
             raise PeerUnreachableError(
-                f"{self._peer.address}: the peer's answer is no DICOM message; is it a DICOM node?"
+                f"{self._peer.address}: the peer's answer is no DICOM message; is it a DICOM peer?"
             ) from error
         self.agreed = acceptance.agreed
         largest = min(acceptance.maximum_length or _LARGEST_PDU_BYTES, _LARGEST_PDU_BYTES)

@@ -245,7 +245,7 @@ class Lane:
         except BaseException:
             file.close()
             raise
-        if again.transfer_syntax_uid != choice.transfer_syntax_uid:  # another word of the peer than a moment ago
+        if again.transfer_syntax_uid != choice.transfer_syntax_uid:  # another word of the peer than just now
             file.close()
             file = parcel.instance.open_file(again.transfer_syntax_uid)
         return association, again, file

@@ -54,9 +54,9 @@ _TRANSIENT = 2
 _CALLING_UNKNOWN, _CALLED_UNKNOWN = (1, 3), (1, 7)
 _REASONS = {
     (1, 1): "it gives no reason; its log may",
-    (1, 2): "it does not know the application context of DICOM; is it a DICOM node?",
+    (1, 2): "it does not know the application context of DICOM; is it a DICOM peer?",
     (2, 1): "it gives no reason; its log may",
-    (2, 2): "it does not know the protocol version of DICOM; is it a DICOM node?",
+    (2, 2): "it does not know the protocol version of DICOM; is it a DICOM peer?",
     (3, 1): "it is congested; try again later",
     (3, 2): "it has as many associations as it allows; try again later",
 }

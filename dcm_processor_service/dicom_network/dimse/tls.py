@@ -136,4 +136,4 @@ def _require_file(peer: Peer, field: str, path: str) -> None:
 
 
 def _unusable(peer: Peer, field: str, reason: str) -> ConfigurationError:
-    return ConfigurationError(f"TLS for the node {peer.name!r}: {field} {reason}")
+    return ConfigurationError(f"TLS for the peer {peer.name!r}: {field} {reason}")

@@ -130,7 +130,7 @@ def _tidy(value: float) -> float | int:
 
 
 def get_simplified_json(ds: Dataset, n_slices: int | None = None) -> dict[str, Any]:
-    """Returns a header as a dictionary of DICOM keyword and plain value, as the platform's former SDK did.
+    """Returns a header as a dictionary of DICOM keyword and plain value, as the 0.0.1 API did.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``series.to_nifti(…, sidecar="simplified")``.
 

@@ -182,7 +182,7 @@ class Volume(VoxelGrid):
 
         Args:
             path: Ends in ``.nii`` or ``.nii.gz``.
-            sidecar: ``bids`` (no patient attributes), ``simplified`` (the whole header, as the platform's former SDK
+            sidecar: ``bids`` (no patient attributes), ``simplified`` (the whole header, as the 0.0.1 API
                 wrote it; holds patient data) or ``none``.
 
         Raises:

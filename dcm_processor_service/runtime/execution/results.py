@@ -1,6 +1,6 @@
 """What a callback returns, as JSON that no reader chokes on.
 
-The platform's worker writes a job's result with plain ``json``: a numpy array, a moment or an id kills the job after
+The platform's worker writes a job's result with plain ``json``: a numpy array, a datetime or an id kills the job after
 its work is done, and an integer beyond 64 bits the queue itself.
 """
 
@@ -29,7 +29,7 @@ MAX_DEPTH = 60
 def json_safe(value: object) -> Any:
     """Returns a value as plain JSON: what JSON does not have becomes text, lists or dictionaries.
 
-    Integers beyond 64 bits, ids and paths become text, moments ISO 8601, bytes base64, arrays lists, NaN and infinities
+    Integers beyond 64 bits, ids and paths become text, datetimes ISO 8601, bytes base64, arrays lists, NaN and infinity
     None. Anything else becomes its type's name: a result is for people and for jobs, never a reason to fail.
 
     Example:

@@ -66,7 +66,7 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
     (``DCM_PROCESSOR_SERVICE_GRACE_S``) the process ends, whatever it is stuck in. However the process ends, killed for
     lack of memory too, the worker finds a result that says so, so that the session goes on.
 
-    An entry of the first release, ``def worker(session_id, job_name, headers, params, added_params, **kwargs)``, needs
+    An entry of the 0.0.1 API, ``def worker(session_id, job_name, headers, params, added_params, **kwargs)``, needs
     none of this and works beside it.
 
     Args:

@@ -159,13 +159,13 @@ class _Line(logging.Formatter):
         """Returns the line."""
         given = {key: value for key, value in getattr(record, "job_fields", {}).items() if key not in self._bound}
         safe = {f"{key}_" if key in _RESERVED else key: value for key, value in given.items()}
-        moment = datetime.fromtimestamp(record.created, timezone.utc)
+        created_at = datetime.fromtimestamp(record.created, timezone.utc)
         if not self._as_json:
             shown = "".join(f"  {key}={value}" for key, value in safe.items())
-            text = f"{moment:%H:%M:%S} {record.levelname:<7} {record.getMessage()}{shown}"
+            text = f"{created_at:%H:%M:%S} {record.levelname:<7} {record.getMessage()}{shown}"
             return f"{text}\n{record.exc_text}" if record.exc_text else text
         line = {
-            "time": moment.isoformat(timespec="milliseconds"),
+            "time": created_at.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),

@@ -1,4 +1,4 @@
-"""DICOM nodes in every store."""
+"""DICOM peers in every store."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PeersContract(Contract):
 
     async def test_a_peer_that_is_absent_is_told(self, store: StoreUnderTest) -> None:
         store.seed.peer(PACS)
-        with pytest.raises(PeerNotFoundError, match="'PAC'; known nodes: PACS"):
+        with pytest.raises(PeerNotFoundError, match="'PAC'; known peers: PACS"):
             await store.session().peers.get("PAC")
         with pytest.raises(PeerNotFoundError, match="PEER-ID is not set"):
             await store.session().peers.current()

@@ -1,4 +1,4 @@
-"""Sending from a session, in every store: names become nodes, a series its files, a second try sends the rest."""
+"""Sending from a session, in every store: names become peers, a series its files, a second try sends the rest."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class SendingContract(Contract):
 
     async def test_a_node_that_is_not_known_is_told(self, store: StoreUnderTest) -> None:
         session, _datasets = seeded(store, 1)
-        with pytest.raises(PeerNotFoundError, match="no DICOM node is named 'PACS'"):
+        with pytest.raises(PeerNotFoundError, match="no DICOM peer is named 'PACS'"):
             await session.dicom.send(await session.dicom.get_series(), to="PACS")
 
     async def test_a_node_is_asked_whether_it_is_there_and_what_it_takes(self, store: StoreUnderTest) -> None:

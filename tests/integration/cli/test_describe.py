@@ -56,6 +56,6 @@ def test_a_service_is_told_with_its_params(tmp_path: Path) -> None:
 
 def test_people_read_it_as_lines(tmp_path: Path) -> None:
     ran = run_here("describe", write_service(tmp_path / "lung", JOBS, FILES), folder=tmp_path)
-    assert "dcm-processor-service send: Send DICOM files to a node by C-STORE, or by STOW-RS to a URL" in ran.stdout
+    assert "dcm-processor-service send: Send DICOM files to a peer by C-STORE, or by STOW-RS to a URL" in ran.stdout
     assert "\nctx.session.data (Data)\n" in ran.stdout
     assert "job old: stable-series; params: {'label': 'liver'}" in ran.stdout

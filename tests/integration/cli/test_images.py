@@ -232,7 +232,7 @@ def test_a_node_of_a_workspace_is_known_by_its_name(tmp_path: Path) -> None:
         assert (node["name"], node["port"]) == ("PACS", pacs.peer.port)
         assert "answers" in as_process("peers", "echo", "PACS", *place).stdout
         assert "CT Image Storage" in here("peers", "probe", "PACS", *place, "--json").stdout
-    assert "no DICOM node is named 'CT'; known nodes: PACS" in here("peers", "echo", "CT", *place, expected=1).stderr
+    assert "no DICOM peer is named 'CT'; known peers: PACS" in here("peers", "echo", "CT", *place, expected=1).stderr
     assert "DB-PROVIDER is not set" in as_process("peers", "list", expected=2).stderr
 
 
@@ -241,7 +241,7 @@ def test_a_node_of_a_workspace_is_known_by_its_name(tmp_path: Path) -> None:
     [
         (("convert", "nowhere", "out"), "there is no folder 'nowhere'"),
         (("inspect", "examples"), "no DICOM file was found"),
-        (("echo", "PACS"), "'PACS' is no node; give AET@HOST:PORT"),
+        (("echo", "PACS"), "'PACS' is no peer; give AET@HOST:PORT"),
         (("echo", "PACS@host:99999"), "a port lies between 1 and 65535"),
         (("derive", "missing.nii", "--like", "{sample}", "--out", "out"), "there is no file 'missing.nii' of NIfTI"),
         (("pdf", "missing.pdf", "--like", "{sample}", "--out", "out"), "there is no file 'missing.pdf'"),

@@ -276,7 +276,7 @@ def test_a_peer_that_is_gone_is_not_asked_for_commitment(sender: PynetdicomSende
         (b"\2\0\0\0", "the peer closed the connection"),
         (abort(), "the peer aborted the association"),
         (pdu(RELEASE_RP, bytes(4)), "it sent a PDU of type 6"),
-        (pdu(ASSOCIATE_AC, b"no answer"), "is it a DICOM node"),
+        (pdu(ASSOCIATE_AC, b"no answer"), "is it a DICOM peer"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no DICOM message"),
     ],
 )

@@ -254,7 +254,7 @@ def test_tls_is_verified(sender: PynetdicomSender, tmp_path: Path) -> None:
     "url", ["ftp://localhost/", "localhost:80", "http://", "http://[::1", "http://a..b/", "http://a/\ud800"]
 )
 def test_an_address_that_is_none_of_the_web_is_told(sender: PynetdicomSender, service: StowService, url: str) -> None:
-    with pytest.raises(ConfigurationError, match="URL of the node 'WEB'"):
+    with pytest.raises(ConfigurationError, match="URL of the peer 'WEB'"):
         sender.send(make_ct(), service.peer.model_copy(update={"url": url}))
 
 

@@ -1,4 +1,4 @@
-"""Documents of DICOM nodes: those that send, and those that results go to."""
+"""Documents of DICOM peers: those that send, and those that results go to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads as this package makes them, and as the predecessor does."""
+"""Uploads as this package makes them, and as the 0.0.1 API does."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def upload_as_the_predecessor(
     content: bytes,
     file_id: ObjectId | None = None,
 ) -> ObjectId:
-    """Uploads through the driver's bucket; over an existing document as the predecessor does it: delete, then write."""
+    """Uploads through the driver's bucket; over an existing document as the 0.0.1 API does it: delete, then write."""
     bucket, metadata = GridFSBucket(database, "sessionfiles"), {"name": name, **owner}
     if file_id is not None:
         existing = database["sessionfiles.files"].find_one({"_id": file_id}) or {}
@@ -47,7 +47,7 @@ def upload_as_the_predecessor(
     file_id = file_id or ObjectId()
     with bucket.open_upload_stream_with_id(file_id, f"{os.urandom(16).hex()}.nii", metadata=metadata) as stream:
         stream.write(content)
-    # PyMongo has deprecated the setter that the predecessor uses for it
+    # PyMongo has deprecated the setter that the 0.0.1 API uses for it
     database["sessionfiles.files"].update_one({"_id": file_id}, {"$set": {"contentType": "text/plain"}})
     return file_id
 

@@ -306,7 +306,7 @@ def test_one_sweeps_or_retries_at_a_time_until_the_lease_of_a_dead_one_ends(
 
 
 class Interloper(CommandListener):
-    """A worker that takes a job at the moment when a sweep has begun to fence its session."""
+    """A worker that takes a job at the time when a sweep has begun to fence its session."""
 
     def __init__(self, platform: Platform, job_id: ObjectId) -> None:
         self._platform, self._job_id, self.came = platform, job_id, False

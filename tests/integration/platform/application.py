@@ -65,7 +65,7 @@ class Application:
     # documents, as the platform's command line files them
 
     def add_peer(self, name: str, ae_title: str, port: int, **more: Any) -> str:
-        """Files a node that images come from or results go to; gives its id."""
+        """Files a peer that images come from or results go to; gives its id."""
         peer = {"name": name, "host": "127.0.0.1", "port": port, "aet": ae_title, "tls": False, **more}
         return str(self.database.peers.insert_one(peer).inserted_id)
 

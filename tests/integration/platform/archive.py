@@ -54,7 +54,7 @@ def listening_archive(
     """Starts a storage SCP on a free loopback port; only those who call it by its title get in."""
     entity = AE(ae_title)
     entity.require_called_aet = True
-    # what comes first is what is chosen; explicit, since the predecessor cannot convert
+    # what comes first is what is chosen; explicit, since the 0.0.1 API cannot convert
     accepted = transfer_syntaxes or [ExplicitVRLittleEndian, *ALL_TRANSFER_SYNTAXES]
     for sop_class in sop_classes or [str(context.abstract_syntax) for context in AllStoragePresentationContexts]:
         entity.add_supported_context(sop_class, accepted)

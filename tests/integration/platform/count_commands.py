@@ -1,4 +1,4 @@
-"""Counts the commands that each function sends to the database; runs with our package and with the predecessor.
+"""Counts the commands that each function sends to the database; runs with our package and with the 0.0.1 API.
 
 Prints one JSON object: for each call the collections that its commands went to, in order.
 """
@@ -36,7 +36,7 @@ class Listener(monitoring.CommandListener):
 
 
 def functions() -> Calls:
-    """The predecessor's functions, in an order in which each finds what it needs."""
+    """The 0.0.1 API's functions, in an order in which each finds what it needs."""
     import dcm_processor_service as sdk
 
     return {

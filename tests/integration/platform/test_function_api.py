@@ -1,4 +1,4 @@
-"""Every function of the predecessor, in a job that the platform's worker runs; and each of its defects."""
+"""Every function of the 0.0.1 API, in a job that the platform's worker runs; and each of its defects."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def scans(scan_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Scans:
 
 
 class Neighbourhood:
-    """The nodes that the cases talk to: each has a manner of its own."""
+    """The peers that the cases talk to: each has a manner of its own."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         authority = FakeAuthority(folder)
@@ -91,7 +91,7 @@ class Neighbourhood:
         return context
 
     def introduce(self, application: Application) -> None:
-        """Files the nodes as peers."""
+        """Files the peers as peers."""
         for name, archive in self.archives.items():
             more: dict[str, Any] = self._tls if name in {"secure", "impostor"} else {}
             application.add_peer(name, archive.ae_title, archive.port, **more)

@@ -1,4 +1,4 @@
-"""How many commands each call costs, beside the predecessor."""
+"""How many commands each call costs, beside the 0.0.1 API."""
 
 from __future__ import annotations
 

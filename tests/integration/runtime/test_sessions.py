@@ -32,7 +32,7 @@ ALL = ("sessiondata", "sessionfiles.files", "sessionfiles.chunks", "sessions", *
 
 
 def session_id_of(moment: datetime) -> ObjectId:
-    """An id that was made at that moment."""
+    """An id that was made at that time."""
     return ObjectId(ObjectId.from_datetime(moment).binary[:4] + ObjectId().binary[4:])
 
 

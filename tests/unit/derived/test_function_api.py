@@ -1,4 +1,4 @@
-"""The predecessor's three functions: its parameters and return values, without its defects (numbers of platform.md)."""
+"""The 0.0.1 API's three functions: its parameters and return values, without its defects (numbers of platform.md)."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_a_certificate_file_of_garbage_is_told_with_its_field(tmp_path: Path, fi
     path.write_bytes(content)
     files: dict[str, Any] = {"cert_file": str(path), field: str(path)} if field == "key_file" else {field: str(path)}
     peer = Peer(name="PACS", ae_title="A", host="h", port=1, tls=True, **files)
-    with pytest.raises(ConfigurationError, match=r"TLS for the node 'PACS': .*_file"):
+    with pytest.raises(ConfigurationError, match=r"TLS for the peer 'PACS': .*_file"):
         PynetdicomSender().check(peer)
 
 

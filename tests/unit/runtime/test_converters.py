@@ -1,4 +1,4 @@
-"""Series through the functions of the first release."""
+"""Series through the functions of the 0.0.1 API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The functions of the first release: its names, parameters and results, over any store."""
+"""The functions of the 0.0.1 API: its names, parameters and results, over any store."""
 
 from __future__ import annotations
 

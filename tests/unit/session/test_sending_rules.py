@@ -188,7 +188,7 @@ def test_a_peer_is_asked_by_its_name_or_as_it_is(method: str) -> None:
     ask = getattr(peers, method)
     assert ask("WEB") == ask(PACS) == getattr(NotingSender(), method)(PACS)
     assert [peer.name for peer in sender.peers] == ["WEB", "PACS"]
-    with pytest.raises(PeerNotFoundError, match="no DICOM node is named 'CT'; known nodes: PACS, WEB"):
+    with pytest.raises(PeerNotFoundError, match="no DICOM peer is named 'CT'; known peers: PACS, WEB"):
         ask("CT")
 
 

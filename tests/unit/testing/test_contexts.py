@@ -115,11 +115,11 @@ def test_the_first_peer_sent_the_images() -> None:
     assert peers.current().address == PACS.address
     assert peers.get("ARCHIVE") == other
     assert [peer.name for peer in peers.list()] == ["ARCHIVE", "PACS"]
-    with pytest.raises(PeerNotFoundError, match="known nodes: ARCHIVE, PACS"):
+    with pytest.raises(PeerNotFoundError, match="known peers: ARCHIVE, PACS"):
         peers.get("NOWHERE")
     with pytest.raises(PeerNotFoundError, match="PEER-ID is not set"):
         make_context().session.peers.current()
-    with pytest.raises(PeerNotFoundError, match="known nodes: none"):
+    with pytest.raises(PeerNotFoundError, match="known peers: none"):
         make_context().session.peers.get("PACS")
     with pytest.raises(PeerNotFoundError, match="no longer known"):
         make_context(peers=[PACS], peer_id="f" * 24).session.peers.current()

@@ -1,4 +1,4 @@
-"""A service in the predecessor's style whose second job tries every function that the predecessor has."""
+"""A service in the 0.0.1 API's style whose second job tries every function that the 0.0.1 API has."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The cases: small functions that use the predecessor's names and assert what must come of them.
+"""The cases: small functions that use the 0.0.1 API's names and assert what must come of them.
 
-The same cases run with our package and with the predecessor. Plain cases hold with both. A case of a defect holds with
-ours and fails with the predecessor, which shows that it tests the defect. A case of what became clearer has no meaning
-for the predecessor.
+The same cases run with our package and with the 0.0.1 API. Plain cases hold with both. A case of a defect holds with
+ours and fails with the 0.0.1 API, which shows that it tests the defect. A case of what became clearer has no meaning
+for the 0.0.1 API.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Case:
-    """One function with what it means for the predecessor."""
+    """One function with what it means for the 0.0.1 API."""
 
     function: CaseFunction
     defect: int | None = None
@@ -63,13 +63,13 @@ def _file(function: CaseFunction, made: Case) -> None:
 
 
 def case(function: F) -> F:
-    """Files a case of what the predecessor does as well."""
+    """Files a case of what the 0.0.1 API does as well."""
     _file(function, Case(function))
     return function
 
 
 def defect(number: int) -> Callable[[F], F]:
-    """Files a case of a defect of the predecessor, by its number in the list of defects."""
+    """Files a case of a defect of the 0.0.1 API, by its number in the list of defects."""
 
     def file(function: F) -> F:
         _file(function, Case(function, defect=number))
@@ -79,7 +79,7 @@ def defect(number: int) -> Callable[[F], F]:
 
 
 def clearer(function: F) -> F:
-    """Files a case of what the predecessor kept silent about."""
+    """Files a case of what the 0.0.1 API kept silent about."""
     _file(function, Case(function, clearer=True))
     return function
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SHAPE = (5, 6, 4)
 PIR_1_1_2 = np.array([[0, 0, 2, -3], [-1, 0, 0, 7], [0, -1, 0, 11], [0, 0, 0, 1]], dtype=float)
-"""The one image that the predecessor places right."""
+"""The one image that the 0.0.1 API places right."""
 OBLIQUE = np.array([[-0.8, 0.1, 0.3, 40], [0.05, -0.9, 0.6, 12], [0.1, 0.2, 2.4, -33], [0, 0, 0, 1]], dtype=float)
 
 

@@ -1,4 +1,4 @@
-"""Nodes and the values of the environment through the functions."""
+"""Peers and the values of the environment through the functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sending through the functions and the class. Ports and titles of the listening nodes come with the job's params."""
+"""Sending through the functions and the class. Ports and titles of the listening peers come with the job's params."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATIENCE_S = 3
 
 
 def _direct(bench: Bench, name: str = "archive", **more: Any) -> DicomSender:
-    """A sender with both titles right, as the predecessor could be told by hand."""
+    """A sender with both titles right, as the 0.0.1 API could be told by hand."""
     return DicomSender("PROCESSOR", "127.0.0.1", bench.params[f"{name}_port"], name.upper(), **more)
 
 

@@ -110,7 +110,7 @@ def legacy(
     added_params: dict[str, Any],
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """Stable series, written for the predecessor: arguments and functions, no context."""
+    """Stable series, written for the 0.0.1 API: arguments and functions, no context."""
     measured = get_session_data("measurement", job_name="measure")
     datasets = get_series_dicom(headers["_id"]) or []
     volume = download_session_file("volume.nii.gz", job_name="measure")
