@@ -1,4 +1,4 @@
-"""The README's table, made of what the benchmark has written; ``python -m tests.benchmarks.readme benchmarks.json``."""
+"""The table of docs/measured.md, made of what the benchmark has written; ``python -m tests.benchmarks.table benchmarks.json``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 __all__ = ["section", "write_section"]
 
-BEGIN, END = "<!-- made by tests.benchmarks.readme -->", "<!-- end -->"
-README = Path(__file__).parents[2] / "README.md"
+BEGIN, END = "<!-- made by tests.benchmarks.table -->", "<!-- end -->"
+PAGE = Path(__file__).parents[2] / "docs" / "measured.md"
 MIB = 2**20
 
 
@@ -22,7 +22,7 @@ def section(numbers: dict[str, Any]) -> str:
         "Best of interleaved rounds: read the ratios. Below 1 ours is faster; the bound is what the machine has to do",
         "at least. Memory is ours at its peak, above what was in use; of a process all of it.",
         "`python -m tests.benchmarks NAME` repeats a row, and",
-        "`python -m tests.benchmarks.readme benchmarks.json` makes this table of a run.",
+        "`python -m tests.benchmarks.table benchmarks.json` makes this table of a run.",
         "",
         "| row | what is measured | ours | peak | alternative | ours / alternative | ours / bound |",
         "|---|---|---|---|---|---|---|",
@@ -52,8 +52,8 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def write_section(numbers: dict[str, Any], path: Path = README) -> None:
-    """Puts the table into the README, in place of the one before."""
+def write_section(numbers: dict[str, Any], path: Path = PAGE) -> None:
+    """Puts the table into the page, in place of the one before."""
     before, rest = path.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
     path.write_text(f"{before}{BEGIN}\n{section(numbers)}\n{END}{after}", encoding="utf-8")
