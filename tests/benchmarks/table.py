@@ -1,4 +1,4 @@
-"""The table of docs/measured.md, made of what the benchmark wrote: ``python -m tests.benchmarks.table benchmarks.json``."""
+"""The table of docs/measured.md, made of a benchmark: ``python -m tests.benchmarks.table benchmarks.json``."""
 
 from __future__ import annotations
 
