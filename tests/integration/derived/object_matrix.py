@@ -17,6 +17,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from dcm_processor_service import Finding, Volume
+from dcm_processor_service.derived.objects.highdicom_bridge import released
 from dcm_processor_service.derived.reading.measurements import read_measurements
 from dcm_processor_service.derived.reading.report_text import read_documents, read_text
 from dcm_processor_service.derived.reading.segments import read_segments
@@ -226,9 +227,11 @@ def own_on_source(kind: str, made: Made, folder: Path) -> None:
 
 def highdicom_image(kind: str, made: Made, folder: Path) -> None:
     path = made.paths[0]
-    volume: Any = (
-        hd.imread(path).get_volume() if "map" in kind else hd.seg.segread(path).get_volume(combine_segments=False)
-    )
+    read: Any = hd.imread(path) if "map" in kind else hd.seg.segread(path)
+    try:
+        volume = read.get_volume() if "map" in kind else read.get_volume(combine_segments=False)
+    finally:
+        released(read)
     array = np.asarray(volume.array)
     array = array[..., 0] if array.ndim > 3 else array
     # highdicom counts slices, rows, columns

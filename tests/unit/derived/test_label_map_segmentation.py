@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dcm_processor_service.derived import SegmentationOptions, masks_of, save, segmentation, validate
+from dcm_processor_service.derived.objects.highdicom_bridge import released
 from dcm_processor_service.derived.objects.segmentation import label_segmentation
 from dcm_processor_service.errors import DerivedObjectError
 from tests.unit.derived.sources import PLAIN, make_recipe, make_source, stored
@@ -57,6 +58,7 @@ def test_highdicom_reads_it_and_finds_every_voxel(tmp_path: Path) -> None:
     (path,) = save([made_of()], tmp_path)
     read = highdicom.seg.segread(path)
     volume = read.get_volume(combine_segments=True)
+    released(read)
     positions = np.argwhere(volume.array > 0)
     places = (volume.affine @ np.c_[positions, np.ones(len(positions))].T)[:3]
     found = {

@@ -19,6 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from dcm_processor_service import Code, StructureMask, Volume
 from dcm_processor_service.derived import Segment, SegmentationOptions, SourceSeries, segmentation
+from dcm_processor_service.derived.objects.highdicom_bridge import released
 from dcm_processor_service.derived.reading.segments import read_segments
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError
 from dcm_processor_service.models.limits import Limits
@@ -200,7 +201,7 @@ def test_a_label_map_is_read_by_the_numbers_in_its_pixels(bits: int, tmp_path: P
         seg.PixelData = np.where(stored == 2, wanted, stored).astype("<u2").tobytes()
         seg.BitsAllocated, seg.BitsStored, seg.HighBit = 16, 16, 15
         seg.SegmentSequence[-1].SegmentNumber = wanted
-    one, two = read_segments(written(seg, tmp_path))
+    one, two = read_segments(written(released(seg), tmp_path))
     assert (one.number, two.number) == (1, wanted if bits == 16 else 2)
     assert places(one.mask()) == expected(labels == 1, PLAIN)
     assert places(two.mask()) == expected(labels == 2, PLAIN)
@@ -215,7 +216,9 @@ def packaged(name: str) -> Path:
 @pytest.mark.parametrize("name", ["liver.dcm", "liver_expb.dcm"])
 def test_a_real_segmentation_is_read_as_highdicom_reads_it(name: str) -> None:
     (liver,) = read_segments([packaged(name)])
-    other = hd.seg.segread(packaged("liver.dcm")).get_volume(combine_segments=False)
+    read = hd.seg.segread(packaged("liver.dcm"))
+    other = read.get_volume(combine_segments=False)
+    released(read)
     array = np.asarray(other.array)[..., 0]  # slices, rows, columns
     mask = liver.mask()
     assert np.array_equal(mask.array.transpose(2, 1, 0)[:: 1 if _same_way(mask, other) else -1], array.astype(bool))
