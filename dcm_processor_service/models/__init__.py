@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     )
     from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
     from dcm_processor_service.models.limits import Limits
+    from dcm_processor_service.models.log_lines import LogLine
     from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
     from dcm_processor_service.models.operations import (
         DeathCause,
@@ -71,7 +72,6 @@ if TYPE_CHECKING:
         DerivedObject,
         InputSeries,
         JobReport,
-        LogLine,
         OutputFile,
         OutputValue,
         RunReport,
@@ -204,6 +204,7 @@ _PLACES = {
     "imaging": "OrderCertificate SeriesFinding SeriesPart SeriesReport TransferSyntax",
     "jobs": "Job JobEvent JobOutput JobState",
     "limits": "Limits",
+    "log_lines": "LogLine",
     "nifti": "Engine Glance NiftiFiles NiftiVolume Policy Sidecar",
     "operations": (
         "DeathCause HeldBytes JobDeath LeftSession RetriedJob RetryReport SessionDiagnosis SessionState "
@@ -211,7 +212,7 @@ _PLACES = {
     ),
     "peers": "AETitle Peer",
     "pictures": "LabelEntry ResultPicture",
-    "run_report": "DerivedObject InputSeries JobReport LogLine OutputFile OutputValue RunReport",
+    "run_report": "DerivedObject InputSeries JobReport OutputFile OutputValue RunReport",
     "send_checks": "CheckedInstance SendCheck Verdict",
     "send_options": "SendOptions",
     "sending": "AcceptedContext EchoResult InstanceRecord Outcome SendReport",

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dcm_processor_service.models.jobs import JobEvent
+from dcm_processor_service.models.log_lines import LogLine
 from dcm_processor_service.models.sending import SendReport
 from dcm_processor_service.models.steps import StepRecord
 
-__all__ = ["DerivedObject", "InputSeries", "JobReport", "LogLine", "OutputFile", "OutputValue", "RunReport"]
+__all__ = ["DerivedObject", "InputSeries", "JobReport", "OutputFile", "OutputValue", "RunReport"]
 
 
 class _Part(BaseModel):
@@ -89,23 +90,6 @@ class DerivedObject(_Part):
     segments: tuple[str, ...] = Field(default=(), description="Labels of a segmentation's segments")
     kind: str = Field(default="", exclude=True, description="Name of the SOP class, for the page alone")
     description: str = Field(default="", exclude=True, description="SeriesDescription, for the page alone")
-
-
-class LogLine(_Part):
-    """A line of the job's log, without patient attributes.
-
-    Example:
-        >>> from datetime import timezone
-        >>> LogLine(time=datetime(2026, 1, 1, tzinfo=timezone.utc), level="info", message="segmented").level
-        'info'
-    """
-
-    time: datetime = Field(description="UTC")
-    level: str = Field(description="debug, info, warning, error or critical")
-    logger: str = ""
-    message: str
-    fields: dict[str, Any] = Field(default_factory=dict, description="What the callback gave by name")
-    traceback: str = ""
 
 
 class JobReport(_Part):

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dcm_processor_service.models import SendReport, StepRecord
+    from dcm_processor_service.models.log_lines import LogLine
     from dcm_processor_service.models.pictures import ResultPicture
     from dcm_processor_service.models.run_report import (
         DerivedObject,
         InputSeries,
         JobReport,
-        LogLine,
         OutputFile,
         OutputValue,
     )

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.models import SendReport, StepRecord
-    from dcm_processor_service.models.run_report import DerivedObject, LogLine
+    from dcm_processor_service.models.log_lines import LogLine
+    from dcm_processor_service.models.run_report import DerivedObject
 
 __all__ = ["Recording"]
 

@@ -12,26 +12,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from dcm_processor_service.errors import CallbackSignatureError
-from dcm_processor_service.runtime.progress import AsyncProgress
-from dcm_processor_service.runtime.steps import AsyncStep
-from dcm_processor_service.session.data import AsyncData
-from dcm_processor_service.session.derive_async import AsyncDerive
-from dcm_processor_service.session.dicom import AsyncDicom
-from dcm_processor_service.session.files import AsyncFiles
-from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
-from dcm_processor_service.session.peers import AsyncPeers
-from dcm_processor_service.session.series import AsyncDicomSeries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["forgotten_awaits"]
+__all__ = ["ASYNC_FACADES", "forgotten_awaits"]
 
-_OWN = (
-    *(AsyncCurrentJob, AsyncData, AsyncDerive, AsyncDicom, AsyncDicomSeries, AsyncFiles, AsyncJobs, AsyncPeers),
-    *(AsyncProgress, AsyncStep),
+# names, since a job that reads one value should not load the facades of images
+ASYNC_FACADES = (
+    *("AsyncCurrentJob", "AsyncData", "AsyncDerive", "AsyncDicom", "AsyncDicomSeries", "AsyncFiles", "AsyncJobs"),
+    *("AsyncPeers", "AsyncProgress", "AsyncSession", "AsyncStep"),
 )
-_SENTENCE = rf"coroutine '(?P<call>(?:{'|'.join(one.__qualname__ for one in _OWN)})\.\w+)' was never awaited"
+"""The classes whose coroutines a callback can forget to await."""
+
+_SENTENCE = rf"coroutine '(?P<call>(?:{'|'.join(ASYNC_FACADES)})\.\w+)' was never awaited"
 
 
 @contextmanager

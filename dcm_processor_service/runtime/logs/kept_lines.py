@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from dcm_processor_service.models.run_report import LogLine
+from dcm_processor_service.models.log_lines import LogLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -91,6 +91,7 @@ async def test_all_that_a_document_says_is_read_in_one_command(store: Store) -> 
         "params": {"threshold": 0.5, "n": 7},
         "added_params": {"segment": {"organ": "liver"}},
         "created_at": CREATED,
+        "timeout_s": 600.0,
     }
     assert type(job.params["n"]) is int
     assert job.subject == SeriesRecord(

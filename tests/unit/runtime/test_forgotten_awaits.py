@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any
 
 import pytest
 
+import dcm_processor_service
 from dcm_processor_service import AsyncRuntimeContext, RuntimeSettings
+from dcm_processor_service.runtime.execution.forgotten_awaits import ASYNC_FACADES
 from dcm_processor_service.runtime.execution.runner import CallbackOutcome, run_callback
+from dcm_processor_service.session.jobs import AsyncJobs
 
 SETTINGS = RuntimeSettings.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24)
 
@@ -79,3 +83,14 @@ def test_coroutines_and_warnings_of_others_are_warnings_as_before() -> None:
         warnings.simplefilter("always")
         assert outcome(run).exit_code == 0
     assert [str(one.message).rpartition(".")[2] for one in told] == ["other' was never awaited", "something else"]
+
+
+def test_every_facade_with_coroutines_is_watched() -> None:
+    public = [
+        getattr(dcm_processor_service, name) for name in dcm_processor_service.__all__ if name.startswith("Async")
+    ]
+    reached = [*public, AsyncJobs]  # of the session, which hands on its methods
+    with_coroutines = {
+        one.__name__ for one in reached if any(inspect.iscoroutinefunction(member) for member in vars(one).values())
+    }
+    assert with_coroutines == set(ASYNC_FACADES)
