@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pydicom.datadict import keyword_for_tag
 
 from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.imaging.acquisition.mr_scan import functional_groups
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import item, numbers, texts
+from dcm_processor_service.imaging.nifti.acquisition_fields import acquisition_fields
 from dcm_processor_service.imaging.nifti.write import sidecar_path, write_json, write_nifti
 from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
 
@@ -78,15 +80,31 @@ _BIDS_TEXTS: dict[str, str] = {
     "Units": "Units",
     "SeriesInstanceUID": "SeriesInstanceUID",
 }
+# zero stands for "none" there
+_NEVER_ZERO = frozenset({"EchoTime", "EffectiveEchoTime", "InversionTime", "RepetitionTime"})
+# enhanced objects spell it out
+_CLASSIC_TERMS = {("InPlanePhaseEncodingDirection", "COLUMN"): "COL"}
 _BINARY_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
-_MR_TIMING_GROUPS = ("MRTimingAndRelatedParametersSequence", "MREchoSequence", "PixelMeasuresSequence")
+_MR_GROUPS = (
+    "MRTimingAndRelatedParametersSequence",
+    "MREchoSequence",
+    "MRImagingModifierSequence",
+    "MRFOVGeometrySequence",
+    "MRModifierSequence",
+    "MRReceiveCoilSequence",
+    "PixelMeasuresSequence",
+)
 
 
-def bids_metadata(header: Dataset) -> dict[str, Any]:
+def bids_metadata(header: Dataset, frame_number: int = 1) -> dict[str, Any]:
     """Returns what BIDS wants to know of a series, in BIDS's names and units (seconds, mm, degrees).
 
     Holds no name, id, date or other attribute of the patient. Description and protocol are as the scanner's staff wrote
     them.
+
+    Args:
+        header: All of one file's.
+        frame_number: From 1: the frame of an enhanced object whose attributes count.
 
     Example:
         >>> from pydicom import Dataset
@@ -98,14 +116,15 @@ def bids_metadata(header: Dataset) -> dict[str, Any]:
     """
     result: dict[str, Any] = {}
     with contained():
-        for dataset in _places(header):
+        for dataset in _places(header, frame_number):
             for keyword, name in _BIDS_TEXTS.items():
                 values = [value for value in texts(dataset, keyword) if value]
+                values = [_CLASSIC_TERMS.get((keyword, value), value) for value in values]
                 if values:
                     result.setdefault(name, values[0] if len(values) == 1 else values)
             for keyword, (name, factor) in _BIDS_NUMBERS.items():
                 found = numbers(dataset, keyword)
-                if found:
+                if found and not (keyword in _NEVER_ZERO and not any(found)):
                     scaled = [_tidy(value * factor) for value in found]
                     result.setdefault(name, scaled[0] if len(scaled) == 1 else scaled)
     result["ConversionSoftware"] = "dcm-processor-service"
@@ -114,14 +133,15 @@ def bids_metadata(header: Dataset) -> dict[str, Any]:
     return result
 
 
-def _places(header: Dataset) -> list[Dataset]:
+def _places(header: Dataset, frame_number: int) -> list[Dataset]:
     """The header itself, then the functional groups where enhanced objects keep the same attributes."""
-    places = [header]
-    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        group = item(header, groups)
-        if group is not None:
-            places += [found for name in _MR_TIMING_GROUPS if (found := item(group, name)) is not None]
-    return places
+    groups = functional_groups(header, frame_number)[:-1][::-1]
+    return [header, *(found for group in groups for name in _MR_GROUPS if (found := item(group, name)) is not None)]
+
+
+def _frame_number(volume: VoxelGrid) -> int:
+    """Returns which frame of its file the header of a volume describes: the first slice's, or the first of all."""
+    return min((source.frame_number for source in volume.sources[0]), default=1) if volume.sources else 1
 
 
 def _tidy(value: float) -> float | int:
@@ -206,7 +226,7 @@ def sidecar_content(volume: VoxelGrid, kind: Sidecar) -> Mapping[str, Any]:
         return get_simplified_json(volume.header, volume.shape[volume.slice_axis]) if volume.header is not None else {}
     if volume.header is None:
         return {"Modality": volume.modality} if volume.modality else {}
-    return bids_metadata(volume.header) | _times(volume)
+    return bids_metadata(volume.header, _frame_number(volume)) | acquisition_fields(volume) | _times(volume)
 
 
 def _times(volume: VoxelGrid) -> dict[str, Any]:

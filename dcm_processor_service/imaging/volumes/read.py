@@ -6,13 +6,14 @@ that writing it copies nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom.uid import ParametricMapStorage
 
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedValueError
+from dcm_processor_service.imaging.acquisition.mr_acquisition import mr_acquisition
 from dcm_processor_service.imaging.frames.frame import frame_of_reference_uid
 from dcm_processor_service.imaging.frames.pixel_format import in_place_rescaled, is_whole, narrowest
 from dcm_processor_service.imaging.frames.rescale_from_header import mapped_unit, real_world_mapping
@@ -131,16 +132,24 @@ def volumes_of(
     with foreign_errors_as(lambda: InvalidSeriesError(told, report)):
         if report.kind is SeriesKind.MOSAIC:
             mosaics = mosaic_stack(inspection, policy)
-            return (untiled(read_stack(mosaics, report, limits), mosaics.first.instance.label),)
+            volume = untiled(read_stack(mosaics, report, limits), mosaics.first.instance.label)
+            return (_with_acquisition(volume, mosaics),)
         stacks = chosen_stacks(inspection, policy)
         if policy == "resample":
             for stack in stacks:
                 refuse_wide_gaps(stack, report, max_gap_mm)
         volumes = []
         for stack in stacks:
-            volume = read_stack(stack, report, limits)
+            volume = _with_acquisition(read_stack(stack, report, limits), stack)
             volumes.append(on_even_grid(volume, stack) if policy == "resample" else volume)
     return tuple(volumes)
+
+
+def _with_acquisition(volume: Volume, stack: Stack) -> Volume:
+    if volume.header is None:
+        return volume
+    found = mr_acquisition(volume.header, stack, volume.shape, volume.affine_lps)
+    return volume if found is None else replace(volume, acquisition=found)
 
 
 def read_stack(stack: Stack, report: SeriesReport, limits: Limits) -> Volume:
