@@ -38,12 +38,15 @@ _MILLI = 1e-3
 _BIDS_NUMBERS: dict[str, tuple[str, float]] = {
     "MagneticFieldStrength": ("MagneticFieldStrength", 1),
     "ImagingFrequency": ("ImagingFrequency", 1),
+    "TransmitterFrequency": ("ImagingFrequency", 1),
     "RepetitionTime": ("RepetitionTime", _MILLI),
     "EchoTime": ("EchoTime", _MILLI),
     "EffectiveEchoTime": ("EchoTime", _MILLI),
     "InversionTime": ("InversionTime", _MILLI),
     "FlipAngle": ("FlipAngle", 1),
     "EchoTrainLength": ("EchoTrainLength", 1),
+    "ParallelReductionFactorInPlane": ("ParallelReductionFactorInPlane", 1),
+    "ParallelReductionFactorOutOfPlane": ("ParallelReductionFactorOutOfPlane", 1),
     "PixelBandwidth": ("PixelBandwidth", 1),
     "NumberOfAverages": ("NumberOfAverages", 1),
     "SAR": ("SAR", 1),
@@ -72,6 +75,9 @@ _BIDS_TEXTS: dict[str, str] = {
     "SequenceVariant": "SequenceVariant",
     "ScanOptions": "ScanOptions",
     "SequenceName": "SequenceName",
+    "PulseSequenceName": "SequenceName",
+    "ParallelAcquisitionTechnique": "ParallelAcquisitionTechnique",
+    "PartialFourierDirection": "PartialFourierDirection",
     "MRAcquisitionType": "MRAcquisitionType",
     "InPlanePhaseEncodingDirection": "InPlanePhaseEncodingDirectionDICOM",
     "ReceiveCoilName": "ReceiveCoilName",
@@ -84,6 +90,8 @@ _BIDS_TEXTS: dict[str, str] = {
 _NEVER_ZERO = frozenset({"EchoTime", "EffectiveEchoTime", "InversionTime", "RepetitionTime"})
 # enhanced objects spell it out
 _CLASSIC_TERMS = {("InPlanePhaseEncodingDirection", "COLUMN"): "COL"}
+# of field maps, as BIDS writes them
+_FIELD_MAP_UNITS = {"hz": "Hz", "rad/s": "rad/s", "t": "T"}
 _BINARY_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
 _MR_GROUPS = (
     "MRTimingAndRelatedParametersSequence",
@@ -93,6 +101,7 @@ _MR_GROUPS = (
     "MRModifierSequence",
     "MRReceiveCoilSequence",
     "PixelMeasuresSequence",
+    "PlaneOrientationSequence",
 )
 
 
@@ -226,7 +235,10 @@ def sidecar_content(volume: VoxelGrid, kind: Sidecar) -> Mapping[str, Any]:
         return get_simplified_json(volume.header, volume.shape[volume.slice_axis]) if volume.header is not None else {}
     if volume.header is None:
         return {"Modality": volume.modality} if volume.modality else {}
-    return bids_metadata(volume.header, _frame_number(volume)) | acquisition_fields(volume) | _times(volume)
+    fields = bids_metadata(volume.header, _frame_number(volume)) | acquisition_fields(volume) | _times(volume)
+    if volume.rescale.unit.lower() in _FIELD_MAP_UNITS and volume.modality == "MR":
+        fields["Units"] = _FIELD_MAP_UNITS[volume.rescale.unit.lower()]
+    return fields
 
 
 def _times(volume: VoxelGrid) -> dict[str, Any]:

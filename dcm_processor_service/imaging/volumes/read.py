@@ -10,13 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydicom.uid import ParametricMapStorage
 
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedValueError
 from dcm_processor_service.imaging.acquisition.mr_acquisition import mr_acquisition
 from dcm_processor_service.imaging.frames.frame import frame_of_reference_uid
 from dcm_processor_service.imaging.frames.pixel_format import in_place_rescaled, is_whole, narrowest
-from dcm_processor_service.imaging.frames.rescale_from_header import mapped_unit, real_world_mapping
+from dcm_processor_service.imaging.frames.units import unit_of
 from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as, read_header
 from dcm_processor_service.imaging.headers.values import item, number, text
 from dcm_processor_service.imaging.series.geometry_findings import about
@@ -49,7 +48,6 @@ __all__ = [
     "read_stack",
     "read_volume",
     "read_volumes",
-    "unit_of",
     "values_of",
     "volumes_of",
 ]
@@ -371,38 +369,3 @@ def display_window(frame: FrameInfo) -> DisplayWindow | None:
             if center is not None and width is not None and width > 0:
                 return DisplayWindow(center, width)
     return None
-
-
-def unit_of(frame: FrameInfo) -> str:
-    """Returns the unit of a frame's rescaled values; empty where nothing says."""
-    for place in frame.places:
-        transformation = item(place, "PixelValueTransformationSequence")
-        found = text(transformation, "RescaleType") if transformation is not None else ""
-        if found:
-            return _specified(found)
-    header = frame.places[-1]
-    table = item(header, "ModalityLUTSequence")
-    if table is not None:
-        return text(table, "ModalityLUTType")
-    mapped = _unit_of_mapping(frame)
-    unit = mapped or text(header, "RescaleType") or text(header, "Units") or text(header, "DoseUnits")
-    # "HU" is what a CT's rescale leads to when the header does not say (PS3.3, section C.8.2.1.1.3)
-    return _specified(unit) or ("HU" if not unit and text(header, "Modality") == "CT" else "")
-
-
-def _unit_of_mapping(frame: FrameInfo) -> str:
-    """Returns the unit of the real world mapping that the values come from; empty where they come from none."""
-    header = frame.places[-1]
-    is_map = text(header, "SOPClassUID") == ParametricMapStorage
-    if not is_map and real_world_mapping(header) != (frame.slope, frame.intercept, False):
-        return ""
-    for place in frame.places:
-        mapping = item(place, "RealWorldValueMappingSequence")
-        if mapping is not None:
-            return mapped_unit(mapping)
-    return ""
-
-
-def _specified(unit: str) -> str:
-    """A unit, or empty for ``US``, which means that it is not specified (PS3.3, section C.11.1.1.2)."""
-    return "" if unit == "US" else unit
