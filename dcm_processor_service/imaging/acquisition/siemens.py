@@ -86,21 +86,15 @@ def _frame_item(groups: Sequence[Header]) -> Dataset | None:
 
 
 def _slice_times(scan: MrScan) -> tuple[float, ...]:
-    """Returns the times of the slices, where all volumes that are looked at have the same ones."""
+    """Returns the times of the first volume's slices, where the last volume has the same ones."""
     if scan.is_3d or not scan.is_echo_planar or scan.shape[2] == 1 or scan.repetition_s is None:
         return ()
-    lines = _looked_at(scan)
+    lines = [scan.stack.grid[0], *([scan.stack.grid[-1]] if len(scan.stack.grid) > 1 else [])]
     volumes = [_mosaic_times(scan, line[0]) if scan.is_mosaic else _frame_times(line) for line in lines]
     chosen = volumes[0]
     if len(chosen) != scan.shape[2] or not all(_is_same(times, chosen) for times in volumes):
         return ()
     return chosen if 0 < max(chosen) < scan.repetition_s else ()
-
-
-def _looked_at(scan: MrScan) -> list[tuple[FrameInfo, ...]]:
-    """Returns three of the volumes; the second comes first: the clocks of a first volume may still be settling."""
-    count = len(scan.stack.grid)
-    return [scan.stack.grid[volume] for volume in dict.fromkeys((min(1, count - 1), 0, count - 1))]
 
 
 def _mosaic_times(scan: MrScan, mosaic: FrameInfo) -> tuple[float, ...]:

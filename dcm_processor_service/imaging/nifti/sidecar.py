@@ -9,11 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from pydicom.datadict import keyword_for_tag
+from pydicom.uid import ParametricMapStorage
 
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.imaging.acquisition.mr_scan import functional_groups
 from dcm_processor_service.imaging.headers.instance_file import contained
-from dcm_processor_service.imaging.headers.values import item, numbers, texts
+from dcm_processor_service.imaging.headers.values import item, numbers, text, texts
 from dcm_processor_service.imaging.nifti.acquisition_fields import acquisition_fields
 from dcm_processor_service.imaging.nifti.write import sidecar_path, write_json, write_nifti
 from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
@@ -236,8 +237,11 @@ def sidecar_content(volume: VoxelGrid, kind: Sidecar) -> Mapping[str, Any]:
     if volume.header is None:
         return {"Modality": volume.modality} if volume.modality else {}
     fields = bids_metadata(volume.header, _frame_number(volume)) | acquisition_fields(volume) | _times(volume)
-    if volume.rescale.unit.lower() in _FIELD_MAP_UNITS and volume.modality == "MR":
-        fields["Units"] = _FIELD_MAP_UNITS[volume.rescale.unit.lower()]
+    unit = volume.rescale.unit
+    if volume.modality == "MR" and unit.lower() in _FIELD_MAP_UNITS:
+        fields["Units"] = _FIELD_MAP_UNITS[unit.lower()]
+    elif unit and text(volume.header, "SOPClassUID") == ParametricMapStorage:
+        fields["Units"] = unit
     return fields
 
 
