@@ -11,6 +11,7 @@ from dcm_processor_service.imaging.acquisition.mr_scan import MrScan, Readout, f
 from dcm_processor_service.imaging.acquisition.philips import philips_readout
 from dcm_processor_service.imaging.acquisition.siemens import siemens_readout
 from dcm_processor_service.imaging.headers.containment import contained
+from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.models import MrAcquisition
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def mr_acquisition(
         affine_lps: Shape (4, 4): of the array, to mm.
     """
     with contained():
-        if str(header.get("Modality", "")).upper() != "MR":
+        if text(header, "Modality").upper() != "MR":
             return None
         scan = MrScan(header, functional_groups(header, stack.first.number), stack, shape)
         reader = next((read for name, read in _READERS.items() if scan.maker.startswith(name)), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from dcm_processor_service.imaging.headers.values import in_groups, items, number, text
+from dcm_processor_service.imaging.headers.values import in_groups, items, number, text, texts
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -60,9 +60,8 @@ class MrScan:
     @property
     def is_echo_planar(self) -> bool:
         """Whether several lines were read after each excitation, by alternating gradients."""
-        sequences = self.header.get("ScanningSequence") or ()
-        named = {sequences} if isinstance(sequences, str) else {*map(str, sequences)}
-        return "EP" in named or text(self.header, "EchoPlanarPulseSequence").upper() == "YES"
+        is_named = "EP" in texts(self.header, "ScanningSequence")
+        return is_named or text(self.header, "EchoPlanarPulseSequence").upper() == "YES"
 
     @property
     def phase_axis(self) -> int | None:

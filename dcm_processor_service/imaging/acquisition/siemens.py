@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.imaging.acquisition.mr_scan import Readout
-from dcm_processor_service.imaging.acquisition.private_blocks import owned_item, owned_number, owned_numbers
+from dcm_processor_service.imaging.acquisition.private_blocks import (
+    owned_item,
+    owned_number,
+    owned_numbers,
+    owned_value,
+)
 from dcm_processor_service.imaging.frames.frame import marks
 from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.instance_file import read_header
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["siemens_readout"]
 
-_MR_HEADER = "SIEMENS MR HEADER"
+_CSA_HEADER, _MR_HEADER = "SIEMENS CSA HEADER", "SIEMENS MR HEADER"
 _FRAME_CREATOR = "SIEMENS MR SDI 02"
 _DIGITS = 4
 _SAME_S = 0.006
@@ -55,6 +60,8 @@ def siemens_readout(scan: MrScan) -> Readout:
 
 def _csa(header: Dataset) -> Mapping[str, Any]:
     """Returns the elements of the CSA image header; none where it is absent or damaged."""
+    if owned_value(header, 0x0029, _CSA_HEADER, 0x10) is None:
+        return {}
     try:
         with contained():
             from nibabel.nicom.csareader import get_csa_header  # it warns when it is imported
