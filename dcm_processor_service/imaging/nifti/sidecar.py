@@ -87,6 +87,8 @@ _BIDS_TEXTS: dict[str, str] = {
     "Units": "Units",
     "SeriesInstanceUID": "SeriesInstanceUID",
 }
+# what BIDS takes as a list; several values of anything else are one text, as in DICOM
+_LISTS = frozenset({"ImageType", "ScanningSequence", "SequenceVariant", "ScanOptions"})
 # zero stands for "none" there
 _NEVER_ZERO = frozenset({"EchoTime", "EffectiveEchoTime", "InversionTime", "RepetitionTime"})
 # enhanced objects spell it out
@@ -131,7 +133,7 @@ def bids_metadata(header: Dataset, frame_number: int = 1) -> dict[str, Any]:
                 values = [value for value in texts(dataset, keyword) if value]
                 values = [_CLASSIC_TERMS.get((keyword, value), value) for value in values]
                 if values:
-                    result.setdefault(name, values[0] if len(values) == 1 else values)
+                    result.setdefault(name, values if name in _LISTS and len(values) > 1 else "\\".join(values))
             for keyword, (name, factor) in _BIDS_NUMBERS.items():
                 found = numbers(dataset, keyword)
                 if found and not (keyword in _NEVER_ZERO and not any(found)):
