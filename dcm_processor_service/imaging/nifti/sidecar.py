@@ -12,10 +12,10 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.uid import ParametricMapStorage
 
 from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.imaging.acquisition.bids_fields import acquisition_fields
 from dcm_processor_service.imaging.acquisition.mr_scan import functional_groups
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import item, numbers, text, texts
-from dcm_processor_service.imaging.nifti.acquisition_fields import acquisition_fields
 from dcm_processor_service.imaging.nifti.write import sidecar_path, write_json, write_nifti
 from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.models.nifti import Policy
 
+    _Assemble = Callable[[Sequence[FrameInfo], int, int, Limits], tuple[NDArray[Any], list[FrameInfo]]]
+
 __all__ = [
     "display_window",
     "read_frames",
@@ -150,8 +152,15 @@ def _with_acquisition(volume: Volume, stack: Stack) -> Volume:
     return volume if found is None else replace(volume, acquisition=found)
 
 
-def read_stack(stack: Stack, report: SeriesReport, limits: Limits) -> Volume:
+def read_stack(stack: Stack, report: SeriesReport, limits: Limits, assemble: _Assemble | None = None) -> Volume:
     """Reads one stack of an inspected series.
+
+    Args:
+        stack: What to read.
+        report: Of its series.
+        limits: Of what reading may take.
+        assemble: Reads frames in the order (t, k) as an array (i, j, k[, t]), and says which are constant; None for
+            rescaled values.
 
     Raises:
         InvalidSeriesError: Its pixels are damaged, or beyond the limits.
@@ -159,7 +168,7 @@ def read_stack(stack: Stack, report: SeriesReport, limits: Limits) -> Volume:
     """
     frames = [frame for line in stack.grid for frame in line]
     _refuse_beyond_limits(frames, report, limits)
-    array, constant = _assemble(frames, len(stack.grid), len(stack.grid[0]), limits)
+    array, constant = (assemble or _assemble)(frames, len(stack.grid), len(stack.grid[0]), limits)
     first = stack.first
     header = read_header(first.instance.path, limits)
     sources = tuple(
