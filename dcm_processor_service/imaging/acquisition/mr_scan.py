@@ -99,9 +99,9 @@ def functional_groups(header: Dataset, frame_number: int) -> tuple[Dataset, ...]
 
     Args:
         header: With all its sequences.
-        frame_number: From 1.
+        frame_number: From 1; 0 for what all frames share.
     """
-    per_frame = items(header, "PerFrameFunctionalGroupsSequence")[frame_number - 1 : frame_number]
+    per_frame = items(header, "PerFrameFunctionalGroupsSequence")[max(frame_number - 1, 0) : frame_number]
     return (*per_frame, *items(header, "SharedFunctionalGroupsSequence")[:1], header)
 
 

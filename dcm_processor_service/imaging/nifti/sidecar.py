@@ -87,8 +87,8 @@ _BIDS_TEXTS: dict[str, str] = {
     "Units": "Units",
     "SeriesInstanceUID": "SeriesInstanceUID",
 }
-# what BIDS takes as a list; several values of anything else are one text, as in DICOM
-_LISTS = frozenset({"ImageType", "ScanningSequence", "SequenceVariant", "ScanOptions"})
+# besides ImageType, which is always a list; several values of anything else are one text, as in DICOM
+_MAY_BE_LISTS = frozenset({"ScanningSequence", "SequenceVariant", "ScanOptions"})
 # zero stands for "none" there
 _NEVER_ZERO = frozenset({"EchoTime", "EffectiveEchoTime", "InversionTime", "RepetitionTime"})
 # enhanced objects spell it out
@@ -116,7 +116,7 @@ def bids_metadata(header: Dataset, frame_number: int = 1) -> dict[str, Any]:
 
     Args:
         header: All of one file's.
-        frame_number: From 1: the frame of an enhanced object whose attributes count.
+        frame_number: From 1: the frame of an enhanced object whose attributes count; 0 for what all frames share.
 
     Example:
         >>> from pydicom import Dataset
@@ -133,7 +133,8 @@ def bids_metadata(header: Dataset, frame_number: int = 1) -> dict[str, Any]:
                 values = [value for value in texts(dataset, keyword) if value]
                 values = [_CLASSIC_TERMS.get((keyword, value), value) for value in values]
                 if values:
-                    result.setdefault(name, values if name in _LISTS and len(values) > 1 else "\\".join(values))
+                    is_list = name == "ImageType" or (name in _MAY_BE_LISTS and len(values) > 1)
+                    result.setdefault(name, values if is_list else "\\".join(values))
             for keyword, (name, factor) in _BIDS_NUMBERS.items():
                 found = numbers(dataset, keyword)
                 if found and not (keyword in _NEVER_ZERO and not any(found)):
@@ -152,8 +153,10 @@ def _places(header: Dataset, frame_number: int) -> list[Dataset]:
 
 
 def _frame_number(volume: VoxelGrid) -> int:
-    """Returns which frame of its file the header of a volume describes: the first slice's, or the first of all."""
-    return min((source.frame_number for source in volume.sources[0]), default=1) if volume.sources else 1
+    """Returns the first frame of a volume in the file that its header is of; 0 where the volume has no sources."""
+    uid = "" if volume.header is None else text(volume.header, "SOPInstanceUID")
+    sources = volume.sources[0] if volume.sources else ()
+    return min((one.frame_number for one in sources if one.sop_instance_uid == uid), default=0)
 
 
 def _tidy(value: float) -> float | int:

@@ -166,8 +166,11 @@ def test_a_resampled_volume_keeps_the_direction_and_no_line_or_slice(read_by_bot
 
 def test_each_part_of_a_field_map_has_the_attributes_of_its_own_frames(tmp_path: Path) -> None:
     paths = files("dcm_qa_enh/In/Philips", tmp_path)
-    field_map, magnitude = (sidecar_content(volume, "bids") for volume in volumes_of(examine(paths, Limits()), "split"))
+    volumes = volumes_of(examine(paths, Limits()), "split")
+    field_map, magnitude = (sidecar_content(volume, "bids") for volume in volumes)
     assert magnitude["EchoTime"] == 0.00152
     assert "Units" not in magnitude
     assert field_map["Units"] == "Hz"
     assert "EchoTime" not in field_map  # it stands there as 0
+    assert "EchoTime" not in sidecar_content(volumes[0].resample(5.0), "bids")
+    assert sidecar_content(volumes[1].resample(5.0), "bids")["RepetitionTime"] == magnitude["RepetitionTime"]
