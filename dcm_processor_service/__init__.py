@@ -94,6 +94,7 @@ if TYPE_CHECKING:
         JobState,
         LeftSession,
         Limits,
+        MrAcquisition,
         NiftiFiles,
         NiftiVolume,
         OrderCertificate,
@@ -232,6 +233,7 @@ __all__ = [
     "Limits",
     "Marker",
     "Measured",
+    "MrAcquisition",
     "NiftiFiles",
     "NiftiVolume",
     "OrderCertificate",
@@ -342,7 +344,7 @@ _PLACES = {
         "Code DateRange DeathCause EchoResult Engine FetchMethod FetchOptions FetchOutcome FetchRecord "
         "FetchReport FindKeys FindLevel FindQuery FoundInstance FoundItem FoundSeries FoundStudy HeldBytes "
         "ImageKind Instance InstanceRecord Job JobDeath JobEvent JobOutput JobState LeftSession Limits "
-        "NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
+        "MrAcquisition NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
         "RecipeFields RemovedImages RetriedJob RetryReport SendCheck SendOptions SendReport SeriesFinding "
         "SeriesKind SeriesPart SeriesRecord SeriesReport SessionDiagnosis SessionState SessionSummary Sidecar "
         "StepRecord StoredFile Study StudyIdentity Subject SubjectLevel SweepReport SweptSession "

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dcm_processor_service.models.acquisition import Direction, MrAcquisition
     from dcm_processor_service.models.derived import (
         Code,
         DocumentOptions,
@@ -104,6 +105,7 @@ __all__ = [
     "DateRange",
     "DeathCause",
     "DerivedObject",
+    "Direction",
     "DocumentOptions",
     "EchoResult",
     "Engine",
@@ -138,6 +140,7 @@ __all__ = [
     "Limits",
     "LogLine",
     "MapOptions",
+    "MrAcquisition",
     "NiftiFiles",
     "NiftiVolume",
     "OrderCertificate",
@@ -191,6 +194,7 @@ __all__ = [
 ]
 
 _PLACES = {
+    "acquisition": "Direction MrAcquisition",
     "derived": (
         "Code DocumentOptions ImageKind ImageOptions MapOptions OverlayOptions PresentationOptions "
         "Problem Producer Recipe RecipeFields SegmentationOptions SeveralSeries StructureSetOptions "

@@ -130,7 +130,7 @@ class SeriesReport(BaseModel):
 
     @property
     def is_convertible(self) -> bool:
-        """Whether the policy strict converts it: one uniform volume or a clean 4D stack."""
+        """Whether policy strict makes a volume of it: one uniform volume or a clean 4D stack."""
         return bool(self.parts) and not any(finding.blocking for finding in self.findings)
 
     @property

@@ -17,7 +17,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from dcm_processor_service.imaging.frames.classic_multiframe import detector, offsets_mm
 from dcm_processor_service.imaging.frames.modality_lut import modality_lut
 from dcm_processor_service.imaging.frames.pixel_format import pixel_format
-from dcm_processor_service.imaging.frames.rescale_from_header import classic_rescale, frame_rescale
+from dcm_processor_service.imaging.frames.rescale_from_header import classic_rescale, frame_rescale, mapped_quantity
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.private_tags import GE_COMPLEX_PART
 from dcm_processor_service.imaging.headers.values import (
@@ -233,7 +233,8 @@ def mark(frame: FrameInfo, name: str) -> Any:
 
     Besides the attributes above: ``ImageType`` (the frame's own where it has one), ``DimensionIndexValues`` without
     those that count positions, ``DiffusionGradientOrientation``, ``InstanceNumber`` with the frame number, GE's
-    ``ComplexPart``, and dates before the times of the day that they belong to.
+    ``ComplexPart``, ``LUTLabel`` with its unit, of parametric maps alone, and dates before the times of the day that
+    they belong to.
     """
     if name in _SPECIAL:
         return _SPECIAL[name](frame)
@@ -348,5 +349,6 @@ _SPECIAL: dict[str, Callable[[FrameInfo], Any]] = {
     "DiffusionGradientOrientation": lambda frame: _gradient(frame.places),
     "DimensionIndexValues": lambda frame: _dimension_indices(frame.places),
     "ImageType": lambda frame: _image_type(frame.places) or None,
+    "LUTLabel": lambda frame: mapped_quantity(frame.places),
     "InstanceNumber": lambda frame: (number(frame.places[-1], "InstanceNumber") or 0.0, float(frame.number)),
 }

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.headers.values import Header
 
-__all__ = ["MAPPED_MODALITIES", "classic_rescale", "frame_rescale", "mapped_unit", "real_world_mapping"]
+__all__ = [
+    "MAPPED_MODALITIES",
+    "classic_rescale",
+    "frame_rescale",
+    "mapped_quantity",
+    "mapped_unit",
+    "real_world_mapping",
+]
 
 MAPPED_MODALITIES = frozenset({"NM", "PT"})
 
@@ -72,6 +79,17 @@ def mapped_unit(mapping: Header) -> str:
     """Returns the unit of a real world mapping, as UCUM writes it; empty where it has none (PS3.3, C.7.6.16.2.11)."""
     unit = item(mapping, "MeasurementUnitsCodeSequence")
     return "" if unit is None else text(unit, "CodeValue")
+
+
+def mapped_quantity(places: Sequence[Header]) -> tuple[str, str] | None:
+    """Returns label and unit of what a frame of a parametric map measures; None of other frames.
+
+    One object may hold several maps, each frame with the mapping of its own (PS3.3, section C.8.32.2).
+    """
+    if len(places) == 1 or text(places[-1], "SOPClassUID") != ParametricMapStorage:
+        return None
+    mapping = next((one for place in places[:-1] for one in items(place, "RealWorldValueMappingSequence")), None)
+    return None if mapping is None else (text(mapping, "LUTLabel"), mapped_unit(mapping))
 
 
 def frame_rescale(places: Sequence[Header]) -> tuple[float, float, bool]:

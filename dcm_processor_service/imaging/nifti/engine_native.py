@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.nifti.colour import colour_images
 from dcm_processor_service.imaging.nifti.gradients import gradient_table, write_gradients
 from dcm_processor_service.imaging.nifti.sidecar import write_with_sidecar
 from dcm_processor_service.imaging.series.policies import chosen_stacks
+from dcm_processor_service.imaging.volumes.interop import to_nifti_image
 from dcm_processor_service.imaging.volumes.read import volumes_of
 from dcm_processor_service.models import SeriesKind
 from dcm_processor_service.models.nifti import NiftiFiles
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.nifti.gradients import GradientTable
     from dcm_processor_service.imaging.nifti.task import ConversionTask
+    from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
     from dcm_processor_service.models import SeriesReport
 
 __all__ = ["convert"]
@@ -30,13 +33,14 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
         InvalidSeriesError: The policy refuses the series; carries the report.
         UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
     """
-    tables = _gradient_tables(task)
-    volumes = volumes_of(task.inspection, task.policy, max_gap_mm=task.max_gap_mm, limits=task.limits)
+    is_colour = task.inspection.report.kind is SeriesKind.COLOUR
+    tables = [] if is_colour else _gradient_tables(task)
+    volumes = colour_images(task) if is_colour else _volumes(task)
     several = len(volumes) > 1
     written = [
         write_with_sidecar(
             volume,
-            volume.to_nifti(),
+            to_nifti_image(volume),
             task.named_destination(volume.name) if several else task.destination,
             task.sidecar,
             volume.name if several else "",
@@ -55,6 +59,10 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
         tuple(volume for files in written for volume in files.volumes),
         _report(task, [volume.report for volume in volumes]),
     )
+
+
+def _volumes(task: ConversionTask) -> list[VoxelGrid]:
+    return [*volumes_of(task.inspection, task.policy, max_gap_mm=task.max_gap_mm, limits=task.limits)]
 
 
 def _gradient_tables(task: ConversionTask) -> list[GradientTable | None]:

@@ -9,10 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from pydicom.datadict import keyword_for_tag
+from pydicom.uid import ParametricMapStorage
 
 from dcm_processor_service.errors import UnsupportedValueError
+from dcm_processor_service.imaging.acquisition.bids_fields import acquisition_fields
+from dcm_processor_service.imaging.acquisition.mr_scan import functional_groups
 from dcm_processor_service.imaging.headers.instance_file import contained
-from dcm_processor_service.imaging.headers.values import item, numbers, texts
+from dcm_processor_service.imaging.headers.values import item, numbers, text, texts
 from dcm_processor_service.imaging.nifti.write import sidecar_path, write_json, write_nifti
 from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
 
@@ -36,12 +39,15 @@ _MILLI = 1e-3
 _BIDS_NUMBERS: dict[str, tuple[str, float]] = {
     "MagneticFieldStrength": ("MagneticFieldStrength", 1),
     "ImagingFrequency": ("ImagingFrequency", 1),
+    "TransmitterFrequency": ("ImagingFrequency", 1),
     "RepetitionTime": ("RepetitionTime", _MILLI),
     "EchoTime": ("EchoTime", _MILLI),
     "EffectiveEchoTime": ("EchoTime", _MILLI),
     "InversionTime": ("InversionTime", _MILLI),
     "FlipAngle": ("FlipAngle", 1),
     "EchoTrainLength": ("EchoTrainLength", 1),
+    "ParallelReductionFactorInPlane": ("ParallelReductionFactorInPlane", 1),
+    "ParallelReductionFactorOutOfPlane": ("ParallelReductionFactorOutOfPlane", 1),
     "PixelBandwidth": ("PixelBandwidth", 1),
     "NumberOfAverages": ("NumberOfAverages", 1),
     "SAR": ("SAR", 1),
@@ -70,6 +76,9 @@ _BIDS_TEXTS: dict[str, str] = {
     "SequenceVariant": "SequenceVariant",
     "ScanOptions": "ScanOptions",
     "SequenceName": "SequenceName",
+    "PulseSequenceName": "SequenceName",
+    "ParallelAcquisitionTechnique": "ParallelAcquisitionTechnique",
+    "PartialFourierDirection": "PartialFourierDirection",
     "MRAcquisitionType": "MRAcquisitionType",
     "InPlanePhaseEncodingDirection": "InPlanePhaseEncodingDirectionDICOM",
     "ReceiveCoilName": "ReceiveCoilName",
@@ -78,15 +87,36 @@ _BIDS_TEXTS: dict[str, str] = {
     "Units": "Units",
     "SeriesInstanceUID": "SeriesInstanceUID",
 }
+# besides ImageType, which is always a list; several values of anything else are one text, as in DICOM
+_MAY_BE_LISTS = frozenset({"ScanningSequence", "SequenceVariant", "ScanOptions"})
+# zero stands for "none" there
+_NEVER_ZERO = frozenset({"EchoTime", "EffectiveEchoTime", "InversionTime", "RepetitionTime"})
+# enhanced objects spell it out
+_CLASSIC_TERMS = {("InPlanePhaseEncodingDirection", "COLUMN"): "COL"}
+# of field maps, as BIDS writes them
+_FIELD_MAP_UNITS = {"hz": "Hz", "rad/s": "rad/s", "t": "T"}
 _BINARY_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
-_MR_TIMING_GROUPS = ("MRTimingAndRelatedParametersSequence", "MREchoSequence", "PixelMeasuresSequence")
+_MR_GROUPS = (
+    "MRTimingAndRelatedParametersSequence",
+    "MREchoSequence",
+    "MRImagingModifierSequence",
+    "MRFOVGeometrySequence",
+    "MRModifierSequence",
+    "MRReceiveCoilSequence",
+    "PixelMeasuresSequence",
+    "PlaneOrientationSequence",
+)
 
 
-def bids_metadata(header: Dataset) -> dict[str, Any]:
+def bids_metadata(header: Dataset, frame_number: int = 1) -> dict[str, Any]:
     """Returns what BIDS wants to know of a series, in BIDS's names and units (seconds, mm, degrees).
 
     Holds no name, id, date or other attribute of the patient. Description and protocol are as the scanner's staff wrote
     them.
+
+    Args:
+        header: All of one file's.
+        frame_number: From 1: the frame of an enhanced object whose attributes count; 0 for what all frames share.
 
     Example:
         >>> from pydicom import Dataset
@@ -98,14 +128,16 @@ def bids_metadata(header: Dataset) -> dict[str, Any]:
     """
     result: dict[str, Any] = {}
     with contained():
-        for dataset in _places(header):
+        for dataset in _places(header, frame_number):
             for keyword, name in _BIDS_TEXTS.items():
                 values = [value for value in texts(dataset, keyword) if value]
+                values = [_CLASSIC_TERMS.get((keyword, value), value) for value in values]
                 if values:
-                    result.setdefault(name, values[0] if len(values) == 1 else values)
+                    is_list = name == "ImageType" or (name in _MAY_BE_LISTS and len(values) > 1)
+                    result.setdefault(name, values if is_list else "\\".join(values))
             for keyword, (name, factor) in _BIDS_NUMBERS.items():
                 found = numbers(dataset, keyword)
-                if found:
+                if found and not (keyword in _NEVER_ZERO and not any(found)):
                     scaled = [_tidy(value * factor) for value in found]
                     result.setdefault(name, scaled[0] if len(scaled) == 1 else scaled)
     result["ConversionSoftware"] = "dcm-processor-service"
@@ -114,14 +146,17 @@ def bids_metadata(header: Dataset) -> dict[str, Any]:
     return result
 
 
-def _places(header: Dataset) -> list[Dataset]:
+def _places(header: Dataset, frame_number: int) -> list[Dataset]:
     """The header itself, then the functional groups where enhanced objects keep the same attributes."""
-    places = [header]
-    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        group = item(header, groups)
-        if group is not None:
-            places += [found for name in _MR_TIMING_GROUPS if (found := item(group, name)) is not None]
-    return places
+    groups = functional_groups(header, frame_number)[:-1][::-1]
+    return [header, *(found for group in groups for name in _MR_GROUPS if (found := item(group, name)) is not None)]
+
+
+def _frame_number(volume: VoxelGrid) -> int:
+    """Returns the first frame of a volume in the file that its header is of; 0 where the volume has no sources."""
+    uid = "" if volume.header is None else text(volume.header, "SOPInstanceUID")
+    sources = volume.sources[0] if volume.sources else ()
+    return min((one.frame_number for one in sources if one.sop_instance_uid == uid), default=0)
 
 
 def _tidy(value: float) -> float | int:
@@ -206,7 +241,13 @@ def sidecar_content(volume: VoxelGrid, kind: Sidecar) -> Mapping[str, Any]:
         return get_simplified_json(volume.header, volume.shape[volume.slice_axis]) if volume.header is not None else {}
     if volume.header is None:
         return {"Modality": volume.modality} if volume.modality else {}
-    return bids_metadata(volume.header) | _times(volume)
+    fields = bids_metadata(volume.header, _frame_number(volume)) | acquisition_fields(volume) | _times(volume)
+    unit = volume.rescale.unit
+    if volume.modality == "MR" and unit.lower() in _FIELD_MAP_UNITS:
+        fields["Units"] = _FIELD_MAP_UNITS[unit.lower()]
+    elif unit and text(volume.header, "SOPClassUID") == ParametricMapStorage:
+        fields["Units"] = unit
+    return fields
 
 
 def _times(volume: VoxelGrid) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def _write_parts(file: BinaryIO | igzip.IGzipFile, head: bytes, array: NDArray[A
     # NIfTI stores the first axis fastest: for an array in that order the transpose is one contiguous block, no copy
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     if native.flags.f_contiguous:
-        content = native.T.data.cast("B")
+        content = native.T.reshape(-1).view(np.uint8).data  # also of colours, which have no format of one letter
         for begin in range(0, len(content), _PIECE_BYTES):  # a compressor answers as much as it is given at once
             file.write(content[begin : begin + _PIECE_BYTES])
         return

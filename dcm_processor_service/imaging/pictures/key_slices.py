@@ -10,6 +10,7 @@ import numpy as np
 
 from dcm_processor_service.errors import DicomError, InvalidSeriesError
 from dcm_processor_service.imaging.frames.frame import frames_of
+from dcm_processor_service.imaging.frames.units import unit_of
 from dcm_processor_service.imaging.headers.instance_file import foreign_errors_as
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.pictures.contact_sheet import spread
@@ -19,7 +20,7 @@ from dcm_processor_service.imaging.pictures.presets import preset_window
 from dcm_processor_service.imaging.pictures.series_sheet import display_bytes, display_pixels
 from dcm_processor_service.imaging.series.inspection import examine
 from dcm_processor_service.imaging.series.policies import chosen_stacks
-from dcm_processor_service.imaging.volumes.read import display_window, read_frames, unit_of
+from dcm_processor_service.imaging.volumes.read import display_window, read_frames
 from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window, reorient
 from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
 from dcm_processor_service.models.limits import Limits

@@ -40,6 +40,7 @@ __all__ = ["FrameGroup", "group_frames", "stacks_of"]
 _ALWAYS_KINDS = (
     "ComplexPart",
     "EchoTime",
+    "LUTLabel",
     "StackID",
     "RectilinearPhaseEncodeReordering",
     *IDENTITY_MARKS,
@@ -246,6 +247,7 @@ def _word(kind: str, value: Any, distinct: Sequence[Any]) -> str:
         "EchoTime": "echo",
         "EchoNumbers": "echo",
         "InversionTime": "inversion",
+        "LUTLabel": "map",
     }.get(kind, kind.lower())
     return f"{label}-{list(distinct).index(value) + 1}"
 

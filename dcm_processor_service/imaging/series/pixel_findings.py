@@ -48,7 +48,11 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
     scale = [frame.instance for frame in frames if frame.is_rescale_malformed or not usable[_scale(frame)]]
     messages = [
         ("TRUNCATED", cut, "holds fewer pixels than its header declares: get it again"),
-        ("COLOUR", having["COLOUR"], "is in colour: a volume has one number a voxel, use its pixels one by one"),
+        (
+            "COLOUR",
+            having["COLOUR"],
+            "is in colour, and a volume has one number a voxel: convert uncompressed RGB to NIfTI, take others singly",
+        ),
         ("MOSAIC", having["MOSAIC"], "has the slices of a volume side by side in one image: use the engine dcm2niix"),
         ("EMPTY_IMAGE", having["EMPTY_IMAGE"], "has no row or no column, so no pixel: get it again, or leave it out"),
         (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import SeriesFinding, SeriesReport
     from dcm_processor_service.models.nifti import Policy
 
-__all__ = ["check_policy", "chosen_stacks", "open_findings", "refusal", "split_stacks"]
+__all__ = ["check_policy", "chosen_stacks", "largest_stack", "open_findings", "refusal", "split_stacks"]
 
 POLICIES = ("strict", "split", "largest", "resample")
 
@@ -72,8 +72,13 @@ def chosen_stacks(inspection: Inspection, policy: Policy) -> list[Stack]:
     if policy in {"split", "largest"}:
         stacks = split_stacks(inspection)
     if policy == "largest":
-        return [max(stacks, key=_voxels)]
+        return [largest_stack(stacks)]
     return stacks
+
+
+def largest_stack(stacks: Sequence[Stack]) -> Stack:
+    """Returns the stack with the most voxels."""
+    return max(stacks, key=_voxels)
 
 
 def split_stacks(inspection: Inspection) -> list[Stack]:

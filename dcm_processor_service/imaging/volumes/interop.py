@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
 
-__all__ = ["to_monai", "to_nifti_image", "to_sitk", "volume_like"]
+__all__ = ["RGB24", "to_monai", "to_nifti_image", "to_sitk", "volume_like"]
 
 V = TypeVar("V", bound=VoxelGrid)
+
+RGB24 = np.dtype([("R", np.uint8), ("G", np.uint8), ("B", np.uint8)])
+"""A colour, as NIfTI-1 stores it (datatype 128)."""
 
 _SAME_GRID_PART = 1e-3
 _SPATIAL_AXES = 3
@@ -75,6 +78,8 @@ def _nifti_array(array: NDArray[Any]) -> NDArray[Any]:
         return array.view(np.uint8)
     if kind == "f":
         return array.astype(np.float32) if size < np.dtype(np.float32).itemsize else array
+    if array.dtype == RGB24:
+        return array
     if kind not in "iu":
         raise UnsupportedValueError(f"NIfTI holds numbers, not {array.dtype}: convert the array first")
     if size <= _LARGEST_NIFTI_INTEGER_BYTES:

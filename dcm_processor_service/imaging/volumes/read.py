@@ -6,16 +6,16 @@ that writing it copies nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydicom.uid import ParametricMapStorage
 
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedValueError
+from dcm_processor_service.imaging.acquisition.mr_acquisition import mr_acquisition
 from dcm_processor_service.imaging.frames.frame import frame_of_reference_uid
 from dcm_processor_service.imaging.frames.pixel_format import in_place_rescaled, is_whole, narrowest
-from dcm_processor_service.imaging.frames.rescale_from_header import mapped_unit, real_world_mapping
+from dcm_processor_service.imaging.frames.units import unit_of
 from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as, read_header
 from dcm_processor_service.imaging.headers.values import item, number, text
 from dcm_processor_service.imaging.series.geometry_findings import about
@@ -42,13 +42,14 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import SeriesReport
     from dcm_processor_service.models.nifti import Policy
 
+    _Assemble = Callable[[Sequence[FrameInfo], int, int, Limits], tuple[NDArray[Any], list[FrameInfo]]]
+
 __all__ = [
     "display_window",
     "read_frames",
     "read_stack",
     "read_volume",
     "read_volumes",
-    "unit_of",
     "values_of",
     "volumes_of",
 ]
@@ -131,20 +132,35 @@ def volumes_of(
     with foreign_errors_as(lambda: InvalidSeriesError(told, report)):
         if report.kind is SeriesKind.MOSAIC:
             mosaics = mosaic_stack(inspection, policy)
-            return (untiled(read_stack(mosaics, report, limits), mosaics.first.instance.label),)
+            volume = untiled(read_stack(mosaics, report, limits), mosaics.first.instance.label)
+            return (_with_acquisition(volume, mosaics),)
         stacks = chosen_stacks(inspection, policy)
         if policy == "resample":
             for stack in stacks:
                 refuse_wide_gaps(stack, report, max_gap_mm)
         volumes = []
         for stack in stacks:
-            volume = read_stack(stack, report, limits)
+            volume = _with_acquisition(read_stack(stack, report, limits), stack)
             volumes.append(on_even_grid(volume, stack) if policy == "resample" else volume)
     return tuple(volumes)
 
 
-def read_stack(stack: Stack, report: SeriesReport, limits: Limits) -> Volume:
+def _with_acquisition(volume: Volume, stack: Stack) -> Volume:
+    if volume.header is None:
+        return volume
+    found = mr_acquisition(volume.header, stack, volume.shape, volume.affine_lps)
+    return volume if found is None else replace(volume, acquisition=found)
+
+
+def read_stack(stack: Stack, report: SeriesReport, limits: Limits, assemble: _Assemble | None = None) -> Volume:
     """Reads one stack of an inspected series.
+
+    Args:
+        stack: What to read.
+        report: Of its series.
+        limits: Of what reading may take.
+        assemble: Reads frames in the order (t, k) as an array (i, j, k[, t]), and says which are constant; None for
+            rescaled values.
 
     Raises:
         InvalidSeriesError: Its pixels are damaged, or beyond the limits.
@@ -152,7 +168,7 @@ def read_stack(stack: Stack, report: SeriesReport, limits: Limits) -> Volume:
     """
     frames = [frame for line in stack.grid for frame in line]
     _refuse_beyond_limits(frames, report, limits)
-    array, constant = _assemble(frames, len(stack.grid), len(stack.grid[0]), limits)
+    array, constant = (assemble or _assemble)(frames, len(stack.grid), len(stack.grid[0]), limits)
     first = stack.first
     header = read_header(first.instance.path, limits)
     sources = tuple(
@@ -362,38 +378,3 @@ def display_window(frame: FrameInfo) -> DisplayWindow | None:
             if center is not None and width is not None and width > 0:
                 return DisplayWindow(center, width)
     return None
-
-
-def unit_of(frame: FrameInfo) -> str:
-    """Returns the unit of a frame's rescaled values; empty where nothing says."""
-    for place in frame.places:
-        transformation = item(place, "PixelValueTransformationSequence")
-        found = text(transformation, "RescaleType") if transformation is not None else ""
-        if found:
-            return _specified(found)
-    header = frame.places[-1]
-    table = item(header, "ModalityLUTSequence")
-    if table is not None:
-        return text(table, "ModalityLUTType")
-    mapped = _unit_of_mapping(frame)
-    unit = mapped or text(header, "RescaleType") or text(header, "Units") or text(header, "DoseUnits")
-    # "HU" is what a CT's rescale leads to when the header does not say (PS3.3, section C.8.2.1.1.3)
-    return _specified(unit) or ("HU" if not unit and text(header, "Modality") == "CT" else "")
-
-
-def _unit_of_mapping(frame: FrameInfo) -> str:
-    """Returns the unit of the real world mapping that the values come from; empty where they come from none."""
-    header = frame.places[-1]
-    is_map = text(header, "SOPClassUID") == ParametricMapStorage
-    if not is_map and real_world_mapping(header) != (frame.slope, frame.intercept, False):
-        return ""
-    for place in frame.places:
-        mapping = item(place, "RealWorldValueMappingSequence")
-        if mapping is not None:
-            return mapped_unit(mapping)
-    return ""
-
-
-def _specified(unit: str) -> str:
-    """A unit, or empty for ``US``, which means that it is not specified (PS3.3, section C.11.1.1.2)."""
-    return "" if unit == "US" else unit

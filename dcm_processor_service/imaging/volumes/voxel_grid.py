@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
-    from dcm_processor_service.models import OrderCertificate, SeriesReport
+    from dcm_processor_service.models import MrAcquisition, OrderCertificate, SeriesReport
 
 __all__ = ["DisplayWindow", "Rescale", "SliceSource", "VoxelGrid"]
 
@@ -127,6 +127,9 @@ class VoxelGrid:
 
     order: OrderCertificate | None = field(default=None, repr=False)
     """By what slices and volumes stand in their order; None of a volume that was made from an array."""
+
+    acquisition: MrAcquisition | None = field(default=None, repr=False)
+    """How an MR volume was acquired, as far as its headers say; None of other modalities."""
 
     header: Dataset | None = field(default=None, repr=False)
     """Header of the first slice, without pixels; patient data, so never shown."""

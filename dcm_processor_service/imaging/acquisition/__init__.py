@@ -1,0 +1,1 @@
+"""How MR was acquired: phase encoding, readout and the times of slices, from standard and private elements."""

@@ -1,0 +1,70 @@
+"""What BIDS wants to know of an MR acquisition, along the axes of the image that is written.
+
+BIDS 1.10, "Magnetic Resonance Imaging": directions are those of the image's axes, i, j and k, whichever way these run
+in the patient; slice times stand in the order of the array.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
+    from dcm_processor_service.models import MrAcquisition
+    from dcm_processor_service.models.acquisition import Direction
+
+__all__ = ["acquisition_fields"]
+
+_PARALLEL = 0.999
+_SIGNIFICANT = 6
+
+
+def acquisition_fields(volume: VoxelGrid) -> dict[str, Any]:
+    """Returns phase encoding, readout and slice times of a volume; nothing of what is not known.
+
+    On another grid than that of the scanner, as after resampling, lines and slices are no longer those that were
+    acquired: only the direction stays.
+    """
+    acquisition = volume.acquisition
+    if acquisition is None:
+        return {}
+    fields: dict[str, Any] = {}
+    if acquisition.multiband_factor:
+        fields["MultibandAccelerationFactor"] = acquisition.multiband_factor
+    along = _axis(volume, acquisition.phase_encoding_lps)
+    if along and acquisition.is_polarity_known:
+        fields["PhaseEncodingDirection"] = along
+    elif along:
+        fields["PhaseEncodingAxis"] = along[0]
+    return fields | (_of_the_grid(volume, acquisition) if volume.sources else {})
+
+
+def _of_the_grid(volume: VoxelGrid, acquisition: MrAcquisition) -> dict[str, Any]:
+    kind = "Estimated" if acquisition.is_readout_estimated else ""
+    readout = {"EffectiveEchoSpacing": acquisition.echo_spacing_s, "TotalReadoutTime": acquisition.readout_s}
+    fields: dict[str, Any] = {f"{kind}{name}": _rounded(value) for name, value in readout.items() if value}
+    along = _axis(volume, acquisition.slices_lps)
+    times = acquisition.slice_times_s
+    if not along or along[0] != "ijk"[volume.slice_axis] or len(times) != volume.shape[volume.slice_axis]:
+        return fields
+    if along[0] != "k":
+        fields["SliceEncodingDirection"] = along[0]  # else it is k
+    return fields | {"SliceTiming": [*(times[::-1] if along.endswith("-") else times)]}
+
+
+def _axis(volume: VoxelGrid, direction: Direction | None) -> str:
+    """Returns the axis of the image along which a direction lies, such as ``j-``; empty where it is oblique to all."""
+    if direction is None:
+        return ""
+    axes = volume.affine_lps[:3, :3] / np.linalg.norm(volume.affine_lps[:3, :3], axis=0)
+    along = np.asarray(direction) @ axes
+    best = int(np.argmax(np.abs(along)))
+    if abs(along[best]) < _PARALLEL:
+        return ""
+    return "ijk"[best] + ("-" if along[best] < 0 else "")
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_SIGNIFICANT}g}")

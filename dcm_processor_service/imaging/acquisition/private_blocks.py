@@ -1,0 +1,81 @@
+"""Private elements by the name of who reserved their block, which may lie anywhere (PS3.5, section 7.8.1)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from pydicom.sequence import Sequence as Items
+
+from dcm_processor_service.imaging.headers.values import ScannedHeader, private_value
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from dcm_processor_service.imaging.headers.values import Header
+
+__all__ = ["owned_item", "owned_number", "owned_numbers", "owned_texts", "owned_value"]
+
+_FIRST_BLOCK, _LAST_BLOCK = 0x10, 0xFF
+
+
+def owned_value(dataset: Header, group: int, creator: str, element: int) -> Any:
+    """Returns the value of a private element, whatever the case of its creator's name; None when absent or malformed.
+
+    Args:
+        dataset: A header or an item.
+        group: Such as 0x0043.
+        creator: Such as ``GEMS_PARM_01``.
+        element: The last two digits of its tag.
+
+    Example:
+        >>> from pydicom import Dataset
+        >>> header = Dataset()
+        >>> header.add_new(0x00430012, "LO", "GEMS_PARM_01")
+        >>> header.add_new(0x0043122C, "SS", 388)
+        >>> owned_value(header, 0x0043, "GEMS_PARM_01", 0x2C)
+        388
+    """
+    if isinstance(dataset, ScannedHeader):  # holds no names of blocks
+        return None
+    first, last = group << 16 | _FIRST_BLOCK, group << 16 | _LAST_BLOCK
+    for tag in sorted(int(key) for key in dataset.keys() if first <= int(key) <= last):  # noqa: SIM118 iterating reads all
+        if str(private_value(dataset, tag)).strip(" \0").upper() == creator.upper():
+            value = private_value(dataset, group << 16 | (tag & 0xFF) << 8 | element)
+            if value is not None:
+                return value
+    return None
+
+
+def owned_numbers(dataset: Header, group: int, creator: str, element: int) -> tuple[float, ...]:
+    """Returns the finite numbers of a private element; none where it is absent or holds anything else."""
+    value = owned_value(dataset, group, creator, element)
+    if isinstance(value, bytes):
+        return ()  # of a type that the file does not say
+    values = value if isinstance(value, list | tuple) or hasattr(value, "append") else (value,)
+    try:
+        found = tuple(float(one) for one in values)
+    except (TypeError, ValueError, OverflowError):
+        return ()
+    return found if all(map(math.isfinite, found)) else ()
+
+
+def owned_number(dataset: Header, group: int, creator: str, element: int) -> float | None:
+    """Returns the first number of a private element, or None."""
+    found = owned_numbers(dataset, group, creator, element)
+    return found[0] if found else None
+
+
+def owned_texts(dataset: Header, group: int, creator: str, element: int) -> tuple[str, ...]:
+    """Returns the text values of a private element without padding; none when absent."""
+    value = owned_value(dataset, group, creator, element)
+    if value is None or isinstance(value, bytes):
+        return ()
+    values = value if isinstance(value, list | tuple) or hasattr(value, "append") else (value,)
+    return tuple(str(one).strip(" \0") for one in values)
+
+
+def owned_item(dataset: Header, group: int, creator: str, element: int) -> Dataset | None:
+    """Returns the first item of a private sequence, or None."""
+    value = owned_value(dataset, group, creator, element)
+    return value[0] if isinstance(value, Items) and value else None

@@ -1,0 +1,69 @@
+"""The unit of a frame's values, from where its slope and intercept come from."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from pydicom.uid import ParametricMapStorage
+
+from dcm_processor_service.imaging.frames.rescale_from_header import mapped_unit, real_world_mapping
+from dcm_processor_service.imaging.headers.values import item, number, text
+
+if TYPE_CHECKING:
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+
+__all__ = ["unit_of"]
+
+_SAME_PART = 1e-5
+_NO_UNIT = "1"
+
+
+def unit_of(frame: FrameInfo) -> str:
+    """Returns the unit of a frame's rescaled values; empty where nothing says."""
+    for place in frame.places:
+        transformation = item(place, "PixelValueTransformationSequence")
+        found = text(transformation, "RescaleType") if transformation is not None else ""
+        if found:
+            return _specified(found) or _unit_of_same_mapping(frame)
+    header = frame.places[-1]
+    table = item(header, "ModalityLUTSequence")
+    if table is not None:
+        return text(table, "ModalityLUTType")
+    mapped = _unit_of_mapping(frame)
+    unit = mapped or text(header, "RescaleType") or text(header, "Units") or text(header, "DoseUnits")
+    # "HU" is what a CT's rescale leads to when the header does not say (PS3.3, section C.8.2.1.1.3)
+    return _specified(unit) or ("HU" if not unit and text(header, "Modality") == "CT" else "")
+
+
+def _unit_of_mapping(frame: FrameInfo) -> str:
+    """Returns the unit of the real world mapping that the values come from; empty where they come from none."""
+    header = frame.places[-1]
+    is_map = text(header, "SOPClassUID") == ParametricMapStorage
+    if not is_map and real_world_mapping(header) != (frame.slope, frame.intercept, False):
+        return ""
+    for place in frame.places:
+        mapping = item(place, "RealWorldValueMappingSequence")
+        if mapping is not None:
+            return mapped_unit(mapping)
+    return ""
+
+
+def _unit_of_same_mapping(frame: FrameInfo) -> str:
+    """Returns the unit of a real world mapping that leads to the same values, as of a field map in Hz; else empty."""
+    for place in frame.places:
+        mapping = item(place, "RealWorldValueMappingSequence")
+        if mapping is None:
+            continue
+        slope, intercept = (number(mapping, f"RealWorldValue{name}") for name in ("Slope", "Intercept"))
+        if slope is None or intercept is None or mapped_unit(mapping) == _NO_UNIT:
+            return ""
+        pairs = ((slope, frame.slope), (intercept, frame.intercept))
+        is_same = all(math.isclose(one, other, rel_tol=_SAME_PART) for one, other in pairs)
+        return mapped_unit(mapping) if is_same else ""
+    return ""
+
+
+def _specified(unit: str) -> str:
+    """A unit, or empty for ``US``, which means that it is not specified (PS3.3, section C.11.1.1.2)."""
+    return "" if unit == "US" else unit

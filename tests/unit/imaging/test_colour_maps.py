@@ -1,0 +1,127 @@
+"""Colour maps that lie in a patient become RGB images, voxel by voxel where dcm2niix puts them too."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.uid import RLELossless
+
+from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.geometry import convert_frame
+from dcm_processor_service.imaging.nifti.comparison import placement
+from dcm_processor_service.imaging.nifti.convert import AutoConverter
+from dcm_processor_service.imaging.nifti.engine_dcm2niix import run_dcm2niix
+from dcm_processor_service.imaging.series.inspection import inspect_series
+from dcm_processor_service.imaging.volumes.read import read_volumes
+from dcm_processor_service.models import SeriesKind
+from tests.unit.imaging.synthetic import Recipe, rotated, single_frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+RECIPE = Recipe(
+    columns=6,
+    rows=4,
+    slices=5,
+    bits_allocated=8,
+    bits_stored=8,
+    signed=False,
+    modality="MR",
+    orientation=rotated((1, 0, 0, 0, 1, 0), (10, 20, 30)),
+)
+
+
+def colours() -> NDArray[np.uint8]:
+    """Shape (i, j, k, 3)."""
+    return np.random.default_rng(3).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8)
+
+
+def colour_map(folder: Path, *, planar: int = 0, **changes: Any) -> list[Path]:
+    paths = single_frame(RECIPE, folder)
+    origins = [tuple(origin) for origin in RECIPE.positions]
+    for path in paths:
+        ds = dcmread(path)
+        slice_number = origins.index(tuple(ds.ImagePositionPatient))
+        pixels = colours()[:, :, slice_number].transpose(1, 0, 2)
+        ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", planar
+        ds.PixelData = (pixels.transpose(2, 0, 1) if planar else pixels).tobytes()
+        ds["PixelData"].VR = "OB"
+        for keyword, value in changes.items():
+            setattr(ds, keyword, value)
+        ds.save_as(path)
+    return paths
+
+
+def written(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Colours (i, j, k, 3), and the affine in LPS."""
+    image = nib.nifti1.Nifti1Image.from_filename(path)
+    array = np.asarray(image.dataobj)
+    assert array.dtype.names == ("R", "G", "B")
+    stacked: NDArray[np.uint8] = np.stack([array[name] for name in array.dtype.names], axis=-1)
+    return stacked, convert_frame(np.asarray(image.affine), "RAS", "LPS")
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("planar", [0, 1])
+def test_a_colour_map_becomes_an_rgb_image_at_its_place(tmp_path: Path, planar: int, suffix: str) -> None:
+    paths = colour_map(tmp_path, planar=planar)
+    assert inspect_series(paths).kind is SeriesKind.COLOUR
+    files = AutoConverter().convert(paths, tmp_path / f"x{suffix}")
+    array, affine = written(files.paths[0])
+    np.testing.assert_array_equal(array, colours())
+    np.testing.assert_allclose(affine, RECIPE.affine_lps, atol=1e-5)
+    assert (files.engine, files.volumes[0].shape) == ("native", (6, 4, 5))
+    assert json.loads(files.sidecars[0].read_text())["Modality"] == "MR"
+
+
+def test_dcm2niix_has_the_same_colours_at_the_same_places(tmp_path: Path) -> None:
+    paths = colour_map(tmp_path)
+    (tmp_path / "other").mkdir()
+    [other] = run_dcm2niix(paths, tmp_path / "other", inspect_series(paths), 100)
+    array, affine = written(other.path)
+    place = placement(affine, array.shape, RECIPE.affine_lps, colours().shape)
+    assert place is not None
+    np.testing.assert_array_equal(place.turned(array), colours())
+
+
+def test_a_colour_map_is_no_volume(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSeriesError, match="COLOUR"):
+        read_volumes(colour_map(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"PhotometricInterpretation": "YBR_FULL"}, {"BitsStored": 7, "HighBit": 6}], ids=repr
+)
+def test_colours_of_other_kinds_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSeriesError, match="COLOUR"):
+        AutoConverter().convert(colour_map(tmp_path, **changes), tmp_path / "x.nii")
+    assert not (tmp_path / "x.nii").exists()
+
+
+def test_compressed_colours_are_refused(tmp_path: Path) -> None:
+    paths = colour_map(tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        ds.compress(RLELossless)
+        ds.save_as(path)
+    with pytest.raises(InvalidSeriesError, match="COLOUR"):
+        AutoConverter().convert(paths, tmp_path / "x.nii")
+
+
+def test_a_colour_map_that_lacks_a_slice_is_refused_and_split(tmp_path: Path) -> None:
+    paths = colour_map(tmp_path)
+    gone = next(path for path in paths if tuple(dcmread(path).ImagePositionPatient) == tuple(RECIPE.positions[1]))
+    left = [path for path in paths if path != gone]
+    with pytest.raises(InvalidSeriesError, match="MISSING_SLICES"):
+        AutoConverter().convert(left, tmp_path / "x.nii")
+    with pytest.raises(InvalidSeriesError, match="COLOUR"):
+        AutoConverter().convert(left, tmp_path / "x.nii", policy="resample")
+    files = AutoConverter().convert(left, tmp_path / "x.nii", policy="largest")
+    np.testing.assert_array_equal(written(files.paths[0])[0], colours()[:, :, 2:])
