@@ -121,6 +121,7 @@ if TYPE_CHECKING:
         SessionSummary,
         Sidecar,
         StepRecord,
+        StorageCommitment,
         StoredFile,
         Study,
         StudyIdentity,
@@ -147,6 +148,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.settings import RuntimeSettings, SettingsValues
     from dcm_processor_service.runtime.steps import AsyncStep, Step
     from dcm_processor_service.series_rules import SeriesRules
+    from dcm_processor_service.session.commitments import AsyncCommitments, Commitments
     from dcm_processor_service.session.data import AsyncData, Data
     from dcm_processor_service.session.derive import Derive
     from dcm_processor_service.session.derive_async import AsyncDerive, Like
@@ -164,6 +166,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSENT",
     "AcceptedContext",
+    "AsyncCommitments",
     "AsyncContainer",
     "AsyncCurrentJob",
     "AsyncData",
@@ -186,6 +189,7 @@ __all__ = [
     "CleanupReport",
     "ClientCredentials",
     "Code",
+    "Commitments",
     "Container",
     "CurrentJob",
     "Data",
@@ -279,6 +283,7 @@ __all__ = [
     "SourceSlices",
     "Step",
     "StepRecord",
+    "StorageCommitment",
     "StoredFile",
     "StructureMask",
     "Study",
@@ -345,7 +350,7 @@ _PLACES = {
         "NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
         "RecipeFields RemovedImages RetriedJob RetryReport SendCheck SendOptions SendReport SeriesFinding "
         "SeriesKind SeriesPart SeriesRecord SeriesReport SessionDiagnosis SessionState SessionSummary Sidecar "
-        "StepRecord StoredFile Study StudyIdentity Subject SubjectLevel SweepReport SweptSession "
+        "StepRecord StorageCommitment StoredFile Study StudyIdentity Subject SubjectLevel SweepReport SweptSession "
         "TransferSyntax Verdict WebAuth "
     ),
     "operations.sessions": "explain_session list_sessions retry_session",
@@ -363,6 +368,7 @@ _PLACES = {
     "runtime.settings": "RuntimeSettings SettingsValues",
     "runtime.steps": "AsyncStep Step",
     "runtime.execution.worker": "entrypoint",
+    "session.commitments": "AsyncCommitments Commitments",
     "session.data": "AsyncData Data",
     "session.derive": "Derive",
     "session.derive_async": "AsyncDerive Like",

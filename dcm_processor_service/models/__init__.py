@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dcm_processor_service.models.commitments import StorageCommitment
     from dcm_processor_service.models.derived import (
         Code,
         DocumentOptions,
@@ -176,6 +177,7 @@ __all__ = [
     "SeveralSeries",
     "Sidecar",
     "StepRecord",
+    "StorageCommitment",
     "StoredFile",
     "StructureSetOptions",
     "Study",
@@ -191,6 +193,7 @@ __all__ = [
 ]
 
 _PLACES = {
+    "commitments": "StorageCommitment",
     "derived": (
         "Code DocumentOptions ImageKind ImageOptions MapOptions OverlayOptions PresentationOptions "
         "Problem Producer Recipe RecipeFields SegmentationOptions SeveralSeries StructureSetOptions "

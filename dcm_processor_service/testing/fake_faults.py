@@ -82,3 +82,5 @@ class Faults:
     """What comes of a request for storage commitment; ``none`` does not offer it."""
     commitment_port: int | None = None
     """Where the answer goes to over a new association; None answers over the same one."""
+    commitment_retries: bool = False
+    """Whether it tries there until somebody listens and takes the answer; else once."""

@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendOptions, SendReport
+from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
@@ -144,11 +145,11 @@ with open_session(workspace) as session:
 
 
 @contextmanager
-def open_session(workspace: str) -> Iterator[Session]:
+def open_session(workspace: str, *, ae_title: str = DEFAULT_AE_TITLE) -> Iterator[Session]:
     """The session of one job in a store of SQLite."""
     url = f"sqlite:///{workspace}/store.db"
     settings = RuntimeSettings.without_environment(
-        db_provider="sqlite", db_url=url, db_name="store", session_id="5" * 24, job_id="1" * 24
+        db_provider="sqlite", db_url=url, db_name="store", session_id="5" * 24, job_id="1" * 24, ae_title=ae_title
     )
     with opened(Container(settings=settings)) as container:
         yield container.session()
