@@ -100,6 +100,7 @@ if TYPE_CHECKING:
         Outcome,
         Patient,
         Peer,
+        PeerProposal,
         Policy,
         Problem,
         Producer,
@@ -242,6 +243,7 @@ __all__ = [
     "Outcome",
     "Patient",
     "Peer",
+    "PeerProposal",
     "Peers",
     "Picture",
     "Policy",
@@ -347,7 +349,7 @@ _PLACES = {
         "Code DateRange DeathCause EchoResult Engine FetchMethod FetchOptions FetchOutcome FetchRecord "
         "FetchReport FindKeys FindLevel FindQuery FoundInstance FoundItem FoundSeries FoundStudy HeldBytes "
         "ImageKind Instance InstanceRecord Job JobDeath JobEvent JobOutput JobState LeftSession Limits "
-        "NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
+        "NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer PeerProposal Policy Problem Producer Recipe "
         "RecipeFields RemovedImages RetriedJob RetryReport SendCheck SendOptions SendReport SeriesFinding "
         "SeriesKind SeriesPart SeriesRecord SeriesReport SessionDiagnosis SessionState SessionSummary Sidecar "
         "StepRecord StorageCommitment StoredFile Study StudyIdentity Subject SubjectLevel SweepReport SweptSession "

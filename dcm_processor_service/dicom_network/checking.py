@@ -45,9 +45,15 @@ def check_sending(
             records[position] = problem
         else:
             sound[position] = one
-    ways = _ways({Kind.of(one) for one in sound.values()}, peer, options, calling_ae_title)
+    kinds = {position: Kind.of(one, peer, options) for position, one in sound.items()}
+    asked = {*kinds.values(), *(kind.without_preference() for kind in kinds.values())}
+    ways = _ways(asked, peer, options, calling_ae_title)
     for position, one in sound.items():
-        records[position] = _record(one, ways.get(Kind.of(one)))
+        kind = kinds[position]
+        record = _record(one, ways.get(kind))
+        if kind.preferred and record.verdict is Verdict.NOT_TAKEN:  # perhaps it cannot be converted to that
+            record = _record(one, ways.get(kind.without_preference()))
+        records[position] = record
     in_order = tuple(record for _, record in sorted(records.items()))
     return SendCheck(peer=peer.address, records=in_order, left_out=tuple(left_out))
 

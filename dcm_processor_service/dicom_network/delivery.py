@@ -54,7 +54,9 @@ class Delivery:
 
     def deliver(self, instances: Iterable[tuple[int, Outgoing]], cancelled: Callable[[], bool]) -> None:
         """Sends instances, and writes a record for each."""
-        pending = [Parcel(position, instance, Kind.of(instance)) for position, instance in instances]
+        pending = [
+            Parcel(position, instance, Kind.of(instance, self._peer, self._options)) for position, instance in instances
+        ]
         fruitless = unanswered = 0
         while pending and not cancelled() and self.failure is None:
             before = self._progress(pending)

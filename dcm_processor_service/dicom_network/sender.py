@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from dcm_processor_service.dicom_network.checking import check_sending
 from dcm_processor_service.dicom_network.delivery import Delivery
-from dcm_processor_service.dicom_network.dimse import commitment, probing, tls
+from dcm_processor_service.dicom_network.dimse import commitment, probing, proposing, tls
 from dcm_processor_service.dicom_network.dimse.echo import echo
 from dcm_processor_service.dicom_network.dimse.lane import Ledger
 from dcm_processor_service.dicom_network.dimse.late_answers import LateAnswers
+from dcm_processor_service.dicom_network.manners import suited_to
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, survey
 from dcm_processor_service.dicom_network.verification import by_query, identity_of, verify
 from dcm_processor_service.errors import (
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.dicom_network.dicomweb.stow_sender import WebDelivery
     from dcm_processor_service.dicom_network.verification import Identity
-    from dcm_processor_service.models import AcceptedContext, EchoResult, Peer, SendCheck, StorageCommitment
+    from dcm_processor_service.models import (
+        AcceptedContext,
+        EchoResult,
+        Peer,
+        PeerProposal,
+        SendCheck,
+        StorageCommitment,
+    )
     from dcm_processor_service.ports import Sendable
 
 __all__ = ["PynetdicomSender"]
@@ -41,7 +49,6 @@ _WINDOW_INSTANCES = 5_000
 _WINDOW_BYTES = 64 << 20
 
 _MAY_BE_LOST = frozenset({Outcome.STORED, Outcome.STORED_WITH_WARNING, Outcome.VERIFIED})
-_TIMEOUTS = ("acse_timeout_s", "dimse_timeout_s", "network_timeout_s")
 
 
 class PynetdicomSender:
@@ -69,7 +76,7 @@ class PynetdicomSender:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._ae_title = ae_title
-        self._timeouts = {} if timeout_s is None else dict.fromkeys(_TIMEOUTS, timeout_s)
+        self._timeout_s = timeout_s
         self._pause = pause
 
     def send(
@@ -114,7 +121,7 @@ class PynetdicomSender:
             ConfigurationError: A certificate file of the peer is unusable, or a port of ours is taken.
             InvalidSeriesError: A folder holds nothing that could be sent.
         """
-        options = self._patient(options)
+        options = suited_to(peer, options, self._timeout_s)
         self.check(peer)
         if options.commit:
             commitment.check_port(options)
@@ -168,7 +175,7 @@ class PynetdicomSender:
         Raises:
             ConfigurationError: The port that answers may come to is taken.
         """
-        waiting = LateAnswers(self._patient(options), self._ae_title, on_commitment)
+        waiting = LateAnswers(options, self._ae_title, on_commitment, timeout_s=self._timeout_s)
         waiting.wait(open_ones, ask_again=ask_again, cancelled=cancelled)
 
     def echo(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> EchoResult:
@@ -177,7 +184,7 @@ class PynetdicomSender:
         Raises:
             ConfigurationError: A certificate file of the peer is unusable.
         """
-        return echo(peer, self._patient(options), self._calling(peer))
+        return echo(peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
 
     def probe(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> list[AcceptedContext]:
         """Asks a peer which kinds of objects it takes, and in which transfer syntaxes; sends none.
@@ -186,7 +193,16 @@ class PynetdicomSender:
             PeerUnreachableError: No association.
             ConfigurationError: A certificate file of the peer is unusable.
         """
-        return probing.probe(peer, self._patient(options), self._calling(peer))
+        return probing.probe(peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
+
+    def propose(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> PeerProposal:
+        """Asks a peer for values of its own fields, over a few associations; sends no instance.
+
+        Raises:
+            PeerUnreachableError: No association.
+            ConfigurationError: A certificate file of the peer is unusable.
+        """
+        return proposing.propose(peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
 
     def check_sending(
         self, items: Sendable | Iterable[Sendable], peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS
@@ -198,7 +214,7 @@ class PynetdicomSender:
             ConfigurationError: A certificate file of the peer is unusable.
             InvalidSeriesError: A folder holds nothing that could be sent.
         """
-        return check_sending(items, peer, self._patient(options), self._calling(peer))
+        return check_sending(items, peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
 
     @staticmethod
     def check(peer: Peer) -> None:
@@ -221,11 +237,6 @@ class PynetdicomSender:
 
     def _calling(self, peer: Peer) -> str:
         return peer.calling_ae_title or self._ae_title
-
-    def _patient(self, options: SendOptions) -> SendOptions:
-        """The options with our own time-outs where they name none."""
-        unnamed = {name: value for name, value in self._timeouts.items() if name not in options.model_fields_set}
-        return options.model_copy(update=unnamed) if unnamed else options
 
     def _delivery(self, peer: Peer, options: SendOptions, ledger: Ledger) -> Delivery | WebDelivery:
         if peer.url is None:

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     )
     from dcm_processor_service.models.peers import AETitle, Peer
     from dcm_processor_service.models.pictures import LabelEntry, ResultPicture
+    from dcm_processor_service.models.proposals import PeerProposal
     from dcm_processor_service.models.run_report import (
         DerivedObject,
         InputSeries,
@@ -148,6 +149,7 @@ __all__ = [
     "OverlayOptions",
     "Patient",
     "Peer",
+    "PeerProposal",
     "Policy",
     "PresentationOptions",
     "Problem",
@@ -214,6 +216,7 @@ _PLACES = {
     ),
     "peers": "AETitle Peer",
     "pictures": "LabelEntry ResultPicture",
+    "proposals": "PeerProposal",
     "run_report": "DerivedObject InputSeries JobReport LogLine OutputFile OutputValue RunReport",
     "send_checks": "CheckedInstance SendCheck Verdict",
     "send_options": "SendOptions",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         FoundItem,
         InstanceRecord,
         Peer,
+        PeerProposal,
         SendCheck,
         SendOptions,
         SendReport,
@@ -87,6 +88,13 @@ class Sender(Protocol):
 
     def probe(self, peer: Peer, *, options: SendOptions = ...) -> list[AcceptedContext]:
         """Asks a peer which kinds of objects it takes."""
+
+    def propose(self, peer: Peer, *, options: SendOptions = ...) -> PeerProposal:
+        """Asks a peer for values of its own fields; sends no instance.
+
+        Raises:
+            PeerUnreachableError: No association.
+        """
 
     def check_sending(
         self, items: Sendable | Iterable[Sendable], peer: Peer, *, options: SendOptions = ...

@@ -222,6 +222,8 @@ class FakePacs:
     def _prepare(self) -> None:
         self._entity.add_supported_context(VERIFICATION)
         self._entity.acse_timeout = _PATIENCE_S
+        if self.faults.most_associations is not None:
+            self._entity.maximum_associations = self.faults.most_associations
         self._entity.require_called_aet = self.faults.check_titles
         self._entity.require_calling_aet = list(self.faults.calling_ae_titles)
 

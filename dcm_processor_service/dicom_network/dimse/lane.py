@@ -235,8 +235,7 @@ class Lane:
         ready, and a new one is opened where the peer has ended it.
         """
         association = self._ensure_association(contexts)
-        choice = self._choose(parcel, association)
-        file = parcel.instance.open_file(choice.transfer_syntax_uid)
+        choice, file = self._open(parcel, association)
         if choice.transfer_syntax_uid == parcel.instance.transfer_syntax_uid:
             return association, choice, file
         try:
@@ -249,6 +248,18 @@ class Lane:
             file.close()
             file = parcel.instance.open_file(again.transfer_syntax_uid)
         return association, again, file
+
+    def _open(self, parcel: Parcel, association: Association) -> tuple[Choice, BinaryIO]:
+        """Opens an instance as the peer prefers it; where that cannot be, as it takes it."""
+        choice = self._choose(parcel, association)
+        try:
+            return choice, parcel.instance.open_file(choice.transfer_syntax_uid)
+        except UnsupportedTransferSyntaxError:
+            if choice.transfer_syntax_uid != parcel.kind.preferred:
+                raise
+        parcel.kind = parcel.kind.without_preference()
+        choice = self._choose(parcel, association)
+        return choice, parcel.instance.open_file(choice.transfer_syntax_uid)
 
     def _choose(self, parcel: Parcel, association: Association) -> Choice:
         choice = choose(parcel.kind, association.agreed, transcode=self._options.transcode)

@@ -18,6 +18,7 @@ from dcm_processor_service.dicom_network.dimse.commitment import (
     request_commitment,
     settled,
 )
+from dcm_processor_service.dicom_network.manners import suited_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,8 +35,16 @@ _LOOK_S = 0.2  # how long it takes at most until a cancellation is seen
 class LateAnswers:
     """Settles transactions as their answers come."""
 
-    def __init__(self, options: SendOptions, ae_title: str, on_commitment: Callable[[StorageCommitment], None]) -> None:
+    def __init__(
+        self,
+        options: SendOptions,
+        ae_title: str,
+        on_commitment: Callable[[StorageCommitment], None],
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
         self._options = options
+        self._timeout_s = timeout_s
         self._ae_title = ae_title
         self._tell = on_commitment
         self._lock = threading.Lock()
@@ -85,7 +94,7 @@ class LateAnswers:
         if self._options.listen_port is not None:  # what comes to the port is taken already
             wait_s = min(wait_s, HOLD_S)
         update = {"listen_port": None, "wait_for_commitment": True, "commitment_timeout_s": wait_s}
-        own = self._options.model_copy(update=update)
+        own = suited_to(peer, self._options, self._timeout_s).model_copy(update=update)
         result, _ = request_commitment(again, peer, own, peer.calling_ae_title or self._ae_title)
         if not result.is_open:
             self._settle(result)

@@ -14,6 +14,7 @@ from dcm_processor_service.models import (
     InstanceRecord,
     Outcome,
     Peer,
+    PeerProposal,
     SendOptions,
     SendReport,
     StorageCommitment,
@@ -94,6 +95,11 @@ class NotingSender:
         del options
         self.peers.append(peer)
         return [AcceptedContext(sop_class_uid="1.2")]
+
+    def propose(self, peer: Peer, *, options: SendOptions | None = None) -> PeerProposal:
+        del options
+        self.peers.append(peer)
+        return PeerProposal(peer=peer)
 
     def check(self, peer: Peer) -> None:
         if peer.ca_file == "missing":
