@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.dicom_network.dimse.association import open_association
+from dcm_processor_service.dicom_network.parcels import UNSENDABLE, why_unsendable
 from dcm_processor_service.dicom_network.planning import Choice, Kind, Refusal, choose, plan
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, UnreadableInstanceError, survey
-from dcm_processor_service.errors import UnsupportedTransferSyntaxError
-from dcm_processor_service.models import CheckedInstance, LeftOutFile, SendCheck, Verdict
+from dcm_processor_service.models import CheckedInstance, LeftOutFile, Outcome, SendCheck, Verdict
 from dcm_processor_service.models.files import printable
 
 if TYPE_CHECKING:
@@ -112,10 +112,9 @@ def _record(instance: Outgoing, way: Choice | Refusal | None) -> CheckedInstance
         return record
     try:
         instance.open_file(way.transfer_syntax_uid).close()  # only by doing it one knows that it can be done
-    except UnsupportedTransferSyntaxError as error:
-        return _changed(record, Verdict.NOT_TAKEN, f"the peer does not take its transfer syntax, and {error}")
-    except UnreadableInstanceError as error:
-        return _changed(record, Verdict.UNSOUND, str(error))
+    except UNSENDABLE as error:
+        outcome, meaning = why_unsendable(error)
+        return _changed(record, Verdict.NOT_TAKEN if outcome is Outcome.REFUSED else Verdict.UNSOUND, meaning)
     return _changed(record, Verdict.CONVERTED, "", way.transfer_syntax_uid)
 
 

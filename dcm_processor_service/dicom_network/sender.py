@@ -9,9 +9,9 @@ from dcm_processor_service.dicom_network.checking import check_sending
 from dcm_processor_service.dicom_network.delivery import Delivery
 from dcm_processor_service.dicom_network.dimse import commitment, probing, proposing, tls
 from dcm_processor_service.dicom_network.dimse.echo import echo
-from dcm_processor_service.dicom_network.dimse.lane import Ledger
 from dcm_processor_service.dicom_network.dimse.late_answers import LateAnswers
 from dcm_processor_service.dicom_network.manners import suited_to
+from dcm_processor_service.dicom_network.parcels import Ledger
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, survey
 from dcm_processor_service.dicom_network.verification import by_query, identity_of, verify
 from dcm_processor_service.errors import (

@@ -28,7 +28,7 @@ from dcm_processor_service.dicom_network.dicomweb.web_client import (
 )
 from dcm_processor_service.dicom_network.dicomweb.web_query import ask_for_instances
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError
-from dcm_processor_service.dicom_network.dimse.lane import Ledger, Parcel
+from dcm_processor_service.dicom_network.parcels import UNSENDABLE, Ledger, Parcel
 from dcm_processor_service.dicom_network.planning import Choice, Kind
 from dcm_processor_service.dicom_network.sources import UnreadableInstanceError
 from dcm_processor_service.dicom_network.status import DUPLICATE_SOP_INSTANCE, explain
@@ -224,15 +224,12 @@ class WebDelivery:
                     content = file.getvalue()
                     return Part(parcel.instance.sop_instance_uid, len(content), partial(BytesIO, content))
                 size_bytes = os.fstat(file.fileno()).st_size
-        except UnsupportedTransferSyntaxError as error:
-            if shipment.syntax == parcel.kind.preferred:
+        except UNSENDABLE as error:
+            if isinstance(error, UnsupportedTransferSyntaxError) and shipment.syntax == parcel.kind.preferred:
                 parcel.kind = parcel.kind.without_preference()
                 shipment.syntax = parcel.instance.transfer_syntax_uid
                 return self._part(shipment)
-            meaning = f"the peer does not take its transfer syntax, and {error}"
-            self._ledger.put(parcel.position, parcel.record(Outcome.REFUSED, meaning))
-        except UnreadableInstanceError as error:
-            self._ledger.put(parcel.position, parcel.record(Outcome.FAILED, str(error)))
+            self._ledger.put(parcel.position, parcel.unsendable(error))
         else:
             return Part(parcel.instance.sop_instance_uid, size_bytes, open_file)
         return None
