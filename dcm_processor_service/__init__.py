@@ -101,6 +101,7 @@ if TYPE_CHECKING:
         Outcome,
         Patient,
         Peer,
+        PeerProposal,
         Policy,
         Problem,
         Producer,
@@ -122,6 +123,7 @@ if TYPE_CHECKING:
         SessionSummary,
         Sidecar,
         StepRecord,
+        StorageCommitment,
         StoredFile,
         Study,
         StudyIdentity,
@@ -148,6 +150,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.settings import RuntimeSettings, SettingsValues
     from dcm_processor_service.runtime.steps import AsyncStep, Step
     from dcm_processor_service.series_rules import SeriesRules
+    from dcm_processor_service.session.commitments import AsyncCommitments, Commitments
     from dcm_processor_service.session.data import AsyncData, Data
     from dcm_processor_service.session.derive import Derive
     from dcm_processor_service.session.derive_async import AsyncDerive, Like
@@ -165,6 +168,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSENT",
     "AcceptedContext",
+    "AsyncCommitments",
     "AsyncContainer",
     "AsyncCurrentJob",
     "AsyncData",
@@ -187,6 +191,7 @@ __all__ = [
     "CleanupReport",
     "ClientCredentials",
     "Code",
+    "Commitments",
     "Container",
     "CurrentJob",
     "Data",
@@ -240,6 +245,7 @@ __all__ = [
     "Outcome",
     "Patient",
     "Peer",
+    "PeerProposal",
     "Peers",
     "Picture",
     "Policy",
@@ -281,6 +287,7 @@ __all__ = [
     "SourceSlices",
     "Step",
     "StepRecord",
+    "StorageCommitment",
     "StoredFile",
     "StructureMask",
     "Study",
@@ -344,10 +351,11 @@ _PLACES = {
         "Code DateRange DeathCause EchoResult Engine FetchMethod FetchOptions FetchOutcome FetchRecord "
         "FetchReport FindKeys FindLevel FindQuery FoundInstance FoundItem FoundSeries FoundStudy HeldBytes "
         "ImageKind Instance InstanceRecord Job JobDeath JobEvent JobOutput JobState LeftSession Limits "
-        "MrAcquisition NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer Policy Problem Producer Recipe "
+        "MrAcquisition NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer PeerProposal Policy "
+        "Problem Producer Recipe "
         "RecipeFields RemovedImages RetriedJob RetryReport SendCheck SendOptions SendReport SeriesFinding "
         "SeriesKind SeriesPart SeriesRecord SeriesReport SessionDiagnosis SessionState SessionSummary Sidecar "
-        "StepRecord StoredFile Study StudyIdentity Subject SubjectLevel SweepReport SweptSession "
+        "StepRecord StorageCommitment StoredFile Study StudyIdentity Subject SubjectLevel SweepReport SweptSession "
         "TransferSyntax Verdict WebAuth "
     ),
     "operations.sessions": "explain_session list_sessions retry_session",
@@ -365,6 +373,7 @@ _PLACES = {
     "runtime.settings": "RuntimeSettings SettingsValues",
     "runtime.steps": "AsyncStep Step",
     "runtime.execution.worker": "entrypoint",
+    "session.commitments": "AsyncCommitments Commitments",
     "session.data": "AsyncData Data",
     "session.derive": "Derive",
     "session.derive_async": "AsyncDerive Like",

@@ -135,9 +135,11 @@ def probe(
     key_file: KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a peer which kinds of objects it takes, in which transfer syntaxes; sends none."""
+    """Ask a peer which kinds of objects it takes, in which transfer syntaxes, and for values of its own fields."""
     with sentences(), opened(bare_container(calling)) as container:
         peer = parse_address(address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
+        if not as_json:
+            output_console().print(f"proposed for {container.sender().propose(peer)}", soft_wrap=True)
         contexts = container.sender().probe(peer)
     print_contexts(contexts, as_json=as_json)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.dicom_network.dimse.association import open_association
+from dcm_processor_service.dicom_network.parcels import UNSENDABLE, why_unsendable
 from dcm_processor_service.dicom_network.planning import Choice, Kind, Refusal, choose, plan
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, UnreadableInstanceError, survey
-from dcm_processor_service.errors import UnsupportedTransferSyntaxError
-from dcm_processor_service.models import CheckedInstance, LeftOutFile, SendCheck, Verdict
+from dcm_processor_service.models import CheckedInstance, LeftOutFile, Outcome, SendCheck, Verdict
 from dcm_processor_service.models.files import printable
 
 if TYPE_CHECKING:
@@ -45,9 +45,15 @@ def check_sending(
             records[position] = problem
         else:
             sound[position] = one
-    ways = _ways({Kind.of(one) for one in sound.values()}, peer, options, calling_ae_title)
+    kinds = {position: Kind.of(one, peer, options) for position, one in sound.items()}
+    asked = {*kinds.values(), *(kind.without_preference() for kind in kinds.values())}
+    ways = _ways(asked, peer, options, calling_ae_title)
     for position, one in sound.items():
-        records[position] = _record(one, ways.get(Kind.of(one)))
+        kind = kinds[position]
+        record = _record(one, ways.get(kind))
+        if kind.preferred and record.verdict is Verdict.NOT_TAKEN:  # perhaps it cannot be converted to that
+            record = _record(one, ways.get(kind.without_preference()))
+        records[position] = record
     in_order = tuple(record for _, record in sorted(records.items()))
     return SendCheck(peer=peer.address, records=in_order, left_out=tuple(left_out))
 
@@ -106,10 +112,9 @@ def _record(instance: Outgoing, way: Choice | Refusal | None) -> CheckedInstance
         return record
     try:
         instance.open_file(way.transfer_syntax_uid).close()  # only by doing it one knows that it can be done
-    except UnsupportedTransferSyntaxError as error:
-        return _changed(record, Verdict.NOT_TAKEN, f"the peer does not take its transfer syntax, and {error}")
-    except UnreadableInstanceError as error:
-        return _changed(record, Verdict.UNSOUND, str(error))
+    except UNSENDABLE as error:
+        outcome, meaning = why_unsendable(error)
+        return _changed(record, Verdict.NOT_TAKEN if outcome is Outcome.REFUSED else Verdict.UNSOUND, meaning)
     return _changed(record, Verdict.CONVERTED, "", way.transfer_syntax_uid)
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError
 from dcm_processor_service.dicom_network.dimse.echo import is_alive
-from dcm_processor_service.dicom_network.dimse.lane import Lane, Ledger, Parcel
+from dcm_processor_service.dicom_network.dimse.lane import Lane
 from dcm_processor_service.dicom_network.dimse.negotiation import MOST_CONTEXTS
+from dcm_processor_service.dicom_network.parcels import Parcel
 from dcm_processor_service.dicom_network.planning import Batch, Kind, plan
 from dcm_processor_service.errors import PeerUnreachableError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
+    from dcm_processor_service.dicom_network.parcels import Ledger
     from dcm_processor_service.dicom_network.sources import Outgoing
     from dcm_processor_service.models import Peer, SendOptions
 
@@ -54,7 +56,9 @@ class Delivery:
 
     def deliver(self, instances: Iterable[tuple[int, Outgoing]], cancelled: Callable[[], bool]) -> None:
         """Sends instances, and writes a record for each."""
-        pending = [Parcel(position, instance, Kind.of(instance)) for position, instance in instances]
+        pending = [
+            Parcel(position, instance, Kind.of(instance, self._peer, self._options)) for position, instance in instances
+        ]
         fruitless = unanswered = 0
         while pending and not cancelled() and self.failure is None:
             before = self._progress(pending)

@@ -8,7 +8,7 @@ what the peer wants decoded (and PS3.5, 10.1, asks for the default syntax). An a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from dcm_processor_service.dicom_network.sources import Outgoing
+    from dcm_processor_service.models import Peer, SendOptions
 
 __all__ = ["DEFAULT_SYNTAXES", "Batch", "Choice", "Kind", "Refusal", "choose", "plan"]
 
@@ -34,11 +35,21 @@ class Kind:
     transfer_syntax_uid: str
     recompress: bool = False
     """The peer refused both its syntax and the uncompressed ones."""
+    preferred: str = ""
+    """Another syntax that the peer prefers, and that such instances can be converted to; empty where there is none."""
 
     @classmethod
-    def of(cls, instance: Outgoing) -> Kind:
-        """The kind of an instance."""
-        return cls(instance.sop_class_uid, instance.transfer_syntax_uid)
+    def of(cls, instance: Outgoing, peer: Peer, options: SendOptions) -> Kind:
+        """The kind of an instance, on its way to a peer."""
+        own = instance.transfer_syntax_uid
+        wanted = (peer.transfer_syntax_uid or "") if options.transcode else ""
+        # what is compressed stays so, or is decoded: to compress it anew would help nobody
+        convertible = wanted != own and (own in UNCOMPRESSED or wanted in UNCOMPRESSED)
+        return cls(instance.sop_class_uid, own, preferred=wanted if convertible else "")
+
+    def without_preference(self) -> Kind:
+        """The kind of an instance that turned out not to be convertible."""
+        return replace(self, preferred="")
 
     @property
     def compressed(self) -> bool:
@@ -100,6 +111,8 @@ def _contexts(kinds: list[Kind], *, transcode: bool) -> tuple[ProposedContext, .
     fallbacks: dict[str, None] = {}
     for kind in kinds:
         own = lossless_encoders() if kind.recompress else (kind.transfer_syntax_uid,)
+        if kind.preferred:
+            proposed[ProposedContext(kind.sop_class_uid, (kind.preferred,))] = None
         for syntax in own:
             proposed[ProposedContext(kind.sop_class_uid, (syntax,))] = None
         if not kind.recompress and (transcode or not kind.compressed):
@@ -112,9 +125,11 @@ def _contexts(kinds: list[Kind], *, transcode: bool) -> tuple[ProposedContext, .
 
 
 def choose(kind: Kind, agreed: Mapping[int, Agreement], *, transcode: bool = True) -> Choice | Refusal:
-    """Finds the way for instances of a kind: as they are, else uncompressed, else in a lossless compression."""
+    """Finds the way for instances of a kind: as the peer prefers, as they are, uncompressed, or compressed."""
     mine = {number: answer for number, answer in agreed.items() if answer.proposed.sop_class_uid == kind.sop_class_uid}
     accepted = {answer.transfer_syntax_uid: number for number, answer in mine.items() if answer.accepted}
+    if kind.preferred in accepted:
+        return Choice(accepted[kind.preferred], kind.preferred)
     if kind.transfer_syntax_uid in accepted:
         return Choice(accepted[kind.transfer_syntax_uid], kind.transfer_syntax_uid)
     if transcode or not kind.compressed:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from dcm_processor_service.dicom_network.checking import check_sending
 from dcm_processor_service.dicom_network.delivery import Delivery
-from dcm_processor_service.dicom_network.dimse import commitment, probing, tls
+from dcm_processor_service.dicom_network.dimse import commitment, probing, proposing, tls
 from dcm_processor_service.dicom_network.dimse.echo import echo
-from dcm_processor_service.dicom_network.dimse.lane import Ledger
+from dcm_processor_service.dicom_network.dimse.late_answers import LateAnswers
+from dcm_processor_service.dicom_network.manners import suited_to
+from dcm_processor_service.dicom_network.parcels import Ledger
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, survey
 from dcm_processor_service.dicom_network.verification import by_query, identity_of, verify
 from dcm_processor_service.errors import (
@@ -27,7 +29,14 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.dicom_network.dicomweb.stow_sender import WebDelivery
     from dcm_processor_service.dicom_network.verification import Identity
-    from dcm_processor_service.models import AcceptedContext, EchoResult, Peer, SendCheck
+    from dcm_processor_service.models import (
+        AcceptedContext,
+        EchoResult,
+        Peer,
+        PeerProposal,
+        SendCheck,
+        StorageCommitment,
+    )
     from dcm_processor_service.ports import Sendable
 
 __all__ = ["PynetdicomSender"]
@@ -39,7 +48,7 @@ _NOTHING: Mapping[str, InstanceRecord] = {}
 _WINDOW_INSTANCES = 5_000
 _WINDOW_BYTES = 64 << 20
 
-_TIMEOUTS = ("acse_timeout_s", "dimse_timeout_s", "network_timeout_s")
+_MAY_BE_LOST = frozenset({Outcome.STORED, Outcome.STORED_WITH_WARNING, Outcome.VERIFIED})
 
 
 class PynetdicomSender:
@@ -67,7 +76,7 @@ class PynetdicomSender:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._ae_title = ae_title
-        self._timeouts = {} if timeout_s is None else dict.fromkeys(_TIMEOUTS, timeout_s)
+        self._timeout_s = timeout_s
         self._pause = pause
 
     def send(
@@ -80,6 +89,7 @@ class PynetdicomSender:
         on_record: Callable[[InstanceRecord], None] | None = None,
         on_begin: Callable[[Sequence[str]], None] | None = None,
         may_hold: Callable[[str], bool] = lambda _uid: False,
+        on_commitment: Callable[[StorageCommitment], None] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> SendReport:
         """Sends datasets, files, folders and DICOMDIRs, any mix, lazily; nothing that is given is changed.
@@ -99,6 +109,8 @@ class PynetdicomSender:
                 the others soon. Worth remembering too, for ``may_hold`` of another attempt.
             may_hold: Asked when the peer says that it has an instance of that UID already (0111): whether that may be
                 this one, from an earlier sending that was cut off or from another one at the same time.
+            on_commitment: Called with the storage commitment before the peer is asked for it, and again when it was
+                answered or refused. Worth remembering, for :meth:`wait_for_commitments`.
             cancelled: Asked between two instances; what is left then is ``not_attempted``.
 
         Raises:
@@ -109,7 +121,7 @@ class PynetdicomSender:
             ConfigurationError: A certificate file of the peer is unusable, or a port of ours is taken.
             InvalidSeriesError: A folder holds nothing that could be sent.
         """
-        options = self._patient(options)
+        options = suited_to(peer, options, self._timeout_s)
         self.check(peer)
         if options.commit:
             commitment.check_port(options)
@@ -128,16 +140,43 @@ class PynetdicomSender:
         if options.verify and delivery.failure is None:
             self._verify(peer, options, ledger, identities, delivery)
         delivery.finish()
-        transaction_uid = self._commit(peer, options, ledger) if options.commit and delivery.failure is None else ""
+        asked = None
+        if options.commit and delivery.failure is None:
+            asked = self._commit(peer, options, ledger, on_commitment)
         report = SendReport(
             peer=delivery.where,
             records=tuple(record for _, record in sorted(ledger.records.items())),
             left_out=tuple(left_out),
             duration_s=time.monotonic() - started,
-            transaction_uid=transaction_uid,
-            unmet=_unmet(ledger, options),
+            transaction_uid=asked.transaction_uid if asked else "",
+            unmet=_unmet(ledger, options, asked),
         )
         return _judge(report, delivery.failure, check=options.check)
+
+    def wait_for_commitments(
+        self,
+        open_ones: Sequence[StorageCommitment],
+        *,
+        options: SendOptions = _DEFAULT_OPTIONS,
+        ask_again: bool = False,
+        on_commitment: Callable[[StorageCommitment], None],
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Waits for the answers to requests for storage commitment, at most ``options.commitment_timeout_s``.
+
+        Args:
+            open_ones: Transactions without an answer.
+            options: Time and port.
+            ask_again: Whether to start a new transaction for each first.
+            on_commitment: Called with each transaction that has an end, and with each new one before the peer is
+                asked; from another thread where the answer comes to the port. Only then is the answer acknowledged.
+            cancelled: Asked while waiting.
+
+        Raises:
+            ConfigurationError: The port that answers may come to is taken.
+        """
+        waiting = LateAnswers(options, self._ae_title, on_commitment, timeout_s=self._timeout_s)
+        waiting.wait(open_ones, ask_again=ask_again, cancelled=cancelled)
 
     def echo(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> EchoResult:
         """Asks a peer whether it is there (C-ECHO); a peer that is not gives the reason, not an error.
@@ -145,7 +184,7 @@ class PynetdicomSender:
         Raises:
             ConfigurationError: A certificate file of the peer is unusable.
         """
-        return echo(peer, self._patient(options), self._calling(peer))
+        return echo(peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
 
     def probe(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> list[AcceptedContext]:
         """Asks a peer which kinds of objects it takes, and in which transfer syntaxes; sends none.
@@ -154,7 +193,16 @@ class PynetdicomSender:
             PeerUnreachableError: No association.
             ConfigurationError: A certificate file of the peer is unusable.
         """
-        return probing.probe(peer, self._patient(options), self._calling(peer))
+        return probing.probe(peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
+
+    def propose(self, peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS) -> PeerProposal:
+        """Asks a peer for values of its own fields, over a few associations; sends no instance.
+
+        Raises:
+            PeerUnreachableError: No association.
+            ConfigurationError: A certificate file of the peer is unusable.
+        """
+        return proposing.propose(peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
 
     def check_sending(
         self, items: Sendable | Iterable[Sendable], peer: Peer, *, options: SendOptions = _DEFAULT_OPTIONS
@@ -166,7 +214,7 @@ class PynetdicomSender:
             ConfigurationError: A certificate file of the peer is unusable.
             InvalidSeriesError: A folder holds nothing that could be sent.
         """
-        return check_sending(items, peer, self._patient(options), self._calling(peer))
+        return check_sending(items, peer, suited_to(peer, options, self._timeout_s), self._calling(peer))
 
     @staticmethod
     def check(peer: Peer) -> None:
@@ -189,11 +237,6 @@ class PynetdicomSender:
 
     def _calling(self, peer: Peer) -> str:
         return peer.calling_ae_title or self._ae_title
-
-    def _patient(self, options: SendOptions) -> SendOptions:
-        """The options with our own time-outs where they name none."""
-        unnamed = {name: value for name, value in self._timeouts.items() if name not in options.model_fields_set}
-        return options.model_copy(update=unnamed) if unnamed else options
 
     def _delivery(self, peer: Peer, options: SendOptions, ledger: Ledger) -> Delivery | WebDelivery:
         if peer.url is None:
@@ -222,16 +265,22 @@ class PynetdicomSender:
         for position, record in verify(stored, identities, ask, options, self._pause).items():
             ledger.put(position, record)
 
-    def _commit(self, peer: Peer, options: SendOptions, ledger: Ledger) -> str:
+    def _commit(
+        self, peer: Peer, options: SendOptions, ledger: Ledger, tell: Callable[[StorageCommitment], None] | None
+    ) -> StorageCommitment | None:
         """Asks for storage commitment of all that is stored, and writes the answer into the records."""
-        stored = {position: record for position, record in ledger.records.items() if record.outcome.acknowledged}
+        stored = {position: record for position, record in ledger.records.items() if record.outcome in _MAY_BE_LOST}
         if not stored:
-            return ""
-        instances = {record.sop_instance_uid: record.sop_class_uid for record in stored.values()}
-        result = commitment.request_commitment(peer, options, self._calling(peer), instances)
-        for position, record in stored.items():
-            ledger.put(position, result.applied_to(record))
-        return result.transaction_uid
+            return None
+        asked = commitment.begun(peer, tuple(stored.values()))
+        if tell is not None:
+            tell(asked)
+        result, reason = commitment.request_commitment(asked, peer, options, self._calling(peer))
+        if tell is not None and result != asked:
+            tell(result)
+        for position, record in zip(stored, result.records, strict=True):
+            ledger.put(position, record.model_copy(update={"meaning": reason}) if reason else record)
+        return result
 
 
 def _windows(
@@ -281,13 +330,14 @@ def _is_what_was_sent(instance: Outgoing, record: InstanceRecord) -> bool:
         return False
 
 
-def _unmet(ledger: Ledger, options: SendOptions) -> tuple[str, ...]:
+def _unmet(ledger: Ledger, options: SendOptions, asked: StorageCommitment | None) -> tuple[str, ...]:
     """What was asked for of the stored instances and not given to all of them."""
     outcomes = {record.outcome for record in ledger.records.values() if record.outcome.acknowledged}
     unmet = []
     if options.verify and outcomes - {Outcome.VERIFIED, Outcome.COMMITTED}:
         unmet.append("verification")
-    if options.commit and options.require_commit and outcomes - {Outcome.COMMITTED}:
+    later = asked is not None and asked.is_open and not options.wait_for_commitment
+    if options.commit and options.require_commit and not later and outcomes - {Outcome.COMMITTED}:
         unmet.append("storage commitment")
     return tuple(unmet)
 

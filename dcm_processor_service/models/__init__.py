@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dcm_processor_service.models.acquisition import Direction, MrAcquisition
+    from dcm_processor_service.models.commitments import StorageCommitment
     from dcm_processor_service.models.derived import (
         Code,
         DocumentOptions,
@@ -69,10 +70,12 @@ if TYPE_CHECKING:
     )
     from dcm_processor_service.models.peers import AETitle, Peer
     from dcm_processor_service.models.pictures import LabelEntry, ResultPicture
+    from dcm_processor_service.models.proposals import PeerProposal
     from dcm_processor_service.models.run_report import (
         DerivedObject,
         InputSeries,
         JobReport,
+        LogLine,
         OutputFile,
         OutputValue,
         RunReport,
@@ -150,6 +153,7 @@ __all__ = [
     "OverlayOptions",
     "Patient",
     "Peer",
+    "PeerProposal",
     "Policy",
     "PresentationOptions",
     "Problem",
@@ -179,6 +183,7 @@ __all__ = [
     "SeveralSeries",
     "Sidecar",
     "StepRecord",
+    "StorageCommitment",
     "StoredFile",
     "StructureSetOptions",
     "Study",
@@ -195,6 +200,7 @@ __all__ = [
 
 _PLACES = {
     "acquisition": "Direction MrAcquisition",
+    "commitments": "StorageCommitment",
     "derived": (
         "Code DocumentOptions ImageKind ImageOptions MapOptions OverlayOptions PresentationOptions "
         "Problem Producer Recipe RecipeFields SegmentationOptions SeveralSeries StructureSetOptions "
@@ -216,7 +222,8 @@ _PLACES = {
     ),
     "peers": "AETitle Peer",
     "pictures": "LabelEntry ResultPicture",
-    "run_report": "DerivedObject InputSeries JobReport OutputFile OutputValue RunReport",
+    "proposals": "PeerProposal",
+    "run_report": "DerivedObject InputSeries JobReport OutputFile OutputValue RunReport LogLine",
     "send_checks": "CheckedInstance SendCheck Verdict",
     "send_options": "SendOptions",
     "sending": "AcceptedContext EchoResult InstanceRecord Outcome SendReport",

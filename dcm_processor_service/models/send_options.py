@@ -40,6 +40,9 @@ class SendOptions(BaseModel):
     verify: bool = Field(default=False, description="Ask the peer after sending which of the instances it holds")
     commit: bool = Field(default=False, description="Ask for storage commitment after sending, and wait for the answer")
     require_commit: bool = Field(default=True, description="A commitment that was asked for and not given is not ok")
+    wait_for_commitment: bool = Field(
+        default=True, description="False: ask alone; session.dicom.commitments.wait() takes the answer later"
+    )
     commitment_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to the storage commitment")
     listen_host: str = Field(default="", description="Where we listen for the commitment; empty: all interfaces")
     listen_port: int | None = Field(

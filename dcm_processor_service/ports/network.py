@@ -21,9 +21,11 @@ if TYPE_CHECKING:
         FoundItem,
         InstanceRecord,
         Peer,
+        PeerProposal,
         SendCheck,
         SendOptions,
         SendReport,
+        StorageCommitment,
     )
 
 __all__ = ["Retriever", "Sendable", "Sender"]
@@ -45,12 +47,14 @@ class Sender(Protocol):
         on_record: Callable[[InstanceRecord], None] | None = None,
         on_begin: Callable[[Sequence[str]], None] | None = None,
         may_hold: Callable[[str], bool] = ...,
+        on_commitment: Callable[[StorageCommitment], None] | None = None,
         cancelled: Callable[[], bool] = ...,
     ) -> SendReport:
         """Sends what is not acknowledged yet; tells ``on_record`` of each instance, asks ``cancelled`` before each.
 
         Tells ``on_begin`` the SOPInstanceUIDs that are about to be sent, the first at once and the others next. Asks
         ``may_hold`` whether an instance that the peer calls a duplicate may have come from an earlier sending of ours.
+        Tells ``on_commitment`` of a storage commitment before the peer is asked for it, and again when that has an end.
 
         Raises:
             SendRejectedError: Not everything was stored, and ``options.check`` is set.
@@ -61,11 +65,36 @@ class Sender(Protocol):
     def identify(self, items: Sendable | Iterable[Sendable]) -> list[str]:
         """Returns the SOPInstanceUIDs of what would be sent."""
 
+    def wait_for_commitments(
+        self,
+        open_ones: Sequence[StorageCommitment],
+        *,
+        options: SendOptions = ...,
+        ask_again: bool = False,
+        on_commitment: Callable[[StorageCommitment], None],
+        cancelled: Callable[[], bool] = ...,
+    ) -> None:
+        """Waits for the answers to requests for storage commitment.
+
+        Tells ``on_commitment`` of each, perhaps from another thread; with ``ask_again`` also of the new transaction
+        that it starts for each first.
+
+        Raises:
+            ConfigurationError: The port that answers may come to is taken.
+        """
+
     def echo(self, peer: Peer, *, options: SendOptions = ...) -> EchoResult:
         """Asks a peer whether it is there."""
 
     def probe(self, peer: Peer, *, options: SendOptions = ...) -> list[AcceptedContext]:
         """Asks a peer which kinds of objects it takes."""
+
+    def propose(self, peer: Peer, *, options: SendOptions = ...) -> PeerProposal:
+        """Asks a peer for values of its own fields; sends no instance.
+
+        Raises:
+            PeerUnreachableError: No association.
+        """
 
     def check_sending(
         self, items: Sendable | Iterable[Sendable], peer: Peer, *, options: SendOptions = ...

@@ -9,6 +9,7 @@ from dcm_processor_service.codec import check_text
 from dcm_processor_service.errors import AmbiguousSeriesError, PatientMismatchError, SeriesNotFoundError
 from dcm_processor_service.models import Patient, SeriesRecord, Study, SubjectLevel
 from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.session.commitments import Commitments
 from dcm_processor_service.session.derive import Derive
 from dcm_processor_service.session.fetching import Fetched
 from dcm_processor_service.session.priors import PatientKeys, PriorsWanted, start_of
@@ -105,6 +106,7 @@ class AsyncDicom:
         fetching: AsyncFetching,
     ) -> None:
         self.derive = derive
+        self.commitments = sending.commitments
         self._fetching = fetching
         self._job = job
         self._repository = repository
@@ -259,6 +261,7 @@ class Dicom:
     def __init__(self, dicom: AsyncDicom) -> None:
         self._async = dicom
         self.derive: Derive = Derive(dicom.derive)
+        self.commitments: Commitments = Commitments(dicom.commitments)
 
     def subject(self) -> Patient | Study | SeriesRecord:
         """Returns what the job is about, as at scheduling time.

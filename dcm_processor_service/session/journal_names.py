@@ -6,9 +6,9 @@ import re
 
 __all__ = ["is_journal"]
 
-_NAME = re.compile(r"sending-[0-9a-f]{32}/.+")
+_NAME = re.compile(r"(?:sending|commitment)-[0-9a-f]{32}/.+")
 
 
 def is_journal(name: str) -> bool:
-    """Returns whether data of this name is a journal's of a sending, which is no result of the job."""
+    """Returns whether data of this name is a sending's journal or commitments, which are no result of the job."""
     return _NAME.fullmatch(name) is not None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         FoundItem,
         FoundSeries,
         FoundStudy,
+        PeerProposal,
     )
     from dcm_processor_service.ports import Offload, PeerRepository, Retriever, Sender
 
@@ -107,6 +108,11 @@ class AsyncPeers:
         node = await self._known(peer)
         return await self._offload(lambda: self._sender().probe(node))
 
+    async def propose(self, peer: Peer | str) -> PeerProposal:
+        """Asks a peer for values of its own fields; see :meth:`Peers.propose`."""
+        node = await self._known(peer)
+        return await self._offload(lambda: self._sender().propose(node))
+
     @overload
     async def find(
         self, peer: Peer | str, *, level: Literal["study"] = ..., **keys: Unpack[FindKeys]
@@ -180,6 +186,28 @@ class Peers:
             PeerUnreachableError: No association; the message tells why.
         """
         return run_inline(self._async.probe(peer))
+
+    def propose(self, peer: Peer | str) -> PeerProposal:
+        """Asks a peer for values of its own fields, each with its reason; sends no instance and changes nothing.
+
+        Tells the transfer syntax that the peer prefers, how many associations side by side it bears (up to four), and
+        over TLS the name that its certificate is for, or the certificate's fingerprint where no trusted authority
+        vouches for it: compare that with what the peer's operator tells.
+
+        Raises:
+            PeerNotFoundError: No peer of that name.
+            PeerUnreachableError: No association; the message tells why.
+
+        Example:
+            >>> from dcm_processor_service.testing import FakePacs, fake_context
+            >>> with FakePacs() as pacs:
+            ...     proposal = fake_context().session.peers.propose(pacs.peer)
+            >>> print(proposal)
+            FAKEPACS: transfer_syntax_uid='1.2.840.10008.1.2': it chose Implicit VR Little Endian whatever stood first
+            >>> proposal.peer.transfer_syntax_uid, proposal.peer.max_associations
+            ('1.2.840.10008.1.2', None)
+        """
+        return run_inline(self._async.propose(peer))
 
     @overload
     def find(

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from dcm_processor_service.errors import DerivedObjectError, SendRejectedError
 from dcm_processor_service.models import Peer, SendOptions
+from dcm_processor_service.session.commitment_store import CommitmentStore
+from dcm_processor_service.session.commitments import AsyncCommitments
 from dcm_processor_service.session.journal import Journal
 from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from dcm_processor_service.models import InstanceRecord, SendCheck, SendReport
+    from dcm_processor_service.models import InstanceRecord, SendCheck, SendReport, StorageCommitment
     from dcm_processor_service.ports import DataRepository, Offload, Sendable, Sender
     from dcm_processor_service.runtime.execution.cancellation import Cancellation
     from dcm_processor_service.session.jobs import AsyncJobs
@@ -46,6 +48,8 @@ class AsyncSending:
         self._offload = offload
         self._cancellation = cancellation
         self._recording = recording
+        self._commitments = CommitmentStore(repository)
+        self.commitments = AsyncCommitments(jobs, self._commitments, sender, offload, cancellation, recording)
 
     async def send(
         self,
@@ -60,7 +64,8 @@ class AsyncSending:
         items = await _unpacked(what)
         _refuse_twins(items)
         uids = await self._offload(lambda: sender.identify(items))
-        journal = Journal(self._repository, self._jobs.key, journal_key(peer, uids))
+        key = journal_key(peer, uids)
+        journal = Journal(self._repository, self._jobs.key, key)
         acknowledged = await journal.read()
         if chosen.resend:
             acknowledged = {}
@@ -72,6 +77,10 @@ class AsyncSending:
                 run(journal.note(record))
             on_record()
 
+        def keep(commitment: StorageCommitment) -> None:
+            named = {"job_id": self._jobs.key.job_id, "sending": key.replace("sending-", "commitment-")}
+            run(self._commitments.put(self._jobs.key, commitment.model_copy(update=named)))
+
         try:
             report = await self._offload(
                 lambda: sender.send(
@@ -82,6 +91,7 @@ class AsyncSending:
                     on_record=remember,
                     on_begin=lambda uids: run(journal.begin(uids)),
                     may_hold=lambda uid: bool(run(journal.may_hold(uid))),
+                    on_commitment=keep,
                     cancelled=lambda: self._cancellation.requested,
                 )
             )

@@ -48,6 +48,8 @@ class Faults:
     """Result, source and reason with which associations are rejected (PS3.8, table 9-21)."""
     reject_times: int | None = None
     """How many associations are rejected; None means all."""
+    most_associations: int | None = None
+    """How many associations it has at once; further ones are rejected."""
     check_titles: bool = False
     """Rejects who calls it by another title than its own."""
     calling_ae_titles: Sequence[str] = ()
@@ -82,3 +84,5 @@ class Faults:
     """What comes of a request for storage commitment; ``none`` does not offer it."""
     commitment_port: int | None = None
     """Where the answer goes to over a new association; None answers over the same one."""
+    commitment_retries: bool = False
+    """Whether it tries there until somebody listens and takes the answer; else once."""

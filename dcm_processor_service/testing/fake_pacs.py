@@ -6,6 +6,7 @@ of its own, see :mod:`dcm_processor_service.testing.fake_certificates`.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import tempfile
 import threading
@@ -76,6 +77,7 @@ _SYNTAXES = tuple(
         RLELossless,
     )
 )
+_RETRY_S = 0.05
 _PATIENCE_S = 2.0  # with a client that connects and says nothing
 _NO_SUCH_INSTANCE = 0x0112
 _COMMITTED, _FAILURES_EXIST = 1, 2
@@ -220,6 +222,8 @@ class FakePacs:
     def _prepare(self) -> None:
         self._entity.add_supported_context(VERIFICATION)
         self._entity.acse_timeout = _PATIENCE_S
+        if self.faults.most_associations is not None:
+            self._entity.maximum_associations = self.faults.most_associations
         self._entity.require_called_aet = self.faults.check_titles
         self._entity.require_calling_aet = list(self.faults.calling_ae_titles)
 
@@ -364,11 +368,23 @@ class FakePacs:
         if self.faults.commitment_port is None:
             association.send_n_event_report(report, kind, STORAGE_COMMITMENT, COMMITMENT_INSTANCE)
             return
+        called = str(association.requestor.ae_title).strip()
+        while not self._report_back(report, kind, called, self.faults.commitment_port):
+            if not self.faults.commitment_retries or self._closing.wait(_RETRY_S):
+                return
+
+    def _report_back(self, report: Dataset, kind: int, called: str, port: int) -> bool:
+        """Brings an answer over an association of its own; says whether it was taken."""
+        try:  # pynetdicom would leave a socket open where nobody listens
+            socket.create_connection((self._host, port), timeout=_PATIENCE_S).close()
+        except OSError:
+            return False
         entity = AE(ae_title=self._ae_title)
         entity.add_requested_context(STORAGE_COMMITMENT)
         role = build_role(STORAGE_COMMITMENT, scp_role=True)
-        called = str(association.requestor.ae_title).strip()
-        back = entity.associate(self._host, self.faults.commitment_port, ae_title=called, ext_neg=[role])
-        if back.is_established:
-            back.send_n_event_report(report, kind, STORAGE_COMMITMENT, COMMITMENT_INSTANCE)
-            back.release()
+        back = entity.associate(self._host, port, ae_title=called, ext_neg=[role])
+        if not back.is_established:
+            return False
+        answer, _ = back.send_n_event_report(report, kind, STORAGE_COMMITMENT, COMMITMENT_INSTANCE)
+        back.release()
+        return bool(answer.get("Status") == 0)

@@ -297,6 +297,13 @@ def stored_file(document: Document) -> StoredFile:
 # peers
 
 
+_PEER_OPTIONS = (
+    *("cert_file", "key_file", "ca_file", "url", "transfer_syntax_uid", "timeout_s", "connection_timeout_s"),
+    *("max_associations", "max_pdu_bytes", "max_request_bytes", "tls_server_name", "certificate_sha256"),
+)
+"""The platform knows the files; the others are ours, for whoever adds them to a document."""
+
+
 def peer(document: Document) -> Peer:
     """Reads a peer: of ``peers`` or of ``dicomnodes``."""
     fields = {
@@ -307,7 +314,7 @@ def peer(document: Document) -> Peer:
         "host": document.get("host"),
         "port": document.get("port"),
         "tls": bool(document.get("tls")),
-        **{name: document.get(name) or None for name in ("cert_file", "key_file", "ca_file", "url")},
+        **{name: document.get(name) or None for name in _PEER_OPTIONS},
     }
     what = f"the DICOM node {document.get('name') or id_text(document['_id'])!r}"
     return modelled(Peer, what, fields, {"ae_title": "aet", "calling_ae_title": "calling_aet"})

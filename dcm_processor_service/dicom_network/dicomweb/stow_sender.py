@@ -28,7 +28,7 @@ from dcm_processor_service.dicom_network.dicomweb.web_client import (
 )
 from dcm_processor_service.dicom_network.dicomweb.web_query import ask_for_instances
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError
-from dcm_processor_service.dicom_network.dimse.lane import Ledger, Parcel
+from dcm_processor_service.dicom_network.parcels import UNSENDABLE, Ledger, Parcel
 from dcm_processor_service.dicom_network.planning import Choice, Kind
 from dcm_processor_service.dicom_network.sources import UnreadableInstanceError
 from dcm_processor_service.dicom_network.status import DUPLICATE_SOP_INSTANCE, explain
@@ -92,6 +92,7 @@ class WebDelivery:
     """Brings instances to one peer, in requests of many."""
 
     def __init__(self, peer: Peer, options: SendOptions, ledger: Ledger, pause: Callable[[float], None]) -> None:
+        self._peer = peer
         self._client = WebClient(peer, options)
         self.where = self._client.where
         self._options = options
@@ -104,8 +105,11 @@ class WebDelivery:
 
     def deliver(self, instances: Iterable[tuple[int, Outgoing]], cancelled: Callable[[], bool]) -> None:
         """Sends instances, and writes a record for each."""
-        parcels = [Parcel(position, instance, Kind.of(instance)) for position, instance in instances]
-        groups = list(_groups(_Shipment(parcel, parcel.instance.transfer_syntax_uid) for parcel in parcels))
+        parcels = [
+            Parcel(position, instance, Kind.of(instance, self._peer, self._options)) for position, instance in instances
+        ]
+        shipments = (_Shipment(one, one.kind.preferred or one.instance.transfer_syntax_uid) for one in parcels)
+        groups = list(_groups(shipments, self._peer.max_request_bytes or _GROUP_BYTES))
 
         def send(group: list[_Shipment]) -> None:
             try:
@@ -220,11 +224,12 @@ class WebDelivery:
                     content = file.getvalue()
                     return Part(parcel.instance.sop_instance_uid, len(content), partial(BytesIO, content))
                 size_bytes = os.fstat(file.fileno()).st_size
-        except UnsupportedTransferSyntaxError as error:
-            meaning = f"the peer does not take its transfer syntax, and {error}"
-            self._ledger.put(parcel.position, parcel.record(Outcome.REFUSED, meaning))
-        except UnreadableInstanceError as error:
-            self._ledger.put(parcel.position, parcel.record(Outcome.FAILED, str(error)))
+        except UNSENDABLE as error:
+            if isinstance(error, UnsupportedTransferSyntaxError) and shipment.syntax == parcel.kind.preferred:
+                parcel.kind = parcel.kind.without_preference()
+                shipment.syntax = parcel.instance.transfer_syntax_uid
+                return self._part(shipment)
+            self._ledger.put(parcel.position, parcel.unsendable(error))
         else:
             return Part(parcel.instance.sop_instance_uid, size_bytes, open_file)
         return None
@@ -303,7 +308,7 @@ class WebDelivery:
         self._ledger.put(parcel.position, record)
 
 
-def _groups(shipments: Iterable[_Shipment]) -> Iterator[list[_Shipment]]:
+def _groups(shipments: Iterable[_Shipment], most_bytes: int) -> Iterator[list[_Shipment]]:
     group: list[_Shipment] = []
     size_bytes = 0
     for shipment in shipments:
@@ -311,7 +316,7 @@ def _groups(shipments: Iterable[_Shipment]) -> Iterator[list[_Shipment]]:
         own_bytes = shipment.parcel.instance.memory_bytes
         if isinstance(source, Path) and source.exists():
             own_bytes = source.stat().st_size
-        if group and (len(group) >= _GROUP_INSTANCES or size_bytes + own_bytes > _GROUP_BYTES):
+        if group and (len(group) >= _GROUP_INSTANCES or size_bytes + own_bytes > most_bytes):
             yield group
             group, size_bytes = [], 0
         group.append(shipment)

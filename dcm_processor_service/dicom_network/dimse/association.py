@@ -125,7 +125,8 @@ class Association:
                 f"{self._peer.address}: the peer's answer is no DICOM message; is it a DICOM peer?"
             ) from error
         self.agreed = acceptance.agreed
-        largest = min(acceptance.maximum_length or _LARGEST_PDU_BYTES, _LARGEST_PDU_BYTES)
+        bearable = self._peer.max_pdu_bytes or _LARGEST_PDU_BYTES
+        largest = min(acceptance.maximum_length or bearable, bearable)
         self._fragment_bytes = max(largest - _PDV_HEADER_BYTES, 2) // 2 * 2  # fragments have even lengths (PS3.8, E.1)
 
     def request(

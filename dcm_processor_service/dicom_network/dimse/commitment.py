@@ -9,8 +9,8 @@ from __future__ import annotations
 import queue
 import socket
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -27,14 +27,24 @@ from dcm_processor_service.dicom_network.dimse.listener import listening
 from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
 from dcm_processor_service.dicom_network.status import explain
 from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError
-from dcm_processor_service.models import Outcome
+from dcm_processor_service.models import Outcome, StorageCommitment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dcm_processor_service.models import InstanceRecord, Peer, SendOptions
 
-__all__ = ["COMMITMENT_INSTANCE", "CONTEXT", "STORAGE_COMMITMENT", "Commitment", "check_port", "request_commitment"]
+__all__ = [
+    "COMMITMENT_INSTANCE",
+    "CONTEXT",
+    "HOLD_S",
+    "STORAGE_COMMITMENT",
+    "begun",
+    "check_port",
+    "listening_for_answers",
+    "request_commitment",
+    "settled",
+]
 
 STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 """The SOP class Storage Commitment Push Model."""
@@ -43,65 +53,81 @@ COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # PS3.4, J.3.5
 _REQUEST_COMMITMENT = 1
 _SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 CONTEXT = ProposedContext(STORAGE_COMMITMENT, _SYNTAXES)
-_HOLD_S = 2.0  # how long the association is kept while the answer may come over another one
+HOLD_S = 2.0
+"""How long the association is kept while the answer may come over another one."""
 _LOOK_S = 0.05  # how long one look at it takes then
 _PROCESSING_FAILURE = 0x0110
 
 
-@dataclass
-class Commitment:
-    """What the peer said."""
-
-    transaction_uid: str
-    committed: set[str] = field(default_factory=set)
-    failed: dict[str, int] = field(default_factory=dict)
-    problem: str = ""
-
-    def applied_to(self, record: InstanceRecord) -> InstanceRecord:
-        """The record of an instance with the answer in it; without one it stays as it is and says why."""
-        sop_instance_uid = record.sop_instance_uid
-        if sop_instance_uid in self.committed:
-            return record.model_copy(update={"outcome": Outcome.COMMITTED})
-        if sop_instance_uid in self.failed:
-            code = self.failed[sop_instance_uid]
-            meaning = f"stored, but the peer does not commit to keep it: {explain(code).meaning}"
-            return record.model_copy(update={"outcome": Outcome.FAILED, "status": code, "meaning": meaning})
-        return record.model_copy(update={"meaning": self.problem or "the peer's commitment leaves it out"})
-
-
 class _NoAnswerError(Exception):
-    """Why there is no answer to the request."""
+    """Why there is no answer to the request, and will be none."""
+
+
+def begun(peer: Peer, records: Sequence[InstanceRecord]) -> StorageCommitment:
+    """Returns a new transaction, of which the peer was not told yet."""
+    return StorageCommitment(
+        transaction_uid=str(generate_uid(prefix=None)),
+        peer=peer.model_copy(update={"url": None, "auth": None, "proxy": None}),
+        asked_at=datetime.now(timezone.utc),
+        records=tuple(records),
+    )
+
+
+def settled(commitment: StorageCommitment, answer: Dataset) -> StorageCommitment:
+    """Returns the transaction with the peer's answer in the records of its instances."""
+    committed = set(_uids(answer, "ReferencedSOPSequence"))
+    failed = {
+        str(item.get("ReferencedSOPInstanceUID", "")): int(item.get("FailureReason", _PROCESSING_FAILURE))
+        for item in answer.get("FailedSOPSequence", [])
+    }
+    records = tuple(_judged(record, committed, failed) for record in commitment.records)
+    return commitment.model_copy(update={"records": records, "answered_at": datetime.now(timezone.utc)})
+
+
+def _judged(record: InstanceRecord, committed: set[str], failed: Mapping[str, int]) -> InstanceRecord:
+    sop_instance_uid = record.sop_instance_uid
+    if sop_instance_uid in committed:
+        return record.model_copy(update={"outcome": Outcome.COMMITTED})
+    if sop_instance_uid in failed:
+        code = failed[sop_instance_uid]
+        meaning = f"stored, but the peer does not commit to keep it: {explain(code).meaning}"
+        return record.model_copy(update={"outcome": Outcome.FAILED, "status": code, "meaning": meaning})
+    return record.model_copy(update={"meaning": "the peer's commitment leaves it out"})
 
 
 def request_commitment(
-    peer: Peer, options: SendOptions, calling_ae_title: str, instances: Mapping[str, str]
-) -> Commitment:
-    """Asks the peer to commit to instances, given as SOP classes by SOPInstanceUID, and waits for its answer.
+    commitment: StorageCommitment, peer: Peer, options: SendOptions, calling_ae_title: str
+) -> tuple[StorageCommitment, str]:
+    """Asks the peer to commit to instances, and waits for its answer where the options say so.
+
+    Returns:
+        The transaction: with the answer, with the reason why there will be none, or open. And why there is no answer.
 
     Raises:
         ConfigurationError: We cannot listen at the port.
     """
-    result = Commitment(str(generate_uid(prefix=None)))
-    deadline = time.monotonic() + options.commitment_timeout_s
-    with _listening(options, calling_ae_title) as answers:
+    waits = options.wait_for_commitment
+    deadline = time.monotonic() + (options.commitment_timeout_s if waits else 0.0)
+    answers: queue.Queue[Dataset] | None = None if options.listen_port is None else queue.Queue()
+    with ExitStack() as listener:
+        if waits and answers is not None:
+            listener.enter_context(listening_for_answers(options, calling_ae_title, answers.put))
         try:
             with open_association(peer, (CONTEXT,), options, calling_ae_title) as association:
-                _ask(association, _request(result.transaction_uid, instances))
-                answer = _wait_here(association, answers, result.transaction_uid, deadline)
-            if answer is None and answers is not None:
-                answer = _wait_there(answers, result.transaction_uid, deadline)
-        except (_NoAnswerError, PeerUnreachableError, AssociationLostError) as error:
-            result.problem = f"stored; no storage commitment: {error}"
-            return result
-    if answer is None:
-        where = "" if options.listen_port is not None else "; the peer may answer only to a listen_port of ours"
-        result.problem = f"stored; no storage commitment within {options.commitment_timeout_s:g} s{where}"
-        return result
-    result.committed.update(_uids(answer, "ReferencedSOPSequence"))
-    for item in answer.get("FailedSOPSequence", []):
-        uid = str(item.get("ReferencedSOPInstanceUID", ""))
-        result.failed[uid] = int(item.get("FailureReason", _PROCESSING_FAILURE))
-    return result
+                _ask(association, _request(commitment))
+                answer = _wait_here(association, answers, commitment.transaction_uid, deadline)
+        except (_NoAnswerError, PeerUnreachableError) as error:
+            return commitment.model_copy(update={"problem": str(error)}), f"stored; no storage commitment: {error}"
+        except AssociationLostError as error:  # the peer may have the request
+            return commitment, f"stored; no storage commitment: {error}"
+        if answer is None and answers is not None:
+            answer = _wait_there(answers, commitment.transaction_uid, deadline)
+    if answer is not None:
+        return settled(commitment, answer), ""
+    if not waits:
+        return commitment, "stored; storage commitment asked for, its answer is to come"
+    where = "" if answers is not None else "; the peer may answer only to a listen_port of ours"
+    return commitment, f"stored; no storage commitment within {options.commitment_timeout_s:g} s{where}"
 
 
 def check_port(options: SendOptions) -> None:
@@ -123,14 +149,14 @@ def _cannot_listen(options: SendOptions, error: OSError) -> ConfigurationError:
     return ConfigurationError(f"cannot listen at port {port} for the commitment ({error.strerror}); choose another")
 
 
-def _request(transaction_uid: str, instances: Mapping[str, str]) -> Dataset:
+def _request(commitment: StorageCommitment) -> Dataset:
     request = Dataset()
-    request.TransactionUID = transaction_uid
+    request.TransactionUID = commitment.transaction_uid
     request.ReferencedSOPSequence = []
-    for sop_instance_uid, sop_class_uid in instances.items():
+    for record in commitment.records:
         item = Dataset()
-        item.ReferencedSOPClassUID = sop_class_uid
-        item.ReferencedSOPInstanceUID = sop_instance_uid
+        item.ReferencedSOPClassUID = record.sop_class_uid
+        item.ReferencedSOPInstanceUID = record.sop_instance_uid
         request.ReferencedSOPSequence.append(item)
     return request
 
@@ -158,14 +184,14 @@ def _wait_here(
 ) -> Dataset | None:
     """Waits on the association; not for long while we listen too, since many archives wait for its end."""
     if answers is not None:
-        deadline = min(deadline, time.monotonic() + _HOLD_S)
+        deadline = min(deadline, time.monotonic() + HOLD_S)
     implicit = association.agreed[1].transfer_syntax_uid == ImplicitVRLittleEndian
     while (left_s := deadline - time.monotonic()) > 0 and (answers is None or answers.empty()):
         try:
             report = association.wait_for_report(left_s if answers is None else min(left_s, _LOOK_S))
         except (AssociationLostError, OSError) as error:
             if answers is None:
-                raise _NoAnswerError(f"the association ended before the answer ({error})") from error
+                raise AssociationLostError(f"the association ended before the answer ({error})") from error
             return None
         if report is not None:
             answer = read_dataset(BytesIO(report.data), is_implicit_VR=implicit, is_little_endian=True)
@@ -185,25 +211,27 @@ def _wait_there(answers: queue.Queue[Dataset], transaction_uid: str, deadline: f
 
 
 @contextmanager
-def _listening(options: SendOptions, ae_title: str) -> Iterator[queue.Queue[Dataset] | None]:
-    """Listens for N-EVENT-REPORT requests while the block runs."""
-    if options.listen_port is None:
-        yield None
-        return
-    answers: queue.Queue[Dataset] = queue.Queue()
+def listening_for_answers(options: SendOptions, ae_title: str, take: Callable[[Dataset], None]) -> Iterator[None]:
+    """Listens for N-EVENT-REPORT requests while the block runs; what ``take`` raises tells the peer to try again.
+
+    Raises:
+        ConfigurationError: We cannot listen at the port.
+    """
 
     def receive(event: evt.Event) -> tuple[int, None]:
-        answers.put(event.event_information)
+        take(event.event_information)
         return 0x0000, None
 
     entity = AE(ae_title=ae_title)
     entity.add_supported_context(STORAGE_COMMITMENT, list(_SYNTAXES), scu_role=True, scp_role=True)
     entity.network_timeout = options.network_timeout_s
-    try:
-        with listening(entity, (options.listen_host, options.listen_port), [(evt.EVT_N_EVENT_REPORT, receive)]):
-            yield answers
-    except OSError as error:
-        raise _cannot_listen(options, error) from error
+    address = (options.listen_host, options.listen_port or 0)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(listening(entity, address, [(evt.EVT_N_EVENT_REPORT, receive)]))
+        except OSError as error:
+            raise _cannot_listen(options, error) from error
+        yield
 
 
 def _uids(answer: Dataset, keyword: str) -> list[str]:

@@ -12,7 +12,7 @@ from dcm_processor_service.errors import EXIT_CONFIGURATION, PeerUnreachableErro
 if TYPE_CHECKING:
     from dcm_processor_service.models import Peer, SendOptions
 
-__all__ = ["PeerRefusesError", "connect"]
+__all__ = ["PeerRefusesError", "connect", "host_of"]
 
 
 class PeerRefusesError(PeerUnreachableError):
@@ -31,7 +31,7 @@ def connect(peer: Peer, options: SendOptions) -> socket.socket:
         PeerRefusesError: The TLS handshake failed.
     """
     context = tls.client_context(peer) if peer.tls else None
-    host = _host(peer)
+    host = host_of(peer)
     try:
         # tries every address of the name, IPv6 and IPv4
         connection = socket.create_connection((host, peer.port), timeout=options.connection_timeout_s)
@@ -54,7 +54,7 @@ def connect(peer: Peer, options: SendOptions) -> socket.socket:
 
 def _handshake(connection: socket.socket, context: ssl.SSLContext, peer: Peer) -> ssl.SSLSocket:
     try:
-        return context.wrap_socket(connection, server_hostname=_host(peer))
+        return context.wrap_socket(connection, server_hostname=host_of(peer))
     except OSError as error:
         connection.close()
         raise handshake_failed(peer, error) from error
@@ -68,6 +68,6 @@ def handshake_failed(peer: Peer, error: OSError) -> PeerUnreachableError:
     return PeerUnreachableError(message)
 
 
-def _host(peer: Peer) -> str:
-    """The host without what stands around it in other places: brackets of IPv6, the dot of the DNS root."""
+def host_of(peer: Peer) -> str:
+    """Returns the host without what stands around it in other places: brackets of IPv6, the dot of the DNS root."""
     return peer.host.strip().strip("[]").rstrip(".")

@@ -2,123 +2,31 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.dicom_network.dimse import command_set
 from dcm_processor_service.dicom_network.dimse.association import Association, AssociationLostError, open_association
-from dcm_processor_service.dicom_network.planning import Choice, Kind, Refusal, choose
+from dcm_processor_service.dicom_network.parcels import UNSENDABLE
+from dcm_processor_service.dicom_network.planning import Choice, Refusal, choose
 from dcm_processor_service.dicom_network.sources import Checksum, UnreadableInstanceError
-from dcm_processor_service.dicom_network.status import DUPLICATE_SOP_INSTANCE, StoreStatus, explain
+from dcm_processor_service.dicom_network.status import DUPLICATE_SOP_INSTANCE, explain
 from dcm_processor_service.errors import UnsupportedTransferSyntaxError
-from dcm_processor_service.models import InstanceRecord, Outcome
+from dcm_processor_service.models import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import BinaryIO
 
     from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
-    from dcm_processor_service.dicom_network.sources import Outgoing
+    from dcm_processor_service.dicom_network.parcels import Ledger, Parcel
     from dcm_processor_service.models import Peer, SendOptions
 
-__all__ = ["Lane", "Ledger", "Parcel"]
-
-
-@dataclass
-class Parcel:
-    """An instance on its way, with what happened to it so far."""
-
-    position: int
-    instance: Outgoing
-    kind: Kind
-    attempts: int = 0
-    duration_s: float = 0.0
-    excused: int = 0
-    """How many attempts ended with an association that had carried others before: perhaps no fault of this one."""
-    denied: int = 0
-    """How many associations that only it and its like asked for did not come about."""
-    timed_out: bool = False
-    """Nobody answered its last attempt."""
-    unacknowledged: bool = False
-    status: int | None = None
-    problem: str = ""
-    checksum: str = ""
-
-    @property
-    def counted(self) -> int:
-        """How many attempts count against it."""
-        return self.attempts - self.excused + self.denied
-
-    def record(
-        self, outcome: Outcome, meaning: str, choice: Choice | None = None, *, retryable: bool = False
-    ) -> InstanceRecord:
-        """What became of it."""
-        own, sent = self.instance.transfer_syntax_uid, choice.transfer_syntax_uid if choice else ""
-        return InstanceRecord(
-            sop_class_uid=self.instance.sop_class_uid,
-            sop_instance_uid=self.instance.sop_instance_uid,
-            outcome=outcome,
-            status=self.status,
-            meaning=meaning,
-            transfer_syntax_uid=sent,
-            checksum=self.checksum if outcome.acknowledged else "",
-            transcoded_from=own if sent and sent != own else "",
-            retryable=retryable,
-            attempts=self.attempts,
-            duration_s=self.duration_s,
-            completed_at=None if self.status is None else datetime.now(timezone.utc),
-        )
-
-    def give_up(self, reason: str = "", *, retryable: bool = True) -> InstanceRecord:
-        """What became of it when nothing more is tried."""
-        outcome = Outcome.FAILED if self.attempts else Outcome.NOT_ATTEMPTED
-        return self.record(outcome, self.problem or reason, retryable=retryable)
-
-
-class Ledger:
-    """The records of a sending, by position; tells listeners about each, and about what is going to be sent."""
-
-    def __init__(
-        self,
-        on_record: Callable[[InstanceRecord], None] | None = None,
-        on_begin: Callable[[Sequence[str]], None] | None = None,
-        may_hold: Callable[[str], bool] = lambda _uid: False,
-    ) -> None:
-        self._on_record = on_record
-        self._on_begin = on_begin
-        self._may_hold = may_hold
-        self._lock = threading.Lock()
-        self.records: dict[int, InstanceRecord] = {}
-
-    def put(self, position: int, record: InstanceRecord) -> None:
-        """Writes a record, and tells the listener."""
-        with self._lock:
-            self.records[position] = record
-            if self._on_record is not None:
-                self._on_record(record)
-
-    def begin(self, sop_instance_uids: Sequence[str]) -> None:
-        """Says what is about to be sent: the first at once, the others soon."""
-        if self._on_begin is not None:
-            with self._lock:
-                self._on_begin(sop_instance_uids)
-
-    def explain_duplicate(self, parcel: Parcel, status: StoreStatus) -> StoreStatus:
-        """Sorts the status of an instance that the peer holds already: it may have come from us."""
-        if parcel.unacknowledged:  # our own earlier attempt arrived, only its acknowledgement was lost
-            return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning="stored by an earlier attempt")
-        with self._lock:
-            ours = self._may_hold(parcel.instance.sop_instance_uid)
-        if not ours:
-            return status
-        meaning = "stored by another sending of ours, which was cut off or ran at the same time; verify it"
-        return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning=meaning)
+__all__ = ["Lane"]
 
 
 class _RefusedError(Exception):
@@ -216,11 +124,8 @@ class Lane:
                 command = self._store(association, parcel, choice, file)
         except _RefusedError as error:
             self._refuse(parcel, error.refusal)
-        except UnsupportedTransferSyntaxError as error:
-            meaning = f"the peer does not take its transfer syntax, and {error}"
-            self._ledger.put(parcel.position, parcel.record(Outcome.REFUSED, meaning))
-        except UnreadableInstanceError as error:
-            self._ledger.put(parcel.position, parcel.record(Outcome.FAILED, str(error)))
+        except UNSENDABLE as error:
+            self._ledger.put(parcel.position, parcel.unsendable(error))
         else:
             parcel.duration_s += time.monotonic() - started
             self._answered = True
@@ -235,8 +140,7 @@ class Lane:
         ready, and a new one is opened where the peer has ended it.
         """
         association = self._ensure_association(contexts)
-        choice = self._choose(parcel, association)
-        file = parcel.instance.open_file(choice.transfer_syntax_uid)
+        choice, file = self._open(parcel, association)
         if choice.transfer_syntax_uid == parcel.instance.transfer_syntax_uid:
             return association, choice, file
         try:
@@ -249,6 +153,18 @@ class Lane:
             file.close()
             file = parcel.instance.open_file(again.transfer_syntax_uid)
         return association, again, file
+
+    def _open(self, parcel: Parcel, association: Association) -> tuple[Choice, BinaryIO]:
+        """Opens an instance as the peer prefers it; where that cannot be, as it takes it."""
+        choice = self._choose(parcel, association)
+        try:
+            return choice, parcel.instance.open_file(choice.transfer_syntax_uid)
+        except UnsupportedTransferSyntaxError:
+            if choice.transfer_syntax_uid != parcel.kind.preferred:
+                raise
+        parcel.kind = parcel.kind.without_preference()
+        choice = self._choose(parcel, association)
+        return choice, parcel.instance.open_file(choice.transfer_syntax_uid)
 
     def _choose(self, parcel: Parcel, association: Association) -> Choice:
         choice = choose(parcel.kind, association.agreed, transcode=self._options.transcode)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socketserver
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from pynetdicom import _config
 from pynetdicom.transport import ThreadedAssociationServer
@@ -30,8 +31,8 @@ _LAST_WORDS_S = 0.1  # for an association that is just being released
 class _Server(ThreadedAssociationServer):
     """Remembers what it accepts: pynetdicom leaves a socket open that the other side closed first."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.accepted: list[socket.socket] = []
+    def __init__(self, accepted: list[socket.socket], *args: Any, **kwargs: Any) -> None:
+        self.accepted = accepted
         super().__init__(*args, **kwargs)
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
@@ -40,10 +41,9 @@ class _Server(ThreadedAssociationServer):
         return request, address
 
     def shutdown(self) -> None:
+        """Takes no more; what was accepted has its association when this returns."""
         socketserver.BaseServer.shutdown(self)
         self.server_close()
-        for request in self.accepted:
-            request.close()
 
 
 @contextmanager
@@ -55,16 +55,23 @@ def listening(
     Raises:
         OSError: The port cannot be listened at.
     """
-    server = entity.make_server(address, evt_handlers=handlers, ssl_context=ssl_context, server_class=_Server)
+    accepted: list[socket.socket] = []
+    kind = cast("type[ThreadedAssociationServer]", partial(_Server, accepted))
+    server = entity.make_server(address, evt_handlers=handlers, ssl_context=ssl_context, server_class=kind)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": _POLL_S}, name="dicom-listener")
     thread.start()
     try:
         yield server.server_address[1]
     finally:
+        server.shutdown()
+        thread.join()
         for association in entity.active_associations:
             association.join(_LAST_WORDS_S)
             if association.is_alive():
+                if association.requestor.primitive is None:  # who connected and said nothing is waited for no longer
+                    association.dul.to_user_queue.put(None)
+                    association.join(_LAST_WORDS_S)
                 association.abort()
                 association.join()
-        server.shutdown()
-        thread.join()
+        for request in accepted:
+            request.close()

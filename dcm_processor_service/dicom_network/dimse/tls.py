@@ -1,8 +1,9 @@
 """TLS to a peer: our certificates, the check of theirs, and what went wrong (PS3.15, annex B).
 
 The certificate must be valid for the host that we connect to. It must come from the peer's own authority (``ca_file``),
-or be the one in that file itself, or, without one, come from an authority that this machine trusts. A certificate of
-ours is optional: many peers want theirs alone checked.
+or be the one in that file itself, or, without one, come from an authority that this machine trusts. A peer's own
+``tls_server_name`` stands for the host, and its ``certificate_sha256`` for all of this, or beside ``ca_file``. A
+certificate of ours is optional: many peers want theirs alone checked.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.dicom_network.dimse.pinning import NotPinnedError, context_for
 from dcm_processor_service.disk import is_file
 from dcm_processor_service.errors import ConfigurationError
 
@@ -56,9 +58,11 @@ def client_context(peer: Peer) -> ssl.SSLContext:
     Raises:
         ConfigurationError: A file is missing, unreadable, or not what its place wants; names the field.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and host name from the start
+    context = context_for(peer)  # verifies certificate and host name from the start
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if peer.ca_file:
+    if peer.certificate_sha256 and not peer.ca_file:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the fingerprint says more than both
+    elif peer.ca_file:
         _require_file(peer, "ca_file", peer.ca_file)
         try:
             context.load_verify_locations(cafile=peer.ca_file)
@@ -121,6 +125,8 @@ def explain_failure(error: OSError) -> str:
         >>> explain_failure(ConnectionResetError())
         'it closed the connection; it wants a certificate of ours, or no TLS at all'
     """
+    if isinstance(error, NotPinnedError):
+        return f"fingerprint check: {error.args[0]}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFY.get(error.verify_code, f"certificate check: OpenSSL's verification error {error.verify_code}")
     if isinstance(error, TimeoutError):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.dicom_network.dimse.query import NotAnsweredError
+from dcm_processor_service.dicom_network.manners import TIMEOUTS, suited_to
 from dcm_processor_service.dicom_network.retrieval.asking import asking, not_found, web_client
 from dcm_processor_service.dicom_network.retrieval.inbox import Inbox
 from dcm_processor_service.dicom_network.retrieval.lines import getting, moving
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["DicomRetriever"]
 
 _DEFAULT_OPTIONS = FetchOptions()
-_TIMEOUTS = ("acse_timeout_s", "dimse_timeout_s", "network_timeout_s")
 _NO_GET = (
     "give FetchOptions(listen_port=…), at which the peer knows us, and it is asked by C-MOVE; or set the peer's url"
 )
@@ -62,7 +62,7 @@ class DicomRetriever:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._ae_title = ae_title
-        self._timeouts = {} if timeout_s is None else dict.fromkeys(_TIMEOUTS, timeout_s)
+        self._timeout_s = timeout_s
         self._pause = pause
 
     def find(self, peer: Peer, query: FindQuery, *, options: FetchOptions = _DEFAULT_OPTIONS) -> list[FoundItem]:
@@ -74,7 +74,7 @@ class DicomRetriever:
             ConfigurationError: A certificate file or the URL of the peer is unusable.
         """
         try:
-            with asking(peer, self._waits(options), self._calling(peer)) as ask:
+            with asking(peer, self._waits(peer, options), self._calling(peer)) as ask:
                 return ask(query)
         except NotAnsweredError as error:
             raise not_found(peer, error) from error
@@ -110,7 +110,7 @@ class DicomRetriever:
             LocalFileError: The disk does not take it.
         """
         started = time.monotonic()
-        waits, calling = self._waits(options), self._calling(peer)
+        waits, calling = self._waits(peer, options), self._calling(peer)
         wish = self._wish(found, peer, waits, calling)
         if on_begin is not None:
             on_begin(sum(max(len(one.listed), one.told or 0) for one in wish.series))
@@ -195,14 +195,14 @@ class DicomRetriever:
     def _calling(self, peer: Peer) -> str:
         return peer.calling_ae_title or self._ae_title
 
-    def _waits(self, options: FetchOptions) -> SendOptions:
-        """The time-outs, with our own where the options name none."""
+    def _waits(self, peer: Peer, options: FetchOptions) -> SendOptions:
+        """The time-outs, with the peer's or our own where the options name none."""
         named = {
             name: getattr(options, name)
-            for name in ("connection_timeout_s", *_TIMEOUTS)
+            for name in ("connection_timeout_s", *TIMEOUTS)
             if name in options.model_fields_set
         }
-        return SendOptions.model_validate(self._timeouts | named)
+        return suited_to(peer, SendOptions.model_validate(named), self._timeout_s)
 
 
 def _unasked(_query: FindQuery) -> list[FoundItem]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dcm_processor_service.errors import PeerNotFoundError, SendRejectedError
-from dcm_processor_service.models import Instance, Job, Outcome, SeriesRecord
+from dcm_processor_service.models import Instance, Job, Outcome, SendOptions, SeriesRecord
 from dcm_processor_service.testing import FakePacs, Faults, synthetic_series
 from dcm_processor_service.testing.contracts.store import SESSION_ID, Contract
 
@@ -44,6 +44,24 @@ def seeded(store: StoreUnderTest, count: int) -> tuple[AsyncSession, list[Datase
 
 class SendingContract(Contract):
     """What was acknowledged is kept in the session's data, so that a second sending sends the rest."""
+
+    async def test_a_later_job_of_the_session_settles_what_an_earlier_one_asked_for(
+        self, store: StoreUnderTest
+    ) -> None:
+        session, datasets = seeded(store, 2)
+        later = Job(id="20" * 12, session_id=SESSION_ID, name="after")
+        store.seed.job(later)
+        with FakePacs() as pacs:
+            await session.dicom.send(
+                datasets, to=pacs.peer, options=SendOptions(commit=True, wait_for_commitment=False)
+            )
+            assert await session.data.keys() == []
+            commitments = store.session(later.id).dicom.commitments
+            (asked,) = await commitments.list()
+            assert (asked.is_open, asked.job_id) == (True, "10" * 12)
+            (settled,) = await commitments.wait(ask_again=True)
+        assert {record.outcome for record in settled.records} == {Outcome.COMMITTED}
+        assert await session.dicom.commitments.list() == [settled]
 
     async def test_a_series_a_dataset_and_a_folder_go_in_one_sending(
         self, store: StoreUnderTest, tmp_path: Path

@@ -22,6 +22,7 @@ from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import PeerUnreachableError
 from dcm_processor_service.models import Outcome, SendOptions
 from tests.archives import DICOMWEB_PLUGIN, Orthanc, free_port, make_authority, running_orthanc, running_storescp
+from tests.integration.dicom_network.test_resuming import open_session
 from tests.shared_data import shared_folder
 from tests.unit.dicom_network.instances import make_ct, write_series
 
@@ -139,6 +140,18 @@ def test_orthanc_commits_over_an_association_to_us(orthanc: Orthanc) -> None:
     options = SendOptions(commit=True, commitment_timeout_s=30, listen_host="127.0.0.1", listen_port=COMMITMENT_PORT)
     report = PynetdicomSender("OURS").send([make_ct(number) for number in range(3)], orthanc.peer, options=options)
     assert report.count(Outcome.COMMITTED) == 3
+
+
+def test_orthanc_commits_when_a_later_process_asks_again(orthanc: Orthanc, tmp_path: Path) -> None:
+    series = [make_ct(number) for number in range(3)]
+    with open_session(str(tmp_path), ae_title="OURS") as session:
+        # Orthanc tries once to tell us, while nobody listens
+        session.dicom.send(series, to=orthanc.peer, options=SendOptions(commit=True, wait_for_commitment=False))
+    listening = SendOptions(commitment_timeout_s=30, listen_host="127.0.0.1", listen_port=COMMITMENT_PORT)
+    with open_session(str(tmp_path), ae_title="OURS") as session:
+        (settled,) = session.dicom.commitments.wait(options=listening, ask_again=True)
+        assert session.dicom.commitments.list() == [settled]
+    assert [record.outcome for record in settled.records] == [Outcome.COMMITTED] * 3
 
 
 def test_orthanc_rejects_a_wrong_title_with_its_reason(orthanc: Orthanc) -> None:

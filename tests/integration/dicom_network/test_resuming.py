@@ -12,10 +12,10 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendOptions, SendReport
+from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
-from tests.command_line import ROOT
 from tests.unit.dicom_network.instances import write_series
 
 if TYPE_CHECKING:
@@ -119,63 +119,22 @@ def test_when_all_is_acknowledged_nobody_is_asked(tmp_path: Path) -> None:
     assert PynetdicomSender().send(paths, nobody, acknowledged=known).ok
 
 
-# sends a folder from a session of a workspace, and is killed when the peer has acknowledged the instance of that
-# number, before anything is remembered of it
-SESSION_SCRIPT = """
-import os, signal, sys
-from dcm_processor_service.models import Peer
-from dcm_processor_service.session.journal import Journal
-from tests.integration.dicom_network.test_resuming import open_session
-
-folder, workspace, peer, killed_at = sys.argv[1], sys.argv[2], Peer.model_validate_json(sys.argv[3]), int(sys.argv[4])
-note, count = Journal.note, 0
-
-async def killed(self, record):
-    global count
-    count += 1
-    if count == killed_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-    await note(self, record)
-
-Journal.note = killed
-with open_session(workspace) as session:
-    session.dicom.send(folder, to=peer)
-"""
+@contextmanager
+def opened_store(workspace: str, *, ae_title: str = DEFAULT_AE_TITLE) -> Iterator[Container]:
+    """What one job has, in a store of SQLite."""
+    url = f"sqlite:///{workspace}/store.db"
+    settings = RuntimeSettings.without_environment(
+        db_provider="sqlite", db_url=url, db_name="store", session_id="5" * 24, job_id="1" * 24, ae_title=ae_title
+    )
+    with opened(Container(settings=settings)) as container:
+        yield container
 
 
 @contextmanager
-def open_session(workspace: str) -> Iterator[Session]:
+def open_session(workspace: str, *, ae_title: str = DEFAULT_AE_TITLE) -> Iterator[Session]:
     """The session of one job in a store of SQLite."""
-    url = f"sqlite:///{workspace}/store.db"
-    settings = RuntimeSettings.without_environment(
-        db_provider="sqlite", db_url=url, db_name="store", session_id="5" * 24, job_id="1" * 24
-    )
-    with opened(Container(settings=settings)) as container:
+    with opened_store(workspace, ae_title=ae_title) as container:
         yield container.session()
-
-
-@pytest.mark.parametrize("duplicates", [0x0000, 0x0111])
-@pytest.mark.parametrize("killed_at", [1, 2, 6, COUNT])
-def test_a_job_that_was_killed_is_done_by_the_next_whatever_the_archive_does_with_duplicates(
-    tmp_path: Path, killed_at: int, duplicates: int
-) -> None:
-    folder = tmp_path / "series"
-    write_series(folder, COUNT)
-    with FakePacs(Faults(duplicates=duplicates)) as pacs:
-        arguments = [str(folder), str(tmp_path), pacs.peer.model_dump_json(), str(killed_at)]
-        command = [sys.executable, "-c", SESSION_SCRIPT, *arguments]
-        assert subprocess.run(command, check=False, timeout=60, cwd=ROOT).returncode == -9
-        assert len(pacs.arrivals) == killed_at
-        with open_session(str(tmp_path)) as session:
-            report = session.dicom.send(folder, to=pacs.peer)
-            assert session.data.keys() == []
-    assert report.ok
-    expected = ["stored"] * COUNT
-    if duplicates:
-        expected[killed_at - 1] = "stored_with_warning"
-        assert "verify it" in report.records[killed_at - 1].meaning
-    assert [record.outcome.value for record in report.records] == expected
-    assert len(pacs.arrivals) == COUNT + (0 if duplicates else 1)
 
 
 def test_two_processes_that_send_the_same_at_once_both_succeed(tmp_path: Path) -> None:

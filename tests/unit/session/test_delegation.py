@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dcm_processor_service.session.commitments import AsyncCommitments, Commitments
 from dcm_processor_service.session.data import AsyncData, Data
 from dcm_processor_service.session.derive import Derive
 from dcm_processor_service.session.derive_async import AsyncDerive
@@ -26,6 +27,7 @@ PAIRS: list[tuple[type, type]] = [
     (AsyncFiles, Files),
     (AsyncPeers, Peers),
     (AsyncDicom, Dicom),
+    (AsyncCommitments, Commitments),
     (AsyncDicomSeries, DicomSeries),
     (AsyncDerive, Derive),
     (AsyncSession, Session),

@@ -11,6 +11,7 @@ import pytest
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.runtime.steps import AsyncStep, Step
+from dcm_processor_service.session.commitments import AsyncCommitments, Commitments
 from dcm_processor_service.session.data import AsyncData, Data
 from dcm_processor_service.session.derive import Derive
 from dcm_processor_service.session.derive_async import AsyncDerive
@@ -26,6 +27,7 @@ PAIRS: list[tuple[type, type, set[str]]] = [
     (AsyncFiles, Files, {"__contains__"}),
     (AsyncPeers, Peers, set()),
     (AsyncDicom, Dicom, set()),
+    (AsyncCommitments, Commitments, set()),
     (AsyncDicomSeries, DicomSeries, set()),
     (AsyncDerive, Derive, set()),
     (AsyncSession, Session, set()),
@@ -35,7 +37,7 @@ PAIRS: list[tuple[type, type, set[str]]] = [
 ]
 """Asynchronous class, blocking view, and what the view has besides: what cannot be awaited, or needs no await."""
 
-COLOURED = "Iterator|Fetched|Series|Data|Files|Peers|Dicom|Session|Current|Runtime|Sending|Progress|Step"
+COLOURED = "Iterator|Commitments|Fetched|Series|Data|Files|Peers|Dicom|Session|Current|Runtime|Sending|Progress|Step"
 PLAIN_OPERATORS = {"__getitem__", "__setitem__", "__delitem__", "__contains__", "__iter__", "__len__"}
 INSTANCE_ATTRIBUTES = {
     "info",
@@ -46,6 +48,7 @@ INSTANCE_ATTRIBUTES = {
     "peers",
     "dicom",
     "derive",
+    "commitments",
     "name",
     "event",
     "service_name",

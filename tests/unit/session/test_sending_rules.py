@@ -14,8 +14,10 @@ from dcm_processor_service.models import (
     InstanceRecord,
     Outcome,
     Peer,
+    PeerProposal,
     SendOptions,
     SendReport,
+    StorageCommitment,
 )
 from dcm_processor_service.session.sending import journal_key
 from dcm_processor_service.testing import fake_async_context, fake_context, synthetic_series
@@ -59,6 +61,7 @@ class NotingSender:
         on_record: Callable[[InstanceRecord], None] | None = None,
         on_begin: Callable[[Sequence[str]], None] | None = None,
         may_hold: Callable[[str], bool] = bool,
+        on_commitment: Callable[[StorageCommitment], None] | None = None,
         cancelled: Callable[[], bool] = bool,
     ) -> SendReport:
         assert items is self.items[-1]
@@ -73,6 +76,7 @@ class NotingSender:
         records = [self.known[-1].get(record.sop_instance_uid, record) for record in records]
         assert on_record is not None
         assert on_begin is not None
+        assert on_commitment is not None
         assert not may_hold("1.3")
         on_begin([record.sop_instance_uid for record in records])
         for record in records:
@@ -91,6 +95,11 @@ class NotingSender:
         del options
         self.peers.append(peer)
         return [AcceptedContext(sop_class_uid="1.2")]
+
+    def propose(self, peer: Peer, *, options: SendOptions | None = None) -> PeerProposal:
+        del options
+        self.peers.append(peer)
+        return PeerProposal(peer=peer)
 
     def check(self, peer: Peer) -> None:
         if peer.ca_file == "missing":

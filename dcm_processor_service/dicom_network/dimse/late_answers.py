@@ -1,0 +1,119 @@
+"""Answers to requests for storage commitment that come late: to another process, over associations to a port of ours.
+
+An answer is acknowledged when it is kept, so that the peer sends it again where that failed.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.dicom_network.dimse.commitment import (
+    HOLD_S,
+    begun,
+    listening_for_answers,
+    request_commitment,
+    settled,
+)
+from dcm_processor_service.dicom_network.manners import suited_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pydicom import Dataset
+
+    from dcm_processor_service.models import SendOptions, StorageCommitment
+
+__all__ = ["LateAnswers"]
+
+_LOOK_S = 0.2  # how long it takes at most until a cancellation is seen
+
+
+class LateAnswers:
+    """Settles transactions as their answers come."""
+
+    def __init__(
+        self,
+        options: SendOptions,
+        ae_title: str,
+        on_commitment: Callable[[StorageCommitment], None],
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
+        self._options = options
+        self._timeout_s = timeout_s
+        self._ae_title = ae_title
+        self._tell = on_commitment
+        self._lock = threading.Lock()
+        self._open: dict[str, StorageCommitment] = {}
+        self._ends: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def wait(self, open_ones: Sequence[StorageCommitment], *, ask_again: bool, cancelled: Callable[[], bool]) -> None:
+        """Waits until all have their answers, the time is over, or somebody stops it.
+
+        Raises:
+            ConfigurationError: We cannot listen at the port.
+        """
+        deadline = time.monotonic() + self._options.commitment_timeout_s
+        with ExitStack() as listener:
+            self._open = {one.transaction_uid: one for one in open_ones}
+            if self._options.listen_port is not None:
+                listener.enter_context(listening_for_answers(self._options, self._ae_title, self._take))
+            if ask_again:
+                for one in open_ones:
+                    if not cancelled():
+                        self._ask_again(one)
+            while self._open and not cancelled() and (left_s := deadline - time.monotonic()) > 0:
+                if self._options.listen_port is None:
+                    return
+                self._wait_for_one(min(left_s, _LOOK_S))
+
+    def _wait_for_one(self, timeout_s: float) -> None:
+        try:
+            error = self._ends.get(timeout=timeout_s)
+        except queue.Empty:
+            return
+        if error is not None:
+            raise error
+
+    def _ask_again(self, commitment: StorageCommitment) -> None:
+        """Starts a new transaction for the same instances; an answer to the old one is still taken until then."""
+        kept = {"job_id": commitment.job_id, "sending": commitment.sending}
+        again = begun(commitment.peer, commitment.records).model_copy(update=kept)
+        with self._lock:
+            if commitment.transaction_uid not in self._open:
+                return
+            self._tell(again)
+            del self._open[commitment.transaction_uid]
+            self._open[again.transaction_uid] = again
+        peer = commitment.peer
+        wait_s = self._options.commitment_timeout_s
+        if self._options.listen_port is not None:  # what comes to the port is taken already
+            wait_s = min(wait_s, HOLD_S)
+        update = {"listen_port": None, "wait_for_commitment": True, "commitment_timeout_s": wait_s}
+        own = suited_to(peer, self._options, self._timeout_s).model_copy(update=update)
+        result, _ = request_commitment(again, peer, own, peer.calling_ae_title or self._ae_title)
+        if not result.is_open:
+            self._settle(result)
+
+    def _take(self, answer: Dataset) -> None:
+        """Keeps an answer that came to the port; called in the thread of its association."""
+        with self._lock:
+            known = self._open.get(str(answer.get("TransactionUID", "")))
+        if known is None:
+            return  # of another process, or told twice
+        try:
+            self._settle(settled(known, answer))
+        except Exception as error:
+            self._ends.put(error)
+            raise
+
+    def _settle(self, commitment: StorageCommitment) -> None:
+        with self._lock:
+            if commitment.transaction_uid in self._open:
+                self._tell(commitment)
+                del self._open[commitment.transaction_uid]
+        self._ends.put(None)

@@ -1,0 +1,107 @@
+"""Finds values for the fields of a peer, by what it shows in a TLS handshake, accepts and refuses."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pydicom.uid import UID, CTImageStorage
+
+from dcm_processor_service.dicom_network.dimse import tls
+from dcm_processor_service.dicom_network.dimse.association import open_association
+from dcm_processor_service.dicom_network.dimse.connection import host_of
+from dcm_processor_service.dicom_network.dimse.echo import CONTEXT
+from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
+from dcm_processor_service.dicom_network.dimse.pinning import fingerprint
+from dcm_processor_service.errors import PeerUnreachableError
+from dcm_processor_service.models import PeerProposal
+from dcm_processor_service.models.peers import WRITABLE_SYNTAXES
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models import Peer, SendOptions
+
+__all__ = ["propose"]
+
+_MOST_ASSOCIATIONS = 4
+
+
+def propose(peer: Peer, options: SendOptions, calling_ae_title: str) -> PeerProposal:
+    """Asks over at most four associations, which are open at once for a short time.
+
+    Raises:
+        PeerUnreachableError: No association, also with what the TLS handshake suggests.
+        ConfigurationError: A certificate file of the peer is unusable.
+    """
+    reasons: list[str] = []
+    if peer.tls:
+        peer = _with_identity(peer, options, reasons)
+    syntax, most = _preference_and_room(peer, options, calling_ae_title)
+    if syntax is not None and syntax != peer.transfer_syntax_uid:
+        peer = peer.model_copy(update={"transfer_syntax_uid": syntax})
+        reasons.append(f"transfer_syntax_uid={syntax!r}: it chose {UID(syntax).name} whatever stood first")
+    if most < min(_MOST_ASSOCIATIONS, peer.max_associations or _MOST_ASSOCIATIONS):
+        peer = peer.model_copy(update={"max_associations": most})
+        reasons.append(f"max_associations={most}: it refused one more at the same time")
+    return PeerProposal(peer=peer, reasons=tuple(reasons))
+
+
+def _with_identity(peer: Peer, options: SendOptions, reasons: list[str]) -> Peer:
+    """Looks which name the peer's certificate is for, or takes its fingerprint where nobody vouches for it."""
+    context = tls.client_context(peer)
+    if _shown(peer, context, options) is not None:
+        return peer
+    context.check_hostname = False
+    shown = None if context.verify_mode == ssl.CERT_NONE else _shown(peer, context, options)
+    names = [] if shown is None else [value for kind, value in shown[1] if kind in {"DNS", "IP Address"}]
+    if names and "*" not in names[0]:
+        reasons.append(f"tls_server_name={names[0]!r}: its certificate is good, and for that name")
+        return peer.model_copy(update={"tls_server_name": names[0]})
+    # a fingerprint stands beside ca_file, which says that this authority and no other is to be trusted
+    if peer.certificate_sha256 or peer.ca_file:
+        return peer
+    context.verify_mode = ssl.CERT_NONE
+    shown = _shown(peer, context, options)
+    if shown is None:
+        return peer
+    reasons.append(
+        f"certificate_sha256='{shown[0]}': no authority that is trusted here vouches for its certificate; compare the "
+        "fingerprint with what the peer's operator tells before you set it"
+    )
+    return peer.model_copy(update={"certificate_sha256": shown[0]})
+
+
+def _shown(peer: Peer, context: ssl.SSLContext, options: SendOptions) -> tuple[str, list[tuple[str, str]]] | None:
+    """The fingerprint of the certificate, and its names where it was verified; None without a handshake."""
+    host = host_of(peer)
+    try:
+        with (
+            socket.create_connection((host, peer.port), timeout=options.connection_timeout_s) as connection,
+            context.wrap_socket(connection, server_hostname=host) as wrapped,
+        ):
+            certificate = wrapped.getpeercert(binary_form=True) or b""
+            names = (wrapped.getpeercert() or {}).get("subjectAltName", ())
+    except OSError:  # the association tells more about why
+        return None
+    return fingerprint(certificate), [(str(one[0]), str(one[1])) for one in names if len(one) > 1]
+
+
+def _preference_and_room(peer: Peer, options: SendOptions, calling_ae_title: str) -> tuple[str | None, int]:
+    """The transfer syntax that the peer picks in whatever order, and how many associations it gives at once.
+
+    CT images are offered in two orders; where the order decides, there is no preference. The first association stays
+    open while others are tried: some peers count one for a while after its end.
+    """
+    orders = (WRITABLE_SYNTAXES, WRITABLE_SYNTAXES[::-1])
+    contexts = tuple(ProposedContext(str(CTImageStorage), order) for order in orders)
+    with ExitStack() as associations:
+        first = associations.enter_context(open_association(peer, contexts, options, calling_ae_title))
+        picked = {answer.transfer_syntax_uid if answer.accepted else None for answer in first.agreed.values()}
+        syntax = picked.pop() if len(picked) == 1 else None
+        for number in range(1, _MOST_ASSOCIATIONS):
+            try:
+                associations.enter_context(open_association(peer, (CONTEXT,), options, calling_ae_title))
+            except PeerUnreachableError:
+                return syntax, number
+    return syntax, _MOST_ASSOCIATIONS

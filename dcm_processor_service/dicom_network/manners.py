@@ -1,0 +1,33 @@
+"""What a peer asks of whoever talks to it: its time-outs and limits, put into the options of a sending or a search."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models import Peer, SendOptions
+
+__all__ = ["TIMEOUTS", "suited_to"]
+
+TIMEOUTS = ("acse_timeout_s", "dimse_timeout_s", "network_timeout_s")
+"""The options that a single time-out stands for."""
+
+
+def suited_to(peer: Peer, options: SendOptions, timeout_s: float | None) -> SendOptions:
+    """Returns the options with what they leave open: the peer's own values go before ours.
+
+    Args:
+        peer: Its ``timeout_s`` and ``connection_timeout_s`` hold where the options name none, ``max_associations``
+            always.
+        options: What the caller asks for.
+        timeout_s: Ours, where neither the options nor the peer name one; None means the defaults of the options.
+    """
+    patience_s = timeout_s if peer.timeout_s is None else peer.timeout_s
+    values: dict[str, float | None] = dict.fromkeys(TIMEOUTS, patience_s)
+    values["connection_timeout_s"] = peer.connection_timeout_s
+    unnamed: dict[str, float] = {
+        name: value for name, value in values.items() if value is not None and name not in options.model_fields_set
+    }
+    if peer.max_associations is not None:
+        unnamed["associations"] = min(options.associations, peer.max_associations)
+    return options.model_copy(update=unnamed) if unnamed else options
