@@ -2,9 +2,11 @@
 
 A block of Python that begins with a file's name as its docstring becomes that file; any other is executed, and sees
 what those before it defined. Commands of a console run one after the other. A block of JSON that begins with ``"params"``
-replaces the params of the job in ``dcm-processor.json``. ``<!-- test: fails -->`` above a block says that its commands
-end with another code than 0, ``<!-- test: background -->`` that they run until the page ends, and
-``<!-- test: elsewhere -->`` that a test of their own runs them, because they need a server.
+replaces the params of the job in ``dcm-processor.json``. Above a block may stand
+
+- ``<!-- test: fails -->``: its commands end with another code than 0;
+- ``<!-- test: background -->``: they run until the page ends;
+- ``<!-- test: elsewhere -->``: a test of their own runs them, because they need a server.
 """
 
 from __future__ import annotations
