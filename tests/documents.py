@@ -1,8 +1,8 @@
 """Runs the code blocks of a page of documentation, in their order, in a folder of their own.
 
 A block of Python that begins with a file's name as its docstring becomes that file; any other is executed, and sees
-what those before it defined. Commands of a console run one after the other. A block of JSON that begins with ``"params"``
-replaces the params of the job in ``dcm-processor.json``. Above a block may stand
+what those before it defined. Commands of a console run one after the other. A block of JSON that begins with
+``"params"`` replaces the params of the job in ``dcm-processor.json``. Above a block may stand
 
 - ``<!-- test: fails -->``: its commands end with another code than 0;
 - ``<!-- test: background -->``: they run until the page ends;
