@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from dcm_processor_service import Outcome
+import dcm_processor_service
+from dcm_processor_service import Outcome, errors
 from dcm_processor_service.models import RunReport
 from tests.command_line import ROOT
 from tests.documents import blocks_of, run_page
+from tests.public_places import NEW_PLACES, module
 
 DOCS = ROOT / "docs"
-RUN_AS_A_WHOLE = ["how_to", "concepts", "migrating", "derived_objects", "operations"]
+REFERENCE = [path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("reference/*.md"))]
+RUN_AS_A_WHOLE = ["how_to", "concepts", "migrating", "derived_objects", "operations", "deployment"]
 RUN_ELSEWHERE = {
     "tutorial": "below",
     "service_folder": "tests/integration/test_service_folder_document.py",
@@ -55,3 +59,21 @@ def test_a_command_that_ends_otherwise_than_the_page_says_is_noticed(tmp_path: P
         page.write_text(f"{mark}```console\ndcm-processor-service {command}\n```\n", encoding="utf-8")
         with pytest.raises(AssertionError, match=r"page\.md, line"):
             run_page(page, tmp_path)
+
+
+def test_llms_txt_names_every_page_and_no_other() -> None:
+    named = re.findall(r"\]\((\w+\.md)\)", (DOCS / "llms.txt").read_text(encoding="utf-8"))
+    assert sorted(named) == sorted(path.name for path in DOCS.glob("*.md"))
+
+
+@pytest.mark.parametrize("place", [place for place in NEW_PLACES if not place.endswith(".contracts")])
+def test_the_reference_shows_every_public_name(place: str) -> None:
+    shown = set(re.findall(r"^::: ([\w.]+)$", "\n".join(REFERENCE), flags=re.MULTILINE))
+    elsewhere = set(dcm_processor_service.__all__) if place != "dcm_processor_service" else set(errors.__all__)
+    names = set(module(place).__all__) - (elsewhere if place != "dcm_processor_service.errors" else set())
+    assert sorted(name for name in names if f"{place}.{name}" not in shown) == []
+
+
+def test_the_reference_shows_each_name_once() -> None:
+    shown = re.findall(r"^::: ([\w.]+)$", "\n".join(REFERENCE), flags=re.MULTILINE)
+    assert sorted(shown) == sorted(set(shown))
