@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+NEEDS = {"onnx_network": ("onnx", "onnxruntime")}
 MIGRATED = ROOT / "examples" / "migrated_service"
 MOST_LINES = 80
 
@@ -56,17 +57,23 @@ def earlier(dataset: pydicom.Dataset) -> pydicom.Dataset:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_command_in_the_docstring_works(path: Path, tmp_path: Path, pacs: FakePacs) -> None:
+    for library in NEEDS.get(path.stem, ()):
+        pytest.importorskip(library, reason=f"pip install {library}, or the extra dev")
     text = path.read_text(encoding="utf-8")
     commands = re.findall(r"^    ((?:dcm-processor-service|python) .*)$", text, flags=re.MULTILINE)
     assert commands, f"{path.name} does not say how to run it"
     for command in commands:
         program, *arguments = shlex.split(command.replace("ORTHANC@127.0.0.1:4242", pacs.peer.address))
         if program == "python":
-            subprocess.run([sys.executable, "-W", "error", ROOT / arguments[0]], cwd=tmp_path, check=True)
+            subprocess.run([sys.executable, "-W", "error", *in_repository(arguments)], cwd=tmp_path, check=True)
             continue
-        ran = run_here(*arguments, "--workspace", tmp_path, "--json")
+        ran = run_here(*in_repository(arguments), "--workspace", tmp_path, "--json", folder=tmp_path)
         assert ran.code == 0, ran.stderr
         assert all(json.loads(line)["exit_code"] == 0 for line in ran.stdout.splitlines())
+
+
+def in_repository(arguments: list[str]) -> list[str]:
+    return [str(ROOT / one) if one.startswith("examples/") else one for one in arguments]
 
 
 @pytest.mark.parametrize("path", [*EXAMPLES, *MIGRATED.rglob("*.py")], ids=lambda path: path.stem)
@@ -224,3 +231,19 @@ def test_the_custom_store_says_that_it_needs_a_journal() -> None:
         custom_backend()["open_store"](StoreLocation("", "", 4, "blocking"), inline),
     ):
         pass
+
+
+def test_a_network_segments_on_a_grid_of_its_own_and_its_answer_lies_on_the_scan(tmp_path: Path) -> None:
+    for library in NEEDS["onnx_network"]:
+        pytest.importorskip(library, reason=f"pip install {library}, or the extra dev")
+    example = runpy.run_path(str(ROOT / "examples" / "onnx_network.py"))
+    example["make_network"](tmp_path / "model" / example["NETWORK"])
+    found = run_json(f"run examples/onnx_network.py --sample --data-dir {tmp_path / 'model'}", tmp_path)
+    scan = np.stack([apply_rescale(one.pixel_array, one) for one in map(pydicom.dcmread, sample_folder().iterdir())])
+    threshold_ml = (scan < -400).sum() * ml_of_a_voxel()
+    assert found["result"]["volume_ml"] == pytest.approx(threshold_ml, rel=0.25)  # a mean of 27 voxels blurs the border
+    files = {entry["name"]: Path(entry["path"]) for entry in found["files"]}
+    segmentation = pydicom.dcmread(files["segmentation.dcm"])
+    assert (segmentation.Rows, segmentation.Columns) == scan.shape[1:]
+    on_scan_ml = segmentation.pixel_array.sum() * ml_of_a_voxel()
+    assert on_scan_ml == pytest.approx(threshold_ml, rel=0.25)
