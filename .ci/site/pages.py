@@ -22,6 +22,7 @@ OUTSIDE = {
 _OUT_OF_DOCS = re.compile(r"\]\(\.\./(?=[A-Z])")
 _INTO_DOCS = re.compile(r"\]\(docs/")
 _EXAMPLE = re.compile(r"\]\((?:\.\./)?examples/([\w/]+)\.py\)")
+_EXAMPLES = re.compile(r"\]\((?:\.\./)?examples(?:/\w+)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -50,6 +51,7 @@ def on_page_markdown(markdown: str, page: Page, **_others: object) -> str:
     """Makes links between the two places those of the site."""
     del page
     text = _EXAMPLE.sub(lambda found: f"](examples.md#{anchor(found[1])})", markdown)
+    text = _EXAMPLES.sub("](examples.md)", text)
     return _INTO_DOCS.sub("](", _OUT_OF_DOCS.sub("](", text))
 
 
