@@ -24,7 +24,6 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001  typer calls it with t
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks show local variables, which hold patient data
     epilog="Exit codes: 0 done, 1 the callback failed, 2 configuration, 3 try again later, 143 ended by SIGTERM.",
 )

@@ -290,6 +290,8 @@ def _print_run(one: LocalRun, *, show_patient: bool, every_frame: bool) -> None:
         table.add_row(f"file  {stored.name}", f"{stored.size_bytes:,} bytes, {stored.content_type}")
     for sheet in one.sheets:
         table.add_row("picture", str(sheet.relative_to(one.folder)))
+    for sent in one.report.sent:
+        table.add_row("sent", str(sent))
     if one.files or one.sheets:
         table.add_row("files in", str(one.folder))
     if one.outcome.result is not None:

@@ -49,7 +49,7 @@ def fake_context(
     upstream_files: Mapping[str, Mapping[str, Any]] | None = None,
     data: Mapping[str, Any] | None = None,
     files: Mapping[str, Any] | None = None,
-    customise: Callable[[Container], None] | None = None,
+    customise: Callable[[Container], object] | None = None,
     **settings: Unpack[SettingsValues],
 ) -> RuntimeContext:
     """Makes a context as a worker would, over a store in memory.
@@ -105,7 +105,7 @@ def fake_async_context(
     upstream_files: Mapping[str, Mapping[str, Any]] | None = None,
     data: Mapping[str, Any] | None = None,
     files: Mapping[str, Any] | None = None,
-    customise: Callable[[Container], None] | None = None,
+    customise: Callable[[Container], object] | None = None,
     **settings: Unpack[SettingsValues],
 ) -> AsyncRuntimeContext:
     """Makes an asynchronous context; the arguments, and the errors, are those of :func:`fake_context`.

@@ -1,7 +1,7 @@
 """A small archive in this process: takes what is sent to it, with faults to order, for tests of what sends.
 
-It listens on a free port of the loopback interface. With ``tls=True`` it makes a throw-away authority and certificate
-of its own, see :mod:`dcm_processor_service.testing.fake_certificates`.
+It listens on the loopback interface, on a free port unless one is given. With ``tls=True`` it makes a throw-away
+authority and certificate of its own, see :mod:`dcm_processor_service.testing.fake_certificates`.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ class FakePacs:
         faults: What it does wrong.
         ae_title: Its AE title.
         host: The address that it listens at.
+        port: The port that it listens at; 0 for any that is free.
         tls: Speak TLS, with a throw-away certificate for ``localhost`` and the loopback addresses.
         certificate: The certificate to show instead; then ``authority`` says whom clients must trust.
         authority: The authority that signs.
@@ -115,6 +116,7 @@ class FakePacs:
         *,
         ae_title: str = "FAKEPACS",
         host: str = "127.0.0.1",
+        port: int = 0,
         tls: bool = False,
         certificate: Certificate | None = None,
         authority: FakeAuthority | None = None,
@@ -135,7 +137,7 @@ class FakePacs:
         self._reporters: list[threading.Thread] = []
         self._cleanup = ExitStack()
         self._entity = AE(ae_title=ae_title)
-        self._port = 0
+        self._port = port
         self._destinations = dict(destinations or {})
         self._url = ""
         self.received: dict[str, bytes] = {str(one.SOPInstanceUID): file_of(one) for one in holds}
@@ -163,7 +165,7 @@ class FakePacs:
             (evt.EVT_C_GET, self._on_get),
             (evt.EVT_C_MOVE, self._on_move),
         ]
-        listener = listening(self._entity, (self._host, 0), handlers, context)
+        listener = listening(self._entity, (self._host, self._port), handlers, context)
         self._port = self._cleanup.enter_context(listener)
         return self
 

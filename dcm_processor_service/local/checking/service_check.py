@@ -197,13 +197,14 @@ def _check_entry(entry: Entry, job: ServiceJob, checked: CheckedService) -> tupl
     except CallbackError as error:
         checked.problems.append(ServiceProblem("entry", str(error), job.name))
         return ()
-    sentences = unknown_params(models, job.params)
-    checked.problems += [ServiceProblem("params", sentence, job.name) for sentence in sentences]
+    misfits = []
     for model in models:
         try:
             validated_params(model, job.params, job.name)
         except ConfigurationError as error:
-            checked.problems.append(ServiceProblem("params", str(error), job.name))
+            misfits.append(str(error))
+    unknown = [one for one in unknown_params(models, job.params) if not any(one in misfit for misfit in misfits)]
+    checked.problems += [ServiceProblem("params", sentence, job.name) for sentence in (*unknown, *misfits)]
     return models
 
 

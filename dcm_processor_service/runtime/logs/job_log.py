@@ -46,6 +46,8 @@ _OWN_ARGUMENTS = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
 _DICOM_LIBRARIES = frozenset({"highdicom", "pydicom", "pynetdicom"})
 _NO_DEBUG = ("httpcore", "httpx", "motor", "pydicom", "pymongo")
 """Libraries whose DEBUG lines hold whole commands, contents or elements: what a session stores, and any patient's."""
+_TALKATIVE = ("highdicom",)
+"""Libraries that tell at INFO of each module that they copy: a line for each is shown where DEBUG is asked for."""
 _FROM_DICOM_LIBRARY = re.compile(r"[/\\](?:highdicom|pydicom|pynetdicom)[/\\]")
 _RECORD_TEXTS = ("name", "pathname", "filename", "module", "funcName", "threadName", "processName", "taskName")
 _QUOTED = re.compile(r"""(?<![\w])(?:b?'[^'\n]*'|"[^"\n]*")""")
@@ -208,9 +210,11 @@ def job_logging(
             error = failure.exc_value
             logging.getLogger(LOGGER_NAME).error("a thread failed", exc_info=(type(error), error, error.__traceback__))
 
-    levels = {library: logging.getLogger(library).level for library in _NO_DEBUG}
-    for library in _NO_DEBUG:
-        logging.getLogger(library).setLevel(max(levels[library], logging.getLevelName(level), logging.INFO))
+    least = dict.fromkeys(_NO_DEBUG, logging.INFO)
+    least |= dict.fromkeys(_TALKATIVE, logging.DEBUG if level == "DEBUG" else logging.WARNING)
+    levels = {library: logging.getLogger(library).level for library in least}
+    for library, at_least in least.items():
+        logging.getLogger(library).setLevel(max(levels[library], logging.getLevelName(level), at_least))
     root.handlers[:] = [handler] if kept is None else [handler, kept]
     root.setLevel(level)
     logging.setLogRecordFactory(_ScrubbedRecords(scrubber, factory))

@@ -144,7 +144,24 @@ def test_a_registry_function_that_always_refuses_is_found(tmp_path: Path, regist
 )
 def test_params_that_do_not_fit_the_model_are_found(tmp_path: Path, params: dict[str, Any], message: str) -> None:
     folder = write_service(tmp_path / "lung", [job("count", "count", params=params)], FILES)
-    assert message in problems(folder)["params"][0]
+    (found,) = problems(folder)["params"]  # each told once
+    assert message in found
+
+
+def test_a_param_that_a_strict_model_refuses_is_told_once(tmp_path: Path) -> None:
+    source = """
+from pydantic import BaseModel
+from dcm_processor_service import RuntimeContext, entrypoint
+
+class Strict(BaseModel, extra="forbid"):
+    factor: int = 1
+
+def run(ctx: RuntimeContext, params: Strict) -> None: ...
+
+worker = entrypoint(run)
+"""
+    (found,) = one_job(tmp_path, source, job("one", params={"factr": 1}))["params"]
+    assert "did you mean 'factor'?" in found
 
 
 READS = """

@@ -209,3 +209,12 @@ def test_a_job_in_a_test_logs_too_and_its_own_message_is_clean(caplog: pytest.Lo
 def test_fields_that_are_not_set_are_empty() -> None:
     settings = RuntimeSettings.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24)
     assert log_fields(settings) == {"session": "5" * 24, "job": "1" * 24, "event": "", "service": ""}
+
+
+@pytest.mark.parametrize(("level", "expected"), [("INFO", ["warns"]), ("DEBUG", ["copies a module", "warns"])])
+def test_what_highdicom_tells_of_each_module_is_shown_with_debug_alone(level: str, expected: list[str]) -> None:
+    stream = io.StringIO()
+    with job_logging(BOUND, Scrubber(), level, stream):
+        logging.getLogger("highdicom.base").info("copies a module")
+        logging.getLogger("highdicom.base").warning("warns")
+    assert [line["message"] for line in lines(stream)] == expected

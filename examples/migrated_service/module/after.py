@@ -1,0 +1,26 @@
+"""The same as a callback: what it needs comes with ``ctx``, params are a model, and no file is written by hand."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from dcm_processor_service import RuntimeContext, entrypoint
+
+
+class Params(BaseModel, extra="forbid"):
+    """What the manifest may set."""
+
+    digits: int = Field(default=2, ge=0, description="Behind the point")
+
+
+def run(ctx: RuntimeContext, params: Params) -> dict[str, float]:
+    """Stores the mean of the job's series and a file, and says how far it is from that of the old entry."""
+    volume = ctx.session.dicom.get_series().volume()
+    mean = round(float(volume.array.mean()), params.digits)
+    ctx.session.data["mean"] = mean
+    ctx.session.files.save("mean.json", {"mean": mean})
+    before = ctx.session.data.get("mean", float, job="mean-before")
+    return {"mean": mean, "difference": mean - before}
+
+
+after = entrypoint(run)
