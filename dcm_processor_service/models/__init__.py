@@ -75,7 +75,6 @@ if TYPE_CHECKING:
         DerivedObject,
         InputSeries,
         JobReport,
-        LogLine,
         OutputFile,
         OutputValue,
         RunReport,
