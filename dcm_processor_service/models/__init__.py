@@ -222,7 +222,7 @@ _PLACES = {
     "peers": "AETitle Peer",
     "pictures": "LabelEntry ResultPicture",
     "proposals": "PeerProposal",
-    "run_report": "DerivedObject InputSeries JobReport OutputFile OutputValue RunReport LogLine",
+    "run_report": "DerivedObject InputSeries JobReport OutputFile OutputValue RunReport",
     "send_checks": "CheckedInstance SendCheck Verdict",
     "send_options": "SendOptions",
     "sending": "AcceptedContext EchoResult InstanceRecord Outcome SendReport",
