@@ -27,7 +27,13 @@ class SendOptions(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     check: bool = Field(default=True, description="Raise when not everything was stored")
-    associations: int = Field(default=1, ge=1, le=32, description="How many associations send side by side")
+    associations: int = Field(
+        default=1,
+        ge=1,
+        le=32,
+        description="How many associations send side by side; more than one helps where answers take long, and more "
+        "than two bring nothing for small instances at a peer nearby",
+    )
     attempts: int = Field(default=3, ge=1, description="How often an instance is tried that may yet succeed")
     backoff_s: float = Field(default=0.5, ge=0, description="Pause before the second attempt; doubles each time")
     backoff_limit_s: float = Field(default=30.0, ge=0, description="Longest pause between two attempts")

@@ -55,14 +55,14 @@ class AsyncCommitments:
                 "a peer sends a later answer to a port of ours that it knows: name it with "
                 "SendOptions(listen_port=…), or ask the peer again with ask_again=True"
             )
-        states = {one.sending: one for one in await self.list() if one.is_open}
+        states = {(one.job_id, one.sending): one for one in await self.list() if one.is_open}
         if not states:
             return []
         run = self._offload.way_back()
 
         def keep(commitment: StorageCommitment) -> None:
             run(self._store.put(JobKey(self._jobs.key.session_id, commitment.job_id), commitment))
-            states[commitment.sending] = commitment
+            states[commitment.job_id, commitment.sending] = commitment
 
         await self._offload(
             lambda: self._sender().wait_for_commitments(

@@ -51,17 +51,18 @@ class SendingContract(Contract):
         session, datasets = seeded(store, 2)
         later = Job(id="20" * 12, session_id=SESSION_ID, name="after")
         store.seed.job(later)
+        options = SendOptions(commit=True, wait_for_commitment=False)
         with FakePacs() as pacs:
-            await session.dicom.send(
-                datasets, to=pacs.peer, options=SendOptions(commit=True, wait_for_commitment=False)
-            )
+            await session.dicom.send(datasets, to=pacs.peer, options=options)
             assert await session.data.keys() == []
-            commitments = store.session(later.id).dicom.commitments
-            (asked,) = await commitments.list()
+            dicom = store.session(later.id).dicom
+            (asked,) = await dicom.commitments.list()
             assert (asked.is_open, asked.job_id) == (True, "10" * 12)
-            (settled,) = await commitments.wait(ask_again=True)
-        assert {record.outcome for record in settled.records} == {Outcome.COMMITTED}
-        assert await session.dicom.commitments.list() == [settled]
+            await dicom.send(datasets, to=pacs.peer, options=options)  # the same by another job is another transaction
+            settled = await dicom.commitments.wait(ask_again=True)
+        assert {record.outcome for one in settled for record in one.records} == {Outcome.COMMITTED}
+        assert [one.job_id for one in settled] == ["10" * 12, "20" * 12]
+        assert await session.dicom.commitments.list() == settled
 
     async def test_a_series_a_dataset_and_a_folder_go_in_one_sending(
         self, store: StoreUnderTest, tmp_path: Path

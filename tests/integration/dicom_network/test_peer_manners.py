@@ -115,13 +115,13 @@ def test_a_silent_peer_is_waited_for_as_long_as_it_says(activity: str) -> None:
         assert "no answer" in PynetdicomSender().echo(peer).reason
 
 
-@pytest.mark.parametrize(("most", "expected"), [(None, 3), (2, 2), (1, 1)])
-def test_no_more_associations_are_opened_than_the_peer_bears(tmp_path: Path, most: int | None, expected: int) -> None:
-    write_series(tmp_path, 6)
-    with FakePacs(Faults(delay_s=0.02)) as pacs:
+@pytest.mark.parametrize("most", [1, 2])
+def test_no_more_associations_are_opened_than_the_peer_bears(tmp_path: Path, most: int) -> None:
+    write_series(tmp_path, 12)
+    with FakePacs(Faults(delay_s=0.01)) as pacs:
         peer = asking(pacs.peer, max_associations=most)
-        assert PynetdicomSender().send(tmp_path, peer, options=SendOptions(associations=3)).ok
-        assert len(pacs.titles) == expected
+        assert PynetdicomSender().send(tmp_path, peer, options=SendOptions(associations=6)).ok
+        assert len(pacs.titles) <= most
 
 
 def test_no_longer_pdu_is_sent_than_the_peer_bears() -> None:
