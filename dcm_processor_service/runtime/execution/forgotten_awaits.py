@@ -20,8 +20,8 @@ __all__ = ["ASYNC_FACADES", "forgotten_awaits"]
 
 # names, since a job that reads one value should not load the facades of images
 ASYNC_FACADES = (
-    *("AsyncCurrentJob", "AsyncData", "AsyncDerive", "AsyncDicom", "AsyncDicomSeries", "AsyncFiles", "AsyncJobs"),
-    *("AsyncPeers", "AsyncProgress", "AsyncSession", "AsyncStep"),
+    *("AsyncCommitments", "AsyncCurrentJob", "AsyncData", "AsyncDerive", "AsyncDicom", "AsyncDicomSeries"),
+    *("AsyncFiles", "AsyncJobs", "AsyncPeers", "AsyncProgress", "AsyncSession", "AsyncStep"),
 )
 """The classes whose coroutines a callback can forget to await."""
 
