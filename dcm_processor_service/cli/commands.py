@@ -103,7 +103,7 @@ COMMANDS = {
     ),
     "probe": Command(
         "network:probe",
-        "Ask a peer which kinds of objects it takes, in which transfer syntaxes; sends none.",
+        "Ask a peer which kinds of objects it takes, in which transfer syntaxes, and for values of its own fields.",
         "probe ORTHANC@127.0.0.1:4242",
     ),
     "doctor": Command(

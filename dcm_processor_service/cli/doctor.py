@@ -32,6 +32,7 @@ _EXTRAS = {
     "highdicom": ("highdicom", "derives segmentations, parametric maps and reports"),
     "web": ("httpx", "sends by STOW-RS"),
     "simpleitk": ("SimpleITK", "volume.to_sitk()"),
+    "onnx": ("onnxruntime", "networks of ONNX"),
     "monai": ("monai", "volume.to_monai()"),
 }
 

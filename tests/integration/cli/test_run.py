@@ -288,7 +288,12 @@ def test_doctor_says_what_is_there(scans: Path) -> None:
 
 
 def test_doctor_knows_every_extra_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    extras = set(metadata("dcm-processor-service").get_all("Provides-Extra") or ()) - {"test", "dev", "mutation"}
+    extras = set(metadata("dcm-processor-service").get_all("Provides-Extra") or ()) - {
+        "test",
+        "dev",
+        "docs",
+        "mutation",
+    }
     monkeypatch.setattr("dcm_processor_service.cli.doctor.find_spec", lambda _module: None)
     rows = {row["name"]: row["detail"] for row in lines(doctor("--json")) if row["area"] == "extra"}
     assert rows.keys() == extras
