@@ -13,6 +13,7 @@ from dcm_processor_service.derived.attributes.iods import IODS, MODULES
 from dcm_processor_service.dicom_network import status
 from dcm_processor_service.dicom_network.dimse import commitment, echo, negotiation, query
 from dcm_processor_service.dicom_network.planning import DEFAULT_SYNTAXES
+from dcm_processor_service.dicom_network.retrieval import lines
 from dcm_processor_service.dicom_network.transcoding import UNCOMPRESSED, lossless_encoders
 from dcm_processor_service.models import SendOptions
 
@@ -57,7 +58,12 @@ def _services() -> str:
         (_named(context.sop_class_uid), "SCU", "<br>".join(map(_named, context.transfer_syntax_uids)))
         for context in _contexts()
     ]
+    query_syntaxes = "<br>".join(map(_named, lines.QUERY_SYNTAXES))
+    rows += [(_named(uid), "SCU", query_syntaxes) for uid in (lines.STUDY_ROOT_GET, lines.STUDY_ROOT_MOVE)]
     rows.append(("the SOP class of each instance that is sent", "SCU", "see below"))
+    rows.append(
+        ("the storage classes of what is fetched by C-GET or C-MOVE", "SCP", "those that the peer may store in")
+    )
     return _table(("SOP class", "role", "transfer syntaxes proposed"), rows)
 
 

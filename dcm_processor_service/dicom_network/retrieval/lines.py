@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.dicom_network.retrieval.wanted import WantedSeries
     from dcm_processor_service.models import FetchOptions, Peer, SendOptions
 
-__all__ = ["STUDY_ROOT_GET", "STUDY_ROOT_MOVE", "Line", "getting", "moving"]
+__all__ = ["QUERY_SYNTAXES", "STUDY_ROOT_GET", "STUDY_ROOT_MOVE", "Line", "getting", "moving"]
 
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 """The SOP class Study Root Query/Retrieve Information Model - GET."""
@@ -44,7 +44,7 @@ STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 """The SOP class Study Root Query/Retrieve Information Model - MOVE."""
 
-_QUERY_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
+QUERY_SYNTAXES = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 _STORED, _OUT_OF_RESOURCES, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
 
 
@@ -147,7 +147,7 @@ def getting(
         NotOfferedError: The peer does not offer it.
         PeerUnreachableError: No association.
     """
-    contexts = (ProposedContext(STUDY_ROOT_GET, _QUERY_SYNTAXES), *storage_contexts(sop_class_uids))
+    contexts = (ProposedContext(STUDY_ROOT_GET, QUERY_SYNTAXES), *storage_contexts(sop_class_uids))
     encode = partial(command_set.c_get_rq, sop_class_uid=STUDY_ROOT_GET)
     with open_association(peer, contexts, options, calling_ae_title) as association:
         _require_offered(association, "C-GET")
@@ -174,7 +174,7 @@ def moving(
         LocalFileError: The disk did not take what came.
     """
     encode = partial(command_set.c_move_rq, sop_class_uid=STUDY_ROOT_MOVE, destination=calling_ae_title)
-    context = ProposedContext(STUDY_ROOT_MOVE, _QUERY_SYNTAXES)
+    context = ProposedContext(STUDY_ROOT_MOVE, QUERY_SYNTAXES)
     with (
         _listening(listen, calling_ae_title, inbox, tls.server_context(peer) if peer.tls else None),
         open_association(peer, (context,), options, calling_ae_title) as association,
