@@ -13,6 +13,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dcm_processor_service.derived import MapOptions, parametric_map
+from dcm_processor_service.derived.objects.highdicom_bridge import released
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
@@ -80,6 +81,7 @@ def of_highdicom(array: NDArray[Any], folder: Path, *, maps: int = 1, slope: flo
     )
     path = folder / "map.dcm"
     made.save_as(path)
+    released(made)
     return path
 
 
