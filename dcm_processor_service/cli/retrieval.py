@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.table import Table
@@ -178,24 +178,18 @@ def _keys(
     series: list[str] | None,
     limit: int,
 ) -> FindKeys:
-    keys: FindKeys = {"limit": limit}
-    if patient_id:
-        keys["patient_id"] = patient_id
-    if patient_name:
-        keys["patient_name"] = patient_name
-    if birth_date:
-        keys["patient_birth_date"] = birth_date
-    if accession:
-        keys["accession_number"] = accession
-    if study_date:
-        keys["study_date"] = study_date
-    if modality:
-        keys["modality"] = modality
-    if study:
-        keys["study_instance_uid"] = study
-    if series:
-        keys["series_instance_uid"] = series
-    return keys
+    keys: FindKeys = {
+        "patient_id": patient_id,
+        "patient_name": patient_name,
+        "patient_birth_date": birth_date,
+        "accession_number": accession,
+        "study_date": study_date,
+        "modality": modality,
+        "study_instance_uid": study or (),
+        "series_instance_uid": series or (),
+    }
+    given = {name: value for name, value in keys.items() if value}
+    return cast("FindKeys", {**given, "limit": limit})
 
 
 def _table(found: Sequence[FoundItem], level: FindLevel) -> Table:

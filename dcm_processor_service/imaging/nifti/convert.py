@@ -94,7 +94,6 @@ class AutoConverter:
             timeout_s=self.timeout_s,
             limits=self.limits,
             dcm2niix_program=self.dcm2niix_program,
-            verify=verify,
         )
         told = f"series {inspection.report.series_instance_uid} cannot be converted: a file of it is damaged"
         with foreign_errors_as(lambda: NiftiConversionError(f"{told}, or its result cannot be written")):

@@ -96,22 +96,27 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
         return _keep(images, task, reason)
 
 
-def check_against_series(images: Sequence[Dcm2niixImage], task: ConversionTask) -> None:
+def check_against_series(images: Sequence[Dcm2niixImage], task: ConversionTask, *, whole: bool = False) -> None:
     """Takes images only where place and values are those that the series' own headers and pixels have.
+
+    Args:
+        images: What dcm2niix made of the series.
+        task: Of the series.
+        whole: Compares every voxel, not a sample.
 
     Raises:
         InvalidSeriesError: The series is a mosaic whose layout is not known, so that nothing can be compared.
         NiftiConversionError: An image differs, or a diffusion series came without b-values.
     """
     uid = task.inspection.report.series_instance_uid
-    if not task.verify and any(is_uih_grid(instance.header) for instance in task.inspection.instances):
+    if not whole and any(is_uih_grid(instance.header) for instance in task.inspection.instances):
         return  # nothing else reads these, so there is nothing to compare with
     for image in images:
         differs = difference_from_series(
             nib.nifti1.Nifti1Image.from_filename(image.path).dataobj,
             image.affine_ras,
             task,
-            whole=task.verify,
+            whole=whole,
             any_order=bool(image.gradients),
         )
         if differs:

@@ -39,9 +39,6 @@ class ConversionTask:
     max_gap_mm: float | None = None
     """The widest gap that is filled by interpolation; None for two median steps."""
 
-    verify: bool = False
-    """Whether every voxel is compared with what another program makes of the series."""
-
     timeout_s: float = 600.0
     """After which a program is stopped."""
 

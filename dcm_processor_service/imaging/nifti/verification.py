@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,7 @@ def verify(task: ConversionTask) -> None:
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix=".verify-") as folder:
         images = run_dcm2niix(task.image_paths, Path(folder), report, task.timeout_s, task.dcm2niix_program)
-        check_against_series(images, replace(task, verify=True))
+        check_against_series(images, task, whole=True)
     if len(images) < expected:
         raise NiftiConversionError(
             f"series {report.series_instance_uid} cannot be verified: dcm2niix makes {len(images)} images of it, and "
