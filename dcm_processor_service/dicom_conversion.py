@@ -8,8 +8,9 @@ Part of the 0.0.1 API; stays until 2.0.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dcm_processor_service.lazy_names import loaded_on_use
 
 if TYPE_CHECKING:
     from dcm_processor_service.converters import dicom_series_to_nifti
@@ -19,8 +20,4 @@ __all__ = ["dicom_series_to_nifti", "get_simplified_json"]
 
 _HOME = {"dicom_series_to_nifti": "converters", "get_simplified_json": "imaging.nifti.sidecar"}
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"dcm_processor_service.{_HOME[name]}"), name)
+__getattr__, __dir__ = loaded_on_use(globals(), _HOME)

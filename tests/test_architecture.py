@@ -20,11 +20,12 @@ HEAVY = [
 
 LAYERS: dict[str, str] = {
     "errors": "",
+    "lazy_names": "",
     "disk": "errors",
     "hypertext": "",
     "keywords": "errors",
     "series_rules": "errors keywords models",
-    "models": "errors keywords hypertext",
+    "models": "errors lazy_names keywords hypertext",
     "codec": "errors models",
     "ports": "errors models codec",
     "env_vars": "errors",
@@ -35,8 +36,8 @@ LAYERS: dict[str, str] = {
     "registry": "errors series_rules runtime",
     "backends": "errors disk models codec ports",
     "imaging": "errors disk models codec ports child_processes hypertext",
-    "derived": "errors keywords disk models codec ports imaging",
-    "dicom_network": "errors disk models codec ports child_processes imaging.headers",
+    "derived": "errors lazy_names keywords disk models codec ports imaging",
+    "dicom_network": "errors lazy_names disk models codec ports child_processes imaging.headers",
     "operations": "errors models ports runtime",
 }
 """For each room, the rooms that it may import besides itself; those not listed may import all.
@@ -187,7 +188,7 @@ def library_room(module: str) -> str:
     return next((key for key in sorted(LIBRARIES, key=len, reverse=True) if f"{module}.".startswith(f"{key}.")), "")
 
 
-GROUND = ("errors", "keywords", "disk", "hypertext", "models", "codec", "ports")
+GROUND = ("errors", "lazy_names", "keywords", "disk", "hypertext", "models", "codec", "ports")
 """Rooms that import none above them, so that to have them loaded makes no other import easier than it is alone."""
 
 IMPORTER = """

@@ -21,8 +21,9 @@ datasets that :func:`save` writes and any sender sends. Names are loaded when th
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from dcm_processor_service.lazy_names import homes, loaded_on_use
 
 if TYPE_CHECKING:
     from dcm_processor_service.derived.attributes.uids import keyed_uid
@@ -100,56 +101,28 @@ __all__ = [
     "voxels_of",
 ]
 
-_MODELS = "dcm_processor_service.models.derived"
-_HOME = {
-    "Code": _MODELS,
-    "DerivedImage": f"{__name__}.objects.image",
-    "DocumentOptions": _MODELS,
-    "Finding": f"{__name__}.objects.measurement_report",
-    "ImageOptions": _MODELS,
-    "MapOptions": _MODELS,
-    "Marker": f"{__name__}.drawings.presentation",
-    "OverlayOptions": _MODELS,
-    "PresentationOptions": _MODELS,
-    "Picture": f"{__name__}.objects.pages",
-    "Problem": _MODELS,
-    "Producer": _MODELS,
-    "Recipe": _MODELS,
-    "Segment": f"{__name__}.objects.segmentation",
-    "SegmentationOptions": _MODELS,
-    "StructureSetOptions": _MODELS,
-    "Source": f"{__name__}.source",
-    "SourceSeries": f"{__name__}.source",
-    "StudyIdentity": _MODELS,
-    "ValueMapping": _MODELS,
-    "Voxels": f"{__name__}.inputs",
-    "capture_pages": f"{__name__}.objects.pages",
-    "derive_image": f"{__name__}.objects.image",
-    "encapsulated_pdf": f"{__name__}.objects.encapsulated_pdf",
-    "keyed_uid": f"{__name__}.attributes.uids",
-    "make_pdf_dicom": f"{__name__}.function_api",
-    "make_series_dicom": f"{__name__}.function_api",
-    "masks_of": f"{__name__}.objects.segmentation",
-    "measurement_report": f"{__name__}.objects.measurement_report",
-    "nifti_to_dicom": f"{__name__}.function_api",
-    "overlay": f"{__name__}.drawings.overlay",
-    "parametric_map": f"{__name__}.objects.parametric_map",
-    "presentation": f"{__name__}.drawings.presentation",
-    "save": f"{__name__}.saving",
-    "segmentation": f"{__name__}.objects.segmentation",
-    "structure_set": f"{__name__}.drawings.structure_set",
-    "text_report": f"{__name__}.objects.text_report",
-    "source_of": f"{__name__}.inputs",
-    "validate": f"{__name__}.validation",
-    "voxels_of": f"{__name__}.inputs",
+_PLACES = {
+    "derived.attributes.uids": "keyed_uid",
+    "derived.drawings.overlay": "overlay",
+    "derived.drawings.presentation": "Marker presentation",
+    "derived.drawings.structure_set": "structure_set",
+    "derived.function_api": "make_pdf_dicom make_series_dicom nifti_to_dicom",
+    "derived.inputs": "Voxels source_of voxels_of",
+    "derived.objects.encapsulated_pdf": "encapsulated_pdf",
+    "derived.objects.image": "DerivedImage derive_image",
+    "derived.objects.measurement_report": "Finding measurement_report",
+    "derived.objects.pages": "Picture capture_pages",
+    "derived.objects.parametric_map": "parametric_map",
+    "derived.objects.segmentation": "Segment masks_of segmentation",
+    "derived.objects.text_report": "text_report",
+    "derived.saving": "save",
+    "derived.source": "Source SourceSeries",
+    "derived.validation": "validate",
+    "models.derived": (
+        "Code DocumentOptions ImageOptions MapOptions OverlayOptions PresentationOptions Problem "
+        "Producer Recipe SegmentationOptions StructureSetOptions StudyIdentity ValueMapping"
+    ),
 }
+"""The names of each module."""
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = loaded_on_use(globals(), homes(_PLACES))

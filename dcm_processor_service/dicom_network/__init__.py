@@ -6,8 +6,9 @@ Import the module that is needed: this package loads nothing by itself. ``DicomS
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from dcm_processor_service.lazy_names import homes, loaded_on_use
 
 if TYPE_CHECKING:
     from dcm_processor_service.dicom_network.dicom_sender import DicomSender
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DicomSender", "make_pdf_dicom", "make_series_dicom", "nifti_to_dicom"]
 
+_PLACES = {
+    "dicom_network.dicom_sender": "DicomSender",
+    "dicom_network.utils": "make_pdf_dicom make_series_dicom nifti_to_dicom",
+}
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "dicom_sender" if name == "DicomSender" else "utils"
-    return getattr(import_module(f"dcm_processor_service.dicom_network.{home}"), name)
+__getattr__, __dir__ = loaded_on_use(globals(), homes(_PLACES))

@@ -6,8 +6,9 @@ of series reports or sendings. A ``repr`` never shows a patient attribute: heade
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from dcm_processor_service.lazy_names import homes, loaded_on_use
 
 if TYPE_CHECKING:
     from dcm_processor_service.models.acquisition import Direction, MrAcquisition
@@ -234,16 +235,6 @@ _PLACES = {
 }
 """The module of each name."""
 
-_HOME = {name: module for module, names in _PLACES.items() for name in names.split()}
+_HOME = homes(_PLACES)
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = loaded_on_use(globals(), _HOME, __name__)

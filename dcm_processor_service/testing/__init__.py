@@ -7,8 +7,9 @@ fixture ``fake_context`` is there without an import. Names are loaded when they 
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from dcm_processor_service.lazy_names import homes, loaded_on_use
 
 if TYPE_CHECKING:
     from dcm_processor_service.backends.memory import (
@@ -68,14 +69,6 @@ _PLACES = {
 }
 """The module of each name, below this package."""
 
-_HOME = {name: module for module, names in _PLACES.items() for name in names.split()}
+_HOME = homes(_PLACES)
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"dcm_processor_service.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = loaded_on_use(globals(), _HOME)
