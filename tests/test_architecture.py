@@ -37,13 +37,14 @@ LAYERS: dict[str, str] = {
     "backends": "errors disk models codec ports",
     "imaging": "errors disk models codec ports child_processes hypertext",
     "derived": "errors lazy_names keywords disk models codec ports imaging",
-    "dicom_network": "errors lazy_names disk models codec ports child_processes imaging.headers",
+    "dicom_network": "errors lazy_names disk models codec ports child_processes imaging.headers imaging.decoding",
     "operations": "errors models ports runtime",
 }
 """For each room, the rooms that it may import besides itself; those not listed may import all.
 
-Of ``imaging``, what sends may import the one room that tells which files are DICOM, and nothing that reads pixels: a
-second answer to that question once left out half of a folder.
+Of ``imaging``, what sends may import the room that tells which files are DICOM and the room that tells which library
+decodes them, and nothing that knows of volumes: a second answer to the first question once left out half of a folder,
+and one to the second could not read what the first one could.
 """
 
 ADAPTERS = ("backends", "imaging", "derived", "dicom_network")

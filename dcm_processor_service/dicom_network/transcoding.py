@@ -31,6 +31,8 @@ from pydicom.uid import (
 )
 
 from dcm_processor_service.errors import DicomError, UnsupportedTransferSyntaxError
+from dcm_processor_service.imaging.decoding.decoders import NEEDS_CODECS, decoders_of, is_decodable
+from dcm_processor_service.imaging.decoding.frame_decoder import EncodedImage
 
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
@@ -137,12 +139,27 @@ def part10(dataset: Dataset) -> bytes:
 def _decompress(dataset: Dataset, own_uid: str) -> None:
     """Decodes the pixel data, and says of it what is true of it then (PS3.3, section C.7.6.3.1.2)."""
     encoded = dataset.get_item("PixelData").value
-    # colours stay as they were coded: YBR to RGB rounds
-    dataset.decompress(as_rgb=False, generate_instance_uid=False)
+    decoders = decoders_of(own_uid)
+    if decoders[:1] == ("imagecodecs",) and dataset.get("SamplesPerPixel", 1) == 1:
+        _decompress_by_imagecodecs(dataset, own_uid)
+    else:
+        # colours stay as they were coded: YBR to RGB rounds
+        dataset.decompress(as_rgb=False, generate_instance_uid=False)
     if dataset.PhotometricInterpretation == "YBR_FULL_422":
         dataset.PhotometricInterpretation = "YBR_FULL"  # decoders give each pixel its own chrominance
     if own_uid in _LOSSY_METHODS and not dataset.get("LossyImageCompression"):
         _tell_that_it_is_lossy(dataset, own_uid, len(encoded))
+
+
+def _decompress_by_imagecodecs(dataset: Dataset, own_uid: str) -> None:
+    """Decodes grey frames with the library that pydicom has no way to; no other one has JPEG of 12 bits."""
+    image = EncodedImage(dataset, own_uid)
+    frames = [image.decode(number, "imagecodecs", for_display=False) for number in range(1, len(image.frames) + 1)]
+    content = b"".join(frame.tobytes() for frame in frames)
+    dataset.PixelData = content + b"\0" * (len(content) % 2)
+    dataset["PixelData"].VR = "OB" if dataset.BitsAllocated <= 8 else "OW"  # noqa: PLR2004 bits of a byte
+    dataset["PixelData"].is_undefined_length = False
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
 
 
 def _put_colours_together(dataset: Dataset) -> None:
@@ -177,10 +194,10 @@ def _remedy(uid: str) -> str:
     if uid in PLAIN:
         return "only images can be compressed, and not all of them"
     try:
-        decodable = get_decoder(UID(uid)).is_available
+        get_decoder(UID(uid))
     except NotImplementedError:
         return "it is no still image that could be decoded"
-    return "its pixel data is faulty" if decodable else "install decoders: pip install dcm-processor-service[codecs]"
+    return "its pixel data is faulty" if is_decodable(uid) else f"install decoders: {NEEDS_CODECS}"
 
 
 def _swap_bytes(dataset: Dataset) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["ContradictionError", "EncodedFile"]
+__all__ = ["ContradictionError", "EncodedImage"]
 
 _BYTE_BITS = 8
 _BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # of a JPEG or JPEG 2000 image, which a frame is one of
@@ -34,21 +34,21 @@ _KEYWORDS = {
     "Rows": "rows",
     "SamplesPerPixel": "samples_per_pixel",
 }
+_TAGS: list[Any] = [*_KEYWORDS, "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"]
 
 
 class ContradictionError(ValueError):
     """The encoded frame is not the image that the header declares, so no decoder gets it."""
 
 
-class EncodedFile:
-    """The encoded frames of one file, and what its header says of them."""
+class EncodedImage:
+    """The encoded frames of one instance, and what its header says of them.
 
-    def __init__(self, path: str, transfer_syntax_uid: str) -> None:
-        dataset = dcmread(
-            path,
-            force=True,
-            specific_tags=[*_KEYWORDS, "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"],
-        )
+    Raises:
+        ContradictionError: It holds more frames than its header declares.
+    """
+
+    def __init__(self, dataset: Dataset, transfer_syntax_uid: str) -> None:
         self.uid = UID(transfer_syntax_uid)
         self.options: dict[str, Any] = {
             option: dataset[keyword].value for keyword, option in _KEYWORDS.items() if keyword in dataset
@@ -57,6 +57,11 @@ class EncodedFile:
         self.options.setdefault("samples_per_pixel", 1)
         self.options.setdefault("planar_configuration", 0)
         self.frames = _frames(dataset)
+
+    @classmethod
+    def read(cls, path: str, transfer_syntax_uid: str) -> EncodedImage:
+        """Reads a file, of which only what describes and holds pixels is kept."""
+        return cls(dcmread(path, force=True, specific_tags=_TAGS), transfer_syntax_uid)
 
     def decode(self, number: int, decoder: str, *, for_display: bool) -> NDArray[Any]:
         """Decodes one frame.
@@ -131,7 +136,7 @@ class EncodedFile:
 
 
 def _frames(dataset: Dataset) -> list[bytes]:
-    """Returns the encoded frames of a file.
+    """Returns the encoded frames of an instance.
 
     Raises:
         ContradictionError: It holds more of them than its header declares.
@@ -142,7 +147,6 @@ def _frames(dataset: Dataset) -> list[bytes]:
     declared = int(dataset.get("NumberOfFrames") or 1)
     # a count without end would make pydicom look for fragments that the file cannot hold
     count = max(1, min(declared, len(content) // _BYTE_BITS))
-    del dataset.PixelData
     begun = sum(fragment.startswith(_BEGINNINGS) for fragment in generate_fragments(content[_after_table(content) :]))
     offsets = (table, lengths) if table and lengths else None
     frames = list(generate_frames(content, number_of_frames=count, extended_offsets=offsets))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dcm_processor_service.child_processes.inside import as_failure, begin, limit, write_answer
-from dcm_processor_service.imaging.decoding.frame_decoder import ContradictionError, EncodedFile
+from dcm_processor_service.imaging.decoding.frame_decoder import ContradictionError, EncodedImage
 
 __all__ = ["main"]
 
@@ -18,7 +18,7 @@ __all__ = ["main"]
 def main() -> None:
     """Answers requests until the input ends."""
     answers = begin()
-    opened: tuple[object, EncodedFile] | None = None
+    opened: tuple[object, EncodedImage] | None = None
     for line in sys.stdin.buffer:
         request = json.loads(line)
         try:
@@ -27,7 +27,7 @@ def main() -> None:
             key = (request["path"], os.stat(request["path"]).st_mtime_ns, request["syntax"])  # noqa: PTH116 one call
             if opened is None or opened[0] != key:
                 opened = None  # before the next file is read
-                opened = key, EncodedFile(request["path"], request["syntax"])
+                opened = key, EncodedImage.read(request["path"], request["syntax"])
             for number in request["frames"]:
                 values = opened[1].decode(number, request["decoder"], for_display=request["for_display"])
                 pixels = np.ascontiguousarray(values)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import imagecodecs
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.data import get_testdata_file
+from pydicom.encaps import generate_frames
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
 
 from dcm_processor_service.child_processes.process import ChildPool, ChildProcess
 from dcm_processor_service.dicom_network import conversion
 from dcm_processor_service.dicom_network.conversion import converted
-from dcm_processor_service.dicom_network.transcoding import copy_of
+from dcm_processor_service.dicom_network.transcoding import convert, copy_of
 from dcm_processor_service.errors import UnsupportedTransferSyntaxError
+from dcm_processor_service.imaging.decoding import decoders
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:
@@ -24,8 +28,13 @@ EXPLICIT, IMPLICIT, RLE = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndia
 
 @pytest.fixture(autouse=True)
 def no_child_left() -> Iterator[None]:
+    conversion.CHILDREN.close()
     yield
     conversion.CHILDREN.close()
+
+
+def jpeg_of_12_bits() -> Dataset:
+    return dcmread(str(get_testdata_file("JPGExtended.dcm")))
 
 
 def compressed() -> Dataset:
@@ -46,6 +55,25 @@ def test_pixels_are_the_same_before_and_after(wanted: str) -> None:
 def test_plain_instances_need_no_process() -> None:
     dcmread(converted(copy_of(make_ct(), EXPLICIT), EXPLICIT, IMPLICIT))
     assert conversion.CHILDREN._idle == []
+
+
+def test_grey_jpeg_of_12_bits_is_converted_by_the_one_library_that_has_it() -> None:
+    dataset = jpeg_of_12_bits()
+    own = str(dataset.file_meta.TransferSyntaxUID)
+    again = dcmread(converted(copy_of(dataset, own), own, EXPLICIT))
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    np.testing.assert_array_equal(again.pixel_array, imagecodecs.jpeg_decode(frame))
+    assert again.LossyImageCompression == "01"
+
+
+def test_without_a_library_for_12_bits_the_remedy_is_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoders.decoders_of.cache_clear()
+    monkeypatch.setitem(decoders.DECODERS, JPEGExtended12Bit, ())
+    dataset = jpeg_of_12_bits()
+    own = str(JPEGExtended12Bit)
+    with pytest.raises(UnsupportedTransferSyntaxError, match=r"dcm-processor-service\[codecs\]"):
+        convert(copy_of(dataset, own), own, EXPLICIT)
+    decoders.decoders_of.cache_clear()
 
 
 def test_a_process_is_kept_for_the_next_instance() -> None:
