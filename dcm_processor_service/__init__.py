@@ -150,19 +150,19 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.settings import RuntimeSettings, SettingsValues
     from dcm_processor_service.runtime.steps import AsyncStep, Step
     from dcm_processor_service.series_rules import SeriesRules
-    from dcm_processor_service.session.commitments import AsyncCommitments, Commitments
     from dcm_processor_service.session.data import AsyncData, Data
-    from dcm_processor_service.session.derive import Derive
-    from dcm_processor_service.session.derive_async import AsyncDerive, Like
-    from dcm_processor_service.session.dicom import AsyncDicom, AsyncSeriesChoice, Dicom, SeriesChoice
-    from dcm_processor_service.session.fetching import AsyncFetched, Fetched
     from dcm_processor_service.session.file_content import FileContent
     from dcm_processor_service.session.files import AsyncFiles, Files
+    from dcm_processor_service.session.images.derive import Derive
+    from dcm_processor_service.session.images.derive_async import AsyncDerive, Like
+    from dcm_processor_service.session.images.dicom import AsyncDicom, AsyncSeriesChoice, Dicom, SeriesChoice
+    from dcm_processor_service.session.images.selection import Selection
+    from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
     from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
-    from dcm_processor_service.session.peers import AsyncPeers, Peers
-    from dcm_processor_service.session.selection import Selection
-    from dcm_processor_service.session.sending import SendItem
-    from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
+    from dcm_processor_service.session.network.commitments import AsyncCommitments, Commitments
+    from dcm_processor_service.session.network.fetching import AsyncFetched, Fetched
+    from dcm_processor_service.session.network.peers import AsyncPeers, Peers
+    from dcm_processor_service.session.network.sending import SendItem
     from dcm_processor_service.session.session import AsyncSession, Session
 
 __all__ = [
@@ -373,19 +373,19 @@ _PLACES = {
     "runtime.settings": "RuntimeSettings SettingsValues",
     "runtime.steps": "AsyncStep Step",
     "runtime.execution.worker": "entrypoint",
-    "session.commitments": "AsyncCommitments Commitments",
+    "session.network.commitments": "AsyncCommitments Commitments",
     "session.data": "AsyncData Data",
-    "session.derive": "Derive",
-    "session.derive_async": "AsyncDerive Like",
-    "session.dicom": "AsyncDicom AsyncSeriesChoice Dicom SeriesChoice",
-    "session.fetching": "AsyncFetched Fetched",
+    "session.images.derive": "Derive",
+    "session.images.derive_async": "AsyncDerive Like",
+    "session.images.dicom": "AsyncDicom AsyncSeriesChoice Dicom SeriesChoice",
+    "session.network.fetching": "AsyncFetched Fetched",
     "session.file_content": "FileContent",
     "session.files": "AsyncFiles Files",
     "session.jobs": "AsyncCurrentJob CurrentJob",
-    "session.peers": "AsyncPeers Peers",
-    "session.selection": "Selection",
-    "session.sending": "SendItem",
-    "session.series": "AsyncDicomSeries DicomSeries",
+    "session.network.peers": "AsyncPeers Peers",
+    "session.images.selection": "Selection",
+    "session.network.sending": "SendItem",
+    "session.images.series": "AsyncDicomSeries DicomSeries",
     "session.session": "AsyncSession Session",
 }
 """The module of each public name."""

@@ -21,7 +21,7 @@ from dcm_processor_service.models import SeriesRecord, SubjectLevel
 from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
 from dcm_processor_service.runtime.own_session import own_container
-from dcm_processor_service.session.catalogue import catalogue_files
+from dcm_processor_service.session.images.catalogue import catalogue_files
 
 if TYPE_CHECKING:
     import os
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-    from dcm_processor_service.models.nifti import NiftiFiles, Sidecar
+    from dcm_processor_service.models.images.nifti import NiftiFiles, Sidecar
 
 __all__ = ["dicom_series_to_nifti", "get_series_dicom", "get_series_nifti"]
 

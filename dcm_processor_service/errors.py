@@ -56,9 +56,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from dcm_processor_service.models.fetching import FetchReport
-    from dcm_processor_service.models.imaging import SeriesReport
-    from dcm_processor_service.models.sending import SendReport
+    from dcm_processor_service.models.images.series_report import SeriesReport
+    from dcm_processor_service.models.network.fetching import FetchReport
+    from dcm_processor_service.models.network.sending import SendReport
 
 __all__ = [
     "EXIT_CONFIGURATION",

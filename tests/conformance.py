@@ -11,10 +11,10 @@ from pynetdicom import PYNETDICOM_IMPLEMENTATION_UID
 
 from dcm_processor_service.derived.attributes.iods import IODS, MODULES
 from dcm_processor_service.dicom_network import status
+from dcm_processor_service.dicom_network.conversion.transcoding import UNCOMPRESSED, lossless_encoders
 from dcm_processor_service.dicom_network.dimse import commitment, echo, negotiation, query
 from dcm_processor_service.dicom_network.planning import DEFAULT_SYNTAXES
 from dcm_processor_service.dicom_network.retrieval import lines
-from dcm_processor_service.dicom_network.transcoding import UNCOMPRESSED, lossless_encoders
 from dcm_processor_service.models import SendOptions
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ MAY_IMPORT_ADAPTERS = ("runtime.adapters", "runtime.stores")
 
 IMAGING_LIBRARIES = {*HEAVY} - {"motor", "pymongo", "bson", "gridfs", "pynetdicom", "SimpleITK", "monai", "torch"}
 LIBRARIES: dict[str, set[str]] = {
-    "backends.mongo.asynchronous": {"motor", "pymongo", "bson", "gridfs"},
+    "backends.mongo.driver.asynchronous": {"motor", "pymongo", "bson", "gridfs"},
     "backends.mongo": {"pymongo", "bson", "gridfs"},
     "imaging": IMAGING_LIBRARIES,
     "derived": IMAGING_LIBRARIES,
@@ -284,4 +284,4 @@ def test_motor_stays_in_its_file() -> None:
         if (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("motor"))
         or (isinstance(node, ast.Import) and any(alias.name.startswith("motor") for alias in node.names))
     }
-    assert users <= {"backends/mongo/asynchronous.py"}
+    assert users <= {"backends/mongo/driver/asynchronous.py"}

@@ -82,27 +82,27 @@ COMMANDS = {
         'pdf report.pdf --like scans/ct --out results --title "Liver volume"',
     ),
     "send": Command(
-        "network:send",
+        "network.sending:send",
         "Send DICOM files to a peer by C-STORE, or by STOW-RS to a URL, and report on each.",
         "send results --to ORTHANC@127.0.0.1:4242 --associations 4",
     ),
     "find": Command(
-        "retrieval:find",
+        "network.retrieval:find",
         "List what a peer holds, by C-FIND or QIDO-RS; with --json also whose it is.",
         "find ORTHANC@127.0.0.1:4242 --patient-id 4711 --study-date 20240101-",
     ),
     "fetch": Command(
-        "retrieval:fetch",
+        "network.retrieval:fetch",
         "Fetch studies, or with --modality or --series some of their series, as files; and report on each instance.",
         "fetch ORTHANC@127.0.0.1:4242 --patient-id 4711 --modality CT --out priors",
     ),
     "echo": Command(
-        "network:echo",
+        "network.sending:echo",
         "Ask a peer whether it is there (C-ECHO).",
         "echo ORTHANC@127.0.0.1:4242",
     ),
     "probe": Command(
-        "network:probe",
+        "network.sending:probe",
         "Ask a peer which kinds of objects it takes, in which transfer syntaxes, and for values of its own fields.",
         "probe ORTHANC@127.0.0.1:4242",
     ),
@@ -112,7 +112,7 @@ COMMANDS = {
         "doctor --json",
     ),
     "sessions": Command("sessions:sessions", "List, explain, retry and sweep the platform's sessions that do not end."),
-    "peers": Command("peers:peers", "List, ask and probe the DICOM peers that a store knows by name."),
+    "peers": Command("network.peers:peers", "List, ask and probe the DICOM peers that a store knows by name."),
 }
 
 

@@ -22,11 +22,11 @@ from dcm_processor_service.disk import exists, is_folder, write_whole
 from dcm_processor_service.env_vars import read_variables
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, ConfigurationError, DicomError, InvalidSeriesError
 from dcm_processor_service.local.zipped import is_zipped, unzipped
-from dcm_processor_service.models.nifti import Engine, Policy, Sidecar
+from dcm_processor_service.models.images.nifti import Engine, Policy, Sidecar
 from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.reporting.inspection_page import inspection_page
 from dcm_processor_service.runtime.container import Container, opened
-from dcm_processor_service.session.catalogue import catalogue_files
+from dcm_processor_service.session.images.catalogue import catalogue_files
 from dcm_processor_service.session.scratch import open_scratch
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dcm_processor_service.models import SeriesReport
-    from dcm_processor_service.models.nifti import NiftiFiles
+    from dcm_processor_service.models.images.nifti import NiftiFiles
     from dcm_processor_service.session.functions import ImagingFunctions
 
 __all__ = ["convert", "inspect", "series_below", "unpacked"]

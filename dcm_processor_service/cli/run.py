@@ -20,7 +20,7 @@ from dcm_processor_service.cli.console import (
     sentences,
     styled,
 )
-from dcm_processor_service.cli.network import parse_peer
+from dcm_processor_service.cli.network.sending import parse_peer
 from dcm_processor_service.cli.watching import run_whenever_changed, watched_folder
 from dcm_processor_service.disk import exists, is_file, is_folder
 from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, ConfigurationError
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.local.service.scheduling import JobNotCreated, SubjectPlan
     from dcm_processor_service.local.service.service_code import LoadedService
-    from dcm_processor_service.session.catalogue import Filed
+    from dcm_processor_service.session.images.catalogue import Filed
 
     Emit: TypeAlias = Callable[[Any], None]
 

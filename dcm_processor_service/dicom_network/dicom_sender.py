@@ -22,7 +22,7 @@ from dcm_processor_service.imaging.headers.folder import DicomFolders, dicomdir_
 from dcm_processor_service.imaging.headers.instance_file import read_dataset
 from dcm_processor_service.models import LeftOutFile, Outcome, Peer, SendOptions
 from dcm_processor_service.models.files import left_out_sentences
-from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
+from dcm_processor_service.models.network.peers import DEFAULT_AE_TITLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dcm_processor_service.dicom_network.conversion.transcoding import UNCOMPRESSED, lossless_encoders
 from dcm_processor_service.dicom_network.dimse.negotiation import MOST_CONTEXTS, Agreement, ProposedContext
-from dcm_processor_service.dicom_network.transcoding import UNCOMPRESSED, lossless_encoders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -22,7 +22,7 @@ from dcm_processor_service.errors import (
     UnsupportedTransferSyntaxError,
 )
 from dcm_processor_service.models import InstanceRecord, LeftOutFile, Outcome, SendOptions, SendReport
-from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
+from dcm_processor_service.models.network.peers import DEFAULT_AE_TITLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -21,9 +21,9 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dcm_processor_service.dicom_network.conversion import converted
+from dcm_processor_service.dicom_network.conversion.in_processes import converted
+from dcm_processor_service.dicom_network.conversion.transcoding import UnreadableInstanceError, copy_of
 from dcm_processor_service.dicom_network.soundness import UnsoundFileError, dataset_position, examine
-from dcm_processor_service.dicom_network.transcoding import UnreadableInstanceError, copy_of
 from dcm_processor_service.disk import is_folder
 from dcm_processor_service.errors import InvalidSeriesError, UnreadableFileError
 from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, scan_instance

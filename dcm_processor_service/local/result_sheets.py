@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from dcm_processor_service.models.pictures import ResultPicture
+    from dcm_processor_service.models.images.pictures import ResultPicture
 
 __all__ = ["sheet_names", "write_sheets"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcm_processor_service.local.workspace import LocalRun
-    from dcm_processor_service.models.pictures import ResultPicture
+    from dcm_processor_service.models.images.pictures import ResultPicture
 
 __all__ = ["PAGE_NAME", "RECORD_NAME", "write_run_report"]
 

@@ -21,7 +21,7 @@ from dcm_processor_service.errors import CallbackFailedError, ConfigurationError
 from dcm_processor_service.local.result_sheets import sheet_names, write_sheets
 from dcm_processor_service.local.zipped import is_zipped, unzipped
 from dcm_processor_service.models import Job, JobEvent, JobState, Patient, Peer, SeriesRecord, StoredFile, Study
-from dcm_processor_service.models.pictures import ResultPicture
+from dcm_processor_service.models.images.pictures import ResultPicture
 from dcm_processor_service.models.platform_ids import NO_ID, file_stem, platform_id
 from dcm_processor_service.models.run_report import JobReport
 from dcm_processor_service.ports.concurrency import run_inline
@@ -30,7 +30,7 @@ from dcm_processor_service.runtime.execution.results import readable
 from dcm_processor_service.runtime.execution.runner import CallbackOutcome, left_process, run_callback
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 from dcm_processor_service.runtime.settings import RuntimeSettings
-from dcm_processor_service.session.catalogue import Catalogue, Filed, catalogue_files
+from dcm_processor_service.session.images.catalogue import Catalogue, Filed, catalogue_files
 from dcm_processor_service.session.recording import Recording
 from dcm_processor_service.session.subject_labels import input_series
 

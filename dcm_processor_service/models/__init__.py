@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from dcm_processor_service.lazy_names import homes, loaded_on_use
 
 if TYPE_CHECKING:
-    from dcm_processor_service.models.acquisition import Direction, MrAcquisition
-    from dcm_processor_service.models.commitments import StorageCommitment
     from dcm_processor_service.models.derived import (
         Code,
         DocumentOptions,
@@ -31,10 +29,26 @@ if TYPE_CHECKING:
         StudyIdentity,
         ValueMapping,
     )
-    from dcm_processor_service.models.fetch_options import FetchMethod, FetchOptions
-    from dcm_processor_service.models.fetching import FetchOutcome, FetchRecord, FetchReport
     from dcm_processor_service.models.files import LeftOutFile, StoredFile
-    from dcm_processor_service.models.finding import (
+    from dcm_processor_service.models.generated_script import ScriptFault
+    from dcm_processor_service.models.images.acquisition import Direction, MrAcquisition
+    from dcm_processor_service.models.images.limits import Limits
+    from dcm_processor_service.models.images.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
+    from dcm_processor_service.models.images.pictures import LabelEntry, ResultPicture
+    from dcm_processor_service.models.images.series_kinds import SeriesKind
+    from dcm_processor_service.models.images.series_report import (
+        OrderCertificate,
+        SeriesFinding,
+        SeriesPart,
+        SeriesReport,
+        TransferSyntax,
+    )
+    from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
+    from dcm_processor_service.models.log_lines import LogLine
+    from dcm_processor_service.models.network.commitments import StorageCommitment
+    from dcm_processor_service.models.network.fetch_options import FetchMethod, FetchOptions
+    from dcm_processor_service.models.network.fetching import FetchOutcome, FetchRecord, FetchReport
+    from dcm_processor_service.models.network.finding import (
         DateRange,
         FindKeys,
         FindLevel,
@@ -44,18 +58,18 @@ if TYPE_CHECKING:
         FoundSeries,
         FoundStudy,
     )
-    from dcm_processor_service.models.generated_script import ScriptFault
-    from dcm_processor_service.models.imaging import (
-        OrderCertificate,
-        SeriesFinding,
-        SeriesPart,
-        SeriesReport,
-        TransferSyntax,
+    from dcm_processor_service.models.network.peers import AETitle, Peer
+    from dcm_processor_service.models.network.proposals import PeerProposal
+    from dcm_processor_service.models.network.send_checks import CheckedInstance, SendCheck, Verdict
+    from dcm_processor_service.models.network.send_options import SendOptions
+    from dcm_processor_service.models.network.sending import (
+        AcceptedContext,
+        EchoResult,
+        InstanceRecord,
+        Outcome,
+        SendReport,
     )
-    from dcm_processor_service.models.jobs import Job, JobEvent, JobOutput, JobState
-    from dcm_processor_service.models.limits import Limits
-    from dcm_processor_service.models.log_lines import LogLine
-    from dcm_processor_service.models.nifti import Engine, Glance, NiftiFiles, NiftiVolume, Policy, Sidecar
+    from dcm_processor_service.models.network.web_auth import BasicAuth, BearerToken, ClientCredentials, WebAuth
     from dcm_processor_service.models.operations import (
         DeathCause,
         HeldBytes,
@@ -69,9 +83,6 @@ if TYPE_CHECKING:
         SweepReport,
         SweptSession,
     )
-    from dcm_processor_service.models.peers import AETitle, Peer
-    from dcm_processor_service.models.pictures import LabelEntry, ResultPicture
-    from dcm_processor_service.models.proposals import PeerProposal
     from dcm_processor_service.models.run_report import (
         DerivedObject,
         InputSeries,
@@ -80,10 +91,6 @@ if TYPE_CHECKING:
         OutputValue,
         RunReport,
     )
-    from dcm_processor_service.models.send_checks import CheckedInstance, SendCheck, Verdict
-    from dcm_processor_service.models.send_options import SendOptions
-    from dcm_processor_service.models.sending import AcceptedContext, EchoResult, InstanceRecord, Outcome, SendReport
-    from dcm_processor_service.models.series_kinds import SeriesKind
     from dcm_processor_service.models.sessions import (
         CleanupPolicy,
         CleanupReport,
@@ -93,7 +100,6 @@ if TYPE_CHECKING:
     )
     from dcm_processor_service.models.steps import StepRecord
     from dcm_processor_service.models.subjects import Instance, Patient, SeriesRecord, Study, Subject, SubjectLevel
-    from dcm_processor_service.models.web_auth import BasicAuth, BearerToken, ClientCredentials, WebAuth
 
 __all__ = [
     "AETitle",
@@ -199,39 +205,39 @@ __all__ = [
 ]
 
 _PLACES = {
-    "acquisition": "Direction MrAcquisition",
-    "commitments": "StorageCommitment",
+    "images.acquisition": "Direction MrAcquisition",
+    "network.commitments": "StorageCommitment",
     "derived": (
         "Code DocumentOptions ImageKind ImageOptions MapOptions OverlayOptions PresentationOptions "
         "Problem Producer Recipe RecipeFields SegmentationOptions SeveralSeries StructureSetOptions "
         "StudyIdentity ValueMapping"
     ),
-    "fetch_options": "FetchMethod FetchOptions",
-    "fetching": "FetchOutcome FetchRecord FetchReport",
+    "network.fetch_options": "FetchMethod FetchOptions",
+    "network.fetching": "FetchOutcome FetchRecord FetchReport",
     "files": "LeftOutFile StoredFile",
-    "finding": "DateRange FindKeys FindLevel FindQuery FoundInstance FoundItem FoundSeries FoundStudy",
+    "network.finding": "DateRange FindKeys FindLevel FindQuery FoundInstance FoundItem FoundSeries FoundStudy",
     "generated_script": "ScriptFault",
-    "imaging": "OrderCertificate SeriesFinding SeriesPart SeriesReport TransferSyntax",
+    "images.series_report": "OrderCertificate SeriesFinding SeriesPart SeriesReport TransferSyntax",
     "jobs": "Job JobEvent JobOutput JobState",
-    "limits": "Limits",
+    "images.limits": "Limits",
     "log_lines": "LogLine",
-    "nifti": "Engine Glance NiftiFiles NiftiVolume Policy Sidecar",
+    "images.nifti": "Engine Glance NiftiFiles NiftiVolume Policy Sidecar",
     "operations": (
         "DeathCause HeldBytes JobDeath LeftSession RetriedJob RetryReport SessionDiagnosis SessionState "
         "SessionSummary SweepReport SweptSession"
     ),
-    "peers": "AETitle Peer",
-    "pictures": "LabelEntry ResultPicture",
-    "proposals": "PeerProposal",
+    "network.peers": "AETitle Peer",
+    "images.pictures": "LabelEntry ResultPicture",
+    "network.proposals": "PeerProposal",
     "run_report": "DerivedObject InputSeries JobReport OutputFile OutputValue RunReport",
-    "send_checks": "CheckedInstance SendCheck Verdict",
-    "send_options": "SendOptions",
-    "sending": "AcceptedContext EchoResult InstanceRecord Outcome SendReport",
-    "series_kinds": "SeriesKind",
+    "network.send_checks": "CheckedInstance SendCheck Verdict",
+    "network.send_options": "SendOptions",
+    "network.sending": "AcceptedContext EchoResult InstanceRecord Outcome SendReport",
+    "images.series_kinds": "SeriesKind",
     "sessions": "CleanupPolicy CleanupReport RemovedImages SessionPart SessionRecord",
     "steps": "StepRecord",
     "subjects": "Instance Patient SeriesRecord Study Subject SubjectLevel",
-    "web_auth": "BasicAuth BearerToken ClientCredentials WebAuth",
+    "network.web_auth": "BasicAuth BearerToken ClientCredentials WebAuth",
 }
 """The module of each name."""
 

@@ -146,7 +146,7 @@ class RecipeFields(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """Options of an image series: arguments of :meth:`~dcm_processor_service.session.derive.Derive.__call__`."""
+    """Arguments of :meth:`~dcm_processor_service.session.images.derive.Derive.__call__`."""
 
     kind: ImageKind = "source"
     units: str | None = None
@@ -158,7 +158,7 @@ class ImageOptions:
 
 @dataclass(frozen=True)
 class SegmentationOptions:
-    """Options of a segmentation: arguments of :meth:`~dcm_processor_service.session.derive.Derive.segmentation`."""
+    """Arguments of :meth:`~dcm_processor_service.session.images.derive.Derive.segmentation`."""
 
     kind: Literal["binary", "fractional", "labelmap"] | None = None
     algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
@@ -169,7 +169,7 @@ class SegmentationOptions:
 
 @dataclass(frozen=True)
 class StructureSetOptions:
-    """Options of a structure set: arguments of :meth:`~dcm_processor_service.session.derive.Derive.rtstruct`."""
+    """Arguments of :meth:`~dcm_processor_service.session.images.derive.Derive.rtstruct`."""
 
     algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC"
     algorithm_name: str = ""
@@ -179,7 +179,7 @@ class StructureSetOptions:
 
 @dataclass(frozen=True)
 class OverlayOptions:
-    """Options of fused pictures: arguments of :meth:`~dcm_processor_service.session.derive.Derive.overlay`."""
+    """Arguments of :meth:`~dcm_processor_service.session.images.derive.Derive.overlay`."""
 
     style: Literal["outline", "fill"] = "outline"
     window: tuple[float, float] | None = None
@@ -199,7 +199,7 @@ class PresentationOptions:
 
 @dataclass(frozen=True)
 class MapOptions:
-    """Options of a parametric map: arguments of :meth:`~dcm_processor_service.session.derive.Derive.parametric_map`."""
+    """Arguments of :meth:`~dcm_processor_service.session.images.derive.Derive.parametric_map`."""
 
     units: Code | str = "1"
     quantity: Code | str | None = None
@@ -210,7 +210,7 @@ class MapOptions:
 
 @dataclass(frozen=True)
 class DocumentOptions:
-    """Options of a PDF: arguments of :meth:`~dcm_processor_service.session.derive.Derive.pdf`."""
+    """Arguments of :meth:`~dcm_processor_service.session.images.derive.Derive.pdf`."""
 
     title: str = ""
     concept: Code | str = DIAGNOSTIC_REPORT

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dcm_processor_service.models.jobs import JobEvent
 from dcm_processor_service.models.log_lines import LogLine
-from dcm_processor_service.models.sending import SendReport
+from dcm_processor_service.models.network.sending import SendReport
 from dcm_processor_service.models.steps import StepRecord
 
 __all__ = ["DerivedObject", "InputSeries", "JobReport", "OutputFile", "OutputValue", "RunReport"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from dcm_processor_service.keywords import refuses_unknown_keywords
-from dcm_processor_service.models.series_kinds import SeriesKind, kind_of_class
+from dcm_processor_service.models.images.series_kinds import SeriesKind, kind_of_class
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from dcm_processor_service.models.nifti import Engine, NiftiFiles, Policy, Sidecar
+    from dcm_processor_service.models.images.nifti import Engine, NiftiFiles, Policy, Sidecar
 
 __all__ = ["NiftiConverter"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.hypertext import element, page, picture
-from dcm_processor_service.models.imaging import series_html
+from dcm_processor_service.models.images.series_report import series_html
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.hypertext import Html, chip, element, facts, join, picture, table
-from dcm_processor_service.models.sending import sending_html
+from dcm_processor_service.models.network.sending import sending_html
 from dcm_processor_service.reporting.wording import memory_text, seconds_text, short_json, uid_text, volume_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dcm_processor_service.models import SendReport, StepRecord
+    from dcm_processor_service.models.images.pictures import ResultPicture
     from dcm_processor_service.models.log_lines import LogLine
-    from dcm_processor_service.models.pictures import ResultPicture
     from dcm_processor_service.models.run_report import (
         DerivedObject,
         InputSeries,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dcm_processor_service.hypertext import Html
-    from dcm_processor_service.models.pictures import ResultPicture
+    from dcm_processor_service.models.images.pictures import ResultPicture
     from dcm_processor_service.models.run_report import JobReport, RunReport
 
 __all__ = ["run_page"]

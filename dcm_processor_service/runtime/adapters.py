@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.capabilities import Capability
     from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.models import Limits, Producer
-    from dcm_processor_service.models.nifti import Policy
-    from dcm_processor_service.models.pictures import ResultPicture
+    from dcm_processor_service.models.images.nifti import Policy
+    from dcm_processor_service.models.images.pictures import ResultPicture
     from dcm_processor_service.ports import Backend, NiftiConverter, PlatformDocuments, Retriever, Sender
     from dcm_processor_service.runtime.settings import RuntimeSettings
-    from dcm_processor_service.session.derive_async import AsyncDerive
-    from dcm_processor_service.session.dicom import AsyncDicom
-    from dcm_processor_service.session.fetching import AsyncFetching
     from dcm_processor_service.session.functions import (
         DerivedFunctions,
         FileFormats,
         ImagingFunctions,
         ReadingFunctions,
     )
+    from dcm_processor_service.session.images.derive_async import AsyncDerive
+    from dcm_processor_service.session.images.dicom import AsyncDicom
+    from dcm_processor_service.session.images.series import SeriesTools
+    from dcm_processor_service.session.network.fetching import AsyncFetching
+    from dcm_processor_service.session.network.sending import AsyncSending
     from dcm_processor_service.session.reporting import AsyncReporting
-    from dcm_processor_service.session.sending import AsyncSending
-    from dcm_processor_service.session.series import SeriesTools
 
 __all__ = [
     "async_derive",
@@ -74,7 +74,7 @@ def imaging_functions(limits: Limits) -> ImagingFunctions:
     from dcm_processor_service.imaging.headers.instance_file import read_dataset
     from dcm_processor_service.imaging.series.heads import SeriesHeads, read_headers
     from dcm_processor_service.imaging.series.inspection import inspect_series
-    from dcm_processor_service.imaging.series.slice_order import order_files
+    from dcm_processor_service.imaging.series.order.slice_order import order_files
     from dcm_processor_service.imaging.volumes.read import read_volumes
     from dcm_processor_service.session.functions import ImagingFunctions
 
@@ -181,7 +181,7 @@ def nifti_converter(limits: Limits) -> NiftiConverter:
 
 def close_decoders() -> None:
     """Ends the processes that decode and convert compressed pixels, where some were started."""
-    for name in ("imaging.decoding.processes", "dicom_network.conversion"):
+    for name in ("imaging.decoding.processes", "dicom_network.conversion.in_processes"):
         module = sys.modules.get(f"dcm_processor_service.{name}")
         if module is not None:
             module.CHILDREN.close()
@@ -225,21 +225,21 @@ def producer(settings: RuntimeSettings) -> Producer:
 
 def limits() -> Limits:
     """Returns what a file may ask for."""
-    from dcm_processor_service.models.limits import Limits
+    from dcm_processor_service.models.images.limits import Limits
 
     return Limits()
 
 
 def series_tools(**parts: Any) -> SeriesTools:
     """Returns what a series needs besides its store."""
-    from dcm_processor_service.session.series import SeriesTools
+    from dcm_processor_service.session.images.series import SeriesTools
 
     return SeriesTools(**parts)
 
 
 def async_fetching(*parts: Any) -> AsyncFetching:
     """Returns what finds and fetches from peers."""
-    from dcm_processor_service.session.fetching import AsyncFetching
+    from dcm_processor_service.session.network.fetching import AsyncFetching
 
     return AsyncFetching(*parts)
 
@@ -253,21 +253,21 @@ def async_reporting(**parts: Any) -> AsyncReporting:
 
 def async_sending(*parts: Any) -> AsyncSending:
     """Returns what sends instances and keeps the journal of it."""
-    from dcm_processor_service.session.sending import AsyncSending
+    from dcm_processor_service.session.network.sending import AsyncSending
 
     return AsyncSending(*parts)
 
 
 def async_derive(*parts: Any) -> AsyncDerive:
     """Returns what makes DICOM objects of results."""
-    from dcm_processor_service.session.derive_async import AsyncDerive
+    from dcm_processor_service.session.images.derive_async import AsyncDerive
 
     return AsyncDerive(*parts)
 
 
 def async_dicom(*parts: Any) -> AsyncDicom:
     """Returns the images of a session."""
-    from dcm_processor_service.session.dicom import AsyncDicom
+    from dcm_processor_service.session.images.dicom import AsyncDicom
 
     return AsyncDicom(*parts)
 

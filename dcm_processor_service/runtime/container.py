@@ -36,7 +36,7 @@ from dcm_processor_service.runtime.stores import backend_names, backend_opener
 from dcm_processor_service.session.data import AsyncData
 from dcm_processor_service.session.files import AsyncFiles
 from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
-from dcm_processor_service.session.peers import AsyncPeers
+from dcm_processor_service.session.network.peers import AsyncPeers
 from dcm_processor_service.session.recording import Recording
 from dcm_processor_service.session.scratch import Scratch, open_scratch
 from dcm_processor_service.session.session import AsyncSession, Session
@@ -62,18 +62,18 @@ if TYPE_CHECKING:
         SessionRepository,
         WorkspaceRepository,
     )
-    from dcm_processor_service.session.derive_async import AsyncDerive
-    from dcm_processor_service.session.dicom import AsyncDicom
-    from dcm_processor_service.session.fetching import AsyncFetching
     from dcm_processor_service.session.functions import (
         DerivedFunctions,
         FileFormats,
         ImagingFunctions,
         ReadingFunctions,
     )
+    from dcm_processor_service.session.images.derive_async import AsyncDerive
+    from dcm_processor_service.session.images.dicom import AsyncDicom
+    from dcm_processor_service.session.images.series import SeriesTools
+    from dcm_processor_service.session.network.fetching import AsyncFetching
+    from dcm_processor_service.session.network.sending import AsyncSending
     from dcm_processor_service.session.reporting import AsyncReporting
-    from dcm_processor_service.session.sending import AsyncSending
-    from dcm_processor_service.session.series import SeriesTools
 
 __all__ = ["AsyncContainer", "Container", "backend_names", "opened"]
 

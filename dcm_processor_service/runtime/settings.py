@@ -22,7 +22,7 @@ from dcm_processor_service.env_vars import Fault, posix_name, read_variables, va
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.keywords import refuse_unknown
 from dcm_processor_service.models.jobs import JobEvent
-from dcm_processor_service.models.peers import DEFAULT_AE_TITLE, AETitle
+from dcm_processor_service.models.network.peers import DEFAULT_AE_TITLE, AETitle
 from dcm_processor_service.models.platform_ids import is_platform_id
 from dcm_processor_service.ports import Durability
 

@@ -39,7 +39,10 @@ async def input_digest(parts: Mapping[str, object], offload: Offload) -> str:
 
 
 async def _described(value: object, offload: Offload) -> Any:
-    from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries  # who has no step loads no series
+    from dcm_processor_service.session.images.series import (  # who has no step loads no series
+        AsyncDicomSeries,
+        DicomSeries,
+    )
 
     if isinstance(value, AsyncDicomSeries):
         return ["series", value.series_instance_uid, await value.checksum()]

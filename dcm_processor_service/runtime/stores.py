@@ -28,10 +28,10 @@ BACKEND_GROUP = "dcm_processor_service.backends"
 
 def _mongodb(mode: Mode) -> BackendOpener:
     if mode == "async":
-        from dcm_processor_service.backends.mongo.asynchronous import open_async
+        from dcm_processor_service.backends.mongo.driver.asynchronous import open_async
 
         return open_async
-    from dcm_processor_service.backends.mongo.blocking import open_blocking
+    from dcm_processor_service.backends.mongo.driver.blocking import open_blocking
 
     return open_blocking
 
@@ -95,7 +95,7 @@ def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:
     Raises:
         StoredValueError: A part of them is malformed.
     """
-    from dcm_processor_service.backends.mongo import arguments as platform
+    from dcm_processor_service.backends.mongo.driver import arguments as platform
 
     return platform.job_of_arguments(arguments)
 

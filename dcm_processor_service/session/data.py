@@ -8,7 +8,7 @@ from dcm_processor_service.codec import check_name, check_text, from_normal, to_
 from dcm_processor_service.errors import DataNotFoundError, StoredValueError, UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, ANY, MISSING
 from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.session.journal_names import is_journal
+from dcm_processor_service.session.network.journal_names import is_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
         SegmentationOptions,
         StructureSetOptions,
     )
-    from dcm_processor_service.models.nifti import Glance, Policy
-    from dcm_processor_service.models.pictures import ResultPicture
+    from dcm_processor_service.models.images.nifti import Glance, Policy
+    from dcm_processor_service.models.images.pictures import ResultPicture
 
 __all__ = ["DerivedFunctions", "FileFormats", "ImagingFunctions", "ReadingFunctions"]
 

@@ -14,8 +14,8 @@ from dcm_processor_service.errors import DicomError, SeriesNotFoundError
 from dcm_processor_service.models.run_report import JobReport, OutputFile, OutputValue, RunReport
 from dcm_processor_service.reporting.run_page import run_page
 from dcm_processor_service.reporting.versions import versions
+from dcm_processor_service.session.images.series import materialise
 from dcm_processor_service.session.peak_memory import peak_memory_bytes
-from dcm_processor_service.session.series import materialise
 from dcm_processor_service.session.subject_labels import input_series, patient_facts
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcm_processor_service.models import DerivedObject, Patient, SendReport, SeriesRecord, StoredFile, Study
-    from dcm_processor_service.models.pictures import ResultPicture
+    from dcm_processor_service.models.images.pictures import ResultPicture
     from dcm_processor_service.models.run_report import InputSeries
     from dcm_processor_service.ports import DicomRepository
     from dcm_processor_service.session.data import AsyncData
-    from dcm_processor_service.session.dicom import AsyncDicom
     from dcm_processor_service.session.files import AsyncFiles
+    from dcm_processor_service.session.images.dicom import AsyncDicom
+    from dcm_processor_service.session.images.series import AsyncDicomSeries, SeriesTools
     from dcm_processor_service.session.jobs import AsyncCurrentJob
     from dcm_processor_service.session.recording import Recording
-    from dcm_processor_service.session.series import AsyncDicomSeries, SeriesTools
 
 __all__ = ["AsyncReporting", "drawable"]
 

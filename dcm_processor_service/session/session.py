@@ -8,17 +8,17 @@ from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.session.data import Data
 from dcm_processor_service.session.files import Files
 from dcm_processor_service.session.jobs import CurrentJob
-from dcm_processor_service.session.peers import Peers
+from dcm_processor_service.session.network.peers import Peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dcm_processor_service.models import Job, StoredFile
     from dcm_processor_service.session.data import AsyncData
-    from dcm_processor_service.session.dicom import AsyncDicom, Dicom
     from dcm_processor_service.session.files import AsyncFiles
+    from dcm_processor_service.session.images.dicom import AsyncDicom, Dicom
     from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
-    from dcm_processor_service.session.peers import AsyncPeers
+    from dcm_processor_service.session.network.peers import AsyncPeers
     from dcm_processor_service.session.reporting import AsyncReporting
 
 __all__ = ["AsyncSession", "Session"]
@@ -122,7 +122,7 @@ class Session:
     def dicom(self) -> Dicom:
         """The images; made at the first use, for who reads values needs none."""
         if self._dicom is None:
-            from dcm_processor_service.session.dicom import Dicom
+            from dcm_processor_service.session.images.dicom import Dicom
 
             self._dicom = Dicom(self._async.dicom)
         return self._dicom

@@ -15,7 +15,7 @@ from dcm_processor_service.ports import JobKey
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import AsyncContainer, Container
 from dcm_processor_service.runtime.settings import RuntimeSettings
-from dcm_processor_service.session.catalogue import ATTRIBUTES, Catalogue
+from dcm_processor_service.session.images.catalogue import ATTRIBUTES, Catalogue
 from dcm_processor_service.testing.stored_output import store_output, upstream_jobs
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.models.identifying import IDS, NAMES
+from dcm_processor_service.models.network.identifying import IDS, NAMES
 
 if TYPE_CHECKING:
     import os

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.models.identifying import DATES, IDS, NAMES
+from dcm_processor_service.models.network.identifying import DATES, IDS, NAMES
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.context import RuntimeContext
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
@@ -12,7 +12,7 @@ from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 if TYPE_CHECKING:
     from dcm_processor_service.models import Patient, SeriesRecord, Study
     from dcm_processor_service.runtime.context import AsyncRuntimeContext
-    from dcm_processor_service.session.dicom import AsyncDicom
+    from dcm_processor_service.session.images.dicom import AsyncDicom
 
 __all__ = ["assert_no_phi"]
 

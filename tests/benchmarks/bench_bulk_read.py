@@ -18,7 +18,7 @@ from gridfs import GridFSBucket
 from pymongo import MongoClient
 from rich.console import Console
 
-from dcm_processor_service.backends.mongo.blocking import open_blocking
+from dcm_processor_service.backends.mongo.driver.blocking import open_blocking
 from dcm_processor_service.models import Instance
 from dcm_processor_service.ports import StoreLocation, inline
 from dcm_processor_service.ports.concurrency import iterate_inline

@@ -20,7 +20,7 @@ from dcm_processor_service.derived import make, save
 from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from dcm_processor_service.imaging.series.heads import read_headers
 from dcm_processor_service.imaging.series.inspection import inspect_series
-from dcm_processor_service.imaging.series.slice_order import order_files
+from dcm_processor_service.imaging.series.order.slice_order import order_files
 from dcm_processor_service.imaging.volumes.read import read_volume
 from dcm_processor_service.models.derived import ImageOptions, SegmentationOptions
 from tests.benchmarks.bench_imaging import CT

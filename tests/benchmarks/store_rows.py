@@ -12,15 +12,15 @@ from gridfs import GridFSBucket
 from pydicom import dcmread
 from pymongo import MongoClient
 
-from dcm_processor_service.backends.mongo.blocking import open_with_options
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.backends.mongo.driver.blocking import open_with_options
+from dcm_processor_service.models.images.limits import Limits
 from dcm_processor_service.ports import JobKey, NewFile, StoreLocation, inline
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
 from dcm_processor_service.runtime.adapters import imaging_functions
 from dcm_processor_service.session.data import AsyncData
+from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries, SeriesTools
 from dcm_processor_service.session.jobs import AsyncJobs
 from dcm_processor_service.session.scratch import open_scratch
-from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries, SeriesTools
 from tests.benchmarks.measuring import Growth, Row, Way
 from tests.integration.mongo.test_growth import fill_with_images, series_job
 from tests.mongo_plans import Commands

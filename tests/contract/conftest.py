@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymongo import AsyncMongoClient, MongoClient
 
-from dcm_processor_service.backends.mongo import asynchronous, blocking
+from dcm_processor_service.backends.mongo.driver import asynchronous, blocking
 from dcm_processor_service.ports import StoreLocation, inline
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.testing import MemoryStore

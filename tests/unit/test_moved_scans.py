@@ -14,7 +14,7 @@ from dcm_processor_service.imaging.headers.folder import files_below
 from dcm_processor_service.models import Job, Peer
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.settings import RuntimeSettings
-from dcm_processor_service.session.catalogue import catalogue_files
+from dcm_processor_service.session.images.catalogue import catalogue_files
 from dcm_processor_service.testing import FakePacs
 from tests.unit.local.test_ingest import make_series, save
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from dcm_processor_service.session.series import DicomSeries
+    from dcm_processor_service.session.images.series import DicomSeries
     from dcm_processor_service.session.session import Session
 
 SESSION_ID, JOB_ID = "5e" * 12, "1b" * 12

@@ -6,7 +6,6 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
 
 from dcm_processor_service.backends.copies import COPIES_SHOWN, refuse_copies
-from dcm_processor_service.backends.mongo.collection import find_in_lanes
 from dcm_processor_service.backends.mongo.documents import (
     by_id,
     either,
@@ -17,6 +16,7 @@ from dcm_processor_service.backends.mongo.documents import (
     subject_query,
     subjects_of,
 )
+from dcm_processor_service.backends.mongo.driver.collection import find_in_lanes
 from dcm_processor_service.errors import StoredFileNotFoundError, StoredValueError
 from dcm_processor_service.models import Patient, SeriesRecord, Study, SubjectLevel
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from dcm_processor_service.backends.mongo.collection import Collection
     from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.driver.collection import Collection
     from dcm_processor_service.models import Instance
 
 __all__ = ["MongoDicomRepository"]

@@ -17,7 +17,6 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.backends.mongo.collection import find_in_lanes
 from dcm_processor_service.backends.mongo.documents import (
     CHUNK_INDEXES,
     chunk_document,
@@ -32,7 +31,8 @@ from dcm_processor_service.backends.mongo.documents import (
     upload_mark,
     uploads_pipeline,
 )
-from dcm_processor_service.backends.mongo.failures import DuplicateIdError
+from dcm_processor_service.backends.mongo.driver.collection import find_in_lanes
+from dcm_processor_service.backends.mongo.driver.failures import DuplicateIdError
 from dcm_processor_service.errors import StoredValueError, StoreError, StoreUnavailableError, UnsupportedValueError
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     from bson import ObjectId
 
-    from dcm_processor_service.backends.mongo.collection import Collection
     from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.driver.collection import Collection
     from dcm_processor_service.models import StoredFile
     from dcm_processor_service.ports import JobKey, NewFile, Offload
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pymongo.results import UpdateResult
 
-    from dcm_processor_service.backends.mongo.collection import Collection
+    from dcm_processor_service.backends.mongo.driver.collection import Collection
     from dcm_processor_service.models import StoredFile
     from dcm_processor_service.ports import JobKey, NormalValue
 

@@ -6,8 +6,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from dcm_processor_service.backends.mongo import job_documents
-from dcm_processor_service.backends.mongo.collection import Collection
-from dcm_processor_service.backends.mongo.deployment import deployment_warnings
 from dcm_processor_service.backends.mongo.dicom import MongoDicomRepository
 from dcm_processor_service.backends.mongo.documents import (
     data_query,
@@ -18,7 +16,9 @@ from dcm_processor_service.backends.mongo.documents import (
     peer,
     plain,
 )
-from dcm_processor_service.backends.mongo.failures import DuplicateIdError, NoNumberError
+from dcm_processor_service.backends.mongo.driver.collection import Collection
+from dcm_processor_service.backends.mongo.driver.deployment import deployment_warnings
+from dcm_processor_service.backends.mongo.driver.failures import DuplicateIdError, NoNumberError
 from dcm_processor_service.backends.mongo.files import MongoFileRepository
 from dcm_processor_service.backends.mongo.operations import Operations, increment_change
 from dcm_processor_service.backends.mongo.platform_documents import MongoPlatformDocuments
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from pymongo.results import UpdateResult
 
-    from dcm_processor_service.backends.mongo.connection import LazyClient
     from dcm_processor_service.backends.mongo.documents import Document
-    from dcm_processor_service.backends.mongo.modes import DriverMode
+    from dcm_processor_service.backends.mongo.driver.connection import LazyClient
+    from dcm_processor_service.backends.mongo.driver.modes import DriverMode
     from dcm_processor_service.backends.mongo.operations import Operation
     from dcm_processor_service.models import Job, JobOutput, Patient, Peer, SeriesRecord, Study
     from dcm_processor_service.ports import JobKey, NormalValue, Offload

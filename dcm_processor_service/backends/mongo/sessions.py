@@ -28,8 +28,8 @@ from dcm_processor_service.models import RemovedImages, SessionRecord
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from dcm_processor_service.backends.mongo.collection import Collection
     from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.driver.collection import Collection
     from dcm_processor_service.models import SessionPart
 
 __all__ = ["MongoSessionRepository"]

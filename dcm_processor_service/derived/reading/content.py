@@ -8,8 +8,8 @@ from dcm_processor_service.derived.reading.names import code_in
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as, read_dataset
 from dcm_processor_service.imaging.headers.values import items, text
-from dcm_processor_service.models.limits import Limits
-from dcm_processor_service.models.series_kinds import SeriesKind, kind_of_class
+from dcm_processor_service.models.images.limits import Limits
+from dcm_processor_service.models.images.series_kinds import SeriesKind, kind_of_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

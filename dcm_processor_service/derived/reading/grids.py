@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.geometry import FloatArray
     from dcm_processor_service.imaging.series.stack import Stack
-    from dcm_processor_service.models.limits import Limits
+    from dcm_processor_service.models.images.limits import Limits
 
 __all__ = ["MaskGrid", "refuse_large"]
 

@@ -10,8 +10,8 @@ from dcm_processor_service.derived.reading.content import children, read_each, v
 from dcm_processor_service.derived.reading.names import code_in
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.headers.values import integer, item, items, numbers, text
-from dcm_processor_service.models.limits import Limits
-from dcm_processor_service.models.series_kinds import SeriesKind
+from dcm_processor_service.models.images.limits import Limits
+from dcm_processor_service.models.images.series_kinds import SeriesKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
     from dcm_processor_service.imaging.headers.values import Header
     from dcm_processor_service.imaging.volumes.volume import Volume
-    from dcm_processor_service.models.limits import Limits
+    from dcm_processor_service.models.images.limits import Limits
 
 __all__ = ["drawn_on", "read_rtstruct"]
 

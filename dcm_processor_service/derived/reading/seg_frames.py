@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
-    from dcm_processor_service.models.limits import Limits
+    from dcm_processor_service.models.images.limits import Limits
 
 __all__ = ["SegFrames"]
 

@@ -10,8 +10,8 @@ from dcm_processor_service.derived.reading.seg import read_seg
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.headers.instance_file import read_instance
 from dcm_processor_service.imaging.headers.values import text
-from dcm_processor_service.models.limits import Limits
-from dcm_processor_service.models.series_kinds import SeriesKind, kind_of_class
+from dcm_processor_service.models.images.limits import Limits
+from dcm_processor_service.models.images.series_kinds import SeriesKind, kind_of_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,7 +17,7 @@ from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContex
 from dcm_processor_service.dicom_network.dimse.pinning import fingerprint
 from dcm_processor_service.errors import PeerUnreachableError
 from dcm_processor_service.models import PeerProposal
-from dcm_processor_service.models.peers import WRITABLE_SYNTAXES
+from dcm_processor_service.models.network.peers import WRITABLE_SYNTAXES
 
 if TYPE_CHECKING:
     from dcm_processor_service.models import Peer, SendOptions

@@ -16,7 +16,7 @@ from dcm_processor_service.dicom_network.retrieval.rounds import Rounds
 from dcm_processor_service.dicom_network.retrieval.wanted import wish_for
 from dcm_processor_service.errors import FetchError, FetchIncompleteError
 from dcm_processor_service.models import FetchOptions, FetchReport, FoundInstance, FoundStudy, SendOptions
-from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
+from dcm_processor_service.models.network.peers import DEFAULT_AE_TITLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
     from dcm_processor_service.models import MrAcquisition
-    from dcm_processor_service.models.acquisition import Direction
+    from dcm_processor_service.models.images.acquisition import Direction
 
 __all__ = ["acquisition_fields"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.geometry import FloatArray
     from dcm_processor_service.imaging.series.stack import Stack
-    from dcm_processor_service.models.acquisition import Direction
+    from dcm_processor_service.models.images.acquisition import Direction
 
 __all__ = ["mr_acquisition"]
 

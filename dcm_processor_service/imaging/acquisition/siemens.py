@@ -14,7 +14,7 @@ from dcm_processor_service.imaging.acquisition.private_blocks import (
 from dcm_processor_service.imaging.frames.frame import marks
 from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.instance_file import read_header
-from dcm_processor_service.imaging.series.clock import clock_times
+from dcm_processor_service.imaging.series.order.clock import clock_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcm_processor_service.imaging.headers.instance_file import InstanceFile
-    from dcm_processor_service.models.limits import Limits
+    from dcm_processor_service.models.images.limits import Limits
 
 __all__ = ["EncodedFrame", "decode_frames", "decode_one"]
 

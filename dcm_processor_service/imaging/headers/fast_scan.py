@@ -33,7 +33,7 @@ from dcm_processor_service.imaging.headers.raw_elements import (
 )
 from dcm_processor_service.imaging.headers.shared_layout import FIRST_ELEMENT, HeaderLayout
 from dcm_processor_service.imaging.headers.values import BINARY_FORMATS, ScannedElement, ScannedHeader
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path

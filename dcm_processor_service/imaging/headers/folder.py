@@ -34,7 +34,7 @@ from dcm_processor_service.imaging.headers.instance_file import (
 )
 from dcm_processor_service.imaging.headers.values import ScannedHeader, text, texts
 from dcm_processor_service.models.files import DUPLICATE, NO_UIDS, LeftOutFile
-from dcm_processor_service.models.nifti import Glance
+from dcm_processor_service.models.images.nifti import Glance
 from dcm_processor_service.models.subjects import patient_uid
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.raw_elements import read_element
 from dcm_processor_service.imaging.headers.values import Header, text
 from dcm_processor_service.models.files import printable
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

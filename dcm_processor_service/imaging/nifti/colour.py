@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.series.inspection import Inspection
     from dcm_processor_service.imaging.series.stack import Stack
     from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
-    from dcm_processor_service.models.limits import Limits
-    from dcm_processor_service.models.nifti import Policy
+    from dcm_processor_service.models.images.limits import Limits
+    from dcm_processor_service.models.images.nifti import Policy
 
 __all__ = ["colour_images"]
 

@@ -21,13 +21,13 @@ from dcm_processor_service.imaging.nifti.task import ConversionTask
 from dcm_processor_service.imaging.nifti.write import nifti_stem
 from dcm_processor_service.imaging.series.inspection import examine
 from dcm_processor_service.imaging.series.policies import check_policy, refusal
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from dcm_processor_service.models.nifti import Engine, NiftiFiles, Policy, Sidecar
+    from dcm_processor_service.models.images.nifti import Engine, NiftiFiles, Policy, Sidecar
 
 __all__ = ["AutoConverter"]
 

@@ -28,7 +28,7 @@ from dcm_processor_service.imaging.nifti.task import DECODED_BY_PROGRAMS, NATIVE
 from dcm_processor_service.imaging.nifti.write import copy_nifti, sidecar_path, write_json
 from dcm_processor_service.imaging.series.policies import refusal
 from dcm_processor_service.models import SeriesKind
-from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
+from dcm_processor_service.models.images.nifti import NiftiFiles, NiftiVolume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -28,11 +28,11 @@ from dcm_processor_service.imaging.frames.pixel_format import pixel_format, smal
 from dcm_processor_service.imaging.headers.instance_file import contained, read_dataset, read_instance
 from dcm_processor_service.imaging.nifti.task import DECODED_BY_PROGRAMS, NATIVE_ONLY
 from dcm_processor_service.imaging.nifti.write import nifti_stem, sidecar_path, write_nifti
+from dcm_processor_service.imaging.series.order.slice_order import order_files
 from dcm_processor_service.imaging.series.policies import open_findings, refusal
-from dcm_processor_service.imaging.series.slice_order import order_files
 from dcm_processor_service.models import SeriesKind
-from dcm_processor_service.models.limits import Limits
-from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
+from dcm_processor_service.models.images.limits import Limits
+from dcm_processor_service.models.images.nifti import NiftiFiles, NiftiVolume
 from dcm_processor_service.ports.forks import SharedLock
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dcm_processor_service.imaging.series.policies import chosen_stacks
 from dcm_processor_service.imaging.volumes.interop import to_nifti_image
 from dcm_processor_service.imaging.volumes.read import volumes_of
 from dcm_processor_service.models import SeriesKind
-from dcm_processor_service.models.nifti import NiftiFiles
+from dcm_processor_service.models.images.nifti import NiftiFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

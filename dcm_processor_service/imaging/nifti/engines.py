@@ -11,9 +11,9 @@ anything else                native
 
 The file of an engine has one function, ``convert(task, reason)``, which takes a
 :class:`~dcm_processor_service.imaging.nifti.task.ConversionTask` and returns
-:class:`~dcm_processor_service.models.nifti.NiftiFiles` or raises ``InvalidSeriesError``, ``NiftiConversionError`` or
-``UnsupportedTransferSyntaxError``. It is imported when the engine runs. Its name is added to
-:data:`~dcm_processor_service.models.nifti.Engine`, which editors and the command line show.
+:class:`~dcm_processor_service.models.images.nifti.NiftiFiles` or raises ``InvalidSeriesError``,
+``NiftiConversionError`` or ``UnsupportedTransferSyntaxError``. It is imported when the engine runs. Its name is added
+to :data:`~dcm_processor_service.models.images.nifti.Engine`, which editors and the command line show.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.nifti.task import ConversionTask
     from dcm_processor_service.models import NiftiFiles, SeriesReport
-    from dcm_processor_service.models.nifti import Policy
+    from dcm_processor_service.models.images.nifti import Policy
 
 __all__ = ["ENGINES", "EngineChoice", "NiftiEngine"]
 

@@ -17,7 +17,7 @@ from dcm_processor_service.imaging.acquisition.mr_scan import functional_groups
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import item, numbers, text, texts
 from dcm_processor_service.imaging.nifti.write import sidecar_path, write_json, write_nifti
-from dcm_processor_service.models.nifti import NiftiFiles, NiftiVolume
+from dcm_processor_service.models.images.nifti import NiftiFiles, NiftiVolume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pydicom import DataElement, Dataset
 
     from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
-    from dcm_processor_service.models.nifti import Sidecar
+    from dcm_processor_service.models.images.nifti import Sidecar
 
 __all__ = ["bids_metadata", "get_simplified_json", "write_with_sidecar"]
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcm_processor_service.imaging.series.inspection import Inspection
-    from dcm_processor_service.models.limits import Limits
-    from dcm_processor_service.models.nifti import Policy, Sidecar
+    from dcm_processor_service.models.images.limits import Limits
+    from dcm_processor_service.models.images.nifti import Policy, Sidecar
 
 __all__ = ["DECODED_BY_PROGRAMS", "NATIVE_ONLY", "ConversionTask"]
 

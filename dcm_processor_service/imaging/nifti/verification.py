@@ -16,8 +16,8 @@ from dcm_processor_service.models import SeriesKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dcm_processor_service.models.limits import Limits
-    from dcm_processor_service.models.nifti import Policy
+    from dcm_processor_service.models.images.limits import Limits
+    from dcm_processor_service.models.images.nifti import Policy
 
 __all__ = ["verify", "verify_series"]
 

@@ -23,8 +23,8 @@ from dcm_processor_service.imaging.series.policies import chosen_stacks
 from dcm_processor_service.imaging.volumes.read import display_window, read_frames
 from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window, reorient
 from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
-from dcm_processor_service.models.limits import Limits
-from dcm_processor_service.models.pictures import ResultPicture
+from dcm_processor_service.models.images.limits import Limits
+from dcm_processor_service.models.images.pictures import ResultPicture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,8 +18,8 @@ from dcm_processor_service.imaging.pictures.mosaic import MOST_SLICES, draw_mosa
 from dcm_processor_service.imaging.pictures.png import encode_png
 from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
 from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
-from dcm_processor_service.models.limits import Limits
-from dcm_processor_service.models.pictures import LabelEntry, ResultPicture
+from dcm_processor_service.models.images.limits import Limits
+from dcm_processor_service.models.images.pictures import LabelEntry, ResultPicture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

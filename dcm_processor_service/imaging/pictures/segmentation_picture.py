@@ -12,8 +12,8 @@ from dcm_processor_service.imaging.pictures.key_slices import Scan, tiles_of
 from dcm_processor_service.imaging.pictures.mosaic import MOST_SLICES, draw_mosaic, label_colour
 from dcm_processor_service.imaging.volumes.resampling import apply_window
 from dcm_processor_service.imaging.volumes.voxel_grid import VoxelGrid
-from dcm_processor_service.models.limits import Limits
-from dcm_processor_service.models.pictures import LabelEntry, ResultPicture
+from dcm_processor_service.models.images.limits import Limits
+from dcm_processor_service.models.images.pictures import LabelEntry, ResultPicture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,7 +18,7 @@ from dcm_processor_service.imaging.pictures.panel import Panel
 from dcm_processor_service.imaging.series.inspection import examine
 from dcm_processor_service.imaging.volumes.read import volumes_of
 from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

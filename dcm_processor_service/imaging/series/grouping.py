@@ -2,7 +2,8 @@
 
 Two steps. Frames of one size, number format, orientation and pixel spacing make a group. Within a group, frames at one
 position are told apart first by what makes them another *kind* of image (echo, magnitude or phase, kernel), which gives
-separate stacks, then by time, which gives the fourth axis (:mod:`dcm_processor_service.imaging.series.time_axis`).
+separate stacks, then by time, which gives the fourth axis
+(:mod:`dcm_processor_service.imaging.series.order.time_axis`).
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ import numpy as np
 from dcm_processor_service.imaging.frames.frame import FrameInfo, mark, marks
 from dcm_processor_service.imaging.geometry import cluster_positions, orientation_label, slice_normal
 from dcm_processor_service.imaging.series.identity import IDENTITY_MARKS, identity_values
-from dcm_processor_service.imaging.series.interleaving import (
+from dcm_processor_service.imaging.series.order.interleaving import (
     interleaving_doubt,
     lie_through_each_other,
     separating_mark,
 )
+from dcm_processor_service.imaging.series.order.time_axis import are_moved, is_borne_out, time_axis, values_by_label
 from dcm_processor_service.imaging.series.stack import Stack
-from dcm_processor_service.imaging.series.time_axis import are_moved, is_borne_out, time_axis, values_by_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcm_processor_service.imaging.geometry import FloatArray
-    from dcm_processor_service.imaging.series.time_axis import TimeAxis
+    from dcm_processor_service.imaging.series.order.time_axis import TimeAxis
 
 __all__ = ["FrameGroup", "group_frames", "stacks_of"]
 

@@ -17,8 +17,8 @@ from dcm_processor_service.imaging.headers.raw_elements import read_element
 from dcm_processor_service.imaging.headers.shared_layout import FIRST_ELEMENT
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.series.inspection import report_on
-from dcm_processor_service.imaging.series.slice_order import order_instances
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.imaging.series.order.slice_order import order_instances
+from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -30,11 +30,11 @@ from dcm_processor_service.imaging.series.meaning import (
     pictures_among,
     stack_meaning_findings,
 )
-from dcm_processor_service.imaging.series.order_certificate import order_certificate
+from dcm_processor_service.imaging.series.order.order_certificate import order_certificate
 from dcm_processor_service.imaging.series.pixel_findings import pixel_findings
 from dcm_processor_service.models import SeriesFinding, SeriesKind, SeriesPart, SeriesReport
-from dcm_processor_service.models.limits import Limits
-from dcm_processor_service.models.series_kinds import kind_of_class
+from dcm_processor_service.models.images.limits import Limits
+from dcm_processor_service.models.images.series_kinds import kind_of_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from dcm_processor_service.imaging.frames.vendor import is_private_mosaic
 from dcm_processor_service.imaging.headers.private_tags import MOSAIC_TAGS
 from dcm_processor_service.imaging.headers.values import ScannedHeader, integer, text
 from dcm_processor_service.imaging.series.geometry_findings import about, distinct
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

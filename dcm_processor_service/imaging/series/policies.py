@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.series.inspection import Inspection
     from dcm_processor_service.imaging.series.stack import Stack
     from dcm_processor_service.models import SeriesFinding, SeriesReport
-    from dcm_processor_service.models.nifti import Policy
+    from dcm_processor_service.models.images.nifti import Policy
 
 __all__ = ["check_policy", "chosen_stacks", "largest_stack", "open_findings", "refusal", "split_stacks"]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.series.inspection import Inspection
     from dcm_processor_service.imaging.series.stack import Stack
     from dcm_processor_service.imaging.volumes.volume import Volume
-    from dcm_processor_service.models.nifti import Policy
+    from dcm_processor_service.models.images.nifti import Policy
 
 __all__ = ["MosaicLayout", "mosaic_layout", "mosaic_stack", "untiled"]
 

@@ -21,7 +21,7 @@ from dcm_processor_service.imaging.decoding.decoders import LOSSY, decoders_of
 from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_frames, decode_one
 from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as
 from dcm_processor_service.imaging.series.geometry_findings import transfer_syntax
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

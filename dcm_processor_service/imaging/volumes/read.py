@@ -20,7 +20,7 @@ from dcm_processor_service.imaging.headers.instance_file import contained, forei
 from dcm_processor_service.imaging.headers.values import item, number, text
 from dcm_processor_service.imaging.series.geometry_findings import about
 from dcm_processor_service.imaging.series.inspection import examine
-from dcm_processor_service.imaging.series.order_certificate import order_certificate
+from dcm_processor_service.imaging.series.order.order_certificate import order_certificate
 from dcm_processor_service.imaging.series.policies import chosen_stacks
 from dcm_processor_service.imaging.volumes.mosaic import mosaic_stack, untiled
 from dcm_processor_service.imaging.volumes.pixels import read_pixels
@@ -28,7 +28,7 @@ from dcm_processor_service.imaging.volumes.upright import on_even_grid, refuse_w
 from dcm_processor_service.imaging.volumes.volume import DisplayWindow, Rescale, SliceSource, Volume
 from dcm_processor_service.imaging.volumes.volume_times import volume_times
 from dcm_processor_service.models import SeriesKind
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.images.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.series.inspection import Inspection
     from dcm_processor_service.imaging.series.stack import Stack
     from dcm_processor_service.models import SeriesReport
-    from dcm_processor_service.models.nifti import Policy
+    from dcm_processor_service.models.images.nifti import Policy
 
     _Assemble = Callable[[Sequence[FrameInfo], int, int, Limits], tuple[NDArray[Any], list[FrameInfo]]]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.pictures.contact_sheet import SheetLayout
     from dcm_processor_service.imaging.volumes.resampling import Interpolation
-    from dcm_processor_service.models.nifti import NiftiFiles, Sidecar
+    from dcm_processor_service.models.images.nifti import NiftiFiles, Sidecar
 
 __all__ = ["DisplayWindow", "Rescale", "SliceSource", "Volume"]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from dcm_processor_service.imaging.frames.frame import marks
 from dcm_processor_service.imaging.headers.values import in_groups, item, number, text, texts
-from dcm_processor_service.imaging.series.clock import clock_times
+from dcm_processor_service.imaging.series.order.clock import clock_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

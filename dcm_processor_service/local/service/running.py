@@ -20,7 +20,7 @@ from dcm_processor_service.local.workspace import Workspace
 from dcm_processor_service.models import JobEvent, Peer, Subject
 from dcm_processor_service.runtime.execution.callbacks import find_callback
 from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
-from dcm_processor_service.session.catalogue import Filed
+from dcm_processor_service.session.images.catalogue import Filed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.local.service.service_code import LoadedJob, LoadedService
     from dcm_processor_service.local.workspace import Workspace
     from dcm_processor_service.models import Peer
-    from dcm_processor_service.session.catalogue import Filed
+    from dcm_processor_service.session.images.catalogue import Filed
 
 __all__ = ["JobNotCreated", "PlannedJob", "SubjectPlan", "plan_levels"]
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.models.identifying import IDS, NAMES
+from dcm_processor_service.models.network.identifying import IDS, NAMES
 from dcm_processor_service.ports.forks import SharedLock
 from dcm_processor_service.runtime.logs.ordinary_words import ALSO_NAMES, VOCABULARY
 from dcm_processor_service.runtime.logs.written_dates import date_pattern, year_signs

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymongo import MongoClient
 
-from dcm_processor_service.backends.mongo.blocking import open_with_options
+from dcm_processor_service.backends.mongo.driver.blocking import open_with_options
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, inline
 from tests.faults.mongo.servers import Mongod, ReplicaSet, running_set, running_standalone
 

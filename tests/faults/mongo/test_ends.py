@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dcm_processor_service.backends.mongo.blocking import open_blocking
+from dcm_processor_service.backends.mongo.driver.blocking import open_blocking
 from dcm_processor_service.errors import StoreUnavailableError
 from dcm_processor_service.ports import inline
 from dcm_processor_service.ports.concurrency import run_inline

@@ -13,9 +13,9 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient
 
-from dcm_processor_service.backends.mongo.asynchronous import open_with_options as open_async
-from dcm_processor_service.backends.mongo.blocking import Blocking
-from dcm_processor_service.backends.mongo.connection import LazyClient
+from dcm_processor_service.backends.mongo.driver.asynchronous import open_with_options as open_async
+from dcm_processor_service.backends.mongo.driver.blocking import Blocking
+from dcm_processor_service.backends.mongo.driver.connection import LazyClient
 from dcm_processor_service.backends.mongo.repositories import bundle
 from dcm_processor_service.ports import Found, StoreLocation, in_thread, inline
 from dcm_processor_service.ports.concurrency import run_inline
@@ -29,7 +29,7 @@ THREADS = 16
 
 FORKING = """
 import io, os, sys
-from dcm_processor_service.backends.mongo.blocking import open_blocking
+from dcm_processor_service.backends.mongo.driver.blocking import open_blocking
 from dcm_processor_service.ports import JobKey, NewFile, StoreLocation, inline
 from dcm_processor_service.ports.concurrency import run_inline
 

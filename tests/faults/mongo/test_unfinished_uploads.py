@@ -27,7 +27,7 @@ NEW = NewFile("a/b", {})
 UPLOADER = """
 import sys
 from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.backends.mongo.blocking import open_blocking
+from dcm_processor_service.backends.mongo.driver.blocking import open_blocking
 from dcm_processor_service.ports import JobKey, NewFile, StoreLocation, inline
 
 url, database, session_id, job_id = sys.argv[1:]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, MRImageStorage
 
-from dcm_processor_service.dicom_network import conversion, sources
+from dcm_processor_service.dicom_network import sources
+from dcm_processor_service.dicom_network.conversion import in_processes as conversion
 from dcm_processor_service.errors import PeerUnreachableError
 from dcm_processor_service.models import Outcome, SendOptions, SendReport
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults

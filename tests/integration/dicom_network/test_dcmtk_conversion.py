@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dcm_processor_service.dicom_network.transcoding import convert, copy_of, part10
+from dcm_processor_service.dicom_network.conversion.transcoding import convert, copy_of, part10
 from dcm_processor_service.imaging.headers.instance_file import contained
 from tests.archives import program
 

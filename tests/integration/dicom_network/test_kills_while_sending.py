@@ -16,8 +16,8 @@ from pydicom.uid import generate_uid
 
 from dcm_processor_service.models import Outcome
 from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.session.journal import Journal
-from dcm_processor_service.session.sending import journal_key
+from dcm_processor_service.session.network.journal import Journal
+from dcm_processor_service.session.network.sending import journal_key
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
 from tests.command_line import ROOT
 from tests.integration.dicom_network.test_resuming import opened_store
@@ -38,7 +38,7 @@ import os, signal, sys
 from pathlib import Path
 from dcm_processor_service.dicom_network.dimse.association import Association
 from dcm_processor_service.models import Peer
-from dcm_processor_service.session.journal import Journal
+from dcm_processor_service.session.network.journal import Journal
 from tests.integration.dicom_network.test_resuming import open_session
 
 root, peer = Path(sys.argv[1]), Peer.model_validate_json(sys.argv[2])

@@ -16,7 +16,7 @@ from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import ConfigurationError, SendIncompleteError, SendRejectedError
 from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendOptions, StorageCommitment
 from dcm_processor_service.ports import JobKey
-from dcm_processor_service.session.commitment_store import PART_RECORDS, CommitmentStore
+from dcm_processor_service.session.network.commitment_store import PART_RECORDS, CommitmentStore
 from dcm_processor_service.testing import fake_async_context, fake_context
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
 from tests.archives import free_port

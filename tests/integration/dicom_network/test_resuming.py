@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendOptions, SendReport
-from dcm_processor_service.models.peers import DEFAULT_AE_TITLE
+from dcm_processor_service.models.network.peers import DEFAULT_AE_TITLE
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults

@@ -21,7 +21,7 @@ from dcm_processor_service.imaging.nifti.verification import verify_series
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.imaging.volumes.read import read_volumes
 from dcm_processor_service.models import SeriesKind
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.images.limits import Limits
 from tests.shared_data import shared_folder
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from dcm_processor_service.imaging.nifti.engine_dcm2niix import Dcm2niixImage, r
 from dcm_processor_service.imaging.nifti.sidecar import sidecar_content
 from dcm_processor_service.imaging.series.inspection import examine
 from dcm_processor_service.imaging.volumes.read import volumes_of
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.images.limits import Limits
 from tests.integration.imaging.test_reference_sets import MOSAIC, NIH, files
 
 if TYPE_CHECKING:

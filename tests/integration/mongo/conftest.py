@@ -13,7 +13,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
-from dcm_processor_service.backends.mongo import asynchronous, blocking
+from dcm_processor_service.backends.mongo.driver import asynchronous, blocking
 from dcm_processor_service.ports import Backend, JobKey, StoreLocation, in_thread, inline
 from dcm_processor_service.ports.concurrency import run_inline
 from tests.mongod import remove_database

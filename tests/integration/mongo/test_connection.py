@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dcm_processor_service.backends.mongo.asynchronous import open_async
-from dcm_processor_service.backends.mongo.blocking import open_blocking
+from dcm_processor_service.backends.mongo.driver.asynchronous import open_async
+from dcm_processor_service.backends.mongo.driver.blocking import open_blocking
 from dcm_processor_service.errors import ConfigurationError, StoreError, StoreUnavailableError
 from dcm_processor_service.ports import Backend, JobKey, NewFile, StoreLocation, in_thread, inline
 from dcm_processor_service.ports.concurrency import run_inline

@@ -25,7 +25,7 @@ WRITER = """
 import io, sys
 from pymongo.monitoring import CommandListener
 from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.backends.mongo.blocking import open_with_options
+from dcm_processor_service.backends.mongo.driver.blocking import open_with_options
 from dcm_processor_service.ports import JobKey, NewFile, StoreLocation, inline
 
 url, database, session_id, job_id, stop_at = sys.argv[1:]

@@ -11,12 +11,12 @@ from pydicom.data import get_testdata_file
 from dcm_processor_service.errors import StoredFileNotFoundError
 from dcm_processor_service.imaging.headers.instance_file import read_header
 from dcm_processor_service.imaging.series.inspection import inspect_series
-from dcm_processor_service.imaging.series.slice_order import order_files
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.imaging.series.order.slice_order import order_files
+from dcm_processor_service.models.images.limits import Limits
 from dcm_processor_service.ports import in_thread, inline
 from dcm_processor_service.runtime.adapters import imaging_functions
+from dcm_processor_service.session.images.series import AsyncDicomSeries, SeriesTools
 from dcm_processor_service.session.scratch import open_scratch
-from dcm_processor_service.session.series import AsyncDicomSeries, SeriesTools
 from tests.integration.mongo.test_dicom import add_files, series_of
 from tests.mongo_plans import Commands
 from tests.unit.imaging.synthetic import Recipe, multi_frame, single_frame

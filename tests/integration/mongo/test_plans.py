@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo import MongoClient
 
-from dcm_processor_service.backends.mongo import blocking
+from dcm_processor_service.backends.mongo.driver import blocking
 from dcm_processor_service.models import Study, SubjectLevel
 from dcm_processor_service.ports import StoreLocation, inline
 from dcm_processor_service.ports.concurrency import run_inline

@@ -16,7 +16,7 @@ from dcm_processor_service.models import Job, Peer, Study, SubjectLevel
 from dcm_processor_service.ports import JobKey
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, opened
-from dcm_processor_service.session.catalogue import ATTRIBUTES, Catalogue
+from dcm_processor_service.session.images.catalogue import ATTRIBUTES, Catalogue
 from dcm_processor_service.testing import synthetic_series
 
 if TYPE_CHECKING:

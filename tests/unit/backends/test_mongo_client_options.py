@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dcm_processor_service.backends.mongo.blocking import Blocking
-from dcm_processor_service.backends.mongo.connection import LazyClient
+from dcm_processor_service.backends.mongo.driver.blocking import Blocking
+from dcm_processor_service.backends.mongo.driver.connection import LazyClient
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.ports import StoreLocation
 

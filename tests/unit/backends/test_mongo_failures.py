@@ -18,7 +18,7 @@ from pymongo.errors import (
     ConfigurationError as DriverConfigurationError,
 )
 
-from dcm_processor_service.backends.mongo.failures import (
+from dcm_processor_service.backends.mongo.driver.failures import (
     are_all_duplicates,
     from_driver,
     is_passing,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from dcm_processor_service.session.derive import Derive
+    from dcm_processor_service.session.images.derive import Derive
 
 MASK = np.zeros((5, 4, 3), bool)
 MASK[1:3, 1, :2] = True

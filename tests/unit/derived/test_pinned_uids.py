@@ -16,8 +16,8 @@ import pytest
 from dcm_processor_service.derived import Segment, StudyIdentity, keyed_uid
 from dcm_processor_service.derived.attributes.uids import UidPlan
 from dcm_processor_service.models.derived import Producer, Recipe
-from dcm_processor_service.session.derive import Derive
-from dcm_processor_service.session.derive_async import AsyncDerive
+from dcm_processor_service.session.images.derive import Derive
+from dcm_processor_service.session.images.derive_async import AsyncDerive
 from dcm_processor_service.testing import fake_context
 from tests.unit.derived.sources import make_headers
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcm_processor_service.imaging.volumes.volume import Volume
-    from dcm_processor_service.models.nifti import Policy
+    from dcm_processor_service.models.images.nifti import Policy
 
 TILTED = Recipe(slices=6, shear=(0.0, 0.9, 0.0))
 

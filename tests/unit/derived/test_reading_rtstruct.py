@@ -17,7 +17,7 @@ from dcm_processor_service import Code, Volume
 from dcm_processor_service.derived.reading.polygons import filled
 from dcm_processor_service.derived.reading.segments import images_needed, read_segments
 from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.images.limits import Limits
 from dcm_processor_service.testing import fake_context
 from tests.unit.derived.sources import PLAIN, make_headers
 from tests.unit.derived.structure_sets import contour, rectangle, structure_set, written_set

@@ -22,7 +22,7 @@ from dcm_processor_service.derived import Segment, SegmentationOptions, SourceSe
 from dcm_processor_service.derived.objects.highdicom_bridge import released
 from dcm_processor_service.derived.reading.segments import read_segments
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.images.limits import Limits
 from tests.unit.derived.sources import PLAIN, make_headers, make_recipe, make_source
 from tests.unit.derived.volumes import ORIENTATIONS, affines, turned
 

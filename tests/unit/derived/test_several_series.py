@@ -14,7 +14,7 @@ from tests.unit.derived.sources import make_headers
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from dcm_processor_service.session.dicom import Dicom
+    from dcm_processor_service.session.images.dicom import Dicom
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from pydicom.encaps import generate_frames
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
 
 from dcm_processor_service.child_processes.process import ChildPool, ChildProcess
-from dcm_processor_service.dicom_network import conversion
-from dcm_processor_service.dicom_network.conversion import converted
-from dcm_processor_service.dicom_network.transcoding import convert, copy_of
+from dcm_processor_service.dicom_network.conversion import in_processes as conversion
+from dcm_processor_service.dicom_network.conversion.in_processes import converted
+from dcm_processor_service.dicom_network.conversion.transcoding import convert, copy_of
 from dcm_processor_service.errors import UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.decoding import decoders
 from tests.unit.dicom_network.instances import make_ct

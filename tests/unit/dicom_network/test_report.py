@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from dcm_processor_service import codec
 from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendReport
-from dcm_processor_service.session.sending import journal_key
+from dcm_processor_service.session.network.sending import journal_key
 
 PEER = Peer(name="PACS", ae_title="PACS", host="127.0.0.1", port=104)
 records = st.builds(

@@ -16,7 +16,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dcm_processor_service.dicom_network.transcoding import convert, copy_of, lossless_encoders, part10
+from dcm_processor_service.dicom_network.conversion.transcoding import convert, copy_of, lossless_encoders, part10
 from dcm_processor_service.errors import UnsupportedTransferSyntaxError
 from tests.unit.dicom_network.instances import make_ct
 

@@ -18,7 +18,7 @@ from dcm_processor_service.imaging.headers.folder import DicomFolders, file_attr
 from dcm_processor_service.imaging.headers.instance_file import foreign_errors_as, read_dataset, read_instance
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.models import LeftOutFile
-from dcm_processor_service.session.catalogue import catalogue_files
+from dcm_processor_service.session.images.catalogue import catalogue_files
 from tests.unit.imaging.synthetic import Recipe, multi_frame
 
 if TYPE_CHECKING:

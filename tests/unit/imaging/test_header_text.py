@@ -17,7 +17,7 @@ from dcm_processor_service.imaging.headers.instance_file import read_instance
 from dcm_processor_service.imaging.headers.values import ScannedElement, ScannedHeader, text, texts
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.series_rules import SeriesRules
-from dcm_processor_service.session.selection import select_series
+from dcm_processor_service.session.images.selection import select_series
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:

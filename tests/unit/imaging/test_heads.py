@@ -12,7 +12,7 @@ import pytest
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.headers.instance_file import open_regular, read_header
 from dcm_processor_service.imaging.series.heads import SeriesHeads, read_headers
-from dcm_processor_service.imaging.series.slice_order import order_files
+from dcm_processor_service.imaging.series.order.slice_order import order_files
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:

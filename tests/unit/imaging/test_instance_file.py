@@ -14,7 +14,7 @@ from pydicom.dataelem import RawDataElement
 
 from dcm_processor_service.errors import InvalidSeriesError, UnreadableFileError
 from dcm_processor_service.imaging.headers.instance_file import contained, read_dataset, read_header, read_instance
-from dcm_processor_service.imaging.series.slice_order import order_files
+from dcm_processor_service.imaging.series.order.slice_order import order_files
 from tests.unit.imaging.synthetic import Recipe, multi_frame, rotated, single_frame
 
 

@@ -27,7 +27,7 @@ from tests.unit.imaging.synthetic import Recipe, single_frame
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dcm_processor_service.models.pictures import ResultPicture
+    from dcm_processor_service.models.images.pictures import ResultPicture
 
 SMALL = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20)
 

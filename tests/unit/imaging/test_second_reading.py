@@ -16,7 +16,7 @@ from dcm_processor_service.imaging.nifti.comparison import difference_of_values,
 from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from dcm_processor_service.imaging.nifti.verification import verify_series
 from dcm_processor_service.imaging.volumes.read import read_volume
-from dcm_processor_service.models.limits import Limits
+from dcm_processor_service.models.images.limits import Limits
 from tests.unit.imaging.synthetic import Recipe, single_frame
 from tests.unit.imaging.test_convert import fake_dcm2niix
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from dcm_processor_service.models.nifti import Engine
+    from dcm_processor_service.models.images.nifti import Engine
 
 ENGINES: tuple[Engine, ...] = ("auto", "native", "dcm2niix", "dicom2nifti")
 

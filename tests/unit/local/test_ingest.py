@@ -16,7 +16,7 @@ from dcm_processor_service.errors import ConfigurationError, UnreadableFileError
 from dcm_processor_service.imaging.headers.folder import files_below, text_attributes
 from dcm_processor_service.models.platform_ids import platform_id
 from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.session.catalogue import ATTRIBUTES, Catalogue, Filed, catalogue_files
+from dcm_processor_service.session.images.catalogue import ATTRIBUTES, Catalogue, Filed, catalogue_files
 from dcm_processor_service.testing import synthetic_series
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.imaging.volumes.volume import Volume
     from dcm_processor_service.local.workspace import LocalRun
-    from dcm_processor_service.models.pictures import ResultPicture
+    from dcm_processor_service.models.images.pictures import ResultPicture
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from dcm_processor_service import AsyncContainer, AsyncSession, Container, Runti
 from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models import Peer
-from dcm_processor_service.models.nifti import NiftiFiles
+from dcm_processor_service.models.images.nifti import NiftiFiles
 from dcm_processor_service.ports import in_thread, inline
 from dcm_processor_service.runtime.container import backend_names
 from dcm_processor_service.session.functions import FileFormats

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcm_processor_service.models import SeriesRecord
-    from dcm_processor_service.models.nifti import Engine, NiftiFiles
+    from dcm_processor_service.models.images.nifti import Engine, NiftiFiles
     from dcm_processor_service.runtime.container import Container
 
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dcm_processor_service.session.commitments import AsyncCommitments, Commitments
 from dcm_processor_service.session.data import AsyncData, Data
-from dcm_processor_service.session.derive import Derive
-from dcm_processor_service.session.derive_async import AsyncDerive
-from dcm_processor_service.session.dicom import AsyncDicom, Dicom
 from dcm_processor_service.session.files import AsyncFiles, Files
+from dcm_processor_service.session.images.derive import Derive
+from dcm_processor_service.session.images.derive_async import AsyncDerive
+from dcm_processor_service.session.images.dicom import AsyncDicom, Dicom
+from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
 from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
-from dcm_processor_service.session.peers import AsyncPeers, Peers
-from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
+from dcm_processor_service.session.network.commitments import AsyncCommitments, Commitments
+from dcm_processor_service.session.network.peers import AsyncPeers, Peers
 from dcm_processor_service.session.session import AsyncSession, Session
 
 if TYPE_CHECKING:

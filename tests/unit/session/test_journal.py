@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 from dcm_processor_service.backends.memory import MemoryDataRepository, MemoryStore
 from dcm_processor_service.models import InstanceRecord, Outcome, SendOptions
 from dcm_processor_service.ports import JobKey, run_inline
-from dcm_processor_service.session.journal import SEGMENT_RECORDS, Journal
-from dcm_processor_service.session.journal_names import is_journal
+from dcm_processor_service.session.network.journal import SEGMENT_RECORDS, Journal
+from dcm_processor_service.session.network.journal_names import is_journal
 from dcm_processor_service.testing import FakePacs, Faults, fake_context
 from tests.unit.dicom_network.instances import make_ct
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dcm_processor_service import SeriesKind, SeriesRecord, SeriesRules
-from dcm_processor_service.models.series_kinds import kind_of_class
+from dcm_processor_service.models.images.series_kinds import kind_of_class
 from dcm_processor_service.testing import fake_context, synthetic_series
 
 if TYPE_CHECKING:

@@ -11,15 +11,15 @@ import pytest
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.runtime.steps import AsyncStep, Step
-from dcm_processor_service.session.commitments import AsyncCommitments, Commitments
 from dcm_processor_service.session.data import AsyncData, Data
-from dcm_processor_service.session.derive import Derive
-from dcm_processor_service.session.derive_async import AsyncDerive
-from dcm_processor_service.session.dicom import AsyncDicom, Dicom
 from dcm_processor_service.session.files import AsyncFiles, Files
+from dcm_processor_service.session.images.derive import Derive
+from dcm_processor_service.session.images.derive_async import AsyncDerive
+from dcm_processor_service.session.images.dicom import AsyncDicom, Dicom
+from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
 from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
-from dcm_processor_service.session.peers import AsyncPeers, Peers
-from dcm_processor_service.session.series import AsyncDicomSeries, DicomSeries
+from dcm_processor_service.session.network.commitments import AsyncCommitments, Commitments
+from dcm_processor_service.session.network.peers import AsyncPeers, Peers
 from dcm_processor_service.session.session import AsyncSession, Session
 
 PAIRS: list[tuple[type, type, set[str]]] = [

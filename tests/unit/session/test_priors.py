@@ -9,7 +9,7 @@ import pytest
 
 from dcm_processor_service.errors import ConfigurationError, PatientMismatchError
 from dcm_processor_service.models import FoundStudy
-from dcm_processor_service.session.priors import PatientKeys, PriorsWanted, choose_priors, start_of
+from dcm_processor_service.session.network.priors import PatientKeys, PriorsWanted, choose_priors, start_of
 
 OURS = {
     "PatientID": "4711",

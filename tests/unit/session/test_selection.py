@@ -10,7 +10,7 @@ from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.models import SeriesFinding, SeriesReport
 from dcm_processor_service.series_rules import SeriesRules
-from dcm_processor_service.session.selection import select_series
+from dcm_processor_service.session.images.selection import select_series
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 

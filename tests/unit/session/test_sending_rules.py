@@ -19,7 +19,7 @@ from dcm_processor_service.models import (
     SendReport,
     StorageCommitment,
 )
-from dcm_processor_service.session.sending import journal_key
+from dcm_processor_service.session.network.sending import journal_key
 from dcm_processor_service.testing import fake_async_context, fake_context, synthetic_series
 
 if TYPE_CHECKING:

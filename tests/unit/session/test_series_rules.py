@@ -11,7 +11,7 @@ import pytest
 from dcm_processor_service import SeriesRules
 from dcm_processor_service.backends.memory import MemoryDicomRepository
 from dcm_processor_service.errors import ConfigurationError, InvalidSeriesError, LocalFileError
-from dcm_processor_service.models.nifti import NiftiFiles
+from dcm_processor_service.models.images.nifti import NiftiFiles
 from dcm_processor_service.session.scratch import Scratch, open_scratch
 from dcm_processor_service.testing import fake_context, synthetic_series
 

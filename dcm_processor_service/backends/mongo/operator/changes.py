@@ -10,7 +10,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.backends.mongo.documents import either, mapping, new_id
-from dcm_processor_service.backends.mongo.failures import DuplicateIdError
+from dcm_processor_service.backends.mongo.driver.failures import DuplicateIdError
 from dcm_processor_service.errors import SessionsLockedError
 from dcm_processor_service.models.generated_script import IN_A_NAME, escaped, fault_sentence, faults_below
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from dcm_processor_service.backends.mongo.collection import Collection
     from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.driver.collection import Collection
     from dcm_processor_service.backends.mongo.operator.queue import QueuedSession, QueueJob
 
 __all__ = ["LEASE_S", "Changes"]

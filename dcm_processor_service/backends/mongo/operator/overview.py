@@ -20,8 +20,8 @@ from dcm_processor_service.models import HeldBytes, JobDeath, SessionDiagnosis, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from dcm_processor_service.backends.mongo.collection import Collection
     from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.driver.collection import Collection
     from dcm_processor_service.backends.mongo.operator.queue import QueueJob
     from dcm_processor_service.backends.mongo.sessions import MongoSessionRepository
     from dcm_processor_service.models import SessionRecord

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.backends.mongo.blocking import Blocking
-from dcm_processor_service.backends.mongo.collection import Collection
-from dcm_processor_service.backends.mongo.connection import LazyClient
+from dcm_processor_service.backends.mongo.driver.blocking import Blocking
+from dcm_processor_service.backends.mongo.driver.collection import Collection
+from dcm_processor_service.backends.mongo.driver.connection import LazyClient
 from dcm_processor_service.backends.mongo.operator.changes import Changes
 from dcm_processor_service.backends.mongo.operator.overview import Overview
 from dcm_processor_service.backends.mongo.sessions import MongoSessionRepository

@@ -1,0 +1,1 @@
+"""How MongoDB is reached: connections, the two drivers, and what their errors mean."""

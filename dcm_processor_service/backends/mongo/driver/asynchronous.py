@@ -1,0 +1,139 @@
+"""The asynchronous mode: motor, or PyMongo's own asynchronous client.
+
+motor is at its end of life, but still the faster. Nothing else imports it, and one line of this file chooses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager, suppress
+from inspect import isawaitable, iscoroutinefunction
+from typing import TYPE_CHECKING, Any
+
+import pymongo
+from motor.motor_asyncio import AsyncIOMotorClient
+
+from dcm_processor_service.backends.mongo.driver.connection import CLOSING_S, LazyClient
+from dcm_processor_service.backends.mongo.repositories import bundle
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+
+    from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.driver.modes import Ahead
+    from dcm_processor_service.ports import Backend, Offload, StoreLocation
+
+__all__ = ["open_async"]
+
+CLIENT: Any = AsyncIOMotorClient
+"""The driver: this, or ``pymongo.AsyncMongoClient``, whose clients only their own event loop can close."""
+
+
+@contextmanager
+def open_async(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
+    """Opens the platform's database through motor; connects at the first use.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.ports import StoreLocation, in_thread
+        >>> location = StoreLocation("mongodb://127.0.0.1:27017", "dcmprocessor", 5.0, "async")
+        >>> with open_async(location, in_thread) as backend:
+        ...     type(backend.data).__name__
+        'MongoDataRepository'
+    """
+    with open_with_options(location, offload) as backend:
+        yield backend
+
+
+@contextmanager
+def open_with_options(
+    location: StoreLocation, offload: Offload, client_class: Any = None, **options: Any
+) -> Iterator[Backend]:
+    """The same with another driver, or more options of the client, such as ``event_listeners`` to count commands."""
+    mode = Async(client_class or CLIENT)
+    client = LazyClient(location, mode, options)
+    try:
+        yield bundle(client, mode, offload)
+    finally:
+        client.close()
+
+
+class Async:
+    """The mode of both asynchronous drivers."""
+
+    def __init__(self, client_class: Any) -> None:
+        self._client_class = client_class
+        self._keepers: list[AsyncGenerator[None, None]] = []
+
+    def make(self, url: str, **options: Any) -> Any:
+        """Makes a client; does not connect."""
+        client = self._client_class(url, **options)
+        if iscoroutinefunction(client.close):
+            keeper = _closing_with_the_loop(client)
+            with suppress(StopIteration):  # begins it, so that the loop knows of it
+                keeper.__anext__().send(None)
+            self._keepers.append(keeper)
+        return client
+
+    def scope(self) -> object:
+        """Returns the event loop that runs."""
+        return asyncio.get_running_loop()
+
+    def close(self, client: Any) -> None:
+        """Closes a client of motor's; one of PyMongo's closes in its loop alone, when that ends."""
+        if not iscoroutinefunction(client.close):
+            client.close()
+
+    async def reach(self, client: Any) -> None:
+        """Waits until the driver knows a server that takes writes."""
+        if isinstance(client, AsyncIOMotorClient):
+            await asyncio.to_thread(getattr, client, "is_primary")
+        else:
+            await client.is_primary
+
+    async def done(self, call: Callable[[], Any]) -> Any:
+        """Makes a call of the driver; when the task is cancelled meanwhile, what was sent is finished first.
+
+        Otherwise it could come after a later write.
+        """
+        task = asyncio.ensure_future(_awaited(call()))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            while not task.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()  # taken, so that nobody complains that it was not
+            raise
+
+    async def listed(self, call: Callable[[], Any]) -> list[Document]:
+        """Returns all documents of a cursor."""
+        cursor = call()
+        if isawaitable(cursor):
+            cursor = await cursor
+        documents: list[Document] = await cursor.to_list(None)
+        return documents
+
+    async def pause(self, seconds: float) -> None:
+        """Waits."""
+        await asyncio.sleep(seconds)
+
+    def ahead(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
+        """Begins work in a task."""
+        return asyncio.ensure_future(work())
+
+
+async def _closing_with_the_loop(client: Any) -> AsyncGenerator[None, None]:
+    """Closes a client when the event loop shuts its generators down, as ``asyncio.run`` lets it do at the end."""
+    try:
+        yield
+    finally:
+        with pymongo.timeout(CLOSING_S):
+            await client.close()
+        for _turn in range(3):  # transports close a turn later
+            await asyncio.sleep(0)
+
+
+async def _awaited(call: Any) -> Any:
+    return await call

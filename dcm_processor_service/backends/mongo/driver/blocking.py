@@ -1,0 +1,110 @@
+"""The blocking mode: PyMongo. Awaiting these operations never suspends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pymongo import MongoClient
+
+from dcm_processor_service.backends.mongo.driver.connection import LazyClient
+from dcm_processor_service.backends.mongo.repositories import bundle
+from dcm_processor_service.ports.concurrency import run_inline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Iterator
+
+    from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.driver.modes import Ahead
+    from dcm_processor_service.ports import Backend, Offload, StoreLocation
+
+__all__ = ["open_blocking"]
+
+
+@contextmanager
+def open_blocking(location: StoreLocation, offload: Offload) -> Iterator[Backend]:
+    """Opens the platform's database through PyMongo; connects at the first use.
+
+    Example:
+        >>> from dcm_processor_service.ports import StoreLocation, inline
+        >>> location = StoreLocation("mongodb://127.0.0.1:27017", "dcmprocessor", 5.0, "blocking")
+        >>> with open_blocking(location, inline) as backend:
+        ...     type(backend.data).__name__
+        'MongoDataRepository'
+    """
+    with open_with_options(location, offload) as backend:
+        yield backend
+
+
+@contextmanager
+def open_with_options(location: StoreLocation, offload: Offload, **options: Any) -> Iterator[Backend]:
+    """The same with more options of ``MongoClient``, such as ``event_listeners`` to count commands."""
+    mode = Blocking()
+    client = LazyClient(location, mode, options)
+    try:
+        yield bundle(client, mode, offload)
+    finally:
+        client.close()
+
+
+class Blocking:
+    """PyMongo's own mode."""
+
+    def make(self, url: str, **options: Any) -> MongoClient[Document]:
+        """Makes a client; does not connect."""
+        return MongoClient(url, **options)
+
+    def scope(self) -> object:
+        """Returns the same for all: every thread shares the client."""
+        return None
+
+    def close(self, client: MongoClient[Document]) -> None:
+        """Closes a client."""
+        client.close()
+
+    async def reach(self, client: MongoClient[Document]) -> None:
+        """Waits until the driver knows a server that takes writes."""
+        _ = client.is_primary  # the property waits
+
+    async def done(self, call: Callable[[], Any]) -> Any:
+        """Makes a call of the driver."""
+        return call()
+
+    async def listed(self, call: Callable[[], Any]) -> list[Document]:
+        """Returns all documents of a cursor."""
+        return list(call())
+
+    async def pause(self, seconds: float) -> None:
+        """Waits."""
+        time.sleep(seconds)  # noqa: ASYNC251  there is no event loop in this mode
+
+    def ahead(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> Ahead:
+        """Begins work in a thread: one that ends with it, and that the end of the process does not wait for."""
+        return _ThreadAhead(work)
+
+
+class _ThreadAhead:
+    """Documents that a thread is fetching; awaiting waits for the thread and never suspends."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> None:
+        self._future: Future[list[Document]] = Future()
+        threading.Thread(target=self._run, args=(work,), name="mongo-read", daemon=True).start()
+
+    def _run(self, work: Callable[[], Coroutine[Any, Any, list[Document]]]) -> None:
+        try:
+            self._future.set_result(run_inline(work()))
+        except BaseException as error:  # noqa: BLE001  raised where it is waited for
+            self._future.set_exception(error)
+
+    def __await__(self) -> Generator[Any, Any, list[Document]]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> list[Document]:
+        return self._future.result()
+
+    def cancel(self) -> bool:
+        """Says that nobody will wait; what is under way ends by itself."""
+        return False

@@ -1,0 +1,301 @@
+"""One collection of the platform's database: the few operations that repositories use, written once for every driver.
+
+Each operation is one command. What fails for a passing reason (an election, a lost connection) is repeated until the
+operation's patience ends; a write only when it was certainly not applied, or when to apply it twice does the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from contextlib import nullcontext
+from math import inf
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pymongo
+from pymongo import ReturnDocument
+from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
+from pymongo.write_concern import WriteConcern
+
+from dcm_processor_service.backends.mongo.driver.failures import (
+    IndexExistsError,
+    are_all_duplicates,
+    from_driver,
+    is_passing,
+    may_be_applied,
+    translated,
+)
+from dcm_processor_service.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+    from pymongo import IndexModel
+    from pymongo.results import UpdateResult
+
+    from dcm_processor_service.backends.mongo.documents import Document
+    from dcm_processor_service.backends.mongo.driver.connection import Handle, LazyClient
+    from dcm_processor_service.backends.mongo.driver.modes import Ahead, DriverMode
+
+__all__ = ["Collection", "Removed", "Sort", "find_in_lanes"]
+
+Sort = list[tuple[str, int]]
+
+LANES = 3
+"""How many bulk reads are under way at once: one is decoded, one on the wire, one in the server."""
+
+PAUSE_S = 0.2
+"""Between two attempts; an election takes seconds."""
+
+LEAST_S = 0.001
+
+_AT_ONCE = WriteConcern(w=1)
+"""The primary has done it; nobody else need know."""
+
+
+class Removed(NamedTuple):
+    """How many documents went; of an attempt whose answer was lost nobody knows."""
+
+    documents: int
+    uncertain: bool
+
+
+class Collection:
+    """One collection; its errors are this package's. May be used from several threads and tasks."""
+
+    def __init__(self, client: LazyClient, mode: DriverMode, name: str) -> None:
+        self._client = client
+        self._mode = mode
+        self._name = name
+
+    async def find(
+        self, query: Document, *, projection: Any = None, sort: Sort | None = None, limit: int = 0
+    ) -> list[Document]:
+        """Returns all documents (or ``limit``) that the query finds."""
+        return await self._read(
+            lambda driver: self._mode.listed(lambda: driver.find(query, projection, sort=sort, limit=limit))
+        )
+
+    async def find_bulk(self, query: Document, *, sort: Sort, batch_size: int = 0) -> list[Document]:
+        """Returns documents that are large: every message has the patience of a transfer, not their sum."""
+        return await self._read(
+            lambda driver: self._mode.listed(lambda: driver.find(query, sort=sort, batch_size=batch_size)),
+            patience_s=self._client.patience.transfer_s,
+            whole=False,
+        )
+
+    def find_ahead(self, query: Document, *, sort: Sort) -> Ahead:
+        """Begins to find, in another thread or task."""
+        return self._mode.ahead(lambda: self.find_bulk(query, sort=sort))
+
+    async def aggregate(self, pipeline: Sequence[Document]) -> list[Document]:
+        """Returns all that comes out of a pipeline."""
+        return await self._read(lambda driver: self._mode.listed(lambda: driver.aggregate(pipeline)))
+
+    async def insert_chunks(self, documents: Sequence[Document]) -> None:
+        """Adds documents that are large; those that an attempt before this one has stored stay as they are.
+
+        Over a slow line one document at a time has the patience of a transfer.
+        """
+        try:
+            await self._insert(documents)
+        except StoreUnavailableError:
+            if len(documents) == 1:
+                raise
+            for document in documents:
+                await self._insert([document])
+
+    async def _insert(self, documents: Sequence[Document]) -> None:
+        def insert(driver: Any) -> Any:
+            return self._mode.done(lambda: driver.insert_many(documents, ordered=False))
+
+        # what is there was stored by an attempt before
+        await self._write(insert, patience_s=self._client.patience.transfer_s, accepts=are_all_duplicates)
+
+    async def update_one(
+        self,
+        query: Document,
+        change: Document,
+        *,
+        upsert: bool = False,
+        on_lost: Callable[[], object] = lambda: None,
+    ) -> UpdateResult:
+        """Changes the first document that the query finds, or makes one; to do so twice must do the same.
+
+        Args:
+            query: What to find.
+            change: What to do.
+            upsert: Whether to make a document where none is found.
+            on_lost: Called when an answer was lost, so that the result is that of a repetition.
+        """
+        result: UpdateResult = await self._write(
+            lambda driver: self._mode.done(lambda: driver.update_one(query, change, upsert=upsert)), on_lost=on_lost
+        )
+        return result
+
+    async def find_one_and_update(
+        self, query: Document, change: Document | Sequence[Document], *, repeatable: bool = True
+    ) -> Document:
+        """Changes the first document that the query finds, or makes one; returns it as it is then."""
+
+        def update(driver: Any) -> Any:
+            return self._mode.done(
+                lambda: driver.find_one_and_update(query, change, upsert=True, return_document=ReturnDocument.AFTER)
+            )
+
+        changed: Document = await self._write(update, repeatable=repeatable)
+        return changed
+
+    async def find_one_and_delete(self, query: Document, *, sort: Sort, lasting: bool = True) -> Document | None:
+        """Removes the first document; returns its ``_id`` alone, or None when there was none.
+
+        Args:
+            query: What to find.
+            sort: Which is the first.
+            lasting: Whether to wait until no crash can bring it back; not where it is only in nobody's way.
+        """
+
+        def remove(driver: Any) -> Any:
+            driver = driver if lasting else driver.with_options(write_concern=_AT_ONCE)
+            return self._mode.done(lambda: driver.find_one_and_delete(query, ["_id"], sort))
+
+        removed: Document | None = await self._write(remove)
+        return removed
+
+    async def delete_many(self, query: Document, *, lasting: bool = True) -> Removed:
+        """Removes documents; ``lasting`` as in :meth:`find_one_and_delete`."""
+        lost: list[bool] = []
+
+        def remove(driver: Any) -> Any:
+            driver = driver if lasting else driver.with_options(write_concern=_AT_ONCE)
+            return self._mode.done(lambda: driver.delete_many(query))
+
+        result = await self._write(remove, on_lost=lambda: lost.append(True))
+        return Removed(result.deleted_count, bool(lost))
+
+    async def update_many(self, query: Document, change: Document | Sequence[Document]) -> int:
+        """Changes every document that the query finds; to do so twice must do the same. Returns their number."""
+        result = await self._write(lambda driver: self._mode.done(lambda: driver.update_many(query, change)))
+        matched: int = result.matched_count
+        return matched
+
+    async def create_indexes(self, indexes: Sequence[IndexModel], *, unlimited: bool = False) -> None:
+        """Makes indexes, except where one over the same keys is there.
+
+        Args:
+            indexes: What to make.
+            unlimited: Whether to wait as long as it takes, for the server aborts what its client gives up.
+        """
+        try:
+            await self._write(
+                lambda driver: self._mode.done(lambda: driver.create_indexes(list(indexes))),
+                patience_s=inf if unlimited else 0.0,
+            )
+        except IndexExistsError:
+            if len(indexes) > 1:
+                for index in indexes:
+                    await self.create_indexes([index], unlimited=unlimited)
+
+    async def command(self, name: str) -> Document:
+        """Asks the server something about itself."""
+        answer: Document = await self._attempts(lambda driver: self._mode.done(lambda: driver.database.command(name)))
+        return answer
+
+    async def _read(self, attempt: Callable[[Any], Any], **how: Any) -> list[Document]:
+        documents: list[Document] = await self._attempts(attempt, **how)
+        return documents
+
+    async def _write(self, attempt: Callable[[Any], Any], **how: Any) -> Any:
+        return await self._attempts(attempt, writes=True, **how)
+
+    async def _attempts(
+        self,
+        attempt: Callable[[Any], Any],
+        *,
+        patience_s: float = 0.0,
+        whole: bool = True,
+        writes: bool = False,
+        repeatable: bool = True,
+        on_lost: Callable[[], object] = lambda: None,
+        accepts: Callable[[PyMongoError], bool] = lambda _error: False,
+    ) -> Any:
+        """Makes attempts until one succeeds, fails for good, or the patience ends.
+
+        Args:
+            attempt: Takes the driver's collection; returns what to await.
+            patience_s: Seconds for all attempts, in place of those of an operation; infinity for no limit.
+            whole: Whether the limit holds for an attempt as a whole, not for each of its messages.
+            writes: Whether it changes what is stored.
+            repeatable: Whether it may be made again when it is not known whether it was applied.
+            on_lost: Called when an answer was lost and the attempt is made again.
+            accepts: Which errors of the driver count as success, with None as the result.
+        """
+        patience_s = patience_s or self._client.patience.operation_s
+        deadline = time.monotonic() + patience_s
+        unsure = False
+        while True:
+            with translated():
+                try:
+                    handle = self._client.handle()
+                    await self._reach(handle, deadline)
+                    left_s = max(LEAST_S, deadline - time.monotonic())
+                    with pymongo.timeout(left_s if left_s < inf else None) if whole else nullcontext():
+                        return await attempt(self._client.collection(handle, self._name))
+                except PyMongoError as error:
+                    if accepts(error):
+                        return None
+                    unsure = unsure or (writes and may_be_applied(error))
+                    left_s = deadline - time.monotonic()
+                    if not is_passing(error) or left_s <= 0 or (unsure and not repeatable):
+                        raise from_driver(error, maybe_applied=unsure) from error
+            if unsure:
+                on_lost()
+            await self._mode.pause(min(PAUSE_S, left_s))
+
+    async def _reach(self, handle: Handle, deadline: float) -> None:
+        """Waits for a server that takes writes: shortly for the first one of all, else as long as an election takes."""
+        if handle.reached.is_set() and not self._client.selection_is_the_urls:
+            return
+        connect_s = self._client.patience.connect_s
+        try:
+            with pymongo.timeout(max(LEAST_S, min(connect_s, deadline - time.monotonic()))):
+                await self._mode.reach(handle.client)
+        except ServerSelectionTimeoutError:
+            # members that answer without a primary among them hold an election
+            if self._client.selection_is_the_urls or not handle.client.topology_description.known_servers:
+                raise
+            with pymongo.timeout(max(LEAST_S, deadline - time.monotonic())):
+                await self._mode.reach(handle.client)
+        handle.reached.set()
+
+
+async def find_in_lanes(
+    collection: Collection, queries: Sequence[Document], sort: Sort
+) -> AsyncGenerator[list[Document], None]:
+    """Yields what each query finds, in the order of the queries, while later ones are under way.
+
+    Over a line that does not carry them in time, they go on one by one, in small messages.
+    """
+    if len(queries) == 1:
+        yield await _found_somehow(collection, queries[0], sort, collection.find_bulk(queries[0], sort=sort))
+        return
+    under_way: deque[Ahead] = deque()
+    begun = 0
+    try:
+        for position, query in enumerate(queries):
+            while begun < min(position + LANES, len(queries)):
+                under_way.append(collection.find_ahead(queries[begun], sort=sort))
+                begun += 1
+            yield await _found_somehow(collection, query, sort, under_way.popleft())
+    finally:
+        for ahead in under_way:
+            ahead.cancel()
+
+
+async def _found_somehow(
+    collection: Collection, query: Document, sort: Sort, finding: Awaitable[list[Document]]
+) -> list[Document]:
+    try:
+        return await finding
+    except StoreUnavailableError:
+        return await collection.find_bulk(query, sort=sort, batch_size=1)

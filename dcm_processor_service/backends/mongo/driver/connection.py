@@ -1,0 +1,183 @@
+"""The driver's clients: made when needed, with what this package asks of them, and closed within bounds."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from pymongo import ReadPreference
+from pymongo.synchronous import monitor
+
+from dcm_processor_service.backends.mongo.documents import CODEC
+from dcm_processor_service.backends.mongo.driver.failures import translated_url
+from dcm_processor_service.errors import ConfigurationError, StoreError
+from dcm_processor_service.ports.forks import SharedLock
+
+if TYPE_CHECKING:
+    from dcm_processor_service.backends.mongo.driver.modes import DriverMode
+    from dcm_processor_service.ports import StoreLocation
+
+__all__ = ["Handle", "LazyClient", "Patience"]
+
+CLOSING_S = 2.0
+"""How long closing may take: a server that hangs answers no farewell."""
+
+_NO_LIMIT_S = 3600.0
+
+
+class Patience(NamedTuple):
+    """How many seconds to wait: for a server, for one operation, and for progress of a transfer."""
+
+    connect_s: float
+    operation_s: float
+    transfer_s: float
+
+
+class Handle(NamedTuple):
+    """A client of the driver, and whether it has reached a server yet."""
+
+    client: Any
+    reached: threading.Event
+
+
+class LazyClient:
+    """A driver's clients, made at the first use: opening a backend neither connects nor resolves names.
+
+    An asynchronous client belongs to one event loop and none survives a fork, so each loop and process has its own.
+    May be used from several threads: they share one client.
+    """
+
+    def __init__(self, location: StoreLocation, mode: DriverMode, options: dict[str, Any]) -> None:
+        self._location = location
+        self._mode = mode
+        self._options = options
+        self._url_options = _url_options(location.url)
+        self._handles: dict[tuple[int, object], Handle] = {}
+        self._closed = False
+        self._lock = SharedLock()
+        self.patience = self._patience()
+
+    def __repr__(self) -> str:
+        return f"LazyClient({self._location!r})"
+
+    @property
+    def selection_is_the_urls(self) -> bool:
+        """Whether the URL says how long to look for a server."""
+        return "serverselectiontimeoutms" in self._url_options
+
+    def handle(self) -> Handle:
+        """Returns the client of this process and event loop; makes it at the first call.
+
+        Raises:
+            StoreError: The store is closed.
+            ConfigurationError: The URL is malformed.
+            StoreUnavailableError: The URL's SRV record cannot be looked up now.
+        """
+        scope = (os.getpid(), self._mode.scope())
+        with self._lock:
+            if self._closed:
+                raise StoreError("the store is closed; use it inside the container or context manager that opened it")
+            if scope not in self._handles:
+                options = {**self._client_options(), **self._options}
+                with translated_url():
+                    client = self._mode.make(self._location.url, **options)
+                self._handles[scope] = Handle(client, threading.Event())
+            return self._handles[scope]
+
+    def collection(self, handle: Handle, name: str) -> Any:
+        """Returns the driver's collection."""
+        # a job reads what the job before it has just written: never from a secondary that lags behind
+        database = handle.client.get_database(
+            self._location.database, codec_options=CODEC, read_preference=ReadPreference.PRIMARY
+        )
+        return database[name]
+
+    def _client_options(self) -> dict[str, Any]:
+        """What is asked of the driver where the URL says nothing else.
+
+        ``timeoutMS`` is the limit of what sets none of its own: each message of a transfer.
+        """
+        wanted: dict[str, Any] = {
+            "timeoutMS": _milliseconds(self.patience.transfer_s),
+            "serverSelectionTimeoutMS": _milliseconds(self.patience.operation_s),
+            "connectTimeoutMS": _milliseconds(self.patience.connect_s),
+            **self._write_concern(),
+        }
+        options = {name: value for name, value in wanted.items() if name.lower() not in self._url_options}
+        return {"connect": False, **options}
+
+    def _write_concern(self) -> dict[str, Any]:
+        """Asks for acknowledgement by the majority, on disk; less when the settings or the URL say so."""
+        named = self._url_options.keys() & {"w", "j", "journal"}
+        if self._url_options.get("w") == "0":
+            raise ConfigurationError(
+                "DCM-PROCESSOR-SERVICE-DB-URL has w=0, with which nobody knows what is stored; leave it out, or set "
+                "DCM-PROCESSOR-SERVICE-DURABILITY=fast"
+            )
+        if self._location.durability == "fast":
+            return {} if named else {"w": 1}
+        concern = {"w": "majority"}
+        return concern if named & {"j", "journal"} else {**concern, "journal": True}
+
+    def _patience(self) -> Patience:
+        """Takes the location's patience, or the URL's where it has its own."""
+        location, in_url = self._location, self._url_options
+        whole_s = _seconds(in_url.get("timeoutms"))
+        return Patience(
+            _seconds(in_url.get("serverselectiontimeoutms")) or min(location.timeout_s, whole_s or _NO_LIMIT_S),
+            whole_s or location.operation_timeout_s,
+            whole_s or _seconds(in_url.get("sockettimeoutms")) or location.transfer_timeout_s,
+        )
+
+    def close(self) -> None:
+        """Closes what this process has made, within two seconds; nothing while the interpreter ends."""
+        with self._lock:
+            self._closed = True
+            own = [handle.client for (pid, _scope), handle in self._handles.items() if pid == os.getpid()]
+            self._handles.clear()
+        if not own or sys.is_finalizing():
+            return
+        _spare_the_driver_its_farewell()
+        closing = [threading.Thread(target=self._mode.close, args=(client,), daemon=True) for client in own]
+        with suppress(RuntimeError):  # no thread can be started any more: the process ends, and its connections with it
+            for thread in closing:
+                thread.start()
+        deadline = time.monotonic() + CLOSING_S
+        for thread in closing:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _spare_the_driver_its_farewell() -> None:
+    """Lets the process end without waiting for the driver's monitors, half a second and more.
+
+    They are daemon threads, and at exit they sleep, or wait for a server that nobody asks any more.
+    """
+    hook = getattr(monitor, "_shutdown_resources", None)
+    if hook is not None:
+        atexit.unregister(hook)
+
+
+def _url_options(url: str) -> dict[str, str]:
+    """Reads the options of a connection string, in lower case."""
+    pairs = parse_qsl(url.partition("?")[2].replace(";", "&"))
+    return {name.lower(): value for name, value in pairs}
+
+
+def _seconds(milliseconds: str | None) -> float:
+    """Returns 0 for what is not set; what is no number is for the driver to refuse."""
+    try:
+        value = float(milliseconds or "")
+    except ValueError:
+        return 0.0
+    return value / 1000 if value > 0 else _NO_LIMIT_S
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1000))

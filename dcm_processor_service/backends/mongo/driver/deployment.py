@@ -1,0 +1,31 @@
+"""What kind of MongoDB this is, and what it means for what it has acknowledged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dcm_processor_service.backends.mongo.driver.collection import Collection
+
+__all__ = ["deployment_warnings"]
+
+_STANDALONE = (
+    "MongoDB is a standalone: with its machine or disk all results are lost, and nothing takes over meanwhile; "
+    "run a replica set of three members that hold data"
+)
+_ARBITER = (
+    "MongoDB is a replica set with an arbiter: while one member that holds data is down, no write is "
+    "acknowledged; replace the arbiter with a member that holds data"
+)
+
+
+async def deployment_warnings(collection: Collection) -> list[str]:
+    """Returns a sentence for each thing about the deployment that endangers data or availability."""
+    hello = await collection.command("hello")
+    if hello.get("msg") == "isdbgrid":  # a router: its sets are out of sight
+        return []
+    if "setName" not in hello:
+        return [_STANDALONE]
+    if hello.get("arbiters"):
+        return [_ARBITER]
+    return []

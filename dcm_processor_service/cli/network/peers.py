@@ -1,0 +1,76 @@
+"""``peers``: the DICOM peers that a store knows by name, of the platform's environment or of a workspace."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from dcm_processor_service.cli.commands import example
+from dcm_processor_service.cli.console import output_console, print_json_line, sentences
+from dcm_processor_service.cli.network.sending import print_contexts, print_echo
+from dcm_processor_service.local.workspace import Workspace
+from dcm_processor_service.models.platform_ids import NO_ID
+from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.settings import RuntimeSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dcm_processor_service.session.network.peers import Peers
+
+__all__ = ["peers"]
+
+Name = Annotated[str, typer.Argument(help="Name of the peer, as peers list shows it")]
+Place = Annotated[Path | None, typer.Option(help="A workspace's folder; the store of the environment when left out")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for each record")]
+
+peers = typer.Typer(
+    no_args_is_help=True,
+    help="List, ask and probe the DICOM peers that a store knows by name.",
+    epilog=example("peers list"),
+)
+
+
+@contextmanager
+def _known(workspace: Path | None) -> Iterator[Peers]:
+    container = Container()
+    with sentences():
+        settings = RuntimeSettings(session_id=NO_ID, job_id=NO_ID) if workspace is None else None  # no job is needed
+        container.settings.override(settings or Workspace(workspace or Path()).settings())
+    with sentences(), opened(container):
+        yield container.session().peers
+
+
+@peers.command("list", epilog=example("peers list --workspace dcm-workspace"))
+def list_peers(workspace: Place = None, as_json: AsJson = False) -> None:
+    """List the peers."""
+    with _known(workspace) as known:
+        nodes = known.list()
+    if as_json:
+        for node in nodes:
+            print_json_line(node.model_dump(mode="json", include={"name", "ae_title", "host", "port", "tls"}))
+        return
+    table = Table("name", "address", "TLS")
+    for node in nodes:
+        table.add_row(node.name, node.address, "yes" if node.tls else "no")
+    output_console().print(table)
+
+
+@peers.command("echo", epilog=example("peers echo PACS"))
+def echo_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> None:
+    """Ask a peer whether it is there (C-ECHO)."""
+    with _known(workspace) as known:
+        result = known.echo(name)
+    print_echo(result, as_json=as_json)
+
+
+@peers.command("probe", epilog=example("peers probe PACS --workspace dcm-workspace"))
+def probe_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> None:
+    """Print which kinds of objects a peer takes, in which transfer syntaxes; sends none."""
+    with _known(workspace) as known:
+        contexts = known.probe(name)
+    print_contexts(contexts, as_json=as_json)

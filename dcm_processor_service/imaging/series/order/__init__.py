@@ -1,0 +1,1 @@
+"""In which order slices and volumes stand, and what proves it."""

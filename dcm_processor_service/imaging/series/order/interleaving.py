@@ -1,0 +1,147 @@
+"""Whether frames at distinct positions are one volume, or several that lie through each other.
+
+Two volumes half a step apart look like one of half the step; only marks and numbers tell (two phases of a CT, a head
+that moved between two scans). One volume is believed in where nothing speaks against it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dcm_processor_service.imaging.frames.frame import marks
+from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, allowed_difference_mm
+from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.series.order.number_plan import slice_numbers
+from dcm_processor_service.imaging.series.order.time_axis import are_moved, comparable, overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.geometry import FloatArray
+
+__all__ = ["interleaving_doubt", "lie_through_each_other", "separating_mark"]
+
+# no volume has two values of these
+_SEPARATING = ("TemporalPositionIdentifier", "TemporalPositionTimeOffset", "DiffusionBValue")
+# parts of one volume may differ in these, such as the rotations of a CT, but do not lie through each other
+_BLOCKS = ("AcquisitionNumber", "FrameReferenceTime")
+# slices of one MR volume may differ in these and lie through each other, as in two passes
+_PASSES = ("AcquisitionTime", "TriggerTime", "ContentTime", "RepetitionTime", "InversionTime")
+_IN_PASSES = frozenset({"MR"})
+_FEWEST_SLICES = 3
+_RUNS_OF_GAPS = 5
+_RUNS_PART = 1 / 3
+
+
+def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str:
+    """Returns the attribute that shows frames at distinct positions to be several volumes; empty where none does."""
+    for name in _SEPARATING:
+        if len(set(marks(frames, name)) - {None}) > 1:
+            return name
+    for name in _BLOCKS:
+        values = marks(frames, name)
+        if len(set(values)) > 1 and lie_through_each_other(values, along):
+            return name
+    return ""
+
+
+def lie_through_each_other(values: Sequence[Any], along: FloatArray) -> bool:
+    """Whether two groups of frames overlap; a single frame, such as a slice taken again, is no group."""
+    counts = Counter(values)
+    lines = [along[[own == value for own in values]].tolist() for value, count in counts.items() if count > 1]
+    ordered = sorted(lines, key=min)
+    return any(overlap(pair) for pair in itertools.pairwise(ordered))
+
+
+def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_even: bool) -> str:
+    """Says why frames at distinct positions may be several volumes, where no attribute separates them; else empty.
+
+    Args:
+        frames: Of one kind, in any order.
+        along: Their positions along the normal, mm, all distinct.
+        is_even: Whether one step puts them there.
+    """
+    order = np.argsort(along, kind="stable")
+    ascending = [frames[index] for index in order]
+    positions = along[order]
+    if len(positions) <= _FEWEST_SLICES:
+        return ""
+    numbers = slice_numbers(ascending)
+    is_counted = numbers == sorted(set(numbers)) or numbers[::-1] == sorted(set(numbers))
+    gaps = np.diff(positions)
+    if not is_even and not _is_explained(gaps, numbers, is_counted=is_counted):
+        return "the distances between slices repeat or change again and again"
+    if not is_counted and _are_numbered_apart(numbers, positions, is_even=is_even):
+        return "their InstanceNumbers count through the stack several times"
+    for name in _PASSES:
+        values = comparable(ascending, name)
+        if values is None or len(set(values)) == 1:
+            continue
+        may_be_passes = is_counted and is_even and text(frames[0].places[-1], "Modality") in _IN_PASSES
+        if not may_be_passes and (_are_passes(values, positions) or (not is_counted and _runs(values, positions))):
+            return f"their values of {name} go through the stack several times"
+    return ""
+
+
+def _is_explained(gaps: FloatArray, numbers: Sequence[tuple[float, float]], *, is_counted: bool) -> bool:
+    """Whether uneven distances are those of one volume: slices are missing, or the step changes a few times."""
+    if len(set(numbers)) > 1 and not is_counted:
+        return False
+    step = float(np.median(gaps))
+    skipped = np.abs(np.diff([number for number, _ in numbers])) - 1
+    lacking = np.rint(gaps / step) - 1
+    is_whole = np.abs(gaps / step - np.rint(gaps / step)) < 0.1  # noqa: PLR2004 of a step
+    if is_whole.all() and (lacking == skipped).all():
+        return True
+    return not _repeat(gaps) and _runs_of(gaps) <= max(_RUNS_OF_GAPS, _RUNS_PART * len(gaps))
+
+
+def _repeat(gaps: FloatArray) -> bool:
+    """Whether the distances have a period, as where several volumes lie a little beside each other."""
+    slices = len(gaps) + 1
+    allowed = max(LARGEST_NOISE_MM, 0.02 * float(gaps.max()))
+    return any(
+        slices % period == 0 and bool(np.abs(gaps[period:] - gaps[:-period]).max() <= allowed)
+        for period in range(2, slices // _FEWEST_SLICES + 1)
+    )
+
+
+def _runs_of(gaps: FloatArray) -> int:
+    """Counts the runs of equal distances."""
+    allowed = np.array([allowed_difference_mm(float(gap), 0.05) for gap in gaps[:-1]])
+    return 1 + int(np.count_nonzero(np.abs(np.diff(gaps)) > allowed))
+
+
+def _are_numbered_apart(numbers: Sequence[tuple[float, float]], positions: FloatArray, *, is_even: bool) -> bool:
+    counts = Counter(numbers)
+    if len(counts) < len(numbers):
+        # every volume is numbered from 1
+        return len(counts) > 1 and (len(set(counts.values())) == 1 or not is_even)
+    return _runs(numbers, positions)
+
+
+def _are_passes(values: Sequence[Any], positions: FloatArray) -> bool:
+    """Whether frames of one value each are as many volumes of one shape that lie through each other."""
+    first_seen = {value: index for index, value in enumerate(dict.fromkeys(values))}
+    return are_moved([first_seen[value] for value in values], positions)
+
+
+def _runs(values: Sequence[Any], positions: FloatArray) -> bool:
+    """Whether values count through the stack several times, each time a little beside the last."""
+    count = len(values)
+    if len(set(values)) < count:
+        return False
+    places = [int(place) for place in sorted(range(count), key=values.__getitem__)]
+    for one_way in (places, places[::-1]):
+        breaks = [0, *(k for k in range(1, count) if one_way[k] < one_way[k - 1]), count]
+        runs = [positions[one_way[begin:end]].tolist() for begin, end in itertools.pairwise(breaks)]
+        if 1 < len(runs) <= count / _FEWEST_SLICES and any(overlap(pair) for pair in itertools.combinations(runs, 2)):
+            return True
+    ranks = np.empty(count, np.intp)
+    ranks[places] = np.arange(count)
+    return count % 2 == 0 and are_moved((ranks // 2).tolist(), positions)

@@ -1,0 +1,290 @@
+"""Which volume of a 4D series each frame belongs to, and in which order the volumes were taken.
+
+A mark tells volumes apart where all slices of a volume share its value and no two volumes do. Where times differ from
+slice to slice, their ranks are taken where they follow a plan: all slices of a volume before those of the next, or all
+volumes of a slice before those of the next. InstanceNumber counts by such a plan or not at all (traps like
+rordenlab/dcm2niix#577). Whatever tells volumes apart, they stand in the order of time where the header has times.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from dcm_processor_service.imaging.frames.frame import marks
+from dcm_processor_service.imaging.series.order.clock import clock_times
+from dcm_processor_service.imaging.series.order.number_plan import are_numbered_in_stack, instance_numbers, number_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.geometry import FloatArray
+    from dcm_processor_service.imaging.series.order.number_plan import NumberPlan
+
+__all__ = ["TimeAxis", "are_moved", "comparable", "is_borne_out", "overlap", "time_axis", "values_by_label"]
+
+_CLOCK_MARKS = frozenset({"AcquisitionTime", "ContentTime"})
+# volumes may lack slices where one of these counts them
+COUNTING_MARKS = (
+    "TemporalPositionIdentifier",
+    "TemporalPositionTimeOffset",
+    "FrameReferenceTime",
+    "DimensionIndexValues",
+    "TriggerTime",
+    "Diffusion",
+    "AcquisitionNumber",
+)
+COMPLETE_MARKS = ("AcquisitionTime", "RepetitionTime", "ContentTime")
+SHARED_MARKS = (
+    *COUNTING_MARKS[:3],
+    "AcquisitionTime",
+    *COUNTING_MARKS[3:-1],
+    "RepetitionTime",
+    "ContentTime",
+    "AcquisitionNumber",
+)
+RANKED_MARKS = ("FrameReferenceTime", "AcquisitionTime", "TriggerTime", "ContentTime")
+# volumes that lie in different places are told apart by these alone: times may differ within a volume
+MOVED_MARKS = (
+    "TemporalPositionIdentifier",
+    "TemporalPositionTimeOffset",
+    "FrameReferenceTime",
+    "Diffusion",
+    "AcquisitionNumber",
+)
+# never two values in one volume
+CONSTANT_MARKS = ("TemporalPositionIdentifier", "TemporalPositionTimeOffset", "DiffusionBValue")
+# they contradict each other where two of them tell volumes apart differently
+WITNESSES = ("TemporalPositionIdentifier", "FrameReferenceTime", "AcquisitionTime", "TriggerTime", "DiffusionBValue")
+# what says when a volume was taken, most telling first
+ORDERING_MARKS = (
+    "FrameReferenceTime",
+    "AcquisitionTime",
+    "TemporalPositionTimeOffset",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "ContentTime",
+)
+
+
+class TimeAxis(NamedTuple):
+    """Which frame belongs to which volume, and why."""
+
+    attribute: str
+    """What tells volumes apart."""
+
+    times: list[int]
+    """For every frame the number of its volume, from 0."""
+
+    ordered_by: str
+    """What says in which order the volumes stand."""
+
+
+def values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int, set[Any]]:
+    """Returns for each position, by its number, the values that its frames have."""
+    result: dict[int, set[Any]] = defaultdict(set)
+    for value, label in zip(values, labels.tolist(), strict=True):
+        result[label].add(value)
+    return result
+
+
+def comparable(frames: Sequence[FrameInfo], name: str) -> list[Any] | None:
+    """Returns the values of a mark, fit to be sorted; None where a frame has none or their order is not certain.
+
+    ``Diffusion`` is the b-value with the gradient's direction, where there is one.
+    """
+    if name == "Diffusion":
+        weights, gradients = marks(frames, "DiffusionBValue"), marks(frames, "DiffusionGradientOrientation")
+        return (
+            None
+            if None in weights
+            else [(weight, gradient or ()) for weight, gradient in zip(weights, gradients, strict=True)]
+        )
+    values = clock_times(marks(frames, name)) if name in _CLOCK_MARKS else marks(frames, name)
+    return None if None in values else values
+
+
+def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: FloatArray) -> TimeAxis | None:
+    """Finds what gives each frame its volume, and the order of the volumes; None where nothing does without doubt.
+
+    Args:
+        frames: All of one kind.
+        labels: For each frame the number of its position.
+        along: For each frame its position along the normal, mm.
+    """
+    if _contradict(frames, labels):
+        return None
+    plan = number_plan(frames, labels)
+    for name in SHARED_MARKS:
+        values = comparable(frames, name)
+        if values is None or not _tells_apart(values, labels):
+            continue
+        distinct = sorted(set(values))
+        times = [distinct.index(value) for value in values]
+        counts_them = _counts_volumes(name, times, labels, along) and _holds_together(frames, times)
+        if plan is not None and not _are_alike(times, plan.times) and not _are_indexed(frames, times):
+            if _are_complete(times, labels):
+                return None  # it contradicts the numbers, which follow a plan
+            continue
+        if counts_them and is_borne_out(times, frames, labels, along):
+            return _in_time("DiffusionBValue" if name == "Diffusion" else name, frames, times, plan)
+    for name in RANKED_MARKS:
+        ranks = _planned_ranks(comparable(frames, name), labels, plan)
+        if ranks is not None and _holds_together(frames, ranks):
+            return _in_time(name, frames, ranks, plan)
+    if plan is not None and _holds_together(frames, plan.times):
+        return _in_time("InstanceNumber", frames, plan.times, plan)
+    return None
+
+
+def _counts_volumes(name: str, times: Sequence[int], labels: NDArray[np.intp], along: FloatArray) -> bool:
+    volumes, counts = max(times) + 1, np.bincount(labels)
+    if volumes == counts.max():
+        return name in COUNTING_MARKS or len(set(counts.tolist())) == 1
+    # a volume may lack a slice, but what counts volumes is the same for most slices of one
+    if name in COUNTING_MARKS and len(times) > volumes * len(counts) / 2:
+        return True
+    return name in MOVED_MARKS and are_moved(times, along)
+
+
+def is_borne_out(
+    times: Sequence[int], frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: FloatArray
+) -> bool:
+    """Whether volumes that a mark counts are whole, or of one shape, or numbered one after the other.
+
+    Where slices are lacking, a mark that means something else could split frames into anything.
+    """
+    numbers = instance_numbers(frames)
+    return (
+        _are_complete(times, labels)
+        or are_moved(times, along)
+        or are_numbered_in_stack(frames, labels)
+        or _are_apart(numbers, times)
+        or (len(labels) > labels.max() + 1 and _are_apart(numbers, labels.tolist()))
+    )
+
+
+def _are_complete(times: Sequence[int], labels: NDArray[np.intp]) -> bool:
+    """Whether each volume has a frame at each position."""
+    found = values_by_label(labels.tolist(), np.array(times))
+    return all(len(places) == labels.max() + 1 for places in found.values())
+
+
+def _are_indexed(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
+    """Whether DimensionIndexValues (0020,9157) tell the same volumes apart.
+
+    They say how the frames of an object are ordered, whatever order the frames are stored in (PS3.3 C.7.6.17): numbers
+    of frames that happen to follow a plan do not contradict them.
+    """
+    indices = comparable(frames, "DimensionIndexValues")
+    return indices is not None and _are_alike(times, indices)
+
+
+def _are_alike(times: Sequence[int], others: Sequence[Any]) -> bool:
+    """Whether both put the same frames together."""
+    pairs = set(zip(times, others, strict=True))
+    return len(pairs) == len(set(times)) == len(set(others))
+
+
+def _contradict(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:
+    """Whether two marks tell complete volumes apart, each differently."""
+    counts = np.bincount(labels)
+    if len(set(counts.tolist())) > 1:
+        return False
+    partitions = set()
+    for name in WITNESSES:
+        values = comparable(frames, name)
+        if values is not None and len(set(values)) == counts[0] and _tells_apart(values, labels):
+            first_seen = {value: index for index, value in enumerate(dict.fromkeys(values))}
+            partitions.add(tuple(first_seen[value] for value in values))
+    return len(partitions) > 1
+
+
+def _holds_together(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
+    """Whether no volume has two values of what never differs within one."""
+    for name in CONSTANT_MARKS:
+        found: dict[int, Any] = {}
+        for time, value in zip(times, marks(frames, name), strict=True):
+            if value is not None and found.setdefault(time, value) != value:
+                return False
+    return True
+
+
+def _planned_ranks(values: list[Any] | None, labels: NDArray[np.intp], plan: NumberPlan | None) -> list[int] | None:
+    """Numbers the frames of each position in order, where that follows a plan; None where it does not."""
+    if values is None or not _tells_apart(values, labels) or len(set(np.bincount(labels).tolist())) > 1:
+        return None
+    by_label = {label: sorted(group) for label, group in values_by_label(values, labels).items()}
+    ranks = [by_label[label].index(value) for value, label in zip(values, labels.tolist(), strict=True)]
+    if _are_apart(values, ranks) or _are_apart(values, labels.tolist()) or (plan is not None and plan.times == ranks):
+        return ranks
+    return None
+
+
+def _are_apart(values: Sequence[Any], groups: Sequence[int]) -> bool:
+    """Whether every group is over before the next begins."""
+    return _order_of_groups(values, groups) is not None
+
+
+def _order_of_groups(values: Sequence[Any], groups: Sequence[int]) -> list[int] | None:
+    """Returns the groups in the order of their values; None where those of two overlap."""
+    ends: dict[int, tuple[Any, Any]] = {}
+    for value, group in zip(values, groups, strict=True):
+        low, high = ends.get(group, (value, value))
+        ends[group] = min(low, value), max(high, value)
+    order = sorted(ends, key=ends.__getitem__)
+    return order if all(ends[a][1] < ends[b][0] for a, b in itertools.pairwise(order)) else None
+
+
+def _in_time(attribute: str, frames: Sequence[FrameInfo], times: Sequence[int], plan: NumberPlan | None) -> TimeAxis:
+    """Numbers volumes in the order of time, as far as the header has times."""
+    for name in ORDERING_MARKS:
+        if name == attribute:
+            break
+        values = None if name == "TriggerTime" else comparable(frames, name)
+        order = None if values is None else _order_of_groups(values, times)
+        if order is not None:
+            return TimeAxis(attribute, [order.index(time) for time in times], name)
+    if attribute in {"DiffusionBValue", "RepetitionTime", "DimensionIndexValues"} and plan is not None:
+        pairs = sorted(set(zip(plan.times, times, strict=True)))
+        if len(pairs) == len({time for time, _ in pairs}):
+            return TimeAxis(attribute, plan.times, "InstanceNumber")
+    return TimeAxis(attribute, list(times), attribute)
+
+
+def _tells_apart(values: Sequence[Any], labels: NDArray[np.intp]) -> bool:
+    return len(set(zip(values, labels.tolist(), strict=True))) == len(values)
+
+
+def are_moved(groups: Sequence[int], along: FloatArray) -> bool:
+    """Whether groups of frames are as many volumes of one shape that lie a little further along, through each other."""
+    lines = _lines(groups, along)
+    if len(lines) < 2 or len({len(line) for line in lines}) > 1 or len(lines[0]) < 2:  # noqa: PLR2004 volumes, slices
+        return False
+    places = np.array(lines)
+    step = float(np.median(np.diff(places[0])))
+    is_one_shape = bool(np.abs(np.diff(places, axis=1) - np.diff(places[0])).max() <= _SAME_STEP_PART * step)
+    order = np.argsort(places[:, 0])
+    return is_one_shape and overlap([lines[index] for index in order])
+
+
+_SAME_STEP_PART = 0.1
+
+
+def overlap(lines: Sequence[Sequence[float]]) -> bool:
+    """Whether each of several runs of positions begins before the one before it ends."""
+    ordered = sorted(lines, key=min)
+    return all(min(after) < max(before) for before, after in itertools.pairwise(ordered))
+
+
+def _lines(groups: Sequence[int], along: FloatArray) -> list[list[float]]:
+    found: dict[int, list[float]] = defaultdict(list)
+    for group, position in zip(groups, along.tolist(), strict=True):
+        found[group].append(position)
+    return [sorted(line) for line in found.values()]

@@ -1,0 +1,93 @@
+"""What conversions to NIfTI are asked for, and what they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from pathlib import Path
+
+    from dcm_processor_service.models.images.series_report import SeriesReport
+
+__all__ = ["Engine", "Glance", "NiftiFiles", "NiftiVolume", "Policy", "Sidecar"]
+
+
+class Glance(NamedTuple):
+    """What a quick look at a DICOM file tells.
+
+    Example:
+        >>> Glance("1.2.3", ("series", "patient"), size_bytes=526_000).sop_instance_uid
+        '1.2.3'
+    """
+
+    sop_instance_uid: str
+    belongs_to: Hashable
+    """The same for files of one series of one patient whose headers say so in the same words; nothing to show."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class NiftiVolume:
+    """One image that a conversion wrote.
+
+    Example:
+        >>> import tempfile
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> series = fake_context(series=synthetic_series(slices=6)).session.dicom.get_series()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (written,) = series.to_nifti(f"{folder}/scan.nii.gz").volumes
+        >>> written.path.name, written.shape
+        ('scan.nii.gz', (16, 16, 6))
+    """
+
+    path: Path
+    name: str
+    """What tells it apart from the others, such as ``echo-2``; empty when it is the only one."""
+
+    shape: tuple[int, ...]
+    """(i, j, k) or (i, j, k, t)."""
+
+    affine_ras: tuple[tuple[float, ...], ...]
+    """Four rows of four: (i, j, k, 1) to mm in RAS."""
+
+
+@dataclass(frozen=True)
+class NiftiFiles:
+    """What a conversion wrote.
+
+    Example:
+        >>> import tempfile
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> series = fake_context(series=synthetic_series(slices=6)).session.dicom.get_series()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = series.to_nifti(f"{folder}/scan.nii.gz")
+        >>> [path.name for path in (*files.paths, *files.sidecars)], files.engine, files.reason
+        (['scan.nii.gz', 'scan.json'], 'native', 'one uniform volume')
+    """
+
+    paths: tuple[Path, ...]
+    """The images, in stable order; the first is, or stands for, the destination that was asked for."""
+
+    engine: str
+    reason: str
+    sidecars: tuple[Path, ...] = ()
+    """What lies beside them: ``.json``, and for diffusion ``.bval`` and ``.bvec``."""
+
+    volumes: tuple[NiftiVolume, ...] = ()
+    report: SeriesReport | None = None
+
+
+Engine: TypeAlias = Literal["auto", "native", "dcm2niix", "dicom2nifti"]
+"""Who converts DICOM to NIfTI; ``auto`` chooses by what the series is, and says why. The others are the entries of
+:mod:`dcm_processor_service.imaging.nifti.engines`."""
+
+
+Policy: TypeAlias = Literal["strict", "split", "largest", "resample"]
+"""What to do with a series that is not one clean volume: refuse it, give every part, the largest, or resample."""
+
+
+Sidecar: TypeAlias = Literal["bids", "simplified", "none"]
+"""The JSON beside a NIfTI file: BIDS names without patient attributes, the whole header, or nothing."""

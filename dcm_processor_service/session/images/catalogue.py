@@ -1,0 +1,226 @@
+"""Files DICOM files into a workspace, under the patient, study and series that their headers name.
+
+This is what the platform's own server does for its database; here it serves a laptop's workspace and the fakes of
+tests. Files are grouped as the platform groups them: a patient by PatientID and IssuerOfPatientID, else by name, birth
+date and sex, else by study.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.errors import UnreadableFileError
+from dcm_processor_service.models import Instance, LeftOutFile, Patient, SeriesRecord, Study, SubjectLevel
+from dcm_processor_service.models.files import DUPLICATE, NO_UIDS
+from dcm_processor_service.models.network.identifying import DATES, IDS, NAMES
+from dcm_processor_service.models.platform_ids import platform_id
+from dcm_processor_service.models.subjects import patient_uid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from pathlib import Path
+
+    from dcm_processor_service.ports import Backend
+    from dcm_processor_service.session.functions import ImagingFunctions
+
+__all__ = ["ATTRIBUTES", "Catalogue", "Filed", "catalogue_files"]
+
+_PATIENT_KEYWORDS = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    *sorted(keyword for keyword in NAMES | IDS | DATES if "Patient" in keyword),
+)
+_STUDY_KEYWORDS = (
+    "StudyInstanceUID",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "StudyDescription",
+    "ReferringPhysicianName",
+)
+_SERIES_KEYWORDS = (
+    "SeriesInstanceUID",
+    "SOPClassUID",
+    "SeriesNumber",
+    "Modality",
+    "SeriesDescription",
+    "BodyPartExamined",
+    "Laterality",
+    "ProtocolName",
+    "SeriesDate",
+    "SeriesTime",
+    "PatientPosition",
+    *sorted(keyword for keyword in NAMES | IDS | DATES if "Patient" not in keyword),
+)
+ATTRIBUTES = tuple(dict.fromkeys((*_PATIENT_KEYWORDS, *_STUDY_KEYWORDS, *_SERIES_KEYWORDS, "SOPInstanceUID")))
+"""What a series is filed by and with; also every attribute that tells of a person, which logs are kept clean of."""
+
+
+@dataclass(frozen=True)
+class Filed:
+    """What was filed."""
+
+    patients: tuple[Patient, ...]
+    studies: tuple[Study, ...]
+    series: tuple[SeriesRecord, ...]
+    instance_count: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns it as plain JSON, for another process."""
+        lists = {name: getattr(self, name) for name in ("patients", "studies", "series")}
+        dumped = {name: [one.model_dump(mode="json") for one in found] for name, found in lists.items()}
+        return {**dumped, "instance_count": self.instance_count}
+
+    @classmethod
+    def of_json(cls, told: Mapping[str, Any]) -> Filed:
+        """Returns what :meth:`as_json` told."""
+        return cls(
+            tuple(map(Patient.model_validate, told["patients"])),
+            tuple(map(Study.model_validate, told["studies"])),
+            tuple(map(SeriesRecord.model_validate, told["series"])),
+            told["instance_count"],
+        )
+
+
+@dataclass
+class Catalogue:
+    """Instances sorted into patients, studies and series; filed at once when all are in."""
+
+    left_out: list[LeftOutFile] = field(default_factory=list)
+    _patients: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _studies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _series: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _instances: dict[str, tuple[str, Instance, Path | bytes]] = field(default_factory=dict)
+    _glances: dict[Hashable, str] = field(default_factory=dict)
+
+    def add(self, attributes: Mapping[str, str], content: Path | bytes, size_bytes: int) -> None:
+        """Sorts one instance in, by its ``ATTRIBUTES``.
+
+        Raises:
+            UnreadableFileError: It cannot be filed.
+        """
+        self._add_instance(self._identify(attributes), attributes["SOPInstanceUID"], content, size_bytes)
+
+    def add_file(self, path: Path, imaging: ImagingFunctions) -> None:
+        """Sorts a file in like :meth:`add`, from a glance at it where that tells of a series that is known already.
+
+        Raises:
+            UnreadableFileError: It is no DICOM instance, is damaged, or cannot be opened or filed.
+        """
+        glance = imaging.glance(path)
+        if not glance.sop_instance_uid:
+            raise UnreadableFileError(NO_UIDS)
+        if glance.belongs_to not in self._glances:
+            self._glances[glance.belongs_to] = self._identify(imaging.attributes(path, ATTRIBUTES))
+        self._add_instance(self._glances[glance.belongs_to], glance.sop_instance_uid, path, glance.size_bytes)
+
+    def _identify(self, attributes: Mapping[str, str]) -> str:
+        """Returns the id of the series that an instance belongs to."""
+        if not all(attributes.get(uid) for uid in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")):
+            raise UnreadableFileError(NO_UIDS)
+        return self._series_of(attributes)
+
+    def _add_instance(self, series_id: str, sop_uid: str, content: Path | bytes, size_bytes: int) -> None:
+        instance_id = platform_id("instance", series_id, sop_uid)
+        if instance_id in self._instances:
+            raise UnreadableFileError(DUPLICATE, faulty=False)
+        self._series[series_id]["instance_ids"][instance_id] = None
+        instance = Instance(id=instance_id, sop_instance_uid=sop_uid, size_bytes=size_bytes)
+        self._instances[instance_id] = (series_id, instance, content)
+
+    def _series_of(self, attributes: Mapping[str, str]) -> str:
+        """Returns the id of the series that an instance belongs to, which is noted with its study and patient."""
+        patient = patient_uid(attributes)
+        study_uid, series_uid = attributes["StudyInstanceUID"], attributes["SeriesInstanceUID"]
+        patient_id = platform_id("patient", patient)
+        study_id = platform_id("study", patient, study_uid)
+        series_id = platform_id("series", patient, study_uid, series_uid)
+        if series_id in self._series:
+            return series_id
+        of_patient = _chosen(attributes, _PATIENT_KEYWORDS)
+        of_study = of_patient | _chosen(attributes, _STUDY_KEYWORDS)
+        self._series[series_id] = {
+            "id": series_id,
+            "patient_uid": patient,
+            "study_instance_uid": study_uid,
+            "series_instance_uid": series_uid,
+            "metadata": of_study | _chosen(attributes, _SERIES_KEYWORDS),
+            "instance_ids": {},
+        }
+        study = self._studies.setdefault(
+            study_id,
+            {
+                "id": study_id,
+                "patient_uid": patient,
+                "study_instance_uid": study_uid,
+                "metadata": of_study,
+                "series_ids": {},
+            },
+        )
+        study["series_ids"][series_id] = None
+        known = self._patients.setdefault(
+            patient_id, {"id": patient_id, "patient_uid": patient, "metadata": of_patient, "study_ids": {}}
+        )
+        known["study_ids"][study_id] = None
+        return series_id
+
+    def series_files(self) -> dict[str, list[Path]]:
+        """Returns the files of each series by SeriesInstanceUID, in the order in which they were found."""
+        found: dict[str, list[Path]] = {}
+        for series_id, _instance, content in self._instances.values():
+            if not isinstance(content, bytes):
+                found.setdefault(self._series[series_id]["series_instance_uid"], []).append(content)
+        return found
+
+    async def file_into(self, backend: Backend) -> Filed:
+        """Files everything; what the store holds already is kept and added to.
+
+        Raises:
+            ConfigurationError: The platform fills this store.
+        """
+        workspace = backend.fillable()
+        patients = [Patient(**await _merged(backend, SubjectLevel.PATIENT, row)) for row in self._patients.values()]
+        studies = [Study(**await _merged(backend, SubjectLevel.STUDY, row)) for row in self._studies.values()]
+        series = [SeriesRecord(**await _merged(backend, SubjectLevel.SERIES, row)) for row in self._series.values()]
+        subjects: tuple[Patient | Study | SeriesRecord, ...] = (*patients, *studies, *series)
+        for subject in subjects:
+            await workspace.add_subject(subject)
+        for series_id, instance, content in self._instances.values():
+            await workspace.add_instance(series_id, instance, content)
+        return Filed(tuple(patients), tuple(studies), tuple(series), len(self._instances))
+
+
+async def _merged(backend: Backend, level: SubjectLevel, row: dict[str, Any]) -> dict[str, Any]:
+    """Adds to a subject's values the members that the store knows of already."""
+    known = await backend.dicom.find(level, row["id"])
+    members = next(key for key in row if key.endswith("_ids"))
+    return row | {members: tuple(dict.fromkeys((*getattr(known, members, ()), *row[members])))}
+
+
+def _chosen(attributes: Mapping[str, str], keywords: Iterable[str]) -> dict[str, str]:
+    return {keyword: attributes[keyword] for keyword in keywords if attributes.get(keyword)}
+
+
+def catalogue_files(
+    files: Iterable[Path | LeftOutFile], imaging: ImagingFunctions, advance: Callable[[], None] = lambda: None
+) -> Catalogue:
+    """Reads the headers of files and sorts them; what is left out is noted, never lost in silence."""
+    catalogue = Catalogue()
+    for file in files:
+        if isinstance(file, LeftOutFile):
+            catalogue.left_out.append(file)
+        else:
+            try:
+                catalogue.add_file(file, imaging)
+            except UnreadableFileError as error:
+                catalogue.left_out.append(LeftOutFile.at(file, error.reason, faulty=error.faulty))
+        advance()
+    return catalogue

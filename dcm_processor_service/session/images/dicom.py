@@ -1,0 +1,474 @@
+"""``session.dicom``: the patient, studies and series that the job is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from dcm_processor_service.codec import check_text
+from dcm_processor_service.errors import AmbiguousSeriesError, PatientMismatchError, SeriesNotFoundError
+from dcm_processor_service.models import Patient, SeriesRecord, Study, SubjectLevel
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.session.images.derive import Derive
+from dcm_processor_service.session.images.selection import select_series
+from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
+from dcm_processor_service.session.network.commitments import Commitments
+from dcm_processor_service.session.network.fetching import Fetched
+from dcm_processor_service.session.network.priors import PatientKeys, PriorsWanted, start_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import date
+
+    from dcm_processor_service.models import FetchOptions, FoundItem, Peer, SendCheck, SendOptions, SendReport
+    from dcm_processor_service.ports import DicomRepository
+    from dcm_processor_service.series_rules import SeriesRules
+    from dcm_processor_service.session.images.derive_async import AsyncDerive
+    from dcm_processor_service.session.images.selection import Selection
+    from dcm_processor_service.session.images.series import SeriesTools
+    from dcm_processor_service.session.jobs import AsyncCurrentJob
+    from dcm_processor_service.session.network.fetching import AsyncFetched, AsyncFetching
+    from dcm_processor_service.session.network.sending import AsyncSending, SendItem
+
+__all__ = ["AsyncDicom", "AsyncSeriesChoice", "Dicom", "SeriesChoice"]
+
+
+def _ignore() -> None:
+    """Is told of each record where nobody wants to know."""
+
+
+def _ignore_progress(_here: int, _expected: int) -> None:
+    """Is told how far a fetch is where nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class AsyncSeriesChoice:
+    """The series that meet all rules, those with most voxels first, and why the others do not.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context, synthetic_series
+        >>> from dcm_processor_service import SeriesRules
+        >>> async def choose(ctx):
+        ...     return len((await ctx.session.dicom.select(SeriesRules(modality="CT"))).series)
+        >>> asyncio.run(choose(fake_async_context(series=synthetic_series(slices=5))))
+        1
+    """
+
+    series: tuple[AsyncDicomSeries, ...]
+    selection: Selection
+
+    def explain(self) -> str:
+        """Says for each series whether it was chosen, or which rule failed first; holds no patient attribute."""
+        return self.selection.explain()
+
+
+@dataclass(frozen=True)
+class SeriesChoice:
+    """The series that meet all rules, those with most voxels first, and why the others do not.
+
+    Example:
+        >>> from dcm_processor_service import SeriesRules
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> dicom = fake_context(series=synthetic_series(slices=5)).session.dicom
+        >>> choice = dicom.select(SeriesRules(modality="CT", min_slices=3))
+        >>> [series.instance_count() for series in choice.series]
+        [5]
+    """
+
+    series: tuple[DicomSeries, ...]
+    selection: Selection
+
+    def explain(self) -> str:
+        """Says for each series whether it was chosen, or which rule failed first; holds no patient attribute."""
+        return self.selection.explain()
+
+
+class AsyncDicom:
+    """The job's images, for asynchronous callbacks; :class:`Dicom` explains them.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context, synthetic_series
+        >>> async def count(ctx):
+        ...     return await (await ctx.session.dicom.get_series()).instance_count()
+        >>> asyncio.run(count(fake_async_context(series=synthetic_series(slices=5))))
+        5
+    """
+
+    def __init__(
+        self,
+        job: AsyncCurrentJob,
+        repository: DicomRepository,
+        tools: SeriesTools,
+        sending: AsyncSending,
+        derive: AsyncDerive,
+        fetching: AsyncFetching,
+    ) -> None:
+        self.derive = derive
+        self.commitments = sending.commitments
+        self._fetching = fetching
+        self._job = job
+        self._repository = repository
+        self._tools = tools
+        self._sending = sending
+
+    async def subject(self) -> Patient | Study | SeriesRecord:
+        """Returns what the job is about; see :meth:`Dicom.subject`."""
+        subject = (await self._job.read()).subject
+        if subject is None:
+            raise SeriesNotFoundError(f"the job {self._job.id} is about no patient, study or series")
+        return subject
+
+    async def patient(self) -> Patient:
+        """Returns the patient; see :meth:`Dicom.patient`."""
+        subject = await self.subject()
+        if isinstance(subject, Patient):
+            found = await self._repository.find(SubjectLevel.PATIENT, subject.id)
+        else:
+            study = (await self.studies())[0] if isinstance(subject, SeriesRecord) else subject
+            found = await self._repository.parent(study)
+        if isinstance(found, Patient):
+            return found
+        raise SeriesNotFoundError("the patient of this job is no longer stored; was the session cleaned up?")
+
+    async def studies(self) -> list[Study]:
+        """Lists the studies; see :meth:`Dicom.studies`."""
+        subject = await self.subject()
+        if isinstance(subject, Patient):
+            current = await self._repository.find(SubjectLevel.PATIENT, subject.id)
+            parent = current if isinstance(current, Patient) else subject
+            return cast("list[Study]", await self._repository.children(parent))
+        if isinstance(subject, Study):
+            found = await self._repository.find(SubjectLevel.STUDY, subject.id)
+        else:  # by what lists it: two peers may have sent studies of one UID
+            found = await self._repository.parent(subject)
+        if isinstance(found, Study):
+            return [found]
+        raise SeriesNotFoundError(f"the study {subject.study_instance_uid} of this job is no longer stored")
+
+    async def series(self) -> list[AsyncDicomSeries]:
+        """Lists the series below the job's subject; see :meth:`Dicom.series`."""
+        subject = await self.subject()
+        if isinstance(subject, SeriesRecord):
+            return [await self.get_series(subject.id)]
+        return [
+            self._bound(series)
+            for study in await self.studies()
+            for series in cast("list[SeriesRecord]", await self._repository.children(study))
+        ]
+
+    async def get_series(self, which: str | None = None) -> AsyncDicomSeries:
+        """Returns one series; see :meth:`Dicom.get_series`."""
+        if which is None:
+            found = await self.series()
+            if len(found) == 1:
+                return found[0]
+            if not found:
+                raise SeriesNotFoundError("the subject of this job has no series")
+            listed = ", ".join(f"{series.series_instance_uid} ({series.info.modality})" for series in found)
+            raise AmbiguousSeriesError(
+                f"the subject of this job has {len(found)} series; name one: session.dicom.get_series(uid), of {listed}"
+            )
+        check_text(which, "id or UID of a series")
+        try:
+            series = await self._repository.find(SubjectLevel.SERIES, which)
+        except AmbiguousSeriesError:  # two peers sent it: the job's own is meant, if it has one
+            own = [one for one in await self.series() if one.series_instance_uid == which]
+            if len(own) == 1:
+                return own[0]
+            raise
+        if isinstance(series, SeriesRecord):
+            return self._bound(series)
+        raise SeriesNotFoundError(f"no series {which} is stored; give a platform id or a SeriesInstanceUID")
+
+    async def select(self, rules: SeriesRules) -> AsyncSeriesChoice:
+        """Chooses series by rules; see :meth:`Dicom.select`."""
+        found = {series.series_instance_uid: series for series in await self.series()}
+        selection = select_series([await series.inspect() for series in found.values()], rules)
+        chosen = tuple(found[report.series_instance_uid] for report in selection.chosen)
+        return AsyncSeriesChoice(chosen, selection)
+
+    async def send(
+        self,
+        what: SendItem | Iterable[SendItem],
+        to: Peer | str,
+        *,
+        options: SendOptions | None = None,
+        on_record: Callable[[], None] = _ignore,
+    ) -> SendReport:
+        """Sends instances to a peer; see :meth:`Dicom.send`."""
+        return await self._sending.send(what, to, options, on_record)
+
+    async def check(
+        self, what: SendItem | Iterable[SendItem], to: Peer | str, *, options: SendOptions | None = None
+    ) -> SendCheck:
+        """Tells what would become of instances if they were sent; see :meth:`Dicom.check`."""
+        return await self._sending.check(what, to, options)
+
+    async def fetch(
+        self,
+        found: FoundItem | Iterable[FoundItem],
+        from_: Peer | str,
+        *,
+        options: FetchOptions | None = None,
+        on_progress: Callable[[int, int], None] = _ignore_progress,
+    ) -> AsyncFetched:
+        """Fetches what a peer found; see :meth:`Dicom.fetch`."""
+        return await self._fetching.fetch(found, from_, options, on_progress)
+
+    async def priors(
+        self,
+        *,
+        modality: str = "",
+        before: date | None = None,
+        from_: Peer | str | None = None,
+        most: int | None = None,
+        limit: int = 100,
+        options: FetchOptions | None = None,
+        on_progress: Callable[[int, int], None] = _ignore_progress,
+    ) -> AsyncFetched:
+        """Finds and fetches the patient's earlier studies; see :meth:`Dicom.priors`."""
+        subject, studies = await self.subject(), await self.studies()
+        identity = PatientKeys.of((await self.patient()).metadata | studies[0].metadata | subject.metadata)
+        if not identity.patient_id:
+            raise PatientMismatchError("the job's images have no PatientID: nobody can tell whose priors to get")
+        wanted = PriorsWanted(
+            identity=identity,
+            own_study_uids=frozenset(study.study_instance_uid for study in studies),
+            before=start_of([*(study.metadata for study in studies), subject.metadata], before),
+            modality=modality,
+            most=most,
+            limit=limit,
+            from_=from_,
+        )
+        return await self._fetching.priors(wanted, options, on_progress)
+
+    def _bound(self, series: SeriesRecord) -> AsyncDicomSeries:
+        return AsyncDicomSeries(series, self._repository, self._tools)
+
+
+class Dicom:
+    """The patient, studies and series that the job is about.
+
+    Example:
+        >>> from dcm_processor_service.testing import fake_context, synthetic_series
+        >>> ctx = fake_context(series=synthetic_series(slices=5))
+        >>> ctx.session.dicom.get_series().instance_count()
+        5
+    """
+
+    def __init__(self, dicom: AsyncDicom) -> None:
+        self._async = dicom
+        self.derive: Derive = Derive(dicom.derive)
+        self.commitments: Commitments = Commitments(dicom.commitments)
+
+    def subject(self) -> Patient | Study | SeriesRecord:
+        """Returns what the job is about, as at scheduling time.
+
+        Raises:
+            SeriesNotFoundError: The job is about none, as pre- and post-services of an empty session.
+        """
+        return run_inline(self._async.subject())
+
+    def patient(self) -> Patient:
+        """Returns the patient of the job's subject, as stored now.
+
+        Raises:
+            SeriesNotFoundError: It is no longer stored.
+        """
+        return run_inline(self._async.patient())
+
+    def studies(self) -> list[Study]:
+        """Lists the studies of a patient; for a study or series, the one that it is or belongs to.
+
+        Raises:
+            SeriesNotFoundError: It is no longer stored.
+        """
+        return run_inline(self._async.studies())
+
+    def series(self) -> list[DicomSeries]:
+        """Lists the series of the job's subject, in the order in which they arrived; for a series, itself."""
+        return [DicomSeries(series) for series in run_inline(self._async.series())]
+
+    def get_series(self, which: str | None = None) -> DicomSeries:
+        """Returns one series: by the platform's id, by SeriesInstanceUID (0020,000E), or the only one of the subject.
+
+        A UID that is stored several times, as two peers sent it, means the one below the job's subject.
+
+        Raises:
+            SeriesNotFoundError: No such series; also when several are meant (AmbiguousSeriesError).
+            InvalidNameError: What names it is no text.
+        """
+        return DicomSeries(run_inline(self._async.get_series(which)))
+
+    def select(self, rules: SeriesRules) -> SeriesChoice:
+        """Chooses among the series of the job's subject by rules; reads headers alone.
+
+        Example:
+            >>> from dcm_processor_service import SeriesRules
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> dicom = fake_context(series=synthetic_series(slices=5)).session.dicom
+            >>> choice = dicom.select(SeriesRules(modality="MR", min_slices=3))
+            >>> choice.series, choice.explain()
+            ((), '1.2.826.0.1.3680043.8.498.1.1: modality is CT, not MR')
+        """
+        choice = run_inline(self._async.select(rules))
+        return SeriesChoice(tuple(DicomSeries(series) for series in choice.series), choice.selection)
+
+    def send(
+        self,
+        what: SendItem | Iterable[SendItem],
+        to: Peer | str,
+        *,
+        options: SendOptions | None = None,
+        on_record: Callable[[], None] = _ignore,
+    ) -> SendReport:
+        """Sends datasets, files, folders and series, any mix, to a peer; gives one record for each instance.
+
+        What the peer acknowledged is kept in the session while sending: the same sending after a crash sends the rest.
+
+        Args:
+            what: What to send; nothing of it is changed.
+            to: The peer, or its name.
+            options: ``SendOptions(associations=2, commit=True, check=False, …)``.
+            on_record: Called when an instance's record is there; with several associations from their threads.
+
+        Raises:
+            SendRejectedError: Not everything was stored; its ``report`` tells (not with ``check=False``).
+            PeerUnreachableError: No association; the message tells why.
+            PeerNotFoundError: No peer of that name.
+
+        Example:
+            >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=3))
+            >>> with FakePacs() as pacs:
+            ...     report = ctx.session.dicom.send(ctx.session.dicom.get_series(), to=pacs.peer)
+            >>> report.ok, report.stored
+            (True, 3)
+        """
+        return run_inline(self._async.send(what, to, options=options, on_record=on_record))
+
+    def check(
+        self, what: SendItem | Iterable[SendItem], to: Peer | str, *, options: SendOptions | None = None
+    ) -> SendCheck:
+        """Tells what would become of instances if they were sent to a peer; sends none.
+
+        Each is walked over to its end, and the peer is asked what it takes: which are damaged, which it would get
+        converted, which it does not take.
+
+        Args:
+            what: As for :meth:`send`.
+            to: The peer, or its name.
+            options: As for :meth:`send`; ``transcode=False`` converts nothing.
+
+        Raises:
+            PeerUnreachableError: No association; the message tells why.
+            PeerNotFoundError: No peer of that name.
+
+        Example:
+            >>> from dcm_processor_service.testing import FakePacs, Faults, fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=3))
+            >>> with FakePacs(Faults(accept_syntaxes=["1.2.840.10008.1.2"])) as pacs:
+            ...     check = ctx.session.dicom.check(ctx.session.dicom.get_series(), to=pacs.peer)
+            >>> check.ok, [record.verdict.value for record in check.records], len(pacs.received)
+            (True, ['converted', 'converted', 'converted'], 0)
+        """
+        return run_inline(self._async.check(what, to, options=options))
+
+    def fetch(
+        self,
+        found: FoundItem | Iterable[FoundItem],
+        from_: Peer | str,
+        *,
+        options: FetchOptions | None = None,
+        on_progress: Callable[[int, int], None] = _ignore_progress,
+    ) -> Fetched:
+        """Fetches studies, series and instances that a peer found, each as it is stored there.
+
+        By C-GET, by WADO-RS where the peer has a URL, by C-MOVE where only that works and the options name a port of
+        ours. Each instance is examined: whether it is whole, and of the series that was asked for. What the peer tells
+        is counted, and what did not come is asked for again. The files lie in the job's scratch, and go with it.
+
+        Args:
+            found: What :meth:`Peers.find` returned, or some of it.
+            from_: The peer, or its name.
+            options: ``FetchOptions(check=False, listen_port=11112, …)``.
+            on_progress: Called with how many instances are here, and how many are expected; from another thread in
+                the asynchronous mode and by C-MOVE.
+
+        Raises:
+            FetchError: Not everything that the peer told of is here; its ``report`` tells (not with ``check=False``). A
+                FetchIncompleteError where asking again may help.
+            FindError: The peer does not list the series of a study.
+            PeerUnreachableError: No association; the message tells why.
+            PeerNotFoundError: No peer of that name.
+
+        Example:
+            >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
+            >>> session = fake_context().session
+            >>> with FakePacs(holds=synthetic_series(slices=3)) as pacs:
+            ...     found = session.peers.find(pacs.peer, patient_id="SYNTHETIC")
+            ...     fetched = session.dicom.fetch(found, from_=pacs.peer)
+            >>> fetched.report.fetched, [int(header.InstanceNumber) for header in fetched.series[0].headers()]
+            (3, [1, 2, 3])
+        """
+        return Fetched.of(run_inline(self._async.fetch(found, from_, options=options, on_progress=on_progress)))
+
+    def priors(
+        self,
+        *,
+        modality: str = "",
+        before: date | None = None,
+        from_: Peer | str | None = None,
+        most: int | None = None,
+        limit: int = 100,
+        options: FetchOptions | None = None,
+        on_progress: Callable[[int, int], None] = _ignore_progress,
+    ) -> Fetched:
+        """Finds and fetches earlier studies of the job's patient, newest first; of no other patient.
+
+        A study counts as the patient's by PatientID, and where both sides have one by IssuerOfPatientID. What is found
+        under them with another birth date or sex is refused, and so is what comes with such a header.
+
+        Args:
+            modality: Only series of it, of studies that have one; empty: whole studies.
+            before: The day, or the datetime in the peer's local time, before which they are; None: the job's study.
+            from_: The peer, or its name; None: the one that sent this session's images.
+            most: How many studies, the newest first; None: all.
+            limit: With more studies of the patient none is fetched.
+            options: As for :meth:`fetch`.
+            on_progress: As for :meth:`fetch`.
+
+        Raises:
+            PatientMismatchError: Birth date or sex contradict, or the job's images have no PatientID.
+            ConfigurationError: The job's study has no date, and ``before`` is not given.
+            FetchError: As of :meth:`fetch`.
+            FindError: The peer did not answer, or found more than ``limit``.
+            PeerUnreachableError: No association; the message tells why.
+
+        Example:
+            >>> from datetime import date
+            >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
+            >>> earlier, now = synthetic_series(slices=3), synthetic_series(slices=3)
+            >>> for dataset in earlier:
+            ...     dataset.StudyDate, dataset.StudyInstanceUID = "20240131", "1.2.3"
+            >>> session = fake_context(series=now).session
+            >>> with FakePacs(holds=earlier) as pacs:
+            ...     priors = session.dicom.priors(modality="CT", before=date(2025, 1, 1), from_=pacs.peer)
+            >>> [study.study_instance_uid for study in priors.studies], priors.series[0].instance_count()
+            (['1.2.3'], 3)
+        """
+        return Fetched.of(
+            run_inline(
+                self._async.priors(
+                    modality=modality,
+                    before=before,
+                    from_=from_,
+                    most=most,
+                    limit=limit,
+                    options=options,
+                    on_progress=on_progress,
+                )
+            )
+        )

@@ -1,0 +1,1 @@
+"""What a session does over the network: peers, fetching, priors, sending, commitments."""

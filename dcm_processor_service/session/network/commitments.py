@@ -1,0 +1,154 @@
+"""``session.dicom.commitments``: what peers were asked to keep, and their answers, even to a later process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import ConfigurationError, SendIncompleteError, SendRejectedError
+from dcm_processor_service.models import InstanceRecord, Outcome, SendOptions, SendReport, StorageCommitment
+from dcm_processor_service.ports import JobKey
+from dcm_processor_service.ports.concurrency import run_inline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dcm_processor_service.ports import Offload, Sender
+    from dcm_processor_service.runtime.execution.cancellation import Cancellation
+    from dcm_processor_service.session.jobs import AsyncJobs
+    from dcm_processor_service.session.network.commitment_store import CommitmentStore
+    from dcm_processor_service.session.recording import Recording
+
+__all__ = ["AsyncCommitments", "Commitments"]
+
+
+class AsyncCommitments:
+    """What peers were asked to keep, for asynchronous callbacks; :class:`Commitments` explains it.
+
+    Example:
+        >>> import asyncio
+        >>> from dcm_processor_service.testing import fake_async_context
+        >>> asyncio.run(fake_async_context().session.dicom.commitments.list())
+        []
+    """
+
+    def __init__(
+        self,
+        jobs: AsyncJobs,
+        store: CommitmentStore,
+        sender: Callable[[], Sender],
+        offload: Offload,
+        cancellation: Cancellation,
+        recording: Recording,
+    ) -> None:
+        self._jobs = jobs
+        self._store = store
+        self._sender = sender
+        self._offload = offload
+        self._cancellation = cancellation
+        self._recording = recording
+
+    async def wait(self, *, options: SendOptions | None = None, ask_again: bool = False) -> list[StorageCommitment]:
+        """Waits for the answers that are still missing; see :meth:`Commitments.wait`."""
+        chosen = options or SendOptions()
+        if chosen.listen_port is None and not ask_again:
+            raise ConfigurationError(
+                "a peer sends a later answer to a port of ours that it knows: name it with "
+                "SendOptions(listen_port=…), or ask the peer again with ask_again=True"
+            )
+        states = {(one.job_id, one.sending): one for one in await self.list() if one.is_open}
+        if not states:
+            return []
+        run = self._offload.way_back()
+
+        def keep(commitment: StorageCommitment) -> None:
+            run(self._store.put(JobKey(self._jobs.key.session_id, commitment.job_id), commitment))
+            states[commitment.job_id, commitment.sending] = commitment
+
+        await self._offload(
+            lambda: self._sender().wait_for_commitments(
+                tuple(states.values()),
+                options=chosen,
+                ask_again=ask_again,
+                on_commitment=keep,
+                cancelled=lambda: self._cancellation.requested,
+            )
+        )
+        for one in states.values():
+            if not one.is_open:
+                self._recording.add_sent(_report([one]))
+        if chosen.check:
+            _check(list(states.values()))
+        return list(states.values())
+
+    async def list(self) -> list[StorageCommitment]:
+        """Lists the session's transactions; see :meth:`Commitments.list`."""
+        job_ids = dict.fromkeys([*(job.id for job in await self._jobs.list()), self._jobs.key.job_id])
+        found = [one for job_id in job_ids for one in await self._store.list(JobKey(self._jobs.key.session_id, job_id))]
+        return sorted(found, key=lambda one: one.asked_at)
+
+
+class Commitments:
+    """What peers were asked to keep (storage commitment, PS3.4, annex J), by this job or another of its session.
+
+    The session keeps each transaction from before the request to its end, so that the answer finds its instances even
+    where the process that asked is gone.
+
+    Example:
+        >>> from dcm_processor_service import SendOptions
+        >>> from dcm_processor_service.testing import FakePacs, fake_context, synthetic_series
+        >>> dicom = fake_context(series=synthetic_series(slices=3)).session.dicom
+        >>> later = SendOptions(commit=True, wait_for_commitment=False)
+        >>> with FakePacs() as pacs:
+        ...     _ = dicom.send(dicom.get_series(), to=pacs.peer, options=later)
+        ...     before = [one.is_open for one in dicom.commitments.list()]
+        ...     (settled,) = dicom.commitments.wait(ask_again=True)
+        >>> before, settled.ok, settled.records[0].outcome.value
+        ([True], True, 'committed')
+    """
+
+    def __init__(self, commitments: AsyncCommitments) -> None:
+        self._async = commitments
+
+    def wait(self, *, options: SendOptions | None = None, ask_again: bool = False) -> list[StorageCommitment]:
+        """Waits for the answers that are still missing, and keeps them in the session as they come.
+
+        A peer that answers late opens an association to the port of ours that it knows. Some try that once alone, while
+        nobody listens: ``ask_again`` starts a new transaction for what is open, which takes the place of the old one.
+
+        Args:
+            options: ``commitment_timeout_s`` says how long to wait, ``listen_port`` at which port of ours; with
+                ``check=False`` what is missing or refused is returned and not raised.
+            ask_again: Whether to ask the peers again first.
+
+        Returns:
+            Those that were open, as they are now; an empty list where none was.
+
+        Raises:
+            SendRejectedError: A peer does not keep everything; a SendIncompleteError where answers are still missing,
+                and waiting again may help.
+            ConfigurationError: There is no ``listen_port`` and nobody is asked again, or the port is taken.
+        """
+        return run_inline(self._async.wait(options=options, ask_again=ask_again))
+
+    def list(self) -> list[StorageCommitment]:
+        """Lists the transactions of the session's jobs, oldest first; ``is_open`` tells which have no answer yet."""
+        return run_inline(self._async.list())
+
+
+def _check(commitments: Sequence[StorageCommitment]) -> None:
+    unmet = [one for one in commitments if not one.ok]
+    if not unmet:
+        return
+    kind = SendIncompleteError if all(one.is_open for one in unmet) else SendRejectedError
+    raise kind("; ".join(str(one) for one in unmet), _report(commitments))
+
+
+def _report(commitments: Sequence[StorageCommitment]) -> SendReport:
+    records: list[InstanceRecord] = [record for one in commitments for record in one.records]
+    given = all(record.outcome is Outcome.COMMITTED for record in records)
+    return SendReport(
+        peer=", ".join(dict.fromkeys(one.peer.address for one in commitments)),
+        records=tuple(records),
+        transaction_uid=commitments[0].transaction_uid if len(commitments) == 1 else "",
+        unmet=() if given else ("storage commitment",),
+    )

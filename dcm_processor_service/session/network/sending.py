@@ -1,0 +1,160 @@
+"""Sending to DICOM peers, with a memory: the same sending after a crash sends only what was not acknowledged."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from dcm_processor_service.errors import DerivedObjectError, SendRejectedError
+from dcm_processor_service.models import Peer, SendOptions
+from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
+from dcm_processor_service.session.network.commitment_store import CommitmentStore
+from dcm_processor_service.session.network.commitments import AsyncCommitments
+from dcm_processor_service.session.network.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from dcm_processor_service.models import InstanceRecord, SendCheck, SendReport, StorageCommitment
+    from dcm_processor_service.ports import DataRepository, Offload, Sendable, Sender
+    from dcm_processor_service.runtime.execution.cancellation import Cancellation
+    from dcm_processor_service.session.jobs import AsyncJobs
+    from dcm_processor_service.session.network.peers import AsyncPeers
+    from dcm_processor_service.session.recording import Recording
+
+__all__ = ["AsyncSending", "SendItem", "journal_key"]
+
+SendItem: TypeAlias = "Sendable | AsyncDicomSeries | DicomSeries"
+"""What a session sends: a dataset, a DICOM file, a DICOMDIR, a folder, or a series."""
+
+
+class AsyncSending:
+    """Sends, and keeps a journal of what was acknowledged and what is under way."""
+
+    def __init__(
+        self,
+        jobs: AsyncJobs,
+        repository: DataRepository,
+        peers: AsyncPeers,
+        sender: Callable[[], Sender],
+        offload: Offload,
+        cancellation: Cancellation,
+        recording: Recording,
+    ) -> None:
+        self._jobs = jobs
+        self._repository = repository
+        self._peers = peers
+        self._sender = sender
+        self._offload = offload
+        self._cancellation = cancellation
+        self._recording = recording
+        self._commitments = CommitmentStore(repository)
+        self.commitments = AsyncCommitments(jobs, self._commitments, sender, offload, cancellation, recording)
+
+    async def send(
+        self,
+        what: SendItem | Iterable[SendItem],
+        to: Peer | str,
+        options: SendOptions | None,
+        on_record: Callable[[], None],
+    ) -> SendReport:
+        """Sends what a peer has not acknowledged yet; see :meth:`Dicom.send`."""
+        peer = to if isinstance(to, Peer) else await self._peers.get(to)
+        sender, chosen = self._sender(), options or SendOptions()
+        items = await _unpacked(what)
+        _refuse_twins(items)
+        uids = await self._offload(lambda: sender.identify(items))
+        key = journal_key(peer, uids)
+        journal = Journal(self._repository, self._jobs.key, key)
+        acknowledged = await journal.read()
+        if chosen.resend:
+            acknowledged = {}
+            await journal.forget_all()
+        run = self._offload.way_back()
+
+        def remember(record: InstanceRecord) -> None:
+            if record != acknowledged.get(record.sop_instance_uid):
+                run(journal.note(record))
+            on_record()
+
+        def keep(commitment: StorageCommitment) -> None:
+            named = {"job_id": self._jobs.key.job_id, "sending": key.replace("sending-", "commitment-")}
+            run(self._commitments.put(self._jobs.key, commitment.model_copy(update=named)))
+
+        try:
+            report = await self._offload(
+                lambda: sender.send(
+                    items,
+                    peer,
+                    options=chosen,
+                    acknowledged=acknowledged,
+                    on_record=remember,
+                    on_begin=lambda uids: run(journal.begin(uids)),
+                    may_hold=lambda uid: bool(run(journal.may_hold(uid))),
+                    on_commitment=keep,
+                    cancelled=lambda: self._cancellation.requested,
+                )
+            )
+        except SendRejectedError as error:
+            if error.report is not None:
+                self._recording.add_sent(error.report)
+            raise
+        self._recording.add_sent(report)
+        if report.ok:
+            await journal.finish()
+        return report
+
+    async def check(
+        self, what: SendItem | Iterable[SendItem], to: Peer | str, options: SendOptions | None
+    ) -> SendCheck:
+        """Tells what would become of instances; see :meth:`Dicom.check`."""
+        peer = await self._peers.get(to) if isinstance(to, str) else to
+        items = await _unpacked(what)
+        return await self._offload(lambda: self._sender().check_sending(items, peer, options=options or SendOptions()))
+
+
+async def _unpacked(what: SendItem | Iterable[SendItem]) -> Sequence[Sendable]:
+    """Returns datasets and paths; a series becomes its files."""
+    parcels = (what,) if _is_one(what) else what
+    items: list[Sendable] = []
+    for parcel in cast("Iterable[SendItem]", parcels):
+        if isinstance(parcel, DicomSeries):
+            items.extend(parcel.paths())
+        elif isinstance(parcel, AsyncDicomSeries):
+            items.extend(await parcel.paths())
+        else:
+            items.append(parcel)
+    return items
+
+
+def _refuse_twins(items: Iterable[Sendable]) -> None:
+    """Refuses two datasets of one SOPInstanceUID: a peer would keep one of them, and call both stored.
+
+    Raises:
+        DerivedObjectError: There are such, and they differ.
+    """
+    known: dict[str, object] = {}
+    for item in items:
+        uid = str(getattr(item, "SOPInstanceUID", ""))
+        if uid and known.setdefault(uid, item) != item:
+            raise DerivedObjectError(
+                f"two of the datasets have the SOPInstanceUID {uid} and differ, and the peer would keep one of them: "
+                "make each with a role of its own"
+            )
+
+
+def _is_one(what: object) -> bool:
+    """Tells one parcel from several: a dataset is iterable too."""
+    return (
+        isinstance(what, (str, DicomSeries, AsyncDicomSeries))
+        or hasattr(what, "__fspath__")
+        or hasattr(what, "SOPInstanceUID")
+    )
+
+
+def journal_key(peer: Peer, sop_instance_uids: Iterable[str]) -> str:
+    """Names the sending of these instances, in whatever order, to this peer."""
+    digest = hashlib.sha256((peer.url or peer.address).encode())
+    for uid in sorted(set(sop_instance_uids)):
+        digest.update(b"\0" + uid.encode())
+    return f"sending-{digest.hexdigest()[:32]}"
