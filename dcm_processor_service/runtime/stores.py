@@ -36,13 +36,13 @@ def _mongodb(mode: Mode) -> BackendOpener:
     return open_blocking
 
 
-def _sqlite(_colour: Mode) -> BackendOpener:
+def _sqlite(_mode: Mode) -> BackendOpener:
     from dcm_processor_service.backends.sqlite import open_sqlite
 
     return open_sqlite
 
 
-def _memory(_colour: Mode) -> BackendOpener:
+def _memory(_mode: Mode) -> BackendOpener:
     from dcm_processor_service.backends.memory import open_memory
 
     return open_memory
