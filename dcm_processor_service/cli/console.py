@@ -113,7 +113,7 @@ def progress_bar(console: Console) -> Progress:
         MofNCompleteColumn(),
         console=console,
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # else what goes to a file would go to the terminal
+        redirect_stdout=sys.stdout.isatty(),  # otherwise output for a file would go to the terminal
         disable=not console.is_terminal,
     )
 

@@ -55,7 +55,7 @@ _NOT_FOR_CALLBACKS = ("bind", "preset", "without_environment", "settings_customi
 def describe(
     context: typer.Context,
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder of a service, whose jobs and params are told too")
+        Path | None, typer.Argument(help="Folder of a service, whose jobs and params are described too")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as one line of JSON")] = False,
 ) -> None:

@@ -66,7 +66,7 @@ def _run(callback: str, child: Child) -> tuple[dict[str, Any], int]:
         outcome = run_callback(find_callback(callback), own_process=True, ended_by=ended_by if child.is_apart else None)
     except DcmProcessorError as error:
         outcome = CallbackOutcome(error.exit_code, 0.0, error=error)
-    except SystemExit as leaving:  # without a line on the standard output nobody would know that it ended here
+    except SystemExit as leaving:  # without a line on the standard output it would look as if it never ended
         left = left_process(leaving)
         outcome = CallbackOutcome(left.exit_code, 0.0, error=left)
     return outcome.as_json(), outcome.exit_code

@@ -70,7 +70,7 @@ class LocalRun:
     """What it had, made and sent."""
 
     sheets: tuple[Path, ...] = ()
-    """Contact sheets of the NIfTI files, or of the series where there are none."""
+    """Contact sheets of the NIfTI files, or of the series if there are none."""
 
     pictures: tuple[ResultPicture, ...] = ()
     """The same and what else can be shown, for a page."""
@@ -287,7 +287,7 @@ class Workspace:
     def fail(
         self, subject: Patient | Study | SeriesRecord, message: str, exit_code: int, **values: Unpack[JobValues]
     ) -> LocalRun:
-        """Notes that a job had no end of its own, so that nobody takes what it left for its output."""
+        """Notes that a job had no end of its own, so that what it left is not read as its output."""
         job = _job(subject, values).model_copy(update={"state": JobState.FAILED, "error_message": message})
         outcome = CallbackOutcome(exit_code, 0.0, error=CallbackFailedError(message))
         job = self._file_job(job, None)
@@ -337,7 +337,7 @@ class Workspace:
         return [job for job in jobs if job.subject and job.subject.id == subject.id]
 
     def forget_jobs(self, job_ids: Iterable[str]) -> None:
-        """Removes jobs of an earlier run that this one has not, so that nobody reads what they left."""
+        """Removes jobs of an earlier run that this one has not, so that their output is not read."""
         with opened(Container(settings=self.settings())) as container:
             for job_id in job_ids:
                 run_inline(container.workspace_repository().remove_job(job_id))

@@ -72,7 +72,7 @@ class _Context(RuntimeSettings):
     def deadline(self) -> datetime | None:
         """When the job's time limit is reached, in UTC; None where the manifest sets no ``timeout``.
 
-        Counted from the start of the callback's process by a clock that nobody sets, and told by this machine's.
+        Counted from the start of the callback's process by a monotonic clock, and expressed in this machine's time.
 
         Raises:
             ConfigurationError: The context was made from the environment alone.
@@ -165,7 +165,7 @@ class RuntimeContext(_Context):
 
         Raises:
             InvalidNameError: The name is not allowed.
-            UnsupportedValueError: An input is none of these; raised by the block, as are the following.
+            UnsupportedValueError: An input is of another type; raised by the block, as are the following.
             StepBusyError: Another run of this job does the step, and is alive.
             ConfigurationError: The context was made from the environment alone.
         """

@@ -44,7 +44,7 @@ def own_container() -> Container:
     """Returns the container of this process's job.
 
     Raises:
-        ConfigurationError: The environment is not that of a job; raised at the first use of what it holds.
+        ConfigurationError: The environment is not that of a job; raised at the first use of the session.
     """
     with _own.lock:
         if _own.served:

@@ -198,7 +198,7 @@ class RuntimeSettings(BaseSettings):
             faults = error.errors(include_url=False)
         else:
             return
-        # outside of the handler: pydantic's error shows the values, one of which is a secret, so it is no context
+        # outside of the handler, so that pydantic's error, which shows a secret value, is not its context
         raise ConfigurationError(_sentence(type(self), faults))
 
     @classmethod

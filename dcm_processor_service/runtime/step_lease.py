@@ -1,7 +1,7 @@
 """The record of one step in the store: a lease as long as it runs, and the pointer to its outputs when it is done.
 
 Every change is a compare-and-set of the whole record, so of two runs one alone can end a step. A lease is alive as long
-as its ``beat`` changes; whoever waits counts that by a clock of its own, since those of two machines differ.
+as its ``beat`` changes; a waiting process measures that by its own clock, since clocks of machines differ.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class StepTiming:
 
 
 class _OneAtATime(AbstractAsyncContextManager[None]):
-    """A lock for whoever changes the record: threads in the blocking mode, tasks in the asynchronous one."""
+    """A lock for changes of the record: between threads in the blocking mode, between tasks in the asynchronous one."""
 
     def __init__(self, *, in_loop: bool) -> None:
         self._task_lock = asyncio.Lock() if in_loop else None

@@ -62,7 +62,7 @@ class StepTools:
     """Name and version of the service."""
 
     on_end: Callable[[StepRecord], None]
-    """Is told how a step ended, also one that an earlier run had done."""
+    """Receives how a step ended, also one that an earlier run had done."""
 
 
 class AsyncStep:

@@ -159,7 +159,7 @@ class Data:
         Args:
             name: Its name.
             as_type: What to read it as: a pydantic model, a dataclass, ``list[float]``…
-            default: What to return when there is none, in place of an error; also where the subject of this job has no
+            default: Returned in place of an error when there is none; also where the subject of this job has no
                 job of that name, which the registry may have declined.
             job: Read this job's value in place of the own: a name, or a job out of ``session.jobs(…)``. A name means
                 the job that this one depends on, directly or else through others; else the one for the same subject;
@@ -199,7 +199,7 @@ class Data:
         return run_inline(self._async.items(job=job))
 
     def increment(self, name: str, by: float = 1) -> float:
-        """Adds to a stored number, which starts from 0, and gives the sum; atomic, whoever else adds.
+        """Adds to a stored number, which starts from 0, and returns the sum; atomic between processes.
 
         Raises:
             StoredValueError: What is stored is no number.

@@ -208,7 +208,7 @@ class Files:
 
         Raises:
             InvalidNameError: The name, or a key of the metadata, is not allowed.
-            LocalFileError: The file at the path cannot be read; LocalFileNotFoundError where there is none.
+            LocalFileError: The file at the path cannot be read; LocalFileNotFoundError if there is none.
         """
         return run_inline(self._async.put(name, content, content_type=content_type, metadata=metadata))
 

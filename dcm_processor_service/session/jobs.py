@@ -187,7 +187,7 @@ def _describe(subject: Patient | Study | SeriesRecord | None) -> str:
 
 
 def _ignore(_document: Job) -> None:
-    """Is told of the document where nobody wants to know."""
+    """Ignores the job's document."""
 
 
 class AsyncCurrentJob:

@@ -178,7 +178,7 @@ class AsyncReporting:
     async def _with_patient(
         self, subject: Patient | Study | SeriesRecord | None
     ) -> Patient | Study | SeriesRecord | None:
-        """Returns whose headers tell of the patient: the platform keeps those of a patient with the patient alone."""
+        """Returns the subject whose headers have the patient's attributes: in the platform, the patient itself."""
         if subject is None or patient_facts(subject):
             return subject
         try:

@@ -1,7 +1,7 @@
 """Temporary files of one process: made at the first use, removed at the end, and at last by the next process.
 
 What lies in such a folder is patient data. A process that is killed removes nothing, so each folder holds a file that
-its process has claimed as long as it lives; who makes a scratch removes the folders whose claims nobody holds.
+its process has claimed as long as it lives; making a scratch removes the folders whose claims no process holds.
 """
 
 from __future__ import annotations

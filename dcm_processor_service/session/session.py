@@ -71,7 +71,7 @@ class AsyncSession:
 
     @property
     def dicom(self) -> AsyncDicom:
-        """The images; made at the first use, for who reads values needs none."""
+        """The images; made at the first use, because many jobs need none."""
         return self._make_dicom()
 
     async def jobs(self, name: str | None = None) -> list[Job]:
@@ -120,7 +120,7 @@ class Session:
 
     @property
     def dicom(self) -> Dicom:
-        """The images; made at the first use, for who reads values needs none."""
+        """The images; made at the first use, because many jobs need none."""
         if self._dicom is None:
             from dcm_processor_service.session.images.dicom import Dicom
 

@@ -66,7 +66,7 @@ def _said(value: Any) -> str:
 
 
 def _day(text: str) -> str:
-    """Returns a date of DICOM (PS3.5, section 6.2) as ISO 8601; what is none stays out."""
+    """Returns a date of DICOM (PS3.5, section 6.2) as ISO 8601; another text is left out."""
     if len(text) != _DATE_DIGITS or not (text.isascii() and text.isdigit()):
         return ""
     return f"{text[:4]}-{text[4:6]}-{text[6:]}"

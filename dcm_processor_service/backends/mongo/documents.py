@@ -72,7 +72,7 @@ CHUNK_INDEXES = (
         partialFilterExpression={"upload.session_id": {"$exists": True}},
     ),
 )
-"""What reads need, and what finds the uploads that nobody finished."""
+"""Fields that reads need, and fields that find unfinished uploads."""
 
 
 def new_id() -> ObjectId:

@@ -93,7 +93,7 @@ class Composite:
 
     @cached_property
     def series_number(self) -> int:
-        """SeriesNumber (0020,0011): as given, else the source's, followed by three digits of what the series is.
+        """SeriesNumber (0020,0011): as given, or the source's followed by three digits for the kind of the series.
 
         The digits differ for certain between the kinds of object of one role, and nearly always between services, jobs,
         roles and revisions.

@@ -5,7 +5,7 @@ seconds. This scanner walks over a file's elements in one buffer (PS3.5, section
 for later; what the files of a series have in common it compares, and does not read again
 (:mod:`~dcm_processor_service.imaging.headers.shared_layout`).
 It handles what nearly every file is: Part 10, little endian, one frame.
-At the first thing that it does not expect, it gives way to pydicom.
+At the first element that it does not expect, it leaves the file to pydicom.
 """
 
 from __future__ import annotations

@@ -226,7 +226,7 @@ def _keyword_problems(entry: Entry, job: ServiceJob) -> Iterator[ServiceProblem]
 
 
 def _read_problems(manifest: Manifest, job: ServiceJob, read: JobRead) -> Iterator[ServiceProblem]:
-    """Tells of a read whose job cannot have run, whatever the event."""
+    """Reports a read whose job cannot have run at any event."""
     others = [one for one in manifest.jobs if one.name == read.job_name and not one.disabled]
     where = f"{read.place}: reads the output of the job {read.job_name!r}"
     if read.job_name == job.name:

@@ -8,7 +8,7 @@ within a subject       the registry functions are asked in the order of ``sortPo
 what a job waits for   every job of the level below, and those that it depends on
 =====================  =============================================================================================
 
-A registry function that raises declines, as there; here its author is told.
+A registry function that raises declines, as there; here its author sees the error.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class _Planner:
             return
         if inspect.iscoroutine(answer):
             answer.close()
-            decisions.leave_out(name, "its registry function is async def, which nobody awaits", faulty=True)
+            decisions.leave_out(name, "its registry function is async def, and no scheduler awaits it", faulty=True)
             return
         accepted, added = _read_answer(answer)
         fault = _unstorable(added)

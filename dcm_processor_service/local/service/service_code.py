@@ -73,7 +73,7 @@ class LoadedJob:
     job: ServiceJob
     callback: CallbackFunction
     decide: Callable[..., Any] | None
-    """The registry function; None where nobody is asked."""
+    """The registry function; None if the job has none."""
 
 
 @dataclass(frozen=True)

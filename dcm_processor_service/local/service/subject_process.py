@@ -1,6 +1,6 @@
 """Processes that each run the jobs of one subject, some at a time.
 
-Each is an interpreter of its own that is told through a pipe what to run and answers through another, a line of JSON
+Each is an interpreter of its own that reads from a pipe what to run and answers through another, a line of JSON
 for each job; :mod:`.subject_worker` is that side. So it needs no ``__main__`` guard and inherits no lock. Whatever it
 ends by, its subject's jobs have an outcome.
 """
@@ -48,7 +48,7 @@ class ProcessEnd:
 
 
 def run_in_processes(requests: Sequence[dict[str, Any]], workers: int) -> Iterator[ProcessEnd]:
-    """Hands each request to a process of its own, so many at a time; tells of each as it ends.
+    """Hands each request to a process of its own, so many at a time; yields each end as it comes.
 
     Asked to end (SIGTERM), it asks the processes, begins no other, and waits for those that run.
     """

@@ -26,7 +26,7 @@ def job_process(container: Container) -> Iterator[None]:
     """Makes this process that of the container's job, as long as this lasts.
 
     Logging goes through the scrubber, SIGTERM asks for an end, and functions that are given no context use this
-    container. Errors that nobody catches are scrubbed until the process ends, which is after its job. At the end,
+    container. Uncaught errors are scrubbed until the process ends, which is after its job. At the end,
     associations that were left open are aborted: each would keep the process alive for a minute.
     """
     settings = container.settings()

@@ -38,7 +38,7 @@ class MemoryLimit:
 
     @classmethod
     def of_this_process(cls, root: Path = Path("/")) -> MemoryLimit | None:
-        """Returns the tightest limit that holds for this process; None where there is none.
+        """Returns the tightest limit that holds for this process; None if there is none.
 
         Args:
             root: Where ``proc`` and ``sys`` are found.

@@ -78,7 +78,7 @@ class CallbackOutcome:
         return (self.error.__cause__ or self.error) if isinstance(self.error, CallbackFailedError) else self.error
 
     def as_portable(self) -> dict[str, Any]:
-        """Returns it as plain JSON for another process: the error in words, without its cause."""
+        """Returns it as plain JSON for another process: the error's text, without its cause."""
         of_callback = isinstance(self.error, CallbackFailedError)
         head = {"exit_code": self.exit_code, "duration_s": self.duration_s, "of_callback": of_callback}
         return {**head, **self.as_json(), "own_frames": self.own_frames_text}
@@ -241,7 +241,7 @@ class _Run:
             self._entering()
             try:
                 with forgotten_awaits(callback.name):
-                    return json_safe(await callback.function(**arguments))  # what it made and nobody awaited goes here
+                    return json_safe(await callback.function(**arguments))  # closes what was not awaited
             finally:
                 await container.async_progress().flush()
 
@@ -267,7 +267,7 @@ class _Run:
                 self._limit_s = (await current.read()).timeout_s
             except StoreUnavailableError:
                 raise
-            except StoreError as error:  # a callback that needs the document will be told so itself
+            except StoreError as error:  # a callback that needs the document gets the error itself
                 container.log().debug("the job's document is not known: %s", type(error).__name__)
 
     @staticmethod

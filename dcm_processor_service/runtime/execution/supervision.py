@@ -1,4 +1,4 @@
-"""Work in a child process, whose end is told whatever it is: a result, an error, a signal, a time limit."""
+"""Work in a child process, whose end is always reported: a result, an error, a signal, a time limit."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
         stream.flush()
     with tempfile.TemporaryFile() as file:
         parent = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is somebody to pass it on to
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is a process to pass it on to
         process = os.fork()
         if process == 0:
             _end_with(parent)
@@ -90,7 +90,7 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
 
 
 def _end_with(parent: int) -> None:
-    """Has the kernel kill this process when its parent ends: nobody would learn what it still does."""
+    """Has the kernel kill this process when its parent ends: its result would be lost."""
     if sys.platform.startswith("linux"):
         import ctypes
 

@@ -27,7 +27,7 @@ __all__ = ["TimeLimit", "last_words", "process_ends_at"]
 _log = logging.getLogger(__name__)
 
 _HEAD_START_S = 0.5
-"""Between the writing of what shall be left and the end of the process."""
+"""Between the writing of the last result and the end of the process."""
 
 _WAITING_PROCESS = """
 import os, select, sys

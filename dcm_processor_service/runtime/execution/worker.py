@@ -112,7 +112,7 @@ def _ended(result: WorkerResult | None, limit: TimeLimit) -> AbstractContextMana
 
 
 def run_for_worker(work: Callable[[Container], T], arguments: Mapping[str, Any]) -> T:
-    """Runs work of this package's own, such as a hook, in the container of the job that a worker's arguments tell of.
+    """Runs work of this package's own, such as a hook, in the container of the job that a worker's arguments name.
 
     Raises:
         ConfigurationError: Neither environment nor arguments tell the store, session or job.

@@ -108,7 +108,7 @@ def _without_values(text: str) -> str:
 
 
 def _silence_identifiers() -> None:
-    """Turns off what pynetdicom logs of queries: whole identifiers. It is loaded by whoever needs it, perhaps later."""
+    """Turns off what pynetdicom logs of queries: whole identifiers. It may be loaded later."""
     config: Any = sys.modules.get("pynetdicom._config")
     if config is not None:
         config.LOG_REQUEST_IDENTIFIERS = config.LOG_RESPONSE_IDENTIFIERS = False
@@ -196,7 +196,7 @@ def job_logging(
         scrubber: What is removed; it may learn meanwhile.
         level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
         stream: Where lines go.
-        kept: Gets each record too, for the job's report.
+        kept: Receives each record too, for the job's report.
     """
     output = stream or sys.stderr
     handler = logging.StreamHandler(output)

@@ -1,7 +1,7 @@
 """Words that are names of some patients and mean something else in most lines of a log.
 
-A scrubber that removed each "series" because a phantom is called Series^Synthetic would leave logs that nobody can
-read; one that kept "Young" would name a patient. Hence two lists.
+A scrubber that removed each "series" because a phantom is called Series^Synthetic would leave unreadable logs;
+one that kept "Young" would name a patient. Therefore there are two lists.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Errors on their way out of a job: without the values of the patient, whoever raised and whoever prints them."""
+"""Errors on their way out of a job, without the patient's values, wherever they are raised and printed."""
 
 from __future__ import annotations
 

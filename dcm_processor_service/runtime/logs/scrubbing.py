@@ -219,7 +219,7 @@ def _word(pattern: str) -> str:
 
 
 def _number(pattern: str) -> str:
-    """Returns the pattern of what is in no longer number, and no component of a UID, whose first has one digit."""
+    """Returns the pattern of digits that are not part of a longer number or of a UID."""
     return rf"(?<!\d)(?<!\d\.){pattern}(?!\d)(?!\.\d)"
 
 

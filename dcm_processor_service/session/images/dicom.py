@@ -34,11 +34,11 @@ __all__ = ["AsyncDicom", "AsyncSeriesChoice", "Dicom", "SeriesChoice"]
 
 
 def _ignore() -> None:
-    """Is told of each record where nobody wants to know."""
+    """Ignores the records of a sending, if no progress is wanted."""
 
 
 def _ignore_progress(_here: int, _expected: int) -> None:
-    """Is told how far a fetch is where nobody wants to know."""
+    """Ignores the progress of a fetch, if none is wanted."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ class AsyncDicom:
         subject, studies = await self.subject(), await self.studies()
         identity = PatientKeys.of((await self.patient()).metadata | studies[0].metadata | subject.metadata)
         if not identity.patient_id:
-            raise PatientMismatchError("the job's images have no PatientID: nobody can tell whose priors to get")
+            raise PatientMismatchError("the job's images have no PatientID, so it is unknown whose priors to get")
         wanted = PriorsWanted(
             identity=identity,
             own_study_uids=frozenset(study.study_instance_uid for study in studies),
@@ -398,7 +398,7 @@ class Dicom:
                 the asynchronous mode and by C-MOVE.
 
         Raises:
-            FetchError: Not everything that the peer told of is here; its ``report`` tells (not with ``check=False``). A
+            FetchError: Not everything that the peer listed is here, see its ``report`` (not with ``check=False``). A
                 FetchIncompleteError where asking again may help.
             FindError: The peer does not list the series of a study.
             PeerUnreachableError: No association; the message tells why.

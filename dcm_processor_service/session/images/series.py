@@ -530,7 +530,7 @@ class DicomSeries:
         )
 
     def segments(self, like: Volume | AsyncDicomSeries | DicomSeries | None = None) -> tuple[StructureMask, ...]:
-        """Reads the segments of a SEG, or the structures of an RTSTRUCT, whoever made it, each with its mask.
+        """Reads the segments of a SEG, or the structures of an RTSTRUCT, of any vendor, each with its mask.
 
         A segment is where its own frames say: segments may overlap or be empty. Contours are filled by the even-odd
         rule, so that one within another is a hole. What cannot be placed without guessing is refused: another frame of
@@ -562,7 +562,7 @@ class DicomSeries:
         return run_inline(self._async.segments(like))
 
     def measurements(self) -> dict[str, Finding]:
-        """Reads the findings of measurement reports after TID 1500, whoever made them, by their tracking identifier.
+        """Reads the findings of measurement reports after TID 1500, of any vendor, by their tracking identifier.
 
         They are what ``dicom.derive.measurement_report`` takes. Of another vendor's report a quantity with modifiers
         is called after both, such as ``Attenuation Coefficient, Mean``; regions and time points are not read.

@@ -85,7 +85,7 @@ class AsyncPeers:
         return peer if isinstance(peer, Peer) else await self.get(peer)
 
     async def _ask(self, peer: Peer, query: FindQuery) -> list[FoundItem]:
-        """Asks, and has logs kept clean of what is asked for and told."""
+        """Asks, and has the patient attributes of query and answers removed from logs."""
         self._learn(query)
         found = await self._offload(lambda: self._retriever().find(peer, query))
         for one in found:

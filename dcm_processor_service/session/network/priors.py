@@ -22,7 +22,7 @@ _DAY_DIGITS = 8
 
 @dataclass(frozen=True)
 class PatientKeys:
-    """What a patient is told from others by; a repr shows none of it."""
+    """The attributes that identify a patient; a repr shows none of them."""
 
     patient_id: str = field(repr=False)
     issuer: str = field(default="", repr=False)
@@ -165,7 +165,7 @@ def _not_earlier(study: FoundStudy, before: datetime) -> str:
 
 
 def refuse_strangers(fetched: Iterable[AsyncDicomSeries], identity: PatientKeys) -> None:
-    """Looks at the headers of what has come, whatever the peer told of it.
+    """Looks at the headers of the instances that have come, not only at the peer's answers.
 
     Raises:
         PatientMismatchError: The header of a series contradicts the patient.

@@ -29,7 +29,7 @@ SendItem: TypeAlias = "Sendable | AsyncDicomSeries | DicomSeries"
 
 
 class AsyncSending:
-    """Sends, and keeps a journal of what was acknowledged and what is under way."""
+    """Sends, and keeps a journal of the instances that were acknowledged or are under way."""
 
     def __init__(
         self,

@@ -100,7 +100,7 @@ class Changes:
         return {"scriptEscaped": True, **{f"data.kwargs.{part}": escaped(value) for part, value in parts.items()}}
 
     async def incurable(self, job: QueueJob) -> str:
-        """Returns what of the job's arguments would end the worker's script again, in words; empty where nothing."""
+        """Describes what in the job's arguments would break the worker's script again; empty if nothing would."""
         kwargs = await self._arguments(job)
         others = {key: value for key, value in kwargs.items() if key not in _ESCAPED_PARTS}
         in_names = [fault for fault in faults_below(kwargs) if fault.character.endswith(IN_A_NAME)]
