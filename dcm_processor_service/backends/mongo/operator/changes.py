@@ -66,7 +66,7 @@ class Changes:
             ) from error
 
     async def release_lease(self) -> None:
-        """Gives the lease back."""
+        """Releases the lease."""
         await self._leases.delete_many({"_id": _LEASE, "holder": self._holder})
 
     async def release_job(self, job: QueueJob) -> bool:
@@ -116,7 +116,7 @@ class Changes:
         await self._jobs.update_many(_open_jobs(session.jobs), [{"$set": taken}])
 
     async def unfence(self, session: QueuedSession) -> None:
-        """Gives a session back to the queue as it was."""
+        """Returns a session to the queue as it was."""
         waiting = [job for job in session.jobs if job.attempts_left]
         await self._jobs.update_many(_open_jobs(waiting), {"$set": {"attempts": 0}})
         await self._jobs.update_many({"_id": either(*(job.id for job in session.jobs))}, {"$unset": {"swept": ""}})
