@@ -59,7 +59,7 @@ def sample_folder() -> Path:
 
 @dataclass(frozen=True)
 class LocalRun:
-    """One job that ran in a workspace, and what it left."""
+    """One job that ran in a workspace, and its results."""
 
     job: Job
     outcome: CallbackOutcome
@@ -67,13 +67,13 @@ class LocalRun:
     files: tuple[StoredFile, ...]
     folder: Path
     report: JobReport
-    """What it had, made and sent."""
+    """Its inputs, results and sendings."""
 
     sheets: tuple[Path, ...] = ()
     """Contact sheets of the NIfTI files, or of the series if there are none."""
 
     pictures: tuple[ResultPicture, ...] = ()
-    """The same and what else can be shown, for a page."""
+    """The same with further pictures, for a page."""
 
     def as_portable(self) -> dict[str, Any]:
         """Returns as JSON what only the process that ran the job knows of it; see :meth:`Workspace.left_by`."""
@@ -123,7 +123,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 class JobValues(TypedDict, total=False):
-    """What a manifest, or a command, says of a job."""
+    """A job as a manifest, or a command, describes it."""
 
     job_name: Required[str]
     params: Required[dict[str, Any]]
@@ -258,7 +258,7 @@ class Workspace:
         return private_folder(self.folder, "session-folders", job.id)
 
     def left_by(self, subject: Patient | Study | SeriesRecord, told: Mapping[str, Any]) -> LocalRun:
-        """Returns what a job that another process ran has left here.
+        """Returns the results of a job that another process ran here.
 
         Args:
             subject: What it was about.
@@ -308,7 +308,7 @@ class Workspace:
             return CallbackOutcome(error.exit_code, 0.0, error=error)
 
     def _clear(self, settings: RuntimeSettings, folder: Path) -> None:
-        """Removes what an earlier run of the job left, so that nothing stale passes for this run's output."""
+        """Removes the results of an earlier run of the job, so that they are not taken for this run's."""
         with opened(Container(settings=settings)) as container:
             session = container.session()
             for name in session.data:
@@ -373,7 +373,7 @@ def _acquainting(
 
 
 def _with_outcome(report: JobReport, outcome: CallbackOutcome, result: Any) -> JobReport:
-    """Adds how the callback ended, and what it returned, without the patient."""
+    """Adds the callback's outcome and result, without patient attributes."""
     ended: dict[str, Any] = {"exit_code": outcome.exit_code, "duration_s": round(outcome.duration_s, 3)}
     if outcome.error is not None:
         told = outcome.as_json()["error"]

@@ -1,4 +1,4 @@
-"""What a callback is given: the validated environment of its job, and the session bound to it."""
+"""The context of a callback: the validated environment of its job, and the session bound to it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _values(settings: RuntimeSettings) -> dict[str, Any]:
 
 
 class _Context(RuntimeSettings):
-    """What contexts of both modes have."""
+    """The common part of the contexts of both modes."""
 
     _log: JobLog | None = PrivateAttr(default=None)
     _cancellation: Cancellation | None = PrivateAttr(default=None)

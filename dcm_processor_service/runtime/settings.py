@@ -292,6 +292,6 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
 
     @override
     def __call__(self) -> dict[str, Any]:
-        """Returns what is set, by field; reads nothing when every field was given."""
+        """Returns the variables that are set, by field; reads nothing when every field was given."""
         fields = self.settings_cls.model_fields
         return {} if self.current_state.keys() >= fields.keys() else {**read_variables(fields)}

@@ -1,4 +1,4 @@
-"""What a step is keyed by: its inputs as one digest, the same in every process that runs the same thing."""
+"""The key of a step: one digest of its inputs, the same in every process with the same inputs."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ async def _described(value: object, offload: Offload) -> Any:
 
 
 def _of_normal_form(value: Any) -> Any:
-    """Returns what JSON does not have, which in the normal form is bytes and datetimes."""
+    """Encodes values that JSON lacks: bytes and datetimes."""
     return ["bytes", value.hex()] if isinstance(value, bytes) else ["datetime", value.isoformat()]

@@ -36,13 +36,13 @@ _MOST_TRIES = 5
 
 @dataclass(frozen=True)
 class StepTiming:
-    """How long a lease lives without a sign of life, how often it gives one, and by which clock."""
+    """How long a lease lives without a sign of life, how often one is written, and by which clock."""
 
     lease_s: float = 60.0
     beat_s: float = 10.0
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] | None = None
-    """In place of waiting, for tests."""
+    """Called in place of waiting, for tests."""
 
 
 class _OneAtATime(AbstractAsyncContextManager[None]):
@@ -66,7 +66,7 @@ class _OneAtATime(AbstractAsyncContextManager[None]):
 
 @dataclass
 class StepLease:
-    """One run's hold on one step."""
+    """The lease of one run on one step."""
 
     key: JobKey
     name: str
@@ -173,7 +173,7 @@ class StepLease:
             raise StoreUnavailableError(f"the record of the step {self.name!r} could not be written; try again")
 
     async def beat(self, **fields: Any) -> bool:
-        """Returns a sign of life; returns whether there is a lease to keep alive."""
+        """Writes a sign of life; returns whether there is a lease to keep alive."""
         try:
             return await self.change(**fields)
         except StoreError as error:  # the next one may come through; the lease lives longer than some beats

@@ -45,7 +45,7 @@ _FULL_PERCENT = 100
 
 @dataclass(frozen=True)
 class StepTools:
-    """What a step needs of its job's container."""
+    """The parts of a job's container that a step needs."""
 
     key: JobKey
     job: AsyncCurrentJob

@@ -1,4 +1,4 @@
-"""What is put as a file: opened, and its content type told."""
+"""Content that is put as a file: opens it and finds its content type."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class _Content:
 
 
 def sniff_content_type(name: str, source: BinaryIO) -> str:
-    """Tells the content type from the first bytes, else from the name; leaves ``source`` where it was."""
+    """Returns the content type from the first bytes, else from the name; leaves ``source`` where it was."""
     import puremagic
 
     by_name = mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -84,7 +84,7 @@ class AsyncSession:
 
 
 class Session:
-    """What a callback talks to.
+    """The session of a job, as a callback uses it.
 
     ``data`` holds named values, ``files`` named files, ``peers`` the DICOM peers, ``dicom`` the images. Several threads
     may use it at once, and so may a forked child.

@@ -25,7 +25,7 @@ _VERSION = "0.1.0"
 
 
 class Template(str, Enum):
-    """What a new service does to begin with."""
+    """What a new service does at first."""
 
     SEGMENTATION = "segmentation"
     REPORT = "report"

@@ -81,7 +81,7 @@ class ServiceRun:
     preview: bool = True
     workers: int = 1
     data_dir: Path | None = None
-    """What ``ctx.data_dir`` is."""
+    """The value of ``ctx.data_dir``."""
 
     def plan(self, event: JobEvent | None = None) -> list[list[SubjectPlan]]:
         """Asks the registry functions and returns the jobs of each level, of one event where it is given."""
@@ -117,7 +117,7 @@ class ServiceRun:
                     return
 
     def _failed(self, plan: SubjectPlan, end: ProcessEnd) -> Iterator[LocalRun]:
-        """Notes the jobs that a process did not come to the end of."""
+        """Records the jobs that a process did not finish."""
         exit_code = EXIT_CANCELLED if end.cancelled else EXIT_FAILED
         message = end.problem
         for planned in plan.jobs[len(end.answers) :]:

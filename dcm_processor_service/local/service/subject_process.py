@@ -29,19 +29,19 @@ _START = (
     "from dcm_processor_service.local.service.subject_worker import main; main()"
 )
 _LOOKED_EVERY_S = 0.2
-"""So often the parent looks whether it was asked to end, while nothing else happens."""
+"""How often the parent checks whether it was asked to end, while nothing else happens."""
 
 
 @dataclass(frozen=True)
 class ProcessEnd:
-    """How a process ended, and what it had answered before."""
+    """How a process ended, and its answers before that."""
 
     number: int
-    """Of its request, from 0."""
+    """Index of its request, from 0."""
 
     answers: list[dict[str, Any]]
     problem: str
-    """What the process ended by, unless it came to its end."""
+    """Why the process ended early; empty if it finished."""
 
     cancelled: bool
     """Whether it was ended by SIGTERM, outside of a job."""

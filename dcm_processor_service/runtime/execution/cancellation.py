@@ -25,7 +25,7 @@ EXIT_CANCELLED = 128 + signal.SIGTERM
 
 
 class Cancellation:
-    """Whether this run should come to its end, and when at the latest.
+    """Whether this run should end, and when at the latest.
 
     Example:
         >>> cancellation = Cancellation()
@@ -54,11 +54,11 @@ class Cancellation:
         return self.signalled or self.over_limit
 
     def cancel(self) -> None:
-        """Asks for it."""
+        """Requests the end of the run."""
         self.signalled = True
 
     def limit(self, ends_s: float) -> None:
-        """Sets the time limit, as this object's clock will tell it."""
+        """Sets the time limit, in the time of this object's clock."""
         self._ends_s = ends_s
 
     @property

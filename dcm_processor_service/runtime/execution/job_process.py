@@ -1,4 +1,4 @@
-"""A process that runs one job: its logging, its signals, and what must not outlive it."""
+"""A process that runs one job: its logging, its signals, and its clean-up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The job's params as the callback's own model, and what becomes of those that the model does not know.
+"""The job's params as the callback's own model, and params that the model does not know.
 
 A param that no model of the callback knows is most likely misspelt, and its default would be taken in silence:
 

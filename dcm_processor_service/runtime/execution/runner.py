@@ -56,7 +56,7 @@ class CallbackOutcome:
     result: Any = None
     error: DcmProcessorError | None = None
     traceback_text: str = ""
-    """Of the error, without patient attributes of the session."""
+    """Traceback of the error, without patient attributes of the session."""
 
     own_frames_text: str = ""
     """The same with the frames of the user's own code alone."""
@@ -85,7 +85,7 @@ class CallbackOutcome:
 
     @classmethod
     def of_portable(cls, told: Mapping[str, Any]) -> CallbackOutcome:
-        """Returns what :meth:`as_portable` told."""
+        """Returns the outcome that :meth:`as_portable` described."""
         if "error" not in told:
             return cls(
                 told["exit_code"],
@@ -106,7 +106,7 @@ class CallbackOutcome:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Returns what a worker records: the result, or the error with its traceback, and what it took."""
+        """Returns a worker's record: the result, or the error with its traceback, and time and memory."""
         took = {"duration_s": round(self.duration_s, 3), "peak_memory_bytes": self.peak_memory_bytes}
         if self.error is None:
             return {"result": self.result, **took}
@@ -193,7 +193,7 @@ def _classify(error: Exception, scrubber: Scrubber, *, in_callback: bool) -> tup
 
 
 class _Run:
-    """One run of a callback: what is known of it from outside, whatever happens inside."""
+    """One run of a callback, as seen from outside."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class _Run:
         self._limit_s: float | None = None
 
     def run(self, callback: Callback, settings: Callable[[], RuntimeSettings] | RuntimeSettings | None) -> Any:
-        """Runs the callback in a container of its mode; gives what it returned."""
+        """Runs the callback in a container of its mode; returns its result."""
         container = AsyncContainer() if callback.mode == "async" else Container()
         if settings is not None:
             container.settings.override(settings() if callable(settings) else settings)
@@ -251,7 +251,7 @@ class _Run:
             stack.enter_context(job_process(container))
 
     async def _acquaint(self, container: Container) -> None:
-        """Learns the job before the callback runs: what the scrubber does not know it cannot remove.
+        """Reads the job before the callback runs, because the scrubber can only remove values that it knows.
 
         Raises:
             StoreUnavailableError: The store does not answer: the job is to be tried again, whatever its callback needs.
@@ -281,7 +281,7 @@ class _Run:
         return document.timeout_s if document else None
 
     def _keep_limits(self, stack: ExitStack, container: Container) -> None:
-        """Tells the callback how long it has; as a worker, ends the process after that, and watches its memory."""
+        """Sets the callback's time limit; in a worker, ends the process after it, and watches its memory."""
         if self._limit_s is not None:
             limit = TimeLimit(self._limit_s, container.settings().grace_s, self.began_s)
             self.cancellation.limit(limit.ends_s)
@@ -313,7 +313,7 @@ class _Run:
 def call(
     callback: Callback, container: Container, document: Job | None, entering: Callable[[], None] = lambda: None
 ) -> Any:
-    """Calls a blocking callback with what it wants.
+    """Calls a blocking callback with its arguments.
 
     Raises:
         CallbackSignatureError: It gave a coroutine.

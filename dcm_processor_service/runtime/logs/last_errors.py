@@ -23,7 +23,7 @@ _MOST_SCRUBBERS = 100
 
 
 class _LastErrors:
-    """The hooks of this process. What a hook needs is its own attribute: at the very end modules are empty."""
+    """The hooks of this process; their needs are attributes, because modules are empty at the very end."""
 
     def __init__(self) -> None:
         self._scrubbers: list[Scrubber] = []
@@ -61,7 +61,7 @@ class _LastErrors:
         self._print(f"{what}: {where}\n{shown}")
 
     def uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Prints what ends the process; another's hook is given the scrubbed error."""
+        """Prints an error that ends the process; a hook of other code receives the scrubbed error."""
         self._clean(error)
         if self._uncaught is not None:
             self._uncaught(kind, error, trace)

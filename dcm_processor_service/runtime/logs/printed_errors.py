@@ -29,7 +29,7 @@ _LIBRARIES = re.compile(
 )
 """Files that are not the user's own."""
 _PARTS = ("message", "filename", "filename2", "strerror", "msg", "text", "reason", "name", "path")
-"""Attributes of builtin errors that their text is made of."""
+"""Attributes from which builtin errors make their text."""
 
 
 def formatted(error: BaseException | None) -> str:

@@ -81,7 +81,7 @@ class Filed:
 
     @classmethod
     def of_json(cls, told: Mapping[str, Any]) -> Filed:
-        """Returns what :meth:`as_json` told."""
+        """Returns the value that :meth:`as_json` described."""
         return cls(
             tuple(map(Patient.model_validate, told["patients"])),
             tuple(map(Study.model_validate, told["studies"])),
@@ -92,7 +92,7 @@ class Filed:
 
 @dataclass
 class Catalogue:
-    """Instances sorted into patients, studies and series; filed at once when all are in."""
+    """Instances sorted into patients, studies and series, and filed together."""
 
     left_out: list[LeftOutFile] = field(default_factory=list)
     _patients: dict[str, dict[str, Any]] = field(default_factory=dict)

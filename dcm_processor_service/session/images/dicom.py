@@ -59,7 +59,7 @@ class AsyncSeriesChoice:
     selection: Selection
 
     def explain(self) -> str:
-        """Says for each series whether it was chosen, or which rule failed first; holds no patient attribute."""
+        """Returns for each series whether it was chosen, or which rule failed first; without patient attributes."""
         return self.selection.explain()
 
 
@@ -80,7 +80,7 @@ class SeriesChoice:
     selection: Selection
 
     def explain(self) -> str:
-        """Says for each series whether it was chosen, or which rule failed first; holds no patient attribute."""
+        """Returns for each series whether it was chosen, or which rule failed first; without patient attributes."""
         return self.selection.explain()
 
 
@@ -114,7 +114,7 @@ class AsyncDicom:
         self._sending = sending
 
     async def subject(self) -> Patient | Study | SeriesRecord:
-        """Returns what the job is about; see :meth:`Dicom.subject`."""
+        """Returns the job's subject; see :meth:`Dicom.subject`."""
         subject = (await self._job.read()).subject
         if subject is None:
             raise SeriesNotFoundError(f"the job {self._job.id} is about no patient, study or series")
@@ -203,7 +203,7 @@ class AsyncDicom:
     async def check(
         self, what: SendItem | Iterable[SendItem], to: Peer | str, *, options: SendOptions | None = None
     ) -> SendCheck:
-        """Tells what would become of instances if they were sent; see :meth:`Dicom.check`."""
+        """Checks instances as if they were sent; see :meth:`Dicom.check`."""
         return await self._sending.check(what, to, options)
 
     async def fetch(
@@ -264,7 +264,7 @@ class Dicom:
         self.commitments: Commitments = Commitments(dicom.commitments)
 
     def subject(self) -> Patient | Study | SeriesRecord:
-        """Returns what the job is about, as at scheduling time.
+        """Returns the job's subject as it was at scheduling time.
 
         Raises:
             SeriesNotFoundError: The job is about none, as pre- and post-services of an empty session.
@@ -352,7 +352,7 @@ class Dicom:
     def check(
         self, what: SendItem | Iterable[SendItem], to: Peer | str, *, options: SendOptions | None = None
     ) -> SendCheck:
-        """Tells what would become of instances if they were sent to a peer; sends none.
+        """Checks instances as if they were sent to a peer; sends none.
 
         Each is walked over to its end, and the peer is asked what it takes: which are damaged, which it would get
         converted, which it does not take.

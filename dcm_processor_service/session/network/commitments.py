@@ -1,4 +1,4 @@
-"""``session.dicom.commitments``: what peers were asked to keep, and their answers, even to a later process."""
+"""``session.dicom.commitments``: storage commitments asked of peers, and their answers, even in a later process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["AsyncCommitments", "Commitments"]
 
 
 class AsyncCommitments:
-    """What peers were asked to keep, for asynchronous callbacks; :class:`Commitments` explains it.
+    """Storage commitments, for asynchronous callbacks; :class:`Commitments` explains them.
 
     Example:
         >>> import asyncio
@@ -88,7 +88,7 @@ class AsyncCommitments:
 
 
 class Commitments:
-    """What peers were asked to keep (storage commitment, PS3.4, annex J), by this job or another of its session.
+    """Storage commitments (PS3.4, annex J) that this job, or another of its session, asked of peers.
 
     The session keeps each transaction from before the request to its end, so that the answer finds its instances even
     where the process that asked is gone.
