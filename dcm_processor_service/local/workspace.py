@@ -227,8 +227,8 @@ class Workspace:
         )
         folder = self._results_folder(job, subject)
         self._clear(settings, folder)
-        acquaint = _acquainting(subject, filed, Recording())
-        outcome = self._run(function, settings, job, acquaint)
+        prepare = _preparation(subject, filed, Recording())
+        outcome = self._run(function, settings, job, prepare)
         finished = job.model_copy(
             update={
                 "state": JobState.DONE if outcome.ok else JobState.FAILED,
@@ -237,7 +237,7 @@ class Workspace:
             }
         )
         with opened(Container(settings=settings)) as container:
-            acquaint(container)
+            prepare(container)
             run_inline(container.workspace_repository().add_job(finished))
             session = container.session()
             files = tuple(session.files.list())
@@ -297,12 +297,12 @@ class Workspace:
 
     @staticmethod
     def _run(
-        function: CallbackFunction, settings: RuntimeSettings, job: Job, acquaint: Callable[[Container], None]
+        function: CallbackFunction, settings: RuntimeSettings, job: Job, prepare: Callable[[Container], None]
     ) -> CallbackOutcome:
         """Runs the callback as a worker does, in a process that is the job's own as long as it runs."""
         try:
             with variables_set(_worker_variables(settings)):
-                return run_callback(function, settings, job=job, customise=acquaint, own_process=True)
+                return run_callback(function, settings, job=job, customise=prepare, own_process=True)
         except SystemExit as leaving:
             error = left_process(leaving)
             return CallbackOutcome(error.exit_code, 0.0, error=error)
@@ -351,14 +351,14 @@ def _worker_variables(settings: RuntimeSettings) -> dict[str, str]:
     return {**values, "db_url": settings.db_url.get_secret_value(), "job_event": event}
 
 
-def _acquainting(
+def _preparation(
     subject: Patient | Study | SeriesRecord, filed: Filed, recording: Recording
 ) -> Callable[[Container], None]:
     """Returns what prepares each container of a job: one recording and one scrubber, which knows the patient."""
     below = set(_ids_below(subject, filed))
     known: list[Scrubber] = []
 
-    def acquaint(container: Container) -> None:
+    def prepare(container: Container) -> None:
         container.recording.override(recording)
         if known:
             container.scrubber.override(known[0])
@@ -369,7 +369,7 @@ def _acquainting(
         for series in filed.series:
             container.scrubber().learn(series if series.id in below else None)
 
-    return acquaint
+    return prepare
 
 
 def _with_outcome(report: JobReport, outcome: CallbackOutcome, result: Any) -> JobReport:

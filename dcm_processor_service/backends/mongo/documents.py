@@ -214,8 +214,8 @@ def newest(documents: Iterable[Document]) -> Document | None:
 
 
 def _uploaded_at(document: Document) -> datetime:
-    moment = document.get("uploadDate")
-    return moment if isinstance(moment, datetime) else _LONG_AGO
+    uploaded = document.get("uploadDate")
+    return uploaded if isinstance(uploaded, datetime) else _LONG_AGO
 
 
 def upload_mark(key: JobKey, name: str) -> Document:

@@ -206,7 +206,7 @@ class EchoResult(BaseModel):
     """What came of a C-ECHO.
 
     Example:
-        >>> print(EchoResult(peer="PACS@127.0.0.1:104", ok=False, reason="nobody listens there"))
+        >>> print(EchoResult(peer="PACS@127.0.0.1:104", ok=False, reason="nothing listens there"))
         PACS@127.0.0.1:104 does not answer: nothing listens there
     """
 

@@ -225,7 +225,7 @@ class _Run:
             return asyncio.run(self._run_async(callback, container))
         with ExitStack() as stack:
             self._enter(stack, container)
-            run_inline(self._acquaint(container))
+            run_inline(self._learn_job(container))
             self._keep_limits(stack, container)
             stack.callback(lambda: run_inline(container.async_progress().flush()))
             document = container.session().job.read() if callback.params_models else None
@@ -234,7 +234,7 @@ class _Run:
     async def _run_async(self, callback: Callback, container: Container) -> Any:
         with ExitStack() as stack:
             self._enter(stack, container)
-            await self._acquaint(container)
+            await self._learn_job(container)
             self._keep_limits(stack, container)
             document = await container.current_job().read() if callback.params_models else None
             arguments = _arguments(callback, container, document)
@@ -250,7 +250,7 @@ class _Run:
         if self._own_process:
             stack.enter_context(job_process(container))
 
-    async def _acquaint(self, container: Container) -> None:
+    async def _learn_job(self, container: Container) -> None:
         """Reads the job before the callback runs, because the scrubber can only remove values that it knows.
 
         Raises:
