@@ -315,7 +315,7 @@ def validation_faults(error: ValidationError, whole: str, spelled: Mapping[str, 
     for fault in error.errors(include_input=False, include_url=False, include_context=False):
         place = ".".join((spelled or {}).get(str(part), str(part)) for part in fault["loc"]) or whole
         # of pydantic's own messages this one alone quotes the value
-        message = "its tag is none of those expected" if fault["type"] == "union_tag_invalid" else fault["msg"]
+        message = "its tag is not one of the expected ones" if fault["type"] == "union_tag_invalid" else fault["msg"]
         faults.append(f"{place}: {message}")
     return faults
 

@@ -68,7 +68,7 @@ def get_mgr() -> Any:
 
 
 def get_session_data(name: str, default: Any = None, job_name: str | None = None) -> Any:
-    """Returns a value of this job, or of another job of the session by its name; ``default`` where there is none.
+    """Returns a value of this job, or of another job of the session by its name; ``default`` if there is none.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.get``.
 
@@ -139,7 +139,7 @@ def upload_session_file(
             Where the name has no extension, the content type is told from it too.
 
     Raises:
-        LocalFileError: The file cannot be read; LocalFileNotFoundError where there is none.
+        LocalFileError: The file cannot be read; LocalFileNotFoundError if there is none.
     """
     container = own_container()
     kept = {key: value for key, value in (meta or {}).items() if key not in RESERVED_METADATA}

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
-"""Permissions of what holds patient data in a place of ours: this user's alone."""
+"""Permissions of our own files and folders with patient data: for this user alone."""
 
 
 @contextmanager

@@ -335,7 +335,7 @@ class FindIncompleteError(FindError):
 
 
 class FetchError(DicomError):
-    """Not everything that the peer told of was fetched; ``report`` has one record an instance."""
+    """Not everything that the peer listed was fetched; ``report`` has one record an instance."""
 
     def __init__(self, message: str, report: FetchReport | None = None) -> None:
         super().__init__(message)
@@ -350,7 +350,7 @@ class FetchIncompleteError(FetchError):
 
 
 class PatientMismatchError(DicomError, ValueError):
-    """What would be taken together is of different patients, or cannot be told to be of one."""
+    """Objects that would be taken together are of different patients, or not surely of one."""
 
 
 class SendError(DicomError):
@@ -358,7 +358,7 @@ class SendError(DicomError):
 
 
 class PeerUnreachableError(SendError, ConnectionError):
-    """No association with the peer: nobody listens, a rejection, a failed TLS handshake or a time-out.
+    """No association with the peer: nothing listens there, a rejection, a failed TLS handshake or a time-out.
 
     ``report`` has one record an instance when a sending got that far.
     """

@@ -1,6 +1,6 @@
 """Names that a package offers and loads at their first use (PEP 562).
 
-The root of the distribution does the same by itself: whoever only asks for help should load no further module.
+The root of the distribution does the same by itself, so that ``--help`` loads no further module.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ Range = tuple[float | None, float | None]
 @refuses_unknown_keywords
 @dataclass(frozen=True)
 class SeriesRules:
-    """What a series must be; what is None does not matter. Rules are tried in the order in which they stand here.
+    """What a series must be; a rule that is None is not checked. Rules are tried in the order in which they stand here.
 
     Example:
         >>> rules = SeriesRules(modality="MR", description=r"t1.*mprage", min_slices=100, plane="sagittal")
@@ -101,7 +101,7 @@ def _check_kinds(wanted: str | tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class SeriesFacts:
-    """What rules ask for; empty, or None, where nothing tells."""
+    """The values that rules check; empty, or None, if they are not known."""
 
     modalities: tuple[str, ...] = ()
     """One of a series; those of its series where a study or a patient is asked about."""

@@ -58,7 +58,7 @@ def make_authority(folder: Path, name: str = "authority") -> FakeAuthority:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens at."""
+    """A port of the loopback interface that nothing listens at."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

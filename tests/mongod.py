@@ -28,7 +28,7 @@ STOP_TIMEOUT_S = 30
 
 
 def find_mongod() -> Path | None:
-    """Gives the server's program: the wheel's, else the system's; None where there is none."""
+    """Returns the server's program: the wheel's, else the system's; None if there is none."""
     try:
         files = metadata.files(WHEEL) or []
     except metadata.PackageNotFoundError:

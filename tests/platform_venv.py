@@ -90,7 +90,7 @@ class EnvironmentUnavailableError(RuntimeError):
 
 
 def interpreter(environment: VirtualEnvironment) -> Path:
-    """Gives the Python of an environment, which is built when it is not there yet.
+    """Returns the Python of an environment, which is built if it does not exist yet.
 
     Raises:
         EnvironmentUnavailableError: It cannot be built, or a library of the operating system is missing.

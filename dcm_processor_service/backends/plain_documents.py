@@ -1,4 +1,4 @@
-"""Documents as the platform's own packages see them, of stores that hold none: made of what the repositories give.
+"""Documents as the platform's own packages see them, for stores that hold none: built from the repositories' models.
 
 The functions of the 0.0.1 API gave such documents; over MongoDB they are the stored ones.
 """

@@ -29,7 +29,7 @@ _MOST_CHARACTERS = 2000
 def begin() -> BinaryIO:
     """Takes the output for answers alone, and leaves Ctrl-C to the process that asks.
 
-    What libraries print goes nowhere, for it may quote values.
+    Output of libraries is discarded, because it may quote values.
     """
     private = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""The command line as a whole; its commands are those of :mod:`.commands`."""
+"""The command line as a whole; :mod:`.commands` lists its commands."""
 
 from __future__ import annotations
 

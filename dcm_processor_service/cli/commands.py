@@ -19,14 +19,14 @@ class Command(NamedTuple):
     """The module of this folder, and its function or its group of commands."""
 
     summary: str
-    """What the help of all commands says of it: the first sentences of its own help."""
+    """Its line in the list of commands: the first sentences of its own help."""
 
     example: str = ""
-    """What its own help ends with; a group has one itself."""
+    """The example at the end of its help; a group has its own."""
 
 
 def example(arguments: str) -> str:
-    """Returns what a command's help ends with: one way to call it, to be copied.
+    """Returns the last line of a command's help: an example to copy.
 
     Example:
         >>> example("echo ORTHANC@127.0.0.1:4242")

@@ -71,7 +71,7 @@ def styled(*parts: str | tuple[str, str]) -> Text:
 
 
 class _SafeConsole(Console):
-    """Prints every text as it stands, without markup and emoji codes, and without what steers a terminal."""
+    """Prints every text literally, without markup, emoji codes and control characters."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
@@ -82,7 +82,7 @@ class _SafeConsole(Console):
 
 
 class _Description(ProgressColumn):
-    """What a task is about."""
+    """The description of a task."""
 
     def render(self, task: Task) -> Text:
         """Returns the task's description."""
@@ -95,17 +95,17 @@ def output_console() -> Console:
 
 
 def error_console() -> Console:
-    """Returns the console for progress and complaints, which keep out of a result that is piped on."""
+    """Returns the console for progress and errors, which are not mixed with a result that is piped."""
     return _SafeConsole(stderr=True)
 
 
 def print_error_line(text: str) -> None:
-    """Prints one line to the standard error, of a process whose standard output is a program's."""
+    """Prints one line to the standard error of a process whose standard output is read by a program."""
     sys.stderr.write(printable(text) + "\n")
 
 
 def progress_bar(console: Console) -> Progress:
-    """Returns a bar that counts, and that goes when the work is done."""
+    """Returns a progress bar that disappears when the work is done."""
     return Progress(
         SpinnerColumn(),
         _Description(),
@@ -113,7 +113,7 @@ def progress_bar(console: Console) -> Progress:
         MofNCompleteColumn(),
         console=console,
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # else what goes to a file would go to the terminal
+        redirect_stdout=sys.stdout.isatty(),  # otherwise output for a file would go to the terminal
         disable=not console.is_terminal,
     )
 

@@ -38,7 +38,7 @@ _FACADES = {
     "ctx.session.dicom.get_series()": "DicomSeries",
     "ctx.session.dicom.get_series().volume()": "Volume",
 }
-"""What a callback reaches, by how it is written."""
+"""What a callback can use, by the expression that reaches it."""
 
 _OWN_MODULE = "dcm_processor_service"
 _SHOWN_MAGIC = {
@@ -47,7 +47,7 @@ _SHOWN_MAGIC = {
     "__getitem__": "Written ``…[name]``: as ``get``.",
     "__setitem__": "Written ``…[name] = value``: as ``set``.",
 }
-"""Methods that are called by an operator, and what they do where they have no docstring."""
+"""Methods behind operators, with a description for those without a docstring."""
 
 _NOT_FOR_CALLBACKS = ("bind", "preset", "without_environment", "settings_customise_sources")
 
@@ -55,7 +55,7 @@ _NOT_FOR_CALLBACKS = ("bind", "preset", "without_environment", "settings_customi
 def describe(
     context: typer.Context,
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder of a service, whose jobs and params are told too")
+        Path | None, typer.Argument(help="Folder of a service, whose jobs and params are described too")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as one line of JSON")] = False,
 ) -> None:
@@ -136,7 +136,7 @@ def _members(owner: type) -> dict[str, Any]:
 
 
 def _fields(owner: type) -> Iterator[dict[str, str]]:
-    """Lists the fields of a dataclass; what each is stands behind it, as a text that only the source has."""
+    """Lists the fields of a dataclass with the text behind each, which only the source has."""
     for base in reversed(owner.__mro__):
         if not dataclasses.is_dataclass(base) or not base.__module__.startswith(_OWN_MODULE):
             continue

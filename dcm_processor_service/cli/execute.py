@@ -1,4 +1,4 @@
-"""``exec``: the way in for a worker. The context comes from the environment; one JSON line is the result.
+"""``exec``: for workers. The context comes from the environment; the result is one line of JSON.
 
 The callback runs in a child, so that a record is written whatever becomes of it. The standard output holds the result
 alone; the standard error has a line of JSON at the start and one at the end, beside those of the job's log.
@@ -66,14 +66,14 @@ def _run(callback: str, child: Child) -> tuple[dict[str, Any], int]:
         outcome = run_callback(find_callback(callback), own_process=True, ended_by=ended_by if child.is_apart else None)
     except DcmProcessorError as error:
         outcome = CallbackOutcome(error.exit_code, 0.0, error=error)
-    except SystemExit as leaving:  # without a line on the standard output nobody would know that it ended here
+    except SystemExit as leaving:  # without a line on the standard output it would look as if it never ended
         left = left_process(leaving)
         outcome = CallbackOutcome(left.exit_code, 0.0, error=left)
     return outcome.as_json(), outcome.exit_code
 
 
 def _told_by_environment() -> dict[str, str]:
-    """Returns which job this is to be, as far as the environment tells it: it may be what is wrong."""
+    """Returns which job this is, as far as the environment says, which may itself be faulty."""
     fields = {"session": "session_id", "job": "job_id", "event": "job_event", "service": "service_name"}
     try:
         found = read_variables(fields.values())

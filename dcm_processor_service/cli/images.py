@@ -1,4 +1,4 @@
-"""``inspect`` and ``convert``: every series found under a folder, said and turned into NIfTI."""
+"""``inspect`` and ``convert``: describes every series under a folder, or converts it to NIfTI."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _targets(series: Iterable[str], out: Path, *, plain: bool) -> dict[str, Path
 
 
 def series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
-    """Returns the files of each series under a folder; says what was left out.
+    """Returns the files of each series under a folder; prints what was left out.
 
     Raises:
         ConfigurationError: There is no folder, or no DICOM file in it.
@@ -182,7 +182,7 @@ def series_below(folder: Path, container: Container) -> dict[str, list[Path]]:
 
 @contextmanager
 def unpacked(*sources: Path) -> Iterator[list[Path]]:
-    """Yields folders as they are, and for a zip file the folder that it was unpacked into, which goes at the end."""
+    """Yields folders as they are, and zip files as temporary folders, which are removed at the end."""
     scratch_folder = read_variables(["scratch"]).get("scratch")
     with open_scratch(Path(scratch_folder) if isinstance(scratch_folder, str) else None) as scratch:
         yield [unzipped(one, scratch.folder("unzipped")) if is_zipped(one) else one for one in sources]

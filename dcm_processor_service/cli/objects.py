@@ -64,7 +64,7 @@ def derive(
         str,
         typer.Option(help="Table of all labels for these kinds: totalsegmentator or totalsegmentator:TASK"),
     ] = "",
-    allow_empty: Annotated[bool, typer.Option(help="Take labels that do not occur, as of what was not found")] = False,
+    allow_empty: Annotated[bool, typer.Option(help="Accept labels that do not occur in the mask")] = False,
     units: Annotated[str, typer.Option(help="UCUM unit of the values, for --kind pm")] = "1",
     style: Annotated[
         Literal["outline", "fill"], typer.Option(help="How labels are drawn, for --kind overlay")

@@ -186,7 +186,7 @@ def parse_params(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def params_by_job(service: LoadedService, texts: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Returns by job the params that were given: one without a job goes to all whose models know it.
+    """Returns the given params by job; one without a job goes to all jobs whose models know it.
 
     Raises:
         ConfigurationError: No job knows one of them: given by hand, it is meant.
@@ -254,7 +254,7 @@ def _run_all(
 
 
 def _tell_not_created(missing: JobNotCreated, emit: Emit | None) -> None:
-    """Says of a job that the scheduler would not create it, and why."""
+    """Prints that the scheduler would not create a job, and why."""
     if missing.traceback_text:
         error_console().print(missing.traceback_text.rstrip(), soft_wrap=True)
     style = "bold red" if missing.faulty else ""

@@ -1,4 +1,4 @@
-"""``check`` and ``new``: a service's folder before it is deployed, and before there is one."""
+"""``check`` and ``new``: checks a service's folder before it is deployed, and makes a new one."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _job_line(one: CheckedJob) -> str:
 
 
 def _param_lines(one: CheckedJob) -> list[str]:
-    """Returns a line for each param: what an operator may set, and to what it is set in the manifest."""
+    """Returns a line for each param that an operator may set, with its value in the manifest."""
     schema = one.schema
     if schema is None:
         return [f"{name} = {json.dumps(value)} (in the manifest)" for name, value in one.job.params.items()]

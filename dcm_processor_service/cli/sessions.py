@@ -1,4 +1,4 @@
-"""``sessions``: those of the platform that do not end: which, why, another try, and a clean-up."""
+"""``sessions``: lists the platform's sessions that do not end, says why, retries and removes them."""
 
 from __future__ import annotations
 

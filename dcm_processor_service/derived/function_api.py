@@ -199,7 +199,7 @@ def _recipe(description: str, series_number: int | None) -> Recipe:
 
 
 def _series_number(reference: Dataset, appended: int | str) -> int:
-    """The reference's digits and then the appended ones, of which the last nine."""
+    """The last nine of the reference's digits followed by the appended ones."""
     own = integer(reference, "SeriesNumber")
     digits = re.sub(r"\D", "", f"{'00' if own is None else own}{appended}")
     return int(digits[-_LONGEST_SERIES_NUMBER:] or "0")

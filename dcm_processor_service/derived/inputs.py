@@ -52,10 +52,10 @@ class PlacedArray:
     """As those of a volume; empty where slices have none."""
 
     frame_of_reference_uid: str = ""
-    """Empty where nothing tells."""
+    """Empty if it is not known."""
 
     unit: str = ""
-    """What the values are, such as HU; empty where nothing tells."""
+    """The unit of the values, such as HU; empty if it is not known."""
 
     is_color: bool = False
     """Whether the last axis is red, green and blue."""

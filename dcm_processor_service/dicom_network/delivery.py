@@ -167,8 +167,8 @@ class Delivery:
         """What has no record yet and attempts left; gives the others their last record.
 
         What was tried least goes first: an instance that makes the peer abort must not stand in the way of the others.
-        Of what was tried as often, the middle goes first and then the middles of both halves, if ``scattered``: faulty
-        instances often lie side by side.
+        Of instances that were tried equally often, the middle goes first and then the middles of both halves, if
+        ``scattered``: faulty instances often lie side by side.
         """
         for lane in self._lanes:
             lane.renew()

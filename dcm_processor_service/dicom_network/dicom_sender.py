@@ -2,8 +2,8 @@
 
 Part of the 0.0.1 API; stays until 2.0.
 
-Code that was written for it goes on working. An empty list means nothing to send and no longer that nobody listened: no
-association is an error that tells why. New code uses ``ctx.session.dicom.send``.
+Code that was written for it goes on working. An empty list means that there was nothing to send. If no
+association could be made, an error tells why. New code uses ``ctx.session.dicom.send``.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class DicomSender:
     ) -> list[Dataset]:
         """Sends the DICOM files of a folder, in the order of their names; not those of its subfolders.
 
-        Files that are left out, for they are no DICOM instance or are damaged, are counted in the log.
+        Files that are left out, because they are no DICOM instance or are damaged, are counted in the log.
 
         Args:
             path: The folder.
@@ -205,7 +205,7 @@ class DicomSender:
         settings = dict(self._settings)
         for name, value in overrides.items():
             if name not in _OVERRIDES:
-                raise TypeError(f"{name!r} is nothing that a call can override; there are {', '.join(_OVERRIDES)}")
+                raise TypeError(f"{name!r} cannot be overridden for one call; these can: {', '.join(_OVERRIDES)}")
             if value is not None:
                 settings[_OVERRIDES[name]] = value
         if settings.pop("trusted_ca"):
@@ -217,7 +217,7 @@ class DicomSender:
 
 
 def _loaded(files: Iterable[Path | None], filter_callback: _Filter) -> Iterator[Dataset | Path]:
-    """Returns files; with a filter as the datasets that it saw, for some filters change what they let pass."""
+    """Returns files, or with a filter the datasets that it saw, because some filters change them."""
     for number, file in enumerate(files, start=1):
         if file is None:
             raise InvalidSeriesError(f"file {number} of those to send is outside of its DICOMDIR's folder")

@@ -1,4 +1,4 @@
-"""What a peer asks of whoever talks to it: its time-outs and limits, put into the options of a sending or a search."""
+"""A peer's own time-outs and limits, put into the options of a sending or a search."""
 
 from __future__ import annotations
 

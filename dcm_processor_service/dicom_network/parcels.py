@@ -45,7 +45,7 @@ class Parcel:
     denied: int = 0
     """How many associations that only it and its like asked for did not come about."""
     timed_out: bool = False
-    """Nobody answered its last attempt."""
+    """Its last attempt had no answer."""
     unacknowledged: bool = False
     status: int | None = None
     problem: str = ""

@@ -43,7 +43,7 @@ class Kind:
         """The kind of an instance, on its way to a peer."""
         own = instance.transfer_syntax_uid
         wanted = (peer.transfer_syntax_uid or "") if options.transcode else ""
-        # what is compressed stays so, or is decoded: to compress it anew would help nobody
+        # compressed pixels stay as they are or are decoded: compressing them anew has no use
         convertible = wanted != own and (own in UNCOMPRESSED or wanted in UNCOMPRESSED)
         return cls(instance.sop_class_uid, own, preferred=wanted if convertible else "")
 

@@ -218,7 +218,7 @@ class PynetdicomSender:
 
     @staticmethod
     def check(peer: Peer) -> None:
-        """Reads the certificate files of a peer, so that a wrong one is told when the peer is read.
+        """Reads the certificate files of a peer, so that a wrong one is reported when the peer is read.
 
         Raises:
             ConfigurationError: A certificate file of the peer is unusable.

@@ -1,6 +1,6 @@
 """What is sent: files, folders, DICOMDIRs and datasets, taken in one after the other, read up to their pixels.
 
-Which files are DICOM is told by :mod:`dcm_processor_service.imaging.headers.folder`, as for every use of a folder. A
+:mod:`dcm_processor_service.imaging.headers.folder` tells which files are DICOM, as for every use of a folder. A
 file's data set goes out as it lies on disk, so nothing of it is decoded here. The UIDs come from the data set itself:
 the copies in the file meta information may be stale.
 """
@@ -48,7 +48,7 @@ _FIRST_ITEM = b"\xfe\xff\x00\xe0"  # compressed pixel data begins with an item (
 _GONE = "the file cannot be read any more"
 _CUT_OFF = "cut off inside its pixel data: get it again"
 _NO_SOP_CLASS = "without a SOPClassUID"
-_NO_UID = "with a UID that is none (PS3.5, 9.1)"
+_NO_UID = "with a UID that is not valid (PS3.5, 9.1)"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Outgoing:
 
     def _require_uids(self, sop_class_uid: str, sop_instance_uid: str) -> None:
         """Refuses what became another instance since the UIDs were read that the request is going to repeat."""
-        # empty where nobody can tell
+        # empty if it cannot be known
         if sop_class_uid not in {"", self.sop_class_uid} or sop_instance_uid not in {"", self.sop_instance_uid}:
             raise UnreadableInstanceError("it became another instance since the sending began: send it again")
 
@@ -195,7 +195,7 @@ class Unreadable:
     """An item, or a file of one, that should be sent and cannot be."""
 
     reason: str
-    """Without the name of the file, for that may tell the name of a patient."""
+    """Without the name of the file, which may hold the name of a patient."""
 
     path: str = ""
 
@@ -204,8 +204,8 @@ def survey(items: Sendable | Iterable[Sendable]) -> Iterator[Outgoing | Unreadab
     """Walks through what is to be sent, in its order, folders by name; lazily.
 
     In a folder, what is no instance is left out: other files, hidden ones, a DICOMDIR, a second file of one instance.
-    Damaged files and those that cannot be opened are not left out but unreadable, for the peer lacks an instance then.
-    So is whatever was named by itself, but a DICOMDIR, which stands for the files that it lists.
+    Damaged files and those that cannot be opened are not left out but reported as unreadable, because the peer then
+    lacks an instance. So is whatever was named by itself, but a DICOMDIR, which stands for the files that it lists.
 
     Raises:
         InvalidSeriesError: A folder holds nothing that could be sent.
@@ -235,7 +235,7 @@ def _from_dataset(dataset: Dataset, number: int) -> Outgoing | Unreadable:
         implicit = dataset.original_encoding == (True, True)
         syntax = str(ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian)
     if not _are_uids(*uids.values(), syntax):
-        return Unreadable(f"item {number} is a dataset with a UID that is none (PS3.5, 9.1)")
+        return Unreadable(f"item {number} is a dataset with a UID that is not valid (PS3.5, 9.1)")
     return Outgoing(dataset, uids["SOPClassUID"], uids["SOPInstanceUID"], syntax)
 
 
@@ -292,7 +292,7 @@ def _read(path: Path) -> Outgoing | Unreadable:
 
 
 def _outgoing(instance: InstanceFile) -> Outgoing | Unreadable:
-    """Tells what of a file a request to the peer says."""
+    """Returns the file's values that the request to the peer repeats."""
     path = printable(instance.path)
     with contained():
         sop_class, sop_instance = text(instance.header, "SOPClassUID"), instance.sop_instance_uid

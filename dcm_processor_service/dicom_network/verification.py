@@ -34,7 +34,7 @@ __all__ = ["COMPARED", "MOST_INSTANCES", "Held", "Identity", "SeriesKey", "by_qu
 
 _TEXTS, _NUMBERS = ("ContentDate", "ContentTime"), ("InstanceNumber", "NumberOfFrames", "Rows", "Columns")
 COMPARED = (*_TEXTS, *_NUMBERS)
-"""What two instances of one UID often differ in, and many peers tell of each."""
+"""Attributes in which two instances of one UID often differ, and that many peers return for each."""
 
 MOST_INSTANCES = 100_000
 """Of one series; more is no answer."""
@@ -147,7 +147,7 @@ def _query(key: SeriesKey) -> Dataset:
 
 
 def held(answers: Iterable[Dataset]) -> Held:
-    """Sorts what a peer told of instances."""
+    """Sorts a peer's answers about instances."""
     told: Held = {}
     with contained():
         for answer in answers:
@@ -156,7 +156,7 @@ def held(answers: Iterable[Dataset]) -> Held:
 
 
 def _compared(header: Header) -> dict[str, str]:
-    """The values in one spelling, whoever wrote them: times without the zeros at the end of their fractions."""
+    """The values in one spelling: times without the zeros at the end of their fractions."""
     found = {keyword: text(header, keyword) for keyword in _TEXTS}
     if "." in found["ContentTime"]:
         found["ContentTime"] = found["ContentTime"].rstrip("0").rstrip(".")

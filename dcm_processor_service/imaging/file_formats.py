@@ -31,7 +31,7 @@ def write_value(value: object, path: Path) -> None:
     """Writes a value as the extension says.
 
     Raises:
-        UnsupportedValueError: The extension is none of those known, or the value does not fit it.
+        UnsupportedValueError: The extension is not known, or the value does not fit it.
         LocalFileError: The file cannot be written.
     """
     writer, _reader = _format_of(path)
@@ -43,7 +43,7 @@ def read_value(path: Path) -> Any:
     """Reads a value that does not depend on the file afterwards.
 
     Raises:
-        UnsupportedValueError: The extension is none of those known.
+        UnsupportedValueError: The extension is not known.
         StoredValueError: The content is not what the extension says, or takes more memory than there is.
         LocalFileError: The file cannot be opened.
     """

@@ -1,4 +1,4 @@
-"""Contact sheets beside what a job left: of each NIfTI file that it wrote, or of its series where it wrote none."""
+"""Contact sheets beside a job's results: of each NIfTI file that it wrote, or of its series if it wrote none."""
 
 from __future__ import annotations
 

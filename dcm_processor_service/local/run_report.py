@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["PAGE_NAME", "RECORD_NAME", "write_run_report"]
 
 _MOST_PICTURE_BYTES = 48 << 20
-"""Of pictures on a page, which a browser opens at once; those of further jobs lie beside their files alone."""
+"""The most bytes of pictures on a page, so that a browser opens it at once; others lie beside their files alone."""
 
 PAGE_NAME, RECORD_NAME = "report.html", "run.json"
 
 
 def write_run_report(folder: Path, runs: Sequence[LocalRun], *, show_patient: bool = False) -> Path:
-    """Writes both in place of those of an earlier run; returns where the page lies.
+    """Writes both in place of those of an earlier run; returns the path of the page.
 
     Only the user who runs it can read them. ``run.json`` never holds a value of the patient.
 
@@ -46,7 +46,7 @@ def write_run_report(folder: Path, runs: Sequence[LocalRun], *, show_patient: bo
 
 
 def _fitting(runs: Sequence[LocalRun]) -> dict[str, Sequence[ResultPicture]]:
-    """Returns the pictures of each job, of as many as a page bears."""
+    """Returns the pictures of each job, up to the page's limit."""
     kept: dict[str, Sequence[ResultPicture]] = {}
     spare_bytes = _MOST_PICTURE_BYTES
     for one in runs:

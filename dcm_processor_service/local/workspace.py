@@ -59,7 +59,7 @@ def sample_folder() -> Path:
 
 @dataclass(frozen=True)
 class LocalRun:
-    """One job that ran in a workspace, and what it left."""
+    """One job that ran in a workspace, and its results."""
 
     job: Job
     outcome: CallbackOutcome
@@ -67,13 +67,13 @@ class LocalRun:
     files: tuple[StoredFile, ...]
     folder: Path
     report: JobReport
-    """What it had, made and sent."""
+    """Its inputs, results and sendings."""
 
     sheets: tuple[Path, ...] = ()
-    """Contact sheets of the NIfTI files, or of the series where there are none."""
+    """Contact sheets of the NIfTI files, or of the series if there are none."""
 
     pictures: tuple[ResultPicture, ...] = ()
-    """The same and what else can be shown, for a page."""
+    """The same with further pictures, for a page."""
 
     def as_portable(self) -> dict[str, Any]:
         """Returns as JSON what only the process that ran the job knows of it; see :meth:`Workspace.left_by`."""
@@ -123,7 +123,7 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 class JobValues(TypedDict, total=False):
-    """What a manifest, or a command, says of a job."""
+    """A job as a manifest, or a command, describes it."""
 
     job_name: Required[str]
     params: Required[dict[str, Any]]
@@ -227,8 +227,8 @@ class Workspace:
         )
         folder = self._results_folder(job, subject)
         self._clear(settings, folder)
-        acquaint = _acquainting(subject, filed, Recording())
-        outcome = self._run(function, settings, job, acquaint)
+        prepare = _preparation(subject, filed, Recording())
+        outcome = self._run(function, settings, job, prepare)
         finished = job.model_copy(
             update={
                 "state": JobState.DONE if outcome.ok else JobState.FAILED,
@@ -237,7 +237,7 @@ class Workspace:
             }
         )
         with opened(Container(settings=settings)) as container:
-            acquaint(container)
+            prepare(container)
             run_inline(container.workspace_repository().add_job(finished))
             session = container.session()
             files = tuple(session.files.list())
@@ -258,7 +258,7 @@ class Workspace:
         return private_folder(self.folder, "session-folders", job.id)
 
     def left_by(self, subject: Patient | Study | SeriesRecord, told: Mapping[str, Any]) -> LocalRun:
-        """Returns what a job that another process ran has left here.
+        """Returns the results of a job that another process ran here.
 
         Args:
             subject: What it was about.
@@ -287,7 +287,7 @@ class Workspace:
     def fail(
         self, subject: Patient | Study | SeriesRecord, message: str, exit_code: int, **values: Unpack[JobValues]
     ) -> LocalRun:
-        """Notes that a job had no end of its own, so that nobody takes what it left for its output."""
+        """Notes that a job had no end of its own, so that what it left is not read as its output."""
         job = _job(subject, values).model_copy(update={"state": JobState.FAILED, "error_message": message})
         outcome = CallbackOutcome(exit_code, 0.0, error=CallbackFailedError(message))
         job = self._file_job(job, None)
@@ -297,18 +297,18 @@ class Workspace:
 
     @staticmethod
     def _run(
-        function: CallbackFunction, settings: RuntimeSettings, job: Job, acquaint: Callable[[Container], None]
+        function: CallbackFunction, settings: RuntimeSettings, job: Job, prepare: Callable[[Container], None]
     ) -> CallbackOutcome:
         """Runs the callback as a worker does, in a process that is the job's own as long as it runs."""
         try:
             with variables_set(_worker_variables(settings)):
-                return run_callback(function, settings, job=job, customise=acquaint, own_process=True)
+                return run_callback(function, settings, job=job, customise=prepare, own_process=True)
         except SystemExit as leaving:
             error = left_process(leaving)
             return CallbackOutcome(error.exit_code, 0.0, error=error)
 
     def _clear(self, settings: RuntimeSettings, folder: Path) -> None:
-        """Removes what an earlier run of the job left, so that nothing stale passes for this run's output."""
+        """Removes the results of an earlier run of the job, so that they are not taken for this run's."""
         with opened(Container(settings=settings)) as container:
             session = container.session()
             for name in session.data:
@@ -337,7 +337,7 @@ class Workspace:
         return [job for job in jobs if job.subject and job.subject.id == subject.id]
 
     def forget_jobs(self, job_ids: Iterable[str]) -> None:
-        """Removes jobs of an earlier run that this one has not, so that nobody reads what they left."""
+        """Removes jobs of an earlier run that this one has not, so that their output is not read."""
         with opened(Container(settings=self.settings())) as container:
             for job_id in job_ids:
                 run_inline(container.workspace_repository().remove_job(job_id))
@@ -351,14 +351,14 @@ def _worker_variables(settings: RuntimeSettings) -> dict[str, str]:
     return {**values, "db_url": settings.db_url.get_secret_value(), "job_event": event}
 
 
-def _acquainting(
+def _preparation(
     subject: Patient | Study | SeriesRecord, filed: Filed, recording: Recording
 ) -> Callable[[Container], None]:
     """Returns what prepares each container of a job: one recording and one scrubber, which knows the patient."""
     below = set(_ids_below(subject, filed))
     known: list[Scrubber] = []
 
-    def acquaint(container: Container) -> None:
+    def prepare(container: Container) -> None:
         container.recording.override(recording)
         if known:
             container.scrubber.override(known[0])
@@ -369,11 +369,11 @@ def _acquainting(
         for series in filed.series:
             container.scrubber().learn(series if series.id in below else None)
 
-    return acquaint
+    return prepare
 
 
 def _with_outcome(report: JobReport, outcome: CallbackOutcome, result: Any) -> JobReport:
-    """Adds how the callback ended, and what it returned, without the patient."""
+    """Adds the callback's outcome and result, without patient attributes."""
     ended: dict[str, Any] = {"exit_code": outcome.exit_code, "duration_s": round(outcome.duration_s, 3)}
     if outcome.error is not None:
         told = outcome.as_json()["error"]

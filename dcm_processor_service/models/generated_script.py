@@ -114,7 +114,7 @@ def faults_below(value: Any, where: str = "") -> Iterator[ScriptFault]:
 
 
 def fault_sentence(faults: Sequence[ScriptFault]) -> str:
-    """Returns where the faults stand, in words.
+    """Describes where the faults stand.
 
     Example:
         >>> fault_sentence([ScriptFault("StudyDescription", "a quotation mark"), ScriptFault("StudyID", "a backslash")])

@@ -18,7 +18,7 @@ __all__ = ["Job", "JobEvent", "JobOutput", "JobState"]
 
 
 class JobEvent(str, Enum):
-    """What made the scheduler create a job: a series, study or patient of which nothing new arrives any more."""
+    """Why the scheduler created a job: for a series, study or patient that is complete."""
 
     STABLE_SERIES = "stable-series"
     STABLE_STUDY = "stable-study"
@@ -26,7 +26,7 @@ class JobEvent(str, Enum):
 
     @property
     def level(self) -> SubjectLevel:
-        """The level of what the job is about."""
+        """The level of the job's subject."""
         return SubjectLevel(self.value.removeprefix("stable-"))
 
     @classmethod
@@ -103,4 +103,4 @@ class JobOutput(BaseModel):
     job: Job
     found: bool = Field(description="Whether the job has stored anything under the name that can be read")
     value: Any = Field(default=None, repr=False)
-    problem: str = Field(default="", description="What of the job's document or of its value cannot be read, and why")
+    problem: str = Field(default="", description="Which part of the job's document or value cannot be read, and why")

@@ -1,7 +1,7 @@
 """Sessions as an operator sees them: how each stands, what a job died of, and what was done about it.
 
-Nothing here holds a patient's value: patients are told apart by a digest of the platform's own id, series and studies
-are named by their UIDs.
+Nothing here holds a patient's value: a patient is named by a digest of the platform's own id, series and studies
+by their UIDs.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Record(BaseModel):
 
 
 class HeldBytes(_Record):
-    """What of a session is stored, in bytes.
+    """How many bytes a session holds.
 
     Example:
         >>> HeldBytes(data=10, files=200, images=3_000).total
@@ -107,10 +107,10 @@ class JobDeath(_Record):
     job: str = Field(description="Name of the job; pre-service and post-service where the platform gives it none")
     event: str = ""
     service: str = ""
-    subject_uid: str = Field(default="", description="Series or Study Instance UID of what the job is about")
+    subject_uid: str = Field(default="", description="Series or Study Instance UID of the job's subject")
     causes: tuple[DeathCause, ...] = Field(description="What the documents leave possible, the most likely first")
     certain: bool = Field(description="Whether the documents leave one cause alone")
-    sentence: str = Field(description="What happened, in words")
+    sentence: str = Field(description="What happened, as a sentence")
     died_at: datetime | None = None
     holds_back: tuple[str, ...] = Field(default=(), description="Ids of the jobs that cannot start because of it")
 

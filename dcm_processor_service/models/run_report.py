@@ -107,7 +107,7 @@ class JobReport(_Part):
     service_name: str = ""
     service_version: str = ""
     subject_level: Literal["patient", "study", "series", ""] = ""
-    subject_id: str = Field(default="", description="The platform's id of what the job was about")
+    subject_id: str = Field(default="", description="The platform's id of the job's subject")
     inputs: tuple[InputSeries, ...] = Field(default=(), description="By SeriesInstanceUID")
     params: dict[str, Any] = Field(default_factory=dict, description="As JSON, without patient attributes")
     started_at: datetime | None = Field(default=None, description="UTC, by the clock of the machine that ran it")
@@ -137,7 +137,7 @@ class JobReport(_Part):
 
     @property
     def label(self) -> str:
-        """What the job was about, in words that hold no patient attribute."""
+        """The job's subject, without patient attributes."""
         if len(self.inputs) == 1:
             return self.inputs[0].label
         return f"{self.subject_level or 'no subject'}, {len(self.inputs)} series"

@@ -13,7 +13,7 @@ CleanupPolicy: TypeAlias = Literal["keep", "session", "all"]
 """What goes at a session's end: nothing; its data and files; the patient's images too."""
 
 SessionPart: TypeAlias = Literal["data", "files", "session"]
-"""What of a session is removed in one go: all its data, all its files, its own document."""
+"""A part of a session that is removed at once: all its data, all its files, or its own document."""
 
 
 class SessionRecord(BaseModel):

@@ -50,7 +50,7 @@ def list_sessions(*, settings: RuntimeSettings | None = None) -> list[SessionSum
 
 
 def explain_session(session_id: str, *, settings: RuntimeSettings | None = None) -> SessionDiagnosis:
-    """Returns why a session does not end: which of its jobs died, of what, and what each holds back.
+    """Returns why a session does not end: which of its jobs died, why, and which jobs wait for each.
 
     Raises:
         SessionNotFoundError: There is no such session.

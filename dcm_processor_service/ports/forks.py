@@ -83,7 +83,7 @@ class Pausable(Protocol):
     """Something that must be at rest while the process forks."""
 
     def pause(self) -> None:
-        """Waits for what is under way, keeps others from beginning, and lets go of what no child may inherit."""
+        """Waits for operations under way, keeps others from beginning, and releases what no child may inherit."""
 
     def resume(self) -> None:
         """Lets others begin, in the parent as in the child."""

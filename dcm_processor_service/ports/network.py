@@ -135,7 +135,7 @@ class Retriever(Protocol):
         on_begin: Callable[[int], None] | None = None,
         cancelled: Callable[[], bool] = ...,
     ) -> FetchReport:
-        """Writes every instance of what was found below ``folder``, a file each, and tells of each.
+        """Writes every instance that was found below ``folder``, a file each, and reports each.
 
         Tells ``on_begin`` how many instances are expected, ``on_record`` of each that is here, and asks ``cancelled``
         between them.

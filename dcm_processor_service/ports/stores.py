@@ -84,7 +84,7 @@ ABSENT = Sentinel("ABSENT")
 """As an expected value: nothing is stored."""
 
 MISSING = Sentinel("MISSING")
-"""As a default: there is none."""
+"""As a default: no value is stored."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class JobRepository(Protocol):
             name: Their name in the manifest.
             ids: Their ids.
             near: A subject; a store may leave out jobs whose subject contradicts it
-                (:func:`dcm_processor_service.models.subjects.contradicts`), and should, for a name may have thousands.
+                (:func:`dcm_processor_service.models.subjects.contradicts`), and should, as there may be thousands.
             most: At most so many of them.
         """
 
@@ -241,7 +241,7 @@ class DicomRepository(Protocol):
         """Returns one object by the platform's id, or by its ``uid``; None when there is none.
 
         Raises:
-            AmbiguousSeriesError: The ``uid`` stands for several, of which none is picked.
+            AmbiguousSeriesError: The ``uid`` stands for several.
         """
 
     async def children(self, parent: Patient | Study) -> list[Study] | list[SeriesRecord]:
@@ -288,9 +288,9 @@ class SessionRepository(Protocol):
         """Removes all data or all files of a session, or its own document; counts them."""
 
     async def remove_images(self, patient_id: str, since: datetime | None, until: datetime) -> RemovedImages:
-        """Removes what of a patient's images arrived before ``until``, but not what arrived before ``since``.
+        """Removes those of a patient's images that arrived before ``until``, but not those from before ``since``.
 
-        A series, study or patient of which nothing is left goes with its last image.
+        A series, study or patient is removed with its last image.
         """
 
 

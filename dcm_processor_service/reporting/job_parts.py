@@ -1,4 +1,4 @@
-"""The parts of a job on its page, each a function of what it shows; nothing where there is nothing."""
+"""The parts of a job on its page, each a function of what it shows; empty if there is nothing to show."""
 
 from __future__ import annotations
 

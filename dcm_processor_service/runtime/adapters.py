@@ -1,4 +1,4 @@
-"""What stands behind the session besides the stores: files of values, images, derived objects, converter, network.
+"""What a session needs besides the stores: files of values, images, derived objects, converter, network.
 
 With :mod:`.stores` the one seam of laziness: every library below a function here is imported when it is called.
 """
@@ -224,7 +224,7 @@ def producer(settings: RuntimeSettings) -> Producer:
 
 
 def limits() -> Limits:
-    """Returns what a file may ask for."""
+    """Returns the limits of what a file may ask for."""
     from dcm_processor_service.models.images.limits import Limits
 
     return Limits()

@@ -321,7 +321,7 @@ class AsyncContainer(Container):
 def opened(container: C) -> Iterator[C]:
     """Returns the container; at the end closes what it opened: the store, then the temporary files.
 
-    Each part is closed whether or not another fails to close; the failure is raised after that.
+    Each part is closed even if another fails to close; the failure is raised after that.
 
     Example:
         >>> settings = RuntimeSettings.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24)

@@ -1,4 +1,4 @@
-"""What a callback is given: the validated environment of its job, and the session bound to it."""
+"""The context of a callback: the validated environment of its job, and the session bound to it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _values(settings: RuntimeSettings) -> dict[str, Any]:
 
 
 class _Context(RuntimeSettings):
-    """What contexts of both modes have."""
+    """The common part of the contexts of both modes."""
 
     _log: JobLog | None = PrivateAttr(default=None)
     _cancellation: Cancellation | None = PrivateAttr(default=None)
@@ -72,7 +72,7 @@ class _Context(RuntimeSettings):
     def deadline(self) -> datetime | None:
         """When the job's time limit is reached, in UTC; None where the manifest sets no ``timeout``.
 
-        Counted from the start of the callback's process by a clock that nobody sets, and told by this machine's.
+        Counted from the start of the callback's process by a monotonic clock, and expressed in this machine's time.
 
         Raises:
             ConfigurationError: The context was made from the environment alone.
@@ -165,7 +165,7 @@ class RuntimeContext(_Context):
 
         Raises:
             InvalidNameError: The name is not allowed.
-            UnsupportedValueError: An input is none of these; raised by the block, as are the following.
+            UnsupportedValueError: An input is of another type; raised by the block, as are the following.
             StepBusyError: Another run of this job does the step, and is alive.
             ConfigurationError: The context was made from the environment alone.
         """

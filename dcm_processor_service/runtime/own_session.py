@@ -1,4 +1,4 @@
-"""The session of this process's own job, for functions that are given no context.
+"""The session of this process's own job, for functions without a context.
 
 One container for the process, made from the environment at the first use and closed when the process ends. While a
 runner has a callback in hand, it is the runner's: both see one store, one connection. A forked child makes its own,
@@ -30,7 +30,7 @@ class _Own:
         self.begin()
 
     def begin(self) -> None:
-        """Knows of none; what a parent process has open is the parent's to close."""
+        """Starts without a container; one that a parent process opened is closed by the parent."""
         self.lock = threading.RLock()
         self.served: list[Container] = []
         self.container: Container | None = None
@@ -44,7 +44,7 @@ def own_container() -> Container:
     """Returns the container of this process's job.
 
     Raises:
-        ConfigurationError: The environment is not that of a job; raised at the first use of what it holds.
+        ConfigurationError: The environment is not that of a job; raised at the first use of the session.
     """
     with _own.lock:
         if _own.served:

@@ -20,7 +20,7 @@ __all__ = ["RiskyArguments", "risky_arguments"]
 
 
 class RiskyArguments(NamedTuple):
-    """What of a job's arguments would end its script."""
+    """The parts of a job's arguments that would break its script."""
 
     about: str
     """The series, study or patient whose header it is, or the job whose params."""

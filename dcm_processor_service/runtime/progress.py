@@ -1,4 +1,4 @@
-"""``ctx.progress``: how far a job is, where the queue and its viewers look."""
+"""``ctx.progress``: reports how far a job is to the queue and its viewers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAUSE_S = 1.0
 """Between two writes of one message, but for the end."""
 
 MESSAGES_AT_ONCE = 5
-"""So many new messages are written without a pause, and after them one a pause."""
+"""How many new messages are written without a pause; after them one in each pause."""
 
 _FULL_PERCENT = 100
 _TOLERANCE = 1e-6

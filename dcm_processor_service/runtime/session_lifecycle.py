@@ -1,4 +1,4 @@
-"""What is done for a session as a whole: before its first job, and after its last."""
+"""Preparation of a session before its first job, and clean-up after its last."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["clean_up_session", "prepare_session", "run_hooks"]
 
 
 async def prepare_session(sessions: SessionRepository, session_id: str) -> list[str]:
-    """Makes a session ready for its jobs; names the collections that have their indexes now.
+    """Makes a session ready for its jobs; returns the collections that have their indexes now.
 
     Raises:
         SessionNotFoundError: There is no such session.

@@ -198,7 +198,7 @@ class RuntimeSettings(BaseSettings):
             faults = error.errors(include_url=False)
         else:
             return
-        # outside of the handler: pydantic's error shows the values, one of which is a secret, so it is no context
+        # outside of the handler, so that pydantic's error, which shows a secret value, is not its context
         raise ConfigurationError(_sentence(type(self), faults))
 
     @classmethod
@@ -292,6 +292,6 @@ class _EnvironmentSource(PydanticBaseSettingsSource):
 
     @override
     def __call__(self) -> dict[str, Any]:
-        """Returns what is set, by field; reads nothing when every field was given."""
+        """Returns the variables that are set, by field; reads nothing when every field was given."""
         fields = self.settings_cls.model_fields
         return {} if self.current_state.keys() >= fields.keys() else {**read_variables(fields)}

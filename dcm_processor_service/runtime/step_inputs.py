@@ -1,4 +1,4 @@
-"""What a step is keyed by: its inputs as one digest, the same in every process that runs the same thing."""
+"""The key of a step: one digest of its inputs, the same in every process with the same inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["code_version", "input_digest"]
 
 
 def code_version(file_name: str) -> str:
-    """Returns the digest of a source file; empty where there is none, as at a prompt."""
+    """Returns the digest of a source file; empty if there is none, as at a prompt."""
     try:
         return hashlib.sha256(Path(file_name).read_bytes()).hexdigest()
     except (OSError, ValueError):
@@ -30,7 +30,7 @@ async def input_digest(parts: Mapping[str, object], offload: Offload) -> str:
     """Returns one digest of all inputs: of a series by its instances' UIDs and contents, of a file by its content.
 
     Raises:
-        UnsupportedValueError: An input is none of these, nor a value that session data can hold.
+        UnsupportedValueError: An input is of another type, and no value that session data can hold.
         LocalFileError: A file cannot be read.
     """
     described = {name: await _described(value, offload) for name, value in parts.items()}
@@ -63,5 +63,5 @@ async def _described(value: object, offload: Offload) -> Any:
 
 
 def _of_normal_form(value: Any) -> Any:
-    """Returns what JSON does not have, which in the normal form is bytes and datetimes."""
+    """Encodes values that JSON lacks: bytes and datetimes."""
     return ["bytes", value.hex()] if isinstance(value, bytes) else ["datetime", value.isoformat()]

@@ -1,7 +1,7 @@
 """The record of one step in the store: a lease as long as it runs, and the pointer to its outputs when it is done.
 
 Every change is a compare-and-set of the whole record, so of two runs one alone can end a step. A lease is alive as long
-as its ``beat`` changes; whoever waits counts that by a clock of its own, since those of two machines differ.
+as its ``beat`` changes; a waiting process measures that by its own clock, since clocks of machines differ.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ _MOST_TRIES = 5
 
 @dataclass(frozen=True)
 class StepTiming:
-    """How long a lease lives without a sign of life, how often it gives one, and by which clock."""
+    """How long a lease lives without a sign of life, how often one is written, and by which clock."""
 
     lease_s: float = 60.0
     beat_s: float = 10.0
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] | None = None
-    """In place of waiting, for tests."""
+    """Called in place of waiting, for tests."""
 
 
 class _OneAtATime(AbstractAsyncContextManager[None]):
-    """A lock for whoever changes the record: threads in the blocking mode, tasks in the asynchronous one."""
+    """A lock for changes of the record: between threads in the blocking mode, between tasks in the asynchronous one."""
 
     def __init__(self, *, in_loop: bool) -> None:
         self._task_lock = asyncio.Lock() if in_loop else None
@@ -66,7 +66,7 @@ class _OneAtATime(AbstractAsyncContextManager[None]):
 
 @dataclass
 class StepLease:
-    """One run's hold on one step."""
+    """The lease of one run on one step."""
 
     key: JobKey
     name: str
@@ -173,7 +173,7 @@ class StepLease:
             raise StoreUnavailableError(f"the record of the step {self.name!r} could not be written; try again")
 
     async def beat(self, **fields: Any) -> bool:
-        """Returns a sign of life; returns whether there is a lease to keep alive."""
+        """Writes a sign of life; returns whether there is a lease to keep alive."""
         try:
             return await self.change(**fields)
         except StoreError as error:  # the next one may come through; the lease lives longer than some beats

@@ -45,7 +45,7 @@ _FULL_PERCENT = 100
 
 @dataclass(frozen=True)
 class StepTools:
-    """What a step needs of its job's container."""
+    """The parts of a job's container that a step needs."""
 
     key: JobKey
     job: AsyncCurrentJob
@@ -62,7 +62,7 @@ class StepTools:
     """Name and version of the service."""
 
     on_end: Callable[[StepRecord], None]
-    """Is told how a step ended, also one that an earlier run had done."""
+    """Receives how a step ended, also one that an earlier run had done."""
 
 
 class AsyncStep:

@@ -90,7 +90,7 @@ def _loaded(entry: EntryPoint) -> BackendOpener:
 
 
 def job_of_arguments(arguments: Mapping[str, Any]) -> Job | None:
-    """Returns the job that a worker's keyword arguments tell of; None where they name no job.
+    """Returns the job that a worker's keyword arguments name; None if they name no job.
 
     Raises:
         StoredValueError: A part of them is malformed.

@@ -1,4 +1,4 @@
-"""What ``ctx.session`` is: data, files, peers, and the images with all that is done with them."""
+"""The facades of ``ctx.session``: data, files, peers, and images."""
 
 from dcm_processor_service.session.session import AsyncSession, Session
 

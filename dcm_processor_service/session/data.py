@@ -77,7 +77,7 @@ class AsyncData:
         await self._repository.put(self._jobs.key, check_name(name, "data"), to_normal(value), ANY)
 
     async def has(self, name: str, *, job: str | Job | None = None) -> bool:
-        """Says whether there is a value; see :meth:`Data.has`."""
+        """Returns whether there is a value; see :meth:`Data.has`."""
         check_name(name, "data")
         key = await self._jobs.output_key_if_any(job)
         return key is not None and await self._repository.find(key, name) is not None
@@ -107,7 +107,7 @@ class AsyncData:
         return total
 
     async def compare_and_set(self, name: str, expected: object | Sentinel, value: object) -> bool:
-        """Stores a value unless another was faster; see :meth:`Data.compare_and_set`."""
+        """Stores a value unless it was changed meanwhile; see :meth:`Data.compare_and_set`."""
         wanted = expected if expected is ABSENT else to_normal(expected)
         return await self._repository.put(self._jobs.key, check_name(name, "data"), to_normal(value), wanted)
 
@@ -159,7 +159,7 @@ class Data:
         Args:
             name: Its name.
             as_type: What to read it as: a pydantic model, a dataclass, ``list[float]``…
-            default: What to return when there is none, in place of an error; also where the subject of this job has no
+            default: Returned in place of an error when there is none; also where the subject of this job has no
                 job of that name, which the registry may have declined.
             job: Read this job's value in place of the own: a name, or a job out of ``session.jobs(…)``. A name means
                 the job that this one depends on, directly or else through others; else the one for the same subject;
@@ -187,7 +187,7 @@ class Data:
         return run_inline(self._async.has(name, job=job))
 
     def delete(self, name: str) -> bool:
-        """Removes a value; says whether there was one."""
+        """Removes a value; returns whether there was one."""
         return run_inline(self._async.delete(name))
 
     def keys(self, *, job: str | Job | None = None) -> list[str]:
@@ -199,7 +199,7 @@ class Data:
         return run_inline(self._async.items(job=job))
 
     def increment(self, name: str, by: float = 1) -> float:
-        """Adds to a stored number, which starts from 0, and gives the sum; atomic, whoever else adds.
+        """Adds to a stored number, which starts from 0, and returns the sum; atomic between processes.
 
         Raises:
             StoredValueError: What is stored is no number.

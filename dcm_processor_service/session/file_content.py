@@ -1,4 +1,4 @@
-"""What is put as a file: opened, and its content type told."""
+"""Content that is put as a file: opens it and finds its content type."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def opened(content: FileContent) -> Iterator[BinaryIO]:
 
 
 class _Content:
-    """A stream of bytes that somebody opened; what it raises becomes an error of this package, in every store."""
+    """A stream of bytes that the caller opened; its exceptions become errors of this package, in every store."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -80,7 +80,7 @@ class _Content:
 
 
 def sniff_content_type(name: str, source: BinaryIO) -> str:
-    """Tells the content type from the first bytes, else from the name; leaves ``source`` where it was."""
+    """Returns the content type from the first bytes, else from the name; leaves ``source`` where it was."""
     import puremagic
 
     by_name = mimetypes.guess_type(name)[0] or "application/octet-stream"
@@ -98,6 +98,6 @@ def sniff_content_type(name: str, source: BinaryIO) -> str:
     if not guesses:
         return by_name
     best = [guess.mime_type for guess in guesses if guess.confidence == guesses[0].confidence]
-    if head.startswith(_ZIP_SIGNATURE) and len(best) > 1:  # it might be any of a dozen office documents, so it is none
+    if head.startswith(_ZIP_SIGNATURE) and len(best) > 1:  # any of a dozen office documents
         return by_name if mimetypes.guess_type(name)[0] else "application/zip"
     return best[0] or by_name

@@ -113,12 +113,12 @@ class AsyncFiles:
         return stored
 
     async def info(self, name: str, *, job: str | Job | None = None) -> StoredFile:
-        """Tells size, type, checksum and metadata; see :meth:`Files.info`."""
+        """Returns size, type, checksum and metadata; see :meth:`Files.info`."""
         stored = await self._repository.find(await self._jobs.output_key(job), check_name(name, "file"))
         return self._found(stored, name, job)
 
     async def has(self, name: str, *, job: str | Job | None = None) -> bool:
-        """Says whether there is a file; see :meth:`Files.has`."""
+        """Returns whether there is a file; see :meth:`Files.has`."""
         check_name(name, "file")
         key = await self._jobs.output_key_if_any(job)
         return key is not None and await self._repository.find(key, name) is not None
@@ -208,12 +208,12 @@ class Files:
 
         Raises:
             InvalidNameError: The name, or a key of the metadata, is not allowed.
-            LocalFileError: The file at the path cannot be read; LocalFileNotFoundError where there is none.
+            LocalFileError: The file at the path cannot be read; LocalFileNotFoundError if there is none.
         """
         return run_inline(self._async.put(name, content, content_type=content_type, metadata=metadata))
 
     def get(self, name: str, to: str | os.PathLike[str], *, job: str | Job | None = None) -> Path:
-        """Downloads a file to a path, or into a folder under its own name; gives the path.
+        """Downloads a file to a path, or into a folder under its own name; returns the path.
 
         The name appears when the content is complete and its checksum is right.
 
@@ -244,15 +244,15 @@ class Files:
             run_inline(manager.__aexit__(None, None, None))
 
     def info(self, name: str, *, job: str | Job | None = None) -> StoredFile:
-        """Tells size, type, checksum and metadata without the content; errors are those of :meth:`get`."""
+        """Returns size, type, checksum and metadata without the content; errors are those of :meth:`get`."""
         return run_inline(self._async.info(name, job=job))
 
     def has(self, name: str, *, job: str | Job | None = None) -> bool:
-        """Says whether there is a file of that name."""
+        """Returns whether there is a file of that name."""
         return run_inline(self._async.has(name, job=job))
 
     def delete(self, name: str) -> bool:
-        """Removes a file; says whether there was one."""
+        """Removes a file; returns whether there was one."""
         return run_inline(self._async.delete(name))
 
     def save(self, name: str, value: object, *, metadata: Mapping[str, Any] | None = None) -> StoredFile:

@@ -162,7 +162,7 @@ class ReadingFunctions:
     """Derived objects as values again: the files of one series to masks, findings, words and documents."""
 
     images_needed: Callable[[Sequence[Path]], str]
-    """Returns the SeriesInstanceUID of the images without which contours are no masks; empty where none are needed."""
+    """Returns the SeriesInstanceUID of the images that contours need to become masks; empty if none are needed."""
 
     segments: Callable[[Sequence[Path], Volume | Sequence[Path] | None, Sequence[Path]], tuple[StructureMask, ...]]
     """Reads SEG and RTSTRUCT onto given images, or their own grid; contours onto the images of the last argument."""

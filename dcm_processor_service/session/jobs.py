@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 
 _NAME = "name of a job"
 _FEW_IDS = 100
-"""So many dependencies are looked up by id; of more, all jobs of the name are fewer."""
+"""The most dependencies that are looked up by id; of more, all jobs of the name are fewer."""
 _MOST_LISTED = 20
 
 
@@ -59,7 +59,7 @@ class AsyncJobs:
         return self._key_of(found)
 
     async def output_key_if_any(self, job: str | Job | None) -> JobKey | None:
-        """Returns what :meth:`output_key` does, or None where this job's subject has no job of that name.
+        """Returns the same as :meth:`output_key`, or None if this job's subject has no job of that name.
 
         The registry may have declined it. A name that no job of the session has may as well be mistyped: the log says
         so.
@@ -90,7 +90,7 @@ class AsyncJobs:
         return type(self.key)(session_id=job.session_id, job_id=job.id)
 
     async def _find(self, name: str) -> Job | None:
-        """Finds the job that a name means to this one; None where no job of that name can be of its subject.
+        """Finds the job that a name stands for in this job; None if no job of that name can be of its subject.
 
         It is one that this job depends on: directly, else through others; else one for the same subject; else the only
         one. A job of another series, study or patient is never meant, whatever depends on it: at later levels a job
@@ -116,7 +116,7 @@ class AsyncJobs:
         return possible[0] if possible else None
 
     async def _ancestors(self, depends_on: Iterable[str]) -> set[str]:
-        """Returns the ids of all that a job depends on, through whatever jobs; one read for each generation."""
+        """Returns the ids of all jobs that a job depends on, directly or not; one read for each generation."""
         found: set[str] = set()
         generation = set(depends_on)
         while generation:
@@ -126,7 +126,7 @@ class AsyncJobs:
         return found
 
     async def _own_job(self) -> Job | None:
-        """Returns the own job, which tells subject and dependencies; what the store does not have, the worker told."""
+        """Returns the own job with subject and dependencies: from the store, or from the worker's arguments."""
         if self._own is None:
             found = await self.repository.find(self.key.job_id)
             told = self._current.told if self._current else None
@@ -187,11 +187,11 @@ def _describe(subject: Patient | Study | SeriesRecord | None) -> str:
 
 
 def _ignore(_document: Job) -> None:
-    """Is told of the document where nobody wants to know."""
+    """Ignores the job's document."""
 
 
 class AsyncCurrentJob:
-    """The job of this process: what the environment says of it, and its document, read once on demand.
+    """The job of this process: its environment, and its document, read once on demand.
 
     Example:
         >>> import asyncio
@@ -234,7 +234,7 @@ class AsyncCurrentJob:
         return self._key.session_id
 
     def preset(self, document: Job) -> None:
-        """Takes a document that is at hand already, such as the worker's arguments, in place of reading it."""
+        """Sets a document that is already known, such as the worker's arguments, in place of reading it."""
         self.told = document
         self._on_document(document)
 
@@ -289,7 +289,7 @@ class CurrentJob:
 
     @property
     def event(self) -> JobEvent | None:
-        """What made the scheduler create the job; None for pre- and post-services."""
+        """Why the scheduler created the job; None for pre- and post-services."""
         return self._async.event
 
     @property
@@ -298,7 +298,7 @@ class CurrentJob:
         return self._async.service_name
 
     def preset(self, document: Job) -> None:
-        """Takes a document that is at hand already, such as the worker's arguments, in place of reading it."""
+        """Sets a document that is already known, such as the worker's arguments, in place of reading it."""
         self._async.preset(document)
 
     def read(self) -> Job:

@@ -1,4 +1,4 @@
-"""How much memory this process has taken."""
+"""The most memory that this process has used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _KIB = 1024
 
 
 def peak_memory_bytes() -> int | None:
-    """Returns the most resident memory that this process has had so far; None where the system does not tell."""
+    """Returns the most resident memory that this process has had so far; None if the system does not say."""
     try:
         import resource
     except ImportError:  # Windows has none

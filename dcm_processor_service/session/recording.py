@@ -1,4 +1,4 @@
-"""What a job does besides storing: sends, derived objects, steps and log lines, kept for its report."""
+"""Records of a job for its report: sendings, derived objects, steps and log lines."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Recording"]
 
 _MOST_LINES = 1000
 _MOST = 10_000
-"""Of each other thing: a job that makes more is reported in part, and does not run out of memory for its report."""
+"""The most records of each kind, so that the report of a busy job does not run out of memory."""
 
 
 _MOST_PIXEL_BYTES = 64 << 20
 
 
 class Recording:
-    """What happened in one job so far; several threads may add to it at once."""
+    """The records of one job so far; several threads may add to it at once."""
 
     def __init__(self) -> None:
         self.started_s = time.perf_counter()
@@ -38,13 +38,13 @@ class Recording:
         self._log: deque[LogLine] = deque(maxlen=_MOST_LINES)
 
     def add_sent(self, report: SendReport) -> None:
-        """Keeps what became of a sending, without paths: they may hold a patient's name."""
+        """Records a sending's outcome, without paths, which may hold a patient's name."""
         records = tuple(record.model_copy(update={"path": ""}) for record in report.records)
         left_out = tuple(file.model_copy(update={"path": ""}) for file in report.left_out)
         self._sent.append(report.model_copy(update={"records": records, "left_out": left_out}))
 
     def add_derived(self, made: DerivedObject, dataset: Dataset) -> None:
-        """Keeps what was made; the same object made again stays one. Some segmentations stay whole, to be drawn."""
+        """Records derived objects, each once; some segmentations are kept whole, to be drawn."""
         if made in self._derived:
             return
         self._derived.append(made)
@@ -73,7 +73,7 @@ class Recording:
 
     @property
     def segmentations(self) -> tuple[Dataset, ...]:
-        """Those that are kept whole: they are not changed here, and may have been by who made them."""
+        """The segmentations that are kept whole; the callback may have changed them since."""
         return tuple(self._segmentations)
 
     @property

@@ -1,4 +1,4 @@
-"""``session.report()``: what a job had, made and sent, as a page and as typed values."""
+"""``session.report()``: a job's inputs, results and sendings, as a page and as typed values."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def drawable(name: str) -> bool:
 
 @dataclass(frozen=True)
 class AsyncReporting:
-    """Collects what happened in a job; knows the job's own output alone."""
+    """Collects the records of a job and its own output."""
 
     job: AsyncCurrentJob
     data: AsyncData
@@ -73,7 +73,7 @@ class AsyncReporting:
         return await self.files.put(name, page.encode(), content_type="text/html")
 
     async def collect(self, *, leave_out: str = "") -> JobReport:
-        """Returns what the job had and left so far; ``leave_out`` names the file of an earlier report."""
+        """Returns the job's inputs and results so far; ``leave_out`` names the file of an earlier report."""
         document = await self.job.read()
         subject, kept = document.subject, self.recording
         return JobReport(
@@ -152,7 +152,7 @@ class AsyncReporting:
             return []
 
     async def _scan(self, series: AsyncDicomSeries) -> ResultPicture | None:
-        """Draws a few instances, spread over the series: to read all of them would take as long as the job."""
+        """Draws a few instances, spread over the series, because reading all would take as long as the job."""
         try:
             instances = await series.instances()
             step = max(1, len(instances) // _FEW_FILES)
@@ -178,7 +178,7 @@ class AsyncReporting:
     async def _with_patient(
         self, subject: Patient | Study | SeriesRecord | None
     ) -> Patient | Study | SeriesRecord | None:
-        """Returns whose headers tell of the patient: the platform keeps those of a patient with the patient alone."""
+        """Returns the subject whose headers have the patient's attributes: in the platform, the patient itself."""
         if subject is None or patient_facts(subject):
             return subject
         try:
@@ -195,7 +195,7 @@ class AsyncReporting:
         return made.model_copy(update=cleaned)
 
     def _sent(self, report: SendReport) -> SendReport:
-        """Cleans what peers said, each sentence once."""
+        """Scrubs the answers of peers, each sentence once."""
         said = {meaning: self.plain(meaning) for meaning in {record.meaning for record in report.records}}
         records = [record.model_copy(update={"meaning": said[record.meaning]}) for record in report.records]
         return report.model_copy(update={"records": tuple(records), "unmet": tuple(self.plain(list(report.unmet)))})

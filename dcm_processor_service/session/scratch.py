@@ -1,7 +1,7 @@
-"""Temporary files of one process: made at the first use, removed at the end, and at last by the next process.
+"""Temporary files of one process: made at the first use, removed at its end, or else by the next process.
 
 What lies in such a folder is patient data. A process that is killed removes nothing, so each folder holds a file that
-its process has claimed as long as it lives; who makes a scratch removes the folders whose claims nobody holds.
+its process has claimed as long as it lives; making a scratch removes the folders whose claims no process holds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CLAIM = ".claimed"
 
 @dataclass(frozen=True)
 class _OwnFolder:
-    """The folder of one process, which is its own as long as the claim is open."""
+    """The folder of one process, which holds it as long as the claim is open."""
 
     path: Path
     claim: BinaryIO
@@ -75,7 +75,7 @@ class Scratch:
 
     @contextmanager
     def temporary(self) -> Iterator[Path]:
-        """Makes a folder that goes at the end of the block.
+        """Makes a folder that is removed at the end of the block.
 
         Raises:
             ConfigurationError: It cannot be made.

@@ -71,7 +71,7 @@ class AsyncSession:
 
     @property
     def dicom(self) -> AsyncDicom:
-        """The images; made at the first use, for who reads values needs none."""
+        """The images; made at the first use, because many jobs need none."""
         return self._make_dicom()
 
     async def jobs(self, name: str | None = None) -> list[Job]:
@@ -84,7 +84,7 @@ class AsyncSession:
 
 
 class Session:
-    """What a callback talks to.
+    """The session of a job, as a callback uses it.
 
     ``data`` holds named values, ``files`` named files, ``peers`` the DICOM peers, ``dicom`` the images. Several threads
     may use it at once, and so may a forked child.
@@ -120,7 +120,7 @@ class Session:
 
     @property
     def dicom(self) -> Dicom:
-        """The images; made at the first use, for who reads values needs none."""
+        """The images; made at the first use, because many jobs need none."""
         if self._dicom is None:
             from dcm_processor_service.session.images.dicom import Dicom
 

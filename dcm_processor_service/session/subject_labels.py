@@ -1,4 +1,4 @@
-"""What a person tells a series apart by: modality, description, date; nothing of the patient."""
+"""Labels that distinguish a series for a reader: modality, description, date; nothing of the patient."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PATIENT_FACTS = {
     "PatientBirthDate": "birth date",
     "PatientSex": "sex",
 }
-"""What is shown of a patient when it is asked for, with the word for it."""
+"""The patient's attributes that are shown on request, with the word for each."""
 
 _DATE_DIGITS = 8
 
 
 def input_series(record: SeriesRecord, scrub: Callable[[str], str], *, sha256: str = "", count: int = 0) -> InputSeries:
-    """Returns what a report says of a series; ``scrub`` removes the patient from what the staff wrote.
+    """Returns the entry of a series in a report; ``scrub`` removes patient values from texts of the staff.
 
     Example:
         >>> from dcm_processor_service.models import SeriesRecord
@@ -50,7 +50,7 @@ def input_series(record: SeriesRecord, scrub: Callable[[str], str], *, sha256: s
 
 
 def patient_facts(subject: Patient | Study | SeriesRecord | None) -> dict[str, str]:
-    """Returns the values that identify the patient, by the word for each: for who asks to see them."""
+    """Returns the values that identify the patient, by the word for each, for display on request."""
     if subject is None:
         return {}
     found = {word: _said(subject.metadata.get(keyword)) for keyword, word in PATIENT_FACTS.items()}
@@ -66,7 +66,7 @@ def _said(value: Any) -> str:
 
 
 def _day(text: str) -> str:
-    """Returns a date of DICOM (PS3.5, section 6.2) as ISO 8601; what is none stays out."""
+    """Returns a date of DICOM (PS3.5, section 6.2) as ISO 8601; another text is left out."""
     if len(text) != _DATE_DIGITS or not (text.isascii() and text.isdigit()):
         return ""
     return f"{text[:4]}-{text[4:6]}-{text[6:]}"

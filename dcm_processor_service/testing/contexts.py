@@ -71,7 +71,7 @@ def fake_context(
             ``session_id``, ``job_id``, ``dicom_timeout_s`` and so on.
 
     Raises:
-        ConfigurationError: A setting is malformed, or a keyword is none of them; the message says what was meant.
+        ConfigurationError: A setting is malformed, or a keyword is unknown; the message suggests the nearest one.
         ValueError: One of the datasets cannot be filed.
 
     Example:

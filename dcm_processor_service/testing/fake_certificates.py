@@ -37,7 +37,7 @@ class Certificate:
 
 
 class FakeAuthority:
-    """Signs certificates that nobody else trusts.
+    """Signs certificates that no one else trusts.
 
     Args:
         folder: Where its files go.

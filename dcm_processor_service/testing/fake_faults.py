@@ -73,7 +73,7 @@ class Faults:
     retrieve_status: int = 0x0000
     """What a C-GET or C-MOVE ends with; nothing is sent then."""
     withholds: Collection[str] = ()
-    """SOPInstanceUIDs that it tells of and does not send."""
+    """SOPInstanceUIDs that it lists and does not send."""
     alters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Other values for attributes, by SOPInstanceUID and keyword, in what it sends."""
     drop_after: int | None = None
@@ -85,4 +85,4 @@ class Faults:
     commitment_port: int | None = None
     """Where the answer goes to over a new association; None answers over the same one."""
     commitment_retries: bool = False
-    """Whether it tries there until somebody listens and takes the answer; else once."""
+    """Whether it tries again until the answer is taken; otherwise it tries once."""

@@ -1,4 +1,4 @@
-"""A small archive in this process: takes what is sent to it, with faults to order, for tests of what sends.
+"""A small archive in this process, with faults to order, for tests of code that sends.
 
 It listens on the loopback interface, on a free port unless one is given. With ``tls=True`` it makes a throw-away
 authority and certificate of its own, see :mod:`dcm_processor_service.testing.fake_certificates`.
@@ -377,7 +377,7 @@ class FakePacs:
 
     def _report_back(self, report: Dataset, kind: int, called: str, port: int) -> bool:
         """Brings an answer over an association of its own; says whether it was taken."""
-        try:  # pynetdicom would leave a socket open where nobody listens
+        try:  # pynetdicom would leave a socket open if nothing listens
             socket.create_connection((self._host, port), timeout=_PATIENCE_S).close()
         except OSError:
             return False

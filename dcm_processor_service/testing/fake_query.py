@@ -27,7 +27,7 @@ _GATHERED = {
     "ModalitiesInStudy": "Modality",
     "SOPClassesInStudy": "SOPClassUID",
 }
-"""What is told of all instances of a study or series, and what of them it comes from."""
+"""Attributes that answer for all instances of a study or series, and the attributes they are computed from."""
 
 _NO_KEYS = ("QueryRetrieveLevel", "SpecificCharacterSet")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.testing.fake_faults import Faults
 
     class Holder(Protocol):
-        """An archive: what it holds, and what it is asked."""
+        """An archive: the instances that it holds and the requests that it received."""
 
         faults: Faults
         received: dict[str, bytes]

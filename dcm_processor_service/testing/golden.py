@@ -150,7 +150,7 @@ def _voxel_differences(kept: Dataset, made: Dataset, tolerance: float) -> Iterat
 
 
 def _voxels(dataset: Dataset) -> Any:
-    """Returns stored values as (frames, rows, columns[, samples]); None where there are none."""
+    """Returns stored values as (frames, rows, columns[, samples]); None if there are none."""
     if not any(keyword in dataset for keyword in _PIXELS):
         return None
     if "file_meta" not in dataset.__dict__ or "TransferSyntaxUID" not in dataset.file_meta:

@@ -1,4 +1,4 @@
-"""Whether a text tells of the patient."""
+"""Whether a text holds values of the patient."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _holds(text: str, subjects: list[Patient | Study | SeriesRecord]) -> bool:
 
 
 def _known_values(ctx: RuntimeContext | AsyncRuntimeContext) -> dict[str, list[Patient | Study | SeriesRecord]]:
-    """Returns, by keyword, the subjects reduced to that attribute, of the attributes that tell of a person."""
+    """Returns, by keyword, the subjects reduced to that attribute, of the attributes that identify a person."""
     known: dict[str, list[Patient | Study | SeriesRecord]] = {}
     for subject in _subjects(ctx):
         for keyword, value in subject.metadata.items():

@@ -25,7 +25,7 @@ def fake_registry(
 ) -> tuple[bool, dict[str, Any]]:
     """Calls a registry function as the scheduler does, and reads its answer as the scheduler does.
 
-    What it raises, which the scheduler would take for a refusal, is raised here.
+    An exception, which the scheduler would take for a refusal, is raised here.
 
     Args:
         registry: A function that :func:`~dcm_processor_service.accepts` made, or any other.

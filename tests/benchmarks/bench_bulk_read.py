@@ -95,7 +95,7 @@ def in_bulk(url: str) -> Iterator[Read]:
 
 
 def measured(url: str, ids: list[ObjectId]) -> tuple[float, float]:
-    """Gives the median seconds of both ways, their rounds taken in turn, by clients that are connected already."""
+    """Returns the median seconds of both ways, their rounds taken in turn, by clients that are connected already."""
     with one_by_one(url) as single, in_bulk(url) as bulk:
         seconds: dict[Read, list[float]] = {single: [], bulk: []}
         for read in seconds:

@@ -56,7 +56,7 @@ class MongoDicomRepository:
             AmbiguousSeriesError: The UID stands for several; the message has their ids, which are unique.
         """
         if not id_or_uid:
-            return None  # a document without a UID is none that was asked for
+            return None  # a document without a UID cannot be one that was asked for
         rows = await self._subjects[level].find(subject_query(level, id_or_uid), limit=COPIES_SHOWN)
         refuse_copies(level, id_or_uid, [id_text(row["_id"]) for row in rows])
         return subject(level, rows[0]) if rows else None

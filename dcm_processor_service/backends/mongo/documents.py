@@ -72,7 +72,7 @@ CHUNK_INDEXES = (
         partialFilterExpression={"upload.session_id": {"$exists": True}},
     ),
 )
-"""What reads need, and what finds the uploads that nobody finished."""
+"""Fields that reads need, and fields that find unfinished uploads."""
 
 
 def new_id() -> ObjectId:
@@ -214,8 +214,8 @@ def newest(documents: Iterable[Document]) -> Document | None:
 
 
 def _uploaded_at(document: Document) -> datetime:
-    moment = document.get("uploadDate")
-    return moment if isinstance(moment, datetime) else _LONG_AGO
+    uploaded = document.get("uploadDate")
+    return uploaded if isinstance(uploaded, datetime) else _LONG_AGO
 
 
 def upload_mark(key: JobKey, name: str) -> Document:

@@ -155,7 +155,7 @@ class MongoFileRepository:
         return self._left[key].pop(name, set()) - self._under_way
 
     async def _retire(self, key: JobKey, name: str, version: Document | None, uploads: set[ObjectId]) -> None:
-        """Removes versions that nobody reads, and uploads that never became visible, which then never will."""
+        """Removes replaced versions that have no reader, and uploads that never became visible."""
         if not uploads or version is None:
             return
         visible = {row["_id"] for row in await self._files.find(_among(uploads), projection=["_id"])}
@@ -202,7 +202,7 @@ class MongoFileRepository:
             if not fault:
                 return stored
             version = (document["_id"], document.get("uploadDate"))
-            if version == broken:  # nobody replaced it: it is damaged
+            if version == broken:  # it was not replaced meanwhile, so it is damaged
                 raise StoredValueError(
                     f"the content of the file {name!r} is not what was stored: {fault}; store it again"
                 )
@@ -211,7 +211,7 @@ class MongoFileRepository:
         return None
 
     async def _copy(self, document: Document, stored: StoredFile, sink: BinaryIO) -> str:
-        """Copies the chunks; gives what is wrong with them, if anything is."""
+        """Copies the chunks; returns what is wrong with them, or an empty text."""
         chunk_bytes = int(document.get("chunkSize") or CHUNK_BYTES)
         count = -(-stored.size_bytes // chunk_bytes)
         step = max(1, BATCH_BYTES // chunk_bytes)

@@ -38,7 +38,7 @@ __all__ = [
 OLDEST_FIRST = [("createdAt", 1), ("_id", 1)]
 
 PROJECTION = {"result.result": 0, "errorMessage.trace": 0}
-"""Leaves out what may be large and nobody asks for."""
+"""Leaves out fields that may be large and are never used."""
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def values_query(session_id: str, job_ids: Sequence[str], data_name: str) -> Doc
 
 
 def outputs(jobs: Iterable[Document], values: Iterable[Document], data_name: str) -> list[JobOutput]:
-    """Joins jobs with what they stored under a name; what of them cannot be read is named in its output."""
+    """Joins jobs with the values that they stored under a name; an output names what of it cannot be read."""
     by_job: dict[str, Document] = {}
     for row in values:
         by_job.setdefault(id_text(row["job_id"]), row)  # of several, the one that a plain read finds
@@ -136,7 +136,7 @@ def _output(document: Document, row: Document | None, data_name: str) -> JobOutp
 
 
 def readable_jobs(rows: Iterable[Document]) -> list[Job]:
-    """Reads job documents; one that is malformed is left out, for it does not tell which subject it is about."""
+    """Reads job documents; a malformed one is left out, because its subject is unknown."""
     found = []
     for row in rows:
         try:
@@ -176,7 +176,7 @@ def job(document: Document) -> Job:
 
 
 def _timeout_s(document: Document, what: str) -> float | None:
-    """Reads the limit, which the manifest spells as it likes; one that nobody can read is none, and is told."""
+    """Reads the time limit, in any spelling of the manifest; logs a limit that cannot be read, and returns None."""
     limit = document.get("job_timeout")
     try:
         return duration_s(limit if isinstance(limit, (str, int, float)) else None)

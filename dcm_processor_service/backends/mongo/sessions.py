@@ -44,7 +44,7 @@ BATCH_MEMBERS = 20_000
 _INDEXES: dict[str, Sequence[IndexModel]] = {
     "sessiondata": [IndexModel([("session_id", 1), ("job_id", 1), ("name", 1)])],
     "sessionfiles.files": [IndexModel([("metadata.session_id", 1), ("metadata.job_id", 1), ("metadata.name", 1)])],
-    # two, for a job's session is asked for under either spelling, and a query for both needs both
+    # two, because documents spell a job's session in two ways, and a query for both needs an index for each
     "jobs": [
         IndexModel([(session, 1), ("job_name", 1), ("job_event", 1), ("data.kwargs.headers._id", 1)])
         for session in ("sessionId", "session_id")
@@ -64,7 +64,7 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 @dataclass
 class _Hierarchy:
-    """The ids of what a patient has: by level, in the order in which they arrived."""
+    """The ids of a patient's studies, series and instances: by level, in order of arrival."""
 
     studies: list[str] = field(default_factory=list)
     series: list[str] = field(default_factory=list)

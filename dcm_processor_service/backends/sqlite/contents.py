@@ -1,8 +1,8 @@
-"""Contents of session files, beside the database; what no row points to is removed, whoever has left it.
+"""Contents of session files, beside the database; a content that no row points to is removed.
 
 Before a content is written or removed its name stands in a claim, a file that its process keeps locked as long as it
-lives. A process killed at any point leaves a claim that nobody holds: whoever writes or cleans up next removes what
-the claim names and no row points to.
+lives. A process killed at any point leaves a claim that no process holds: the next one that writes or cleans up removes
+what the claim names and no row points to.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Contents:
             try:
                 yield claim
             except BaseException:
-                # what failed is told, not that there is more to remove: the next process does that
+                # the failure itself is raised, not a failed removal: the next process removes the rest
                 with suppress(StoreError, OSError):
                     self._settle(path)
                 raise

@@ -86,7 +86,7 @@ class SqliteFileRepository:
             try:
                 source = self._contents.path(content).open("rb")
             except FileNotFoundError as error:
-                if content == seen:  # nobody replaced it: it is lost
+                if content == seen:  # it was not replaced meanwhile, so it is lost
                     raise StoredValueError(
                         f"the content of the file {row[2]!r} is missing from the workspace; store it again"
                     ) from error

@@ -118,7 +118,7 @@ def echo(
 
 
 def print_echo(result: EchoResult, *, as_json: bool) -> None:
-    """Prints what came of a C-ECHO, and ends with 0 or 3."""
+    """Prints the result of a C-ECHO, and ends with 0 or 3."""
     if as_json:
         print_json_line(result.model_dump(mode="json"))
     else:

@@ -18,7 +18,7 @@ def undeclared_text(read: str | bytes) -> str | None:
     """Returns what undeclared text says; None where that cannot be known.
 
     Args:
-        read: The bytes, or what pydicom read them as, which is Latin-1 where nothing is declared.
+        read: The bytes, or what pydicom read them as, which is Latin-1 if no character set is declared.
 
     Example:
         >>> undeclared_text("MÃ¼ller"), undeclared_text("Müller"), undeclared_text("Èâàíîâ") is None

@@ -93,7 +93,7 @@ class Composite:
 
     @cached_property
     def series_number(self) -> int:
-        """SeriesNumber (0020,0011): as given, else the source's, followed by three digits of what the series is.
+        """SeriesNumber (0020,0011): as given, or the source's followed by three digits for the kind of the series.
 
         The digits differ for certain between the kinds of object of one role, and nearly always between services, jobs,
         roles and revisions.
@@ -222,9 +222,9 @@ class Composite:
         dataset.PredecessorDocumentsSequence = [study]
 
     def _write_dates(self, dataset: Dataset) -> None:
-        day, moment = self.created.strftime("%Y%m%d"), self.created.strftime("%H%M%S.%f")
-        dataset.SeriesDate = dataset.ContentDate = dataset.InstanceCreationDate = day
-        dataset.SeriesTime = dataset.ContentTime = dataset.InstanceCreationTime = moment
+        date, time = self.created.strftime("%Y%m%d"), self.created.strftime("%H%M%S.%f")
+        dataset.SeriesDate = dataset.ContentDate = dataset.InstanceCreationDate = date
+        dataset.SeriesTime = dataset.ContentTime = dataset.InstanceCreationTime = time
 
     def write_derivation(self, dataset: Dataset) -> None:
         """Writes DerivationDescription and, where the recipe has one, DerivationCodeSequence (PS3.3, C.7.6.1.1.3)."""

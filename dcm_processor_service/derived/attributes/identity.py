@@ -130,13 +130,13 @@ def copy_attributes(origin: Dataset, target: Dataset, keywords: Iterable[str]) -
                 continue
             element = _copy(origin, tag, declared=declared)
             if element is not None and element.VR == "SQ" and not element.value:
-                continue  # of a sequence that may be empty the object is told by whoever needs it
+                continue  # a reader that needs more than an empty sequence reports the object itself
             if element is not None and (keyword in _KEYS or value_problem(element) is None):
                 target[tag] = element
 
 
 def flaws_of_source(source: SourceSeries) -> list[str]:
-    """Lists what of the source's identity is not as the standard asks, in words without values."""
+    """Lists attributes of the source's identity that break the standard, without their values."""
     header = source.first
     found = []
     with contained():

@@ -302,7 +302,7 @@ CONDITIONS: Mapping[str, Callable[[Dataset], bool]] = {
     ),
     "EncapsulatedDocumentLength": _always,  # optional by the standard; without it odd lengths are lost
     "VerifyingObserverSequence": lambda dataset: text(dataset, "VerificationFlag") == "VERIFIED",
-    "CurrentRequestedProcedureEvidenceSequence": _never,  # cannot be told from the object alone
+    "CurrentRequestedProcedureEvidenceSequence": _never,  # cannot be judged from the object alone
     "ReferencedSeriesSequence": lambda dataset: any(
         "DerivationImageSequence" in groups for groups in items(dataset, "PerFrameFunctionalGroupsSequence")
     ),

@@ -36,7 +36,7 @@ def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_c
     ``units="source"`` are those of the source.
 
     Raises:
-        DerivedObjectError: It is a PET, and nobody says what the values are; or the source does not tell its units.
+        DerivedObjectError: It is a PET, and ``units`` does not say what the values are; or the source has no units.
     """
     unit = options.units
     if unit == "source":

@@ -1,9 +1,9 @@
 """Outlines of a mask on one slice: closed polygons halfway between the voxels inside and those outside.
 
 A polygon with holes is one closed line: a channel without width, there and back, leads to each hole (the keyhole
-technique, PS3.3, section C.8.8.6.3). Whoever asks for the centre of any voxel whether it lies within the polygons,
-even-odd, gets the mask back exactly. Voxels that touch at a corner alone are apart. An outline cuts the corners of the
-voxels, so that its area is half a voxel less than that of the mask, for each outline without holes.
+technique, PS3.3, section C.8.8.6.3). A reader that tests whether the centre of each voxel lies within the polygons,
+by the even-odd rule, gets the mask back exactly. Voxels that touch at a corner alone are apart. An outline cuts the
+corners of the voxels, so that its area is half a voxel less than that of the mask, for each outline without holes.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def overlay(
 def _with_place(
     structures: Mapping[str, Segment | Voxels] | Voxels, volume: Voxels
 ) -> Mapping[str, Segment | Voxels] | Voxels:
-    """Returns masks of which those that are bare arrays lie where the volume does, if that says where."""
+    """Returns the masks; bare arrays get the place of the volume, if it has one."""
 
     def placed(mask: Voxels) -> Voxels:
         return volume.like(mask) if isinstance(volume, Volume) and isinstance(mask, np.ndarray) else mask
@@ -165,7 +165,7 @@ def _window(
 
 
 def _enlarged(placement: Placement, pictures: NDArray[np.uint8], scale: int, chosen: Sequence[int]) -> Placement:
-    """Returns pictures on the planes of those slices, with so many pixels, along each axis, for one of the source."""
+    """Returns pictures on the planes of those slices, with so many pixels for one of the source along each axis."""
     affine = placement.affine_lps.copy()
     shift = affine[:3, :2].sum(axis=1) * (0.5 / scale - 0.5)  # the outer edges of the outer pixels stay where they are
     affine[:3, :2] /= scale

@@ -136,7 +136,7 @@ def released(made: Dataset) -> Dataset:
 
 
 class Planes:
-    """Masks or maps on their planes, and how highdicom is told where these are.
+    """Masks or maps on their planes, and the positions of these as highdicom takes them.
 
     Raises:
         DerivedObjectError: No image of the source is in the frame of reference of the voxels.

@@ -31,7 +31,7 @@ _SAME_PLACE_MM = 1e-2
 
 @dataclass(frozen=True)
 class MaskGrid:
-    """Where the voxels of a mask lie, and of what."""
+    """Where the voxels of a mask lie, and in which frame of reference."""
 
     shape: tuple[int, int, int]
     """Columns, rows, slices; or as a volume was turned."""
@@ -117,7 +117,7 @@ class MaskGrid:
         )
 
     def require_same_space(self, frame_of_reference: str, referenced_series: Sequence[str]) -> None:
-        """Refuses positions of which nothing says that they are in this grid's frame of reference.
+        """Refuses positions that are not known to be in this grid's frame of reference.
 
         Raises:
             InvalidSeriesError: The frames of reference differ, or one is not known and the series is not referenced.

@@ -50,7 +50,7 @@ def _lines(found: Dataset, depth: int) -> list[str]:
     words = ": ".join(part for part in ("" if name is None else name.meaning, value) if part)
     indent = "  " * depth
     own = [f"{indent}{line}" for line in words.splitlines()]
-    # lines of one text stand below each other, so that nothing of them is taken for an item of its own
+    # lines of one text stand below each other, so that no line is read as an item of its own
     lines = own[:1] + [f"{indent}  {line.strip()}" for line in own[1:] if line.strip()]
     below = depth + 1 if lines else depth  # a container without a name is no level of its own
     for child in children(found):

@@ -59,7 +59,7 @@ def read_rtstruct(instance: InstanceFile, grid: MaskGrid, limits: Limits, *, may
     Args:
         instance: The structure set.
         grid: The grid that masks are put on.
-        limits: Of what a mask may take.
+        limits: Limits of size for masks.
         may_cut: Whether the grid may show a part of a structure alone, as a cropped volume does.
 
     Raises:

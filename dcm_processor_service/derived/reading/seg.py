@@ -41,7 +41,7 @@ def read_seg(instance: InstanceFile, like: MaskGrid | None, limits: Limits) -> l
     Args:
         instance: The SEG.
         like: The grid that masks are put on; None for that of the SEG.
-        limits: Of what a mask may take.
+        limits: Limits of size for masks.
 
     Raises:
         InvalidSeriesError: The SEG contradicts itself, or lies in another frame of reference than the grid.
@@ -206,7 +206,7 @@ class _SegReader:
         if not frames:
             return array
         places = frame_places_on(frames, grid)
-        # all frames, for a segment of one slice does not tell how far slices are apart
+        # all frames, because a segment of one slice does not tell how far slices are apart
         lattice = None if places is not None and self._is_made_of(grid) else own_lattice(self.frames.frames)
         if lattice is not None and (places is None or not lattice.has_step_of(grid)):
             own = self._on_lattice(number, frames, lattice, self.frames.frames)

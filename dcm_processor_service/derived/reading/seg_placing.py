@@ -49,7 +49,7 @@ class Lattice:
 
 
 def require_one_plane(frames: Sequence[FrameInfo]) -> None:
-    """Refuses frames of which not all have a place, or that are turned or scaled against each other.
+    """Refuses frames that do not all have a place, or that are turned or scaled against each other.
 
     Raises:
         InvalidSeriesError: They are.

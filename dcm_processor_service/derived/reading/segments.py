@@ -62,7 +62,7 @@ def read_segments(
         like: A volume or the files of a series of images, on whose grid masks are put; None for a SEG's own, and that
             of the images of a structure set.
         images: The files of those images.
-        limits: Of what a mask may take.
+        limits: Limits of size for masks.
 
     Raises:
         InvalidSeriesError: A file is damaged or contradicts itself, none holds segments, or they cannot be placed.

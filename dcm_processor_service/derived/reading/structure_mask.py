@@ -50,7 +50,7 @@ class StructureMask:
     """What :meth:`mask` calls."""
 
     code: Code | None = None
-    """What it is; None where the object has no code, as an RTSTRUCT mostly has not."""
+    """What it is; None if the object has no code, as is usual for an RTSTRUCT."""
 
     category: Code | None = None
     """What sort of thing that is, such as an anatomical structure; None of an RTSTRUCT."""
@@ -67,7 +67,7 @@ class StructureMask:
     """The colour in which its author shows it, each part from 0 to 255."""
 
     tracking_uid: str = ""
-    """What stays the same in other objects about this finding (0062,0021); empty where there is none."""
+    """TrackingUID (0062,0021), the same in all objects about this finding; empty if there is none."""
 
     is_fractional: bool = False
     """Whether its mask holds fractions from 0 to 1, float32, in place of booleans."""

@@ -67,7 +67,7 @@ def split_side(name: str) -> tuple[str, str]:
 
 
 def find_structure(name: str) -> Structure | None:
-    """Returns the structure of a name, whatever its case, spaces, underscores, side and plural; None where none is.
+    """Returns the structure of a name, whatever its case, spaces, underscores, side and plural; None if there is none.
 
     Example:
         >>> find_structure("vertebrae_L5").code.meaning, find_structure("left kidney").side.meaning
@@ -110,7 +110,7 @@ def _of_side(base: str, side: str) -> Structure | None:
         whole = rows.get("")
         return None if whole is None else Structure(whole.name, whole.code, whole.category, SIDES[side], whole.rgb)
     pair = [rows[each] for each in ("left", "right") if each in rows]
-    if len(pair) == len(SIDES) - 1 and pair[0].code == pair[1].code:  # left and right are told apart by the side alone
+    if len(pair) == len(SIDES) - 1 and pair[0].code == pair[1].code:  # left and right differ in the side alone
         return Structure(base, pair[0].code, pair[0].category, None, pair[0].rgb)
     return None
 

@@ -78,7 +78,7 @@ def lossless_encoders() -> tuple[str, ...]:
 def copy_of(dataset: Dataset, transfer_syntax_uid: str) -> Dataset:
     """Returns a dataset that may be changed, sharing the bulk data, and saying how it is encoded.
 
-    Elements that nobody looked at stay as they were read: nothing about them changes, and nothing warns of them.
+    Elements that were never accessed stay as they were read, without a change and without a warning.
     """
     own = Dataset()
     # from the end: a private element is decoded when its creator, which sorts before it, is there already
@@ -126,7 +126,7 @@ def part10(dataset: Dataset) -> bytes:
     """Encodes a dataset as a DICOM file, in the transfer syntax that its file meta information says.
 
     Raises:
-        UnreadableInstanceError: The dataset cannot be encoded, for a value does not fit its VR or a UID is missing.
+        UnreadableInstanceError: The dataset cannot be encoded, because a value does not fit its VR or a UID is missing.
     """
     buffer = BytesIO()
     try:

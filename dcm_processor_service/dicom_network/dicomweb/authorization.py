@@ -80,7 +80,7 @@ class Authorization(httpx.Auth):
         """Asks the token service, and returns a token with its life in seconds.
 
         Raises:
-            ConfigurationError: It refuses, or its answer is none.
+            ConfigurationError: The token endpoint refuses, or its answer holds no token.
             httpx.RequestError: It cannot be reached, or is not well.
         """
         wanted = {"grant_type": "client_credentials", **({"scope": auth.scope} if auth.scope else {})}

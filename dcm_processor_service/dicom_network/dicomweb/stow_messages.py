@@ -39,7 +39,7 @@ class RequestBody:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What goes with it; the length is told, for not every server takes chunks."""
+        """The request's headers, with the length, because not every server accepts chunks."""
         length = sum(len(self._head) + part.size_bytes + 2 for part in self._parts) + len(self._end)
         return {
             "Content-Type": f'multipart/related; type="application/dicom"; boundary={self._boundary}',
@@ -69,7 +69,7 @@ def read_answer(content: bytes) -> Answer:
     """Reads the answer's Store Instances Response Module, in JSON.
 
     Raises:
-        ValueError: It is none: then nothing is acknowledged.
+        ValueError: It is not such an answer: then nothing is acknowledged.
 
     Example:
         >>> body = b'{"00081199": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2.3"]}}]}}'

@@ -171,7 +171,7 @@ class WebDelivery:
                 self._pause(min(max(backoff_s, problem.after_s if problem else 0.0), self._options.backoff_limit_s))
 
     def _halve(self, group: list[_Shipment], error: Exception, cancelled: Callable[[], bool]) -> None:
-        """Sends both halves of what is refused as a whole, which costs no attempt; one instance alone is refused."""
+        """Sends the two halves of a refused request, at no cost of an attempt; a single instance is refused."""
         if len(group) == 1:
             self._ledger.put(group[0].parcel.position, group[0].parcel.record(Outcome.REFUSED, str(error)))
             return

@@ -54,7 +54,7 @@ def _checked(peer: Peer) -> httpx.URL:
 
 
 def _proxy_for(peer: Peer, url: httpx.URL) -> str | None:
-    """Returns the proxy on the way to a peer: the one that it names, or the environment does; None where there is none.
+    """Returns the proxy on the way to a peer: the one that it names, or the environment does; None if there is none.
 
     Raises:
         ConfigurationError: It is no URL of a proxy.
@@ -219,7 +219,7 @@ class _Watch:
         self._timer.start()
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Learns the connection, of which httpx tells in events."""
+        """Remembers the connection that httpx names in its trace events."""
         if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
             self._streams["now"] = info["return_value"]
 

@@ -45,7 +45,7 @@ __all__ = ["Association", "AssociationLostError", "Message", "open_association"]
 _PDV_HEADER_BYTES = 6  # length, context id, message control header: they count into the peer's maximum
 _LARGEST_PDU_BYTES = 131_072  # some peers mishandle more, whatever they announce
 _WRITE_BYTES = 1 << 20
-_LARGEST_MESSAGE_BYTES = 1 << 26  # of what is kept in memory: an answer, not an instance
+_LARGEST_MESSAGE_BYTES = 1 << 26  # of messages that are kept in memory: answers, not instances
 _COMMAND, _LAST = 1, 2
 
 
@@ -64,7 +64,7 @@ def open_association(
     """Connects and negotiates.
 
     Raises:
-        PeerUnreachableError: Nobody listens, a passing rejection, a time-out.
+        PeerUnreachableError: Nothing listens there, a transient rejection, a time-out.
         PeerRefusesError: A rejection for good, with its reason and the remedy; a failed TLS check.
     """
     connection = connect(peer, options)
@@ -303,7 +303,7 @@ class Association:
 
     def _take(self, message: Message) -> None:
         if command_set.us(message.command, command_set.COMMAND_FIELD) != command_set.N_EVENT_REPORT_RQ:
-            raise AssociationLostError("the peer sent a message that nobody asked for")
+            raise AssociationLostError("the peer sent a message that was not asked for")
         self._send(message.context_id, command_set.n_event_report_rsp(message.command), None)
         self.reports.append(message)
 

@@ -64,7 +64,7 @@ class _NoAnswerError(Exception):
 
 
 def begun(peer: Peer, records: Sequence[InstanceRecord]) -> StorageCommitment:
-    """Returns a new transaction, of which the peer was not told yet."""
+    """Returns a new transaction, which the peer does not know yet."""
     return StorageCommitment(
         transaction_uid=str(generate_uid(prefix=None)),
         peer=peer.model_copy(update={"url": None, "auth": None, "proxy": None}),
@@ -131,7 +131,7 @@ def request_commitment(
 
 
 def check_port(options: SendOptions) -> None:
-    """Tries the port that the answer may come to, so that a taken one is told before anything is sent.
+    """Tries the port that the answer may come to, so that a port in use is reported before anything is sent.
 
     Raises:
         ConfigurationError: We cannot listen at it.

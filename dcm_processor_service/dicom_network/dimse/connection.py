@@ -1,4 +1,4 @@
-"""The TCP or TLS connection to a peer, and why there is none."""
+"""The TCP or TLS connection to a peer, and why it failed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def connect(peer: Peer, options: SendOptions) -> socket.socket:
 
     Raises:
         ConfigurationError: A certificate file is unusable.
-        PeerUnreachableError: Nobody answers in time.
+        PeerUnreachableError: No answer in time.
         PeerRefusesError: The TLS handshake failed.
     """
     context = tls.client_context(peer) if peer.tls else None
@@ -38,7 +38,7 @@ def connect(peer: Peer, options: SendOptions) -> socket.socket:
     except (socket.gaierror, UnicodeError) as error:
         raise PeerUnreachableError(f"{peer.address}: the host name cannot be resolved; check it") from error
     except ConnectionRefusedError as error:
-        raise PeerUnreachableError(f"{peer.address}: nobody listens on this port; check host and port") from error
+        raise PeerUnreachableError(f"{peer.address}: nothing listens on this port; check host and port") from error
     except TimeoutError as error:
         raise PeerUnreachableError(
             f"{peer.address}: no connection within {options.connection_timeout_s:g} s; check host, port and firewall"

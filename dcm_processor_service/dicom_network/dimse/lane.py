@@ -52,7 +52,7 @@ class Lane:
         self._queue: deque[Parcel] = deque()
 
     def run(self, queue: deque[Parcel], contexts: tuple[ProposedContext, ...], stopped: Callable[[], bool]) -> None:
-        """Stores what is in the queue, until it is empty, the association is lost or somebody stops it.
+        """Stores the instances of the queue, until it is empty, the association is lost or the sending is cancelled.
 
         Raises:
             PeerUnreachableError: No association; what it would have sent is in the queue again.
@@ -102,7 +102,7 @@ class Lane:
         return self._association is not None
 
     def _ensure_association(self, contexts: tuple[ProposedContext, ...]) -> Association:
-        """Keeps the association that there is while it carries what comes: some archives take its end for a mark."""
+        """Keeps the present association as long as it fits the next instance: some archives take its end for a mark."""
         if self._association is not None and self._proposed.issuperset(contexts):
             if not self._association.is_over():
                 return self._association
@@ -134,7 +134,7 @@ class Lane:
     def _make_ready(
         self, parcel: Parcel, contexts: tuple[ProposedContext, ...]
     ) -> tuple[Association, Choice, BinaryIO]:
-        """Opens an instance as the peer takes it, and an association where there is none.
+        """Opens an instance in a syntax that the peer takes, and an association if there is none.
 
         To convert takes longer than some peers keep an association that is idle. So it is looked at again when all is
         ready, and a new one is opened where the peer has ended it.

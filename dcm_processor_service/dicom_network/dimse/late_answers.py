@@ -52,7 +52,7 @@ class LateAnswers:
         self._ends: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
     def wait(self, open_ones: Sequence[StorageCommitment], *, ask_again: bool, cancelled: Callable[[], bool]) -> None:
-        """Waits until all have their answers, the time is over, or somebody stops it.
+        """Waits until all have their answers, the time is over, or the sending is cancelled.
 
         Raises:
             ConfigurationError: We cannot listen at the port.

@@ -137,7 +137,7 @@ def request(peer: Peer, contexts: tuple[ProposedContext, ...], calling_ae_title:
 
 
 def _roles(contexts: tuple[ProposedContext, ...]) -> bytes:
-    """Asks to be the SCP alone of what the peer is to store here, once for each SOP class."""
+    """Proposes this side as SCP, and not as SCU, of each SOP class that the peer is to store here."""
     classes = dict.fromkeys(context.sop_class_uid.encode("ascii") for context in contexts if context.stored_by_peer)
     return b"".join(_item(_ROLE_ITEM, struct.pack(">H", len(uid)) + uid + b"\0\1") for uid in classes)
 
@@ -146,7 +146,7 @@ def accepted(body: bytes, contexts: tuple[ProposedContext, ...]) -> Acceptance:
     """Decodes the body of an A-ASSOCIATE-AC (PS3.8, 9.3.3).
 
     Raises:
-        ValueError: The bytes are none.
+        ValueError: The bytes are not one.
     """
     if len(body) < _FIRST_ITEM:
         raise ValueError("the answer is cut off")

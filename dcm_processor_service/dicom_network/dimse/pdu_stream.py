@@ -119,7 +119,7 @@ class PduStream:
         """Reads one PDU, and returns its type and its body.
 
         Raises:
-            AssociationLostError: What arrives is none, or the peer closed the connection.
+            AssociationLostError: What arrives is not a PDU, or the peer closed the connection.
             OSError: The connection broke, or the deadline passed.
         """
         head = self._read(6, deadline)

@@ -48,7 +48,7 @@ def propose(peer: Peer, options: SendOptions, calling_ae_title: str) -> PeerProp
 
 
 def _with_identity(peer: Peer, options: SendOptions, reasons: list[str]) -> Peer:
-    """Looks which name the peer's certificate is for, or takes its fingerprint where nobody vouches for it."""
+    """Reads the name of the peer's certificate, or its fingerprint if no trusted authority signed it."""
     context = tls.client_context(peer)
     if _shown(peer, context, options) is not None:
         return peer

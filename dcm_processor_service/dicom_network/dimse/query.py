@@ -88,7 +88,7 @@ def find(association: Association, query: Dataset, *, most: int) -> list[Dataset
 
     Args:
         association: Of :func:`finding`.
-        query: QueryRetrieveLevel, and the keys: with a value to match, empty to be told.
+        query: QueryRetrieveLevel, and the keys: with a value to match, or empty to be returned.
         most: Of more answers the rest is cancelled, and all refused, so that a query that matches everything ends.
 
     Raises:
@@ -99,7 +99,7 @@ def find(association: Association, query: Dataset, *, most: int) -> list[Dataset
 
     def take(message: Message) -> None:
         if command_set.us(message.command, command_set.COMMAND_FIELD) != command_set.C_FIND_RSP:
-            raise AssociationLostError("the peer sent a message that nobody asked for")
+            raise AssociationLostError("the peer sent a message that was not asked for")
         if len(found) <= most:
             found.append(decoded_identifier(message.data, implicit=implicit))
 
@@ -137,7 +137,7 @@ def decoded_identifier(encoded: bytes, *, implicit: bool) -> Dataset:
     """Decodes the data set of an answer.
 
     Raises:
-        AssociationLostError: It is none.
+        AssociationLostError: It is not such an answer.
     """
     try:
         return read_dataset(BytesIO(encoded), is_implicit_VR=implicit, is_little_endian=True)

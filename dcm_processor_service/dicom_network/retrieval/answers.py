@@ -1,4 +1,4 @@
-"""What a peer tells of studies, series and instances, as records; and whether it is what was asked for."""
+"""A peer's answers about studies, series and instances, as records; and whether they match the query."""
 
 from __future__ import annotations
 

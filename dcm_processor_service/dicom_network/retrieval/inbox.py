@@ -147,7 +147,7 @@ class Inbox:
         return self._here[series.series_instance_uid]
 
     def is_complete(self, series: WantedSeries) -> bool:
-        """Returns whether all that the peer told of a series has come."""
+        """Returns whether all instances of a series that the peer listed have come."""
         return not self.missing(series) and (series.listed != {} or self.count(series) >= (series.told or 1))
 
     def _may_come(self, sop_instance_uid: str) -> bool:
@@ -163,7 +163,7 @@ class Inbox:
         if record.study_instance_uid != series.study_instance_uid:
             return "the peer sent an instance of another study than was asked for"
         if found.patient_id and series.patient_id and found.patient_id != series.patient_id:
-            return "it names another patient than the peer told of its series"
+            return "it names another patient than the peer's answer about its series"
         if series.only_listed and record.sop_instance_uid not in series.listed:
             return "the peer sent an instance that was not asked for"
         return ""
@@ -213,7 +213,7 @@ class _Examined:
     record: FetchRecord
     patient_id: str = field(default="", repr=False)
     fault: str = ""
-    """What is wrong with it; empty where nothing is."""
+    """What is wrong with it; empty if it is sound."""
 
 
 def _examined(path: Path, sop_instance_uid: str, sop_class_uid: str) -> _Examined:

@@ -122,7 +122,7 @@ class Line:
             return  # how far it is
         arrival, self._arrival = self._arrival, None
         if kind != command_set.C_STORE_RQ or arrival is None:
-            raise AssociationLostError("the peer sent a message that nobody asked for")
+            raise AssociationLostError("the peer sent a message that was not asked for")
         kept = self._inbox.take(
             arrival,
             command_set.uid(message.command, command_set.AFFECTED_SOP_INSTANCE_UID),

@@ -1,4 +1,4 @@
-"""What became of a fetch: the records of what came, and of what the peer told of and that did not come."""
+"""The outcome of a fetch: records of instances that came, and of those that the peer listed and that did not come."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["records_of"]
 
-_NOT_SENT = ("the peer told of it and did not send it", True)
+_NOT_SENT = ("the peer listed it and did not send it", True)
 _COUNTED = "the peer counts {told} instances of the {level}, and {came} are known of"
 
 
 def records_of(wish: Wish, inbox: Inbox, *, cancelled: bool) -> tuple[FetchRecord, ...]:
-    """Returns one record for each instance that was told of or came, series by series."""
+    """Returns one record for each instance that was listed or came, series by series."""
     records: list[FetchRecord] = []
     known: dict[str, int] = {}
     for series in wish.series:

@@ -98,7 +98,7 @@ class DicomRetriever:
             folder: Where to; made where it is missing.
             options: Limits and manners.
             on_record: Called when an instance is here or was rejected; with C-MOVE from another thread.
-            on_begin: Called with the number of instances that the peer told of.
+            on_begin: Called with the number of instances that the peer listed.
             cancelled: Asked between instances; the peer is told to stop (C-CANCEL).
 
         Raises:

@@ -21,7 +21,7 @@ _MOST_SERIES, _MOST_INSTANCES = 10_000, 100_000
 
 @dataclass
 class WantedSeries:
-    """A series to fetch, with what the peer tells of it."""
+    """A series to fetch, with the peer's answer about it."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -41,7 +41,7 @@ class WantedSeries:
 
     @property
     def classes(self) -> frozenset[str]:
-        """The SOP classes that may come; empty where nothing is known of them."""
+        """The SOP classes that may come; empty if they are not known."""
         listed = frozenset(self.listed.values())
         return listed if listed and "" not in listed else frozenset(filter(None, self.sop_class_uids))
 

@@ -22,7 +22,7 @@ _SIGNIFICANT = 6
 
 
 def acquisition_fields(volume: VoxelGrid) -> dict[str, Any]:
-    """Returns phase encoding, readout and slice times of a volume; nothing of what is not known.
+    """Returns phase encoding, readout and slice times of a volume, as far as they are known.
 
     On another grid than that of the scanner, as after resampling, lines and slices are no longer those that were
     acquired: only the direction stays.

@@ -88,7 +88,7 @@ def _is_positive(header: Dataset) -> bool | None:
 
 
 def _raw_polarity(content: object) -> bool | None:
-    """Reads flags of the scanner's raw header, whose layout changed with revision 25; None of what is no EPI."""
+    """Reads flags of the scanner's raw header, whose layout changed with revision 25; None if it is not an EPI."""
     if not isinstance(content, bytes):
         return None
     try:

@@ -36,7 +36,7 @@ _READERS: dict[str, Callable[[MrScan], Readout]] = {
 def mr_acquisition(
     header: Dataset, stack: Stack, shape: tuple[int, ...], affine_lps: FloatArray
 ) -> MrAcquisition | None:
-    """Reads how a volume was acquired; None of what is not MR. What its headers do not say is left out, never guessed.
+    """Reads how a volume was acquired; None if it is not MR. Values that its headers lack are left out, never guessed.
 
     Args:
         header: All of the first slice's file, without pixels.

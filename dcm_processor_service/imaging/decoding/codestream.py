@@ -77,7 +77,7 @@ def _j2k(frame: bytes, position: int) -> Codestream:
 
 
 def rle_fault(frame: bytes, segments: int, segment_bytes: int) -> str:
-    """Returns what is wrong with an RLE frame (PS3.5, annex G); empty where nothing is.
+    """Returns what is wrong with an RLE frame (PS3.5, annex G); empty if it is sound.
 
     Decoders take what they need of a segment and leave the rest, so a frame of another size would look right.
 

@@ -60,7 +60,7 @@ class EncodedImage:
 
     @classmethod
     def read(cls, path: str, transfer_syntax_uid: str) -> EncodedImage:
-        """Reads a file, of which only what describes and holds pixels is kept."""
+        """Reads a file's pixels and the attributes that describe them."""
         return cls(dcmread(path, force=True, specific_tags=_TAGS), transfer_syntax_uid)
 
     def decode(self, number: int, decoder: str, *, for_display: bool) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """Frames of compressed files, decoded by several processes side by side.
 
-Two requests are with each process at any time, so that none waits for the next one.
+Each process has two requests at any time, so that it never waits for the next one.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def decode_frames(frames: Sequence[EncodedFrame], limits: Limits) -> Generator[t
     finally:
         CHILDREN.give_back([process for process in processes if not asked[process]], most)
         for process, requests in asked.items():
-            if requests:  # after a failure: what it still sends would be taken for the next series'
+            if requests:  # after a failure: its late answers would be taken for those of the next series
                 process.end()
 
 

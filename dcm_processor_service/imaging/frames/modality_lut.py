@@ -48,7 +48,7 @@ class ModalityLut:
 
 
 def modality_lut(header: Header) -> ModalityLut | None:
-    """Returns the table of a header; None where there is none, or none that can be read."""
+    """Returns the table of a header; None if there is none that can be read."""
     found = items(header, "ModalityLUTSequence")
     if len(found) != 1 or not isinstance(header, Dataset):
         return None

@@ -44,7 +44,7 @@ class PixelFormat:
     bits_stored: int
     high_bit: int
     is_signed: bool | None
-    """None where the header does not say, or says neither: nobody can know what such integers are."""
+    """None if the header does not say, or says neither: then it is unknown what the integers are."""
 
     samples: int
     float_bits: int = 0
@@ -83,7 +83,7 @@ class PixelFormat:
     def has_odd_bits(self) -> bool:
         """Whether BitsStored does not fit into BitsAllocated, or HighBit is not BitsStored - 1 (PS3.5, section 8.1.1).
 
-        Some readers then shift the values and some do not, so nobody can say what they are.
+        Some readers then shift the values and some do not, so the values are unknown.
         """
         return not 0 < self.bits_stored <= self.bits_allocated or self.high_bit != self.bits_stored - 1
 

@@ -82,7 +82,7 @@ def mapped_unit(mapping: Header) -> str:
 
 
 def mapped_quantity(places: Sequence[Header]) -> tuple[str, str] | None:
-    """Returns label and unit of what a frame of a parametric map measures; None of other frames.
+    """Returns label and unit of the quantity in a frame of a parametric map; None for other frames.
 
     One object may hold several maps, each frame with the mapping of its own (PS3.3, section C.8.32.2).
     """

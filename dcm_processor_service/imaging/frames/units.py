@@ -20,7 +20,7 @@ _NO_UNIT = "1"
 
 
 def unit_of(frame: FrameInfo) -> str:
-    """Returns the unit of a frame's rescaled values; empty where nothing says."""
+    """Returns the unit of a frame's rescaled values; empty if the header does not say."""
     for place in frame.places:
         transformation = item(place, "PixelValueTransformationSequence")
         found = text(transformation, "RescaleType") if transformation is not None else ""

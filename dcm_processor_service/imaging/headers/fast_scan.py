@@ -5,7 +5,7 @@ seconds. This scanner walks over a file's elements in one buffer (PS3.5, section
 for later; what the files of a series have in common it compares, and does not read again
 (:mod:`~dcm_processor_service.imaging.headers.shared_layout`).
 It handles what nearly every file is: Part 10, little endian, one frame.
-At the first thing that it does not expect, it gives way to pydicom.
+At the first element that it does not expect, it leaves the file to pydicom.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dcm_processor_service.imaging.headers.raw_elements import (
     SHORT_VRS,
     UNDEFINED,
     VR_NAMES,
-    GivesWayError,
+    NeedsPydicomError,
     after_undefined,
     read_element,
 )
@@ -144,7 +144,7 @@ _META_GROUP = b"\x02\x00"
 _CHUNK_BYTES = 1 << 16
 _MOST_HEADER_BYTES = 1 << 24
 
-_GIVES_WAY = (GivesWayError, struct_error, OSError, IndexError, ValueError)
+_NEEDS_PYDICOM = (NeedsPydicomError, struct_error, OSError, IndexError, ValueError)
 
 _short_explicit = Struct("<I2sH").unpack_from
 
@@ -211,7 +211,7 @@ def scan_file(path: Path, memory: SeriesMemory) -> Scanned | None:
     """Scans a file; returns None of one that is left to pydicom, or cannot be opened."""
     try:
         return _scan(path, memory)
-    except _GIVES_WAY:
+    except _NEEDS_PYDICOM:
         return None
 
 
@@ -219,7 +219,7 @@ def scan_head(path: Path, head: bytes, size_bytes: int, memory: SeriesMemory) ->
     """Scans the beginning of a file that lies elsewhere; None where its header goes on, or is left to pydicom."""
     try:
         return _parse(path, head, size_bytes, memory)
-    except _GIVES_WAY:
+    except _NEEDS_PYDICOM:
         return None
 
 
@@ -239,7 +239,7 @@ def _scan(path: Path, memory: SeriesMemory) -> Scanned:
 
 def _parse(path: Path, buffer: bytes, file_size: int, memory: SeriesMemory) -> InstanceFile:
     if buffer[128:FIRST_ELEMENT] != b"DICM":
-        raise GivesWayError
+        raise NeedsPydicomError
     elements, pixels, syntax = _as_the_model(buffer, memory) or _one_by_one(buffer, memory)
     return InstanceFile(path, ScannedHeader(elements), file_size, pixels, syntax)
 
@@ -262,7 +262,7 @@ def _as_the_model(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, 
 def _one_by_one(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID]:
     syntax, position = _transfer_syntax(buffer)
     if syntax in {ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian} or syntax.is_private:
-        raise GivesWayError
+        raise NeedsPydicomError
     implicit = syntax == ImplicitVRLittleEndian
     elements: SharedElements = {}
     tag, vr, length, value = _walk(buffer, position, implicit, elements, memory.elements)
@@ -299,9 +299,9 @@ def _walk(
         if key == _PIXELS:
             return tag, vr, length, value
         if key == _LEFT_TO_PYDICOM or (key == _PHILIPS_FRAME and _PHILIPS_SLOPE not in elements):
-            raise GivesWayError
+            raise NeedsPydicomError
         if key == _MAPPING and "Modality" in elements and elements["Modality"].content in _MAPPED_MODALITIES:
-            raise GivesWayError
+            raise NeedsPydicomError
         if length == UNDEFINED:
             position = after_undefined(buffer, value, implicit)
             continue
@@ -322,9 +322,9 @@ def _keep(
     if before is None or before.content != content or before.vr != vr_name:
         # a sequence or pixels with the VR of something else, or a value of another kind than it should be
         if key in _SPECIAL or (key in _VRS and _KINDS.get(vr_name, "") != _KINDS[_VRS[key]]):
-            raise GivesWayError
+            raise NeedsPydicomError
         if key == "SpecificCharacterSet" and b"\0" in content:  # pydicom cannot read such a file
-            raise GivesWayError
+            raise NeedsPydicomError
         before = shared[key] = ScannedElement(vr_name, content)
     elements[key] = before
 
@@ -338,7 +338,7 @@ def _transfer_syntax(buffer: bytes) -> tuple[UID, int]:
         if tag == 0x00020010:  # noqa: PLR2004 TransferSyntaxUID
             syntax = buffer[value:position]
     if not syntax:
-        raise GivesWayError
+        raise NeedsPydicomError
     return _uid(syntax), position
 
 

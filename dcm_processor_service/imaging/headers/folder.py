@@ -2,7 +2,7 @@
 
 Files are taken in the order of their names, a folder's content in its place among them. Links to files are followed;
 links to folders are not, so that no walk goes in a circle or leaves the folder for another. Hidden files and folders
-are left out, unless they are named themselves. Everything that is not used is told with its reason.
+are left out, unless they are named themselves. Each file that is not used is reported with the reason.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _OF_NO_PATIENT = frozenset(
 def files_below(root: Path, without: Path | None = None) -> Iterator[Path | LeftOutFile]:
     """Lists the files of a folder at any depth, in order, and what is left out of them; opens none.
 
-    Whether a file is DICOM, or a file at all and no pipe, is told where it is read.
+    Whether a file is DICOM, or a file at all and no pipe, is found out when it is read.
 
     Args:
         root: A folder; a file is listed as it is, whatever its name, and so is what does not exist.

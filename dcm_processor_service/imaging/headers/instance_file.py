@@ -123,7 +123,7 @@ def unreadable(path: Path, reason: str, *, faulty: bool = True) -> UnreadableFil
 
 
 def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
-    """Opens a file for reading; nothing but a regular one, for a pipe would block and a device may act on it.
+    """Opens a file for reading; only a regular one, because a pipe would block and a device may act on it.
 
     Raises:
         UnreadableFileError: It cannot be opened, or is something else.

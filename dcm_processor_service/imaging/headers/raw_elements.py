@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-__all__ = ["SHORT_VRS", "UNDEFINED", "VR_NAMES", "GivesWayError", "after_undefined", "read_element"]
+__all__ = ["SHORT_VRS", "UNDEFINED", "VR_NAMES", "NeedsPydicomError", "after_undefined", "read_element"]
 
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 """Their length has 16 bits; that of all others 32."""
@@ -20,15 +20,15 @@ _implicit = Struct("<HHI").unpack_from
 _length = Struct("<I").unpack_from
 
 
-class GivesWayError(Exception):
-    """Something that is left to pydicom."""
+class NeedsPydicomError(Exception):
+    """The file is read by pydicom instead: it holds something that the scanner does not know."""
 
 
 def read_element(buffer: bytes, position: int, implicit: bool) -> tuple[int, bytes, int, int]:  # noqa: FBT001 inner loop
     """Returns tag, VR, length and the position of the value.
 
     Raises:
-        GivesWayError: There is no such VR.
+        NeedsPydicomError: There is no such VR.
         struct.error: The buffer ends.
     """
     if implicit:
@@ -41,24 +41,24 @@ def read_element(buffer: bytes, position: int, implicit: bool) -> tuple[int, byt
         return group << 16 | element, vr, _length(buffer, position + 8)[0], position + 12
     if group == 0xFFFE:  # noqa: PLR2004 items and delimiters have no VR
         return group << 16 | element, b"", _length(buffer, position + 4)[0], position + 8
-    raise GivesWayError
+    raise NeedsPydicomError
 
 
 def after_undefined(buffer: bytes, position: int, implicit: bool, depth: int = 0) -> int:  # noqa: FBT001 inner loop
     """Returns the position behind a sequence of undefined length (PS3.5, section 7.5.2).
 
     Raises:
-        GivesWayError: It is no sequence, or a very deep one.
+        NeedsPydicomError: It is no sequence, or a very deep one.
         struct.error: The buffer ends.
     """
     if depth > _DEEPEST:
-        raise GivesWayError
+        raise NeedsPydicomError
     while True:
         tag, _, length, position = read_element(buffer, position, implicit)
         if tag == _SEQUENCE_END:
             return position
         if tag != _ITEM:
-            raise GivesWayError
+            raise NeedsPydicomError
         if length != UNDEFINED:
             position += length
             continue

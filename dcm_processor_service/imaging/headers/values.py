@@ -1,4 +1,4 @@
-"""Header values as plain numbers and text, tolerant of what real headers hold.
+"""Header values as plain numbers and text, tolerant of the errors in real headers.
 
 Empty, repeated, padded or malformed values count as absent: a report says what is missing, and no value ever enters an
 error message. Values come from a pydicom dataset or from a :class:`ScannedHeader`, which costs a tenth of one and is
@@ -46,7 +46,7 @@ __all__ = [
 
 
 class _Unparsed(Enum):
-    """What stands for numbers that nobody asked for yet."""
+    """Stands for numbers that were not read yet."""
 
     VALUE = auto()
 
@@ -302,7 +302,7 @@ def in_groups(places: Sequence[Header], macro: str, read: Callable[[Header, str]
 
 
 def private_value(header: Header, tag: int) -> Any:
-    """Returns the value of a private element, undecoded where nothing is known of its type; None when absent."""
+    """Returns the value of a private element, undecoded if its type is not known; None when absent."""
     if isinstance(header, ScannedHeader):
         element = header.elements.get(tag)
         if element is None:

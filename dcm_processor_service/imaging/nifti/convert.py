@@ -39,7 +39,7 @@ class AutoConverter:
     Args:
         timeout_s: After which dcm2niix is stopped.
         dcm2niix_program: Path of another dcm2niix than the one that is installed with this package.
-        limits: Of what reading may take.
+        limits: Limits of memory and time for reading.
     """
 
     timeout_s: float = 600.0

@@ -110,7 +110,7 @@ def check_against_series(images: Sequence[Dcm2niixImage], task: ConversionTask, 
     """
     uid = task.inspection.report.series_instance_uid
     if not whole and any(is_uih_grid(instance.header) for instance in task.inspection.instances):
-        return  # nothing else reads these, so there is nothing to compare with
+        return  # no other engine reads these, so there is no second result to compare with
     for image in images:
         differs = difference_from_series(
             nib.nifti1.Nifti1Image.from_filename(image.path).dataobj,

@@ -1,9 +1,9 @@
 """DICOM to NIfTI through dicom2nifti, for ordinary CT and MR volumes.
 
-dicom2nifti's settings are one set for the whole process, it gives float64 wherever there is a rescale, and it raises
-whatever it stumbles over. Here its settings are put in place for one conversion at a time, the array comes back as the
-integers that it is, and its refusals are sentences. Loading dicom2nifti takes about a second, so nothing else imports
-this module at its top.
+dicom2nifti's settings are one set for the whole process, it returns float64 wherever there is a rescale, and its
+exceptions can be of any class. Here its settings are put in place for one conversion at a time, the array comes back as
+the integers that it is, and its refusals are sentences. Loading dicom2nifti takes about a second, so no other module
+imports this one at its top.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One conversion that is asked for, as every engine is told of it."""
+"""One conversion, as each engine receives it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ DECODED_BY_PROGRAMS = frozenset({"MOSAIC", "COMPRESSED"})
 
 @dataclass(frozen=True)
 class ConversionTask:
-    """One conversion: of which series, where to, and how."""
+    """One conversion: which series, the destination, and the options."""
 
     inspection: Inspection
     destination: Path
     policy: Policy
     sidecar: Sidecar
     limits: Limits
-    """Of what reading may take."""
+    """Limits of memory and time for reading."""
 
     max_gap_mm: float | None = None
     """The widest gap that is filled by interpolation; None for two median steps."""

@@ -38,7 +38,7 @@ def verify(task: ConversionTask) -> None:
     """
     report = task.inspection.report
     if task.policy == "resample":
-        raise UnsupportedValueError("policy resample makes voxels that nobody else has: verify with another policy")
+        raise UnsupportedValueError("policy resample makes voxels that no other engine has: verify with another policy")
     is_mosaic = report.kind is SeriesKind.MOSAIC
     expected = 1 if is_mosaic else len(chosen_stacks(task.inspection, task.policy))
     parent = task.destination.parent

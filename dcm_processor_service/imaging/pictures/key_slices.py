@@ -49,7 +49,7 @@ def picture_of_scan(paths: Sequence[Path], count: int, limits: Limits = _LIMITS)
     Args:
         paths: Files of one series in any order: all, or a few that stand for them.
         count: How many files the series has.
-        limits: Of what reading may take.
+        limits: Limits of memory and time for reading.
 
     Raises:
         InvalidSeriesError: There is no image that can be shown.

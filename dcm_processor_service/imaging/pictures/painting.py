@@ -21,7 +21,7 @@ def paint_labels(
 
     Args:
         pixels: Shape (rows, columns, 3), 0 to 255; changed in place.
-        labels: Shape (rows, columns): 0 is nothing, 1 has the first colour; after the last colour comes the first.
+        labels: Shape (rows, columns): 0 is background, 1 has the first colour; after the last colour comes the first.
         colours: Shape (colours, 3), 0 to 255.
         fill: Whether areas are painted, or their edges alone: the outermost pixels of each label.
 

@@ -47,7 +47,7 @@ class Panel:
     letters: Letters = field(default_factory=Letters)
     caption: str = ""
     mask: NDArray[Any] | None = None
-    """Labels, shape (rows, columns): 0 is nothing."""
+    """Labels, shape (rows, columns): 0 is background."""
 
     @property
     def extent(self) -> tuple[float, float]:

@@ -52,8 +52,8 @@ def pictures_of_results(
 
     Args:
         files: By the name of the file: where it lies, and names of its labels as far as they are known.
-        series: The files of the series that they were made from, for what lies under labels; empty where there is none.
-        limits: Of what reading may take.
+        series: The files of the series that they were made from, shown under labels; empty if there is none.
+        limits: Limits of memory and time for reading.
     """
     scan = _Lazy(series, limits)
     for name, (path, names) in files.items():
@@ -200,7 +200,7 @@ class _Labels:
 
 
 def _over(name: str, scan: Scan, labels: _Labels) -> ResultPicture | None:
-    """Draws labels over the slices of a scan that hold some; None where none does."""
+    """Draws labels over the slices of a scan that hold some; None if no slice does."""
     affine, total = scan.affine_lps, scan.shape[2]
     along = (np.linalg.inv(affine) @ np.c_[labels.corners(), np.ones(8)].T)[2]
     first, last = max(0, int(np.ceil(along.min()))), min(total - 1, int(np.floor(along.max())))

@@ -35,7 +35,7 @@ def picture_of_segmentation(dataset: Dataset, paths: Sequence[Path], limits: Lim
     Args:
         dataset: A SEG with uncompressed frames.
         paths: The files of the series that it refers to.
-        limits: Of what reading may take.
+        limits: Limits of memory and time for reading.
     """
     scan = Scan.of(paths, limits)
     if scan is None:

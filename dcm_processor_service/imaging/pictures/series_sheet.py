@@ -41,7 +41,7 @@ def preview_series(paths: Sequence[Path], *, layout: SheetLayout = "both", limit
     Args:
         paths: The files of one series, in any order.
         layout: What the sheet shows of a volume.
-        limits: Of what reading may take.
+        limits: Limits of memory and time for reading.
 
     Raises:
         InvalidSeriesError: The series holds no image that can be shown.

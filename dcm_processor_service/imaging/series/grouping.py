@@ -1,7 +1,7 @@
 """From frames in any order to stacks: which belong together, which place each has, what tells volumes apart.
 
 Two steps. Frames of one size, number format, orientation and pixel spacing make a group. Within a group, frames at one
-position are told apart first by what makes them another *kind* of image (echo, magnitude or phase, kernel), which gives
+position are separated first by their *kind* of image (echo, magnitude or phase, kernel), which gives
 separate stacks, then by time, which gives the fourth axis
 (:mod:`dcm_processor_service.imaging.series.order.time_axis`).
 """
@@ -210,7 +210,7 @@ def _values_of_kind(frames: Sequence[FrameInfo], name: str) -> list[Any]:
 
 
 def _steady(values: Sequence[float | None]) -> list[float | None]:
-    """Returns echo times of which those that only rounding tells apart are equal."""
+    """Returns echo times in which values that differ only by rounding are made equal."""
     distinct = sorted({value for value in values if value is not None})
     stands_for: dict[float | None, float | None] = {None: None}
     for before, value in zip([None, *distinct], distinct, strict=False):
@@ -299,12 +299,12 @@ def _apart(name: str, frames: Sequence[FrameInfo], numbers: Sequence[int]) -> li
 
 
 def _four_d(frames: Sequence[FrameInfo], labels: NDArray[np.intp], axis: TimeAxis) -> Stack:
-    """Makes a stack of volumes at one place, of which some may lack slices."""
+    """Makes a stack of volumes at one place; some of them may lack slices."""
     counts, times = np.bincount(labels), axis.times
     cells = {(time, int(label)): frame for frame, time, label in zip(frames, times, labels, strict=True)}
     present = [[k for k in range(len(counts)) if (time, k) in cells] for time in range(max(times) + 1)]
     fullest = max(present, key=len)
-    # the complete volumes; where there are none, the first of those that lack the fewest slices
+    # the complete volumes; if there are none, the first of those that lack the fewest slices
     kept = [time for time, slices in enumerate(present) if len(slices) == len(counts)] or [present.index(fullest)]
     grid = tuple(tuple(cells[time, k] for k in fullest) for time in kept)
     along = _along(frames)

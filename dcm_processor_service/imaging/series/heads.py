@@ -111,7 +111,7 @@ def read_headers(paths: Iterable[Path], limits: Limits = _LIMITS) -> list[FileDa
 
 
 def _dataset(path: Path, head: bytes, pixels: PixelLocation) -> FileDataset:
-    """Makes a dataset of a header of which the scan has found where it ends.
+    """Makes a dataset of a header whose end the scan has found.
 
     It is put together as pydicom's own reader does, which spends most of its time on finding out what is known here:
     where file meta information ends, and where the pixels begin.

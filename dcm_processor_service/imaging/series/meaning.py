@@ -97,7 +97,7 @@ def _says_its_layout(instance: InstanceFile) -> bool:
 
 
 def stack_meaning_findings(stack: Stack) -> list[SeriesFinding]:
-    """UNKNOWN_KIND: several volumes at one place of which only the vendor knows what each is."""
+    """UNKNOWN_KIND: several volumes at one place, whose meaning only the vendor knows."""
     header = stack.first.places[-1]
     if len(stack.grid) == 1 and not stack.duplicated:
         return []

@@ -138,7 +138,7 @@ def _mapping_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
         (
             "REAL_WORLD_VALUES_LEFT",
             left,
-            "also maps its values to others (RealWorldValueMappingSequence), which is left to whoever needs them",
+            "also maps its values to others (RealWorldValueMappingSequence), which are not applied",
         ),
     ]
     found = [about(code, instances, message) for code, instances, message in messages if instances]

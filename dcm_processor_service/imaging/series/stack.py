@@ -56,10 +56,10 @@ class Stack:
     """The attribute that says in which order the volumes stand; empty for a single volume."""
 
     moved_by: str = ""
-    """The attribute that tells it apart from other volumes, which lie a little further along; empty where none do."""
+    """The attribute that separates it from other volumes, which lie a little further along; empty if there are none."""
 
     doubt: str = ""
-    """Why its slices may be those of several volumes; empty where nothing speaks against one."""
+    """Why its slices may be those of several volumes; empty if they are one."""
 
     duplicated: tuple[int, ...] = ()
     """Slices (k) with more frames than volumes, which nothing tells apart."""

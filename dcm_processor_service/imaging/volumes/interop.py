@@ -63,7 +63,7 @@ def to_nifti_image(volume: VoxelGrid) -> nib.nifti1.Nifti1Image:
     image.set_sform(affine, code=1)
     # the qform holds a rotation alone: for sheared axes its code says that it does not count (NIfTI-1, method 3)
     image.set_qform(affine, code=0 if volume.is_sheared else 1)
-    # where nobody knows the time between volumes it is 0 and has no unit: programs would compute with 1 s
+    # an unknown time between volumes is 0 without a unit, because programs would compute with 1 s
     step_s = volume.volume_step_s
     image.header.set_xyzt_units("mm", "sec" if step_s or volume.array.ndim == _SPATIAL_AXES else "unknown")
     if volume.array.ndim > _SPATIAL_AXES:
@@ -186,7 +186,7 @@ def _placed(what: Any) -> _Placed:
         return _of_sitk(what)
     if library in {"torch", "monai"}:
         return _of_tensor(what)
-    spatial_images = sys.modules.get("nibabel.spatialimages")  # without it nobody has such an image
+    spatial_images = sys.modules.get("nibabel.spatialimages")  # without the library there can be no such image
     if spatial_images is not None and isinstance(what, spatial_images.SpatialImage):
         return _Placed(np.asanyarray(what.dataobj), what.affine, "RAS", "the affine of volume.to_nifti()")
     return _Placed(np.asanyarray(what))

@@ -141,7 +141,7 @@ def _clean_bits(array: NDArray[Any], frame: FrameInfo, most_bits: int) -> None:
         return  # the sign was not extended yet, and nothing else stood there
     raise InvalidSeriesError(
         f"{frame.instance.label} declares {pixels.bits_stored} bits of a value and uses more, which other slices "
-        f"declare ({most_bits}): nobody can say which of them count, correct BitsStored"
+        f"declare ({most_bits}): it is unknown which of them count, correct BitsStored"
     )
 
 

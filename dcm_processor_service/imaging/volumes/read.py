@@ -71,7 +71,7 @@ def read_volume(
         paths: In any order.
         policy: What to do when it is not one clean volume; see :mod:`dcm_processor_service.imaging.series.policies`.
         max_gap_mm: The widest gap between slices that ``resample`` fills; None for two median steps.
-        limits: Of what reading may take.
+        limits: Limits of memory and time for reading.
 
     Raises:
         InvalidSeriesError: It is not one uniform volume or clean 4D stack, or files are damaged; carries the report.
@@ -108,7 +108,7 @@ def read_volumes(
         paths: In any order.
         policy: What to do when it is not one clean volume.
         max_gap_mm: The widest gap between slices that ``resample`` fills; None for two median steps.
-        limits: Of what reading may take.
+        limits: Limits of memory and time for reading.
 
     Raises:
         InvalidSeriesError: The policy refuses the series, or files are damaged; carries the report.
@@ -158,7 +158,7 @@ def read_stack(stack: Stack, report: SeriesReport, limits: Limits, assemble: _As
     Args:
         stack: What to read.
         report: Of its series.
-        limits: Of what reading may take.
+        limits: Limits of memory and time for reading.
         assemble: Reads frames in the order (t, k) as an array (i, j, k[, t]), and says which are constant; None for
             rescaled values.
 

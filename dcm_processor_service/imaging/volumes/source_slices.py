@@ -1,4 +1,4 @@
-"""Voxels on the slices of a series, each of which lies where its header says: evenly or not, upright or tilted."""
+"""Voxels on the slices of a series, each where its header places it: evenly spaced or not, upright or tilted."""
 
 from __future__ import annotations
 

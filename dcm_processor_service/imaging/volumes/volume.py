@@ -34,7 +34,7 @@ M = TypeVar("M", bound="Callable[..., Any]")
 
 
 def _guarded(method: M) -> M:
-    """Makes a method raise this package's error for whatever a library raises: the edge of what users hold."""
+    """Turns exceptions of libraries into this package's errors at the methods that users call."""
     told = f"the volume, or what was given to {method.__name__}, is not what a library can work with"
 
     @wraps(method)

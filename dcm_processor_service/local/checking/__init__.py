@@ -1,1 +1,1 @@
-"""What can be known of a service before it is deployed."""
+"""Checks of a service before it is deployed."""

@@ -19,7 +19,7 @@ __all__ = ["ancestors", "dependency_problems"]
 
 
 def dependency_problems(manifest: Manifest) -> Iterator[ServiceProblem]:
-    """Finds the jobs that the scheduler would drop without a word."""
+    """Finds the jobs that the scheduler would drop without a message."""
     if not any(not job.disabled for job in manifest.jobs):
         yield ServiceProblem("no-jobs", "the manifest has no job that is not disabled, so nothing ever runs")
     for job in manifest.jobs:

@@ -152,7 +152,7 @@ class ServiceSource:
         return file.constants.get(value.id)
 
     def _called(self, file: _File, definition: Definition) -> Iterator[tuple[str, str]]:
-        """Lists what a definition names that the module defines."""
+        """Lists the module's own names that a definition uses."""
         for node in ast.walk(definition):
             if isinstance(node, ast.Name):
                 yield self._home(file, node.id)

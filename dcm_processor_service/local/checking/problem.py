@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class ServiceProblem:
     """One thing that the author of a service should know."""
 
     code: str
-    """What kind it is, for programs."""
+    """The kind of problem, for programs."""
 
     message: str
     job: str = ""
     """The job that it is about."""
 
     blocking: bool = True
-    """Whether the service does not work in the platform; else it is worth a look."""
+    """Whether the service fails in the platform; otherwise it is a warning."""

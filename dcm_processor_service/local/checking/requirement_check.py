@@ -1,4 +1,4 @@
-"""What can be known of a service's requirements without a network.
+"""Checks of a service's requirements without a network.
 
 That is: whether pip can read the lines, whether their markers hold for the worker's Python, whether a pinned version
 that is installed here says that it wants a newer Python, and whether a pin contradicts what this package itself needs.
@@ -34,7 +34,7 @@ _HERE = {name: str(value) for name, value in default_environment().items()}
 
 
 def requirement_problems(path: Path, python: tuple[int, int]) -> Iterator[ServiceProblem]:
-    """Finds what pip of a worker with this Python cannot install, or would install in vain.
+    """Finds requirements that pip of a worker with this Python cannot install, or installs without use.
 
     Args:
         path: A file that pip reads with ``-r``.
@@ -113,7 +113,7 @@ def _problems_of(
 
 
 def _own_needs() -> dict[str, SpecifierSet]:
-    """Returns what this package needs, without its extras."""
+    """Returns the requirements of this package, without its extras."""
     needs = [Requirement(line) for line in metadata.requires(_OWN) or []]
     return {canonicalize_name(one.name): one.specifier for one in needs if one.marker is None}
 

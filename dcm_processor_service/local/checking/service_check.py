@@ -47,14 +47,14 @@ _LEVELS = (JobEvent.STABLE_SERIES, JobEvent.STABLE_STUDY, JobEvent.STABLE_PATIEN
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """What an operator sees of a job."""
+    """A job as an operator sees it."""
 
     job: ServiceJob
     models: tuple[type[BaseModel], ...] = ()
 
     @property
     def schema(self) -> dict[str, Any] | None:
-        """The JSON schema of its params; None where the code does not say what they are."""
+        """The JSON schema of its params; None if the code has no model of them."""
         if not self.models:
             return None
         schemas = [model.model_json_schema() for model in self.models]
@@ -63,7 +63,7 @@ class CheckedJob:
 
 @dataclass
 class CheckedService:
-    """A service with what was found."""
+    """A service with its problems."""
 
     manifest: Manifest
     problems: list[ServiceProblem] = field(default_factory=list)
@@ -71,7 +71,7 @@ class CheckedService:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing keeps it from working."""
+        """Whether no problem keeps it from working."""
         return not any(problem.blocking for problem in self.problems)
 
 
@@ -226,7 +226,7 @@ def _keyword_problems(entry: Entry, job: ServiceJob) -> Iterator[ServiceProblem]
 
 
 def _read_problems(manifest: Manifest, job: ServiceJob, read: JobRead) -> Iterator[ServiceProblem]:
-    """Tells of a read whose job cannot have run, whatever the event."""
+    """Reports a read whose job cannot have run at any event."""
     others = [one for one in manifest.jobs if one.name == read.job_name and not one.disabled]
     where = f"{read.place}: reads the output of the job {read.job_name!r}"
     if read.job_name == job.name:

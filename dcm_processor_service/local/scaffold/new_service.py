@@ -25,7 +25,7 @@ _VERSION = "0.1.0"
 
 
 class Template(str, Enum):
-    """What a new service does to begin with."""
+    """What a new service does at first."""
 
     SEGMENTATION = "segmentation"
     REPORT = "report"
@@ -48,7 +48,7 @@ def make_service(folder: Path, template: Template) -> tuple[Path, list[Path]]:
         raise ConfigurationError(f"there is {str(folder)!r} already; give another name, or remove it")
     contents = {MANIFEST_NAME: json.dumps(_manifest(name, template), indent=4) + "\n"}
     root = resources.files(__package__).joinpath("templates")
-    for part in ("common", template.value):  # what the template has of its own goes before what all have
+    for part in ("common", template.value):  # files of the template take precedence over those that all templates share
         for place, text in _texts(root.joinpath(part)):
             contents[place] = text.replace("{{NAME}}", name)
     files = []

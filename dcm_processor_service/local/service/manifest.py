@@ -95,7 +95,7 @@ class Manifest:
 
 
 def manifest_path(folder: Path) -> Path | None:
-    """Returns the manifest of a service's folder, or of the manifest's own path; None where there is none."""
+    """Returns the manifest of a service's folder, or of the manifest's own path; None if there is none."""
     path = folder if folder.name == MANIFEST_NAME else folder / MANIFEST_NAME
     return path if is_file(path) else None
 
@@ -124,7 +124,7 @@ def read_manifest(folder: Path) -> Manifest:
         lines = "".join(f"\n  {'.'.join(map(str, fault['loc'])) or 'the document'}: {fault['msg']}" for fault in faults)
         raise ConfigurationError(f"{str(path)!r} is no manifest of a service; correct:{lines}") from error
     section = document.service
-    place = path.parent.resolve()  # Python remembers what it found below a relative folder, wherever that was
+    place = path.parent.resolve()  # Python caches relative folders, even if the working folder changes
     return Manifest(
         folder=place,
         name=document.name,

@@ -49,7 +49,7 @@ class FolderSource:
 
 @dataclass(frozen=True)
 class CallbackSource:
-    """A service of one job, which nobody has to accept."""
+    """A service of one job, without a registry function."""
 
     reference: str
     job_name: str
@@ -81,7 +81,7 @@ class ServiceRun:
     preview: bool = True
     workers: int = 1
     data_dir: Path | None = None
-    """What ``ctx.data_dir`` is."""
+    """The value of ``ctx.data_dir``."""
 
     def plan(self, event: JobEvent | None = None) -> list[list[SubjectPlan]]:
         """Asks the registry functions and returns the jobs of each level, of one event where it is given."""
@@ -117,7 +117,7 @@ class ServiceRun:
                     return
 
     def _failed(self, plan: SubjectPlan, end: ProcessEnd) -> Iterator[LocalRun]:
-        """Notes the jobs that a process did not come to the end of."""
+        """Records the jobs that a process did not finish."""
         exit_code = EXIT_CANCELLED if end.cancelled else EXIT_FAILED
         message = end.problem
         for planned in plan.jobs[len(end.answers) :]:
@@ -125,7 +125,7 @@ class ServiceRun:
             message = f"not begun: {end.problem}, in an earlier job"
 
     def _request(self, plan: SubjectPlan) -> dict[str, Any]:
-        """Returns what a process is told, as JSON."""
+        """Returns the request to a process, as JSON."""
         return {
             "folder": str(self.source.folder) if isinstance(self.source, FolderSource) else None,
             "callback": vars(self.source) if isinstance(self.source, CallbackSource) else None,
@@ -140,7 +140,7 @@ class ServiceRun:
 
     @classmethod
     def of_request(cls, told: dict[str, Any]) -> tuple[ServiceRun, SubjectPlan]:
-        """Returns the run and the plan that a process is told of."""
+        """Returns the run and the plan of a request."""
         of_callback = told["callback"]
         source = (
             CallbackSource(of_callback["reference"], of_callback["job_name"], JobEvent(of_callback["event"]))

@@ -8,7 +8,7 @@ within a subject       the registry functions are asked in the order of ``sortPo
 what a job waits for   every job of the level below, and those that it depends on
 =====================  =============================================================================================
 
-A registry function that raises declines, as there; here its author is told.
+A registry function that raises declines, as there; here its author sees the error.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class JobNotCreated:
     """Whether something is wrong, and not merely declined."""
 
     traceback_text: str = ""
-    """Of a registry function's error, without patient attributes."""
+    """Traceback of a registry function's error, without patient attributes."""
 
     @property
     def exit_code(self) -> int:
-        """What it makes of a run."""
+        """The exit code that it gives a run."""
         return EXIT_FAILED if self.faulty else EXIT_DONE
 
 
@@ -110,7 +110,7 @@ def _ids_of(plans: Mapping[str, SubjectPlan], subject_ids: Sequence[str]) -> tup
 
 @dataclass
 class _Decisions:
-    """What the registry functions of one subject's jobs said."""
+    """The answers of the registry functions of one subject's jobs."""
 
     subject: Patient | Study | SeriesRecord
     accepted: list[LoadedJob] = field(default_factory=list)
@@ -166,7 +166,7 @@ class _Planner:
     def _ask(
         one: LoadedJob, session_id: str, headers: dict[str, Any], decisions: _Decisions, container: Container
     ) -> None:
-        """Asks a job's registry function as the scheduler does, and notes what it said."""
+        """Asks a job's registry function as the scheduler does, and records its answer."""
         if one.decide is None:
             decisions.accepted.append(one)
             return
@@ -186,7 +186,7 @@ class _Planner:
             return
         if inspect.iscoroutine(answer):
             answer.close()
-            decisions.leave_out(name, "its registry function is async def, which nobody awaits", faulty=True)
+            decisions.leave_out(name, "its registry function is async def, and no scheduler awaits it", faulty=True)
             return
         accepted, added = _read_answer(answer)
         fault = _unstorable(added)

@@ -46,7 +46,7 @@ MODULE_NAME = "service_module"
 
 
 class EntryStyle(Enum):
-    """How the platform's worker gets on with an entry."""
+    """How an entry works with the platform's worker."""
 
     ENTRYPOINT = "made by entrypoint()"
     KEYWORDS = "takes the worker's keyword arguments, as in 0.0.1"
@@ -73,7 +73,7 @@ class LoadedJob:
     job: ServiceJob
     callback: CallbackFunction
     decide: Callable[..., Any] | None
-    """The registry function; None where nobody is asked."""
+    """The registry function; None if the job has none."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class LoadedService:
     jobs: tuple[LoadedJob, ...]
     required_services: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    """What works here and would not in the platform."""
+    """Sentences about what works here and would not in the platform."""
 
     def with_params(self, params: Mapping[str, Mapping[str, Any]]) -> LoadedService:
         """Returns the service with other params in place of the manifest's, by job."""
@@ -119,7 +119,7 @@ def load_service(manifest: Manifest) -> LoadedService:
 
 
 def bare_callback_sentence(job: ServiceJob) -> str:
-    """Says that an entry runs here and not in the platform."""
+    """Returns a sentence that an entry runs here and not in the platform."""
     return (
         f"the workerEntry {job.worker_entry!r} of the job {job.name!r} is a callback, which the platform's worker "
         f"cannot call; make it an entry: {job.worker_entry} = entrypoint({job.worker_entry})"

@@ -1,6 +1,6 @@
 """Processes that each run the jobs of one subject, some at a time.
 
-Each is an interpreter of its own that is told through a pipe what to run and answers through another, a line of JSON
+Each is an interpreter of its own that reads from a pipe what to run and answers through another, a line of JSON
 for each job; :mod:`.subject_worker` is that side. So it needs no ``__main__`` guard and inherits no lock. Whatever it
 ends by, its subject's jobs have an outcome.
 """
@@ -29,26 +29,26 @@ _START = (
     "from dcm_processor_service.local.service.subject_worker import main; main()"
 )
 _LOOKED_EVERY_S = 0.2
-"""So often the parent looks whether it was asked to end, while nothing else happens."""
+"""How often the parent checks whether it was asked to end, while nothing else happens."""
 
 
 @dataclass(frozen=True)
 class ProcessEnd:
-    """How a process ended, and what it had answered before."""
+    """How a process ended, and its answers before that."""
 
     number: int
-    """Of its request, from 0."""
+    """Index of its request, from 0."""
 
     answers: list[dict[str, Any]]
     problem: str
-    """What the process ended by, unless it came to its end."""
+    """Why the process ended early; empty if it finished."""
 
     cancelled: bool
     """Whether it was ended by SIGTERM, outside of a job."""
 
 
 def run_in_processes(requests: Sequence[dict[str, Any]], workers: int) -> Iterator[ProcessEnd]:
-    """Hands each request to a process of its own, so many at a time; tells of each as it ends.
+    """Hands each request to a process of its own, so many at a time; yields each end as it comes.
 
     Asked to end (SIGTERM), it asks the processes, begins no other, and waits for those that run.
     """

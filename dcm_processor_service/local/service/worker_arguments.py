@@ -132,7 +132,7 @@ def _as_decoded_there(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def platform_document(session: Session, subject: Patient | Study | SeriesRecord, peer_id: str) -> dict[str, Any]:
-    """Returns the document that the platform's database has of a subject, of which it hands on a snapshot.
+    """Returns a subject's document as the platform's database has it and hands it to a job.
 
     Its header values are those of one instance of the first series; the platform takes them from the first to arrive.
     """

@@ -65,8 +65,8 @@ class OrderCertificate(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     slices_by: str = Field(default="ImagePositionPatient", description="Keyword: along the normal of the slices")
-    volumes_by: str = Field(default="", description="Keyword of what tells volumes apart; empty for a single volume")
-    ordered_by: str = Field(default="", description="Keyword of what says which volume comes first; empty for one")
+    volumes_by: str = Field(default="", description="Keyword of what separates volumes; empty for one volume")
+    ordered_by: str = Field(default="", description="Keyword of what orders volumes; empty for one volume")
     plan: str = Field(
         default="", description="What InstanceNumber follows: volume by volume, slice by slice, or empty for neither"
     )

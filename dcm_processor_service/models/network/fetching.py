@@ -25,7 +25,7 @@ class FetchOutcome(str, Enum):
 class FetchRecord(BaseModel):
     """What became of one instance.
 
-    ``missing`` means that the peer told of it and did not send it, ``failed`` that the peer said it could not send it,
+    ``missing`` means that the peer listed it and did not send it, ``failed`` that the peer said it could not send it,
     ``rejected`` that what came is damaged or not what was asked for, and was not kept. Where the peer told only how
     many there are, one that is missing has no SOPInstanceUID.
 
@@ -49,7 +49,7 @@ class FetchRecord(BaseModel):
 
 
 class FetchReport(BaseModel):
-    """One record for each instance that the peer told of or sent, series by series.
+    """One record for each instance that the peer listed or sent, series by series.
 
     Example:
         >>> here = FetchRecord(sop_instance_uid="1.2.3", outcome="fetched")
@@ -71,7 +71,7 @@ class FetchReport(BaseModel):
 
     @property
     def ok(self) -> bool:
-        """Every instance that the peer told of is here."""
+        """Every instance that the peer listed is here."""
         return not self.not_fetched
 
     @property
@@ -81,7 +81,7 @@ class FetchReport(BaseModel):
 
     @property
     def not_fetched(self) -> tuple[FetchRecord, ...]:
-        """The records of what is not here."""
+        """The records of instances that are not here."""
         return tuple(record for record in self.records if record.outcome is not FetchOutcome.FETCHED)
 
     @property

@@ -1,4 +1,4 @@
-"""Which header attributes tell of a person: what a workspace keeps of them, and what logs are kept clean of.
+"""Which header attributes identify a person: those that a workspace keeps, and those that are removed from logs.
 
 PS3.15, table E.1-1 lists what a basic de-identification removes; these are its names of persons (every attribute of
 VR PN), its identifiers of the patient, visit and order, and its dates.

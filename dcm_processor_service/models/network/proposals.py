@@ -12,7 +12,7 @@ __all__ = ["PeerProposal"]
 
 
 class PeerProposal(BaseModel):
-    """A peer with the values that asking it suggests; nothing is set before somebody decides so.
+    """A peer with the values that asking it suggests; nothing is set until the caller does it.
 
     Example:
         >>> from dcm_processor_service import Peer

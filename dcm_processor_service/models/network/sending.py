@@ -70,7 +70,7 @@ class InstanceRecord(BaseModel):
     meaning: str = Field(default="", description="What the status means, or why there is none, and what to do")
     transfer_syntax_uid: str = Field(default="", description="What the instance was sent in")
     checksum: str = Field(
-        default="", description="Of the data set as it was sent, so that an instance which changed is told; or empty"
+        default="", description="Of the data set as it was sent, by which a changed instance is recognized; or empty"
     )
     transcoded_from: str = Field(default="", description="The instance's own transfer syntax, where it was converted")
     retryable: bool = Field(default=False, description="Not stored, and sending it again as it is may help")
@@ -134,7 +134,7 @@ class SendReport(BaseModel):
 
     @property
     def not_stored(self) -> tuple[InstanceRecord, ...]:
-        """The records of what the peer does not hold."""
+        """The records of instances that the peer does not hold."""
         return tuple(record for record in self.records if not record.outcome.acknowledged)
 
     @property
@@ -206,8 +206,8 @@ class EchoResult(BaseModel):
     """What came of a C-ECHO.
 
     Example:
-        >>> print(EchoResult(peer="PACS@127.0.0.1:104", ok=False, reason="nobody listens there"))
-        PACS@127.0.0.1:104 does not answer: nobody listens there
+        >>> print(EchoResult(peer="PACS@127.0.0.1:104", ok=False, reason="nothing listens there"))
+        PACS@127.0.0.1:104 does not answer: nothing listens there
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)

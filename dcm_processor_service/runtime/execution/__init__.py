@@ -1,1 +1,1 @@
-"""How a callback runs: found, called, ended, and its result handed on."""
+"""How a callback is found, called and ended, and how its result is passed on."""

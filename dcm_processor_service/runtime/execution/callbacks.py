@@ -1,4 +1,4 @@
-"""Finds a callback and tells from its annotations what it wants.
+"""Finds a callback and reads from its annotations which arguments it takes.
 
 A callback is any function whose parameters are annotated with what should be given to it:
 :class:`~dcm_processor_service.RuntimeContext`, :class:`~dcm_processor_service.Session`, a pydantic model of its own
@@ -44,7 +44,7 @@ CallbackFunction: TypeAlias = Callable[..., Any]
 Want: TypeAlias = "Literal['context', 'session'] | type[BaseModel]"
 
 CALLBACK_ATTRIBUTE = "__dcm_processor_callback__"
-"""What an entry of the platform's worker has: the callback that it was made of."""
+"""Attribute of a worker's entry: the callback that it was made of."""
 
 DEFAULT_FUNCTION = "run"
 _EXAMPLE = "def run(ctx: RuntimeContext)"
@@ -52,7 +52,7 @@ _EXAMPLE = "def run(ctx: RuntimeContext)"
 
 @dataclass(frozen=True)
 class Callback:
-    """A function with what each of its parameters wants."""
+    """A function with the kind of argument of each parameter."""
 
     function: CallbackFunction
     mode: Mode
@@ -145,7 +145,7 @@ def _module_name(path: Path) -> str:
 
 
 def inspect_callback(function: CallbackFunction) -> Callback:
-    """Tells what a function wants.
+    """Reads which arguments a function takes.
 
     Raises:
         CallbackSignatureError: A parameter has no annotation, or one that nothing can be injected for, or blocking and

@@ -1,4 +1,4 @@
-"""The end that somebody asks for: SIGTERM, as worker managers and container runtimes send it, or the job's time limit.
+"""Requests to stop: SIGTERM, as worker managers and container runtimes send it, or the job's time limit.
 
 The signal only sets a flag. The callback looks at ``ctx.cancelled`` between its steps and returns; what is open is
 closed, and the process ends with exit code 143, as one that SIGTERM ended. A second signal does not wait for a step.
@@ -25,7 +25,7 @@ EXIT_CANCELLED = 128 + signal.SIGTERM
 
 
 class Cancellation:
-    """Whether this run should come to its end, and when at the latest.
+    """Whether this run should end, and when at the latest.
 
     Example:
         >>> cancellation = Cancellation()
@@ -36,7 +36,7 @@ class Cancellation:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.signalled = False
-        """Whether somebody asked for it, by SIGTERM or by :meth:`cancel`."""
+        """Whether it was requested, by SIGTERM or by :meth:`cancel`."""
 
         self.saw_limit = False
         """Whether anybody has looked since the time limit was reached, so that what is returned may be part of it."""
@@ -49,16 +49,16 @@ class Cancellation:
 
     @property
     def requested(self) -> bool:
-        """Whether somebody asked for it, or the time limit is reached."""
+        """Whether it was requested, or the time limit is reached."""
         self.saw_limit = self.saw_limit or self.over_limit
         return self.signalled or self.over_limit
 
     def cancel(self) -> None:
-        """Asks for it."""
+        """Requests the end of the run."""
         self.signalled = True
 
     def limit(self, ends_s: float) -> None:
-        """Sets the time limit, as this object's clock will tell it."""
+        """Sets the time limit, in the time of this object's clock."""
         self._ends_s = ends_s
 
     @property
@@ -75,7 +75,7 @@ class Cancellation:
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds until the time limit, 0 when it is reached; None where there is none."""
+        """Seconds until the time limit, 0 when it is reached; None if there is none."""
         if self._ends_s is None:
             return None
         self.saw_limit = self.saw_limit or self.over_limit

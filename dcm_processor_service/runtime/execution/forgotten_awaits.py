@@ -1,4 +1,4 @@
-"""Calls of the session that nobody awaited: such a call has done nothing, and Python only warns of it.
+"""Calls of the session that were not awaited: such a call has done nothing, and Python only warns.
 
 ``ctx.session.data.set("volume_ml", 12.5)`` in an ``async def`` makes a coroutine and drops it. The job would be done,
 and its value not stored.
@@ -32,7 +32,7 @@ _SENTENCE = rf"coroutine '(?P<call>(?:{'|'.join(ASYNC_FACADES)})\.\w+)' was neve
 def forgotten_awaits(callback_name: str) -> Iterator[None]:
     """Fails at the end of the block when it called something of the session without awaiting it.
 
-    An error of the block itself goes before. Every other warning goes where it went before.
+    An error of the block itself takes precedence. Every other warning is shown as usual.
 
     Raises:
         CallbackSignatureError: There is such a call; the message says which, and where it was dropped.

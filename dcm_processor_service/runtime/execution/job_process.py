@@ -1,4 +1,4 @@
-"""A process that runs one job: its logging, its signals, and what must not outlive it."""
+"""A process that runs one job: its logging, its signals, and its clean-up."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def job_process(container: Container) -> Iterator[None]:
     """Makes this process that of the container's job, as long as this lasts.
 
     Logging goes through the scrubber, SIGTERM asks for an end, and functions that are given no context use this
-    container. Errors that nobody catches are scrubbed until the process ends, which is after its job. At the end,
+    container. Uncaught errors are scrubbed until the process ends, which is after its job. At the end,
     associations that were left open are aborted: each would keep the process alive for a minute.
     """
     settings = container.settings()

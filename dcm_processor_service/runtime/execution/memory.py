@@ -38,7 +38,7 @@ class MemoryLimit:
 
     @classmethod
     def of_this_process(cls, root: Path = Path("/")) -> MemoryLimit | None:
-        """Returns the tightest limit that holds for this process; None where there is none.
+        """Returns the tightest limit that holds for this process; None if there is none.
 
         Args:
             root: Where ``proc`` and ``sys`` are found.
@@ -92,7 +92,7 @@ class MemoryWatch:
         self._log = log
 
     def look(self) -> bool:
-        """Looks at what is in use; returns whether it has warned, or cannot look any more."""
+        """Measures the memory in use; returns whether it has warned, or cannot measure any more."""
         used_bytes = self._limit.used_bytes()
         if used_bytes is None:
             return True

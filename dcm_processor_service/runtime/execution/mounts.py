@@ -27,7 +27,7 @@ __all__ = ["mounted_folders"]
 
 
 def mounted_folders(arguments: Mapping[str, Any], main_file: str | None = None) -> dict[str, Path | None]:
-    """Returns ``session_dir`` and ``data_dir`` as this process sees them; None where there are none.
+    """Returns ``session_dir`` and ``data_dir`` as this process sees them; None if there are none.
 
     Only the docker worker gives ``session_dir``: beside the virtual-environment worker a folder ``/data`` may be
     anybody's.

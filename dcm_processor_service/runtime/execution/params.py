@@ -1,4 +1,4 @@
-"""The job's params as the callback's own model, and what becomes of those that the model does not know.
+"""The job's params as the callback's own model, and params that the model does not know.
 
 A param that no model of the callback knows is most likely misspelt, and its default would be taken in silence:
 
@@ -31,7 +31,7 @@ def validated_params(model: type[BaseModel], params: Mapping[str, Any], job_name
     """Reads the job's params as the callback's own model.
 
     Raises:
-        ConfigurationError: A field is missing or wrong, or a param is none of the model, which forbids others; the
+        ConfigurationError: A field is missing or wrong, or the model does not know a param; the
             message names it, and what was probably meant.
     """
     try:

@@ -1,7 +1,7 @@
 """The result file of the platform's worker: there from the beginning, so that it is there at the end.
 
 The worker runs a ``main.py`` that it has written, drops the process's exit status, and reads ``result.json`` beside it.
-Where there is none, because the process was killed, ran out of memory or crashed, the queue keeps the job as an error
+If there is none, because the process was killed, ran out of memory or crashed, the queue keeps the job as an error
 that nothing tries again: its dependents, the post-service and the removal of the patient's images wait for ever. With
 an error in that file the queue records the job as done and the session goes on; readers of the job's output are told
 that it failed.

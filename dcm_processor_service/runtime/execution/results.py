@@ -1,4 +1,4 @@
-"""What a callback returns, as JSON that no reader chokes on.
+"""A callback's result as JSON that every reader can parse.
 
 The platform's worker writes a job's result with plain ``json``: a numpy array, a datetime or an id kills the job after
 its work is done, and an integer beyond 64 bits the queue itself.

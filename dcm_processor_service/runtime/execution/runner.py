@@ -56,7 +56,7 @@ class CallbackOutcome:
     result: Any = None
     error: DcmProcessorError | None = None
     traceback_text: str = ""
-    """Of the error, without patient attributes of the session."""
+    """Traceback of the error, without patient attributes of the session."""
 
     own_frames_text: str = ""
     """The same with the frames of the user's own code alone."""
@@ -78,14 +78,14 @@ class CallbackOutcome:
         return (self.error.__cause__ or self.error) if isinstance(self.error, CallbackFailedError) else self.error
 
     def as_portable(self) -> dict[str, Any]:
-        """Returns it as plain JSON for another process: the error in words, without its cause."""
+        """Returns it as plain JSON for another process: the error's text, without its cause."""
         of_callback = isinstance(self.error, CallbackFailedError)
         head = {"exit_code": self.exit_code, "duration_s": self.duration_s, "of_callback": of_callback}
         return {**head, **self.as_json(), "own_frames": self.own_frames_text}
 
     @classmethod
     def of_portable(cls, told: Mapping[str, Any]) -> CallbackOutcome:
-        """Returns what :meth:`as_portable` told."""
+        """Returns the outcome that :meth:`as_portable` described."""
         if "error" not in told:
             return cls(
                 told["exit_code"],
@@ -106,7 +106,7 @@ class CallbackOutcome:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Returns what a worker records: the result, or the error with its traceback, and what it took."""
+        """Returns a worker's record: the result, or the error with its traceback, and time and memory."""
         took = {"duration_s": round(self.duration_s, 3), "peak_memory_bytes": self.peak_memory_bytes}
         if self.error is None:
             return {"result": self.result, **took}
@@ -193,7 +193,7 @@ def _classify(error: Exception, scrubber: Scrubber, *, in_callback: bool) -> tup
 
 
 class _Run:
-    """One run of a callback: what is known of it from outside, whatever happens inside."""
+    """One run of a callback, as seen from outside."""
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class _Run:
         self._limit_s: float | None = None
 
     def run(self, callback: Callback, settings: Callable[[], RuntimeSettings] | RuntimeSettings | None) -> Any:
-        """Runs the callback in a container of its mode; gives what it returned."""
+        """Runs the callback in a container of its mode; returns its result."""
         container = AsyncContainer() if callback.mode == "async" else Container()
         if settings is not None:
             container.settings.override(settings() if callable(settings) else settings)
@@ -225,7 +225,7 @@ class _Run:
             return asyncio.run(self._run_async(callback, container))
         with ExitStack() as stack:
             self._enter(stack, container)
-            run_inline(self._acquaint(container))
+            run_inline(self._learn_job(container))
             self._keep_limits(stack, container)
             stack.callback(lambda: run_inline(container.async_progress().flush()))
             document = container.session().job.read() if callback.params_models else None
@@ -234,14 +234,14 @@ class _Run:
     async def _run_async(self, callback: Callback, container: Container) -> Any:
         with ExitStack() as stack:
             self._enter(stack, container)
-            await self._acquaint(container)
+            await self._learn_job(container)
             self._keep_limits(stack, container)
             document = await container.current_job().read() if callback.params_models else None
             arguments = _arguments(callback, container, document)
             self._entering()
             try:
                 with forgotten_awaits(callback.name):
-                    return json_safe(await callback.function(**arguments))  # what it made and nobody awaited goes here
+                    return json_safe(await callback.function(**arguments))  # closes what was not awaited
             finally:
                 await container.async_progress().flush()
 
@@ -250,8 +250,8 @@ class _Run:
         if self._own_process:
             stack.enter_context(job_process(container))
 
-    async def _acquaint(self, container: Container) -> None:
-        """Learns the job before the callback runs: what the scrubber does not know it cannot remove.
+    async def _learn_job(self, container: Container) -> None:
+        """Reads the job before the callback runs, because the scrubber can only remove values that it knows.
 
         Raises:
             StoreUnavailableError: The store does not answer: the job is to be tried again, whatever its callback needs.
@@ -267,7 +267,7 @@ class _Run:
                 self._limit_s = (await current.read()).timeout_s
             except StoreUnavailableError:
                 raise
-            except StoreError as error:  # a callback that needs the document will be told so itself
+            except StoreError as error:  # a callback that needs the document gets the error itself
                 container.log().debug("the job's document is not known: %s", type(error).__name__)
 
     @staticmethod
@@ -281,7 +281,7 @@ class _Run:
         return document.timeout_s if document else None
 
     def _keep_limits(self, stack: ExitStack, container: Container) -> None:
-        """Tells the callback how long it has; as a worker, ends the process after that, and watches its memory."""
+        """Sets the callback's time limit; in a worker, ends the process after it, and watches its memory."""
         if self._limit_s is not None:
             limit = TimeLimit(self._limit_s, container.settings().grace_s, self.began_s)
             self.cancellation.limit(limit.ends_s)
@@ -313,7 +313,7 @@ class _Run:
 def call(
     callback: Callback, container: Container, document: Job | None, entering: Callable[[], None] = lambda: None
 ) -> Any:
-    """Calls a blocking callback with what it wants.
+    """Calls a blocking callback with its arguments.
 
     Raises:
         CallbackSignatureError: It gave a coroutine.

@@ -1,4 +1,4 @@
-"""Work in a child process, whose end is told whatever it is: a result, an error, a signal, a time limit."""
+"""Work in a child process, whose end is always reported: a result, an error, a signal, a time limit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SIGNALLED = 128
 
 
 class Child:
-    """What the work tells its parent: a file that both have open and that has no name."""
+    """Messages of the work to its parent, in a file without a name that both have open."""
 
     def __init__(self, file: BinaryIO | None = None) -> None:
         self._file = file
@@ -38,11 +38,11 @@ class Child:
         return self._file is not None
 
     def announce(self, limit: TimeLimit) -> None:
-        """Tells when the process will be ended."""
+        """Reports when the process will be ended."""
         self.tell({"limit": [limit.limit_s, limit.grace_s, limit.began_s]})
 
     def tell(self, message: dict[str, Any]) -> None:
-        """Tells anything that JSON can hold."""
+        """Sends a JSON value."""
         if self._file is not None:
             self._file.write(json.dumps(json_safe(message)).encode() + b"\n")
             self._file.flush()
@@ -70,7 +70,7 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
         stream.flush()
     with tempfile.TemporaryFile() as file:
         parent = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is somebody to pass it on to
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is a process to pass it on to
         process = os.fork()
         if process == 0:
             _end_with(parent)
@@ -90,7 +90,7 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
 
 
 def _end_with(parent: int) -> None:
-    """Has the kernel kill this process when its parent ends: nobody would learn what it still does."""
+    """Has the kernel kill this process when its parent ends: its result would be lost."""
     if sys.platform.startswith("linux"):
         import ctypes
 
@@ -115,7 +115,7 @@ def _waited_for(process: int) -> int:
 
 
 def _messages(text: bytes) -> dict[str, Any]:
-    """Reads what was told; a line that was not finished was not."""
+    """Reads the messages; an unfinished line is dropped."""
     told: dict[str, Any] = {}
     for line in text.splitlines(keepends=True):
         if line.endswith(b"\n"):

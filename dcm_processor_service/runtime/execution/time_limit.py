@@ -1,4 +1,4 @@
-"""Ends a job that does not return by itself within its time limit and a grace, whatever it is stuck in.
+"""Ends a job that does not return within its time limit and a grace.
 
 A callback may be inside of a library that holds the interpreter's lock, so nothing here waits for Python code of this
 process: faulthandler's own thread, which needs no lock, prints where each thread is and ends the process; what shall be
@@ -27,7 +27,7 @@ __all__ = ["TimeLimit", "last_words", "process_ends_at"]
 _log = logging.getLogger(__name__)
 
 _HEAD_START_S = 0.5
-"""Between the writing of what shall be left and the end of the process."""
+"""Between the writing of the last result and the end of the process."""
 
 _WAITING_PROCESS = """
 import os, select, sys
@@ -62,7 +62,7 @@ ended; give it a longer timeout in the manifest, or look at ctx.cancelled betwee
 
     @property
     def sentence(self) -> str:
-        """What is said of a job that was ended."""
+        """The sentence about a job that was ended."""
         return (
             f"the job reached its time limit of {self.limit_s:g} s and did not return in the grace of {self.grace_s:g} "
             "s after it, so its process was ended; give it a longer timeout in the manifest, or look at ctx.cancelled "

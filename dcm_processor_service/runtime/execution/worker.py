@@ -1,4 +1,4 @@
-"""What the platform's worker calls: an entry made of a callback.
+"""Entries for the platform's worker, made of callbacks.
 
 The worker imports the service's module, calls its entry with keyword arguments, and writes what it returns as JSON into
 a file that the queue stores. ``worker = entrypoint(run)`` makes ``run`` such an entry.
@@ -112,7 +112,7 @@ def _ended(result: WorkerResult | None, limit: TimeLimit) -> AbstractContextMana
 
 
 def run_for_worker(work: Callable[[Container], T], arguments: Mapping[str, Any]) -> T:
-    """Runs work of this package's own, such as a hook, in the container of the job that a worker's arguments tell of.
+    """Runs work of this package's own, such as a hook, in the container of the job that a worker's arguments name.
 
     Raises:
         ConfigurationError: Neither environment nor arguments tell the store, session or job.
@@ -144,7 +144,7 @@ def _run_hook(work: Callable[[Container], T], container: Container, job: Job | N
 
 
 def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
-    """Returns the environment's settings; what a shell on the way has dropped comes from the arguments.
+    """Returns the environment's settings; variables that a shell has dropped are taken from the arguments.
 
     Raises:
         ConfigurationError: A value is missing or malformed, or both tell another session or job.
@@ -179,7 +179,7 @@ def _job(arguments: Mapping[str, Any]) -> Job | None:
 
 
 def _for_worker(outcome: CallbackOutcome) -> BaseException:
-    """Returns what the worker records: the callback's own error, unless that says what must not be printed."""
+    """Returns the error for the worker's record: the callback's own, unless its text holds patient values."""
     error = outcome.cause or CallbackFailedError("the callback failed")
     shown = formatted(error)
     if outcome.traceback_text in {"", shown} and readable(shown) == shown:

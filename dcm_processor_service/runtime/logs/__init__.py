@@ -1,1 +1,1 @@
-"""The log of a job, in which no value of the patient shows."""
+"""The log of a job, without patient values."""

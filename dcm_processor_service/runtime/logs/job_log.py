@@ -47,7 +47,7 @@ _DICOM_LIBRARIES = frozenset({"highdicom", "pydicom", "pynetdicom"})
 _NO_DEBUG = ("httpcore", "httpx", "motor", "pydicom", "pymongo")
 """Libraries whose DEBUG lines hold whole commands, contents or elements: what a session stores, and any patient's."""
 _TALKATIVE = ("highdicom",)
-"""Libraries that tell at INFO of each module that they copy: a line for each is shown where DEBUG is asked for."""
+"""Libraries that log each module they copy at INFO; such lines are shown at DEBUG."""
 _FROM_DICOM_LIBRARY = re.compile(r"[/\\](?:highdicom|pydicom|pynetdicom)[/\\]")
 _RECORD_TEXTS = ("name", "pathname", "filename", "module", "funcName", "threadName", "processName", "taskName")
 _QUOTED = re.compile(r"""(?<![\w])(?:b?'[^'\n]*'|"[^"\n]*")""")
@@ -55,7 +55,7 @@ _ELEMENT_LINE = re.compile(r"^[ >]*\(?[0-9A-Fa-f]{4},\s?[0-9A-Fa-f]{4}\).*$", re
 
 
 def log_fields(settings: RuntimeSettings) -> dict[str, str]:
-    """Returns what every line of a job's log tells."""
+    """Returns the fields of every line of a job's log."""
     return {
         "session": settings.session_id,
         "job": settings.job_id,
@@ -86,7 +86,7 @@ class JobLog(_Adapter):
 
     @override
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Parts what logging itself takes from fields."""
+        """Separates the arguments of logging itself from fields."""
         fields = {name: kwargs.pop(name) for name in list(kwargs) if name not in _OWN_ARGUMENTS}
         given = self._scrubber.value(json_safe({**self._bound, **fields}))  # here, so that no handler sees more
         kwargs["extra"] = {**(kwargs.get("extra") or {}), "job_fields": given}
@@ -103,19 +103,19 @@ class JobLog(_Adapter):
 
 
 def _without_values(text: str) -> str:
-    """Returns what a DICOM library says without the values that it quotes: they are of any element of any dataset."""
+    """Returns a DICOM library's message without the values that it quotes, which may be of any element."""
     return _QUOTED.sub("'…'", _ELEMENT_LINE.sub("(element)", text))
 
 
 def _silence_identifiers() -> None:
-    """Turns off what pynetdicom logs of queries: whole identifiers. It is loaded by whoever needs it, perhaps later."""
+    """Turns off what pynetdicom logs of queries: whole identifiers. It may be loaded later."""
     config: Any = sys.modules.get("pynetdicom._config")
     if config is not None:
         config.LOG_REQUEST_IDENTIFIERS = config.LOG_RESPONSE_IDENTIFIERS = False
 
 
 class _ScrubbedRecords:
-    """Makes log records that hold a finished, scrubbed text, so that no handler can show more."""
+    """Makes log records with a finished, scrubbed text, so that no handler can show more."""
 
     def __init__(self, scrubber: Scrubber, before: Callable[..., logging.LogRecord]) -> None:
         self._scrubber = scrubber
@@ -196,7 +196,7 @@ def job_logging(
         scrubber: What is removed; it may learn meanwhile.
         level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
         stream: Where lines go.
-        kept: Gets each record too, for the job's report.
+        kept: Receives each record too, for the job's report.
     """
     output = stream or sys.stderr
     handler = logging.StreamHandler(output)

@@ -1,4 +1,4 @@
-"""Has a scrubber learn every patient, study and series that a job reads: what it does not know it cannot remove."""
+"""Has a scrubber learn every patient, study and series that a job reads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KEYWORDS = {
 
 
 def learn_from_query(scrubber: Scrubber, told: FindQuery | FoundItem) -> None:
-    """Has a scrubber learn what is asked of a peer, or what it tells."""
+    """Has a scrubber learn the keys of a query, or the answers to it."""
     values = ((keyword, getattr(told, name, None)) for name, keyword in _KEYWORDS.items())
     written = {keyword: value if isinstance(value, str) else f"{value:%Y%m%d}" for keyword, value in values if value}
     # a range of days says nothing of a person, and a part of a text with wildcards would take too much out of logs
@@ -39,7 +39,7 @@ def _is_range(text: str) -> bool:
 
 
 class LearningDicomRepository:
-    """A repository that hands what it finds to a scrubber before anybody else sees it."""
+    """A repository that passes what it finds to a scrubber before returning it."""
 
     def __init__(self, repository: DicomRepository, scrubber: Scrubber) -> None:
         self._repository = repository

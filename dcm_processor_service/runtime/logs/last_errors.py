@@ -1,4 +1,4 @@
-"""Errors that nobody catches: of ``__del__``, of atexit functions, of the interpreter's end.
+"""Uncaught errors: of ``__del__``, of atexit functions, of the interpreter's end.
 
 The interpreter prints them itself, past all logging, and most of them after the job's logging has ended. So the hooks
 that print them stay in place until the process ends.
@@ -23,7 +23,7 @@ _MOST_SCRUBBERS = 100
 
 
 class _LastErrors:
-    """The hooks of this process. What a hook needs is its own attribute: at the very end modules are empty."""
+    """The hooks of this process; their needs are attributes, because modules are empty at the very end."""
 
     def __init__(self) -> None:
         self._scrubbers: list[Scrubber] = []
@@ -45,7 +45,7 @@ class _LastErrors:
             sys.excepthook = self.uncaught
 
     def unraisable(self, failure: sys.UnraisableHookArgs) -> None:
-        """Prints what went wrong where nothing could be raised; another's hook is given the scrubbed error."""
+        """Prints an error that cannot be raised; a hook of other code receives the scrubbed error."""
         error = failure.exc_value
         if error is not None:
             self._clean(error)
@@ -61,7 +61,7 @@ class _LastErrors:
         self._print(f"{what}: {where}\n{shown}")
 
     def uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Prints what ends the process; another's hook is given the scrubbed error."""
+        """Prints an error that ends the process; a hook of other code receives the scrubbed error."""
         self._clean(error)
         if self._uncaught is not None:
             self._uncaught(kind, error, trace)
@@ -83,5 +83,5 @@ _last_errors = _LastErrors()
 
 
 def scrub_last_errors(scrubber: Scrubber) -> None:
-    """Has this process print errors that nobody catches without what the scrubber knows, until it ends."""
+    """Scrubs uncaught errors that this process prints, until it ends."""
     _last_errors.add(scrubber)

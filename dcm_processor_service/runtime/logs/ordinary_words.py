@@ -1,7 +1,7 @@
 """Words that are names of some patients and mean something else in most lines of a log.
 
-A scrubber that removed each "series" because a phantom is called Series^Synthetic would leave logs that nobody can
-read; one that kept "Young" would name a patient. Hence two lists.
+A scrubber that removed each "series" because a phantom is called Series^Synthetic would leave unreadable logs;
+one that kept "Young" would name a patient. Therefore there are two lists.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VOCABULARY = frozenset(
     volume volunteer warning we with write
     """.split()  # noqa: SIM905  a list would be a line for each
 )
-"""Never removed alone: as a part of the name as a whole, or beside another part of it."""
+"""Removed only as a part of the whole name, or beside another part of it."""
 
 ALSO_NAMES = frozenset(
     """
@@ -43,4 +43,4 @@ ALSO_NAMES = frozenset(
     webb weeks well wells west white wild will wills wind winter wise wish wolf wood woods worth yes you young
     """.split()  # noqa: SIM905  a list would be a line for each
 )
-"""Removed alone where it is written as a name: with a capital letter."""
+"""Removed alone only if written as a name, with a capital letter."""

@@ -1,4 +1,4 @@
-"""Errors on their way out of a job: without the values of the patient, whoever raised and whoever prints them."""
+"""Errors on their way out of a job, without the patient's values, wherever they are raised and printed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LIBRARIES = re.compile(
 )
 """Files that are not the user's own."""
 _PARTS = ("message", "filename", "filename2", "strerror", "msg", "text", "reason", "name", "path")
-"""Attributes of builtin errors that their text is made of."""
+"""Attributes from which builtin errors make their text."""
 
 
 def formatted(error: BaseException | None) -> str:

@@ -35,7 +35,7 @@ _SHORTEST_PIECE = 4
 _SHORTEST_JOINED = 6
 """Of an id in which letters meet digits, and of a name without a space, where a separator may stand or not."""
 _FREE_LENGTH = 8
-"""From so many characters on a text is removed inside of words too."""
+"""The least length of a text that is removed inside of words too."""
 
 _FIRST_IDEOGRAPH = "\u2e80"
 _DATE_DIGITS = 8
@@ -45,7 +45,7 @@ _LABEL = (
     r"(?<![^\W_])(?:(?:patient|pat|accession|study|medical record)(?:[ _-]?(?:id|no|nr|number|name))?s?|mrn|pid"
     r"|(?<!\w )(?<!\w_)id)"
 )
-"""What stands before an id that could as well be an ordinary number or word."""
+"""What precedes an id that could also be an ordinary number or word."""
 _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 
 
@@ -75,7 +75,7 @@ class Scrubber:
         return f"Scrubber({len(self._words) + len(self._patterns)} texts, {len(self._days)} dates)"
 
     def learn(self, subject: Patient | Study | SeriesRecord | None) -> None:
-        """Takes in what a patient, study or series says of the person."""
+        """Learns the person's values from a patient, study or series."""
         if subject is None:
             return
         with self._lock:
@@ -87,7 +87,7 @@ class Scrubber:
                 self._pattern = None
 
     def learn_job(self, job: Job) -> None:
-        """Takes in what a job is about."""
+        """Learns the person's values from a job's subject."""
         self.learn(job.subject)
 
     def _learn(self, keyword: str, value: object) -> None:
@@ -118,7 +118,7 @@ class Scrubber:
         self._patterns.update(_word(one) for one in _joined([part for part in parts if len(part) > 1]))
 
     def _add_part(self, part: str) -> None:
-        """Takes in a part of a name, or an id of letters, unless it means something else in most lines."""
+        """Learns a part of a name, or an id of letters, unless it is an ordinary word."""
         lower = part.lower()
         if lower in ALSO_NAMES:
             self._patterns.add(_word(_capitalised(part)))
@@ -219,7 +219,7 @@ def _word(pattern: str) -> str:
 
 
 def _number(pattern: str) -> str:
-    """Returns the pattern of what is in no longer number, and no component of a UID, whose first has one digit."""
+    """Returns the pattern of digits that are not part of a longer number or of a UID."""
     return rf"(?<!\d)(?<!\d\.){pattern}(?!\d)(?!\.\d)"
 
 

@@ -77,7 +77,7 @@ def date_pattern(day: date, *, short_year: bool) -> str:
 
 
 def year_signs(year: int, *, short_year: bool) -> tuple[str, ...]:
-    """Returns texts of which one, in small letters, stands in every text that :func:`date_pattern` finds a date in.
+    """Returns lower-case texts; every text in which :func:`date_pattern` finds a date contains one of them.
 
     Example:
         >>> year_signs(1979, short_year=True)

@@ -61,7 +61,7 @@ _SERIES_KEYWORDS = (
     *sorted(keyword for keyword in NAMES | IDS | DATES if "Patient" not in keyword),
 )
 ATTRIBUTES = tuple(dict.fromkeys((*_PATIENT_KEYWORDS, *_STUDY_KEYWORDS, *_SERIES_KEYWORDS, "SOPInstanceUID")))
-"""What a series is filed by and with; also every attribute that tells of a person, which logs are kept clean of."""
+"""The attributes by which and with which a series is filed; also all that identify a person, for the scrubber."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Filed:
 
     @classmethod
     def of_json(cls, told: Mapping[str, Any]) -> Filed:
-        """Returns what :meth:`as_json` told."""
+        """Returns the value that :meth:`as_json` described."""
         return cls(
             tuple(map(Patient.model_validate, told["patients"])),
             tuple(map(Study.model_validate, told["studies"])),
@@ -92,7 +92,7 @@ class Filed:
 
 @dataclass
 class Catalogue:
-    """Instances sorted into patients, studies and series; filed at once when all are in."""
+    """Instances sorted into patients, studies and series, and filed together."""
 
     left_out: list[LeftOutFile] = field(default_factory=list)
     _patients: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class Catalogue:
         self._add_instance(self._identify(attributes), attributes["SOPInstanceUID"], content, size_bytes)
 
     def add_file(self, path: Path, imaging: ImagingFunctions) -> None:
-        """Sorts a file in like :meth:`add`, from a glance at it where that tells of a series that is known already.
+        """Sorts a file in like :meth:`add`, from a glance at it if its series is known already.
 
         Raises:
             UnreadableFileError: It is no DICOM instance, is damaged, or cannot be opened or filed.

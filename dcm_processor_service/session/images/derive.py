@@ -103,7 +103,7 @@ class Derive:
 
         Raises:
             DerivedObjectError: Shape, geometry, values or identity do not make an image of that class.
-            UnsupportedValueError: The recipe has a field that there is not.
+            UnsupportedValueError: The recipe has an unknown field.
         """
         return run_inline(
             self._async(
@@ -166,7 +166,7 @@ class Derive:
         Raises:
             ConfigurationError: highdicom is not installed.
             DerivedObjectError: A name has no code, or a mask does not fit the source.
-            UnsupportedValueError: The masks lie on different grids, or the recipe has a field that there is not.
+            UnsupportedValueError: The masks lie on different grids, or the recipe has an unknown field.
         """
         return run_inline(
             self._async.segmentation(
@@ -222,7 +222,7 @@ class Derive:
 
         Raises:
             DerivedObjectError: A name has no code, or a mask does not fit the source.
-            UnsupportedValueError: The masks lie on different grids, or the recipe has a field that there is not.
+            UnsupportedValueError: The masks lie on different grids, or the recipe has an unknown field.
 
         Example:
             >>> from dcm_processor_service.testing import fake_context, synthetic_series
@@ -293,7 +293,7 @@ class Derive:
         Raises:
             DerivedObjectError: A mask does not fit the source, or there is no such slice.
             UnsupportedValueError: Volume and masks lie on different grids, a name or the text cannot be drawn, or the
-                recipe has a field that there is not.
+                recipe has an unknown field.
 
         Example:
             >>> from dcm_processor_service.testing import fake_context, synthetic_series
@@ -359,7 +359,7 @@ class Derive:
             DerivedObjectError: There is nothing to show, a mask is not on the slices of the source
                 (:meth:`~dcm_processor_service.DicomSeries.to_source`), a marker lies beside them, or the source is in
                 colour.
-            UnsupportedValueError: The masks lie on different grids, or the recipe has a field that there is not.
+            UnsupportedValueError: The masks lie on different grids, or the recipe has an unknown field.
 
         Example:
             >>> from dcm_processor_service import Marker
@@ -420,7 +420,7 @@ class Derive:
         Raises:
             ConfigurationError: highdicom is not installed.
             DerivedObjectError: The values do not fit the source, or a unit or quantity has no code.
-            UnsupportedValueError: The recipe has a field that there is not.
+            UnsupportedValueError: The recipe has an unknown field.
         """
         return run_inline(
             self._async.parametric_map(
@@ -464,7 +464,7 @@ class Derive:
         Raises:
             ConfigurationError: highdicom is not installed.
             DerivedObjectError: A name has no code.
-            UnsupportedValueError: The recipe has a field that there is not.
+            UnsupportedValueError: The recipe has an unknown field.
         """
         return run_inline(
             self._async.measurement_report(
@@ -497,7 +497,7 @@ class Derive:
 
         Raises:
             DerivedObjectError: A section or the title has no coded concept.
-            UnsupportedValueError: The recipe has a field that there is not.
+            UnsupportedValueError: The recipe has an unknown field.
         """
         return run_inline(
             self._async.text_report(
@@ -536,7 +536,7 @@ class Derive:
 
         Raises:
             DerivedObjectError: The content is no PDF, or the concept has no code.
-            UnsupportedValueError: The recipe has a field that there is not.
+            UnsupportedValueError: The recipe has an unknown field.
         """
         return run_inline(
             self._async.pdf(

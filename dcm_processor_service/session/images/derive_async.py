@@ -51,10 +51,10 @@ AnySeries: TypeAlias = "AsyncDicomSeries | DicomSeries"
 """A series of either mode."""
 
 Like: TypeAlias = "AnySeries | Sequence[AnySeries] | Sequence[Dataset] | StudyIdentity"
-"""What an object is derived from: a series, several, or the headers of one; or whose it is where there is no source."""
+"""The source of an object: a series, several, or the headers of one; or an identity if there is no source."""
 
 NO_FIELDS: RecipeFields = {}
-"""The recipe of an object whose author sets none of its fields."""
+"""An empty recipe."""
 
 
 class AsyncDerive:
@@ -320,7 +320,7 @@ class AsyncDerive:
         return await self._offload(lambda: self._remembered(make(self._functions(), source, how)))
 
     def _remembered(self, made: M) -> M:
-        """Returns what was made, and refuses another result under the UID of one that this job made before."""
+        """Returns the object; refuses another result under the UID of one that this job made before."""
         for dataset in made if isinstance(made, list) else [made]:
             content = self._functions().fingerprint(dataset)
             if self._made.setdefault(dataset.SOPInstanceUID, content) != content:  # one step, for several threads
@@ -340,7 +340,7 @@ class AsyncDerive:
 
 
 def _described(dataset: Dataset, digest: str) -> DerivedObject:
-    """Returns what a report says of an object."""
+    """Returns the entry of an object in a report."""
     segments = tuple(str(one.get("SegmentLabel", "")) for one in dataset.get("SegmentSequence") or ())
     return DerivedObject(
         sop_class_uid=str(dataset.SOPClassUID),

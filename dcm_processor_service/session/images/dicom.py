@@ -34,11 +34,11 @@ __all__ = ["AsyncDicom", "AsyncSeriesChoice", "Dicom", "SeriesChoice"]
 
 
 def _ignore() -> None:
-    """Is told of each record where nobody wants to know."""
+    """Ignores the records of a sending, if no progress is wanted."""
 
 
 def _ignore_progress(_here: int, _expected: int) -> None:
-    """Is told how far a fetch is where nobody wants to know."""
+    """Ignores the progress of a fetch, if none is wanted."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class AsyncSeriesChoice:
     selection: Selection
 
     def explain(self) -> str:
-        """Says for each series whether it was chosen, or which rule failed first; holds no patient attribute."""
+        """Returns for each series whether it was chosen, or which rule failed first; without patient attributes."""
         return self.selection.explain()
 
 
@@ -80,7 +80,7 @@ class SeriesChoice:
     selection: Selection
 
     def explain(self) -> str:
-        """Says for each series whether it was chosen, or which rule failed first; holds no patient attribute."""
+        """Returns for each series whether it was chosen, or which rule failed first; without patient attributes."""
         return self.selection.explain()
 
 
@@ -114,7 +114,7 @@ class AsyncDicom:
         self._sending = sending
 
     async def subject(self) -> Patient | Study | SeriesRecord:
-        """Returns what the job is about; see :meth:`Dicom.subject`."""
+        """Returns the job's subject; see :meth:`Dicom.subject`."""
         subject = (await self._job.read()).subject
         if subject is None:
             raise SeriesNotFoundError(f"the job {self._job.id} is about no patient, study or series")
@@ -203,7 +203,7 @@ class AsyncDicom:
     async def check(
         self, what: SendItem | Iterable[SendItem], to: Peer | str, *, options: SendOptions | None = None
     ) -> SendCheck:
-        """Tells what would become of instances if they were sent; see :meth:`Dicom.check`."""
+        """Checks instances as if they were sent; see :meth:`Dicom.check`."""
         return await self._sending.check(what, to, options)
 
     async def fetch(
@@ -232,7 +232,7 @@ class AsyncDicom:
         subject, studies = await self.subject(), await self.studies()
         identity = PatientKeys.of((await self.patient()).metadata | studies[0].metadata | subject.metadata)
         if not identity.patient_id:
-            raise PatientMismatchError("the job's images have no PatientID: nobody can tell whose priors to get")
+            raise PatientMismatchError("the job's images have no PatientID, so it is unknown whose priors to get")
         wanted = PriorsWanted(
             identity=identity,
             own_study_uids=frozenset(study.study_instance_uid for study in studies),
@@ -264,7 +264,7 @@ class Dicom:
         self.commitments: Commitments = Commitments(dicom.commitments)
 
     def subject(self) -> Patient | Study | SeriesRecord:
-        """Returns what the job is about, as at scheduling time.
+        """Returns the job's subject as it was at scheduling time.
 
         Raises:
             SeriesNotFoundError: The job is about none, as pre- and post-services of an empty session.
@@ -352,7 +352,7 @@ class Dicom:
     def check(
         self, what: SendItem | Iterable[SendItem], to: Peer | str, *, options: SendOptions | None = None
     ) -> SendCheck:
-        """Tells what would become of instances if they were sent to a peer; sends none.
+        """Checks instances as if they were sent to a peer; sends none.
 
         Each is walked over to its end, and the peer is asked what it takes: which are damaged, which it would get
         converted, which it does not take.
@@ -398,7 +398,7 @@ class Dicom:
                 the asynchronous mode and by C-MOVE.
 
         Raises:
-            FetchError: Not everything that the peer told of is here; its ``report`` tells (not with ``check=False``). A
+            FetchError: Not everything that the peer listed is here, see its ``report`` (not with ``check=False``). A
                 FetchIncompleteError where asking again may help.
             FindError: The peer does not list the series of a study.
             PeerUnreachableError: No association; the message tells why.

@@ -37,7 +37,7 @@ class Selection:
     """By SeriesInstanceUID: why a series was not chosen."""
 
     def explain(self) -> str:
-        """Says for each series whether it was chosen, or which rule failed first; holds no patient attribute."""
+        """Returns for each series whether it was chosen, or which rule failed first; without patient attributes."""
         lines = [f"{report.series_instance_uid}: chosen" for report in self.chosen]
         lines += [f"{uid}: {reason}" for uid, reason in self.reasons.items()]
         return "\n".join(lines) or "there are no series to choose from"
@@ -66,7 +66,7 @@ def select_series(reports: Iterable[SeriesReport], rules: SeriesRules) -> Select
 
 
 def facts_of_report(report: SeriesReport) -> SeriesFacts:
-    """Returns what rules ask for, as an inspection found it."""
+    """Returns the values that rules check, from an inspection's report."""
     shape, spacing = report.shape, report.spacing_mm
     return SeriesFacts(
         modalities=(report.modality,) if report.modality else (),

@@ -170,7 +170,7 @@ class AsyncDicomSeries:
         return await self._tools.offload(copy)
 
     async def inspect(self) -> SeriesReport:
-        """Says what the series is; see :meth:`DicomSeries.inspect`."""
+        """Describes the series; see :meth:`DicomSeries.inspect`."""
         found = await self._beginnings(keeps_datasets=False)
         if not isinstance(found, list):
             report = await self._tools.offload(found.report)
@@ -268,7 +268,7 @@ async def _paths_of(series: AsyncDicomSeries | DicomSeries) -> list[Path]:
 
 @asynccontextmanager
 async def _closing(found: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
-    """Closes what was not read to its end, where it can be closed: reads under way are called off."""
+    """Closes an iterator that was not read to its end, so that reads under way are cancelled."""
     try:
         yield found
     finally:
@@ -353,7 +353,7 @@ class DicomSeries:
 
     @property
     def info(self) -> SeriesRecord:
-        """What the platform knows of the series."""
+        """The platform's record of the series."""
         return self._async.info
 
     @property
@@ -420,7 +420,7 @@ class DicomSeries:
         return run_inline(self._async.export(directory))
 
     def inspect(self) -> SeriesReport:
-        """Says what the series is, before anything is converted: kind, shape, spacing, orientation, findings.
+        """Describes the series before anything is converted: kind, shape, spacing, orientation, findings.
 
         Readable as text (``print(report)``), as a pydantic model and as JSON (``report.model_dump_json()``).
         """
@@ -530,7 +530,7 @@ class DicomSeries:
         )
 
     def segments(self, like: Volume | AsyncDicomSeries | DicomSeries | None = None) -> tuple[StructureMask, ...]:
-        """Reads the segments of a SEG, or the structures of an RTSTRUCT, whoever made it, each with its mask.
+        """Reads the segments of a SEG, or the structures of an RTSTRUCT, of any vendor, each with its mask.
 
         A segment is where its own frames say: segments may overlap or be empty. Contours are filled by the even-odd
         rule, so that one within another is a hole. What cannot be placed without guessing is refused: another frame of
@@ -562,7 +562,7 @@ class DicomSeries:
         return run_inline(self._async.segments(like))
 
     def measurements(self) -> dict[str, Finding]:
-        """Reads the findings of measurement reports after TID 1500, whoever made them, by their tracking identifier.
+        """Reads the findings of measurement reports after TID 1500, of any vendor, by their tracking identifier.
 
         They are what ``dicom.derive.measurement_report`` takes. Of another vendor's report a quantity with modifiers
         is called after both, such as ``Attenuation Coefficient, Mean``; regions and time points are not read.

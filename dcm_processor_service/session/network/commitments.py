@@ -1,4 +1,4 @@
-"""``session.dicom.commitments``: what peers were asked to keep, and their answers, even to a later process."""
+"""``session.dicom.commitments``: storage commitments asked of peers, and their answers, even in a later process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["AsyncCommitments", "Commitments"]
 
 
 class AsyncCommitments:
-    """What peers were asked to keep, for asynchronous callbacks; :class:`Commitments` explains it.
+    """Storage commitments, for asynchronous callbacks; :class:`Commitments` explains them.
 
     Example:
         >>> import asyncio
@@ -88,7 +88,7 @@ class AsyncCommitments:
 
 
 class Commitments:
-    """What peers were asked to keep (storage commitment, PS3.4, annex J), by this job or another of its session.
+    """Storage commitments (PS3.4, annex J) that this job, or another of its session, asked of peers.
 
     The session keeps each transaction from before the request to its end, so that the answer finds its instances even
     where the process that asked is gone.
@@ -113,7 +113,7 @@ class Commitments:
         """Waits for the answers that are still missing, and keeps them in the session as they come.
 
         A peer that answers late opens an association to the port of ours that it knows. Some try that once alone, while
-        nobody listens: ``ask_again`` starts a new transaction for what is open, which takes the place of the old one.
+        nothing listens: ``ask_again`` starts a new transaction for what is open, which takes the place of the old one.
 
         Args:
             options: ``commitment_timeout_s`` says how long to wait, ``listen_port`` at which port of ours; with
@@ -121,12 +121,12 @@ class Commitments:
             ask_again: Whether to ask the peers again first.
 
         Returns:
-            Those that were open, as they are now; an empty list where none was.
+            Those that were open, as they are now; an empty list if none was.
 
         Raises:
             SendRejectedError: A peer does not keep everything; a SendIncompleteError where answers are still missing,
                 and waiting again may help.
-            ConfigurationError: There is no ``listen_port`` and nobody is asked again, or the port is taken.
+            ConfigurationError: There is no ``listen_port`` and ``ask_again`` is False, or the port is taken.
         """
         return run_inline(self._async.wait(options=options, ask_again=ask_again))
 

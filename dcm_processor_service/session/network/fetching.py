@@ -196,7 +196,7 @@ class AsyncFetching:
         filed: Filed = await catalogue.file_into(backend)
         repository = self._learning(backend.dicom)
         for study in filed.studies:
-            await repository.children(study)  # so that logs are kept clean of what it says of the person
+            await repository.children(study)  # so that its patient attributes are removed from logs
         return AsyncFetched(
             tuple(AsyncDicomSeries(one, repository, self._tools) for one in filed.series), filed.studies, report
         )

@@ -61,19 +61,19 @@ class Journal:
         return {record.sop_instance_uid: record for record in sorted(records, key=_answered)}
 
     async def forget_all(self) -> None:
-        """Forgets what others have left."""
+        """Removes the records of other processes."""
         for name in self._before:
             await self._repository.delete(self._job, self._prefix + name)
         self._before, self._others = {}, set()
 
     async def begin(self, sop_instance_uids: Sequence[str]) -> None:
-        """Keeps in mind, before anything of them is sent, what is under way; the first at once, the others soon."""
+        """Records which instances are under way, before any of them is sent; the first at once, the others soon."""
         self._under_way.update(dict.fromkeys(sop_instance_uids))
         if not self._written.issuperset(sop_instance_uids[:1]):
             await self._write()
 
     async def note(self, record: InstanceRecord) -> None:
-        """Keeps an acknowledgement, and what is no longer under way.
+        """Records an acknowledgement, and that the instance is no longer under way.
 
         An instance that was sent and not answered stays so: the peer may have it.
         """
@@ -102,7 +102,7 @@ class Journal:
         return sop_instance_uid in self._others
 
     async def finish(self) -> None:
-        """Removes what was kept, since all is stored; unless another process still sends, which may ask for it."""
+        """Removes the records, since all is stored; unless another process, which may need them, still sends."""
         now = await self._read()
         others = {writer for writer in _writers(now) if writer != self._own}
         busy = {

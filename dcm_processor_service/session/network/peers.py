@@ -85,7 +85,7 @@ class AsyncPeers:
         return peer if isinstance(peer, Peer) else await self.get(peer)
 
     async def _ask(self, peer: Peer, query: FindQuery) -> list[FoundItem]:
-        """Asks, and has logs kept clean of what is asked for and told."""
+        """Asks, and has the patient attributes of query and answers removed from logs."""
         self._learn(query)
         found = await self._offload(lambda: self._retriever().find(peer, query))
         for one in found:
@@ -93,7 +93,7 @@ class AsyncPeers:
         return found
 
     async def _checked(self, peer: Peer) -> Peer:
-        """Finds out here, and not in the middle of a sending, that a certificate cannot be used."""
+        """Refuses here, and not in the middle of a sending, a certificate that cannot be used."""
         if peer.tls:
             await self._offload(lambda: self._sender().check(peer))
         return peer
@@ -104,7 +104,7 @@ class AsyncPeers:
         return await self._offload(lambda: self._sender().echo(node))
 
     async def probe(self, peer: Peer | str) -> list[AcceptedContext]:
-        """Asks a peer what it takes; see :meth:`Peers.probe`."""
+        """Asks a peer what it accepts; see :meth:`Peers.probe`."""
         node = await self._known(peer)
         return await self._offload(lambda: self._sender().probe(node))
 

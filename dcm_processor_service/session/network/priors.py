@@ -22,7 +22,7 @@ _DAY_DIGITS = 8
 
 @dataclass(frozen=True)
 class PatientKeys:
-    """What a patient is told from others by; a repr shows none of it."""
+    """The attributes that identify a patient; a repr shows none of them."""
 
     patient_id: str = field(repr=False)
     issuer: str = field(default="", repr=False)
@@ -31,7 +31,7 @@ class PatientKeys:
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> PatientKeys:
-        """Takes them from header values by keyword."""
+        """Reads them from header values by keyword."""
 
         def value(keyword: str) -> str:
             return str(metadata.get(keyword) or "").strip()
@@ -45,7 +45,7 @@ class PatientKeys:
 
     @classmethod
     def of_found(cls, found: FoundStudy) -> PatientKeys:
-        """Takes them from what a peer found."""
+        """Reads them from a peer's answer."""
         born = found.patient_birth_date
         return cls(
             found.patient_id,
@@ -55,7 +55,7 @@ class PatientKeys:
         )
 
     def contradictions(self, other: PatientKeys) -> list[str]:
-        """Names the attributes that show these to be two patients; what one of them does not say shows nothing."""
+        """Names the attributes that show these to be two patients; one that either lacks shows nothing."""
         pairs = {
             "PatientID": (self.patient_id, other.patient_id),
             "IssuerOfPatientID": (self.issuer, other.issuer),
@@ -165,7 +165,7 @@ def _not_earlier(study: FoundStudy, before: datetime) -> str:
 
 
 def refuse_strangers(fetched: Iterable[AsyncDicomSeries], identity: PatientKeys) -> None:
-    """Looks at the headers of what has come, whatever the peer told of it.
+    """Looks at the headers of the instances that have come, not only at the peer's answers.
 
     Raises:
         PatientMismatchError: The header of a series contradicts the patient.

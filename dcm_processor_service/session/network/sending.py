@@ -29,7 +29,7 @@ SendItem: TypeAlias = "Sendable | AsyncDicomSeries | DicomSeries"
 
 
 class AsyncSending:
-    """Sends, and keeps a journal of what was acknowledged and what is under way."""
+    """Sends, and keeps a journal of the instances that were acknowledged or are under way."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class AsyncSending:
     async def check(
         self, what: SendItem | Iterable[SendItem], to: Peer | str, options: SendOptions | None
     ) -> SendCheck:
-        """Tells what would become of instances; see :meth:`Dicom.check`."""
+        """Checks instances as if they were sent; see :meth:`Dicom.check`."""
         peer = await self._peers.get(to) if isinstance(to, str) else to
         items = await _unpacked(what)
         return await self._offload(lambda: self._sender().check_sending(items, peer, options=options or SendOptions()))
@@ -144,7 +144,7 @@ def _refuse_twins(items: Iterable[Sendable]) -> None:
 
 
 def _is_one(what: object) -> bool:
-    """Tells one parcel from several: a dataset is iterable too."""
+    """Returns whether this is one item to send: a dataset is iterable too."""
     return (
         isinstance(what, (str, DicomSeries, AsyncDicomSeries))
         or hasattr(what, "__fspath__")

@@ -146,7 +146,7 @@ class StepsContract(Contract):
         async with _step(store.container(), clock=clock) as again:
             assert not again.done
             assert await _outputs(again) == ([], [])
-            assert await _outputs(killed) == ([], [])  # patient data of nobody
+            assert await _outputs(killed) == ([], [])  # another patient's data
             await again.data.set("whole", 2)
         assert 60 <= clock.now_s < 70
         with pytest.raises(UnsupportedValueError, match="inside of its with block"):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A loopback port that nobody listens on, kept from others while the test runs."""
+    """A loopback port that nothing listens on, kept from others while the test runs."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]

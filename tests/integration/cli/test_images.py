@@ -221,7 +221,7 @@ def test_a_node_is_asked_and_sent_to(scans: Path) -> None:
         assert len(pacs.received) == 6
         address = pacs.peer.address
     assert "does not answer" in here("echo", address, expected=3).stdout
-    assert "nobody listens" in here("send", scans / "1.dcm", "--to", address, expected=3).stderr
+    assert "nothing listens" in here("send", scans / "1.dcm", "--to", address, expected=3).stderr
 
 
 def test_a_node_of_a_workspace_is_known_by_its_name(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_orthanc_commits_over_an_association_to_us(orthanc: Orthanc) -> None:
 def test_orthanc_commits_when_a_later_process_asks_again(orthanc: Orthanc, tmp_path: Path) -> None:
     series = [make_ct(number) for number in range(3)]
     with open_session(str(tmp_path), ae_title="OURS") as session:
-        # Orthanc tries once to tell us, while nobody listens
+        # Orthanc tries once to tell us, while nothing listens
         session.dicom.send(series, to=orthanc.peer, options=SendOptions(commit=True, wait_for_commitment=False))
     listening = SendOptions(commitment_timeout_s=30, listen_host="127.0.0.1", listen_port=COMMITMENT_PORT)
     with open_session(str(tmp_path), ae_title="OURS") as session:

@@ -25,7 +25,7 @@ def test_an_echo_that_fails_tells_why() -> None:
     assert not rejected.ok
     assert rejected.reason.startswith("rejected the association: it does not know our AE title 'OURS'; add it there")
     gone = PynetdicomSender().echo(pacs.peer)
-    assert str(gone) == f"{pacs.peer.address} does not answer: nobody listens on this port; check host and port"
+    assert str(gone) == f"{pacs.peer.address} does not answer: nothing listens on this port; check host and port"
 
 
 def test_an_echo_does_not_wait_for_ever() -> None:

@@ -92,7 +92,7 @@ def test_nothing_is_converted_where_that_is_not_wanted(sender: PynetdicomSender)
 
 def test_a_peer_that_is_not_there_is_an_error(sender: PynetdicomSender) -> None:
     gone = Peer(name="GONE", ae_title="GONE", host="127.0.0.1", port=1)
-    with pytest.raises(PeerUnreachableError, match="nobody listens"):
+    with pytest.raises(PeerUnreachableError, match="nothing listens"):
         sender.check_sending(make_ct(), gone)
 
 

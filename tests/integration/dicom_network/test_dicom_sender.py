@@ -103,7 +103,7 @@ def test_a_failure_has_its_status_and_no_answer_an_empty_one() -> None:
 def test_nobody_listening_is_an_error_that_tells() -> None:
     with FakePacs() as pacs:
         sender = sender_to(pacs)
-    with pytest.raises(PeerUnreachableError, match="nobody listens"):
+    with pytest.raises(PeerUnreachableError, match="nothing listens"):
         sender.send_dicom_from_dataset([make_ct()])
 
 
@@ -145,4 +145,4 @@ def test_an_echo_gives_its_status_or_none(caplog: pytest.LogCaptureFixture) -> N
         assert status is not None
         assert status.Status == 0
     assert sender_to(pacs).send_echo() is None
-    assert "nobody listens" in caplog.text
+    assert "nothing listens" in caplog.text

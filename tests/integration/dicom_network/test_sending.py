@@ -199,7 +199,7 @@ def test_nobody_there_is_an_error_even_unchecked(sender: PynetdicomSender) -> No
     with FakePacs() as pacs:
         gone = pacs.peer
     for options in (SendOptions(), UNCHECKED):
-        with pytest.raises(PeerUnreachableError, match="nobody listens on this port"):
+        with pytest.raises(PeerUnreachableError, match="nothing listens on this port"):
             sender.send(make_ct(), gone, options=options)
 
 

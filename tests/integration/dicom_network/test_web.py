@@ -231,7 +231,7 @@ def test_a_proxy_of_the_environment_sees_no_instance(
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")  # nobody listens there
+        monkeypatch.setenv(name, "http://127.0.0.1:1")  # nothing listens there
     assert sender.send(make_ct(), service.peer).ok
 
 

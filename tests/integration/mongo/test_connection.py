@@ -94,7 +94,7 @@ def waited_s(error: BaseException) -> float:
 
 @pytest.fixture(scope="module")
 def unanswered() -> dict[tuple[str, str], Future[Any]]:
-    """Every call in both modes where nobody listens. All wait at the same time."""
+    """Every call in both modes where nothing listens. All wait at the same time."""
     url = f"mongodb://{CREDENTIALS}@127.0.0.1:{closed_port()}/"
     with ThreadPoolExecutor(2 * len(CALLS)) as pool:
         return {

@@ -34,7 +34,7 @@ COMMAND_S = 120
 
 
 def free_port() -> int:
-    """Gives a loopback port on which nobody listens."""
+    """Returns a loopback port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

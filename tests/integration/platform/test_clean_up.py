@@ -41,7 +41,7 @@ class Scanner:
         self._scans = scan_folder
 
     def words(self, series: str, part: slice = slice(None)) -> tuple[str, ...]:
-        """Gives the words that have the platform take images in."""
+        """Returns the arguments that make the platform take images in."""
         folder = self._application.folder
         batch = folder / f"batch-{len(list(folder.glob('batch-*')))}"
         batch.mkdir()

@@ -151,7 +151,7 @@ def async_failure(error: BaseException) -> Callable[..., Any]:
         (JobNotFoundError("no job named 'x'"), 1),
         (ConfigurationError("of the callback's own making"), 1),
         (StoreUnavailableError("the store does not answer"), 3),
-        (PeerUnreachableError("nobody listens"), 3),
+        (PeerUnreachableError("nothing listens"), 3),
         (ConnectionError("somebody else's"), 1),
     ],
     ids=lambda item: type(item).__name__,

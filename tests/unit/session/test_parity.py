@@ -77,7 +77,7 @@ def shape(member: Any) -> Any:
 
 
 def _blocking(annotation: str) -> str:
-    """Gives the blocking spelling of a type."""
+    """Returns the blocking spelling of a type."""
     plain = re.sub(rf"\bAsync(?={COLOURED})", "", annotation)
     return re.sub(r"^AbstractContextManager\[(.*)\]$", r"Iterator[\1]", plain)
 

@@ -104,7 +104,7 @@ class Async:
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({task})
             if not task.cancelled():
-                task.exception()  # taken, so that nobody complains that it was not
+                task.exception()  # retrieved, so that asyncio does not warn that it was not
             raise
 
     async def listed(self, call: Callable[[], Any]) -> list[Document]:

@@ -106,5 +106,5 @@ class _ThreadAhead:
         return self._future.result()
 
     def cancel(self) -> bool:
-        """Says that nobody will wait; what is under way ends by itself."""
+        """Stops waiting; operations under way end by themselves."""
         return False

@@ -50,11 +50,11 @@ PAUSE_S = 0.2
 LEAST_S = 0.001
 
 _AT_ONCE = WriteConcern(w=1)
-"""The primary has done it; nobody else need know."""
+"""Acknowledged by the primary alone."""
 
 
 class Removed(NamedTuple):
-    """How many documents went; of an attempt whose answer was lost nobody knows."""
+    """How many documents were removed; None if an answer was lost, so that the number is unknown."""
 
     documents: int
     uncertain: bool

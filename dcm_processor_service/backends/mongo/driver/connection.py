@@ -157,7 +157,7 @@ class LazyClient:
 def _spare_the_driver_its_farewell() -> None:
     """Lets the process end without waiting for the driver's monitors, half a second and more.
 
-    They are daemon threads, and at exit they sleep, or wait for a server that nobody asks any more.
+    They are daemon threads, and at exit they sleep, or wait for a server that is no longer used.
     """
     hook = getattr(monitor, "_shutdown_resources", None)
     if hook is not None:

@@ -99,7 +99,7 @@ _CERTIFICATE_FAULTS = {
     "doesn't match": "its certificate is for another host name",
     "ip address mismatch": "its certificate is for another address",
     "certificate has expired": "its certificate has expired",
-    "certificate_verify_failed": "its certificate comes from nobody whom this machine trusts",
+    "certificate_verify_failed": "its certificate is not signed by an authority that this machine trusts",
     "wrong_version_number": "it does not speak TLS",
     "certificate_required": "it asks for a certificate of ours",
     "ssl handshake failed": "the TLS handshake fails",

@@ -19,7 +19,7 @@ class Ahead(Protocol):
         """Waits for the documents."""
 
     def cancel(self) -> bool:
-        """Says that nobody will wait."""
+        """Stops waiting for what is under way."""
 
 
 class DriverMode(Protocol):

@@ -66,7 +66,7 @@ class Changes:
             ) from error
 
     async def release_lease(self) -> None:
-        """Gives the lease back."""
+        """Releases the lease."""
         await self._leases.delete_many({"_id": _LEASE, "holder": self._holder})
 
     async def release_job(self, job: QueueJob) -> bool:
@@ -100,7 +100,7 @@ class Changes:
         return {"scriptEscaped": True, **{f"data.kwargs.{part}": escaped(value) for part, value in parts.items()}}
 
     async def incurable(self, job: QueueJob) -> str:
-        """Returns what of the job's arguments would end the worker's script again, in words; empty where nothing."""
+        """Describes what in the job's arguments would break the worker's script again; empty if nothing would."""
         kwargs = await self._arguments(job)
         others = {key: value for key, value in kwargs.items() if key not in _ESCAPED_PARTS}
         in_names = [fault for fault in faults_below(kwargs) if fault.character.endswith(IN_A_NAME)]
@@ -116,7 +116,7 @@ class Changes:
         await self._jobs.update_many(_open_jobs(session.jobs), [{"$set": taken}])
 
     async def unfence(self, session: QueuedSession) -> None:
-        """Gives a session back to the queue as it was."""
+        """Returns a session to the queue as it was."""
         waiting = [job for job in session.jobs if job.attempts_left]
         await self._jobs.update_many(_open_jobs(waiting), {"$set": {"attempts": 0}})
         await self._jobs.update_many({"_id": either(*(job.id for job in session.jobs))}, {"$unset": {"swept": ""}})

@@ -110,7 +110,7 @@ def _no_result(evidence: Evidence) -> Postmortem:
     if evidence.stored_something:
         return Postmortem(
             ("killed", "out_of_memory"),
-            "its process was killed after the callback had begun: by somebody, or because memory ran out",
+            "its process was killed after the callback had begun: by a person or a program, or because memory ran out",
         )
     if code and code.unknown_library:
         return Postmortem(
@@ -121,8 +121,8 @@ def _no_result(evidence: Evidence) -> Postmortem:
     if code:
         return Postmortem(
             ("killed", "out_of_memory", "import_error"),
-            "its process ended without a result: killed by somebody, or because memory ran out, or a library of its "
-            "service is broken",
+            "its process ended without a result: killed by a person or a program, or because memory ran out, or a "
+            "library of its service is broken",
         )
     return Postmortem(
         ("killed", "out_of_memory", "import_error", "exit"),

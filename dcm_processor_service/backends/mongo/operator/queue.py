@@ -81,7 +81,7 @@ class QueueJob:
 
     @property
     def in_words(self) -> str:
-        """Its name with what it is about."""
+        """The job's name and its subject."""
         about = [self.event, f"{'series' if self.event == 'stable-series' else 'study'} {self.subject_uid}"]
         return f"{self.label} ({', '.join(about[: 2 if self.subject_uid else 1])})" if self.event else self.label
 
@@ -100,7 +100,7 @@ class Heartbeat:
     def patience(self) -> timedelta:
         """How long the worker counts as alive after a beat.
 
-        A worker that polls every ``n`` seconds, 1 if nobody set it, beats every ``11 n`` and says that a beat expires
+        A worker that polls every ``n`` seconds, 1 by default, beats every ``11 n`` and says that a beat expires
         after ``n + 20``.
         """
         if self.beat_at is None or self.expires_at is None:

@@ -49,9 +49,9 @@ class EntryCode:
 
     @cached_property
     def syntax_error(self) -> str:
-        """Where code stands that is no Python, among what an import of the module reads; empty where none does.
+        """Where a syntax error stands, among the files that an import of the module reads; empty if there is none.
 
-        Nothing can be told of the syntax of a Python that is newer than this one.
+        The syntax of a newer Python than this one cannot be judged.
         """
         if self.python and self.python > sys.version_info[:2]:
             return ""
@@ -84,7 +84,7 @@ class EntryCode:
 
     @cached_property
     def may_exit(self) -> str:
-        """A call that ends the process, among what the entry reaches in the module; empty where there is none."""
+        """A call that ends the process, in the functions that the entry reaches; empty if there is none."""
         for path, node in self._reached():
             for part in ast.walk(node):
                 if isinstance(part, ast.Call) and ast.unparse(part.func) in _EXITS:
@@ -145,7 +145,7 @@ class EntryCode:
         return found
 
     def _bound(self, path: str) -> set[str]:
-        """The names at the top of a file; ``*`` where they cannot all be told."""
+        """The names at the top of a file; ``*`` if not all of them can be known."""
         names = set(self._named(path))
         return names | {"*"} if "__getattr__" in names else names
 

@@ -1,7 +1,7 @@
 """Whether frames at distinct positions are one volume, or several that lie through each other.
 
 Two volumes half a step apart look like one of half the step; only marks and numbers tell (two phases of a CT, a head
-that moved between two scans). One volume is believed in where nothing speaks against it.
+that moved between two scans). Without any such sign the slices are one volume.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _RUNS_PART = 1 / 3
 
 
 def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str:
-    """Returns the attribute that shows frames at distinct positions to be several volumes; empty where none does."""
+    """Returns the attribute that shows frames at distinct positions to be several volumes; empty if none does."""
     for name in _SEPARATING:
         if len(set(marks(frames, name)) - {None}) > 1:
             return name

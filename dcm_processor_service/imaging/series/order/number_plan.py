@@ -107,7 +107,7 @@ def _incomplete(numbers: NDArray[np.intp], labels: NDArray[np.intp], counts: NDA
 
 
 def plan_of_grid(grid: Sequence[Sequence[FrameInfo]]) -> str:
-    """Names the plan that the numbers of complete volumes follow in the order of the grid; empty where none."""
+    """Names the plan that the numbers of complete volumes follow in the order of the grid; empty if there is none."""
     frames = [frame for line in grid for frame in line]
     labels = np.tile(np.arange(len(grid[0])), len(grid))
     if len(grid) == 1:

@@ -50,7 +50,7 @@ SHARED_MARKS = (
     "AcquisitionNumber",
 )
 RANKED_MARKS = ("FrameReferenceTime", "AcquisitionTime", "TriggerTime", "ContentTime")
-# volumes that lie in different places are told apart by these alone: times may differ within a volume
+# only these separate volumes that lie in different places: times may differ within a volume
 MOVED_MARKS = (
     "TemporalPositionIdentifier",
     "TemporalPositionTimeOffset",
@@ -111,7 +111,7 @@ def comparable(frames: Sequence[FrameInfo], name: str) -> list[Any] | None:
 
 
 def time_axis(frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: FloatArray) -> TimeAxis | None:
-    """Finds what gives each frame its volume, and the order of the volumes; None where nothing does without doubt.
+    """Finds which attribute assigns each frame to its volume and orders the volumes; None if none does without doubt.
 
     Args:
         frames: All of one kind.
@@ -207,7 +207,7 @@ def _contradict(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:
 
 
 def _holds_together(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
-    """Whether no volume has two values of what never differs within one."""
+    """Whether the attributes that never differ within a volume have one value in each."""
     for name in CONSTANT_MARKS:
         found: dict[int, Any] = {}
         for time, value in zip(times, marks(frames, name), strict=True):
