@@ -20,6 +20,7 @@ RUN_AS_A_WHOLE = ["how_to", "concepts", "migrating", "derived_objects", "operati
 RUN_ELSEWHERE = {
     "tutorial": "below",
     "service_folder": "tests/integration/test_service_folder_document.py",
+    "pulling": "tests/integration/pulling/test_pull.py",
     "stores": "tests/integration/test_third_party_store.py",
 }
 

@@ -111,6 +111,11 @@ COMMANDS = {
         "Say what this installation can do, and how to get the rest.",
         "doctor --json",
     ),
+    "pull": Command(
+        "pull:pull",
+        "Bring a session of the platform's database into a workspace, without the patient, to run its jobs there.",
+        "pull 65f0c0ffee65f0c0ffee65f0 --from mongodb://localhost:27017/dcm-processor --workspace night",
+    ),
     "sessions": Command("sessions:sessions", "List, explain, retry and sweep the platform's sessions that do not end."),
     "peers": Command("network.peers:peers", "List, ask and probe the DICOM peers that a store knows by name."),
 }

@@ -24,6 +24,7 @@ from dcm_processor_service.cli.network.sending import parse_peer
 from dcm_processor_service.cli.watching import run_whenever_changed, watched_folder
 from dcm_processor_service.disk import exists, is_file, is_folder
 from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, ConfigurationError
+from dcm_processor_service.local.pulling.pulled_session import pulled_session
 from dcm_processor_service.local.run_report import write_run_report
 from dcm_processor_service.local.service.manifest import manifest_path, read_manifest
 from dcm_processor_service.local.service.running import CallbackSource, FolderSource, ServiceRun
@@ -106,28 +107,32 @@ def run(
     Each result is printed as its subject ends. The workspace then holds report.html, one page with all of them that
     needs no network, and run.json, the same for programs. With --json, what the callback itself prints goes to the
     standard error. A --param that no job's model knows is refused. Of a service, the jobs run that its registry
-    functions accept, in the order of the platform's scheduler.
+    functions accept, in the order of the platform's scheduler. In a workspace that pull has filled, and without
+    --dicom, the jobs run that the platform had, with its params; --job-name then chooses one of a service.
     """
     if watch:
         arguments = [one for one in sys.argv[1:] if one != "--watch"]
         run_whenever_changed(watched_folder(callback), arguments, without=workspace)
     emit = result_channel() if as_json else None
     with sentences():
-        source = service_source(callback, event, job_name)
+        session = None if dicom or sample else pulled_session(workspace)
+        source = service_source(callback, event, job_name, one_of_several=session is not None)
         service = source.load()
         if not any(event in {None, *one.job.events} for one in service.jobs):
             raise ConfigurationError(f"the service {service.name!r} has no job{f' of {event.value}' if event else ''}")
-        service = service.with_params(params_by_job(service, param or []))  # before anything is read
+        chosen = params_by_job(service, param or [])  # before anything is read
+        service = service.with_params(chosen)
         peers = [parse_peer(text) for text in peer or []]
         place = Workspace(workspace)
         for known in peers:
             place.add_peer(known)
         for note in service.notes:
             error_console().print(f"note: {note}", soft_wrap=True)
-        filed = _ingest(place, _sources(dicom, sample=sample), show_files=show_files)
         sender = peers[0] if peers else None
-        service_run = ServiceRun(source, service, place, filed, sender, preview, workers, data_dir)
-        levels = service_run.plan(event)
+        filed = session.filed if session else _ingest(place, _sources(dicom, sample=sample), show_files=show_files)
+        pulled = session is not None
+        service_run = ServiceRun(source, service, place, filed, sender, preview, workers, data_dir, pulled)
+        levels = session.plan(_names(service, job_name), event, chosen) if session else service_run.plan(event)
         not_created = [one for plans in levels for plan in plans for one in plan.not_created]
         for missing in not_created:
             _tell_not_created(missing, emit)
@@ -139,20 +144,40 @@ def run(
     raise typer.Exit(max(codes, default=EXIT_DONE))
 
 
-def service_source(reference: str, event: JobEvent | None, job_name: str) -> FolderSource | CallbackSource:
+def service_source(
+    reference: str, event: JobEvent | None, job_name: str, *, one_of_several: bool = False
+) -> FolderSource | CallbackSource:
     """Tells a service's folder from a callback.
+
+    Args:
+        reference: A folder, or a callback.
+        event: Of the callback.
+        job_name: Of the callback.
+        one_of_several: Whether the name may choose one of a service's jobs.
 
     Raises:
         ConfigurationError: A folder without a manifest, or an option that a service does not take.
     """
     folder = Path(reference)
     if manifest_path(folder) is not None:
-        if job_name:
+        if job_name and not one_of_several:
             raise ConfigurationError("--job-name is for a single callback; a service's manifest names its jobs")
         return FolderSource(folder)
     if is_folder(folder) and not is_file(folder / "__init__.py"):
         read_manifest(folder)  # says what is missing
     return CallbackSource(reference, job_name or default_job_name(reference), event or JobEvent.STABLE_SERIES)
+
+
+def _names(service: LoadedService, job_name: str) -> list[str]:
+    """Returns which jobs of a pulled session are to run.
+
+    Raises:
+        ConfigurationError: The service has no job of the name.
+    """
+    known = [one.job.name for one in service.jobs]
+    if job_name and job_name not in known:
+        raise ConfigurationError(f"--job-name: the service has no job {job_name!r}; it has: {', '.join(known)}")
+    return [job_name] if job_name else known
 
 
 def default_job_name(callback: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import PrivateAttr
 
 from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.runtime.data_cache import cached_data_dir
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.runtime.step_inputs import code_version
 from dcm_processor_service.runtime.steps import AsyncStep, Step
@@ -37,7 +38,9 @@ _UNBOUND = (
 
 
 def _values(settings: RuntimeSettings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in RuntimeSettings.model_fields}
+    values = {name: getattr(settings, name) for name in RuntimeSettings.model_fields}
+    data_dir = cached_data_dir(settings.data_dir, settings.data_cache, settings.data_cache_bytes)
+    return {**values, "data_dir": data_dir}
 
 
 class _Context(RuntimeSettings):

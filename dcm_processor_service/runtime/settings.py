@@ -80,6 +80,8 @@ class SettingsValues(TypedDict, total=False):
     grace_s: float
     session_dir: str | Path | None
     data_dir: str | Path | None
+    data_cache: str | Path | None
+    data_cache_bytes: int
 
 
 class RuntimeSettings(BaseSettings):
@@ -188,6 +190,17 @@ class RuntimeSettings(BaseSettings):
     )
     data_dir: Path | None = Field(
         default=None, description="Folder with the docker worker's data, such as models", examples=["/data"]
+    )
+    data_cache: Path | None = Field(
+        default=None,
+        description="Folder in which data that comes as a zip file is kept unpacked for the next job",
+        examples=["/var/cache/models"],
+    )
+    data_cache_bytes: int = Field(
+        default=20 * 1024**3,
+        ge=1,
+        description="How large that folder may become; what was not used for longest goes",
+        examples=["21474836480"],
     )
 
     def __init__(self, **values: Unpack[SettingsValues]) -> None:

@@ -83,6 +83,9 @@ class ServiceRun:
     data_dir: Path | None = None
     """The value of ``ctx.data_dir``."""
 
+    pulled: bool = False
+    """Whether the platform's scheduler made the jobs, so that each depends on what it did there."""
+
     def plan(self, event: JobEvent | None = None) -> list[list[SubjectPlan]]:
         """Asks the registry functions and returns the jobs of each level, of one event where it is given."""
         levels = plan_levels(self.service, self.place, self.filed, self.peer)
@@ -134,6 +137,7 @@ class ServiceRun:
             "peer": self.peer.model_dump(mode="json") if self.peer else None,
             "preview": self.preview,
             "data_dir": str(self.data_dir) if self.data_dir else None,
+            "pulled": self.pulled,
             "subject": plan.subject.model_dump(mode="json"),
             "jobs": [vars(job) for job in plan.jobs],
         }
@@ -152,7 +156,7 @@ class ServiceRun:
         subject = TypeAdapter[Any](Subject).validate_python(told["subject"])
         jobs = tuple(PlannedJob(**job | {"depends_on": tuple(job["depends_on"])}) for job in told["jobs"])
         place, data_dir = Workspace(Path(told["workspace"])), Path(told["data_dir"]) if told["data_dir"] else None
-        run = cls(source, source.load(), place, filed, peer, told["preview"], data_dir=data_dir)
+        run = cls(source, source.load(), place, filed, peer, told["preview"], data_dir=data_dir, pulled=told["pulled"])
         return run, SubjectPlan(subject, jobs, ())
 
     def run_subject(self, plan: SubjectPlan) -> Iterator[LocalRun]:
@@ -173,10 +177,11 @@ class ServiceRun:
 
     def _job_values(self, planned: PlannedJob) -> JobValues:
         # one callback depends on all that ran before, a service's jobs on what the scheduler says
+        scheduled = self.pulled or isinstance(self.source, FolderSource)
         return {
             "job_name": planned.name,
             "params": planned.params,
-            "service_name": self.service.name,
+            "service_name": planned.service_name or self.service.name,
             "added_params": planned.added_params,
-            "depends_on": planned.depends_on if isinstance(self.source, FolderSource) else None,
+            "depends_on": planned.depends_on if scheduled else None,
         }

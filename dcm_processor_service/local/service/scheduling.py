@@ -66,6 +66,9 @@ class PlannedJob:
     depends_on: tuple[str, ...]
     """Ids of the jobs that run before it."""
 
+    service_name: str = ""
+    """Of a job that was pulled; else it is the service's that runs."""
+
 
 @dataclass(frozen=True)
 class SubjectPlan:

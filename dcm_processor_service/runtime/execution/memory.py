@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.runtime.logs.job_log import JobLog
 
-__all__ = ["MemoryLimit", "MemoryWatch", "memory_watched"]
+__all__ = ["KilledForMemory", "MemoryLimit", "MemoryWatch", "memory_watched"]
 
 _EVERY_S = 1.0
 _WARN_AT = 0.9
@@ -33,6 +33,9 @@ class MemoryLimit:
     usage: str
     """Name of the file that tells what is in use."""
 
+    events: str
+    """Name of the file that counts the processes which the kernel has killed."""
+
     inactive: str
     """Key in ``memory.stat`` of the file pages that the kernel drops before it kills."""
 
@@ -47,25 +50,31 @@ class MemoryLimit:
         for line in (_text(root / "proc/self/cgroup") or "").splitlines():
             _number, controllers, path = [*line.split(":", 2), "", ""][:3]
             if not controllers:
-                found += _limits(root / "sys/fs/cgroup", path, "memory.max", "memory.current", "inactive_file")
+                found += _limits(
+                    root / "sys/fs/cgroup", path, "memory.max", "memory.current", "memory.events", "inactive_file"
+                )
             elif "memory" in controllers.split(","):
-                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+                names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control", "total_inactive_file")
                 found += _limits(root / "sys/fs/cgroup/memory", path, *names)
         return min(found, key=lambda one: one.limit_bytes, default=None)
 
     def used_bytes(self) -> int | None:
         """Returns what is in use and cannot be dropped; None where that cannot be read any more."""
         usage = _number_in(self.folder / self.usage)
-        return None if usage is None else max(usage - _statistics(self.folder).get(self.inactive, 0), 0)
+        return None if usage is None else max(usage - _statistics(self.folder / "memory.stat").get(self.inactive, 0), 0)
+
+    def kills(self) -> int:
+        """Returns how many processes of the group the kernel has killed for lack of memory."""
+        return _statistics(self.folder / self.events).get("oom_kill", 0)
 
 
-def _limits(mount: Path, path: str, limit: str, usage: str, inactive: str) -> Iterator[MemoryLimit]:
+def _limits(mount: Path, path: str, limit: str, usage: str, events: str, inactive: str) -> Iterator[MemoryLimit]:
     """Lists the limits of a group and of those above it; in a container the mount is the container's own group."""
     own = mount / path.strip("/")
     for folder in {mount, own, *(one for one in own.parents if mount in one.parents)}:
         value = _number_in(folder / limit)
         if value is not None and value < _NO_LIMIT:
-            yield MemoryLimit(folder, value, usage, inactive)
+            yield MemoryLimit(folder, value, usage, events, inactive)
 
 
 def _text(path: Path) -> str | None:
@@ -79,9 +88,26 @@ def _number_in(path: Path) -> int | None:
     return int(text) if text.isdigit() else None  # version 2 says "max" where there is no limit
 
 
-def _statistics(folder: Path) -> Mapping[str, int]:
-    rows = (line.split() for line in (_text(folder / "memory.stat") or "").splitlines())
+def _statistics(file: Path) -> Mapping[str, int]:
+    rows = (line.split() for line in (_text(file) or "").splitlines())
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}  # noqa: PLR2004  name and value
+
+
+class KilledForMemory:
+    """Tells whether the kernel has killed a process of this one's group since this was made."""
+
+    def __init__(self, limit: MemoryLimit | None) -> None:
+        self._limit = limit
+        self._before = limit.kills() if limit else 0
+
+    def sentence(self) -> str:
+        """Returns what is said of a process that was; empty where none was, or nobody counts."""
+        if self._limit is None or self._limit.kills() <= self._before:
+            return ""
+        return (
+            f"the kernel ended the process of the callback for lack of memory: the limit of {self._limit.limit_bytes} "
+            "bytes was reached; raise the limit, or hold fewer volumes at once"
+        )
 
 
 class MemoryWatch:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcm_processor_service.errors import EXIT_FAILED
+from dcm_processor_service.runtime.execution.memory import KilledForMemory, MemoryLimit
 from dcm_processor_service.runtime.execution.results import json_safe
 from dcm_processor_service.runtime.execution.time_limit import TimeLimit
 
@@ -66,6 +67,7 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
     if not hasattr(os, "fork") or threading.active_count() > 1 or is_replaced:
         return Ended(*work(Child()))
     began_s = time.monotonic()
+    memory = KilledForMemory(MemoryLimit.of_this_process())
     for stream in (sys.stdout, sys.stderr):  # what waits there would be written by both
         stream.flush()
     with tempfile.TemporaryFile() as file:
@@ -86,7 +88,7 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
     if "record" in told:
         return Ended(told["record"], exit_code)
     limit = TimeLimit(*told["limit"]) if "limit" in told else None
-    return _lost(status, exit_code, time.monotonic() - began_s, limit)
+    return _lost(status, exit_code, time.monotonic() - began_s, limit, memory)
 
 
 def _end_with(parent: int) -> None:
@@ -123,7 +125,7 @@ def _messages(text: bytes) -> dict[str, Any]:
     return told
 
 
-def _lost(status: int, exit_code: int, duration_s: float, limit: TimeLimit | None) -> Ended:
+def _lost(status: int, exit_code: int, duration_s: float, limit: TimeLimit | None, memory: KilledForMemory) -> Ended:
     """Returns the record of work that ended without one."""
     if limit is not None and limit.left_s() <= 0 and exit_code == EXIT_FAILED:
         kind, message = "JobTimeoutError", limit.sentence
@@ -131,7 +133,8 @@ def _lost(status: int, exit_code: int, duration_s: float, limit: TimeLimit | Non
         number = os.WTERMSIG(status)
         name = signal.Signals(number).name if number in {*signal.Signals} else str(number)
         kind = "ProcessEnded"
-        message = (
+        starved = memory.sentence() if number == signal.SIGKILL else ""
+        message = starved or (
             f"the signal {name} ended the process of the callback; SIGKILL is often the kernel's, for lack of memory, "
             "and SIGSEGV a library that crashed"
         )

@@ -20,7 +20,7 @@ from dcm_processor_service.backends.mongo.job_documents import job as read_job
 from dcm_processor_service.errors import CallbackFailedError, JobTimeoutError, UnsupportedValueError
 from dcm_processor_service.models.durations import duration_s
 from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED, Cancellation
-from dcm_processor_service.runtime.execution.memory import MemoryLimit, MemoryWatch
+from dcm_processor_service.runtime.execution.memory import KilledForMemory, MemoryLimit, MemoryWatch
 from dcm_processor_service.runtime.execution.runner import run_callback
 from dcm_processor_service.testing import fake_context
 
@@ -279,9 +279,23 @@ def test_where_nothing_limits_memory_there_is_no_limit_and_what_goes_is_not_aske
     assert MemoryLimit.of_this_process(tmp_path) is None
     folder = control_group(tmp_path, 2, "max", used=5, inactive=0)
     assert MemoryLimit.of_this_process(tmp_path) is None
-    gone = MemoryLimit(folder / "gone", 10, "memory.current", "inactive_file")
+    gone = MemoryLimit(folder / "gone", 10, "memory.current", "memory.events", "inactive_file")
     assert gone.used_bytes() is None
     assert MemoryWatch(gone, fake_context().log).look()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_kill_of_the_kernel_is_told_from_one_of_somebody(tmp_path: Path, version: int) -> None:
+    folder = control_group(tmp_path, version, "1000", used=0, inactive=0)
+    counts = folder / ("memory.events" if version == 2 else "memory.oom_control")
+    counts.write_text("oom 1\noom_kill 1\n")
+    killed = KilledForMemory(MemoryLimit.of_this_process(tmp_path))
+    assert not killed.sentence()
+    counts.write_text("oom 2\noom_kill 2\n")
+    assert "for lack of memory: the limit of 1000 bytes was reached" in killed.sentence()
+    counts.unlink()
+    assert not killed.sentence()
+    assert not KilledForMemory(None).sentence()
 
 
 def test_the_limit_of_the_stored_job_is_kept_though_the_worker_does_not_tell_it() -> None:

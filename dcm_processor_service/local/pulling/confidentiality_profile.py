@@ -1,0 +1,119 @@
+"""What the Basic Application Confidentiality Profile does with each attribute (PS3.15, table E.1-1).
+
+The table is that of dicom-anonymizer, which follows each edition of the standard. Its own walk is not used: it stops at
+the top level of a dataset, empties the sequences that hold references, and keeps one list of UIDs for a whole process.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeAlias
+
+from dcm_processor_service.errors import ConfigurationError
+
+__all__ = ["CHARACTERISTICS", "DESCRIPTIONS", "EDITION", "Action", "Kept", "Profile", "confidentiality_profile"]
+
+EDITION = "2026c"
+"""Of the standard whose table is used."""
+
+Kept: TypeAlias = Literal["characteristics", "descriptions"]
+"""Options of the profile: the patient's age, sex, size and weight; descriptions of studies, series and protocols."""
+
+CHARACTERISTICS = frozenset({"PatientAge", "PatientSex", "PatientSize", "PatientWeight"})
+"""What the Retain Patient Characteristics Option keeps here (PS3.15, E.3.7)."""
+
+DESCRIPTIONS = frozenset(
+    {
+        "AcquisitionProtocolDescription",
+        "PerformedProcedureStepDescription",
+        "ProtocolName",
+        "RequestedProcedureDescription",
+        "SeriesDescription",
+        "StudyDescription",
+    }
+)
+"""What the Clean Descriptors Option keeps here, cleaned of what is known of the patient (PS3.15, E.3.5)."""
+
+_FREE_TEXT = (0x0040, 0xA160)
+"""TextValue: a part of ContentSequence, which the table replaces as a whole."""
+
+
+class Action(Enum):
+    """What becomes of an attribute."""
+
+    REMOVE = "X"
+    EMPTY = "Z"
+    REPLACE = "D"
+    REFERENCES = "U"
+    """UIDs are replaced, each by the same one everywhere; in a sequence those of its items."""
+
+
+class _Range(NamedTuple):
+    group: int
+    element: int
+    group_mask: int
+    element_mask: int
+
+
+class Profile:
+    """The table, by tag."""
+
+    def __init__(self, actions: dict[tuple[int, int], Action], ranges: list[_Range]) -> None:
+        self._actions = actions
+        self._ranges = ranges
+
+    def action(self, group: int, element: int) -> Action | None:
+        """Returns what becomes of the attribute (group,element); None for one that stays."""
+        found = self._actions.get((group, element))
+        if found is None and any(
+            group & one.group_mask == one.group and element & one.element_mask == one.element for one in self._ranges
+        ):
+            return Action.REMOVE
+        return found
+
+
+_CATEGORIES = {
+    "D_TAGS": Action.REPLACE,
+    "Z_TAGS": Action.EMPTY,
+    "X_TAGS": Action.REMOVE,
+    "U_TAGS": Action.REFERENCES,
+    "Z_D_TAGS": Action.REPLACE,
+    "X_Z_TAGS": Action.EMPTY,
+    "X_D_TAGS": Action.REPLACE,
+    "X_Z_D_TAGS": Action.REPLACE,
+    "X_Z_U_STAR_TAGS": Action.REFERENCES,
+}
+"""Of a choice, what keeps an object valid whatever its kind."""
+
+
+@lru_cache(maxsize=1)
+def confidentiality_profile() -> Profile:
+    """Returns the table.
+
+    Raises:
+        ConfigurationError: The library that holds it is not installed.
+
+    Example:
+        >>> profile = confidentiality_profile()
+        >>> profile.action(0x0010, 0x0010), profile.action(0x0028, 0x0010)
+        (<Action.EMPTY: 'Z'>, None)
+    """
+    try:
+        from dicomanonymizer.dicomfields_selector import dicom_anonymization_database_selector
+    except ImportError as error:
+        raise ConfigurationError(
+            "a session is pulled without the patient by the profile of PS3.15, whose table is not installed; "
+            "pip install 'dcm-processor-service[deid]'"
+        ) from error
+    table = dicom_anonymization_database_selector(f"dicomfields_{EDITION}")
+    actions: dict[tuple[int, int], Action] = {_FREE_TEXT: Action.REPLACE}
+    ranges: list[_Range] = []
+    for category, action in _CATEGORIES.items():
+        for tag in table[category]:
+            if len(tag) > 2:  # noqa: PLR2004  a tag has two parts, a range of repeating groups two masks as well
+                group, element, group_mask, element_mask = tag
+                ranges.append(_Range(group & group_mask, element & element_mask, group_mask, element_mask))
+            else:
+                actions[tag] = action
+    return Profile(actions, ranges)

@@ -1,0 +1,274 @@
+"""Takes the patient out of a DICOM file: its header by the profile of PS3.15, annex E; its pixels stay as they are."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from contextlib import contextmanager
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.errors import UnreadableFileError
+from dcm_processor_service.local.pulling.confidentiality_profile import (
+    CHARACTERISTICS,
+    DESCRIPTIONS,
+    Action,
+    confidentiality_profile,
+)
+from dcm_processor_service.models.network.identifying import IDS, NAMES
+from dcm_processor_service.runtime.logs.scrubbing import REMOVED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydicom import DataElement, Dataset
+    from pydicom.dataset import FileDataset
+
+    from dcm_processor_service.local.pulling.confidentiality_profile import Kept
+    from dcm_processor_service.local.pulling.substitution import Substitution
+
+__all__ = ["HeaderCleaner", "burned_in_doubt", "read_dataset"]
+
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_PERSON_GROUPS = frozenset({0x0010, 0x0012, 0x0032, 0x0038, 0x0040, 0x4008})
+"""Patient, trial, request, visit, procedure, result: what else of them is removed is known of the person as well."""
+_NO_PERSON = DESCRIPTIONS | CHARACTERISTICS | {"PatientPosition", "ScheduledProcedureStepDescription"}
+_TEXTS = frozenset({"AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+_BYTES = frozenset({"OB", "UN"})
+_DRAWN_CLASSES = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.6.1",  # ultrasound
+        "1.2.840.10008.5.1.4.1.1.6.2",
+        "1.2.840.10008.5.1.4.1.1.3.1",  # ultrasound, multi-frame
+        "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
+        "1.2.840.10008.5.1.4.1.1.7.1",
+        "1.2.840.10008.5.1.4.1.1.7.2",
+        "1.2.840.10008.5.1.4.1.1.7.3",
+        "1.2.840.10008.5.1.4.1.1.7.4",
+        "1.2.840.10008.5.1.4.1.1.77.1.1",  # visible light: endoscopy and photographs
+        "1.2.840.10008.5.1.4.1.1.77.1.1.1",
+        "1.2.840.10008.5.1.4.1.1.77.1.4",
+        "1.2.840.10008.5.1.4.1.1.77.1.4.1",
+    }
+)
+_DRAWN_MODALITIES = frozenset({"US", "IVUS", "OT", "SC", "ES", "XC", "DOC", "CR", "DX", "RF", "XA", "MG", "OP"})
+"""Whose machines write names into pictures, or whose pictures are scans of film and paper."""
+_METHODS = {"113100": "Basic Application Confidentiality Profile", "113107": (
+    "Retain Longitudinal Temporal Information Modified Dates Option"
+)}  # fmt: skip
+_OPTIONS = {
+    "characteristics": ("113108", "Retain Patient Characteristics Option"),
+    "descriptions": ("113105", "Clean Descriptors Option"),
+}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps in what pydicom says of values, since it prints them: as warnings, and in its log."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def read_dataset(content: bytes, *, header_alone: bool = False) -> FileDataset:
+    """Reads a DICOM file.
+
+    Raises:
+        UnreadableFileError: It is none.
+    """
+    from pydicom import dcmread
+
+    try:
+        with _quiet():
+            return dcmread(BytesIO(content), stop_before_pixels=header_alone, force=header_alone)
+    except Exception as error:  # noqa: BLE001  what a damaged file makes of pydicom is not one kind
+        raise UnreadableFileError(f"not readable as DICOM ({type(error).__name__})", faulty=True) from None
+
+
+def burned_in_doubt(dataset: Dataset) -> bool:
+    """Returns whether a picture may show text of the patient: its header says so, or does not deny it."""
+    told = str(dataset.get("BurnedInAnnotation") or "").upper()
+    drawn = dataset.get("SOPClassUID") in _DRAWN_CLASSES or dataset.get("Modality") in _DRAWN_MODALITIES
+    return any(name in dataset for name in _PIXELS) and (told == "YES" or (drawn and told != "NO"))
+
+
+class HeaderCleaner:
+    """Learns the patient from headers, and writes files without.
+
+    Not to be used by several threads at once: it holds warnings back, which is a setting of the process.
+    """
+
+    def __init__(self, substitution: Substitution, kept: Sequence[Kept] = ()) -> None:
+        self._to = substitution
+        self._profile = confidentiality_profile()
+        self._kept = tuple(kept)
+        self._keywords = (CHARACTERISTICS if "characteristics" in kept else frozenset()) | (
+            DESCRIPTIONS if "descriptions" in kept else frozenset()
+        )
+
+    def learn(self, dataset: Dataset) -> None:
+        """Takes in whatever a header says of the patient, in sequences and private elements as well."""
+        with _quiet():
+            for element in _elements(dataset):
+                for text in _texts(element):
+                    self._learn(element, text)
+
+    def _learn(self, element: DataElement, text: str) -> None:
+        keyword = element.keyword
+        if element.VR == "UI":
+            self._to.learn_uid(text)
+        elif element.VR == "PN" or keyword in NAMES:
+            self._to.learn("PatientName", text)
+        elif element.VR in {"DA", "DT"}:
+            self._to.learn(keyword if "Birth" in keyword else "StudyDate", text)
+        elif keyword in IDS or (
+            element.tag.group in _PERSON_GROUPS
+            and keyword not in _NO_PERSON
+            and self._profile.action(element.tag.group, element.tag.element)
+            and element.VR in _TEXTS - {"AS", "CS"}
+        ):
+            self._to.learn("PatientID", text)
+
+    def cleaned(self, dataset: FileDataset, *, header_alone: bool = False) -> bytes:
+        """Returns the file without the patient; with ``header_alone`` without its pixels too.
+
+        Raises:
+            UnreadableFileError: It cannot be written, since a part of it is malformed.
+        """
+        from pydicom.dataset import FileMetaDataset
+
+        doubt = burned_in_doubt(dataset)
+        syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
+        if syntax is None:
+            raise UnreadableFileError("without a transfer syntax, so it cannot be written again", faulty=True)
+        try:
+            with _quiet():
+                self._clean(dataset)
+                self._mark(dataset, doubt=doubt)
+                for name in _PIXELS if header_alone else ():
+                    dataset.pop(name, None)
+                dataset.file_meta = FileMetaDataset()
+                dataset.file_meta.TransferSyntaxUID = syntax
+                dataset.preamble = bytes(128)
+                output = BytesIO()
+                dataset.save_as(output, enforce_file_format=True)
+        except Exception as error:  # noqa: BLE001  as above; the error may hold a value
+            raise UnreadableFileError(
+                f"damaged in its header, so it cannot be cleaned ({type(error).__name__})", faulty=True
+            ) from None
+        return output.getvalue()
+
+    def _clean(self, dataset: Dataset) -> None:
+        for tag in list(dataset.keys()):
+            if tag.is_private or tag.group == 0xFFFC:  # noqa: PLR2004  what pads the end
+                del dataset[tag]
+                continue
+            element = dataset[tag]
+            if not self._stays(element):
+                del dataset[tag]
+
+    def _stays(self, element: DataElement) -> bool:
+        """Changes an element; returns False for one that goes."""
+        group, number = element.tag.group, element.tag.element
+        action = self._profile.action(group, number)
+        if element.keyword == "PatientID":
+            element.value = self._to.patient_id
+        elif element.keyword == "PatientName":
+            element.value = f"Pulled^{self._to.patient_id}"
+        elif element.VR == "SQ":
+            return self._sequence_stays(element, action)
+        elif element.VR == "UI":
+            element.value = _each(element, self._to.uid)
+        elif element.VR in {"DA", "DT", "TM"} and group != 0x0010:  # noqa: PLR2004  the patient's own
+            if element.VR != "TM":
+                element.value = _each(element, self._to.moved)
+        elif action is None or element.keyword in self._keywords:
+            return self._remainder_stays(element)
+        elif action is Action.REMOVE:
+            return False
+        else:
+            _blank(element, action)
+        return True
+
+    def _sequence_stays(self, element: DataElement, action: Action | None) -> bool:
+        if action in {Action.REMOVE, Action.EMPTY, Action.REPLACE} and element.keyword != "ContentSequence":
+            return False
+        for item in element.value or ():
+            self._clean(item)
+        return True
+
+    def _remainder_stays(self, element: DataElement) -> bool:
+        """Cleans what the profile keeps of what is known of the patient."""
+        if element.VR in _TEXTS and element.VR != "CS":
+            element.value = _each(element, lambda text: self._fitting(element.VR, self._to.text(text)))
+        elif element.VR == "CS":
+            return all(self._to.text(text) == text for text in _texts(element))
+        elif element.VR in _BYTES and element.keyword not in _PIXELS and isinstance(element.value, bytes):
+            return self._to.content(element.value) == element.value
+        return True
+
+    @staticmethod
+    def _fitting(vr: str, text: str) -> str:
+        limit = {"SH": 16, "AE": 16, "LO": 64, "AS": 4}.get(vr)
+        return text if limit is None or len(text) <= limit else text.replace(REMOVED, "")[:limit]
+
+    def _mark(self, dataset: Dataset, *, doubt: bool) -> None:
+        """Says in the header what was done (PS3.15, E.1.1), and that pixels were not looked at."""
+        from pydicom import Dataset as Item
+
+        methods = {**_METHODS, **dict(_OPTIONS[one] for one in self._kept)}
+        items = []
+        for value, meaning in methods.items():
+            item = Item()
+            item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+            items.append(item)
+        dataset.PatientIdentityRemoved = "NO" if doubt else "YES"
+        dataset.DeidentificationMethod = ["PS3.15 Annex E, header alone", "pixels unchanged"]
+        dataset.DeidentificationMethodCodeSequence = items
+        dataset.LongitudinalTemporalInformationModified = "MODIFIED"
+
+
+def _elements(dataset: Dataset) -> Iterator[DataElement]:
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+            nested = [one for item in element.value or () for one in _elements(item)] if element.VR == "SQ" else []
+        except Exception:  # noqa: BLE001, S112  a malformed element must not cost the others
+            continue
+        yield element
+        yield from nested
+
+
+def _texts(element: DataElement) -> Iterator[str]:
+    if element.VR == "SQ" or element.value is None:
+        return
+    for one in element.value if element.VM > 1 else [element.value]:
+        if not isinstance(one, bytes):
+            yield str(one)
+
+
+def _each(element: DataElement, change: Any) -> Any:
+    if not element.value:
+        return element.value
+    if element.VM > 1:
+        return [change(str(one)) for one in element.value]
+    return change(str(element.value))
+
+
+def _blank(element: DataElement, action: Action) -> None:
+    if action is Action.EMPTY:
+        element.value = None
+    elif element.VR in {"CS", "AE", "LO", "LT", "PN", "SH", "ST", "UC", "UT"}:
+        element.value = "REMOVED"
+    elif element.VR == "UR":
+        element.value = "about:blank"
+    elif element.VR in {"OB", "OW", "UN"}:
+        element.value = b"REMOVED "
+    else:
+        element.value = None

@@ -1,0 +1,172 @@
+"""One substitute for each identifying text, the same wherever it stands: in headers, values, keys, file names, texts.
+
+The key of a pull is made for it and written nowhere, so nobody can find out afterwards which UID became which.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.models import Patient
+from dcm_processor_service.runtime.logs.scrubbing import REMOVED, Scrubber
+
+if TYPE_CHECKING:
+    from dcm_processor_service.models import SeriesRecord, Study
+
+__all__ = ["Substitution"]
+
+_UID = re.compile(r"(?<![0-9A-Za-z.])[0-2](?:\.\d+){2,}(?![0-9A-Za-z]|\.\d)")
+_REGISTERED = "1.2.840.10008."
+_UID_COMPONENTS, _UID_CHARACTERS = 6, 20
+"""What has so many is a UID and no version or address, also when no header has it."""
+_PLATFORM_ID = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{24}|[0-9a-f]{64})(?![0-9a-zA-Z])")
+_DATE = re.compile(r"(?<![\d.])(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)(?!\.\d)")
+_LEAST_DAYS, _MOST_DAYS = 365, 3650
+_UID_BYTES = 16
+
+
+class Substitution:
+    """What is known of one patient, and what stands in its place."""
+
+    def __init__(self, key: bytes | None = None) -> None:
+        self._key = key or secrets.token_bytes(32)
+        self._scrubber = Scrubber()
+        self._learned: set[tuple[str, str]] = set()
+        self._uids: set[str] = set()
+        self._ids: dict[str, str] = {}
+        self._days: set[date] = set()
+        number = int.from_bytes(self._digest("days")[:4], "big")
+        self._shift = timedelta(days=-(_LEAST_DAYS + number % (_MOST_DAYS - _LEAST_DAYS)))
+        self.patient_id = f"PULLED-{self._digest('patient').hex()[:12].upper()}"
+        self._text = lru_cache(maxsize=4096)(self._substituted)
+
+    def __repr__(self) -> str:
+        return f"Substitution({len(self._learned)} attributes, {len(self._uids)} UIDs)"
+
+    def _digest(self, text: str) -> bytes:
+        return hmac.new(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+
+    def learn(self, keyword: str, value: str) -> None:
+        """Takes in what a header says of the person; the keyword tells a name from an id and a date."""
+        if (keyword, value) in self._learned or not value.strip():
+            return
+        self._learned.add((keyword, value))
+        self._scrubber.learn(Patient(id="", metadata={keyword: value}))
+        if keyword.endswith(("Date", "DateTime")) and "Birth" not in keyword:
+            day = _day(value[:8].replace(".", ""))
+            self._days |= {day} if day else set()
+        self._text.cache_clear()
+
+    def learn_subject(self, subject: Patient | Study | SeriesRecord) -> None:
+        """Takes in what the platform's record of a patient, study or series says."""
+        self._scrubber.learn(subject.model_copy(update={"patient_uid": ""}))
+        for keyword, value in subject.metadata.items():
+            if isinstance(value, str) and keyword.endswith(("Date", "DateTime")):
+                self.learn(keyword, value)
+        self._text.cache_clear()
+
+    def learn_uid(self, uid: str) -> None:
+        """Takes in a UID, so that one with few components is known in a text as well."""
+        if uid not in self._uids:
+            self._uids.add(uid)
+            self._text.cache_clear()
+
+    def learn_id(self, platform_id: str, local_id: str) -> None:
+        """Takes in which id of the platform became which here."""
+        self._ids[platform_id] = local_id
+        self._text.cache_clear()
+
+    def uid(self, uid: str) -> str:
+        """Returns what stands for a UID: itself where the standard defines it (PS3.6), else one below ``2.25``."""
+        if not uid or uid.startswith(_REGISTERED):
+            return uid
+        return f"2.25.{int.from_bytes(self._digest(f'uid {uid}')[:_UID_BYTES], 'big')}"
+
+    def moved(self, written: str) -> str:
+        """Returns a value of VR DA or DT, earlier by this pull's days; empty where it is no date (PS3.5, 6.2)."""
+        plain = re.sub(r"^(\d{4})\.(\d{2})\.(\d{2})", r"\1\2\3", written.strip())  # of ACR-NEMA
+        day = _day(plain[:8])
+        shifted = self._shifted(day) if day else None
+        return f"{shifted:%Y%m%d}{plain[8:]}" if shifted and shifted.year > 999 else ""  # noqa: PLR2004  four digits
+
+    def _shifted(self, day: date) -> date | None:
+        try:
+            return day + self._shift
+        except OverflowError:
+            return None
+
+    def text(self, text: str) -> str:
+        """Returns a text with UIDs and ids replaced, known dates moved, what else is known of the person removed."""
+        return self._text(text) if text else text
+
+    def _substituted(self, text: str) -> str:
+        text = _PLATFORM_ID.sub(lambda found: self._ids.get(found[0], found[0]), text)
+        text = _UID.sub(self._uid_in_text, text)
+        text = _DATE.sub(self._date_in_text, text)
+        return self._scrubber.text(text)
+
+    def _uid_in_text(self, found: re.Match[str]) -> str:
+        uid = found[0]
+        long = uid.count(".") >= _UID_COMPONENTS - 1 or len(uid) >= _UID_CHARACTERS
+        return self.uid(uid) if long or uid in self._uids else uid
+
+    def _date_in_text(self, found: re.Match[str]) -> str:
+        day = _day(found[1] + found[3] + found[4])
+        if day is None or day not in self._days:
+            return found[0]
+        shifted = self._shifted(day)
+        return REMOVED if shifted is None else f"{shifted:%Y}{found[2]}{shifted:%m}{found[2]}{shifted:%d}"
+
+    def value(self, value: Any) -> Any:
+        """Returns a value of session data in its normal form, at any depth, keys as well."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return self._mapping(value)
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        if isinstance(value, datetime):
+            return value + self._shift if value.date() in self._days else value
+        if isinstance(value, bytes):
+            return self.content(value)
+        return self._scrubber.value(value)
+
+    def _mapping(self, value: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            name = self.unused(self.text(key), found)
+            cleaned = self.value(item)
+            if isinstance(item, (str, int)) and not isinstance(item, bool) and cleaned == item:
+                cleaned = self._scrubber.value({key: item}).get(self._scrubber.text(key), REMOVED)
+            found[name] = cleaned
+        return found
+
+    @staticmethod
+    def unused(name: str, taken: Any) -> str:
+        """Returns a name, with a number where two have become one."""
+        number, chosen = 1, name
+        while chosen in taken:
+            number += 1
+            chosen = f"{name} {number}"
+        return chosen
+
+    def content(self, content: bytes) -> bytes:
+        """Returns bytes that are text with the same done to them; others without what is known, or none at all."""
+        try:
+            return self.text(content.decode("utf-8")).encode("utf-8")
+        except UnicodeDecodeError:
+            plain = content.decode("latin-1")
+            return content if self.text(plain) == plain else b""
+
+
+def _day(digits: str) -> date | None:
+    try:
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
+    except ValueError:
+        return None

@@ -1,0 +1,271 @@
+"""Large data of a service, such as a model's weights, kept unpacked between jobs.
+
+The platform unpacks a worker's data anew for every job. Data that is itself one zip file costs it a copy; here the file
+is unpacked once, into a folder named by its SHA-256, which every later job finds. A job holds a shared lock on what it
+uses, from before it looks until its process ends; who fills, repairs or removes an entry holds an exclusive one. What
+is filled lies under another name until it is whole, so a killed process leaves nothing that passes for an entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import zipfile
+import zlib
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+from dcm_processor_service.disk import file_faults, file_sha256, is_file, is_folder, make_folder, sync_folder
+from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.ports.forks import SharedLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["cached_data_dir"]
+
+_SUFFIX = ".zip"
+_CHECKSUM = re.compile(r"[0-9a-f]{64}")
+_MANIFEST, _CONTENT, _LOCK, _PART = "manifest.json", "content", ".lock", ".part"
+_BLOCK_BYTES = 1 << 20
+_ENCRYPTED = 0x1
+
+_in_use: dict[Path, int] = {}
+"""Open lock files of this process, by their paths: what it uses is not removed until it ends."""
+
+_one_thread = SharedLock()
+
+
+class _Entry(NamedTuple):
+    """One archive's place in the cache."""
+
+    root: Path
+    checksum: str
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.checksum
+
+    @property
+    def part(self) -> Path:
+        return self.root / f"{self.checksum}{_PART}"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / f"{self.checksum}{_LOCK}"
+
+
+def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) -> Path | None:
+    """Returns where a job finds its data: a folder of the cache, when the data is one zip file and there is a cache.
+
+    Args:
+        data_dir: Folder, or zip file, of the worker's data. ``weights.zip.sha256`` beside ``weights.zip`` may tell its
+            checksum, as sha256sum writes it, so that the file is read only when it is unpacked.
+        cache: Folder of the cache.
+        most_bytes: How large it may become.
+
+    Raises:
+        ConfigurationError: The archive is damaged, leads out of its folder, is not what its checksum says, or does not
+            fit into the cache.
+        LocalFileError: Archive or cache cannot be read or written.
+    """
+    archive = None if data_dir is None or cache is None else _archive(data_dir)
+    if archive is None or cache is None:
+        return data_dir
+    if sys.platform == "win32":
+        raise ConfigurationError("the data cache needs locks that this system has not; leave DATA_CACHE out")
+    with file_faults(cache, "made"):
+        make_folder(cache)
+    entry = _Entry(cache.absolute(), _told_checksum(archive) or file_sha256(archive))
+    with _one_thread, file_faults(cache, "used"):
+        if entry.lock not in _in_use:
+            _in_use[entry.lock] = os.open(entry.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        held = _in_use[entry.lock]
+        _lock(held, exclusive=False)
+        while not _is_whole(entry):
+            _lock(held, exclusive=True)
+            if not _is_whole(entry):  # nobody else has filled it meanwhile
+                _fill(entry, archive, most_bytes)
+            _lock(held, exclusive=False)
+        os.utime(entry.lock)
+    return entry.folder / _CONTENT
+
+
+def _archive(data: Path) -> Path | None:
+    """Returns the zip file that the data is; None where it is a folder of other files."""
+    if is_file(data):
+        return data if data.suffix.lower() == _SUFFIX else None
+    if not is_folder(data):
+        return None
+    with file_faults(data, "read"):
+        found = [one for one in sorted(data.iterdir()) if not one.name.startswith(".")]
+    archives = [one for one in found if one.suffix.lower() == _SUFFIX and is_file(one)]
+    others = [one for one in found if one not in archives and one.suffix != ".sha256"]
+    return archives[0] if len(archives) == 1 and not others else None
+
+
+def _told_checksum(archive: Path) -> str:
+    """Returns what the file beside the archive says; empty where there is none.
+
+    Raises:
+        ConfigurationError: It says no checksum.
+    """
+    beside = archive.with_name(f"{archive.name}.sha256")
+    if not is_file(beside):
+        return ""
+    with file_faults(beside, "read"):
+        word = beside.read_text(encoding="ascii", errors="replace").split(maxsplit=1)[:1]
+    if not word or not _CHECKSUM.fullmatch(word[0].lower()):
+        raise ConfigurationError(f"{str(beside)!r} holds no SHA-256; write it with sha256sum, or remove it")
+    return word[0].lower()
+
+
+if sys.platform != "win32":
+
+    def _lock(descriptor: int, *, exclusive: bool) -> None:
+        """Waits until the lock is ours; one that is held is let go first."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+
+    @contextmanager
+    def _unused(path: Path) -> Iterator[bool]:
+        """Keeps others from an entry, if nobody uses it."""
+        with path.open("a+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+else:
+
+    def _lock(_descriptor: int, *, exclusive: bool) -> None:
+        raise NotImplementedError(exclusive)
+
+    @contextmanager
+    def _unused(_path: Path) -> Iterator[bool]:
+        yield False
+
+
+def _is_whole(entry: _Entry) -> bool:
+    """Returns whether every file of an entry is there with the content that it was filled with."""
+    try:
+        told = json.loads((entry.folder / _MANIFEST).read_text(encoding="utf-8"))
+        content = entry.folder / _CONTENT
+        names = {str(one.relative_to(content)) for one in content.rglob("*") if not one.is_dir()}
+        return names == {*told} and all(file_sha256(content / name) == told[name] for name in told)
+    except (OSError, ValueError, TypeError):  # not there, or torn
+        return False
+
+
+def _fill(entry: _Entry, archive: Path, most_bytes: int) -> None:
+    """Unpacks an archive into the place of its entry, which this process has for itself."""
+    for left in (entry.folder, entry.part):  # damaged, or of a process that was killed
+        if left.exists():
+            shutil.rmtree(left)
+    if file_sha256(archive) != entry.checksum:
+        raise ConfigurationError(
+            f"{str(archive)!r} does not have the SHA-256 that stands beside it; get it again, or correct the checksum"
+        )
+    try:
+        with _damage_told(archive), zipfile.ZipFile(archive) as opened:
+            files = [one for one in opened.infolist() if not one.is_dir()]
+            _require_inside(archive, files)
+            _make_room(entry, sum(one.file_size for one in files), most_bytes)
+            told = {str(PurePosixPath(one.filename)): _unpack(opened, one, entry.part / _CONTENT) for one in files}
+        (entry.part / _CONTENT).mkdir(parents=True, exist_ok=True)
+        with (entry.part / _MANIFEST).open("w", encoding="utf-8") as file:
+            json.dump(told, file)
+            file.flush()
+            os.fsync(file.fileno())
+        entry.part.rename(entry.folder)
+        sync_folder(entry.root)
+    except BaseException:
+        shutil.rmtree(entry.part, ignore_errors=True)
+        raise
+
+
+def _unpack(archive: zipfile.ZipFile, one: zipfile.ZipInfo, folder: Path) -> str:
+    """Writes one file to the disk; returns its SHA-256."""
+    place = folder / one.filename
+    place.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with archive.open(one) as content, place.open("xb") as file:
+        while block := content.read(_BLOCK_BYTES):
+            digest.update(block)
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    place.chmod(0o444)  # a job that changed it would change it for all
+    return digest.hexdigest()
+
+
+def _require_inside(archive: Path, files: list[zipfile.ZipInfo]) -> None:
+    for one in files:
+        place = PurePosixPath(one.filename)
+        if place.is_absolute() or ".." in place.parts or "\\" in one.filename:
+            raise ConfigurationError(f"{str(archive)!r} holds a file that leads out of its folder; pack it again")
+        if one.flag_bits & _ENCRYPTED:
+            raise ConfigurationError(f"{str(archive)!r} is encrypted; pack it without a password")
+
+
+@contextmanager
+def _damage_told(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, FileExistsError) as error:
+        raise ConfigurationError(
+            f"{str(archive)!r} is no zip file that can be unpacked ({type(error).__name__}); get it again"
+        ) from error
+
+
+def _make_room(own: _Entry, need_bytes: int, most_bytes: int) -> None:
+    """Removes what was not used for longest and is not in use, until there is room.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    locks = sorted((one for one in own.root.glob(f"*{_LOCK}") if one != own.lock), key=_used_at)
+    sizes = {one: _size(one) for one in locks}
+    total_bytes = sum(sizes.values())
+    for lock in locks:
+        other = _Entry(own.root, lock.name.removesuffix(_LOCK))
+        if total_bytes + need_bytes <= most_bytes and not other.part.exists():
+            continue
+        with _unused(lock) as free:
+            if not free:
+                continue
+            shutil.rmtree(other.part, ignore_errors=True)
+            if total_bytes + need_bytes > most_bytes:
+                shutil.rmtree(other.folder, ignore_errors=True)
+            total_bytes += _size(lock) - sizes[lock]
+    if total_bytes + need_bytes > most_bytes:
+        raise ConfigurationError(
+            f"the data takes {need_bytes} bytes unpacked, and the data cache may hold {most_bytes}, of which jobs that "
+            f"run use {total_bytes}; raise DCM_PROCESSOR_SERVICE_DATA_CACHE_BYTES, or leave DATA_CACHE out"
+        )
+
+
+def _used_at(lock: Path) -> float:
+    with suppress(OSError):
+        return lock.stat().st_mtime
+    return 0.0
+
+
+def _size(lock: Path) -> int:
+    """Returns what an entry takes, whole or not, in bytes."""
+    entry = _Entry(lock.parent, lock.name.removesuffix(_LOCK))
+    total_bytes = 0
+    for folder in (entry.folder, entry.part):
+        for one in folder.rglob("*"):
+            with suppress(OSError):
+                total_bytes += 0 if one.is_dir() else one.stat().st_size
+    return total_bytes

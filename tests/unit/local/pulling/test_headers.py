@@ -1,0 +1,163 @@
+"""A header without the patient, wherever in it the patient stands."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom import Dataset, dcmread
+from pydicom.datadict import dictionary_VR, keyword_dict
+from pydicom.dataset import FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from dcm_processor_service.errors import UnreadableFileError
+from dcm_processor_service.local.pulling.confidentiality_profile import Action, confidentiality_profile
+from dcm_processor_service.local.pulling.headers import HeaderCleaner, burned_in_doubt, read_dataset
+from dcm_processor_service.local.pulling.substitution import Substitution
+
+NAME, FAMILY = "Zwetschgenbaum^Ottilie", "Zwetschgenbaum"
+PLACES = {"LO", "LT", "PN", "SH", "ST", "UC", "UT", "CS", "AE"}
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+def header(**values: Any) -> Dataset:
+    made = Dataset()
+    made.SOPClassUID, made.SOPInstanceUID, made.Modality = CT, "1.2.826.0.1.5", "CT"
+    for keyword, value in {"PatientName": NAME, **values}.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def stored(dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
+    output = BytesIO()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dataset.save_as(output, enforce_file_format=True)
+    return output.getvalue()
+
+
+def cleaned(content: bytes, **options: Any) -> bytes:
+    cleaner = HeaderCleaner(Substitution(), **options)
+    cleaner.learn(read_dataset(content))
+    return cleaner.cleaned(read_dataset(content))
+
+
+def text_keywords() -> list[str]:
+    """Every attribute of the standard's dictionary that holds text."""
+    found = {name for name, tag in keyword_dict.items() if name and tag >> 16 > 2 and dictionary_VR(tag) in PLACES}
+    return sorted(found - {"PatientName", "SpecificCharacterSet"})
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_a_name_in_any_attribute_of_the_dictionary_goes(syntax: str) -> None:
+    named, inner = header(), Dataset()
+    for keyword in text_keywords():
+        setattr(named, keyword, "ZWETSCHGENBAUM")
+        setattr(inner, keyword, FAMILY.upper())
+    named.Modality = inner.Modality = "CT"
+    named.DerivationCodeSequence = Sequence([inner])
+    content = stored(named, syntax)
+    assert content.upper().count(FAMILY.upper().encode()) > 1500
+    result = cleaned(content)
+    assert FAMILY.upper().encode() not in result.upper()
+    assert dcmread(BytesIO(result)).Modality == "CT"
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    name=st.text(st.sampled_from("abcdefghjkmnopqrstuvwyzäöüéñčł"), min_size=5, max_size=12),
+    keyword=st.sampled_from([one for one in text_keywords() if dictionary_VR(one) not in {"CS", "AE"}]),
+    depth=st.integers(0, 4),
+)
+def test_a_name_goes_from_any_depth(name: str, keyword: str, depth: int) -> None:
+    person = name.capitalize()
+    item = Dataset()
+    item.SpecificCharacterSet = "ISO_IR 192"
+    setattr(item, keyword, f"{person}"[:16])
+    for _ in range(depth):
+        outer = Dataset()
+        outer.SpecificCharacterSet = "ISO_IR 192"
+        outer.DerivationCodeSequence = Sequence([item])
+        item = outer
+    named = header(SpecificCharacterSet="ISO_IR 192", PatientName=f"{person}^Q")
+    named.DerivationCodeSequence = Sequence([item])
+    result = cleaned(stored(named))
+    assert person.encode() not in result
+    assert person.upper().encode() not in result
+
+
+def test_private_elements_curves_and_overlays_go() -> None:
+    named = header()
+    named.private_block(0x0099, "HOSPITAL", create=True).add_new(1, "LO", "whatever")
+    named.add_new(0x60003000, "OW", b"\1\0")
+    named.add_new(0x50000010, "US", 2)
+    left = dcmread(BytesIO(cleaned(stored(named))))
+    assert not [element for element in left if element.tag.is_private or element.tag.group in {0x6000, 0x5000}]
+
+
+def test_what_stands_before_and_behind_a_header_goes() -> None:
+    content = bytearray(stored(header()))
+    content[:14] = FAMILY.encode()
+    assert FAMILY.encode() not in cleaned(bytes(content))
+
+
+def test_what_tells_nothing_of_the_person_stays() -> None:
+    values = {
+        "Manufacturer": "MAKER",
+        "KVP": "120",
+        "PixelSpacing": [0.5, 0.5],
+        "ImageType": ["ORIGINAL", "PRIMARY"],
+        "AcquisitionTime": "101500.5",
+        "ConvolutionKernel": "B30f",
+        "ImagePositionPatient": [1, 2, 3],
+    }
+    left = dcmread(BytesIO(cleaned(stored(header(**values)))))
+    assert all(getattr(left, keyword) == value for keyword, value in values.items())
+    assert left.SOPClassUID == CT
+
+
+def test_malformed_values_are_neither_printed_nor_kept(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    content = stored(header(StudyDate="20260211", SeriesInstanceUID="1.2.3"))
+    broken = content.replace(b"20260211", b"OTTILIE!").replace(b"1.2.3\0", b"OTTILI")
+    result = cleaned(broken)
+    assert b"OTTIL" not in result
+    printed = capsys.readouterr()
+    assert "OTTIL" not in printed.out + printed.err + caplog.text
+
+
+def test_what_is_no_dicom_is_refused_without_a_word_of_it() -> None:
+    with pytest.raises(UnreadableFileError) as caught:
+        read_dataset(f"{NAME} is no file".encode())
+    assert "Zwetschgenbaum" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("values", "doubt"),
+    [
+        ({"Modality": "CT"}, False),
+        ({"Modality": "CT", "BurnedInAnnotation": "YES"}, True),
+        ({"Modality": "US"}, True),
+        ({"Modality": "US", "BurnedInAnnotation": "NO"}, False),
+        ({"Modality": "OT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, True),
+    ],
+)
+def test_burned_in_text_is_doubted_where_nobody_denies_it(values: dict[str, str], *, doubt: bool) -> None:
+    assert burned_in_doubt(header(PixelData=b"\0\0", **values)) is doubt
+    assert not burned_in_doubt(header(**values))
+
+
+def test_the_table_is_that_of_the_standard() -> None:
+    profile = confidentiality_profile()
+    assert profile.action(0x0010, 0x0030) is Action.EMPTY  # PatientBirthDate
+    assert profile.action(0x0008, 0x103E) is Action.REMOVE  # SeriesDescription
+    assert profile.action(0x0008, 0x1140) is Action.REFERENCES  # ReferencedImageSequence
+    assert profile.action(0x6002, 0x3000) is Action.REMOVE  # OverlayData, repeating
+    assert profile.action(0x5004, 0x0010) is Action.REMOVE  # curves
+    assert profile.action(0x7FE0, 0x0010) is None  # PixelData

@@ -1,0 +1,96 @@
+"""One substitute for each identifying text, wherever it stands."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dcm_processor_service.local.pulling.substitution import Substitution
+
+KEY = bytes(32)
+UID = "1.2.826.0.1.3680043.8.498.7"
+
+
+@pytest.fixture
+def to() -> Substitution:
+    made = Substitution(KEY)
+    for keyword, value in {"PatientName": "Doe^Jane", "PatientID": "MRN-4711-X", "StudyDate": "20240229"}.items():
+        made.learn(keyword, value)
+    made.learn("PatientBirthDate", "19790131")
+    made.learn_uid("1.2.3")
+    return made
+
+
+@pytest.mark.parametrize("text", [UID, f"mask_{UID}.nii", f"<{UID}>", f"a/{UID}/b", f"'{UID}'", "uid=1.2.3"])
+def test_a_uid_becomes_the_same_one_wherever_it_stands(to: Substitution, text: str) -> None:
+    uid = UID if UID in text else "1.2.3"
+    assert to.text(text) == text.replace(uid, to.uid(uid))
+    assert to.uid(uid).startswith("2.25.")
+    assert len(to.uid(uid)) <= 64
+
+
+@pytest.mark.parametrize("text", ["version 1.2.4", "10.0.0.1", "1.25 ml", "1.2.840.10008.1.2.1", "0.5.1", "1.2.3.4.5"])
+def test_what_is_no_uid_of_an_instance_stays(to: Substitution, text: str) -> None:
+    assert to.text(text) == text
+
+
+def test_dates_of_the_study_move_in_the_way_they_are_written(to: Substitution) -> None:
+    moved = to.moved("20240229")
+    assert moved < "20240229"
+    assert to.text("2024-02-29 and 20240229") == f"{moved[:4]}-{moved[4:6]}-{moved[6:]} and {moved}"
+    assert to.text("born 1979-01-31") == "born [removed]"
+    assert to.text("2023-05-05") == "2023-05-05"
+
+
+@given(st.dates(date(1990, 1, 1), date(2090, 1, 1)), st.integers(0, 9000))
+def test_intervals_are_kept(first: date, days: int) -> None:
+    to = Substitution(KEY)
+    second = first + timedelta(days=days)
+    moved = [datetime.strptime(to.moved(f"{one:%Y%m%d}"), "%Y%m%d") for one in (first, second)]  # noqa: DTZ007
+    assert (moved[1] - moved[0]).days == days
+
+
+@pytest.mark.parametrize("written", ["", "2024", "00000000", "someday", "20241301", "OTTILIE!"])
+def test_what_is_no_date_becomes_empty(to: Substitution, written: str) -> None:
+    assert to.moved(written) == ""
+
+
+def test_a_datetime_keeps_its_time_and_zone(to: Substitution) -> None:
+    assert to.moved("20240229101500.25+0100") == to.moved("20240229") + "101500.25+0100"
+
+
+def test_values_are_cleaned_at_any_depth_and_keys_as_well(to: Substitution) -> None:
+    value = {"a": [{"Doe Jane": [UID, "jane doe"]}], "MRN-4711-X": 1, "n": 3.5, "none": None, "yes": True}
+    cleaned = to.value(value)
+    assert cleaned == {
+        "a": [{"[removed]": [to.uid(UID), "[removed]"]}],
+        "[removed]": 1,
+        "n": 3.5,
+        "none": None,
+        "yes": True,
+    }
+
+
+def test_keys_that_become_one_stay_two(to: Substitution) -> None:
+    assert to.value({"Jane": 1, "DOE": 2}) == {"[removed]": 1, "[removed] 2": 2}
+
+
+def test_datetimes_of_the_study_move_with_it(to: Substitution) -> None:
+    seen = datetime(2024, 2, 29, 10, tzinfo=timezone.utc)
+    assert to.value(seen).strftime("%Y%m%d %H") == f"{to.moved('20240229')} 10"
+    other = datetime(2023, 2, 28, tzinfo=timezone.utc)
+    assert to.value(other) == other
+
+
+def test_bytes_that_hold_the_name_and_are_no_text_go(to: Substitution) -> None:
+    assert to.value(b"Doe^Jane was here") == b"[removed] was here"
+    assert to.value(b"\xff\xfe Doe^Jane") == b""
+    assert to.value(b"\xff\xfe\x01") == b"\xff\xfe\x01"
+
+
+def test_two_pulls_give_different_substitutes() -> None:
+    assert Substitution().uid(UID) != Substitution().uid(UID)
+    assert "Doe" not in repr(Substitution())
