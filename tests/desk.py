@@ -41,9 +41,11 @@ __all__ = [
 ROOT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("slow.txt")
 _SHARE = 5
-_FUNCTION_S, _CASE_S = 0.15, 0.7
+_FUNCTION_S, _CASE_S = 0.1, 0.5
 """Processor time that a short run spends on one test function; one whose single case takes more than the second is left
 out of it."""
+_HOUSE, _HOUSE_S = "tests/test_", 1.5
+"""What holds for the whole package, documents and examples stays whole where it may."""
 _SPREAD = "tests/contract/"
 """Cases there are the stores: which of them a short run takes is decided where they stand."""
 _short = False
@@ -141,7 +143,8 @@ def table_of(times: Iterable[str]) -> Iterator[str]:
         by_place[_place(name)].append(cpu_s)
     for place, spent in sorted(by_place.items()):
         mean = sum(spent) / len(spent)
-        kept = 0 if mean > _CASE_S else max(1, int(_FUNCTION_S / mean)) if mean else len(spent)
+        function_s, case_s = (_HOUSE_S, _HOUSE_S) if place.startswith(_HOUSE) else (_FUNCTION_S, _CASE_S)
+        kept = 0 if mean > case_s else max(1, int(function_s / mean)) if mean else len(spent)
         if kept < len(spent) and not (kept and place.startswith(_SPREAD)):
             yield f"{kept} {place}"
 
