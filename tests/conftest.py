@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+
+from tests.desk import CpuTimes, is_short, leave_out_slow, set_short
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -17,10 +20,38 @@ if TYPE_CHECKING:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-# CI judges a change by the same examples every time; at a desk every run looks further
+# CI judges a change by the same examples every time; at a desk every run looks further, a short one at fewer
 hypothesis.settings.register_profile("repeatable", derandomize=True, database=None)
-if os.environ.get("CI"):
-    hypothesis.settings.load_profile("repeatable")
+hypothesis.settings.register_profile("short", max_examples=20)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds what makes a run at a desk that of continuous integration."""
+    parser.addoption("--all", action="store_true", help="run all tests, cases and random examples")
+    parser.addoption("--cpu-times", type=Path, help="file that the processor time of each test is added to")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Decides how much is run, before modules with tests are imported."""
+    set_short(short=is_short(config))
+    if config.getoption("--cpu-times"):
+        config.pluginmanager.register(CpuTimes(config.getoption("--cpu-times")))
+    if os.environ.get("CI"):
+        hypothesis.settings.load_profile("repeatable")
+    elif is_short(config):
+        hypothesis.settings.load_profile("short")
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_configure_node(node: Any) -> None:
+    """Tells a process of a parallel run what this one has decided."""
+    node.workerinput["is_short"] = is_short(node.config)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves slow tests out of a short run."""
+    leave_out_slow(config, items)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -35,9 +66,10 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
-def pytest_xdist_auto_num_workers() -> int:
-    """What ``-n auto`` means: tests wait for processes and time-outs a third of the time."""
-    return max(2, (os.cpu_count() or 1) * 3 // 2)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """What ``-n auto`` means: tests wait for processes and time-outs a third of the time, those of a short run less."""
+    cores = max(2, os.cpu_count() or 1)
+    return cores if is_short(config) else cores * 3 // 2
 
 
 @pytest.fixture(autouse=True)

@@ -267,8 +267,9 @@ def test_only_the_environment_module_reads_the_environment() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
     }
-    # a decoder process gets a few variables of its parent's environment and none of the others
-    assert readers <= {"env_vars.py", "cli/doctor.py", "child_processes/process.py"}
+    # a decoder process gets a few variables of its parent's environment and none of the others; a fixture asks for CI
+    allowed = {"env_vars.py", "cli/doctor.py", "child_processes/process.py", "testing/pytest_plugin.py"}
+    assert readers <= allowed
 
 
 def test_dependency_injector_stays_in_the_container() -> None:

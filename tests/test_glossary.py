@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import tokenize
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ TEXTS = sorted(
 )
 
 
+@cache
 def words_of(path: Path) -> str:
     """Returns what a file says in plain English: of a module, its comments and strings alone."""
     text = path.read_text(encoding="utf-8")
@@ -42,6 +44,8 @@ def words_of(path: Path) -> str:
 
 def wrong_lines(text: str, wrong: str) -> list[str]:
     """Returns the lines with a word, or its plural, that stands for itself: not as a part of a name in code."""
+    if wrong.lower() not in text.lower():  # which is nearly every text, and takes a tenth of the time
+        return []
     word = re.compile(rf"(?<![\w.`{{'-]){re.escape(wrong)}s?(?![\w`(=])", re.IGNORECASE)
     other = OTHER_MEANINGS.get(wrong)
     return [line.strip() for line in text.splitlines() if word.search(line) and not (other and other.search(line))]

@@ -56,6 +56,11 @@ COMMANDS = {
         "Tell the commands, what a callback reaches, and the jobs and params of a service.",
         "describe lung --json",
     ),
+    "shell": Command(
+        "shell:shell",
+        "Open Python on a session of a workspace: ctx and session are what a callback of the job has.",
+        'shell --workspace dcm-workspace --code "print(session.data.keys())"',
+    ),
     "exec": Command(
         "execute:execute",
         "Run a callback as the job that the environment names, and print its result as one line of JSON.",

@@ -34,6 +34,7 @@ _EXTRAS = {
     "simpleitk": ("SimpleITK", "volume.to_sitk()"),
     "onnx": ("onnxruntime", "networks of ONNX"),
     "monai": ("monai", "volume.to_monai()"),
+    "dask": ("distributed", "run --on dask://HOST:PORT"),
 }
 
 

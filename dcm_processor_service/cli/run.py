@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,10 +44,12 @@ from dcm_processor_service.runtime.execution.results import json_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from typing import TypeAlias
 
     from rich.console import Console
 
+    from dcm_processor_service.local.service.cluster import Cluster
     from dcm_processor_service.local.service.scheduling import JobNotCreated, SubjectPlan
     from dcm_processor_service.local.service.service_code import LoadedService
     from dcm_processor_service.session.images.catalogue import Filed
@@ -89,6 +92,9 @@ def run(
     workers: Annotated[
         int, typer.Option(min=1, help="Run so many series, studies or patients at a time, each in its own process")
     ] = 1,
+    on: Annotated[
+        str, typer.Option("--on", help="dask://HOST:PORT: run the subjects on the workers of this Dask cluster")
+    ] = "",
     preview: Annotated[bool, typer.Option(help="Draw a contact sheet of each NIfTI file, or of the series")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each job")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Run again whenever the code changes")] = False,
@@ -114,7 +120,7 @@ def run(
         arguments = [one for one in sys.argv[1:] if one != "--watch"]
         run_whenever_changed(watched_folder(callback), arguments, without=workspace)
     emit = result_channel() if as_json else None
-    with sentences():
+    with sentences(), _cluster(on, workers) as cluster:
         session = None if dicom or sample else pulled_session(workspace)
         source = service_source(callback, event, job_name, one_of_several=session is not None)
         service = source.load()
@@ -130,8 +136,10 @@ def run(
             error_console().print(f"note: {note}", soft_wrap=True)
         sender = peers[0] if peers else None
         filed = session.filed if session else _ingest(place, _sources(dicom, sample=sample), show_files=show_files)
+        if cluster is not None:
+            cluster.check(place.folder)
         pulled = session is not None
-        service_run = ServiceRun(source, service, place, filed, sender, preview, workers, data_dir, pulled)
+        service_run = ServiceRun(source, service, place, filed, sender, preview, workers, data_dir, pulled, cluster)
         levels = session.plan(_names(service, job_name), event, chosen) if session else service_run.plan(event)
         not_created = [one for plans in levels for plan in plans for one in plan.not_created]
         for missing in not_created:
@@ -142,6 +150,17 @@ def run(
         error_console().print(f"The report is in {page}.", soft_wrap=True)
     codes = [*(one.outcome.exit_code for one in runs), *(one.exit_code for one in not_created)]
     raise typer.Exit(max(codes, default=EXIT_DONE))
+
+
+def _cluster(url: str, workers: int) -> AbstractContextManager[Cluster | None]:
+    """Connects to a cluster if one is named."""
+    if not url:
+        return nullcontext()
+    if workers > 1:
+        raise ConfigurationError("--workers is for processes of this machine, --on for those of a cluster; give one")
+    from dcm_processor_service.local.service.cluster import Cluster
+
+    return Cluster.connected(url)
 
 
 def service_source(

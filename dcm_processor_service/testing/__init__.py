@@ -2,7 +2,8 @@
 
 The fakes are the memory backend, which passes the same contract suite as SQLite and MongoDB; each of its repositories
 takes the place of another in one line. :mod:`.contracts` is that suite, for stores of other packages. With pytest the
-fixture ``fake_context`` is there without an import. Names are loaded when they are used (PEP 562).
+fixtures ``ctx``, ``fake_context``, ``pacs`` and ``mongodb`` are there without an import. Names are loaded when they are
+used (PEP 562).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.testing.fake_faults import Faults
     from dcm_processor_service.testing.fake_pacs import FakePacs
     from dcm_processor_service.testing.golden import compare_derived
+    from dcm_processor_service.testing.mongo_server import MongoDatabase
     from dcm_processor_service.testing.privacy import assert_no_phi
     from dcm_processor_service.testing.registry_calls import fake_registry
     from dcm_processor_service.testing.synthetic import SyntheticKind, synthetic_series
@@ -44,6 +46,7 @@ __all__ = [
     "MemorySessionRepository",
     "MemoryStore",
     "MemoryWorkspaceRepository",
+    "MongoDatabase",
     "SyntheticKind",
     "assert_no_phi",
     "compare_derived",
@@ -63,6 +66,7 @@ _PLACES = {
     "testing.fake_faults": "Faults",
     "testing.fake_pacs": "FakePacs",
     "testing.golden": "compare_derived",
+    "testing.mongo_server": "MongoDatabase",
     "testing.privacy": "assert_no_phi",
     "testing.registry_calls": "fake_registry",
     "testing.synthetic": "SyntheticKind synthetic_series",

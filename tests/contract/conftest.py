@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
     from pymongo.database import Database
 
-STORES = ["memory", "sqlite", "sqlite-threads", "pymongo", "motor", "pymongo-async"]
+STORES = [
+    *("memory", "sqlite", "pymongo", "motor"),
+    pytest.param("sqlite-threads", marks=pytest.mark.slow),  # the others in another way
+    pytest.param("pymongo-async", marks=pytest.mark.slow),
+]
 
 
 @pytest.hookimpl(tryfirst=True)

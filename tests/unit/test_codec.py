@@ -24,6 +24,7 @@ from dcm_processor_service.backends.sqlite.encoding import decode, encode
 from dcm_processor_service.codec import MAX_ARRAY_ITEMS, MAX_VALUE_BYTES, equal, to_normal
 from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, ANY
+from tests.desk import examples
 from tests.parameters import shown
 
 
@@ -242,7 +243,7 @@ JSON_LIKE = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(JSON_LIKE)
 def test_every_normal_form_survives_the_embedded_store(value: Any) -> None:
     normal = to_normal(value)
@@ -252,7 +253,7 @@ def test_every_normal_form_survives_the_embedded_store(value: Any) -> None:
     assert equal(to_normal(normal), normal)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(JSON_LIKE)
 def test_every_normal_form_survives_bson_unchanged(value: Any) -> None:
     normal = to_normal(value)
@@ -297,7 +298,7 @@ def test_values_compare_as_mongodb_compares(left: object, right: object, *, same
 
 
 @given(JSON_LIKE)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_value_equals_its_copy(value: Any) -> None:
     normal = to_normal(value)
     assert equal(normal, copy.deepcopy(normal))

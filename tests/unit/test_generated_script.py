@@ -18,6 +18,7 @@ from dcm_processor_service.models.generated_script import (
     survives,
     unescaped,
 )
+from tests.desk import examples
 
 TEXTS = st.text(st.characters(codec="utf-8") | st.sampled_from('"\\\n\r\t\x00n"u'), max_size=12)
 
@@ -31,7 +32,7 @@ def arrived(kwargs: dict[str, Any]) -> Any:
 
 
 @given(TEXTS)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_what_arrives_of_a_text_is_known_before(text: str) -> None:
     try:
         found = arrived({"before": "a", "text": text, "after": "b"})
@@ -43,7 +44,7 @@ def test_what_arrives_of_a_text_is_known_before(text: str) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["PatientName", "StudyID"]), TEXTS | st.lists(TEXTS, max_size=3)))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_escaped_text_arrives_as_it_was_and_is_told_from_other_text(values: dict[str, Any]) -> None:
     assert arrived(escaped(values)) == values
     assert unescaped(escaped(values)) == values

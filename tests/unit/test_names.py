@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dcm_processor_service.codec import check_name
 from dcm_processor_service.errors import InvalidNameError
+from tests.desk import examples
 from tests.parameters import shown
 
 BAD_NAMES = [
@@ -86,7 +87,7 @@ def test_a_harmless_name_is_given_back(name: str) -> None:
     assert check_name(name, "file") == name
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(st.characters() | st.sampled_from("./\\: "), max_size=12))
 def test_no_allowed_name_leaves_a_folder(name: str) -> None:
     try:

@@ -25,6 +25,7 @@ from dcm_processor_service.session.images.catalogue import Filed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dcm_processor_service.local.service.cluster import Cluster
     from dcm_processor_service.local.service.subject_process import ProcessEnd
     from dcm_processor_service.local.workspace import JobValues, LocalRun
 
@@ -86,6 +87,9 @@ class ServiceRun:
     pulled: bool = False
     """Whether the platform's scheduler made the jobs, so that each depends on what it did there."""
 
+    cluster: Cluster | None = None
+    """Where subjects run, in place of this machine's processes."""
+
     def plan(self, event: JobEvent | None = None) -> list[list[SubjectPlan]]:
         """Asks the registry functions and returns the jobs of each level, of one event where it is given."""
         levels = plan_levels(self.service, self.place, self.filed, self.peer)
@@ -105,8 +109,9 @@ class ServiceRun:
                 return
 
     def _run_level(self, plans: list[SubjectPlan]) -> Iterator[LocalRun]:
-        if self.workers > 1 and len(plans) > 1:
-            for end in run_in_processes([self._request(plan) for plan in plans], self.workers):
+        requests = [self._request(plan) for plan in plans]
+        if self.cluster is not None or (self.workers > 1 and len(plans) > 1):
+            for end in self.cluster.run(requests) if self.cluster else run_in_processes(requests, self.workers):
                 plan = plans[end.number]
                 for answer in end.answers:
                     yield self.place.left_by(plan.subject, answer)

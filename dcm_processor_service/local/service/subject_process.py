@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
-__all__ = ["ProcessEnd", "run_in_processes"]
+__all__ = ["LOOKED_EVERY_S", "ProcessEnd", "run_in_process", "run_in_processes", "tell_to_end"]
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from dcm_processor_service.local.service.subject_worker import main; main()"
 )
-_LOOKED_EVERY_S = 0.2
+LOOKED_EVERY_S = 0.2
 """How often the parent checks whether it was asked to end, while nothing else happens."""
 
 
@@ -53,39 +53,53 @@ def run_in_processes(requests: Sequence[dict[str, Any]], workers: int) -> Iterat
     Asked to end (SIGTERM), it asks the processes, begins no other, and waits for those that run.
     """
     cancellation = Cancellation()
-    running: dict[int, subprocess.Popen[bytes]] = {}
+    running: list[subprocess.Popen[bytes]] = []
 
     def run_one(number: int, request: dict[str, Any]) -> ProcessEnd | None:
-        if cancellation.requested:
-            return None
-        with _started() as process:
-            running[number] = process
-            answer, _ = process.communicate(json.dumps(request).encode())
-            del running[number]
-        return _end_of(number, answer, process.returncode)
+        return None if cancellation.requested else run_in_process(number, request, running)
 
     with cancelled_by_sigterm(cancellation), ThreadPoolExecutor(workers) as pool:
         pending: set[Future[ProcessEnd | None]] = {pool.submit(run_one, *one) for one in enumerate(requests)}
-        told: set[int] = set()
+        told: list[subprocess.Popen[bytes]] = []
         try:
             while pending:
-                ended, pending = wait(pending, _LOOKED_EVERY_S, FIRST_COMPLETED)
+                ended, pending = wait(pending, LOOKED_EVERY_S, FIRST_COMPLETED)
                 if cancellation.requested:
-                    _tell_to_end(running, told)
+                    tell_to_end(running, told)
                 for one in ended:
                     end = one.result()
                     if end is not None:
                         yield end
         finally:
             cancellation.cancel()
-            for process in list(running.values()):
+            for process in tuple(running):
                 process.kill()
 
 
-def _started() -> subprocess.Popen[bytes]:
+def run_in_process(
+    number: int, request: dict[str, Any], running: list[subprocess.Popen[bytes]], folder: str | None = None
+) -> ProcessEnd:
+    """Hands a request to a process of its own, which stands in a list while it runs, and waits for its end.
+
+    Raises:
+        ConfigurationError: No process can be started.
+    """
+    with _started(folder) as process:
+        running.append(process)
+        try:
+            answer, _ = process.communicate(json.dumps(request).encode())
+        finally:
+            running.remove(process)
+    return _end_of(number, answer, process.returncode)
+
+
+def _started(folder: str | None) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(  # noqa: S603  this interpreter, code of our own
-            [sys.executable, "-c", _START, json.dumps(sys.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-c", _START, json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=folder,
         )
     except OSError as error:
         raise ConfigurationError(
@@ -93,10 +107,11 @@ def _started() -> subprocess.Popen[bytes]:
         ) from error
 
 
-def _tell_to_end(running: dict[int, subprocess.Popen[bytes]], told: set[int]) -> None:
-    for number, process in list(running.items()):
-        if number not in told:
-            told.add(number)
+def tell_to_end(running: list[subprocess.Popen[bytes]], told: list[subprocess.Popen[bytes]]) -> None:
+    """Asks processes to end, each once: those that know it stand in the second list."""
+    for process in list(running):
+        if process not in told:
+            told.append(process)
             process.send_signal(signal.SIGTERM)
 
 

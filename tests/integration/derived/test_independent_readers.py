@@ -16,6 +16,7 @@ from pydicom import dcmread
 
 from dcm_processor_service.derived import ImageOptions, SourceSeries, StudyIdentity, derive_image, nifti_to_dicom, save
 from dcm_processor_service.imaging.volumes.read import read_volume
+from tests.desk import examples
 from tests.shared_data import shared_folder
 from tests.unit.derived.sources import make_recipe
 from tests.unit.derived.volumes import ORIENTATIONS, affines, same_place, turned
@@ -95,7 +96,7 @@ def test_multi_frame_is_a_volume_again(volumes: int, tmp_path: Path) -> None:
     assert same_place(array, affine, volume.array, volume.affine_lps) < 1e-4
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     array=hnp.arrays(st.sampled_from([np.int16, np.uint16]), st.sampled_from([(4, 3, 5), (3, 4, 4, 2)])),
     affine=affines(),

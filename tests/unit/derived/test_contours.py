@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dcm_processor_service.derived.drawings.contours import outlines
+from tests.desk import examples
 from tests.unit.derived.drawn import filled
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ def rings() -> NDArray[np.bool_]:
     return outside_holes
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(mask=MASKS)
 def test_the_outlines_of_any_mask_enclose_its_voxels_alone(mask: NDArray[np.bool_]) -> None:
     assert np.array_equal(filled(outlines(mask), mask.shape), mask)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(mask=MASKS)
 def test_outlines_close_without_repeating_a_point_and_have_no_needless_one(mask: NDArray[np.bool_]) -> None:
     for line in outlines(mask):

@@ -22,6 +22,7 @@ from dcm_processor_service.derived import (
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.pictures.colours import rgb_of_lab
 from dcm_processor_service.imaging.volumes.volume import Volume
+from tests.desk import examples
 from tests.unit.derived.drawn import filled
 from tests.unit.derived.sources import PLAIN, make_headers, make_recipe, make_source, stored
 from tests.unit.derived.volumes import affines
@@ -63,7 +64,7 @@ def painted(made: Dataset, headers: list[Dataset], layer: str) -> NDArray[np.boo
     return mask
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(affine=affines(), mask=hnp.arrays(np.bool_, SHAPE, elements=st.integers(0, 3).map(bool)))
 def test_masks_come_back_from_the_lines_of_their_layers(affine: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
     if not mask.any():

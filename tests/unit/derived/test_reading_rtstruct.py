@@ -19,6 +19,7 @@ from dcm_processor_service.derived.reading.segments import images_needed, read_s
 from dcm_processor_service.errors import InvalidSeriesError, SeriesNotFoundError
 from dcm_processor_service.models.images.limits import Limits
 from dcm_processor_service.testing import fake_context
+from tests.desk import examples
 from tests.unit.derived.sources import PLAIN, make_headers
 from tests.unit.derived.structure_sets import contour, rectangle, structure_set, written_set
 from tests.unit.derived.test_reading_seg import GRIDS, files
@@ -296,7 +297,7 @@ def ray_cast(polygon: Any, columns: int, rows: int) -> NDArray[np.bool_]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.tuples(*(st.integers(-30, 150).map(lambda n: n / 10 + 0.013) for _ in range(2))), min_size=3, max_size=9

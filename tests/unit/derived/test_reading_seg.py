@@ -23,6 +23,7 @@ from dcm_processor_service.derived.objects.highdicom_bridge import released
 from dcm_processor_service.derived.reading.segments import read_segments
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError
 from dcm_processor_service.models.images.limits import Limits
+from tests.desk import examples
 from tests.unit.derived.sources import PLAIN, make_headers, make_recipe, make_source
 from tests.unit.derived.volumes import ORIENTATIONS, affines, turned
 
@@ -108,7 +109,7 @@ def test_every_voxel_is_read_at_its_place(name: str, tmp_path: Path, *, on_image
         assert liver.series_instance_uid == "1.2.3.0"
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(
     mask=hnp.arrays(bool, st.sampled_from([(4, 3, 5), (3, 4, 2), (5, 5, 1)])).filter(np.any),
     affine=affines(),

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from dcm_processor_service.derived import ImageOptions, derive_image
 from dcm_processor_service.models.derived import StudyIdentity
+from tests.desk import examples
 from tests.unit.derived.sources import assemble, make_recipe, make_source
 from tests.unit.derived.volumes import ORIENTATIONS, affines, same_place, turned
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 WHO = StudyIdentity(patient_id="P-1", study_instance_uid="1.2.3")
-QUICK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 volumes = hnp.arrays(

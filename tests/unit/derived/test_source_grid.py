@@ -31,6 +31,7 @@ from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
 from dcm_processor_service.imaging.volumes.volume import Volume
 from dcm_processor_service.models.derived import ImageOptions
 from dcm_processor_service.testing import synthetic_series
+from tests.desk import examples
 from tests.unit.derived.drawn import drawn
 from tests.unit.derived.sources import PLAIN, make_headers, make_recipe, make_source, stored
 from tests.unit.derived.volumes import ORIENTATIONS, affines, turned
@@ -91,7 +92,7 @@ def test_every_voxel_has_the_value_at_its_place(headers: list[Dataset]) -> None:
         assert found.sources[index].sop_instance_uid == header.SOPInstanceUID
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(affine=affines(), seed=st.integers(0, 9), orientation=st.sampled_from(ORIENTATIONS))
 def test_what_lies_on_the_slices_already_comes_back_as_it_is(
     affine: NDArray[np.float64], seed: int, orientation: Any

@@ -15,6 +15,7 @@ from dcm_processor_service.derived import Segment, SourceSeries, StudyIdentity, 
 from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.imaging.volumes.volume import Volume
 from dcm_processor_service.models.derived import Code, StructureSetOptions
+from tests.desk import examples
 from tests.unit.derived.drawn import drawn
 from tests.unit.derived.sources import PLAIN, make_headers, make_recipe, make_source, stored
 from tests.unit.derived.volumes import ORIENTATIONS, affines, turned
@@ -28,7 +29,7 @@ LIVER = np.zeros(SHAPE, np.bool_)
 LIVER[1:5, 1:4, 1:3] = True
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(affine=affines(), mask=hnp.arrays(np.bool_, SHAPE), orientation=st.sampled_from(ORIENTATIONS))
 def test_masks_come_back_from_their_outlines_in_every_orientation(
     affine: NDArray[np.float64], mask: NDArray[np.bool_], orientation: Any
@@ -42,7 +43,7 @@ def test_masks_come_back_from_their_outlines_in_every_orientation(
     assert validate(made) == ()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(mask=hnp.arrays(np.bool_, SHAPE))
 def test_masks_of_a_tilted_gantry_come_back_from_their_outlines(mask: NDArray[np.bool_]) -> None:
     headers = make_headers(TILTED, SHAPE)

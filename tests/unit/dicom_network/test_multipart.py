@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcm_processor_service.dicom_network.retrieval.web_channel import split_parts
+from tests.desk import examples
 
 BOUNDARY = b"ab-c"
 CONTENT = st.lists(st.sampled_from([b"\r", b"\n", b"-", b"ab-c", b"\r\n--ab", b"\0", b"x" * 50]), max_size=8)
@@ -32,7 +33,7 @@ def cut(content: bytes, length: int) -> list[bytes]:
     return [content[start : start + length] for start in range(0, len(content), length)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(parts=st.lists(CONTENT.map(b"".join), max_size=4), length=st.integers(1, 70))
 def test_parts_are_what_they_were_however_they_are_cut(parts: list[bytes], length: int) -> None:
     parts = [part for part in parts if b"\r\n--" + BOUNDARY not in b"\r\n" + part]

@@ -14,6 +14,7 @@ from pydicom import dcmread
 
 from dcm_processor_service.imaging.geometry import cluster_positions
 from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
+from tests.desk import examples
 from tests.unit.imaging.refusals import change, in_slice_order, refused
 from tests.unit.imaging.synthetic import Recipe, rotated, single_frame
 
@@ -40,7 +41,7 @@ def unsteady(
     return change(single_frame(recipe, folder), edit)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     slices=st.integers(2, 12),
     volumes=st.sampled_from([1, 1, 2, 5]),

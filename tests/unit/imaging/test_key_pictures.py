@@ -22,6 +22,7 @@ from dcm_processor_service.imaging.pictures.results import pictures_of_results
 from dcm_processor_service.imaging.volumes.read import read_volume
 from dcm_processor_service.imaging.volumes.resampling import apply_window
 from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow
+from tests.desk import examples
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def opened(png: bytes) -> np.ndarray[Any, Any]:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(hnp.arrays(np.uint8, st.one_of(SMALL, SMALL.map(lambda shape: (*shape, 3)))))
 def test_a_png_is_read_back_as_it_was(pixels: np.ndarray[Any, Any]) -> None:
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(encode_png(pixels)))), pixels)

@@ -15,6 +15,7 @@ from pydicom import dcmread
 
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.volumes.read import read_volumes
+from tests.desk import examples
 from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
@@ -163,7 +164,7 @@ def volumes_of(scan: Scan, folder: Path, policy: Any) -> list[list[set[int | Non
 LABELS: dict[Path, dict[str, int]] = {}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
 @given(scan=scans())
 def test_no_policy_mixes_volumes(scan: Scan) -> None:
     is_undecidable = not is_told_apart(scan) and len(set(scan.shifts)) > 1 and scan.numbering != "volume by volume"

@@ -17,6 +17,7 @@ from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from dcm_processor_service.imaging.nifti.verification import verify_series
 from dcm_processor_service.imaging.volumes.read import read_volume
 from dcm_processor_service.models.images.limits import Limits
+from tests.desk import examples
 from tests.unit.imaging.synthetic import Recipe, single_frame
 from tests.unit.imaging.test_convert import fake_dcm2niix
 
@@ -76,7 +77,7 @@ def test_a_single_slice_has_its_place_whatever_its_thickness_is() -> None:
     assert placement(elsewhere, (3, 4, 1), AFFINE, (3, 4, 1)) is None
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(seed=st.integers(0, 1000), time=st.integers(0, 2), place=st.tuples(*(st.integers(0, n - 1) for n in SHAPE)))
 def test_one_other_voxel_is_a_difference(seed: int, time: int, place: tuple[int, int, int]) -> None:
     native = np.random.default_rng(seed).integers(-1000, 1000, (*SHAPE, 3)).astype(np.float32)

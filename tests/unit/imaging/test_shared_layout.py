@@ -13,6 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_instance
 from dcm_processor_service.imaging.headers.values import ScannedHeader
+from tests.desk import examples
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def test_a_series_whose_files_are_all_different_is_given_up(tmp_path: Path) -> N
     assert memory.layout._misses < 12
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10_000))
 def test_damage_is_seen_as_if_the_file_stood_alone(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     folder = tmp_path_factory.mktemp("series")

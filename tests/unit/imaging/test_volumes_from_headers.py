@@ -15,6 +15,7 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.imaging.volumes.read import read_volume
+from tests.desk import examples
 from tests.unit.imaging.synthetic import Recipe, all_orientations, multi_frame, rotated, single_frame
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -88,7 +89,7 @@ def check(recipe: Recipe, paths: list[Path], out: Path) -> None:
 FRAMES_IN_A_WRONG_PLAN = Recipe(columns=2, rows=2, slices=3, volumes=2, bits_allocated=8, bits_stored=8, seed=532)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(recipe=recipes(), frames=st.booleans())
 @example(recipe=FRAMES_IN_A_WRONG_PLAN, frames=True)
 def test_any_series_becomes_what_its_headers_say(recipe: Recipe, *, frames: bool) -> None:

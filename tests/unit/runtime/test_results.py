@@ -23,6 +23,7 @@ from pydantic import BaseModel, model_serializer
 from pydicom import Dataset
 
 from dcm_processor_service.runtime.execution.results import json_safe
+from tests.desk import examples
 from tests.parameters import shown
 
 MASKED: Any = np.ma.masked_array  # untyped in some of numpy's releases
@@ -150,7 +151,7 @@ def test_a_model_that_refuses_to_be_serialised_gives_its_type() -> None:
     json.dumps(json_safe(circular), allow_nan=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.recursive(
         st.none()

@@ -15,6 +15,7 @@ from dcm_processor_service.ports import JobKey
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.session.data import AsyncData
 from dcm_processor_service.session.jobs import AsyncJobs
+from tests.desk import examples
 
 SESSION_ID = "5" * 24
 NAMES = ("segment", "measure")
@@ -89,7 +90,7 @@ def read(jobs: list[Job], own: Job, name: str) -> str | None:
     return found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(graphs(st.builds(Known, members=st.booleans())))
 def test_a_value_is_of_the_same_subject_or_of_one_above_or_below_it(graph: tuple[list[Job], dict[str, Path]]) -> None:
     jobs, paths = graph
@@ -101,7 +102,7 @@ def test_a_value_is_of_the_same_subject_or_of_one_above_or_below_it(graph: tuple
                 assert related(paths[own.id], paths[found]), f"{paths[own.id]} read what {paths[found]} left"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(graphs(st.builds(Known, patients=st.booleans(), studies=st.booleans(), members=st.booleans())))
 def test_a_value_is_never_of_another_subject_of_the_same_level_whatever_records_lack(
     graph: tuple[list[Job], dict[str, Path]],
@@ -114,7 +115,7 @@ def test_a_value_is_never_of_another_subject_of_the_same_level_whatever_records_
                 assert paths[found] == paths[own.id]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(graphs(st.just(Known())))
 def test_the_only_job_of_a_name_for_the_same_subject_is_found(graph: tuple[list[Job], dict[str, Path]]) -> None:
     jobs, paths = graph

@@ -1,0 +1,152 @@
+"""Subjects handed to an existing Dask cluster: each runs in a process of its own on one of the cluster's workers.
+
+The cluster is the user's: nothing is started or stopped in it but these processes. A worker needs this package in the
+same version, the service at the same path, and the workspace. A workspace is a folder with SQLite, which is safe on one
+machine only, so workers on another one are refused.
+"""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.local.service.cluster_worker import Seen, end_subjects, look_around, run_subject
+from dcm_processor_service.local.service.subject_process import LOOKED_EVERY_S, ProcessEnd
+from dcm_processor_service.runtime.execution.cancellation import Cancellation, cancelled_by_sigterm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+
+__all__ = ["Cluster", "scheduler_address"]
+
+_SCHEME = "dask://"
+_PATIENCE_S = 10
+
+
+def scheduler_address(url: str) -> str:
+    """Returns where the scheduler listens, in Dask's own form.
+
+    Raises:
+        ConfigurationError: It is no ``dask://HOST:PORT``.
+
+    Example:
+        >>> scheduler_address("dask://10.0.0.5:8786")
+        'tcp://10.0.0.5:8786'
+    """
+    host, _, port = url.removeprefix(_SCHEME).rpartition(":")
+    if not url.startswith(_SCHEME) or not host or not port.isdecimal():
+        raise ConfigurationError(f"--on {url!r} names no cluster; give dask://HOST:PORT, as its scheduler tells")
+    return f"tcp://{host}:{port}"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connection to a cluster, whose workers were asked what they see."""
+
+    client: Any
+    url: str
+
+    @classmethod
+    @contextmanager
+    def connected(cls, url: str) -> Iterator[Cluster]:
+        """Connects; closes the connection at the end.
+
+        Raises:
+            ConfigurationError: The extra ``dask`` is not installed, or no scheduler answers.
+        """
+        address = scheduler_address(url)
+        try:
+            distributed = import_module("distributed")
+        except ImportError as error:
+            raise ConfigurationError(
+                "--on needs the extra dask: pip install 'dcm-processor-service[dask]', here and on the workers"
+            ) from error
+        try:
+            client = distributed.Client(address, timeout=_PATIENCE_S, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ConfigurationError(
+                f"no Dask scheduler answers at {url} ({type(error).__name__}); is it running, and of the same release?"
+            ) from error
+        with client:
+            yield cls(client, url)
+
+    def check(self, workspace: Path) -> None:
+        """Asks every worker whether it can run subjects of a workspace.
+
+        Raises:
+            ConfigurationError: There is no worker, or one lacks this package, has another version of it, is on another
+                machine, or does not see the workspace.
+        """
+        told: dict[str, Any] = self.client.run(look_around, str(workspace.absolute()), on_error="return")
+        if not told:
+            raise ConfigurationError(f"the cluster at {self.url} has no workers; start one with: dask worker HOST:PORT")
+        own = look_around(str(workspace.absolute()))
+        for worker, seen in sorted(told.items()):
+            problem = _problem(seen, own)
+            if problem:
+                raise ConfigurationError(f"the worker {worker} {problem}")
+
+    def run(self, requests: Sequence[dict[str, Any]]) -> Iterator[ProcessEnd]:
+        """Hands each request to the cluster; tells of each as it ends.
+
+        Asked to end (SIGTERM), it asks the processes, withdraws what has not begun, and waits for those that run.
+        """
+        cancellation, run_id, folder = Cancellation(), uuid.uuid4().hex, str(Path.cwd())
+        with cancelled_by_sigterm(cancellation):
+            executor = self.client.get_executor(pure=False)
+            numbers: dict[Future[ProcessEnd | None], int] = {
+                executor.submit(run_subject, run_id, number, request, folder): number
+                for number, request in enumerate(requests)
+            }
+            pending = set(numbers)
+            try:
+                while pending:
+                    ended, pending = wait(pending, LOOKED_EVERY_S, FIRST_COMPLETED)
+                    if cancellation.requested:
+                        self._ask_to_end(run_id)
+                    for one in ended:
+                        end = _end_of(one, numbers[one])
+                        if end is not None:
+                            yield end
+            finally:
+                if pending:
+                    self._ask_to_end(run_id)
+                executor.shutdown(wait=False)
+
+    def _ask_to_end(self, run_id: str) -> None:
+        self.client.run(end_subjects, run_id, on_error="ignore")
+
+
+def _problem(seen: Seen | BaseException, own: Seen) -> str:
+    if isinstance(seen, BaseException):
+        return (
+            f"cannot load this package ({type(seen).__name__}); install dcm-processor-service[dask] "
+            f"{version('dcm-processor-service')} there"
+        )
+    if seen.version != own.version:
+        return f"has dcm-processor-service {seen.version}, and this machine {own.version}; install the same there"
+    if seen.machine != own.machine:
+        return (
+            "is on another machine: the workspace is a folder with SQLite, which several machines at once would damage;"
+            " use workers on this machine, or --workers N without --on"
+        )
+    if seen.workspace != own.workspace:
+        return "does not see the workspace at the same path; start it where that folder is mounted"
+    return ""
+
+
+def _end_of(future: Future[ProcessEnd | None], number: int) -> ProcessEnd | None:
+    try:
+        return future.result()
+    except ConfigurationError as error:
+        return ProcessEnd(number, [], str(error), cancelled=False)
+    except (Exception, CancelledError) as error:  # noqa: BLE001  by whatever a cluster loses a task
+        return ProcessEnd(number, [], f"the cluster lost this subject ({type(error).__name__})", cancelled=False)

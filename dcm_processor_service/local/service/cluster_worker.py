@@ -1,0 +1,61 @@
+"""What a worker of a Dask cluster does for a run: it looks around, and runs subjects in processes of their own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dcm_processor_service.local.service.subject_process import run_in_process, tell_to_end
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from dcm_processor_service.local.service.subject_process import ProcessEnd
+
+__all__ = ["Seen", "end_subjects", "look_around", "run_subject"]
+
+_lock = threading.Lock()
+_running: dict[str, list[subprocess.Popen[bytes]]] = {}
+_ended: dict[str, list[subprocess.Popen[bytes]]] = {}
+"""The runs that were asked to end, each with the processes that know it."""
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Seen(NamedTuple):
+    """What a process sees: alike in two of them when both can use a workspace."""
+
+    version: str
+    machine: str
+    """Alike where one kernel keeps the locks of a file."""
+
+    workspace: tuple[int, int]
+    """Device and number of the folder; zeros where it is not there."""
+
+
+def look_around(workspace: str) -> Seen:
+    """Returns what this process sees."""
+    machine = _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else socket.gethostname()
+    try:
+        found = Path(workspace).stat()
+    except OSError:
+        return Seen(version("dcm-processor-service"), machine, (0, 0))
+    return Seen(version("dcm-processor-service"), machine, (found.st_dev, found.st_ino))
+
+
+def run_subject(run_id: str, number: int, request: dict[str, Any], folder: str) -> ProcessEnd | None:
+    """Runs one subject in a process of its own, in a folder; returns None where the run was asked to end before."""
+    with _lock:
+        if run_id in _ended:
+            return None
+        processes = _running.setdefault(run_id, [])
+    return run_in_process(number, request, processes, folder)
+
+
+def end_subjects(run_id: str) -> None:
+    """Asks the processes of a run to end (SIGTERM), each once, and begins no other."""
+    with _lock:
+        tell_to_end(_running.get(run_id, []), _ended.setdefault(run_id, []))

@@ -1,0 +1,154 @@
+"""What a run of all tests at a desk leaves to continuous integration.
+
+It ends within two minutes on two cores, and needs nothing that pip does not bring: of what is random it takes a fifth
+of the examples, of a test with many costly cases some, and what is marked ``slow`` not at all. Whoever names a path,
+gives ``--all`` or sets the variable ``CI`` runs everything.
+
+``tests/slow.txt`` has a line for each costly test: how many of its cases a short run takes, then its place. It is made
+of what a whole run has measured::
+
+    pytest -n auto --all --cpu-times times.jsonl
+    python -m tests.desk times.jsonl
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = [
+    "TABLE",
+    "CpuTimes",
+    "cases",
+    "examples",
+    "is_short",
+    "leave_out_slow",
+    "read_table",
+    "set_short",
+    "table_of",
+]
+
+ROOT = Path(__file__).parents[1]
+TABLE = Path(__file__).with_name("slow.txt")
+_SHARE = 5
+_FUNCTION_S, _CASE_S = 0.1, 0.5
+"""Processor time that a short run spends on one test function; one whose single case takes more than the second is left
+out of it."""
+_HOUSE, _HOUSE_S = "tests/test_", 1.5
+"""What holds for the whole package, documents and examples stays whole where it may."""
+_SPREAD = "tests/contract/"
+"""Cases there are the stores: which of them a short run takes is decided where they stand."""
+_short = False
+
+
+def is_short(config: pytest.Config) -> bool:
+    """Whether this is a run of all tests at a desk."""
+    told = getattr(config, "workerinput", {}).get("is_short")  # what a process of pytest-xdist is told by its parent
+    if told is not None:
+        return bool(told)
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return whole and not os.environ.get("CI") and not config.getoption("--all")
+
+
+def set_short(*, short: bool) -> None:
+    """Decides for this process, before a test module is imported."""
+    global _short  # noqa: PLW0603  read by decorators while modules are imported
+    _short = short
+
+
+def examples(number: int) -> int:
+    """Returns how many random examples a test takes: so many, and a fifth of them in a short run."""
+    return max(5, number // _SHARE) if _short else number
+
+
+def read_table() -> dict[str, int]:
+    """Returns how many cases a short run takes of each costly test, by its place."""
+    lines = TABLE.read_text(encoding="utf-8").splitlines()
+    return {place: int(kept) for kept, _, place in (line.partition(" ") for line in lines)}
+
+
+def cases(names: Iterable[str], kept: int) -> set[str]:
+    """Returns so many of the cases of a test, spread evenly over all, the same in every run."""
+    ordered = sorted(names)
+    kept = min(kept, len(ordered))
+    return {ordered[number * len(ordered) // kept] for number in range(kept)}
+
+
+def leave_out_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Takes out of a short run the tests marked ``slow``, and cases of those that the table names."""
+    if not _short or config.option.markexpr:
+        return
+    table = read_table()
+    costly: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        costly[_place(item.nodeid)].append(item.nodeid)
+    taken = {name for place, kept in table.items() for name in cases(costly.get(place, ()), kept)}
+    left = [
+        item
+        for item in items
+        if item.get_closest_marker("slow") or (_place(item.nodeid) in table and item.nodeid not in taken)
+    ]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        gone = set(left)
+        items[:] = [item for item in items if item not in gone]
+
+
+class CpuTimes:
+    """A plug-in that writes to a file what processor time each test takes in a short run, with the programs it starts.
+
+    It is no more than has passed meanwhile: a program that earlier tests shared is waited for in one of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Measures one test with its fixtures."""
+        began, began_cpu_s = time.monotonic(), _cpu_s()
+        try:
+            return (yield)
+        finally:
+            share = 1 if _short or not item.get_closest_marker("hypothesis") else _SHARE
+            spent_s = min(_cpu_s() - began_cpu_s, time.monotonic() - began) / share
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([item.nodeid, round(spent_s, 3)]) + "\n")
+
+
+def _cpu_s() -> float:
+    of_children = os.times()
+    return time.process_time() + of_children.children_user + of_children.children_system
+
+
+def _place(name: str) -> str:
+    return name.partition("[")[0]
+
+
+def table_of(times: Iterable[str]) -> Iterator[str]:
+    """Makes the lines of the table."""
+    by_place: dict[str, list[float]] = defaultdict(list)
+    for line in times:
+        name, cpu_s = json.loads(line)
+        by_place[_place(name)].append(cpu_s)
+    for place, spent in sorted(by_place.items()):
+        mean = sum(spent) / len(spent)
+        function_s, case_s = (_HOUSE_S, _HOUSE_S) if place.startswith(_HOUSE) else (_FUNCTION_S, _CASE_S)
+        kept = 0 if mean > case_s else max(1, int(function_s / mean)) if mean else len(spent)
+        if kept < len(spent) and not (kept and place.startswith(_SPREAD)):
+            yield f"{kept} {place}"
+
+
+if __name__ == "__main__":
+    with Path(sys.argv[1]).open(encoding="utf-8") as measured:
+        TABLE.write_text("".join(f"{line}\n" for line in table_of(measured)), encoding="utf-8")

@@ -1,0 +1,103 @@
+"""How much is run where: a short run at a desk, everything in continuous integration and where a path is named."""
+
+from __future__ import annotations
+
+import ast
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import desk
+from tests.command_line import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest_plugins = ["pytester"]
+
+CONFTEST = """
+from pathlib import Path
+
+import tests.desk
+from tests.conftest import *
+
+tests.desk.TABLE = Path(__file__).with_name("slow.txt")
+"""
+TESTS = """
+import pytest
+from hypothesis import given, settings, strategies
+from tests.desk import examples
+
+@pytest.mark.slow
+def test_slow(): ...
+
+def test_quick(): ...
+
+@pytest.mark.parametrize("number", range(10))
+def test_costly(number): ...
+
+def test_left_to_ci(): ...
+
+@given(strategies.integers())
+@settings(max_examples=examples(100), database=None)
+def test_random(number):
+    with open("examples.txt", "a") as file:
+        file.write("x")
+"""
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> tuple[int, int]:
+    """Runs a project of five tests; returns how many passed, and of how many random examples."""
+    pytester.makeini(f"[pytest]\ntestpaths = checks\npythonpath = {ROOT}\nmarkers = slow: costly")
+    folder = pytester.mkdir("checks")
+    (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    (folder / "test_it.py").write_text(TESTS, encoding="utf-8")
+    table = "3 checks/test_it.py::test_costly\n0 checks/test_it.py::test_left_to_ci\n"
+    (folder / "slow.txt").write_text(table, encoding="utf-8")
+    outcomes = pytester.runpytest_subprocess("-p", "no:cacheprovider", *arguments).parseoutcomes()
+    return outcomes["passed"], len((pytester.path / "examples.txt").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("parallel", [(), ("-n", "2")])
+def test_a_run_of_everything_at_a_desk_is_short(
+    parallel: tuple[str, ...], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    assert run(pytester, *parallel) == (5, 20)
+
+
+@pytest.mark.parametrize(("ci", "arguments"), [("", ["--all"]), ("", ["checks"]), ("true", [])])
+def test_all_is_run_where_that_is_asked_for(
+    ci: str, arguments: list[str], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    assert run(pytester, *arguments) == (14, 100)
+
+
+def test_each_line_of_the_table_names_a_test() -> None:
+    names: dict[str, set[str]] = {}
+    for place in desk.read_table():
+        path, *_, name = place.split("::")
+        if path not in names:
+            tree = (
+                ast.parse((ROOT / path).read_text(encoding="utf-8")) if (ROOT / path).is_file() else ast.Module([], [])
+            )
+            names[path] = {
+                one.name for one in ast.walk(tree) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+            }
+        assert name in names[path], f"tests/slow.txt: there is no {place}; take the line out, or name what it became"
+
+
+def test_cases_are_spread_over_all_and_the_same_in_every_run() -> None:
+    assert desk.cases([f"t[{number}]" for number in range(10)], 3) == {"t[0]", "t[3]", "t[6]"}
+    assert desk.cases(["b", "a"], 5) == {"a", "b"}
+    assert desk.cases(["b", "a"], 0) == set()
+
+
+def test_the_table_follows_from_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    measured = {"a.py::test_quick": 0.01, "a.py::test_long": 2.0, "a.py::test_free[x]": 0.0}
+    measured |= {f"a.py::test_cases[{number}]": 0.05 for number in range(9)}
+    lines = [json.dumps(pair) for pair in measured.items()]
+    assert list(desk.table_of(lines)) == ["3 a.py::test_cases", "0 a.py::test_long"]
