@@ -151,6 +151,16 @@ class WebClient:
         ) as response:
             yield response, response.iter_bytes()
 
+    def has_another_token(self, refused: httpx.Response) -> bool:
+        """Whether a request that was refused for its token has a chance with another one; renews it.
+
+        Raises:
+            ConfigurationError: The token service refuses too.
+            httpx.RequestError: It cannot be reached.
+        """
+        used = refused.request.headers.get("Authorization", "")
+        return isinstance(self._auth, Authorization) and self._auth.renewed(used) != used
+
     def close(self) -> None:
         """Closes all connections."""
         for client in self._clients:

@@ -47,6 +47,7 @@ _LARGEST_PDU_BYTES = 131_072  # some peers mishandle more, whatever they announc
 _WRITE_BYTES = 1 << 20
 _LARGEST_MESSAGE_BYTES = 1 << 26  # of what is kept in memory: an answer, not an instance
 _COMMAND, _LAST = 1, 2
+_UNASKED = "the peer sent a message that nobody asked for"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Association:
         self._options = options
         self._message_id = 0
         self._fragment_bytes = 0
+        self._last_answer: Message | None = None
         self.agreed: dict[int, Agreement] = {}
         self.reports: list[Message] = []
         """N-EVENT-REPORT requests that arrived here, already answered."""
@@ -180,7 +182,10 @@ class Association:
             while True:
                 message = self._read_message(min(until, time.monotonic() + patience_s), sink_for)
                 if command_set.answers(message.command, asked) and not command_set.is_pending(message.command):
+                    self._last_answer = message
                     return message
+                if self._is_stale(message, asked):
+                    continue
                 on_message(message)
                 if until == math.inf and stopped():
                     self._send(context_id, command_set.c_cancel_rq(asked), None)
@@ -294,16 +299,31 @@ class Association:
         asked = command_set.decode(request)
         while True:
             message = self._read_message(deadline)
+            if self._is_stale(message, asked):
+                continue
             if not command_set.answers(message.command, asked):
                 self._take(message)
             elif message.context_id != context_id or not command_set.same_instance(message.command, asked):
                 raise AssociationLostError("the peer answered for another instance or presentation context")
             else:
+                self._last_answer = message
                 return message.command
+
+    def _is_stale(self, message: Message, asked: command_set.CommandSet) -> bool:
+        """Whether it is the answer before once more, which some peers send twice: it says nothing of this request.
+
+        Raises:
+            AssociationLostError: It is another answer to another request.
+        """
+        if not command_set.is_response(message.command) or command_set.answers(message.command, asked):
+            return False
+        if message != self._last_answer:
+            raise AssociationLostError(_UNASKED)
+        return True
 
     def _take(self, message: Message) -> None:
         if command_set.us(message.command, command_set.COMMAND_FIELD) != command_set.N_EVENT_REPORT_RQ:
-            raise AssociationLostError("the peer sent a message that nobody asked for")
+            raise AssociationLostError(_UNASKED)
         self._send(message.context_id, command_set.n_event_report_rsp(message.command), None)
         self.reports.append(message)
 

@@ -16,7 +16,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError, SendRejectedError
-from dcm_processor_service.models import Outcome, Peer, SendOptions
+from dcm_processor_service.models import BearerToken, Outcome, Peer, SendOptions
 from tests.archives import make_authority
 from tests.integration.dicom_network.stow_server import Answer, StowService, running_stow_service, store_response
 from tests.scripted_peer import PATIENCE_S
@@ -415,3 +415,31 @@ def test_a_duplicate_that_another_sending_of_ours_brought_is_stored(
     assert outcomes(report) == ["stored_with_warning", "refused"]
     assert "verify it" in report.records[0].meaning
     assert asked == begun[0]
+
+
+CONTRADICTIONS: dict[str, Callable[[str], Answer]] = {
+    "in both lists": lambda uid: (202, {}, store_response({uid: 0}, {uid: 0xC000})),
+    "stored, with the code of a failure": lambda uid: (200, {}, store_response({uid: 0xA700})),
+    "stored, by a request of which nothing is": lambda uid: (409, {}, store_response({uid: 0})),
+}
+
+
+@pytest.mark.parametrize("told", CONTRADICTIONS)
+def test_an_answer_that_contradicts_itself_acknowledges_nothing(
+    sender: PynetdicomSender, service: StowService, told: str
+) -> None:
+    service.orders += [lambda uids: CONTRADICTIONS[told](uids[0])] * 3
+    report = sender.send([make_ct(0)], service.peer, options=UNCHECKED)
+    assert outcomes(report) == ["failed"]
+    assert report.records[0].meaning == "the peer's answer says that it is stored, and that it is not"
+    assert report.retryable
+    assert sender.send([make_ct(0)], service.peer).ok
+
+
+def test_a_token_that_is_refused_midway_is_renewed_once(sender: PynetdicomSender, service: StowService) -> None:
+    tokens = iter(["old", "new", "new"])
+    peer = service.peer.model_copy(update={"auth": BearerToken(call=lambda: next(tokens))})
+    service.orders.append(http(401))
+    assert outcomes(sender.send([make_ct(0), make_ct(1)], peer)) == ["stored"] * 2
+    assert service.authorizations == ["Bearer old", "Bearer new"]
+    assert service.requests[0] == service.requests[1]
