@@ -124,7 +124,7 @@ class PynetdicomSender:
         options = suited_to(peer, options, self._timeout_s)
         self.check(peer)
         if options.commit:
-            commitment.check_port(options)
+            commitment.check_port(peer, options)
         started = time.monotonic()
         ledger = Ledger(on_record, on_begin, may_hold)
         left_out: list[LeftOutFile] = []
@@ -173,7 +173,7 @@ class PynetdicomSender:
             cancelled: Asked while waiting.
 
         Raises:
-            ConfigurationError: The port that answers may come to is taken.
+            ConfigurationError: The port that answers may come to is taken, or it cannot speak as all of the peers do.
         """
         waiting = LateAnswers(options, self._ae_title, on_commitment, timeout_s=self._timeout_s)
         waiting.wait(open_ones, ask_again=ask_again, cancelled=cancelled)
