@@ -16,8 +16,9 @@ from dcm_processor_service.cli.console import (
     progress_bar,
     sentences,
 )
+from dcm_processor_service.cli.network.bare_container import bare_container
 from dcm_processor_service.cli.network.peer_options import PeerOptions, parse_place, takes_peer_options
-from dcm_processor_service.cli.network.sending import AsJson, bare_container
+from dcm_processor_service.cli.network.sending import AsJson
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE, ConfigurationError
 from dcm_processor_service.models import FetchOptions, FindQuery, FoundInstance, FoundSeries, FoundStudy
 from dcm_processor_service.runtime.container import opened

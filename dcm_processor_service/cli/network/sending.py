@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -17,18 +17,17 @@ from dcm_processor_service.cli.console import (
     sentences,
 )
 from dcm_processor_service.cli.images import unpacked
+from dcm_processor_service.cli.network.bare_container import bare_container
+from dcm_processor_service.cli.network.commitments import ListenPort, keeper
 from dcm_processor_service.cli.network.peer_options import (
     PeerOptions,
     parse_address,
     parse_place,
     takes_peer_options,
 )
-from dcm_processor_service.env_vars import read_variables
-from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE
+from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE, ConfigurationError
 from dcm_processor_service.models import LeftOutFile, SendOptions
-from dcm_processor_service.models.platform_ids import NO_ID
-from dcm_processor_service.runtime.container import Container, opened
-from dcm_processor_service.runtime.settings import RuntimeSettings, SettingsValues
+from dcm_processor_service.runtime.container import opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import AcceptedContext, EchoResult, SendReport
 
 __all__ = [
-    "bare_container",
     "echo",
     "print_contexts",
     "print_echo",
@@ -59,6 +57,11 @@ def send(
     commit: Annotated[
         bool, typer.Option("--commit", help="Ask for storage commitment, and wait for it; none is a failure")
     ] = False,
+    commit_later: Annotated[
+        Path | None,
+        typer.Option(help="Ask for storage commitment, and keep it in this file for the command commitment to wait"),
+    ] = None,
+    listen_port: ListenPort = None,
     as_json: AsJson = False,
     *,
     how: PeerOptions,
@@ -69,13 +72,27 @@ def send(
     """
     with sentences(), opened(bare_container(how.calling)) as container, unpacked(*paths) as places:
         peer = parse_place(to, how)
-        options = SendOptions(check=False, associations=associations, verify=verify, commit=commit)
+        if commit and commit_later is not None:
+            raise ConfigurationError("--commit waits for the answer, and --commit-later does not: give one of them")
+        on_commitment = None if commit_later is None else keeper(commit_later, how.calling)
+        options = SendOptions(
+            check=False,
+            associations=associations,
+            verify=verify,
+            commit=commit or commit_later is not None,
+            wait_for_commitment=commit_later is None,
+            listen_port=listen_port,
+        )
         with progress_bar(error_console()) as progress:
             imaging = container.imaging()
             total = sum(isinstance(file, Path) for path in places for file in imaging.files_below(path, None))
             task = progress.add_task(f"sending to {peer.name}", total=total)
             report = container.sender().send(
-                places, peer, options=options, on_record=lambda _record: progress.advance(task)
+                places,
+                peer,
+                options=options,
+                on_record=lambda _record: progress.advance(task),
+                on_commitment=on_commitment,
             )
         if as_json:
             _print_records(report)
@@ -136,16 +153,6 @@ def print_contexts(contexts: Sequence[AcceptedContext], *, as_json: bool) -> Non
         if context.accepted:
             table.add_row(context.name, ", ".join(context.transfer_syntax_uids))
     output_console().print(table)
-
-
-def bare_container(calling: str) -> Container:
-    """Makes a container without a session, with our AE title."""
-    values: SettingsValues = {"db_provider": "memory", "session_id": NO_ID, "job_id": NO_ID, "ae_title": calling}
-    values.update(cast("SettingsValues", read_variables(["dicom_timeout_s"])))  # the settings say what is wrong with it
-    settings = RuntimeSettings.without_environment(**values)
-    container = Container()
-    container.settings.override(settings)
-    return container
 
 
 def _print_records(report: SendReport) -> None:
