@@ -8,6 +8,7 @@ import threading
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,9 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError, SendRejectedError
-from dcm_processor_service.models import BearerToken, Outcome, Peer, SendOptions
+from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriever
+from dcm_processor_service.errors import ConfigurationError, FindError, PeerUnreachableError, SendRejectedError
+from dcm_processor_service.models import BearerToken, FindQuery, Outcome, Peer, SendOptions
 from tests.archives import make_authority
 from tests.integration.dicom_network.stow_server import Answer, StowService, running_stow_service, store_response
 from tests.scripted_peer import PATIENCE_S
@@ -24,10 +26,10 @@ from tests.unit.dicom_network.instances import make_ct, write_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from dcm_processor_service.dicom_network.sender import PynetdicomSender
     from dcm_processor_service.models import SendReport
+    from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
 
 UNCHECKED = SendOptions(check=False)
 
@@ -443,3 +445,48 @@ def test_a_token_that_is_refused_midway_is_renewed_once(sender: PynetdicomSender
     assert outcomes(sender.send([make_ct(0), make_ct(1)], peer)) == ["stored"] * 2
     assert service.authorizations == ["Bearer old", "Bearer new"]
     assert service.requests[0] == service.requests[1]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> FakeAuthority:
+    return make_authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def guarded(authority: FakeAuthority) -> Iterator[StowService]:
+    """A service that wants a certificate of the authority from whoever asks it."""
+    certificate = authority.issue("service", ["localhost"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.cert_file, certificate.key_file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.ca_file)
+    with running_stow_service(context) as service:
+        service.told = 200, b"[]"
+        yield service
+
+
+def known_by(certificate: Certificate, authority: FakeAuthority) -> dict[str, str]:
+    return {"ca_file": authority.ca_file, "cert_file": certificate.cert_file, "key_file": certificate.key_file}
+
+
+def test_a_service_that_wants_a_certificate_of_ours_gets_it(
+    sender: PynetdicomSender, guarded: StowService, authority: FakeAuthority
+) -> None:
+    ours = known_by(authority.issue("ours", ["client.example"]), authority)
+    peer = guarded.peer.model_copy(update=ours)
+    assert outcomes(sender.send([make_ct(0), make_ct(1)], peer)) == ["stored"] * 2
+    assert DicomRetriever().find(peer, FindQuery(patient_id="TEST")) == []
+
+
+def test_a_service_that_gets_no_certificate_of_ours_or_a_strange_one_gets_no_instance(
+    sender: PynetdicomSender, guarded: StowService, authority: FakeAuthority, tmp_path: Path
+) -> None:
+    stranger = make_authority(tmp_path, "stranger").issue("ours", ["client.example"])
+    for own in ({"ca_file": authority.ca_file}, known_by(stranger, authority)):
+        peer = guarded.peer.model_copy(update=own)
+        with pytest.raises(PeerUnreachableError, match=r"certificate|authority") as caught:
+            sender.send(make_ct(), peer)
+        assert not caught.value.retryable
+        with pytest.raises(FindError, match=r"certificate|authority"):
+            DicomRetriever().find(peer, FindQuery(patient_id="TEST"))
+    assert not guarded.requests
