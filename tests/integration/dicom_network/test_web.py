@@ -8,7 +8,6 @@ import threading
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +25,7 @@ from tests.unit.dicom_network.instances import make_ct, write_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from dcm_processor_service.dicom_network.sender import PynetdicomSender
     from dcm_processor_service.models import SendReport
