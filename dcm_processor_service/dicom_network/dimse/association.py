@@ -19,6 +19,7 @@ from dcm_processor_service.dicom_network.dimse import command_set, negotiation
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError, connect, handshake_failed
 from dcm_processor_service.dicom_network.dimse.pdu_stream import (
     EMPTY_BODY,
+    LEAST_BYTES,
     SPEAKS_TLS,
     AssociationLostError,
     PduKind,
@@ -331,15 +332,18 @@ class Association:
         command, data = bytearray(), bytearray()
         decoded: command_set.CommandSet | None = None
         sink: Callable[[bytes], object] | None = None
+        since_bytes = 0
         while True:
             for context_id, control, fragment in self._read_fragments(deadline):
                 if control & _COMMAND:
                     command.extend(fragment)
                 elif sink is None:
                     data.extend(fragment)
-                else:  # however large an instance is: each piece of it may take as long as an answer
+                else:  # however large an instance is: each part of it may take as long as an answer
                     sink(fragment)
-                    deadline = max(deadline, time.monotonic() + self._options.dimse_timeout_s)
+                    since_bytes += len(fragment)
+                    if since_bytes >= LEAST_BYTES:
+                        deadline, since_bytes = max(deadline, time.monotonic() + self._options.dimse_timeout_s), 0
                 if control & _COMMAND and control & _LAST:
                     decoded = _decode_command(bytes(command))
                     sink = None if sink_for is None else sink_for(context_id, decoded)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from pydicom import dcmread
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
+from dcm_processor_service.dicom_network.dicomweb import web_client
+from dcm_processor_service.dicom_network.dimse.pdu_stream import LEAST_BYTES
 from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriever
 from dcm_processor_service.dicom_network.soundness import dataset_position
 from dcm_processor_service.errors import (
@@ -28,6 +32,8 @@ from tests.scripted_peer import Wire, command, data, scripted_peer
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from pydicom import Dataset
 
     from dcm_processor_service.models import FetchRecord, FetchReport, FindLevel, FoundItem
@@ -457,3 +463,41 @@ def even(uid: str) -> bytes:
 
 def refuses_queries(wire: Wire) -> None:
     wire.accept(result=3)
+
+
+def trickling(pause_s: float, bytes_each: int) -> Callable[[Wire], None]:
+    """A script that answers a C-GET with an instance which does not end, in small fragments."""
+
+    def script(wire: Wire) -> None:
+        wire.accept()
+        wire.read_request()
+        values = {0x0100: b"\1\0", 0x0110: b"\7\0", 0x0700: b"\0\0", 0x0800: b"\1\0", 0x1000: b"1.2\0"}
+        wire.send(data(3, command(values)))
+        while True:
+            wire.send(data(3, bytes(bytes_each), 0))
+            time.sleep(pause_s)
+
+    return script
+
+
+def test_an_instance_that_only_trickles_in_is_waited_for_no_longer_than_an_answer(tmp_path: Path) -> None:
+    series = FoundSeries(study_instance_uid=STUDY, series_instance_uid=SERIES, patient_id="TEST")
+    options = FetchOptions(check=False, attempts=1, dimse_timeout_s=0.5)
+    with scripted_peer(refuses_queries, trickling(0.05, 2)) as seen:
+        started = time.monotonic()
+        report = DicomRetriever().fetch([series], seen.peer, tmp_path, options=options)
+    assert time.monotonic() - started < 15
+    assert "did not answer in time" in report.not_fetched[0].meaning
+    assert not list(tmp_path.rglob("*.dcm"))
+
+
+def test_a_multipart_answer_that_only_trickles_in_ends() -> None:
+    def trickle() -> Iterator[bytes]:
+        while True:
+            time.sleep(0.05)
+            yield b"x"
+
+    with pytest.raises(httpx.ReadTimeout, match="trickles"):
+        list(web_client._flowing(trickle(), 0.3))
+    pieces = [bytes(LEAST_BYTES)] * 3
+    assert list(web_client._flowing(iter(pieces), 0.0)) == pieces
