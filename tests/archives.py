@@ -186,13 +186,14 @@ def _running(command: list[str], folder: Path, *ports: int) -> Iterator[None]:
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=folder) as process:
         try:
             for port in ports:
-                _wait_for(port, process, log)
+                waited_for(port, process, log)
             yield
         finally:
             process.kill()  # nothing of it is kept; Orthanc takes seconds to end by itself
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def waited_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Waits until a server listens at its port; one that ends instead fails the test with its log."""
     deadline = time.monotonic() + _READY_S
     pause = threading.Event()
     while True:

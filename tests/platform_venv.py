@@ -33,7 +33,9 @@ __all__ = [
     "PREDECESSOR",
     "EnvironmentUnavailableError",
     "VirtualEnvironment",
+    "cache_folder",
     "interpreter",
+    "locked",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,10 +97,10 @@ def interpreter(environment: VirtualEnvironment) -> Path:
     Raises:
         EnvironmentUnavailableError: It cannot be built, or a library of the operating system is missing.
     """
-    folder = _cache() / f"{environment.name}-{_checksum(environment)}"
+    folder = cache_folder() / f"{environment.name}-{_checksum(environment)}"
     python = folder / "bin" / "python"
     complete = folder / "complete"
-    with _locked(folder.with_suffix(".lock")):
+    with locked(folder.with_suffix(".lock")):
         if not (complete.exists() and python.exists()):  # an interpreter that was removed leaves a dead link
             _remove_stale(environment.name)
             shutil.rmtree(folder, ignore_errors=True)
@@ -108,7 +110,8 @@ def interpreter(environment: VirtualEnvironment) -> Path:
     return python
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where environments are kept; it is made when it is missing."""
     named = os.environ.get(CACHE_VARIABLE)
     user = os.getuid() if hasattr(os, "getuid") else "user"
     cache = Path(named) if named else Path(tempfile.gettempdir()) / f"dcm-processor-environments-{user}"
@@ -128,7 +131,7 @@ def _checksum(environment: VirtualEnvironment) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Two test sessions never build the same environment at once."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -138,7 +141,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _remove_stale(name: str) -> None:
     """Makes room: earlier builds that no session has asked for since yesterday."""
     now = time.time()
-    for complete in _cache().glob(f"{name}-*/complete"):
+    for complete in cache_folder().glob(f"{name}-*/complete"):
         if now - complete.stat().st_mtime > STALE_AFTER_S:
             shutil.rmtree(complete.parent, ignore_errors=True)
             complete.parent.with_suffix(".lock").unlink(missing_ok=True)

@@ -91,6 +91,11 @@ COMMANDS = {
         "Send DICOM files to a peer by C-STORE, or by STOW-RS to a URL, and report on each.",
         "send results --to ORTHANC@127.0.0.1:4242 --associations 4",
     ),
+    "commitment": Command(
+        "network.commitments:commitment",
+        "Wait for the answer to a storage commitment that send --commit-later asked for, and keep it in its file.",
+        "commitment kept.json --listen-port 11112",
+    ),
     "find": Command(
         "network.retrieval:find",
         "List what a peer holds, by C-FIND or QIDO-RS; with --json also whose it is.",

@@ -21,7 +21,7 @@ from dcm_processor_service.cli.console import (
     sentences,
     styled,
 )
-from dcm_processor_service.cli.network.sending import parse_peer
+from dcm_processor_service.cli.network.peer_options import parse_peer
 from dcm_processor_service.cli.watching import run_whenever_changed, watched_folder
 from dcm_processor_service.disk import exists, is_file, is_folder
 from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, ConfigurationError

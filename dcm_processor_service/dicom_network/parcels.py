@@ -100,11 +100,15 @@ class Ledger:
         self._may_hold = may_hold
         self._lock = threading.Lock()
         self.records: dict[int, InstanceRecord] = {}
+        self.acknowledged: dict[str, InstanceRecord] = {}
+        """The first that the peer acknowledged of each SOPInstanceUID."""
 
     def put(self, position: int, record: InstanceRecord) -> None:
         """Writes a record, and tells the listener."""
         with self._lock:
             self.records[position] = record
+            if record.outcome.acknowledged:
+                self.acknowledged.setdefault(record.sop_instance_uid, record)
             if self._on_record is not None:
                 self._on_record(record)
 
@@ -119,7 +123,10 @@ class Ledger:
         if parcel.unacknowledged:  # our own earlier attempt arrived, only its acknowledgement was lost
             return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning="stored by an earlier attempt")
         with self._lock:
+            before = self.acknowledged.get(parcel.instance.sop_instance_uid)
             ours = self._may_hold(parcel.instance.sop_instance_uid)
+        if before is not None and before.checksum == parcel.checksum != "":
+            return replace(status, outcome=Outcome.STORED_WITH_WARNING, meaning="stored before, for it was given twice")
         if not ours:
             return status
         meaning = "stored by another sending of ours, which was cut off or ran at the same time; verify it"

@@ -12,6 +12,7 @@ from dcm_processor_service.dicom_network.dimse.echo import echo
 from dcm_processor_service.dicom_network.dimse.late_answers import LateAnswers
 from dcm_processor_service.dicom_network.manners import suited_to
 from dcm_processor_service.dicom_network.parcels import Ledger
+from dcm_processor_service.dicom_network.repeats import Repeats, is_what_was_sent
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, survey
 from dcm_processor_service.dicom_network.verification import by_query, identity_of, verify
 from dcm_processor_service.errors import (
@@ -19,7 +20,6 @@ from dcm_processor_service.errors import (
     PeerUnreachableError,
     SendIncompleteError,
     SendRejectedError,
-    UnsupportedTransferSyntaxError,
 )
 from dcm_processor_service.models import InstanceRecord, LeftOutFile, Outcome, SendOptions, SendReport
 from dcm_processor_service.models.network.peers import DEFAULT_AE_TITLE
@@ -124,7 +124,7 @@ class PynetdicomSender:
         options = suited_to(peer, options, self._timeout_s)
         self.check(peer)
         if options.commit:
-            commitment.check_port(options)
+            commitment.check_port(peer, options)
         started = time.monotonic()
         ledger = Ledger(on_record, on_begin, may_hold)
         left_out: list[LeftOutFile] = []
@@ -173,7 +173,7 @@ class PynetdicomSender:
             cancelled: Asked while waiting.
 
         Raises:
-            ConfigurationError: The port that answers may come to is taken.
+            ConfigurationError: The port that answers may come to is taken, or it cannot speak as all of the peers do.
         """
         waiting = LateAnswers(options, self._ae_title, on_commitment, timeout_s=self._timeout_s)
         waiting.wait(open_ones, ask_again=ask_again, cancelled=cancelled)
@@ -291,6 +291,7 @@ def _windows(
 ) -> Iterator[list[tuple[int, Outgoing]]]:
     """Gathers instances with their positions, as many as may be kept; what is not to be sent gets its record."""
     window: list[tuple[int, Outgoing]] = []
+    repeats = Repeats(ledger)
     memory_bytes = 0
     for position, one in enumerate(found):
         if isinstance(one, LeftOutFile):
@@ -298,16 +299,29 @@ def _windows(
             continue
         if isinstance(one, Unreadable):
             ledger.put(position, InstanceRecord(outcome=Outcome.FAILED, meaning=one.reason, path=one.path))
-        elif (known := acknowledged.get(one.sop_instance_uid)) is not None and _is_what_was_sent(one, known):
+        elif (known := acknowledged.get(one.sop_instance_uid)) is not None and is_what_was_sent(one, known):
             ledger.put(position, known)
+        elif repeats.differs(one):
+            ledger.put(position, _repeated(one))
         else:
             window.append((position, one))
             memory_bytes += one.memory_bytes
         if len(window) >= _WINDOW_INSTANCES or memory_bytes >= _WINDOW_BYTES:
             yield window
             window, memory_bytes = [], 0
+            repeats.forget()
     if window:
         yield window
+
+
+def _repeated(instance: Outgoing) -> InstanceRecord:
+    return InstanceRecord(
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        outcome=Outcome.REFUSED,
+        meaning="another instance of this sending has its SOPInstanceUID and differs, and the peer would keep one of "
+        "them: send the right one alone",
+    )
 
 
 def _remembered(
@@ -318,16 +332,6 @@ def _remembered(
         if isinstance(one, Outgoing):
             identities[position] = identity_of(one)
         yield one
-
-
-def _is_what_was_sent(instance: Outgoing, record: InstanceRecord) -> bool:
-    """Whether an instance is as it was when the peer acknowledged it: a job that runs again may make another of it."""
-    if not record.checksum:
-        return True
-    try:
-        return instance.checksum(record.transfer_syntax_uid) == record.checksum
-    except UnsupportedTransferSyntaxError:
-        return False
 
 
 def _unmet(ledger: Ledger, options: SendOptions, asked: StorageCommitment | None) -> tuple[str, ...]:

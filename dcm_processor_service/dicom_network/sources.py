@@ -160,7 +160,7 @@ class Outgoing:
         """
         try:
             left_bytes = file.seek(0, os.SEEK_END) - file.seek(dataset_position(file))
-            while piece := file.read(piece_bytes):
+            while piece := _read_fully(file, piece_bytes):
                 left_bytes -= len(piece)
                 # a deflated data set may end on an odd byte: one more, for peers abort at it (PS3.5, A.5; PS3.8, E.1)
                 yield piece + b"\0" if len(piece) % 2 else piece
@@ -307,6 +307,14 @@ def _outgoing(instance: InstanceFile) -> Outgoing | Unreadable:
     except UnreadableFileError as error:  # it went away
         return Unreadable(error.reason, path)
     return Outgoing(instance.path, sop_class, sop_instance, syntax, instance.is_part10)
+
+
+def _read_fully(file: BinaryIO, count: int) -> bytes:
+    """Reads that many bytes, fewer at the end alone: file systems over a network may return less at a time."""
+    piece = file.read(count)
+    while 0 < len(piece) < count and (more := file.read(count - len(piece))):
+        piece += more
+    return piece
 
 
 def _are_uids(*values: str) -> bool:

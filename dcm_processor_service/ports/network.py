@@ -80,7 +80,7 @@ class Sender(Protocol):
         that it starts for each first.
 
         Raises:
-            ConfigurationError: The port that answers may come to is taken.
+            ConfigurationError: The port that answers may come to is taken, or it cannot speak as all of the peers do.
         """
 
     def echo(self, peer: Peer, *, options: SendOptions = ...) -> EchoResult:

@@ -214,7 +214,7 @@ class FakePacs:
         return context
 
     def _client_tls(self) -> ssl.SSLContext | None:
-        """How it stores elsewhere by C-MOVE: over TLS where it speaks that itself, with its own certificate."""
+        """How it reaches others, to store or to report: over TLS where it speaks that, with its own certificate."""
         if self.authority is None or self._certificate is None:
             return None
         context = ssl.create_default_context(cafile=self.authority.ca_file)
@@ -384,7 +384,9 @@ class FakePacs:
         entity = AE(ae_title=self._ae_title)
         entity.add_requested_context(STORAGE_COMMITMENT)
         role = build_role(STORAGE_COMMITMENT, scp_role=True)
-        back = entity.associate(self._host, port, ae_title=called, ext_neg=[role])
+        context = self._client_tls()
+        tls_args = None if context is None else (context, self._host)
+        back = entity.associate(self._host, port, ae_title=called, ext_neg=[role], tls_args=tls_args)
         if not back.is_established:
             return False
         answer, _ = back.send_n_event_report(report, kind, STORAGE_COMMITMENT, COMMITMENT_INSTANCE)

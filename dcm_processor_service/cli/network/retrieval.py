@@ -16,20 +16,11 @@ from dcm_processor_service.cli.console import (
     progress_bar,
     sentences,
 )
-from dcm_processor_service.cli.network.sending import (
-    AsJson,
-    CaFile,
-    Calling,
-    CertFile,
-    KeyFile,
-    Tls,
-    TokenFile,
-    bare_container,
-    parse_place,
-)
+from dcm_processor_service.cli.network.bare_container import bare_container
+from dcm_processor_service.cli.network.peer_options import PeerOptions, parse_place, takes_peer_options
+from dcm_processor_service.cli.network.sending import AsJson
 from dcm_processor_service.errors import EXIT_DONE, EXIT_FAILED, EXIT_RETRYABLE, ConfigurationError
 from dcm_processor_service.models import FetchOptions, FindQuery, FoundInstance, FoundSeries, FoundStudy
-from dcm_processor_service.models.network.peers import DEFAULT_AE_TITLE
 from dcm_processor_service.runtime.container import opened
 
 if TYPE_CHECKING:
@@ -70,6 +61,7 @@ SeriesUid = Annotated[list[str] | None, typer.Option("--series", help="SeriesIns
 Limit = Annotated[int, typer.Option(min=1, help="More answers are an error, and the peer is told to stop")]
 
 
+@takes_peer_options
 def find(
     address: Place,
     patient_id: PatientId = "",
@@ -82,19 +74,13 @@ def find(
     series: SeriesUid = None,
     level: Annotated[Level, typer.Option(help="What is listed")] = Level.STUDY,
     limit: Limit = 1000,
-    calling: Calling = DEFAULT_AE_TITLE,
-    tls: Tls = False,
-    ca_file: CaFile = None,
-    cert_file: CertFile = None,
-    key_file: KeyFile = None,
-    token_file: TokenFile = None,
     as_json: AsJson = False,
+    *,
+    how: PeerOptions,
 ) -> None:
     """List what a peer holds, by C-FIND or QIDO-RS; with --json also whose it is."""
-    with sentences(), opened(bare_container(calling)) as container:
-        peer = parse_place(
-            address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, token_file=token_file
-        )
+    with sentences(), opened(bare_container(how.calling)) as container:
+        peer = parse_place(address, how)
         keys = _keys(patient_id, patient_name, birth_date, accession, study_date, modality, study, series, limit)
         found = container.retriever().find(peer, FindQuery.of(level.value, keys))
     if as_json:
@@ -104,6 +90,7 @@ def find(
         output_console().print(_table(found, level.value))
 
 
+@takes_peer_options
 def fetch(
     address: Place,
     out: Annotated[Path, typer.Option(help="The folder that files are written to, a folder for each series")],
@@ -120,22 +107,16 @@ def fetch(
     listen_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Ours, as the peer knows it, for a C-MOVE")
     ] = None,
-    calling: Calling = DEFAULT_AE_TITLE,
-    tls: Tls = False,
-    ca_file: CaFile = None,
-    cert_file: CertFile = None,
-    key_file: KeyFile = None,
-    token_file: TokenFile = None,
     as_json: AsJson = False,
+    *,
+    how: PeerOptions,
 ) -> None:
     """Fetch studies, or with --modality or --series some of their series, as files; and report on each instance.
 
     By C-GET, C-MOVE or WADO-RS. Each file is as it was received. What is damaged or not what was asked for is not kept.
     """
-    with sentences(), opened(bare_container(calling)) as container:
-        peer = parse_place(
-            address, tls=tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file, token_file=token_file
-        )
+    with sentences(), opened(bare_container(how.calling)) as container:
+        peer = parse_place(address, how)
         keys = _keys(patient_id, patient_name, birth_date, accession, study_date, modality, study, series, limit)
         if not keys.keys() - {"limit"}:
             raise ConfigurationError("fetch would take all that the peer holds; say what: --patient-id, --study, …")

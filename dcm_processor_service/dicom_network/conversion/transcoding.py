@@ -168,7 +168,8 @@ def _put_colours_together(dataset: Dataset) -> None:
     if dataset.get("SamplesPerPixel", 1) == 1 or not (subsampled or dataset.get("PlanarConfiguration")):
         return
     decoder = get_decoder(ExplicitVRLittleEndian)
-    content = b"".join(frame.tobytes() for frame, _ in decoder.iter_array(dataset, as_rgb=False))
+    # all frames at once: taken one by one, pydicom looks for subsampled ones where others would lie
+    content = decoder.as_array(dataset, raw=True)[0].tobytes()
     dataset.PixelData = content + b"\0" * (len(content) % 2)
     dataset.PlanarConfiguration = 0
     if subsampled:

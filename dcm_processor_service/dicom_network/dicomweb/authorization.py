@@ -45,11 +45,21 @@ class Authorization(httpx.Auth):
         response = yield request
         if response.status_code != _UNAUTHORIZED or request.method != "GET":
             return
-        with self._lock:
-            self._until = 0.0
-        renewed = request.headers["Authorization"] = self._header()
+        renewed = request.headers["Authorization"] = self.renewed(used)
         if renewed != used:
             yield request
+
+    def renewed(self, used: str) -> str:
+        """Returns what takes the place of a header that was refused: another thread may have renewed it already.
+
+        Raises:
+            ConfigurationError: There is no token.
+            httpx.RequestError: The token service cannot be reached.
+        """
+        with self._lock:
+            if used == f"Bearer {self._token}":
+                self._until = 0.0
+        return self._header()
 
     def _header(self) -> str:
         if isinstance(self._auth, BasicAuth):
@@ -93,7 +103,7 @@ class Authorization(httpx.Auth):
             raise self._no_token(f"HTTP {response.status_code}")
         try:
             answer = response.json()
-            return str(answer["access_token"]), float(answer.get("expires_in") or _LIFE_S)
+            return str(answer["access_token"] or ""), float(answer.get("expires_in") or _LIFE_S)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise self._no_token("an answer without a token") from error
 

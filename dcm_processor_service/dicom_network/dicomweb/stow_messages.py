@@ -7,6 +7,8 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dcm_processor_service.dicom_network.status import explain
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO
@@ -63,6 +65,8 @@ class Answer:
 
     stored: dict[str, int]
     failed: dict[str, int]
+    contradicted: frozenset[str] = frozenset()
+    """Of which it says both: neither can be believed."""
 
 
 def read_answer(content: bytes) -> Answer:
@@ -78,10 +82,11 @@ def read_answer(content: bytes) -> Answer:
     """
     try:
         module = _module(json.loads(content))
-        return Answer(
-            stored={uid: reason or 0 for uid, reason in _items(module, _REFERENCED_SOP, _WARNING_REASON)},
-            failed={uid: reason or _PROCESSING_FAILURE for uid, reason in _items(module, _FAILED_SOP, _FAILURE_REASON)},
-        )
+        stored = {uid: reason or 0 for uid, reason in _items(module, _REFERENCED_SOP, _WARNING_REASON)}
+        failed = {uid: reason or _PROCESSING_FAILURE for uid, reason in _items(module, _FAILED_SOP, _FAILURE_REASON)}
+        reasons = [*stored.items(), *_items(module, _REFERENCED_SOP, _FAILURE_REASON)]
+        unbelievable = {uid for uid, reason in reasons if reason and not explain(reason).outcome.acknowledged}
+        return Answer(stored, failed, frozenset(unbelievable | (stored.keys() & failed.keys())))
     except (TypeError, OverflowError, RecursionError) as error:
         raise ValueError("the answer is no DICOM JSON object") from error
 

@@ -48,7 +48,7 @@ _GROUP_BYTES = 32 << 20
 _GROUP_INSTANCES = 100
 _NO_SUCH_SYNTAX = 0xC122  # PS3.18, table 10.5.3-2
 _ANSWERED = frozenset({200, 202, 409})  # all stored, some, none: each with a word on every instance
-_NOTHING_SAID, _SERVER_ERROR = 204, 500
+_NOTHING_SAID, _UNAUTHORIZED, _NONE_STORED, _SERVER_ERROR = 204, 401, 409, 500
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 _FEWEST_FAILURES = 3  # in a row, before the peer is given up: a single one may be of any proxy on the way
 _HOPELESS = {
@@ -245,6 +245,8 @@ class WebDelivery:
     def _post(self, body: RequestBody) -> Answer:
         try:
             response, content = self._client.request("POST", "studies", body.headers, body)
+            if response.status_code == _UNAUTHORIZED and self._client.has_another_token(response):
+                response, content = self._client.request("POST", "studies", body.headers, body)
         except httpx.TimeoutException as error:
             raise _PassingError("the peer did not answer in time") from error
         except httpx.RequestError as error:
@@ -258,9 +260,12 @@ class WebDelivery:
             raise _PassingError("an instance could not be read to its end") from error
         self._check_status(response)
         try:
-            return read_answer(content)
+            answer = read_answer(content)
         except ValueError as error:
             raise _PassingError("the peer's answer acknowledges nothing; it is no DICOM JSON") from error
+        if response.status_code == _NONE_STORED:
+            return replace(answer, contradicted=answer.contradicted | answer.stored.keys())
+        return answer
 
     def _check_status(self, response: httpx.Response) -> None:
         code = response.status_code
@@ -279,9 +284,11 @@ class WebDelivery:
     def _judge(self, shipment: _Shipment, answer: Answer) -> None:
         parcel, uid = shipment.parcel, shipment.parcel.instance.sop_instance_uid
         code = answer.stored.get(uid, answer.failed.get(uid))
-        if code is None:
+        if code is None or uid in answer.contradicted:
             parcel.unacknowledged = True
             parcel.problem = "the peer's answer does not mention the instance"
+            if code is not None:
+                parcel.problem = "the peer's answer says that it is stored, and that it is not"
             return
         parcel.status = code
         status = explain(code)

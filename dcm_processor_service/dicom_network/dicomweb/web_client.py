@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -15,6 +16,7 @@ import httpx
 
 from dcm_processor_service.dicom_network.dicomweb.authorization import Authorization
 from dcm_processor_service.dicom_network.dimse import tls
+from dcm_processor_service.dicom_network.dimse.pdu_stream import LEAST_BYTES
 from dcm_processor_service.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -140,7 +142,7 @@ class WebClient:
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[httpx.Response, Iterator[bytes]]]:
-        """Asks for what is at a path below the URL, however large; each piece of it is waited for.
+        """Asks for what is at a path below the URL, however large; each part of it is waited for.
 
         Raises:
             httpx.RequestError: No answer, or not to its end.
@@ -149,7 +151,17 @@ class WebClient:
         with self._client().stream(
             "GET", f"{self.where}/{path}", headers=dict(headers), extensions={"trace": trace}
         ) as response:
-            yield response, response.iter_bytes()
+            yield response, _flowing(response.iter_bytes(), self._answer_s)
+
+    def has_another_token(self, refused: httpx.Response) -> bool:
+        """Whether a request that was refused for its token has a chance with another one; renews it.
+
+        Raises:
+            ConfigurationError: The token service refuses too.
+            httpx.RequestError: It cannot be reached.
+        """
+        used = refused.request.headers.get("Authorization", "")
+        return isinstance(self._auth, Authorization) and self._auth.renewed(used) != used
 
     def close(self) -> None:
         """Closes all connections."""
@@ -173,6 +185,24 @@ class WebClient:
             self._clients.append(client)
         own: httpx.Client = self._own.client
         return own
+
+
+def _flowing(pieces: Iterator[bytes], patience_s: float) -> Iterator[bytes]:
+    """Hands on what comes, as long as it does not only trickle in.
+
+    Raises:
+        httpx.ReadTimeout: It does.
+    """
+    until, since_bytes = time.monotonic() + patience_s, 0
+    for piece in pieces:
+        since_bytes += len(piece)
+        if since_bytes < LEAST_BYTES and time.monotonic() > until:
+            raise httpx.ReadTimeout("the answer only trickles in")
+        if since_bytes >= LEAST_BYTES:
+            until, since_bytes = time.monotonic() + patience_s, 0
+        given = time.monotonic()
+        yield piece
+        until += time.monotonic() - given  # what is done with it is no fault of the peer
 
 
 class _SecretQuery(httpx.BaseTransport):

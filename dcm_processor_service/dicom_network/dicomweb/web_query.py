@@ -95,6 +95,12 @@ def answers(client: WebClient, path: str, query: str = "") -> list[Dataset]:
         raise NotAnsweredError(f"the peer answered the query with HTTP {response.status_code}", retryable=passing)
     try:
         with contained():
-            return [Dataset.from_json(one) for one in json.loads(content)]
+            return _data_sets(json.loads(content))
     except Exception as error:  # pydicom raises whatever odd JSON leads to
         raise NotAnsweredError("the peer's answer to the query is no DICOM JSON") from error
+
+
+def _data_sets(told: object) -> list[Dataset]:
+    if not isinstance(told, list):  # what has no answers in it is not the answer that there are none
+        raise TypeError(f"a {type(told).__name__} is no list of answers")
+    return [Dataset.from_json(one) for one in told]

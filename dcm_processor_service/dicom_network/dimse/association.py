@@ -19,6 +19,7 @@ from dcm_processor_service.dicom_network.dimse import command_set, negotiation
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError, connect, handshake_failed
 from dcm_processor_service.dicom_network.dimse.pdu_stream import (
     EMPTY_BODY,
+    LEAST_BYTES,
     SPEAKS_TLS,
     AssociationLostError,
     PduKind,
@@ -47,6 +48,7 @@ _LARGEST_PDU_BYTES = 131_072  # some peers mishandle more, whatever they announc
 _WRITE_BYTES = 1 << 20
 _LARGEST_MESSAGE_BYTES = 1 << 26  # of messages that are kept in memory: answers, not instances
 _COMMAND, _LAST = 1, 2
+_UNASKED = "the peer sent a message that was not asked for"
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Association:
         self._options = options
         self._message_id = 0
         self._fragment_bytes = 0
+        self._last_answer: Message | None = None
         self.agreed: dict[int, Agreement] = {}
         self.reports: list[Message] = []
         """N-EVENT-REPORT requests that arrived here, already answered."""
@@ -180,7 +183,10 @@ class Association:
             while True:
                 message = self._read_message(min(until, time.monotonic() + patience_s), sink_for)
                 if command_set.answers(message.command, asked) and not command_set.is_pending(message.command):
+                    self._last_answer = message
                     return message
+                if self._is_stale(message, asked):
+                    continue
                 on_message(message)
                 if until == math.inf and stopped():
                     self._send(context_id, command_set.c_cancel_rq(asked), None)
@@ -294,16 +300,31 @@ class Association:
         asked = command_set.decode(request)
         while True:
             message = self._read_message(deadline)
+            if self._is_stale(message, asked):
+                continue
             if not command_set.answers(message.command, asked):
                 self._take(message)
             elif message.context_id != context_id or not command_set.same_instance(message.command, asked):
                 raise AssociationLostError("the peer answered for another instance or presentation context")
             else:
+                self._last_answer = message
                 return message.command
+
+    def _is_stale(self, message: Message, asked: command_set.CommandSet) -> bool:
+        """Whether it is the answer before once more, which some peers send twice: it says nothing of this request.
+
+        Raises:
+            AssociationLostError: It is another answer to another request.
+        """
+        if not command_set.is_response(message.command) or command_set.answers(message.command, asked):
+            return False
+        if message != self._last_answer:
+            raise AssociationLostError(_UNASKED)
+        return True
 
     def _take(self, message: Message) -> None:
         if command_set.us(message.command, command_set.COMMAND_FIELD) != command_set.N_EVENT_REPORT_RQ:
-            raise AssociationLostError("the peer sent a message that was not asked for")
+            raise AssociationLostError(_UNASKED)
         self._send(message.context_id, command_set.n_event_report_rsp(message.command), None)
         self.reports.append(message)
 
@@ -311,15 +332,18 @@ class Association:
         command, data = bytearray(), bytearray()
         decoded: command_set.CommandSet | None = None
         sink: Callable[[bytes], object] | None = None
+        since_bytes = 0
         while True:
             for context_id, control, fragment in self._read_fragments(deadline):
                 if control & _COMMAND:
                     command.extend(fragment)
                 elif sink is None:
                     data.extend(fragment)
-                else:  # however large an instance is: each piece of it may take as long as an answer
+                else:  # however large an instance is: each part of it may take as long as an answer
                     sink(fragment)
-                    deadline = max(deadline, time.monotonic() + self._options.dimse_timeout_s)
+                    since_bytes += len(fragment)
+                    if since_bytes >= LEAST_BYTES:
+                        deadline, since_bytes = max(deadline, time.monotonic() + self._options.dimse_timeout_s), 0
                 if control & _COMMAND and control & _LAST:
                     decoded = _decode_command(bytes(command))
                     sink = None if sink_for is None else sink_for(context_id, decoded)

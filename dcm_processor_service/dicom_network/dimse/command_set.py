@@ -69,6 +69,11 @@ def answers(command: CommandSet, request: CommandSet) -> bool:
     return us(command, COMMAND_FIELD) == operation | _RESPONSE and us(command, MESSAGE_ID_RESPONDED_TO) == message_id
 
 
+def is_response(command: CommandSet) -> bool:
+    """Whether a command answers something, and is no request."""
+    return bool((us(command, COMMAND_FIELD) or 0) & _RESPONSE)
+
+
 def same_instance(command: CommandSet, request: CommandSet) -> bool:
     """Whether an answer names the instance of its request, where both name one: an answer need not (PS3.7, 9.1.1.1)."""
     answered, asked = (uid(one, AFFECTED_SOP_INSTANCE_UID) for one in (command, request))

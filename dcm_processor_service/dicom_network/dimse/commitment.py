@@ -12,24 +12,24 @@ import time
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from functools import partial
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 from pydicom import Dataset
-from pydicom.filereader import read_dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, evt
 from pynetdicom.dsutils import encode
 
-from dcm_processor_service.dicom_network.dimse import command_set
+from dcm_processor_service.dicom_network.dimse import command_set, tls
 from dcm_processor_service.dicom_network.dimse.association import Association, AssociationLostError, open_association
 from dcm_processor_service.dicom_network.dimse.listener import listening
 from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
+from dcm_processor_service.dicom_network.dimse.query import decoded_identifier
 from dcm_processor_service.dicom_network.status import explain
 from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError
 from dcm_processor_service.models import Outcome, StorageCommitment
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dcm_processor_service.models import InstanceRecord, Peer, SendOptions
@@ -77,7 +77,7 @@ def settled(commitment: StorageCommitment, answer: Dataset) -> StorageCommitment
     """Returns the transaction with the peer's answer in the records of its instances."""
     committed = set(_uids(answer, "ReferencedSOPSequence"))
     failed = {
-        str(item.get("ReferencedSOPInstanceUID", "")): int(item.get("FailureReason", _PROCESSING_FAILURE))
+        str(item.get("ReferencedSOPInstanceUID", "")): int(item.get("FailureReason") or _PROCESSING_FAILURE)
         for item in answer.get("FailedSOPSequence", [])
     }
     records = tuple(_judged(record, committed, failed) for record in commitment.records)
@@ -86,7 +86,7 @@ def settled(commitment: StorageCommitment, answer: Dataset) -> StorageCommitment
 
 def _judged(record: InstanceRecord, committed: set[str], failed: Mapping[str, int]) -> InstanceRecord:
     sop_instance_uid = record.sop_instance_uid
-    if sop_instance_uid in committed:
+    if sop_instance_uid in committed and sop_instance_uid not in failed:
         return record.model_copy(update={"outcome": Outcome.COMMITTED})
     if sop_instance_uid in failed:
         code = failed[sop_instance_uid]
@@ -111,7 +111,8 @@ def request_commitment(
     answers: queue.Queue[Dataset] | None = None if options.listen_port is None else queue.Queue()
     with ExitStack() as listener:
         if waits and answers is not None:
-            listener.enter_context(listening_for_answers(options, calling_ae_title, answers.put))
+            port_tls = tls.server_context(peer) if peer.tls else None
+            listener.enter_context(listening_for_answers(options, calling_ae_title, answers.put, port_tls))
         try:
             with open_association(peer, (CONTEXT,), options, calling_ae_title) as association:
                 _ask(association, _request(commitment))
@@ -130,14 +131,16 @@ def request_commitment(
     return commitment, f"stored; no storage commitment within {options.commitment_timeout_s:g} s{where}"
 
 
-def check_port(options: SendOptions) -> None:
+def check_port(peer: Peer, options: SendOptions) -> None:
     """Tries the port that the answer may come to, so that a port in use is reported before anything is sent.
 
     Raises:
-        ConfigurationError: We cannot listen at it.
+        ConfigurationError: We cannot listen at it, or the peer speaks TLS and we have no certificate for the port.
     """
-    if options.listen_port is None:
+    if options.listen_port is None or not options.wait_for_commitment:
         return
+    if peer.tls:
+        tls.server_context(peer)
     try:
         socket.create_server((options.listen_host, options.listen_port)).close()
     except OSError as error:
@@ -194,7 +197,7 @@ def _wait_here(
                 raise AssociationLostError(f"the association ended before the answer ({error})") from error
             return None
         if report is not None:
-            answer = read_dataset(BytesIO(report.data), is_implicit_VR=implicit, is_little_endian=True)
+            answer = decoded_identifier(report.data, implicit=implicit)
             if answer.get("TransactionUID") == transaction_uid:
                 return answer
     return None
@@ -211,8 +214,12 @@ def _wait_there(answers: queue.Queue[Dataset], transaction_uid: str, deadline: f
 
 
 @contextmanager
-def listening_for_answers(options: SendOptions, ae_title: str, take: Callable[[Dataset], None]) -> Iterator[None]:
+def listening_for_answers(
+    options: SendOptions, ae_title: str, take: Callable[[Dataset], None], ssl_context: ssl.SSLContext | None = None
+) -> Iterator[None]:
     """Listens for N-EVENT-REPORT requests while the block runs; what ``take`` raises tells the peer to try again.
+
+    With a context the port speaks TLS, and nothing else.
 
     Raises:
         ConfigurationError: We cannot listen at the port.
@@ -228,7 +235,7 @@ def listening_for_answers(options: SendOptions, ae_title: str, take: Callable[[D
     address = (options.listen_host, options.listen_port or 0)
     with ExitStack() as stack:
         try:
-            stack.enter_context(listening(entity, address, [(evt.EVT_N_EVENT_REPORT, receive)]))
+            stack.enter_context(listening(entity, address, [(evt.EVT_N_EVENT_REPORT, receive)], ssl_context))
         except OSError as error:
             raise _cannot_listen(options, error) from error
         yield

@@ -18,14 +18,17 @@ from dcm_processor_service.dicom_network.dimse.commitment import (
     request_commitment,
     settled,
 )
+from dcm_processor_service.dicom_network.dimse.tls import server_context
 from dcm_processor_service.dicom_network.manners import suited_to
+from dcm_processor_service.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Sequence
 
     from pydicom import Dataset
 
-    from dcm_processor_service.models import SendOptions, StorageCommitment
+    from dcm_processor_service.models import Peer, SendOptions, StorageCommitment
 
 __all__ = ["LateAnswers"]
 
@@ -55,13 +58,14 @@ class LateAnswers:
         """Waits until all have their answers, the time is over, or the sending is cancelled.
 
         Raises:
-            ConfigurationError: We cannot listen at the port.
+            ConfigurationError: We cannot listen at the port, or not as all of the peers speak.
         """
         deadline = time.monotonic() + self._options.commitment_timeout_s
         with ExitStack() as listener:
             self._open = {one.transaction_uid: one for one in open_ones}
-            if self._options.listen_port is not None:
-                listener.enter_context(listening_for_answers(self._options, self._ae_title, self._take))
+            if self._options.listen_port is not None and open_ones:
+                port_tls = _port_tls([one.peer for one in open_ones])
+                listener.enter_context(listening_for_answers(self._options, self._ae_title, self._take, port_tls))
             if ask_again:
                 for one in open_ones:
                     if not cancelled():
@@ -117,3 +121,19 @@ class LateAnswers:
                 self._tell(commitment)
                 del self._open[commitment.transaction_uid]
         self._ends.put(None)
+
+
+def _port_tls(peers: Sequence[Peer]) -> ssl.SSLContext | None:
+    """The TLS settings of the port: that of peers which are reached by TLS speaks it too.
+
+    Raises:
+        ConfigurationError: The peers do not agree, or a certificate of ours is missing.
+    """
+    ways = {(one.tls, *((one.cert_file, one.key_file, one.ca_file) if one.tls else ())) for one in peers}
+    if len(ways) > 1:
+        names = ", ".join(sorted({one.name for one in peers}))
+        raise ConfigurationError(
+            f"the peers {names} are not all reached by TLS with the same certificates, and one port speaks one way: "
+            "wait for the answers of one after the other, with peer="
+        )
+    return server_context(peers[0]) if peers[0].tls else None

@@ -25,6 +25,7 @@ _config.LOG_REQUEST_IDENTIFIERS = False
 _config.LOG_RESPONSE_IDENTIFIERS = False
 
 _POLL_S = 0.05  # how long stopping takes at most
+_HANDSHAKE_S = 5.0  # who connects and says nothing keeps the others waiting so long, and no longer
 _LAST_WORDS_S = 0.1  # for an association that is just being released
 
 
@@ -36,7 +37,12 @@ class _Server(ThreadedAssociationServer):
         super().__init__(*args, **kwargs)
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        request, address = super().get_request()
+        assert self.socket is not None
+        request, address = self.socket.accept()
+        if self.ssl_context is not None:
+            request.settimeout(_HANDSHAKE_S)
+            request = self.ssl_context.wrap_socket(request, server_side=True)
+            request.settimeout(None)
         self.accepted.append(request)
         return request, address
 

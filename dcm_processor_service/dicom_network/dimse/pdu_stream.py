@@ -11,10 +11,13 @@ from contextlib import suppress
 
 from dcm_processor_service.dicom_network.dimse import negotiation
 
-__all__ = ["EMPTY_BODY", "SPEAKS_TLS", "AssociationLostError", "PduKind", "PduStream", "encoded_pdu"]
+__all__ = ["EMPTY_BODY", "LEAST_BYTES", "SPEAKS_TLS", "AssociationLostError", "PduKind", "PduStream", "encoded_pdu"]
 
 EMPTY_BODY = b"\0\0\0\0"
 """Of the PDUs that say nothing but what they are: of a release, and of an abort of ours."""
+
+LEAST_BYTES = 4096
+"""How much of an instance comes at least in the time that an answer may take: what trickles slower is no answer."""
 
 SPEAKS_TLS = "it speaks TLS on this port; set the peer's tls"
 """Why there is no PDU where the peer sent an alert of TLS."""

@@ -93,6 +93,7 @@ def _of_patient_and_study(answer: Header, query: FindQuery) -> dict[str, Any]:
         "study_instance_uid": _told_or_asked(answer, "StudyInstanceUID", query.study_instance_uid),
         "study_date": _day(text(answer, "StudyDate")),
         "study_time": _time(text(answer, "StudyTime")),
+        "asked_patient_id": "" if {*query.patient_id} & {*"*?"} else query.patient_id,
     }
 
 

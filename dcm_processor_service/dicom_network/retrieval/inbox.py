@@ -95,6 +95,7 @@ class Inbox:
         self._on_record = on_record
         self._lock = threading.Lock()
         self._here: Counter[str] = Counter()
+        self._patients: dict[str, str] = {}
         self.records: dict[str, FetchRecord] = {}
         """By SOPInstanceUID: of what is here, and of what came and was not kept."""
         self.oddities: list[FetchRecord] = []
@@ -130,6 +131,8 @@ class Inbox:
             if fault:
                 arrival.path.unlink(missing_ok=True)
                 self._reject(found.record, fault)
+            elif found.patient_id:
+                self._patients.setdefault(found.record.study_instance_uid, found.patient_id)
         return not fault
 
     def close(self) -> None:
@@ -148,7 +151,9 @@ class Inbox:
 
     def is_complete(self, series: WantedSeries) -> bool:
         """Returns whether all instances of a series that the peer listed have come."""
-        return not self.missing(series) and (series.listed != {} or self.count(series) >= (series.told or 1))
+        if self.missing(series) or series.may_lack_more:
+            return False
+        return series.listed != {} or self.count(series) >= (series.told or 1)
 
     def _may_come(self, sop_instance_uid: str) -> bool:
         known = self.records.get(sop_instance_uid)
@@ -164,6 +169,9 @@ class Inbox:
             return "the peer sent an instance of another study than was asked for"
         if found.patient_id and series.patient_id and found.patient_id != series.patient_id:
             return "it names another patient than the peer's answer about its series"
+        first = self._patients.get(record.study_instance_uid, found.patient_id)
+        if found.patient_id and found.patient_id != first:
+            return "it names another patient than the instances of its study that came before"
         if series.only_listed and record.sop_instance_uid not in series.listed:
             return "the peer sent an instance that was not asked for"
         return ""

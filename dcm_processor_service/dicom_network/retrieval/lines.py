@@ -100,7 +100,9 @@ class Line:
                 failed = texts(decoded_identifier(last.data, implicit=implicit), "FailedSOPInstanceUIDList")
         status = command_set.us(last.command, command_set.STATUS)
         if status == 0:
-            return Ending(failed=failed)
+            count = command_set.us(last.command, command_set.FAILED_SUBOPERATIONS) or 0
+            problem = f"the peer says that it could not send {count} of them" if count > len(failed) else ""
+            return Ending(problem, failed=failed)
         said = "no status" if status is None else f"{status:04X} {query_status(status)}"
         return Ending(f"the peer ended it with {said}", retryable=is_passing(status), failed=failed)
 

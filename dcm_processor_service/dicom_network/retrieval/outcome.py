@@ -47,6 +47,8 @@ def _of_series(series: WantedSeries, inbox: Inbox, *, cancelled: bool) -> Iterat
         yield inbox.records.get(uid) or _absent(series, problem, inbox.problems.get(uid), uid)
     count = len(series.listed) + len(unlisted)
     least = max(series.told or 0, 0 if series.listed else 1)
+    if series.may_lack_more and all(uid in inbox.records for uid in unlisted):
+        least = count + 1  # how many more, nobody knows
     if problem is _NOT_SENT:
         problem = (_COUNTED.format(told=least, came=count, level="series"), True)
     for _ in range(0 if series.only_listed else least - count):

@@ -103,6 +103,8 @@ class Rounds:
                 one.given_up = True
                 self._inbox.problems[one.series_instance_uid] = (str(error), False)
         except AssociationLostError as error:
+            for one in waiting[:1]:
+                one.cut_short = True
             for one in waiting:
                 self._inbox.problems[one.series_instance_uid] = (str(error), True)
         except PeerUnreachableError as error:
@@ -117,11 +119,14 @@ class Rounds:
         some = series.only_listed or (series.takes_lists and 0 < len(missing) < len(series.listed))
         parts = [missing[start : start + _LISTED_AT_ONCE] for start in range(0, len(missing), _LISTED_AT_ONCE)]
         before = self._inbox.count(series)
+        series.cut_short = False
+        self._inbox.problems.pop(series.series_instance_uid, None)
         for part in parts if some else [[]]:
             ending = channel.ask(series, part)
             for uid in ending.failed:
                 self._inbox.asked_in[uid] = series.series_instance_uid
                 self._inbox.problems[uid] = ("the peer says that it could not send it", True)
+            series.cut_short |= bool(ending.problem or ending.failed)
             if ending.problem:
                 self._inbox.problems[series.series_instance_uid] = (ending.problem, ending.retryable)
             if ending.problem and not ending.retryable and self._inbox.count(series) == before:

@@ -36,8 +36,15 @@ class WantedSeries:
     """Certain instances alone were asked for."""
     takes_lists: bool = True
     """The peer has not refused to send some instances of it yet."""
+    cut_short: bool = False
+    """The last request for it did not end well: where the peer neither lists nor counts, more may be missing."""
     given_up: bool = False
     """The peer refuses for good to send it."""
+
+    @property
+    def may_lack_more(self) -> bool:
+        """More may be missing than anything tells of."""
+        return self.cut_short and not self.listed and self.told is None
 
     @property
     def classes(self) -> frozenset[str]:
@@ -77,7 +84,7 @@ def wish_for(found: Iterable[FoundItem], ask: Inquiry) -> Wish:
             for below in _series_of(one, ask):
                 wanted = series.setdefault(_key(below), _wanted(below))
                 wanted.sop_class_uids = one.sop_class_uids
-                wanted.patient_id = wanted.patient_id or one.patient_id
+                wanted.patient_id = wanted.patient_id or _patient_of(one)
     for wanted in series.values():
         _list_instances(wanted, ask)
     return Wish([*series.values(), *(part for key, part in chosen.items() if key not in series)], studies)
@@ -89,7 +96,11 @@ def _key(one: FoundSeries | FoundInstance) -> tuple[str, str]:
 
 def _wanted(one: FoundSeries | FoundInstance) -> WantedSeries:
     told = one.instance_count if isinstance(one, FoundSeries) else None
-    return WantedSeries(one.study_instance_uid, one.series_instance_uid, one.patient_id, told)
+    return WantedSeries(one.study_instance_uid, one.series_instance_uid, _patient_of(one), told)
+
+
+def _patient_of(one: FoundItem) -> str:
+    return one.patient_id or one.asked_patient_id
 
 
 def _series_of(study: FoundStudy, ask: Inquiry) -> list[FoundSeries]:

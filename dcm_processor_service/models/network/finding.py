@@ -169,6 +169,9 @@ class _FoundRecord(BaseModel):
     study_instance_uid: str = Field(description="StudyInstanceUID (0020,000D)")
     study_date: date | None = Field(default=None, repr=False)
     study_time: time | None = Field(default=None, repr=False)
+    asked_patient_id: str = Field(
+        default="", repr=False, exclude=True, description="PatientID that was asked for: nothing of another is fetched"
+    )
 
 
 class FoundStudy(_FoundRecord):

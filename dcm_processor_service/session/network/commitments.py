@@ -47,7 +47,9 @@ class AsyncCommitments:
         self._cancellation = cancellation
         self._recording = recording
 
-    async def wait(self, *, options: SendOptions | None = None, ask_again: bool = False) -> list[StorageCommitment]:
+    async def wait(
+        self, *, options: SendOptions | None = None, ask_again: bool = False, peer: str = ""
+    ) -> list[StorageCommitment]:
         """Waits for the answers that are still missing; see :meth:`Commitments.wait`."""
         chosen = options or SendOptions()
         if chosen.listen_port is None and not ask_again:
@@ -55,7 +57,9 @@ class AsyncCommitments:
                 "a peer sends a later answer to a port of ours that it knows: name it with "
                 "SendOptions(listen_port=…), or ask the peer again with ask_again=True"
             )
-        states = {(one.job_id, one.sending): one for one in await self.list() if one.is_open}
+        states = {
+            (one.job_id, one.sending): one for one in await self.list() if one.is_open and peer in {"", one.peer.name}
+        }
         if not states:
             return []
         run = self._offload.way_back()
@@ -109,16 +113,20 @@ class Commitments:
     def __init__(self, commitments: AsyncCommitments) -> None:
         self._async = commitments
 
-    def wait(self, *, options: SendOptions | None = None, ask_again: bool = False) -> list[StorageCommitment]:
+    def wait(
+        self, *, options: SendOptions | None = None, ask_again: bool = False, peer: str = ""
+    ) -> list[StorageCommitment]:
         """Waits for the answers that are still missing, and keeps them in the session as they come.
 
         A peer that answers late opens an association to the port of ours that it knows. Some try that once alone, while
         nothing listens: ``ask_again`` starts a new transaction for what is open, which takes the place of the old one.
+        The port speaks TLS where the peer is reached by TLS, with the peer's ``cert_file``.
 
         Args:
             options: ``commitment_timeout_s`` says how long to wait, ``listen_port`` at which port of ours; with
                 ``check=False`` what is missing or refused is returned and not raised.
             ask_again: Whether to ask the peers again first.
+            peer: The name of the one whose answers are waited for; empty means all.
 
         Returns:
             Those that were open, as they are now; an empty list if none was.
@@ -126,9 +134,10 @@ class Commitments:
         Raises:
             SendRejectedError: A peer does not keep everything; a SendIncompleteError where answers are still missing,
                 and waiting again may help.
-            ConfigurationError: There is no ``listen_port`` and ``ask_again`` is False, or the port is taken.
+            ConfigurationError: There is no ``listen_port`` and ``ask_again`` is False, or the port is taken or cannot
+                speak as all of the peers do.
         """
-        return run_inline(self._async.wait(options=options, ask_again=ask_again))
+        return run_inline(self._async.wait(options=options, ask_again=ask_again, peer=peer))
 
     def list(self) -> list[StorageCommitment]:
         """Lists the transactions of the session's jobs, oldest first; ``is_open`` tells which have no answer yet."""

@@ -50,8 +50,8 @@ def test_the_help_of_all_says_of_a_command_what_its_own_help_begins_with(name: s
 
 def test_every_command_of_the_readme_is_there() -> None:
     known = (
-        "new check describe run shell exec inspect convert derive pdf send find fetch echo probe peers pull sessions "
-        "doctor"
+        "new check describe run shell exec inspect convert derive pdf send commitment find fetch echo probe peers pull "
+        "sessions doctor"
     )
     assert {names[0] for names in COMMANDS} == {*known.split()}
 

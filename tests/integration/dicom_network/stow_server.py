@@ -38,13 +38,14 @@ def store_response(stored: dict[str, int], failed: dict[str, int] | None = None)
 
 
 class StowService:
-    """What it received, and what it will answer with: stored, when nothing is ordered."""
+    """What it received, and what it will answer with: stored, when nothing is ordered; and to queries."""
 
     def __init__(self) -> None:
         self.requests: list[list[Dataset]] = []
         self.authorizations: list[str | None] = []
         self.paths: list[str] = []
         self.orders: deque[Callable[[list[str]], Answer]] = deque()
+        self.told: tuple[int, bytes] = 501, b""
         self.port = 0
         self.scheme = "http"
 
@@ -89,7 +90,11 @@ def running_stow_service(context: ssl.SSLContext | None = None) -> Iterator[Stow
 
         def do_GET(self) -> None:
             service.paths.append(self.path)
-            self.send_error(501)
+            status, content = service.told
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
 
         def log_message(self, *_arguments: object) -> None:
             """Says nothing."""

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import queue
 import socket
+import threading
 import time
+from contextlib import suppress
 from copy import deepcopy
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -15,13 +17,16 @@ from dcm_processor_service.dicom_network.dimse import commitment
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.errors import ConfigurationError, SendRejectedError
 from dcm_processor_service.models import InstanceRecord, Outcome, SendOptions
+from dcm_processor_service.testing import fake_context
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
-from tests.archives import free_port
+from tests.archives import free_port, make_authority
 from tests.scripted_peer import Wire, answer, event_report, scripted_peer, stores
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from dcm_processor_service.testing.fake_certificates import FakeAuthority
 
 COMMIT = SendOptions(commit=True, commitment_timeout_s=10)
 NOT_REQUIRED = COMMIT.model_copy(update={"require_commit": False})
@@ -180,3 +185,105 @@ def test_a_port_that_is_taken_is_told() -> None:
         with pytest.raises(ConfigurationError, match="cannot listen at port"):
             PynetdicomSender().send(make_ct(), pacs.peer, options=options)
     assert not pacs.arrivals
+
+
+def both(asked: Dataset) -> Dataset:
+    asked.FailedSOPSequence = deepcopy(asked.ReferencedSOPSequence)
+    return asked
+
+
+def test_what_a_report_names_as_committed_and_as_failed_is_not_committed() -> None:
+    with scripted_peer(stores(), commits(both)) as seen:
+        report = PynetdicomSender().send(make_ct(), seen.peer, options=COMMIT.model_copy(update={"check": False}))
+    assert [record.outcome for record in report.records] == [Outcome.FAILED]
+
+
+def with_an_empty_reason(asked: Dataset) -> Dataset:
+    failed = failed_without_a_reason(asked)
+    failed.FailedSOPSequence[0].FailureReason = None
+    return failed
+
+
+def test_a_failure_with_an_empty_reason_is_a_failure() -> None:
+    with scripted_peer(stores(), commits(with_an_empty_reason)) as seen:
+        report = PynetdicomSender().send(make_ct(), seen.peer, options=COMMIT.model_copy(update={"check": False}))
+    assert report.records[0].status_hex == "0110"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> FakeAuthority:
+    return make_authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def ours(authority: FakeAuthority) -> dict[str, str]:
+    certificate = authority.issue("ours")
+    return {"cert_file": certificate.cert_file, "key_file": certificate.key_file}
+
+
+def test_an_answer_to_us_comes_over_tls_where_the_peer_is_reached_so(
+    authority: FakeAuthority, ours: dict[str, str]
+) -> None:
+    port = free_port()
+    options = COMMIT.model_copy(update={"listen_host": "127.0.0.1", "listen_port": port})
+    faults = Faults(commitment_port=port, commitment_retries=True)
+    with FakePacs(faults, tls=True, authority=authority) as pacs:
+        report = PynetdicomSender().send(make_ct(), pacs.peer.model_copy(update=ours), options=options)
+    assert report.count(Outcome.COMMITTED) == 1
+
+
+def test_without_a_certificate_of_ours_nothing_is_sent_that_would_be_answered_without_tls(
+    authority: FakeAuthority,
+) -> None:
+    options = COMMIT.model_copy(update={"listen_host": "127.0.0.1", "listen_port": free_port()})
+    with (
+        FakePacs(tls=True, authority=authority) as pacs,
+        pytest.raises(ConfigurationError, match="cert_file is not set"),
+    ):
+        PynetdicomSender().send(make_ct(), pacs.peer, options=options)
+    assert not pacs.received
+
+
+def test_who_speaks_no_tls_at_the_port_commits_to_nothing_and_holds_nobody_up(
+    authority: FakeAuthority, ours: dict[str, str]
+) -> None:
+    port = free_port()
+    options = COMMIT.model_copy(update={"listen_host": "127.0.0.1", "listen_port": port, "commitment_timeout_s": 1.0})
+    with FakePacs(Faults(commitment="silent"), tls=True, authority=authority) as pacs:
+        peer = pacs.peer.model_copy(update=ours)
+        heard = threading.Thread(target=knock, args=(port,))
+        heard.start()
+        report = PynetdicomSender().send(make_ct(), peer, options=options.model_copy(update={"check": False}))
+        heard.join()
+    assert report.records[0].outcome is Outcome.STORED
+
+
+def knock(port: int) -> None:
+    """Asks for an association in the clear, as soon as somebody listens."""
+    for _ in range(200):
+        try:
+            connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+        except OSError:
+            time.sleep(0.02)
+            continue
+        with connection, suppress(OSError):
+            connection.sendall(b"\1\0\0\0\0\4\0\1\0\0")
+            assert not connection.recv(1000).startswith(b"\2")
+        return
+
+
+def test_late_answers_come_over_tls_too_and_one_port_does_not_speak_two_ways(
+    authority: FakeAuthority, ours: dict[str, str]
+) -> None:
+    ctx, port = fake_context(), free_port()
+    later = SendOptions(commit=True, wait_for_commitment=False)
+    options = SendOptions(listen_host="127.0.0.1", listen_port=port, commitment_timeout_s=20)
+    faults = Faults(commitment_port=port, commitment_retries=True)
+    with FakePacs(Faults(commitment="silent")) as plain, FakePacs(faults, tls=True, authority=authority) as pacs:
+        peer = pacs.peer.model_copy(update={**ours, "name": "SECURE"})
+        ctx.session.dicom.send(make_ct(0), to=plain.peer, options=later)
+        ctx.session.dicom.send(make_ct(1), to=peer, options=later)
+        with pytest.raises(ConfigurationError, match="wait for the answers of one after the other"):
+            ctx.session.dicom.commitments.wait(options=options)
+        (settled,) = ctx.session.dicom.commitments.wait(options=options, peer="SECURE")
+    assert settled.ok

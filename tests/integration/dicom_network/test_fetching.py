@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from pydicom import dcmread
 from pydicom.uid import UID, ImplicitVRLittleEndian
 
+from dcm_processor_service.dicom_network.dicomweb import web_client
+from dcm_processor_service.dicom_network.dimse.pdu_stream import LEAST_BYTES
 from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriever
+from dcm_processor_service.dicom_network.soundness import dataset_position
 from dcm_processor_service.errors import (
     ConfigurationError,
     FetchError,
@@ -19,12 +25,15 @@ from dcm_processor_service.errors import (
     LocalFileError,
     PeerUnreachableError,
 )
-from dcm_processor_service.models import FetchOptions, FetchOutcome, FindQuery
+from dcm_processor_service.models import FetchOptions, FetchOutcome, FindQuery, FoundSeries
 from dcm_processor_service.testing import FakePacs, Faults
 from tests.archives import free_port
+from tests.scripted_peer import Wire, command, data, scripted_peer
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from pydicom import Dataset
 
     from dcm_processor_service.models import FetchRecord, FetchReport, FindLevel, FoundItem
@@ -372,3 +381,123 @@ def test_a_second_fetch_into_the_folder_replaces_the_files(tmp_path: Path) -> No
         assert fetch().ok
     assert len(list(tmp_path.rglob("*.dcm"))) == COUNT
     assert STUDY in {record.study_instance_uid for record in place.told}
+
+
+UNCOUNTED = ["NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances"]
+
+
+@WAYS
+def test_what_nobody_lists_or_counts_is_asked_for_until_a_request_ends_well(way: str, tmp_path: Path) -> None:
+    place = Place(way, tmp_path, Faults(refuses_levels=["IMAGE"], untold_keys=UNCOUNTED, drop_after=2), holding())
+    with place.pacs:
+        report = place.fetch()
+    assert report.ok
+    assert report.fetched == COUNT
+    assert len(place.pacs.retrievals) == 2
+
+
+@WAYS
+def test_what_nobody_lists_or_counts_is_not_called_whole_where_every_request_broke(way: str, tmp_path: Path) -> None:
+    faults = Faults(refuses_levels=["IMAGE"], untold_keys=UNCOUNTED, drop_after=2, drop_times=99)
+    place = Place(way, tmp_path, faults, holding())
+    with place.pacs:
+        report = place.fetch()
+    assert not report.ok
+    assert report.retryable
+    assert report.fetched < COUNT
+    assert report.count(FetchOutcome.MISSING) == 1
+
+
+@WAYS
+def test_an_instance_of_another_patient_than_was_asked_for_is_rejected(way: str, tmp_path: Path) -> None:
+    faults = Faults(untold_keys=["PatientID"], alters={UIDS[1]: {"PatientID": "OTHER"}})
+    place = Place(way, tmp_path, faults, holding())
+    with place.pacs:
+        report = place.fetch()
+    assert outcomes(report) == {uid: "rejected" if uid == UIDS[1] else "fetched" for uid in UIDS}
+    assert "OTHER" not in str(report)
+
+
+def test_two_patients_within_one_study_are_not_both_taken_where_nobody_said_whose_it_is(tmp_path: Path) -> None:
+    faults = Faults(untold_keys=["PatientID"], alters={UIDS[1]: {"PatientID": "OTHER"}})
+    place = Place("C-GET", tmp_path, faults, holding())
+    with place.pacs:
+        report = place.fetch(place.retriever.find(place.pacs.peer, FindQuery(study_instance_uid=STUDY)))
+    assert meanings(report) == {UIDS[1]: "it names another patient than the instances of its study that came before"}
+
+
+@pytest.mark.parametrize("failed", [0, 2])
+def test_failures_that_the_peer_counts_and_does_not_name_are_believed(failed: int, tmp_path: Path) -> None:
+    def script(wire: Wire) -> None:
+        wire.accept()
+        asked = wire.read_request()
+        ct, file = make_ct(), BytesIO()
+        ct.save_as(file, enforce_file_format=True)
+        encoded = file.getvalue()[dataset_position(file) :]
+        values = {
+            0x0002: even(ct.SOPClassUID),
+            0x0100: b"\1\0",
+            0x0110: b"\7\0",
+            0x0700: b"\0\0",
+            0x0800: b"\1\0",
+            0x1000: even(ct.SOPInstanceUID),
+        }
+        wire.send(data(3, command(values)) + data(3, encoded, 2))
+        wire.read_request()
+        ended = {0x0100: b"\x10\x80", 0x0120: b"\1\0", 0x0800: b"\1\1", 0x0900: b"\0\0", 0x1021: b"\1\0"}
+        assert int(asked.command.MessageID) == 1
+        wire.send(data(1, command({**ended, 0x1022: bytes((failed, 0)), 0x1023: b"\0\0"})))
+
+    series = FoundSeries(study_instance_uid=STUDY, series_instance_uid=SERIES, patient_id="TEST")
+    with scripted_peer(refuses_queries, script) as seen:
+        report = DicomRetriever().fetch([series], seen.peer, tmp_path, options=FetchOptions(check=False, attempts=1))
+    assert report.fetched == 1
+    assert report.ok == (not failed)
+    if failed:
+        assert report.not_fetched[0].meaning == "the peer says that it could not send 2 of them"
+
+
+def even(uid: str) -> bytes:
+    return uid.encode() + b"\0" * (len(uid) % 2)
+
+
+def refuses_queries(wire: Wire) -> None:
+    wire.accept(result=3)
+
+
+def trickling(pause_s: float, bytes_each: int) -> Callable[[Wire], None]:
+    """A script that answers a C-GET with an instance which does not end, in small fragments."""
+
+    def script(wire: Wire) -> None:
+        wire.accept()
+        wire.read_request()
+        values = {0x0100: b"\1\0", 0x0110: b"\7\0", 0x0700: b"\0\0", 0x0800: b"\1\0", 0x1000: b"1.2\0"}
+        wire.send(data(3, command(values)))
+        while True:
+            wire.send(data(3, bytes(bytes_each), 0))
+            time.sleep(pause_s)
+
+    return script
+
+
+def test_an_instance_that_only_trickles_in_is_waited_for_no_longer_than_an_answer(tmp_path: Path) -> None:
+    series = FoundSeries(study_instance_uid=STUDY, series_instance_uid=SERIES, patient_id="TEST")
+    options = FetchOptions(check=False, attempts=1, dimse_timeout_s=0.5)
+    with scripted_peer(refuses_queries, trickling(0.05, 2)) as seen:
+        started = time.monotonic()
+        report = DicomRetriever().fetch([series], seen.peer, tmp_path, options=options)
+    assert time.monotonic() - started < 15
+    assert "did not answer in time" in report.not_fetched[0].meaning
+    assert not list(tmp_path.rglob("*.dcm"))
+
+
+def test_a_multipart_answer_that_only_trickles_in_ends() -> None:
+    def trickle() -> Iterator[bytes]:
+        while True:
+            time.sleep(0.05)
+            yield b"x"
+
+    with pytest.raises(httpx.ReadTimeout, match="trickles"):
+        list(web_client._flowing(trickle(), 0.3))
+    pieces = [bytes(LEAST_BYTES)] * 3
+    assert list(web_client._flowing(iter(pieces), 0.0)) == pieces

@@ -11,7 +11,8 @@ from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriev
 from dcm_processor_service.errors import FindError, FindIncompleteError, PeerUnreachableError
 from dcm_processor_service.models import FindQuery, FoundInstance, FoundSeries, FoundStudy, Peer
 from dcm_processor_service.testing import FakePacs, Faults
-from tests.scripted_peer import Wire, abort, scripted_peer
+from tests.integration.dicom_network.stow_server import running_stow_service
+from tests.scripted_peer import Wire, abort, answer, scripted_peer
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:
@@ -146,3 +147,22 @@ def test_no_log_shows_who_is_asked_for(caplog: pytest.LogCaptureFixture, *, web:
         DicomRetriever().find(place(pacs, web=web), query)
     ours = [record.getMessage() for record in caplog.records if record.threadName == "MainThread"]
     assert not [line for line in ours if "4711" in line or "19790131" in line or "AAAA" in line]
+
+
+def test_an_answer_to_another_query_is_none_to_this_one() -> None:
+    def script(wire: Wire) -> None:
+        wire.accept()
+        request = wire.read_request()
+        wire.send(answer(request, 0xFF00, kind=0x8020, message_id=9))
+        wire.send(answer(request, 0x0000, kind=0x8020))
+
+    with scripted_peer(script) as seen, pytest.raises(FindIncompleteError, match="was not asked for"):
+        DicomRetriever().find(seen.peer, FindQuery(patient_id="TEST"))
+
+
+@pytest.mark.parametrize("content", [b"{}", b'""', b"null", b"", b"<html/>", b"[3]", b'[{"0020000D": 1}]', b"[[]]"])
+def test_what_is_no_list_of_answers_does_not_say_that_there_is_nothing(content: bytes) -> None:
+    with running_stow_service() as service:
+        service.told = 200, content
+        with pytest.raises(FindError, match="no DICOM JSON"):
+            DicomRetriever().find(service.peer, FindQuery(patient_id="TEST"))

@@ -568,3 +568,19 @@ def test_a_rejection_that_is_cut_off_is_no_dicom(sender: PynetdicomSender) -> No
 
     with scripted_peer(script) as seen, pytest.raises(PeerUnreachableError, match="no DICOM message"):
         sender.send(make_ct(), seen.peer, options=ONCE)
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_an_answer_that_comes_again_says_nothing_of_the_next_instance(sender: PynetdicomSender, times: int) -> None:
+    statuses = iter([0x0000, 0xC000, 0x0000, 0xB007])
+
+    def script(wire: Wire) -> None:
+        wire.accept()
+        while True:
+            wire.send(answer(wire.read_request(), next(statuses)) * times)
+
+    with scripted_peer(script) as seen:
+        report = sender.send(series(4), seen.peer, options=TWICE)
+    assert outcomes(report) == ["stored", "refused", "stored", "stored_with_warning"]
+    assert {record.attempts for record in report.records} == {1}
+    assert len(seen.wires) == 1

@@ -10,13 +10,17 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from dcm_processor_service.dicom_network.parcels import Ledger
+from dcm_processor_service.dicom_network.repeats import Repeats
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
+from dcm_processor_service.dicom_network.sources import Outgoing, survey
 from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendOptions, SendReport
 from dcm_processor_service.models.network.peers import DEFAULT_AE_TITLE
 from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.settings import RuntimeSettings
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
-from tests.unit.dicom_network.instances import write_series
+from tests.integration.dicom_network.stow_server import running_stow_service
+from tests.unit.dicom_network.instances import make_ct, write_series
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -166,3 +170,43 @@ def test_two_processes_that_send_the_same_at_once_both_succeed(tmp_path: Path) -
     assert [report.ok for report in reports] == [True, True]
     assert len(pacs.arrivals) == COUNT
     assert {record.outcome for record in refused.records} == {Outcome.REFUSED}
+
+
+@pytest.mark.parametrize("duplicates", [0x0000, 0x0111])
+def test_what_is_given_twice_is_stored_once_and_told_twice(duplicates: int) -> None:
+    with FakePacs(Faults(duplicates=duplicates)) as pacs:
+        report = PynetdicomSender().send([make_ct(0), make_ct(1), make_ct(0)], pacs.peer)
+    assert report.stored == 3
+    assert len(pacs.received) == 2
+
+
+@pytest.mark.parametrize("web", [False, True])
+@pytest.mark.parametrize("apart", [0, 1])
+def test_of_two_that_differ_under_one_uid_the_second_is_not_sent(*, apart: int, web: bool) -> None:
+    other = make_ct(0)
+    other.SeriesDescription = "another"
+    given = [make_ct(0), *(make_ct(number + 1) for number in range(apart)), other]
+    with FakePacs() as pacs, running_stow_service() as service:
+        peer = service.peer if web else pacs.peer
+        report = PynetdicomSender().send(given, peer, options=SendOptions(check=False))
+        held = [*pacs.datasets(), *(one for request in service.requests for one in request)]
+    assert [record.outcome for record in report.records] == [*[Outcome.STORED] * (apart + 1), Outcome.REFUSED]
+    assert "send the right one alone" in report.records[-1].meaning
+    assert {one.get("SeriesDescription") for one in held} == {make_ct(0).get("SeriesDescription")}
+
+
+def test_of_two_that_differ_far_apart_the_second_is_known_by_the_record_of_the_first() -> None:
+    other = make_ct(0)
+    other.SeriesDescription = "another"
+    ledger = Ledger()
+    with FakePacs() as pacs:
+        (record,) = PynetdicomSender().send(make_ct(0), pacs.peer).records
+    ledger.put(0, record)
+    first, second, third = survey([make_ct(0), other, make_ct(1)])
+    assert isinstance(first, Outgoing)
+    assert isinstance(second, Outgoing)
+    assert isinstance(third, Outgoing)
+    repeats = Repeats(ledger)
+    assert [repeats.differs(one) for one in (first, second, third)] == [False, True, False]
+    repeats.forget()
+    assert [repeats.differs(one) for one in (second, third)] == [True, False]

@@ -161,9 +161,9 @@ def test_an_acknowledgement_lost_on_its_way_ends_as_stored(sender: PynetdicomSen
 
 
 def test_a_duplicate_at_once_is_refused(sender: PynetdicomSender) -> None:
-    with FakePacs(Faults(duplicates=0x0111)) as pacs:
-        report = sender.send([make_ct(), make_ct()], pacs.peer, options=UNCHECKED)
-    assert outcomes(report) == ["stored", "refused"]
+    with FakePacs(Faults(duplicates=0x0111), holds=[make_ct()]) as pacs:
+        report = sender.send([make_ct(), make_ct(1)], pacs.peer, options=UNCHECKED)
+    assert outcomes(report) == ["refused", "stored"]
 
 
 def test_an_instance_that_makes_the_peer_abort_does_not_stand_in_the_way(sender: PynetdicomSender) -> None:

@@ -15,8 +15,9 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError, SendRejectedError
-from dcm_processor_service.models import Outcome, Peer, SendOptions
+from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriever
+from dcm_processor_service.errors import ConfigurationError, FindError, PeerUnreachableError, SendRejectedError
+from dcm_processor_service.models import BearerToken, FindQuery, Outcome, Peer, SendOptions
 from tests.archives import make_authority
 from tests.integration.dicom_network.stow_server import Answer, StowService, running_stow_service, store_response
 from tests.scripted_peer import PATIENCE_S
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.dicom_network.sender import PynetdicomSender
     from dcm_processor_service.models import SendReport
+    from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
 
 UNCHECKED = SendOptions(check=False)
 
@@ -415,3 +417,76 @@ def test_a_duplicate_that_another_sending_of_ours_brought_is_stored(
     assert outcomes(report) == ["stored_with_warning", "refused"]
     assert "verify it" in report.records[0].meaning
     assert asked == begun[0]
+
+
+CONTRADICTIONS: dict[str, Callable[[str], Answer]] = {
+    "in both lists": lambda uid: (202, {}, store_response({uid: 0}, {uid: 0xC000})),
+    "stored, with the code of a failure": lambda uid: (200, {}, store_response({uid: 0xA700})),
+    "stored, by a request of which nothing is": lambda uid: (409, {}, store_response({uid: 0})),
+}
+
+
+@pytest.mark.parametrize("told", CONTRADICTIONS)
+def test_an_answer_that_contradicts_itself_acknowledges_nothing(
+    sender: PynetdicomSender, service: StowService, told: str
+) -> None:
+    service.orders += [lambda uids: CONTRADICTIONS[told](uids[0])] * 3
+    report = sender.send([make_ct(0)], service.peer, options=UNCHECKED)
+    assert outcomes(report) == ["failed"]
+    assert report.records[0].meaning == "the peer's answer says that it is stored, and that it is not"
+    assert report.retryable
+    assert sender.send([make_ct(0)], service.peer).ok
+
+
+def test_a_token_that_is_refused_midway_is_renewed_once(sender: PynetdicomSender, service: StowService) -> None:
+    tokens = iter(["old", "new", "new"])
+    peer = service.peer.model_copy(update={"auth": BearerToken(call=lambda: next(tokens))})
+    service.orders.append(http(401))
+    assert outcomes(sender.send([make_ct(0), make_ct(1)], peer)) == ["stored"] * 2
+    assert service.authorizations == ["Bearer old", "Bearer new"]
+    assert service.requests[0] == service.requests[1]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> FakeAuthority:
+    return make_authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def guarded(authority: FakeAuthority) -> Iterator[StowService]:
+    """A service that wants a certificate of the authority from whoever asks it."""
+    certificate = authority.issue("service", ["localhost"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate.cert_file, certificate.key_file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.ca_file)
+    with running_stow_service(context) as service:
+        service.told = 200, b"[]"
+        yield service
+
+
+def known_by(certificate: Certificate, authority: FakeAuthority) -> dict[str, str]:
+    return {"ca_file": authority.ca_file, "cert_file": certificate.cert_file, "key_file": certificate.key_file}
+
+
+def test_a_service_that_wants_a_certificate_of_ours_gets_it(
+    sender: PynetdicomSender, guarded: StowService, authority: FakeAuthority
+) -> None:
+    ours = known_by(authority.issue("ours", ["client.example"]), authority)
+    peer = guarded.peer.model_copy(update=ours)
+    assert outcomes(sender.send([make_ct(0), make_ct(1)], peer)) == ["stored"] * 2
+    assert DicomRetriever().find(peer, FindQuery(patient_id="TEST")) == []
+
+
+def test_a_service_that_gets_no_certificate_of_ours_or_a_strange_one_gets_no_instance(
+    sender: PynetdicomSender, guarded: StowService, authority: FakeAuthority, tmp_path: Path
+) -> None:
+    stranger = make_authority(tmp_path, "stranger").issue("ours", ["client.example"])
+    for own in ({"ca_file": authority.ca_file}, known_by(stranger, authority)):
+        peer = guarded.peer.model_copy(update=own)
+        with pytest.raises(PeerUnreachableError, match=r"certificate|authority") as caught:
+            sender.send(make_ct(), peer)
+        assert not caught.value.retryable
+        with pytest.raises(FindError, match=r"certificate|authority"):
+            DicomRetriever().find(peer, FindQuery(patient_id="TEST"))
+    assert not guarded.requests

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dcm_processor_service.cli.app import app
-from dcm_processor_service.cli.network.sending import parse_address
+from dcm_processor_service.cli.network.peer_options import parse_address
 from dcm_processor_service.cli.run import parse_params
 from dcm_processor_service.errors import ConfigurationError
 

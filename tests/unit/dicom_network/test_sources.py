@@ -225,3 +225,17 @@ def test_a_record_of_a_dicomdir_that_is_not_in_use_is_passed_over(tmp_path: Path
     directory.DirectoryRecordSequence[1].RecordInUseFlag = 0x0000
     directory.save_as(path)
     assert dicomdir_files(path) == [tmp_path / "IM1"]
+
+
+class InDrops(BytesIO):
+    """A file of a slow file system, which returns an odd number of bytes at a time."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(size or -1, 7) if size is not None and size > 0 else size)
+
+
+def test_a_file_that_is_read_in_drops_is_sent_as_it_lies(tmp_path: Path) -> None:
+    write_series(tmp_path, 1)
+    (path,) = tmp_path.rglob("*.dcm")
+    instance = only(path)
+    assert b"".join(instance.read(InDrops(path.read_bytes()), 1000)) == read_all(instance)

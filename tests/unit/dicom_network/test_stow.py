@@ -61,3 +61,15 @@ def test_an_answer_without_instances_acknowledges_none(content: bytes) -> None:
     answer = read_answer(content)
     assert not answer.stored
     assert not answer.failed
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        {"00081199": {"Value": [item("1")]}, "00081198": {"Value": [item("1", failure=0xA700)]}},
+        {"00081199": {"Value": [item("1", warning=0xC000)]}},
+        {"00081199": {"Value": [item("1", failure=0x0110)]}},
+    ],
+)
+def test_an_answer_that_contradicts_itself_says_so(module: dict[str, object]) -> None:
+    assert read_answer(json.dumps(module).encode()).contradicted == {"1"}

@@ -176,3 +176,12 @@ def test_private_elements_are_copied_undecoded() -> None:
     assert private
     assert all(isinstance(copy.get_item(tag), tuple) for tag in private)
     assert dcmread(BytesIO(part10(copy))) == data_set("CT_small.dcm")
+
+
+@pytest.mark.parametrize("wanted", LOSSLESS)
+def test_frames_that_share_their_chrominance_can_be_compressed(wanted: str) -> None:
+    dataset = data_set("SC_ybr_full_422_uncompressed.dcm")
+    dataset.NumberOfFrames, dataset.PixelData = 3, dataset.PixelData * 3
+    expected = pixel_array(dataset, raw=True)
+    assert len(expected) == 3
+    assert np.array_equal(pixel_array(converted(dataset, wanted), raw=True), expected)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dcm_processor_service import Container, Job, JobState, Peer, RuntimeContext, SeriesRecord, opened
-from dcm_processor_service.cli.network.sending import parse_peer
+from dcm_processor_service.cli.network.peer_options import parse_peer
 from dcm_processor_service.errors import ConfigurationError, LocalFileError, UpstreamFailedError
 from dcm_processor_service.local.workspace import Workspace, counted, describe, sample_folder
 from dcm_processor_service.models import RemovedImages

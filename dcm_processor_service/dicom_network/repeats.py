@@ -1,0 +1,58 @@
+"""Instances of one sending that have the same SOPInstanceUID: a peer keeps one of them, whatever it answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import UnsupportedTransferSyntaxError
+
+if TYPE_CHECKING:
+    from dcm_processor_service.dicom_network.parcels import Ledger
+    from dcm_processor_service.dicom_network.sources import Outgoing
+    from dcm_processor_service.models import InstanceRecord
+
+__all__ = ["Repeats", "is_what_was_sent"]
+
+
+class Repeats:
+    """Knows what is about to be sent, and by its records what was sent, and compares what comes under the same UID.
+
+    Args:
+        ledger: The records of the sending.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._coming: dict[str, Outgoing] = {}
+
+    def differs(self, instance: Outgoing) -> bool:
+        """Returns whether another instance of this UID goes, or went, before this one and is not the same."""
+        uid = instance.sop_instance_uid
+        first = self._coming.setdefault(uid, instance)
+        if first is not instance:
+            return _differ(first, instance)
+        sent = self._ledger.acknowledged.get(uid)
+        return sent is not None and not is_what_was_sent(instance, sent)
+
+    def forget(self) -> None:
+        """Lets go of what was about to be sent: it has its records now."""
+        self._coming.clear()
+
+
+def _differ(first: Outgoing, second: Outgoing) -> bool:
+    syntax = first.transfer_syntax_uid
+    try:
+        checksums = first.checksum(syntax), second.checksum(syntax)
+    except UnsupportedTransferSyntaxError:
+        return True
+    return all(checksums) and checksums[0] != checksums[1]  # of what cannot be read its own record tells
+
+
+def is_what_was_sent(instance: Outgoing, record: InstanceRecord) -> bool:
+    """Returns whether an instance is as it was when the peer acknowledged it: a job may make another of it."""
+    if not record.checksum:
+        return True
+    try:
+        return instance.checksum(record.transfer_syntax_uid) == record.checksum
+    except UnsupportedTransferSyntaxError:
+        return False

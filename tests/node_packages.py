@@ -1,0 +1,50 @@
+"""Packages of npm for tests, installed once into a folder and kept by their names and versions.
+
+Where they lie: beside the environments of :mod:`tests.platform_venv`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.platform_venv import cache_folder, locked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["DCMJS_DIMSE", "node", "node_modules"]
+
+DCMJS_DIMSE = "dcmjs-dimse@0.3.3"
+"""DIMSE services of another make, in JavaScript: MIT."""
+
+_INSTALL_S = 300
+
+
+def node(name: str = "node") -> str:
+    """The path of ``node`` or ``npm``; without it the test fails in CI and is skipped elsewhere."""
+    path = shutil.which(name)
+    if path is None:
+        reason = f"{name} is not installed: apt-get install nodejs npm"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+def node_modules(package: str) -> Path:
+    """Returns the folder of a package and of what it needs, which are installed when they are not there yet."""
+    npm = node("npm")
+    folder = cache_folder() / f"npm-{package.replace('/', '-')}"
+    with locked(folder.with_suffix(".lock")):
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            options = ("--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder))
+            command = [npm, "install", *options, package]
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=_INSTALL_S)
+            (folder / "complete").touch()
+    return folder / "node_modules"
