@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from dcm_processor_service.models.derived import ARTIFICIAL_INTELLIGENCE, DIAGNOSTIC_REPORT, MEASUREMENT_REPORT
+from dcm_processor_service.models.reports import ENGLISH
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.session.images.derive_async import NO_FIELDS
 
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.measurement_report import Measured
+    from dcm_processor_service.derived.objects.finding import Measured
     from dcm_processor_service.derived.objects.pages import Picture
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, RecipeFields
+    from dcm_processor_service.models.reports import PersonObserver
     from dcm_processor_service.session.images.derive_async import AsyncDerive, Like
     from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
 
@@ -448,6 +450,8 @@ class Derive:
         recipe: RecipeFields = NO_FIELDS,
         on: AsyncDicomSeries | DicomSeries | None = None,
         title: Code | str = MEASUREMENT_REPORT,
+        observer: PersonObserver | None = None,
+        language: Code | str = ENGLISH,
     ) -> Dataset:
         """Makes a TID 1500 structured report: ``{"liver": {"Volume": (1520.5, "ml")}}`` (extra ``highdicom``).
 
@@ -460,15 +464,39 @@ class Derive:
             recipe: Further fields of the recipe.
             on: Of several series that one whose geometry, patient and study the object has. None: the first.
             title: What kind of report it is, of CID 7021, by name or as a code.
+            observer: The person who observed, :class:`~dcm_processor_service.PersonObserver`. None: the service, as a
+                device. Either way the report is complete and unverified.
+            language: Of the words, as a tag of RFC 5646 such as ``de``, or a language's English name. Coded names stay
+                English.
 
         Raises:
             ConfigurationError: highdicom is not installed.
-            DerivedObjectError: A name has no code.
+            DerivedObjectError: A name has no code, a region is not in the images, or there is no such language.
             UnsupportedValueError: The recipe has a field that there is not.
+
+        Example:
+            >>> from dcm_processor_service import Finding, Region
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=4))
+            >>> series = ctx.session.dicom.get_series()
+            >>> x, y, z = series.volume().affine_lps[:3, 3]
+            >>> box = Region("box", ((x, y, z), (x + 8, y + 6, z + 4)))
+            >>> nodule = Finding({"Diameter": (8.0, "mm")}, finding="Nodule", region=box)
+            >>> made = ctx.session.dicom.derive.measurement_report({"nodule 1": nodule}, like=series)
+            >>> made.SOPClassUID.name
+            'Comprehensive 3D SR Storage'
         """
         return run_inline(
             self._async.measurement_report(
-                findings, like=like, role=role, revision=revision, recipe=recipe, on=on, title=title
+                findings,
+                like=like,
+                role=role,
+                revision=revision,
+                recipe=recipe,
+                on=on,
+                title=title,
+                observer=observer,
+                language=language,
             )
         )
 
@@ -482,6 +510,8 @@ class Derive:
         recipe: RecipeFields = NO_FIELDS,
         on: AsyncDicomSeries | DicomSeries | None = None,
         title: Code | str = DIAGNOSTIC_REPORT,
+        observer: PersonObserver | None = None,
+        language: Code | str = ENGLISH,
     ) -> Dataset:
         """Makes a Basic Text SR.
 
@@ -494,14 +524,26 @@ class Derive:
             recipe: Further fields of the recipe.
             on: Of several series that one whose geometry, patient and study the object has. None: the first.
             title: What kind of report it is, by name or as a code.
+            observer: The person who observed, :class:`~dcm_processor_service.PersonObserver`. None: the service, as a
+                device. Either way the report is complete and unverified.
+            language: Of the words, as a tag of RFC 5646 such as ``de``, or a language's English name. Coded names stay
+                English.
 
         Raises:
-            DerivedObjectError: A section or the title has no coded concept.
+            DerivedObjectError: A section or the title has no coded concept, or there is no such language.
             UnsupportedValueError: The recipe has a field that there is not.
         """
         return run_inline(
             self._async.text_report(
-                sections, like=like, role=role, revision=revision, recipe=recipe, on=on, title=title
+                sections,
+                like=like,
+                role=role,
+                revision=revision,
+                recipe=recipe,
+                on=on,
+                title=title,
+                observer=observer,
+                language=language,
             )
         )
 

@@ -22,6 +22,7 @@ from dcm_processor_service.models.derived import (
     StructureSetOptions,
     StudyIdentity,
 )
+from dcm_processor_service.models.reports import ENGLISH, ReportOptions
 from dcm_processor_service.models.run_report import DerivedObject
 from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
 
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.measurement_report import Measured
+    from dcm_processor_service.derived.objects.finding import Measured
     from dcm_processor_service.derived.objects.pages import Picture
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, Producer
+    from dcm_processor_service.models.reports import PersonObserver
     from dcm_processor_service.ports import Offload
     from dcm_processor_service.session.functions import DerivedFunctions
     from dcm_processor_service.session.recording import Recording
@@ -251,15 +253,18 @@ class AsyncDerive:
         recipe: RecipeFields = NO_FIELDS,
         on: AsyncDicomSeries | DicomSeries | None = None,
         title: Code | str = MEASUREMENT_REPORT,
+        observer: PersonObserver | None = None,
+        language: Code | str = ENGLISH,
     ) -> Dataset:
         """Makes a TID 1500 report; see :meth:`Derive.measurement_report`."""
+        options = ReportOptions(title, observer, language)
         return await self._make(
             like,
             role,
             revision,
             recipe,
             on,
-            lambda make, source, how: make.measurement_report(findings, source, how, title),
+            lambda make, source, how: make.measurement_report(findings, source, how, options),
         )
 
     async def text_report(
@@ -272,10 +277,18 @@ class AsyncDerive:
         recipe: RecipeFields = NO_FIELDS,
         on: AsyncDicomSeries | DicomSeries | None = None,
         title: Code | str = DIAGNOSTIC_REPORT,
+        observer: PersonObserver | None = None,
+        language: Code | str = ENGLISH,
     ) -> Dataset:
         """Makes a Basic Text SR; see :meth:`Derive.text_report`."""
+        options = ReportOptions(title, observer, language)
         return await self._make(
-            like, role, revision, recipe, on, lambda make, source, how: make.text_report(sections, source, how, title)
+            like,
+            role,
+            revision,
+            recipe,
+            on,
+            lambda make, source, how: make.text_report(sections, source, how, options),
         )
 
     async def pdf(
