@@ -55,6 +55,7 @@ __all__ = [
     "make_pdf",
     "make_presentation",
     "make_segmentation",
+    "make_segmentations",
     "make_structure_set",
     "make_text_report",
 ]
@@ -104,6 +105,19 @@ def make_segmentation(
     if labels is None:
         raise DerivedObjectError("a label map needs the names of its labels: labels={1: 'liver', 2: 'spleen'}")
     return label_segmentation(segments, labels, source_series(like), how, options=options)
+
+
+def make_segmentations(
+    segments: Mapping[str, Segment | Voxels] | Voxels,
+    like: SourceFiles,
+    recipe: Recipe,
+    options: SegmentationOptions,
+    labels: Mapping[int, Code | str] | str | None = None,
+) -> list[Dataset]:
+    """Makes a SEG for each time point of masks by name, or of a label map and the names of its labels."""
+    from dcm_processor_service.derived.objects.time_points import segmentations  # for masks of four axes alone
+
+    return segmentations(segments, source_series(like), replace(recipe, object_kind="SEG"), labels, options)
 
 
 def make_structure_set(

@@ -115,6 +115,16 @@ class DerivedFunctions:
         ],
         Dataset,
     ]
+    segmentations: Callable[
+        [
+            Mapping[str, Segment | Voxels] | Voxels,
+            SourceFiles,
+            Recipe,
+            SegmentationOptions,
+            Mapping[int, Code | str] | str | None,
+        ],
+        list[Dataset],
+    ]
     structure_set: Callable[
         [
             Mapping[str, Segment | Voxels] | Voxels,

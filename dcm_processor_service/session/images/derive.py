@@ -187,6 +187,75 @@ class Derive:
             )
         )
 
+    def segmentations(
+        self,
+        segments: Mapping[str, Segment | Voxels] | Voxels,
+        *,
+        like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "segmentation",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        kind: Literal["binary", "fractional", "labelmap"] | None = None,
+        algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
+        algorithm_name: str = "",
+        algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
+        content_label: str = "SEGMENTATION",
+    ) -> list[Dataset]:
+        """Makes a SEG for each time point of a 4D series, in their order (extra ``highdicom``).
+
+        Each is a series of its own, whose UIDs, SeriesNumber and description follow from the role and the time point,
+        and refers to the source's frames of that time point alone. All have the same segments, also where one of them
+        is not found.
+
+        Args:
+            segments: As those of :meth:`segmentation`, all of shape (i, j, k, t): booleans, 0 and 1, or fractions; or
+                one label map of that shape, with ``labels``.
+            like: The series that was segmented, of as many volumes.
+            labels: As of :meth:`segmentation`.
+            role: What they are within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
+            recipe: Further fields of the recipe; ``series_number`` is that of the first time point.
+            on: Of several series that one whose geometry, patient and study the objects have. None: the first.
+            kind: As of :meth:`segmentation`.
+            algorithm_type: As of :meth:`segmentation`.
+            algorithm_name: As of :meth:`segmentation`.
+            algorithm_family: As of :meth:`segmentation`.
+            content_label: As of :meth:`segmentation`.
+
+        Raises:
+            ConfigurationError: highdicom is not installed.
+            DerivedObjectError: The masks have no fourth axis, or not as many time points as the source; or as of
+                :meth:`segmentation`.
+            UnsupportedValueError: The masks lie on different grids, or the recipe has a field that there is not.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=3, kind="4d"))
+            >>> series = ctx.session.dicom.get_series()
+            >>> volume = series.volume()
+            >>> made = ctx.session.dicom.derive.segmentations({"heart": volume.array > 0}, like=series)
+            >>> len(made) == volume.shape[3]
+            True
+        """
+        return run_inline(
+            self._async.segmentations(
+                segments,
+                like=like,
+                labels=labels,
+                role=role,
+                revision=revision,
+                recipe=recipe,
+                on=on,
+                kind=kind,
+                algorithm_type=algorithm_type,
+                algorithm_name=algorithm_name,
+                algorithm_family=algorithm_family,
+                content_label=content_label,
+            )
+        )
+
     def rtstruct(
         self,
         structures: Mapping[str, Segment | Voxels] | Voxels,

@@ -137,6 +137,33 @@ class AsyncDerive:
             lambda make, source, how: make.segmentation(segments, source, how, options, labels),
         )
 
+    async def segmentations(
+        self,
+        segments: Mapping[str, Segment | Voxels] | Voxels,
+        *,
+        like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "segmentation",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        kind: Literal["binary", "fractional", "labelmap"] | None = None,
+        algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
+        algorithm_name: str = "",
+        algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
+        content_label: str = "SEGMENTATION",
+    ) -> list[Dataset]:
+        """Makes a SEG for each time point; see :meth:`Derive.segmentations`."""
+        options = SegmentationOptions(kind, algorithm_type, algorithm_name, algorithm_family, content_label)
+        return await self._make(
+            like,
+            role,
+            revision,
+            recipe,
+            on,
+            lambda make, source, how: make.segmentations(segments, source, how, options, labels),
+        )
+
     async def rtstruct(
         self,
         structures: Mapping[str, Segment | Voxels] | Voxels,
