@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         nifti_to_dicom,
     )
     from dcm_processor_service.derived.objects.finding import Measured
+    from dcm_processor_service.derived.objects.region import RegionKind
     from dcm_processor_service.derived.reading.structure_mask import StructureMask
     from dcm_processor_service.errors import DcmProcessorError
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
@@ -258,6 +259,7 @@ __all__ = [
     "Recipe",
     "RecipeFields",
     "Region",
+    "RegionKind",
     "RegistryFunction",
     "RemovedImages",
     "Rescale",
@@ -341,6 +343,7 @@ _PLACES = {
         "has_session_file remove_session_data remove_session_file set_session_data upload_session_file"
     ),
     "derived.objects.finding": "Measured",
+    "derived.objects.region": "RegionKind",
     "derived.reading.structure_mask": "StructureMask",
     "derived": "Finding Marker Picture Region Segment Voxels make_pdf_dicom make_series_dicom nifti_to_dicom",
     "errors": "DcmProcessorError",

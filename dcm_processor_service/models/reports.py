@@ -57,7 +57,13 @@ class PersonObserver:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Arguments of ``text_report`` and ``measurement_report`` of ``derive``, which explain them."""
+    """Arguments of ``text_report`` and ``measurement_report`` of ``derive``, which explain them.
+
+    Example:
+        >>> from dcm_processor_service.models.derived import DIAGNOSTIC_REPORT
+        >>> ReportOptions(DIAGNOSTIC_REPORT).language
+        'en'
+    """
 
     title: Code | str
     observer: PersonObserver | None = None

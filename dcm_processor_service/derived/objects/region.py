@@ -17,7 +17,7 @@ __all__ = ["Region", "RegionKind"]
 RegionKind: TypeAlias = Literal["point", "points", "line", "outline", "box", "circle", "ellipse", "ellipsoid"]
 """What a region is; ``points`` are several points together."""
 
-Points: TypeAlias = "tuple[tuple[float, ...], ...]"
+Corners: TypeAlias = "tuple[tuple[float, ...], ...]"
 
 _COUNTS: dict[str, tuple[int, float]] = {
     "point": (1, 1), "points": (1, math.inf), "line": (2, math.inf), "outline": (3, math.inf), "box": (2, 2),
@@ -88,7 +88,7 @@ class Region:
         object.__setattr__(self, "points", points)
         object.__setattr__(self, "image", str(self.image))
 
-    def _numbers(self) -> Points:
+    def _numbers(self) -> Corners:
         axes, names = (2, "column and row") if self.image else (3, "x, y and z in mm")
         points = tuple(tuple(float(part) for part in point) for point in self.points)
         if any(len(point) != axes or not all(map(math.isfinite, point)) for point in points):
@@ -96,7 +96,7 @@ class Region:
             raise DerivedObjectError(f"a point of a {self.kind} is not {names}, finite numbers: give these{hint}")
         return points
 
-    def _require_count(self, points: Points) -> None:
+    def _require_count(self, points: Corners) -> None:
         fewest, most = _COUNTS[self.kind]
         most = min(most, _MOST_NUMBERS // (2 if self.image else 3) - 1)
         if not fewest <= len(points) <= most:
@@ -109,7 +109,7 @@ class Region:
         return self.kind in {"line", "points"}
 
 
-def _corners(points: Points) -> Points:
+def _corners(points: Corners) -> Corners:
     """Returns the low and the high corner of a box.
 
     Raises:

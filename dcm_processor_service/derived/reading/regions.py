@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from dcm_processor_service.derived.objects.region import Region
 from dcm_processor_service.derived.reading.content import children, concept, value_type
@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from dcm_processor_service.derived.objects.region import RegionKind
+    from dcm_processor_service.derived.objects.region import Corners, RegionKind
 
 __all__ = ["regions_in"]
-
-Points: TypeAlias = "tuple[tuple[float, ...], ...]"
 
 _KINDS: dict[str, RegionKind] = {
     "POINT": "point", "MULTIPOINT": "points", "POLYLINE": "line", "POLYGON": "outline", "CIRCLE": "circle",
@@ -88,7 +86,7 @@ def _at(root: Dataset, path: Sequence[int]) -> Dataset | None:
     return found
 
 
-def _shape(kind: RegionKind, points: Points) -> tuple[RegionKind, Points]:
+def _shape(kind: RegionKind, points: Corners) -> tuple[RegionKind, Corners]:
     """Tells boxes and outlines from lines, and takes out the point that closes them."""
     is_closed = len(points) >= _CLOSED_TRIANGLE and points[0] == points[-1]
     if kind == "outline" or (kind == "line" and is_closed):
@@ -98,7 +96,7 @@ def _shape(kind: RegionKind, points: Points) -> tuple[RegionKind, Points]:
     return kind, points
 
 
-def _corners(points: Points) -> Points | None:
+def _corners(points: Corners) -> Corners | None:
     """Returns the low and the high corner of a rectangle along the axes; None of any other outline."""
     if len(points) != 4 or len(set(points)) != 4:  # noqa: PLR2004 corners
         return None
