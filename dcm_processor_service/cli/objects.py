@@ -62,7 +62,9 @@ def derive(
     ] = None,
     labels: Annotated[
         str,
-        typer.Option(help="Table of all labels for these kinds: totalsegmentator or totalsegmentator:TASK"),
+        typer.Option(
+            help="Table of all labels for these kinds: totalsegmentator, totalsegmentator:TASK or monai:BUNDLE"
+        ),
     ] = "",
     allow_empty: Annotated[bool, typer.Option(help="Take labels that do not occur, as of what was not found")] = False,
     units: Annotated[str, typer.Option(help="UCUM unit of the values, for --kind pm")] = "1",

@@ -60,8 +60,7 @@ class ReportOptions:
     """Arguments of ``text_report`` and ``measurement_report`` of ``derive``, which explain them.
 
     Example:
-        >>> from dcm_processor_service.models.derived import DIAGNOSTIC_REPORT
-        >>> ReportOptions(DIAGNOSTIC_REPORT).language
+        >>> ReportOptions("Diagnostic imaging report").language
         'en'
     """
 

@@ -60,10 +60,10 @@ def measurement_group(highdicom: Any, name: str, finding: Finding, series: Sourc
 def _shared(highdicom: Any, name: str, finding: Finding, composite: Composite, located: Located) -> dict[str, Any]:
     """Returns the arguments that all templates of groups take."""
     producer = composite.recipe.producer
-    found, side = _code_and_side(finding.finding or name)
-    site = found if side is not None else None  # such as of a left kidney, which is a kidney on the left
+    found, side, organ = _code_and_side(finding.finding or name)
+    site = organ or (found if side is not None else None)  # such as of a left kidney, which is a kidney on the left
     if finding.site is not None:
-        site, side = _code_and_side(finding.site)
+        site, side, _ = _code_and_side(finding.site)
     if finding.laterality is not None:
         site, side = site or found, find_code(finding.laterality, _SIDES)
     return {
@@ -99,15 +99,15 @@ def _located(highdicom: Any, name: str, finding: Finding, series: SourceSeries) 
     return located
 
 
-def _code_and_side(name: Code | str) -> tuple[Code, Code | None]:
-    """Returns the concept of a name; that of its structure and the side, where no concept has both."""
+def _code_and_side(name: Code | str) -> tuple[Code, Code | None, Code | None]:
+    """Returns the concept of a name; that of its structure, the side and the organ, where no concept has them all."""
     try:
-        return find_code(name), None
+        return find_code(name), None, None
     except DerivedObjectError:
         structure = find_structure(name) if isinstance(name, str) else None
         if structure is None or structure.code is None:
             raise
-        return structure.code, structure.side
+        return structure.code, structure.side, structure.region
 
 
 def _site(highdicom: Any, site: Code, side: Code | None) -> Any:

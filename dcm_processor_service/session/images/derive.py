@@ -152,7 +152,7 @@ class Derive:
             like: The series that was segmented.
             labels: What the labels of a label map are, ``{1: "liver", 2: "spleen"}``, by name or as codes; labels
                 without a name are left out. ``totalsegmentator`` and ``totalsegmentator:TASK`` are the tables of that
-                model.
+                model, ``monai:BUNDLE`` those of MONAI's model zoo.
             role: What it is within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
