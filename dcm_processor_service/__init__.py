@@ -43,13 +43,15 @@ if TYPE_CHECKING:
         Finding,
         Marker,
         Picture,
+        Region,
         Segment,
         Voxels,
         make_pdf_dicom,
         make_series_dicom,
         nifti_to_dicom,
     )
-    from dcm_processor_service.derived.objects.measurement_report import Measured
+    from dcm_processor_service.derived.objects.finding import Measured
+    from dcm_processor_service.derived.objects.region import RegionKind
     from dcm_processor_service.derived.reading.structure_mask import StructureMask
     from dcm_processor_service.errors import DcmProcessorError
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
         Patient,
         Peer,
         PeerProposal,
+        PersonObserver,
         Policy,
         Problem,
         Producer,
@@ -247,6 +250,7 @@ __all__ = [
     "Peer",
     "PeerProposal",
     "Peers",
+    "PersonObserver",
     "Picture",
     "Policy",
     "Problem",
@@ -254,6 +258,8 @@ __all__ = [
     "Progress",
     "Recipe",
     "RecipeFields",
+    "Region",
+    "RegionKind",
     "RegistryFunction",
     "RemovedImages",
     "Rescale",
@@ -336,9 +342,10 @@ _PLACES = {
         "download_session_file get_dicom_sender get_peer get_session_data get_session_file has_session_data "
         "has_session_file remove_session_data remove_session_file set_session_data upload_session_file"
     ),
-    "derived.objects.measurement_report": "Measured",
+    "derived.objects.finding": "Measured",
+    "derived.objects.region": "RegionKind",
     "derived.reading.structure_mask": "StructureMask",
-    "derived": "Finding Marker Picture Segment Voxels make_pdf_dicom make_series_dicom nifti_to_dicom",
+    "derived": "Finding Marker Picture Region Segment Voxels make_pdf_dicom make_series_dicom nifti_to_dicom",
     "errors": "DcmProcessorError",
     "imaging.geometry": "FloatArray Frame",
     "imaging.nifti.sidecar": "get_simplified_json",
@@ -351,8 +358,8 @@ _PLACES = {
         "Code DateRange DeathCause EchoResult Engine FetchMethod FetchOptions FetchOutcome FetchRecord "
         "FetchReport FindKeys FindLevel FindQuery FoundInstance FoundItem FoundSeries FoundStudy HeldBytes "
         "ImageKind Instance InstanceRecord Job JobDeath JobEvent JobOutput JobState LeftSession Limits "
-        "MrAcquisition NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer PeerProposal Policy "
-        "Problem Producer Recipe "
+        "MrAcquisition NiftiFiles NiftiVolume OrderCertificate Outcome Patient Peer PeerProposal PersonObserver "
+        "Policy Problem Producer Recipe "
         "RecipeFields RemovedImages RetriedJob RetryReport SendCheck SendOptions SendReport SeriesFinding "
         "SeriesKind SeriesPart SeriesRecord SeriesReport SessionDiagnosis SessionState SessionSummary Sidecar "
         "StepRecord StorageCommitment StoredFile Study StudyIdentity Subject SubjectLevel SweepReport SweptSession "

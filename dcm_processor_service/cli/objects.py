@@ -18,6 +18,7 @@ from dcm_processor_service.models.derived import (
     ImageOptions,
     MapOptions,
     OverlayOptions,
+    PresentationOptions,
     Producer,
     Recipe,
     SegmentationOptions,
@@ -26,7 +27,9 @@ from dcm_processor_service.models.derived import (
 from dcm_processor_service.runtime.container import Container, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pydicom import Dataset
 
 __all__ = ["derive", "pdf"]
 
@@ -39,6 +42,7 @@ Replace = Annotated[bool, typer.Option(help="Replace files that hold another res
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for each file")]
 
 _LABEL = re.compile("[0-9]{1,9}")
+_WITH_TIME = 4
 DEFAULT_SERVICE = "dcm-processor-service:0"
 
 
@@ -47,29 +51,41 @@ def derive(
     like: Like,
     out: Out,
     kind: Annotated[
-        Literal["image", "sc", "seg", "rtstruct", "overlay", "pm"],
+        Literal["image", "sc", "seg", "rtstruct", "overlay", "presentation", "pm"],
         typer.Option(
-            help="An image of the source's class, Secondary Capture, segmentation, structure set, labels in colour "
-            "over the series, or parametric map"
+            help="An image of the source's class, Secondary Capture, segmentation (one for each time point of a file "
+            "of four axes), structure set, labels in colour over the series, presentation state with their outlines, "
+            "or parametric map"
         ),
     ] = "image",
     segment: Annotated[
         list[str] | None,
         typer.Option(
-            help="LABEL=NAME or LABEL=VALUE^SCHEME^MEANING, such as 1=liver, or NAME=LABEL, for --kind seg, rtstruct "
-            "and overlay"
+            help="LABEL=NAME or LABEL=VALUE^SCHEME^MEANING, such as 1=liver, or NAME=LABEL, for --kind seg, rtstruct, "
+            "overlay and presentation"
         ),
     ] = None,
     labels: Annotated[
         str,
-        typer.Option(help="Table of all labels for these kinds: totalsegmentator or totalsegmentator:TASK"),
+        typer.Option(
+            help="Table of all labels for these kinds: totalsegmentator, totalsegmentator:TASK or monai:BUNDLE"
+        ),
     ] = "",
     allow_empty: Annotated[bool, typer.Option(help="Accept labels that do not occur in the mask")] = False,
+    to_source: Annotated[
+        bool,
+        typer.Option(
+            help="Bring labels from another grid to the series' own slices first, nearest voxel by voxel, for --kind "
+            "seg, rtstruct and presentation"
+        ),
+    ] = False,
     units: Annotated[str, typer.Option(help="UCUM unit of the values, for --kind pm")] = "1",
     style: Annotated[
         Literal["outline", "fill"], typer.Option(help="How labels are drawn, for --kind overlay")
     ] = "outline",
-    text: Annotated[str, typer.Option(help="A line at the bottom of each picture, for --kind overlay")] = "",
+    text: Annotated[
+        str, typer.Option(help="A line at the bottom of each picture, for --kind overlay and presentation")
+    ] = "",
     series_uid: SeriesUid = "",
     role: Role = "derived",
     service: Service = DEFAULT_SERVICE,
@@ -82,22 +98,45 @@ def derive(
         if not is_file(nifti) or not nifti.name.lower().endswith((".nii", ".nii.gz")):
             raise ConfigurationError(f"there is no file {str(nifti)!r} of NIfTI; give a .nii or .nii.gz file")
         image = container.formats().read(nifti)
-        if kind in {"seg", "rtstruct", "overlay"}:
+        if to_source and kind not in {"seg", "rtstruct", "presentation"}:
+            raise ConfigurationError(f"--to-source is for --kind seg, rtstruct and presentation, not {kind}")
+        if kind in {"seg", "rtstruct", "overlay", "presentation"}:
             names = labels or _labels(segment or [])
             if not isinstance(names, str) and not allow_empty:
                 _require_labels(image, names)
-            if kind == "seg":
-                datasets = [make.segmentation(image, source, recipe, SegmentationOptions(), names)]
-            elif kind == "rtstruct":
-                datasets = [make.structure_set(image, source, recipe, StructureSetOptions(), names)]
-            else:
-                (volume,) = container.imaging().volumes(source, "strict", None)
-                datasets = make.overlay(volume, image, source, recipe, OverlayOptions(style, text=text), names)
+            placed = container.imaging().to_source(image, source) if to_source else image
+            datasets = _of_labels(container, kind, placed, source, recipe, names, style, text)
         elif kind == "pm":
             datasets = [make.parametric_map(image, source, recipe, MapOptions(units))]
         else:
             datasets = make.image(image, source, recipe, ImageOptions("sc" if kind == "sc" else "source"), None)
         _print_saved(make.save(datasets, out, replace), as_json=as_json)
+
+
+def _of_labels(
+    container: Container,
+    kind: str,
+    image: Any,
+    source: list[Path],
+    recipe: Recipe,
+    names: Mapping[int, Code | str] | str,
+    style: Literal["outline", "fill"],
+    text: str,
+) -> list[Dataset]:
+    """Makes the objects of a label map."""
+    make = container.derived()
+    if kind == "seg":
+        several = len(image.shape) == _WITH_TIME and image.shape[3] > 1
+        options = SegmentationOptions()
+        if several:
+            return make.segmentations(image, source, recipe, options, names)
+        return [make.segmentation(image, source, recipe, options, names)]
+    if kind == "rtstruct":
+        return [make.structure_set(image, source, recipe, StructureSetOptions(), names)]
+    if kind == "presentation":
+        return make.presentation(image, (), source, recipe, PresentationOptions(text=text), names)
+    (volume,) = container.imaging().volumes(source, "strict", None)
+    return make.overlay(volume, image, source, recipe, OverlayOptions(style, text=text), names)
 
 
 def pdf(

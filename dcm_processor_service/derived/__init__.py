@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.function_api import make_pdf_dicom, make_series_dicom, nifti_to_dicom
     from dcm_processor_service.derived.inputs import Voxels, source_of, voxels_of
     from dcm_processor_service.derived.objects.encapsulated_pdf import encapsulated_pdf
+    from dcm_processor_service.derived.objects.finding import Finding
     from dcm_processor_service.derived.objects.image import DerivedImage, derive_image
-    from dcm_processor_service.derived.objects.measurement_report import Finding, measurement_report
+    from dcm_processor_service.derived.objects.measurement_report import measurement_report
     from dcm_processor_service.derived.objects.pages import Picture, capture_pages
     from dcm_processor_service.derived.objects.parametric_map import parametric_map
+    from dcm_processor_service.derived.objects.region import Region
     from dcm_processor_service.derived.objects.segmentation import Segment, masks_of, segmentation
     from dcm_processor_service.derived.objects.text_report import text_report
     from dcm_processor_service.derived.saving import save
@@ -72,6 +74,7 @@ __all__ = [
     "Problem",
     "Producer",
     "Recipe",
+    "Region",
     "Segment",
     "SegmentationOptions",
     "Source",
@@ -110,9 +113,11 @@ _PLACES = {
     "derived.inputs": "Voxels source_of voxels_of",
     "derived.objects.encapsulated_pdf": "encapsulated_pdf",
     "derived.objects.image": "DerivedImage derive_image",
-    "derived.objects.measurement_report": "Finding measurement_report",
+    "derived.objects.finding": "Finding",
+    "derived.objects.measurement_report": "measurement_report",
     "derived.objects.pages": "Picture capture_pages",
     "derived.objects.parametric_map": "parametric_map",
+    "derived.objects.region": "Region",
     "derived.objects.segmentation": "Segment masks_of segmentation",
     "derived.objects.text_report": "text_report",
     "derived.saving": "save",

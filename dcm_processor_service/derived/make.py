@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.measurement_report import Measured
+    from dcm_processor_service.derived.objects.finding import Measured
     from dcm_processor_service.derived.objects.pages import Picture
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         SegmentationOptions,
         StructureSetOptions,
     )
+    from dcm_processor_service.models.reports import ReportOptions
 
 __all__ = [
     "make_image",
@@ -54,6 +55,7 @@ __all__ = [
     "make_pdf",
     "make_presentation",
     "make_segmentation",
+    "make_segmentations",
     "make_structure_set",
     "make_text_report",
 ]
@@ -103,6 +105,19 @@ def make_segmentation(
     if labels is None:
         raise DerivedObjectError("a label map needs the names of its labels: labels={1: 'liver', 2: 'spleen'}")
     return label_segmentation(segments, labels, source_series(like), how, options=options)
+
+
+def make_segmentations(
+    segments: Mapping[str, Segment | Voxels] | Voxels,
+    like: SourceFiles,
+    recipe: Recipe,
+    options: SegmentationOptions,
+    labels: Mapping[int, Code | str] | str | None = None,
+) -> list[Dataset]:
+    """Makes a SEG for each time point of masks by name, or of a label map and the names of its labels."""
+    from dcm_processor_service.derived.objects.time_points import segmentations  # for masks of four axes alone
+
+    return segmentations(segments, source_series(like), replace(recipe, object_kind="SEG"), labels, options)
 
 
 def make_structure_set(
@@ -155,17 +170,19 @@ def make_parametric_map(result: Voxels, like: SourceFiles, recipe: Recipe, optio
 
 
 def make_measurement_report(
-    findings: Mapping[str, Measured], like: SourceFiles, recipe: Recipe, title: Code | str
+    findings: Mapping[str, Measured], like: SourceFiles, recipe: Recipe, options: ReportOptions
 ) -> Dataset:
     """Makes a TID 1500 report."""
-    return measurement_report(findings, source_series(like), replace(recipe, object_kind="measurements"), title)
+    how = replace(recipe, object_kind="measurements")
+    return measurement_report(findings, source_series(like), how, options.title, options.observer, options.language)
 
 
 def make_text_report(
-    sections: Mapping[str, str] | str, like: SourceFiles, recipe: Recipe, title: Code | str
+    sections: Mapping[str, str] | str, like: SourceFiles, recipe: Recipe, options: ReportOptions
 ) -> Dataset:
     """Makes a Basic Text SR."""
-    return text_report(sections, source_series(like), replace(recipe, object_kind="text"), title)
+    how = replace(recipe, object_kind="text")
+    return text_report(sections, source_series(like), how, options.title, options.observer, options.language)
 
 
 def make_pdf(content: bytes | str | Path, like: SourceFiles, recipe: Recipe, options: DocumentOptions) -> Dataset:

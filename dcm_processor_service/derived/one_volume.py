@@ -33,7 +33,8 @@ def place_one_volume(voxels: PlacedArray, source: SourceSeries) -> Placement:
     shape = voxels.array.shape
     if len(shape) > 3 and shape[3] != 1:  # noqa: PLR2004 columns, rows, slices
         raise DerivedObjectError(
-            f"an array of shape {shape} has several volumes: make one object for each, with a role of its own"
+            f"an array of shape {shape} has several volumes: make one object for each, with a role of its own, or "
+            "a segmentation of each time point with derive.segmentations"
         )
     placement = place(voxels, source)
     if placement.is_projection and len(placement.origins) > 1:

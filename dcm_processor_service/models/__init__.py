@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         SweepReport,
         SweptSession,
     )
+    from dcm_processor_service.models.reports import PersonObserver, ReportOptions
     from dcm_processor_service.models.run_report import (
         DerivedObject,
         InputSeries,
@@ -160,6 +161,7 @@ __all__ = [
     "Patient",
     "Peer",
     "PeerProposal",
+    "PersonObserver",
     "Policy",
     "PresentationOptions",
     "Problem",
@@ -167,6 +169,7 @@ __all__ = [
     "Recipe",
     "RecipeFields",
     "RemovedImages",
+    "ReportOptions",
     "ResultPicture",
     "RetriedJob",
     "RetryReport",
@@ -229,6 +232,7 @@ _PLACES = {
     "network.peers": "AETitle Peer",
     "images.pictures": "LabelEntry ResultPicture",
     "network.proposals": "PeerProposal",
+    "reports": "PersonObserver ReportOptions",
     "run_report": "DerivedObject InputSeries JobReport OutputFile OutputValue RunReport",
     "network.send_checks": "CheckedInstance SendCheck Verdict",
     "network.send_options": "SendOptions",

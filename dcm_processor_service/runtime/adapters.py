@@ -145,6 +145,7 @@ def derived_functions() -> DerivedFunctions:
     return DerivedFunctions(
         image=make.make_image,
         segmentation=make.make_segmentation,
+        segmentations=make.make_segmentations,
         structure_set=make.make_structure_set,
         overlay=make.make_overlay,
         presentation=make.make_presentation,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.measurement_report import Finding, Measured
+    from dcm_processor_service.derived.objects.finding import Finding, Measured
     from dcm_processor_service.derived.objects.pages import Picture
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.reading.structure_mask import StructureMask
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from dcm_processor_service.models.images.nifti import Glance, Policy
     from dcm_processor_service.models.images.pictures import ResultPicture
+    from dcm_processor_service.models.reports import ReportOptions
 
 __all__ = ["DerivedFunctions", "FileFormats", "ImagingFunctions", "ReadingFunctions"]
 
@@ -114,6 +115,16 @@ class DerivedFunctions:
         ],
         Dataset,
     ]
+    segmentations: Callable[
+        [
+            Mapping[str, Segment | Voxels] | Voxels,
+            SourceFiles,
+            Recipe,
+            SegmentationOptions,
+            Mapping[int, Code | str] | str | None,
+        ],
+        list[Dataset],
+    ]
     structure_set: Callable[
         [
             Mapping[str, Segment | Voxels] | Voxels,
@@ -147,8 +158,8 @@ class DerivedFunctions:
         list[Dataset],
     ]
     parametric_map: Callable[[Voxels, SourceFiles, Recipe, MapOptions], Dataset]
-    measurement_report: Callable[[Mapping[str, Measured], SourceFiles, Recipe, Code | str], Dataset]
-    text_report: Callable[[Mapping[str, str] | str, SourceFiles, Recipe, Code | str], Dataset]
+    measurement_report: Callable[[Mapping[str, Measured], SourceFiles, Recipe, ReportOptions], Dataset]
+    text_report: Callable[[Mapping[str, str] | str, SourceFiles, Recipe, ReportOptions], Dataset]
     pdf: Callable[[bytes | str | Path, SourceFiles, Recipe, DocumentOptions], Dataset]
     validate: Callable[[Dataset], tuple[Problem, ...]]
     fingerprint: Callable[[Dataset], str]

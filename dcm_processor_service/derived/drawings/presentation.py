@@ -19,26 +19,23 @@ from dcm_processor_service.derived.drawings.contours import rings
 from dcm_processor_service.derived.drawings.display import displayed_areas, write_shades
 from dcm_processor_service.derived.drawings.graphics import Annotation, annotated, images_of, layer_item, titled
 from dcm_processor_service.derived.drawings.named_masks import NamedMasks
+from dcm_processor_service.derived.nearest_slice import nearest_slice, pixels_of
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
-from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import text
-from dcm_processor_service.imaging.series.stack import single_slice_step_mm
 from dcm_processor_service.keywords import refuses_unknown_keywords
 from dcm_processor_service.models.derived import PresentationOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
     from pydicom import FileDataset
 
     from dcm_processor_service.derived.inputs import Voxels
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.imaging.frames.frame import FrameInfo
-    from dcm_processor_service.imaging.series.stack import Stack
     from dcm_processor_service.models.derived import Code, Recipe
 
 __all__ = ["Marker", "presentation"]
@@ -140,16 +137,8 @@ def _outlined(masks: NamedMasks) -> list[Annotation]:
             lines = rings(mask)
             if not placement.is_projection:
                 along, origin = placement.affine_lps[:3, :2], placement.origins[index]
-                lines = [_in_pixels(line @ along.T + origin, frames[0]) for line in lines]
+                lines = [pixels_of(line @ along.T + origin, frames[0]) for line in lines]
             found.append(Annotation(frames, number + 1, [line + 0.5 for line in lines]))
-    return found
-
-
-def _in_pixels(points: NDArray[np.float64], frame: FrameInfo) -> NDArray[np.float64]:
-    """Returns column and row, where whole numbers are the centres of pixels, of places in LPS mm."""
-    between_rows, between_columns = frame.pixel_spacing or (1.0, 1.0)
-    axes = np.array(frame.orientation).reshape(2, 3) / np.array([[between_columns], [between_rows]])
-    found: NDArray[np.float64] = (points - np.array(frame.position)) @ axes.T
     return found
 
 
@@ -159,31 +148,13 @@ def _marked(marker: Marker, source: SourceSeries, layer: int) -> Annotation:
     Raises:
         DerivedObjectError: It lies beside all slices.
     """
-    place = np.array(marker.place_lps, np.float64)
-    best: tuple[float, FrameInfo] | None = None
-    for stack in source.stacks if place.shape == (3,) and np.isfinite(place).all() else ():
-        along = np.abs((stack.origins - place) @ slice_normal(stack.first.orientation or ()))
-        index = int(along.argmin())
-        frame = stack.grid[0][index]
-        pixel = _in_pixels(place, frame)
-        size = np.array([frame.pixel_format.columns, frame.pixel_format.rows])
-        is_inside = bool((np.abs(pixel - (size - 1) / 2) <= size / 2).all())
-        if is_inside and along[index] <= _reach_mm(stack, index) and (best is None or along[index] < best[0]):
-            best = float(along[index]), frame
-    if best is None:
+    frame = nearest_slice(marker.place_lps, source)
+    if frame is None:
         raise DerivedObjectError(
             "a marker lies beside all slices of the source: check its frame, LPS mm, or the series that is like"
         )
-    pixel = _in_pixels(place, best[1]) + 0.5
-    return Annotation(source.in_all_volumes(best[1]), layer, point=pixel, words=marker.text)
-
-
-def _reach_mm(stack: Stack, index: int) -> float:
-    """Returns how far a slice reaches along the normal, to each side: halfway to the farther of its neighbours."""
-    if len(stack.grid[0]) == 1:
-        return single_slice_step_mm(stack.first) / 2
-    gaps = np.diff(stack.origins @ slice_normal(stack.first.orientation or ()))
-    return float(gaps[max(0, index - 1) : index + 1].max()) / 2
+    pixel = pixels_of(np.array(marker.place_lps, np.float64), frame) + 0.5
+    return Annotation(source.in_all_volumes(frame), layer, point=pixel, words=marker.text)
 
 
 def _by_rescale(annotations: Sequence[Annotation]) -> list[list[Annotation]]:

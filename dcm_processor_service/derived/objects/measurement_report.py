@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
-from dcm_processor_service.derived.attributes.codes import find_code, find_unit, in_context
+from dcm_processor_service.derived.attributes.codes import find_code
 from dcm_processor_service.derived.attributes.composite import Composite
-from dcm_processor_service.derived.attributes.uids import keyed_uid
+from dcm_processor_service.derived.objects.finding import Finding
 from dcm_processor_service.derived.objects.highdicom_bridge import (
     code_of,
     equipment,
@@ -17,23 +15,25 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
     require_series,
     shell,
 )
+from dcm_processor_service.derived.objects.report_context import language_item, observer_items
+from dcm_processor_service.derived.objects.report_groups import measurement_group
 from dcm_processor_service.derived.objects.text_report import write_report_header
-from dcm_processor_service.derived.terminology.structures import find_structure
-from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
-from dcm_processor_service.imaging.headers.values import integer, items, text
-from dcm_processor_service.keywords import refuses_unknown_keywords
+from dcm_processor_service.imaging.headers.values import items, text
 from dcm_processor_service.models.derived import MEASUREMENT_REPORT, Code
+from dcm_processor_service.models.reports import ENGLISH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydicom import Dataset
 
-    from dcm_processor_service.derived.source import Source, SourceSeries
-    from dcm_processor_service.models.derived import Recipe
+    from dcm_processor_service.derived.objects.finding import Measured
+    from dcm_processor_service.derived.source import Source
+    from dcm_processor_service.models.derived import Producer, Recipe
+    from dcm_processor_service.models.reports import PersonObserver
 
-__all__ = ["QUANTITY_CONTEXTS", "Finding", "Measured", "measurement_report"]
+__all__ = ["measurement_report"]
 
 _PROCEDURES = {
     "CT": Code("77477000", "SCT", "CT"),
@@ -42,58 +42,7 @@ _PROCEDURES = {
 }
 _ANY_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
 _MEASUREMENTS = "126010"
-_DEVICE = Code("121007", "DCM", "Device")
-_REASONS = 42
-_SIDES = (244,)
-_NOT_A_NUMBER = Code("114000", "DCM", "Not a number")
-_INFINITE = (Code("114001", "DCM", "Negative Infinity"), Code("114002", "DCM", "Positive Infinity"))
-_COMMENT = Code("121106", "DCM", "Comment")
-_ANSWERS = (242,)
-QUANTITY_CONTEXTS = (7469, 7180, 7470, 7461, 218)
-"""Context groups (CID) in which the codes of quantities and questions are looked for first."""
-
-
-@refuses_unknown_keywords
-@dataclass(frozen=True)
-class Finding:
-    """What was measured of one structure.
-
-    Example:
-        >>> from dcm_processor_service.models import Code
-        >>> liver = Finding({"Volume": (1520.5, "ml")}, site=Code("10200004", "SCT", "Liver"))
-        >>> liver.measurements["Volume"]
-        (1520.5, 'ml')
-    """
-
-    measurements: Mapping[str, tuple[float | str, Code | str]] = field(default_factory=dict)
-    """Value and unit by quantity, such as ``{"Volume": (1520.5, "ml")}``; quantities are coded concepts by name.
-
-    NaN, or a reason in place of the value, says that there is none: ``"Measurement failure"``, ``"Measurement not
-    attempted"``, ``"Value out of range"``, ``"Value unknown"`` and so on (CID 42)."""
-
-    evaluations: Mapping[str, Code | str] = field(default_factory=dict)
-    """Answers by question, such as ``{"Image Quality": "Good"}``: coded where both are coded concepts by name, and else
-    written as words."""
-
-    finding: Code | str | None = None
-    """What it is, a coded concept; looked up by the finding's name when None."""
-
-    site: Code | str | None = None
-    """Where it is, a coded concept."""
-
-    laterality: Code | str | None = None
-    """On which side, such as ``"Left"``, where neither the site nor the finding's name says it."""
-
-    segment: tuple[Dataset, int] | None = field(default=None, repr=False)
-    """The SEG object and the number of the segment in it that was measured; of a finding that was read, what identifies
-    the SEG alone."""
-
-    quantity_codes: Mapping[str, Code] = field(default_factory=dict)
-    """Codes for quantities and questions that no table knows, by their name above."""
-
-
-Measured: TypeAlias = "Finding | Mapping[str, tuple[float | str, Code | str]]"
-"""What was measured of one structure: a :class:`Finding`, or its measurements alone."""
+_LANGUAGE = "121049"
 
 
 def measurement_report(
@@ -101,6 +50,8 @@ def measurement_report(
     source: Source,
     recipe: Recipe,
     title: Code | str = MEASUREMENT_REPORT,
+    observer: PersonObserver | None = None,
+    language: Code | str = ENGLISH,
 ) -> Dataset:
     """Makes a TID 1500 measurement report, a Comprehensive 3D SR. Without findings it says so by having none.
 
@@ -111,10 +62,13 @@ def measurement_report(
         source: The images that were measured.
         recipe: Who made it, as what, when.
         title: Of CID 7021.
+        observer: The person who observed; None: the service, as a device.
+        language: Of the words, as a tag of RFC 5646 such as ``de``; coded names stay English.
 
     Raises:
         ConfigurationError: highdicom is not installed.
-        DerivedObjectError: A name has no code, a segment does not exist, or the source is no image series.
+        DerivedObjectError: A name has no code, a segment or language does not exist, a region is not in the images, or
+            the source is no image series.
     """
     highdicom = load_highdicom()
     series = require_series(source, "measurement report")
@@ -123,14 +77,14 @@ def measurement_report(
     evidence = [*series.headers, *series.further]
     for name, given in findings.items():
         finding = given if isinstance(given, Finding) else Finding(given)
-        groups.append(_group(highdicom, name, finding, series, composite))
+        groups.append(measurement_group(highdicom, name, finding, series, composite))
         if finding.segment is not None and not any(each is finding.segment[0] for each in evidence):
             evidence.append(finding.segment[0])
     with contained():
         content = highdicom.sr.MeasurementReport(
-            observation_context=_observer(highdicom, composite),
+            observation_context=highdicom.sr.ObservationContext(),
             procedure_reported=code_of(_PROCEDURES.get(series.modality, _ANY_PROCEDURE)),
-            imaging_measurements=groups or [_group(highdicom, "liver", Finding(), series, composite)],
+            imaging_measurements=groups or [measurement_group(highdicom, "liver", Finding(), series, composite)],
             title=code_of(find_code(title, (7021,))),
         )
         dataset: Dataset = highdicom.sr.Comprehensive3DSR(
@@ -141,6 +95,7 @@ def measurement_report(
         )
         if not groups:
             _empty_measurements(dataset)
+        _write_context(dataset, recipe.producer, observer, language)
         _take_out_missing_values(dataset)
         evidenced = dataset.get("CurrentRequestedProcedureEvidenceSequence")
         others = dataset.get("PertinentOtherEvidenceSequence")
@@ -150,6 +105,14 @@ def measurement_report(
         dataset.pop("PertinentOtherEvidenceSequence", None)
         finish(dataset, composite)
     return dataset
+
+
+def _write_context(dataset: Dataset, producer: Producer, observer: PersonObserver | None, language: Code | str) -> None:
+    """Writes language and observer in place of highdicom's, which knows its own language alone."""
+    others = [
+        item for item in dataset.ContentSequence if text(item.ConceptNameCodeSequence[0], "CodeValue") != _LANGUAGE
+    ]
+    dataset.ContentSequence = [language_item(language), *observer_items(producer, observer), *others]
 
 
 def _empty_measurements(dataset: Dataset) -> None:
@@ -165,143 +128,3 @@ def _take_out_missing_values(dataset: Dataset) -> None:
         if "NumericValueQualifierCodeSequence" in item:
             item.MeasuredValueSequence = []
         _take_out_missing_values(item)
-
-
-def _observer(highdicom: Any, composite: Composite) -> Any:
-    producer = composite.recipe.producer
-    device = highdicom.sr.DeviceObserverIdentifyingAttributes(
-        uid=keyed_uid("device", producer.service_name, producer.version, producer.device_serial_number),
-        name=producer.service_name,
-        manufacturer_name=producer.manufacturer,
-        model_name=producer.service_name,
-        serial_number=producer.device_serial_number,
-    )
-    context = highdicom.sr.ObserverContext(observer_type=code_of(_DEVICE), observer_identifying_attributes=device)
-    return highdicom.sr.ObservationContext(observer_device_context=context)
-
-
-def _group(highdicom: Any, name: str, finding: Finding, series: SourceSeries, composite: Composite) -> Any:
-    producer = composite.recipe.producer
-    algorithm = highdicom.sr.AlgorithmIdentification(name=producer.service_name, version=producer.version)
-    found, side = _code_and_side(finding.finding or name)
-    site = found if side is not None else None  # such as of a left kidney, which is a kidney on the left
-    if finding.site is not None:
-        site, side = _code_and_side(finding.site)
-    if finding.laterality is not None:
-        site, side = site or found, find_code(finding.laterality, _SIDES)
-    shared: dict[str, Any] = {
-        "finding_type": code_of(found),
-        "algorithm_id": algorithm,
-        "finding_sites": None if site is None else [_site(highdicom, site, side)],
-        "measurements": [
-            _measurement(highdicom, _concept(finding, quantity), value, find_unit(unit))
-            for quantity, (value, unit) in finding.measurements.items()
-        ],
-        "qualitative_evaluations": [
-            highdicom.sr.QualitativeEvaluation(name=code_of(question), value=code_of(answer))
-            for question, answer in _coded_answers(finding).values()
-        ],
-    }
-    if finding.segment is None:
-        tracking = highdicom.sr.TrackingIdentifier(composite.uids.other(f"tracking {name}"), name)
-        images = [
-            highdicom.sr.SourceImageForMeasurementGroup(text(header, "SOPClassUID"), text(header, "SOPInstanceUID"))
-            for header in series.headers
-        ]
-        group = highdicom.sr.MeasurementsAndQualitativeEvaluations(tracking, source_images=images, **shared)
-        return _with_words(highdicom, group, finding)
-    uid, segment = _segment(highdicom, name, finding.segment, series)
-    tracking = highdicom.sr.TrackingIdentifier(uid or composite.uids.other(f"tracking {name}"), name)
-    group = highdicom.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking, referenced_segment=segment, **shared
-    )
-    return _with_words(highdicom, group, finding)
-
-
-def _code_and_side(name: Code | str) -> tuple[Code, Code | None]:
-    """Returns the concept of a name; that of its structure and the side, where no concept has both."""
-    try:
-        return find_code(name), None
-    except DerivedObjectError:
-        structure = find_structure(name) if isinstance(name, str) else None
-        if structure is None or structure.code is None:
-            raise
-        return structure.code, structure.side
-
-
-def _site(highdicom: Any, site: Code, side: Code | None) -> Any:
-    laterality = None if side is None else code_of(side)
-    return highdicom.sr.FindingSite(anatomic_location=code_of(site), laterality=laterality)
-
-
-def _measurement(highdicom: Any, quantity: Code, value: float | str, unit: Code) -> Any:
-    """Returns a measurement, or one without value and with the reason (PS3.3, section C.18.1)."""
-    if isinstance(value, str):
-        reason = find_code(value, (_REASONS,))
-        if not in_context(reason, _REASONS):
-            raise DerivedObjectError(
-                f"{value!r} is neither a number nor a reason for having none: give one of CID 42, such as "
-                "'Measurement failure', 'Measurement not attempted' or 'Value unknown'"
-            )
-    elif math.isfinite(value):
-        return highdicom.sr.Measurement(name=code_of(quantity), value=float(value), unit=code_of(unit))
-    else:
-        reason = _NOT_A_NUMBER if math.isnan(value) else _INFINITE[value > 0]
-    return highdicom.sr.Measurement(name=code_of(quantity), value=0.0, unit=code_of(unit), qualifier=code_of(reason))
-
-
-def _coded_answers(finding: Finding) -> dict[str, tuple[Code, Code]]:
-    found = {}
-    for question, answer in finding.evaluations.items():
-        try:
-            found[question] = (_concept(finding, question), _answer(question, answer))
-        except DerivedObjectError:  # no code for one of them: it is written as words
-            continue
-    return found
-
-
-def _answer(question: str, answer: Code | str) -> Code:
-    """Returns the code of an answer, also where its name holds the question, as that of "Good image quality" does."""
-    if isinstance(answer, Code):
-        return answer
-    try:
-        return find_code(answer, _ANSWERS)
-    except DerivedObjectError:
-        return find_code(f"{answer} {question}")
-
-
-def _with_words(highdicom: Any, group: Any, finding: Finding) -> Any:
-    """Returns a group with the evaluations that have no code as comments (PS3.16, TID 1501)."""
-    coded = _coded_answers(finding)
-    for question, answer in finding.evaluations.items():
-        if question not in coded:
-            words = answer if isinstance(answer, str) else answer.meaning
-            group[0].ContentSequence.append(
-                highdicom.sr.TextContentItem(
-                    name=code_of(_COMMENT),
-                    value=f"{question}: {words}",
-                    relationship_type=highdicom.sr.RelationshipTypeValues.CONTAINS,
-                )
-            )
-    return group
-
-
-def _concept(finding: Finding, name: str) -> Code:
-    return finding.quantity_codes.get(name) or find_code(name, QUANTITY_CONTEXTS)
-
-
-def _segment(highdicom: Any, name: str, given: tuple[Dataset, int], series: SourceSeries) -> tuple[str, Any]:
-    """The reference to a segment, and the UID under which it is tracked."""
-    dataset, number = given
-    described = {integer(item, "SegmentNumber"): item for item in items(dataset, "SegmentSequence")}
-    if number not in described:
-        raise DerivedObjectError(
-            f"{name!r} refers to segment {number}, the SEG object has {sorted(map(str, described))}"
-        )
-    reference = highdicom.sr.ReferencedSegment(
-        sop_class_uid=text(dataset, "SOPClassUID"),
-        sop_instance_uid=text(dataset, "SOPInstanceUID"),
-        segment_number=number,
-        source_series=highdicom.sr.SourceSeriesForSegmentation(text(series.first, "SeriesInstanceUID")),
-    )
-    return text(described[number], "TrackingUID"), reference

@@ -18,10 +18,22 @@ if TYPE_CHECKING:
 __all__ = ["ANATOMY", "SegmentName", "described"]
 
 _PROPERTY_TYPES = (7166, 7159, 7151)
-_LESIONS, _TISSUES = 7159, 7166
+_STRUCTURE_SCHEMES = frozenset({"SCT", "FMA", "RADLEX", "NCIt", "UMLS", "NEU", "BARI", "MA"})
+_STRUCTURE_CONTEXTS = (7193, 7196, 7197, 7198, 6102, 6104)
+_QUALIFIERS = (2, 5, 6, 42, 211, 212, 230, 242, 244, 245, 3627, 3703, 4206, 4411, 7461, 7464, 7469, 7470, 10072)
+"""Context groups (CID) of sides, directions, answers, colours, quantities and their statistics."""
+_NO_STRUCTURES = ("(qualifier value)", "(observable entity)", "(procedure)", "(attribute)", "(organism)", "(situation)")
 ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
-_ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
-_TISSUE = Code("85756007", "SCT", "Tissue")
+_SPATIAL = Code("309825002", "SCT", "Spatial and Relational Concept")
+_BACKGROUND = "125040"
+_CATEGORIES = (
+    (7193, Code("260787004", "SCT", "Physical object")),
+    (7197, Code("91720002", "SCT", "Body Substance")),
+    (7198, Code("105590001", "SCT", "Substance")),
+    (7159, Code("49755003", "SCT", "Morphologically Abnormal Structure")),
+    (7166, Code("85756007", "SCT", "Tissue")),
+)
+"""The category (CID 7150) of the structures in each context group."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,8 @@ class SegmentName:
     side: Code | None = None
     color_lab: tuple[float, float, float] | None = None
     color_rgb: tuple[int, int, int] | None = None
+    region: Code | None = None
+    """Of what is found in an organ: the organ."""
 
     @classmethod
     def of(
@@ -64,16 +78,32 @@ class SegmentName:
         else:
             base, which = split_side(code or label)
             chosen, side = find_code(base if which else code or label, _PROPERTY_TYPES), SIDES.get(which)
+            _require_structure(code or label, chosen)
         known = found.category if found is not None else None
         own = find_code(category, (7150,)) if category is not None else known or _category_of(chosen)
         rgb = color_rgb or (found.rgb if found is not None and color_lab is None else None)
-        return cls(label, chosen, own, side, color_lab, rgb)
+        return cls(label, chosen, own, side, color_lab, rgb, found.region if found is not None else None)
+
+
+def _require_structure(name: str, code: Code) -> None:
+    """Refuses a concept that a name happens to hit and that nothing in a patient is, such as a side or a quantity.
+
+    Raises:
+        DerivedObjectError: It is such a concept.
+    """
+    known = (*_STRUCTURE_CONTEXTS, *_PROPERTY_TYPES)
+    is_structure = code.scheme in _STRUCTURE_SCHEMES and not any(in_context(code, each) for each in _QUALIFIERS)
+    if not (is_structure or any(in_context(code, each) for each in known)) or code.meaning.endswith(_NO_STRUCTURES):
+        raise DerivedObjectError(
+            f"no structure is called {name!r}: the concept of that name, {code.meaning!r} of {code.scheme}, is none; "
+            "say what the segment shows, or give a code: Code(value, scheme, meaning)"
+        )
 
 
 def _category_of(code: Code) -> Code:
-    if in_context(code, _LESIONS):
-        return _ABNORMAL
-    return _TISSUE if in_context(code, _TISSUES) else ANATOMY
+    if code.value == _BACKGROUND:
+        return _SPATIAL
+    return next((category for context, category in _CATEGORIES if in_context(code, context)), ANATOMY)
 
 
 def described(
@@ -99,4 +129,5 @@ def described(
         tracking_uid=composite.uids.other(f"tracking {name.label}"),
         tracking_id=name.label[:64],
         display_color=shown,
+        anatomic_regions=None if name.region is None else [code_of(name.region)],
     )

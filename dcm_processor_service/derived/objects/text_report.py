@@ -10,12 +10,13 @@ from pydicom.uid import BasicTextSRStorage
 from dcm_processor_service.derived.attributes.codes import code_item, find_code
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.references import instance_references, referenced_series
-from dcm_processor_service.derived.attributes.uids import keyed_uid
+from dcm_processor_service.derived.objects.report_context import content_item, language_item, observer_items
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.models.derived import DIAGNOSTIC_REPORT, Code
+from dcm_processor_service.models.reports import ENGLISH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.models.derived import Recipe
+    from dcm_processor_service.models.reports import PersonObserver
 
 __all__ = ["text_report"]
 
 _FINDINGS = Code("121070", "DCM", "Findings")
 _FINDING = Code("121071", "DCM", "Finding")
-_LANGUAGE = Code("121049", "DCM", "Language of Content Item and Descendants")
 _SOURCE = Code("260753009", "SCT", "Source")
 _SECTIONS = {
     "findings": _FINDINGS,
@@ -51,7 +52,12 @@ _TEXT_OF = {
 
 
 def text_report(
-    sections: Mapping[str, str] | str, source: Source, recipe: Recipe, title: Code | str = DIAGNOSTIC_REPORT
+    sections: Mapping[str, str] | str,
+    source: Source,
+    recipe: Recipe,
+    title: Code | str = DIAGNOSTIC_REPORT,
+    observer: PersonObserver | None = None,
+    language: Code | str = ENGLISH,
 ) -> FileDataset:
     """Makes a structured report of plain text, which any report viewer shows.
 
@@ -64,9 +70,11 @@ def text_report(
         source: The images that the report is about, or whose it is.
         recipe: Who made it, as what, when.
         title: What kind of report it is.
+        observer: The person who observed; None: the service, as a device.
+        language: Of the words, as a tag of RFC 5646 such as ``de``; the names of the sections stay English.
 
     Raises:
-        DerivedObjectError: A section or title has no coded concept.
+        DerivedObjectError: A section or title has no coded concept, or there is no such language.
 
     Example:
         >>> from dcm_processor_service.models.derived import Producer, Recipe, StudyIdentity
@@ -85,8 +93,8 @@ def text_report(
         dataset.ContinuityOfContent = "SEPARATE"
         dataset.ConceptNameCodeSequence = [code_item(find_code(title))]
         dataset.ContentSequence = [
-            _language(),
-            *_observer(recipe),
+            language_item(language),
+            *observer_items(recipe.producer, observer),
             *_images(source),
             *(_section(name, words) for name, words in (given or {"findings": ""}).items()),
         ]
@@ -116,48 +124,13 @@ def write_report_header(dataset: Dataset, source: Source) -> None:
     dataset.CurrentRequestedProcedureEvidenceSequence = evidence
 
 
-def _item(relationship: str, value_type: str, concept: Code) -> Dataset:
-    item = Dataset()
-    item.RelationshipType = relationship
-    item.ValueType = value_type
-    item.ConceptNameCodeSequence = [code_item(concept)]
-    return item
-
-
-def _language() -> Dataset:
-    """English: the concept names are; the words are the caller's (PS3.16, TID 1204)."""
-    language = _item("HAS CONCEPT MOD", "CODE", _LANGUAGE)
-    language.ConceptCodeSequence = [code_item(Code("en", "RFC5646", "English"))]
-    return language
-
-
-def _observer(recipe: Recipe) -> list[Dataset]:
-    """Who reports: the service, as a device (PS3.16, TID 1002 and 1004)."""
-    producer = recipe.producer
-    kind = _item("HAS OBS CONTEXT", "CODE", Code("121005", "DCM", "Observer Type"))
-    kind.ConceptCodeSequence = [code_item(Code("121007", "DCM", "Device"))]
-    uid = _item("HAS OBS CONTEXT", "UIDREF", Code("121012", "DCM", "Device Observer UID"))
-    uid.UID = keyed_uid("device", producer.service_name, producer.version, producer.device_serial_number)
-    found = [kind, uid]
-    for value, meaning, words in (
-        ("121013", "Device Observer Name", producer.service_name),
-        ("121014", "Device Observer Manufacturer", producer.manufacturer),
-        ("121015", "Device Observer Model Name", producer.service_name),
-        ("121016", "Device Observer Serial Number", producer.device_serial_number),
-    ):
-        item = _item("HAS OBS CONTEXT", "TEXT", Code(value, "DCM", meaning))
-        item.TextValue = words
-        found.append(item)
-    return found
-
-
 def _images(source: Source) -> list[Dataset]:
     """The sources, as items of the tree; the whole list is the evidence."""
     if not isinstance(source, SourceSeries):
         return []
     found = []
     for reference in instance_references((*source.headers[:1], *source.further[:1])):
-        image = _item("CONTAINS", "IMAGE", _SOURCE)
+        image = content_item("CONTAINS", "IMAGE", _SOURCE)
         image.ReferencedSOPSequence = [reference]
         found.append(image)
     return found
@@ -167,9 +140,9 @@ def _section(name: str, words: str) -> Dataset:
     concept = _SECTIONS.get(name.strip().lower()) or find_code(name)
     if not isinstance(words, str):
         raise DerivedObjectError(f"the section {name!r} is no text: give a str")
-    section = _item("CONTAINS", "CONTAINER", concept)
+    section = content_item("CONTAINS", "CONTAINER", concept)
     section.ContinuityOfContent = "SEPARATE"
-    content = _item("CONTAINS", "TEXT", _TEXT_OF.get(concept.value, _FINDING))
+    content = content_item("CONTAINS", "TEXT", _TEXT_OF.get(concept.value, _FINDING))
     content.TextValue = words.replace("\r\n", "\n").replace("\n", "\r\n") or "None."
     section.ContentSequence = [content]
     return section

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pydicom import Dataset
 
 from dcm_processor_service.derived.attributes.codes import find_code, unit_name
-from dcm_processor_service.derived.objects.measurement_report import QUANTITY_CONTEXTS, Finding
+from dcm_processor_service.derived.objects.finding import QUANTITY_CONTEXTS, Finding
 from dcm_processor_service.derived.reading.content import children, concept, read_each, value_type, walk
 from dcm_processor_service.derived.reading.names import code_in, side_in
+from dcm_processor_service.derived.reading.regions import regions_in
 from dcm_processor_service.errors import DerivedObjectError, InvalidSeriesError
 from dcm_processor_service.imaging.headers.values import integer, item, items, number, text
 from dcm_processor_service.models.images.limits import Limits
@@ -68,7 +69,7 @@ def _findings(dataset: Dataset) -> list[tuple[str, Finding]]:
             f"{title.meaning if title is not None else 'a report without a title'!r}: read it with series.text()"
         )
     evidence = _evidence(dataset)
-    found = [_group(group, position, evidence) for position, group in enumerate(groups, start=1)]
+    found = [_group(group, position, evidence, dataset) for position, group in enumerate(groups, start=1)]
     for container in containers:
         if concept(container) == _EVALUATIONS:
             own: dict[str, Code] = {}
@@ -76,7 +77,7 @@ def _findings(dataset: Dataset) -> list[tuple[str, Finding]]:
     return found
 
 
-def _group(group: Dataset, position: int, evidence: dict[str, tuple[str, str]]) -> tuple[str, Finding]:
+def _group(group: Dataset, position: int, evidence: dict[str, tuple[str, str]], root: Dataset) -> tuple[str, Finding]:
     """Reads one measurement group: TID 1410, 1411 or 1501."""
     what = next((code_in(each, "ConceptCodeSequence") for each in children(group) if concept(each) == _FINDING), None)
     name = next((text(each, "TextValue") for each in children(group) if concept(each) == _TRACKING), "")
@@ -89,6 +90,7 @@ def _group(group: Dataset, position: int, evidence: dict[str, tuple[str, str]]) 
         site=code_in(place, "ConceptCodeSequence"),
         laterality=_side(place),
         segment=_segment(group, evidence),
+        region=regions_in(group, root),
         quantity_codes=own,
     )
     return name or (what.meaning if what is not None else f"finding {position}"), finding

@@ -6,7 +6,7 @@ import csv
 import difflib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 
@@ -32,10 +32,45 @@ _SYNONYMS = {
     "right ventricle": "heart_ventricle_right", "left atrium": "heart_atrium_left",
     "right atrium": "heart_atrium_right", "adrenal": "adrenal_gland",
     "thyroid": "thyroid_gland", "parotid": "parotid_gland", "jaw": "mandible", "pulmonary nodule": "lung_nodules",
-    "liver lesion": "liver_lesions",
+    "liver lesion": "liver_lesions", "hepatic vessels": "liver_vessels", "hepatic vessel": "liver_vessels",
+    "portal and splenic veins": "portal_vein_and_splenic_vein", "ivc": "inferior_vena_cava",
+    "postcava": "inferior_vena_cava", "svc": "superior_vena_cava", "kideny": "kidney",
+    "peripheral zone": "prostate_peripheral_zone", "transition zone": "prostate_transition_zone",
+    "transitional zone": "prostate_transition_zone", "central gland": "prostate_central_gland",
+    "central zone": "prostate_central_zone", "prostate or uterus": "prostate_uterus",
+    "tumour core": "tumor_core", "whole tumour": "whole_tumor", "enhancing tumour": "enhancing_tumor",
+    "gd enhancing tumor": "enhancing_tumor", "non enhancing tumour": "non_enhancing_tumor",
+    "non enhancing tumor core": "non_enhancing_tumor", "peritumoral edema": "edema", "necrotic core": "necrosis",
+    "renal cortex": "kidney_cortex", "renal medulla": "kidney_medulla", "anterior hippocampus": "hippocampus_anterior",
+    "posterior hippocampus": "hippocampus_posterior", "accumbens area": "nucleus_accumbens",
+    "caudate": "caudate_nucleus", "pallidum": "globus_pallidus", "thalamus proper": "thalamus",
+    "3rd ventricle": "third_ventricle", "4th ventricle": "fourth_ventricle", "airways": "airway", "bronchi": "bronchus",
+    "lv": "heart_ventricle_left", "rv": "heart_ventricle_right", "lv pool": "heart_ventricle_left",
+    "rv pool": "heart_ventricle_right", "left ventricular cavity": "heart_ventricle_left",
+    "left ventricular pool": "heart_ventricle_left", "right ventricular pool": "heart_ventricle_right",
+    "left ventricular myocardium": "left_ventricle_myocardium", "tool": "surgical_instrument",
+    "tools": "surgical_instrument", "instrument": "surgical_instrument",
 }  # fmt: skip
 _VERTEBRA = re.compile(r"(?:vertebrae?\s*)?([ctls]\s?\d{1,2})(?:\s*vertebrae?)?")
-_LABELS = "totalsegmentator"
+_MORPHOLOGIES = {
+    "tumor": Code("108369006", "SCT", "Neoplasm"),
+    "neoplasm": Code("108369006", "SCT", "Neoplasm"),
+    "metastasis": Code("14799000", "SCT", "Neoplasm, Secondary"),
+    "lesion": Code("52988006", "SCT", "Lesion"),
+    "cyst": Code("367643001", "SCT", "Cyst"),
+    "nodule": Code("27925004", "SCT", "Nodule"),
+    "mass": Code("4147007", "SCT", "Mass"),
+}
+_PLURALS = {
+    "tumors": "tumor", "tumour": "tumor", "tumours": "tumor", "neoplasms": "neoplasm", "metastases": "metastasis",
+    "lesions": "lesion", "cysts": "cyst", "nodules": "nodule", "masses": "mass",
+}  # fmt: skip
+_ORGANS = {
+    "pancreatic": "pancreas", "hepatic": "liver", "renal": "kidney", "pulmonary": "lung", "splenic": "spleen",
+    "prostatic": "prostate", "cerebral": "brain", "colonic": "colon", "gastric": "stomach", "adrenal": "adrenal_gland",
+}  # fmt: skip
+_ABNORMAL = "49755003"
+_MODELS = ("totalsegmentator", "monai")
 
 
 @dataclass(frozen=True)
@@ -49,6 +84,8 @@ class Structure:
     category: Code | None = None
     side: Code | None = None
     rgb: tuple[int, int, int] | None = None
+    region: Code | None = None
+    """Of what is found in an organ, such as its tumor: the organ."""
 
 
 def split_side(name: str) -> tuple[str, str]:
@@ -78,9 +115,30 @@ def find_structure(name: str) -> Structure | None:
     for spelling in _spellings(name):
         base, side = split_side(spelling)
         found = _of_side(_key(base), side)
+        if found is not None and found.category == _CATEGORIES[_ABNORMAL]:
+            return replace(found, side=found.side or SIDES.get(side), region=_organ(base)[1])
         if found is not None:
             return found
-    return None
+    return _lesion(name)
+
+
+def _lesion(name: str) -> Structure | None:
+    """Returns what is found in an organ, such as a pancreatic tumor; None of any other name."""
+    base, side = split_side(name)
+    morphology, organ = _organ(base)
+    if morphology is None or organ is None:
+        return None
+    return Structure(name, morphology, _CATEGORIES[_ABNORMAL], SIDES.get(side), None, organ)
+
+
+def _organ(base: str) -> tuple[Code | None, Code | None]:
+    """Returns the codes of what the last word of a name says, a tumor or cyst, and of the organ before it."""
+    *words, last = base.split()
+    morphology = _MORPHOLOGIES.get(_PLURALS.get(last, last))
+    if morphology is None or not words:
+        return morphology, None
+    whole = find_structure(" ".join(_ORGANS.get(word, word) for word in words))
+    return morphology, None if whole is None or whole.region is not None else whole.code
 
 
 def _spellings(name: str) -> list[str]:
@@ -142,6 +200,8 @@ def _text(name: str) -> str:
 def label_names(table: str) -> dict[int, str]:
     """Returns what the labels of a model mean: ``totalsegmentator``, or ``totalsegmentator:`` and one of its tasks.
 
+    ``monai:`` and the name of a bundle, such as ``monai:swin_unetr_btcv_segmentation``, are those of MONAI's model zoo.
+
     Raises:
         DerivedObjectError: There is no such table; the message names similar ones.
 
@@ -150,23 +210,29 @@ def label_names(table: str) -> dict[int, str]:
         >>> names[1], names[5], label_names("totalsegmentator:lung_nodules")[2]
         ('spleen', 'liver', 'lung_nodules')
     """
-    model, _, task = table.partition(":")
-    tasks = _tasks()
-    if model != _LABELS or (task or "total") not in tasks:
-        near = difflib.get_close_matches(task or "total", tasks, n=5, cutoff=0.4)
+    tables = _tables()
+    found = tables.get(f"{table}:total" if ":" not in table else table)
+    if found is None:
+        near = difflib.get_close_matches(table, tables, n=5, cutoff=0.4)
         raise DerivedObjectError(
-            f"there is no table of labels {table!r}: say 'totalsegmentator', 'totalsegmentator:TASK' (such as "
-            f"{', '.join(near) or 'total_mr'}), or give the names by label, such as {{1: 'liver'}}"
+            f"there is no table of labels {table!r}: say 'totalsegmentator', 'totalsegmentator:TASK' or 'monai:BUNDLE' "
+            f"(such as {', '.join(near) or 'totalsegmentator:total_mr'}), or give the names by label, such as "
+            "{1: 'liver'}"
         )
-    return tasks[task or "total"]
+    return found
 
 
 @lru_cache(maxsize=1)
-def _tasks() -> dict[str, dict[int, str]]:
-    read: dict[str, list[str] | dict[str, str]] = json.loads(_text("totalsegmentator.json"))
-    return {
-        task: {int(label): name for label, name in labels.items()}
-        if isinstance(labels, dict)
-        else dict(enumerate(labels, start=1))
-        for task, labels in read.items()
-    }
+def _tables() -> dict[str, dict[int, str]]:
+    """Returns the names by label of each model and task; a table that is another one's names it."""
+    found: dict[str, dict[int, str]] = {}
+    for model in _MODELS:
+        read: dict[str, list[str] | dict[str, str] | str] = json.loads(_text(f"{model}.json"))
+        for task, labels in read.items():
+            if isinstance(labels, str):
+                found[f"{model}:{task}"] = found[labels]
+            elif isinstance(labels, dict):
+                found[f"{model}:{task}"] = {int(label): name for label, name in labels.items()}
+            else:
+                found[f"{model}:{task}"] = dict(enumerate(labels, start=1))
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from dcm_processor_service.models.derived import ARTIFICIAL_INTELLIGENCE, DIAGNOSTIC_REPORT, MEASUREMENT_REPORT
+from dcm_processor_service.models.reports import ENGLISH
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.session.images.derive_async import NO_FIELDS
 
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.measurement_report import Measured
+    from dcm_processor_service.derived.objects.finding import Measured
     from dcm_processor_service.derived.objects.pages import Picture
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, RecipeFields
+    from dcm_processor_service.models.reports import PersonObserver
     from dcm_processor_service.session.images.derive_async import AsyncDerive, Like
     from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
 
@@ -150,7 +152,7 @@ class Derive:
             like: The series that was segmented.
             labels: What the labels of a label map are, ``{1: "liver", 2: "spleen"}``, by name or as codes; labels
                 without a name are left out. ``totalsegmentator`` and ``totalsegmentator:TASK`` are the tables of that
-                model.
+                model, ``monai:BUNDLE`` those of MONAI's model zoo.
             role: What it is within the job.
             revision: 0 for the first result, 1, 2, … for a corrected one.
             recipe: Further fields of the recipe.
@@ -170,6 +172,75 @@ class Derive:
         """
         return run_inline(
             self._async.segmentation(
+                segments,
+                like=like,
+                labels=labels,
+                role=role,
+                revision=revision,
+                recipe=recipe,
+                on=on,
+                kind=kind,
+                algorithm_type=algorithm_type,
+                algorithm_name=algorithm_name,
+                algorithm_family=algorithm_family,
+                content_label=content_label,
+            )
+        )
+
+    def segmentations(
+        self,
+        segments: Mapping[str, Segment | Voxels] | Voxels,
+        *,
+        like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "segmentation",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        kind: Literal["binary", "fractional", "labelmap"] | None = None,
+        algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
+        algorithm_name: str = "",
+        algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
+        content_label: str = "SEGMENTATION",
+    ) -> list[Dataset]:
+        """Makes a SEG for each time point of a 4D series, in their order (extra ``highdicom``).
+
+        Each is a series of its own, whose UIDs, SeriesNumber and description follow from the role and the time point,
+        and refers to the source's frames of that time point alone. All have the same segments, also where one of them
+        is not found.
+
+        Args:
+            segments: As those of :meth:`segmentation`, all of shape (i, j, k, t): booleans, 0 and 1, or fractions; or
+                one label map of that shape, with ``labels``.
+            like: The series that was segmented, of as many volumes.
+            labels: As of :meth:`segmentation`.
+            role: What they are within the job.
+            revision: 0 for the first result, 1, 2, … for a corrected one.
+            recipe: Further fields of the recipe; ``series_number`` is that of the first time point.
+            on: Of several series that one whose geometry, patient and study the objects have. None: the first.
+            kind: As of :meth:`segmentation`.
+            algorithm_type: As of :meth:`segmentation`.
+            algorithm_name: As of :meth:`segmentation`.
+            algorithm_family: As of :meth:`segmentation`.
+            content_label: As of :meth:`segmentation`.
+
+        Raises:
+            ConfigurationError: highdicom is not installed.
+            DerivedObjectError: The masks have no fourth axis, or not as many time points as the source; or as of
+                :meth:`segmentation`.
+            UnsupportedValueError: The masks lie on different grids, or The recipe has an unknown field.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=3, kind="4d"))
+            >>> series = ctx.session.dicom.get_series()
+            >>> volume = series.volume()
+            >>> made = ctx.session.dicom.derive.segmentations({"heart": volume.array > 0}, like=series)
+            >>> len(made) == volume.shape[3]
+            True
+        """
+        return run_inline(
+            self._async.segmentations(
                 segments,
                 like=like,
                 labels=labels,
@@ -448,6 +519,8 @@ class Derive:
         recipe: RecipeFields = NO_FIELDS,
         on: AsyncDicomSeries | DicomSeries | None = None,
         title: Code | str = MEASUREMENT_REPORT,
+        observer: PersonObserver | None = None,
+        language: Code | str = ENGLISH,
     ) -> Dataset:
         """Makes a TID 1500 structured report: ``{"liver": {"Volume": (1520.5, "ml")}}`` (extra ``highdicom``).
 
@@ -460,15 +533,39 @@ class Derive:
             recipe: Further fields of the recipe.
             on: Of several series that one whose geometry, patient and study the object has. None: the first.
             title: What kind of report it is, of CID 7021, by name or as a code.
+            observer: The person who observed, :class:`~dcm_processor_service.PersonObserver`. None: the service, as a
+                device. Either way the report is complete and unverified.
+            language: Of the words, as a tag of RFC 5646 such as ``de``, or a language's English name. Coded names stay
+                English.
 
         Raises:
             ConfigurationError: highdicom is not installed.
-            DerivedObjectError: A name has no code.
+            DerivedObjectError: A name has no code, a region is not in the images, or there is no such language.
             UnsupportedValueError: The recipe has an unknown field.
+
+        Example:
+            >>> from dcm_processor_service import Finding, Region
+            >>> from dcm_processor_service.testing import fake_context, synthetic_series
+            >>> ctx = fake_context(series=synthetic_series(slices=4))
+            >>> series = ctx.session.dicom.get_series()
+            >>> x, y, z = series.volume().affine_lps[:3, 3]
+            >>> box = Region("box", ((x, y, z), (x + 8, y + 6, z + 4)))
+            >>> nodule = Finding({"Diameter": (8.0, "mm")}, finding="Nodule", region=box)
+            >>> made = ctx.session.dicom.derive.measurement_report({"nodule 1": nodule}, like=series)
+            >>> made.SOPClassUID.name
+            'Comprehensive 3D SR Storage'
         """
         return run_inline(
             self._async.measurement_report(
-                findings, like=like, role=role, revision=revision, recipe=recipe, on=on, title=title
+                findings,
+                like=like,
+                role=role,
+                revision=revision,
+                recipe=recipe,
+                on=on,
+                title=title,
+                observer=observer,
+                language=language,
             )
         )
 
@@ -482,6 +579,8 @@ class Derive:
         recipe: RecipeFields = NO_FIELDS,
         on: AsyncDicomSeries | DicomSeries | None = None,
         title: Code | str = DIAGNOSTIC_REPORT,
+        observer: PersonObserver | None = None,
+        language: Code | str = ENGLISH,
     ) -> Dataset:
         """Makes a Basic Text SR.
 
@@ -494,14 +593,26 @@ class Derive:
             recipe: Further fields of the recipe.
             on: Of several series that one whose geometry, patient and study the object has. None: the first.
             title: What kind of report it is, by name or as a code.
+            observer: The person who observed, :class:`~dcm_processor_service.PersonObserver`. None: the service, as a
+                device. Either way the report is complete and unverified.
+            language: Of the words, as a tag of RFC 5646 such as ``de``, or a language's English name. Coded names stay
+                English.
 
         Raises:
-            DerivedObjectError: A section or the title has no coded concept.
+            DerivedObjectError: A section or the title has no coded concept, or there is no such language.
             UnsupportedValueError: The recipe has an unknown field.
         """
         return run_inline(
             self._async.text_report(
-                sections, like=like, role=role, revision=revision, recipe=recipe, on=on, title=title
+                sections,
+                like=like,
+                role=role,
+                revision=revision,
+                recipe=recipe,
+                on=on,
+                title=title,
+                observer=observer,
+                language=language,
             )
         )
 

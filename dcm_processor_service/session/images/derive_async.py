@@ -22,6 +22,7 @@ from dcm_processor_service.models.derived import (
     StructureSetOptions,
     StudyIdentity,
 )
+from dcm_processor_service.models.reports import ENGLISH, ReportOptions
 from dcm_processor_service.models.run_report import DerivedObject
 from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
 
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.measurement_report import Measured
+    from dcm_processor_service.derived.objects.finding import Measured
     from dcm_processor_service.derived.objects.pages import Picture
     from dcm_processor_service.derived.objects.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, Producer
+    from dcm_processor_service.models.reports import PersonObserver
     from dcm_processor_service.ports import Offload
     from dcm_processor_service.session.functions import DerivedFunctions
     from dcm_processor_service.session.recording import Recording
@@ -133,6 +135,33 @@ class AsyncDerive:
             recipe,
             on,
             lambda make, source, how: make.segmentation(segments, source, how, options, labels),
+        )
+
+    async def segmentations(
+        self,
+        segments: Mapping[str, Segment | Voxels] | Voxels,
+        *,
+        like: Like,
+        labels: Mapping[int, Code | str] | str | None = None,
+        role: str = "segmentation",
+        revision: int = 0,
+        recipe: RecipeFields = NO_FIELDS,
+        on: AsyncDicomSeries | DicomSeries | None = None,
+        kind: Literal["binary", "fractional", "labelmap"] | None = None,
+        algorithm_type: Literal["AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"] = "AUTOMATIC",
+        algorithm_name: str = "",
+        algorithm_family: Code | str = ARTIFICIAL_INTELLIGENCE,
+        content_label: str = "SEGMENTATION",
+    ) -> list[Dataset]:
+        """Makes a SEG for each time point; see :meth:`Derive.segmentations`."""
+        options = SegmentationOptions(kind, algorithm_type, algorithm_name, algorithm_family, content_label)
+        return await self._make(
+            like,
+            role,
+            revision,
+            recipe,
+            on,
+            lambda make, source, how: make.segmentations(segments, source, how, options, labels),
         )
 
     async def rtstruct(
@@ -251,15 +280,18 @@ class AsyncDerive:
         recipe: RecipeFields = NO_FIELDS,
         on: AsyncDicomSeries | DicomSeries | None = None,
         title: Code | str = MEASUREMENT_REPORT,
+        observer: PersonObserver | None = None,
+        language: Code | str = ENGLISH,
     ) -> Dataset:
         """Makes a TID 1500 report; see :meth:`Derive.measurement_report`."""
+        options = ReportOptions(title, observer, language)
         return await self._make(
             like,
             role,
             revision,
             recipe,
             on,
-            lambda make, source, how: make.measurement_report(findings, source, how, title),
+            lambda make, source, how: make.measurement_report(findings, source, how, options),
         )
 
     async def text_report(
@@ -272,10 +304,18 @@ class AsyncDerive:
         recipe: RecipeFields = NO_FIELDS,
         on: AsyncDicomSeries | DicomSeries | None = None,
         title: Code | str = DIAGNOSTIC_REPORT,
+        observer: PersonObserver | None = None,
+        language: Code | str = ENGLISH,
     ) -> Dataset:
         """Makes a Basic Text SR; see :meth:`Derive.text_report`."""
+        options = ReportOptions(title, observer, language)
         return await self._make(
-            like, role, revision, recipe, on, lambda make, source, how: make.text_report(sections, source, how, title)
+            like,
+            role,
+            revision,
+            recipe,
+            on,
+            lambda make, source, how: make.text_report(sections, source, how, options),
         )
 
     async def pdf(

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from dcm_processor_service.derived import Segment, segmentation
+from dcm_processor_service.derived import Segment, segmentation, validate
 from dcm_processor_service.derived.objects.segmentation import label_segmentation
 from dcm_processor_service.derived.terminology.structures import find_structure, label_names
 from dcm_processor_service.errors import DerivedObjectError
@@ -33,6 +33,14 @@ LABELS[0, :, 0], LABELS[1, :, 1], LABELS[2, 1:3, :] = 1, 5, 9
         ("lung_upper_lobe_left", "45653009", "Left"), ("liver", "10200004", ""), ("gluteus minimus", "75297007", ""),
         ("subclavian_artery_left", "36765005", "Left"), ("liver segment 4", "277958008", ""),
         ("lower_left_canine_fdi33", "39844006", ""),
+        # bundles of MONAI's model zoo
+        ("IVC", "64131007", ""), ("Portal and Splenic Veins", "110765007", ""), ("Left Kideny", "64033007", "Left"),
+        ("Right adrenal gland", "23451007", "Right"), ("pancreatic tumor", "108369006", ""),
+        ("peripheral zone", "279706003", ""), ("transition zone", "399384005", ""), ("lv_pool", "87878005", ""),
+        ("Enhancing tumor", "C113842", ""), ("edema", "79654002", ""), ("tools", "57134006", ""),
+        ("3rd-Ventricle", "49841001", ""), ("Right-Accumbens-Area", "427667007", "Right"),
+        ("Left-Caudate", "11000004", "Left"), ("Left-Pallidum", "14738005", "Left"),
+        ("left kidney tumour", "108369006", "Left"), ("kidney_cyst_left", "367643001", "Left"),
     ],
 )  # fmt: skip
 def test_everyday_names_have_their_code_and_side(name: str, value: str, side: str) -> None:
@@ -40,6 +48,81 @@ def test_everyday_names_have_their_code_and_side(name: str, value: str, side: st
     assert found is not None
     assert found.code is not None
     assert (found.code.value, found.side.meaning if found.side else "") == (value, side)
+
+
+@pytest.mark.parametrize(
+    ("name", "organ"),
+    [
+        ("pancreatic tumor", "Pancreas"), ("left kidney tumour", "Kidney"), ("liver_tumor", "Liver"),
+        ("lung nodules", "Lung"), ("kidney_cyst_left", "Kidney"), ("hepatic metastases", "Liver"),
+        ("brain tumor", "Brain"),
+    ],
+)  # fmt: skip
+def test_what_is_found_in_an_organ_names_the_organ(name: str, organ: str) -> None:
+    made = segmentation({name: MASK}, make_source(), make_recipe())
+    (segment,) = made.SegmentSequence
+    assert segment.AnatomicRegionSequence[0].CodeMeaning == organ
+    assert segment.SegmentedPropertyCategoryCodeSequence[0].CodeValue == "49755003"
+    assert validate(made) == ()
+
+
+def test_a_tumor_of_no_particular_organ_names_none() -> None:
+    made = segmentation({"tumor": MASK, "liver": MASK}, make_source(), make_recipe())
+    assert not [item for item in made.SegmentSequence if "AnatomicRegionSequence" in item]
+    with pytest.raises(DerivedObjectError, match="no coded concept"):
+        segmentation({"gadget tumor": MASK}, make_source(), make_recipe())
+
+
+@pytest.mark.parametrize(
+    "name", ["PZ", "Left", "anterior", "mean", "volume", "yes", "other", "red", "unknown", "mm", "artifact", "male"]
+)
+def test_a_name_that_hits_no_structure_is_refused(name: str) -> None:
+    with pytest.raises(DerivedObjectError, match="no structure is called"):
+        segmentation({name: MASK}, make_source(), make_recipe())
+
+
+@pytest.mark.parametrize(
+    ("name", "category"),
+    [
+        ("background", "309825002"), ("ground glass opacity", "123037004"), ("urine", "91720002"), ("fat", "85756007"),
+        ("edema", "49755003"), ("tools", "260787004"), ("contrast agent", "105590001"),
+    ],
+)  # fmt: skip
+def test_what_is_no_anatomy_says_so(name: str, category: str) -> None:
+    made = segmentation({name: MASK}, make_source(), make_recipe())
+    assert made.SegmentSequence[0].SegmentedPropertyCategoryCodeSequence[0].CodeValue == category
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Whole tumor", "Tumor core", "central gland", "kidney cortex", "medulla of no organ", "pelvicalyceal system",
+        "anterior hippocampus", "prostate/uterus",
+    ],
+)  # fmt: skip
+def test_no_code_is_invented_for_what_bundles_find(name: str) -> None:
+    with pytest.raises(DerivedObjectError, match=r"no public terminology has a code|no coded concept"):
+        segmentation({name: MASK}, make_source(), make_recipe())
+
+
+def test_bundles_of_monai_have_their_labels() -> None:
+    organs = label_names("monai:swin_unetr_btcv_segmentation")
+    assert (len(organs), organs[3], organs[13]) == (13, "left kidney", "left adrenal gland")
+    assert label_names("monai:wholeBody_ct_segmentation") == label_names("totalsegmentator:total_v1")
+    assert label_names("monai:prostate_mri_anatomy") == {1: "central gland", 2: "peripheral zone"}
+    bundles = [
+        *("spleen_ct_segmentation", "pancreas_ct_dints_segmentation", "swin_unetr_btcv_segmentation"),
+        *("wholeBody_ct_segmentation", "ventricular_short_axis_3label", "endoscopic_tool_segmentation"),
+    ]
+    for bundle in bundles:
+        for name in label_names(f"monai:{bundle}").values():
+            found = find_structure(name)
+            assert found is not None, name
+            assert found.code is not None, name
+    made = label_map_of("monai:swin_unetr_btcv_segmentation")
+    assert [item.SegmentLabel for item in made.SegmentSequence] == ["spleen", "esophagus", "inferior vena cava"]
+    with pytest.raises(DerivedObjectError, match=r"no table of labels 'monai:swin_unetr'.*swin_unetr_btcv"):
+        label_names("monai:swin_unetr")
 
 
 def test_half_of_a_pair_with_a_code_of_its_own_is_not_taken_for_the_whole() -> None:
