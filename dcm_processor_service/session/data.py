@@ -31,6 +31,14 @@ def _listed(names: list[str]) -> str:
     return ", ".join(map(repr, names[:_MOST_LISTED])) + more or "none"
 
 
+def _typed(output: JobOutput, as_type: Any, name: str) -> JobOutput:
+    """Returns a job's value as a type; one that is no such thing is named in its output, for the others are good."""
+    try:
+        return output.model_copy(update={"value": from_normal(output.value, as_type, name)})
+    except StoredValueError as error:
+        return output.model_copy(update={"found": False, "value": None, "problem": str(error)})
+
+
 class AsyncData:
     """Named values, for asynchronous callbacks; :class:`Data` explains them.
 
@@ -117,12 +125,7 @@ class AsyncData:
         check_text(job, "name of a job")
         outputs = await self._jobs.repository.collect(self._jobs.key.session_id, job, name)
         if as_type is not None:
-            outputs = [
-                output.model_copy(update={"value": from_normal(output.value, as_type, name)})
-                if output.found
-                else output
-                for output in outputs
-            ]
+            outputs = [_typed(output, as_type, name) if output.found else output for output in outputs]
         return {output.job.id: output for output in outputs}
 
 
@@ -222,7 +225,19 @@ class Data:
         """Returns what every job named ``job`` of this session stored under ``name``, by job id.
 
         Each :class:`~dcm_processor_service.models.JobOutput` tells the job, with its subject and state, and whether a
-        value was found; a failed job is listed, not raised. Two reads, and one more for each thousand jobs.
+        value was found; a failed job is listed, not raised. A value that cannot be read, or not as ``as_type``, is not
+        found, and ``problem`` says why: the others are there. Two reads, and one more for each thousand jobs.
+
+        Raises:
+            UnsupportedValueError: Nothing at all can be read as ``as_type``.
+
+        Example:
+            >>> from dcm_processor_service.testing import fake_context
+            >>> data = fake_context(job_name="measure").session.data
+            >>> data["volume_ml"] = "about a litre"
+            >>> (output,) = data.collect("volume_ml", job="measure", as_type=float).values()
+            >>> output.found, output.problem
+            (False, "the data 'volume_ml' cannot be read as float: value: Input should be a valid number...")
         """
         return run_inline(self._async.collect(name, job=job, as_type=as_type))
 

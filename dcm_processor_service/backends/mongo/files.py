@@ -33,6 +33,7 @@ from dcm_processor_service.backends.mongo.documents import (
 )
 from dcm_processor_service.backends.mongo.driver.collection import find_in_lanes
 from dcm_processor_service.backends.mongo.driver.failures import DuplicateIdError
+from dcm_processor_service.backends.mongo.foreign_files import foreign_files, remove_foreign
 from dcm_processor_service.errors import StoredValueError, StoreError, StoreUnavailableError, UnsupportedValueError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ _OLDEST_FIRST = [("version", 1), ("_id", 1)]
 
 
 class MongoFileRepository:
-    """Named files: besides chunks at most two commands for each operation."""
+    """Named files: besides chunks at most two commands for each operation, and one more at a job's first put."""
 
     def __init__(self, files: Collection, chunks: Collection, offload: Offload) -> None:
         self._files = files
@@ -71,6 +72,8 @@ class MongoFileRepository:
         self._under_way: set[ObjectId] = set()
         self._left: dict[JobKey, dict[str, set[ObjectId]]] = {}
         """What a job's name had stored before this process first wrote for the job; gone once it has been looked at."""
+        self._foreign: dict[JobKey, dict[str, list[Any]]] = {}
+        """The same of what another program had stored."""
 
     async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
         """Writes a new version, makes it visible, removes the older one and what unfinished uploads left."""
@@ -83,6 +86,7 @@ class MongoFileRepository:
             await self._retire(key, name, version, abandoned - {replaced})
         except BaseException:
             self._left.pop(key, None)  # what this put may have left is looked for by the next
+            self._foreign.pop(key, None)
             raise
         finally:
             self._under_way.discard(file_id)
@@ -115,6 +119,7 @@ class MongoFileRepository:
             await self._discard(file_id)
             return stored_file({"_id": file_id, **change["$setOnInsert"]}), None, None
         try:
+            await remove_foreign(self._files, self._chunks, self._foreign.get(key, {}).pop(name, []))
             # one is all there is, unless a process died right here before: what it left goes with a later put
             old = await self._files.find_one_and_delete(
                 replaced_query(key, name, document), sort=_OLDEST_FIRST, lasting=False
@@ -151,6 +156,7 @@ class MongoFileRepository:
             uploads: dict[str, set[ObjectId]] = {}
             for row in await self._chunks.aggregate(uploads_pipeline(key.session_id, key.job_id)):
                 uploads.setdefault(row["name"], set()).add(row["_id"])
+            self._foreign.setdefault(key, await foreign_files(self._files, key))
             self._left.setdefault(key, uploads)
         return self._left[key].pop(name, set()) - self._under_way
 
@@ -232,12 +238,14 @@ class MongoFileRepository:
 
     async def delete(self, key: JobKey, name: str) -> bool:
         """Removes every version: documents first, so that no reader meets one without chunks."""
-        ids = [row["_id"] for row in await self._files.find(files_query(key, name), projection=["_id"])]
+        rows = await self._files.find(files_query(key, name), projection=["version"])
+        foreign = await remove_foreign(self._files, self._chunks, [row["_id"] for row in rows if "version" not in row])
+        ids = [row["_id"] for row in rows if "version" in row]
         if not ids:
-            return False
+            return foreign > 0
         removed = await self._files.delete_many({"_id": {"$in": ids}})
         await self._chunks.delete_many({"files_id": {"$in": ids}})
-        return removed.documents > 0 or removed.uncertain
+        return foreign > 0 or removed.documents > 0 or removed.uncertain
 
     async def list(self, key: JobKey) -> list[StoredFile]:
         """Lists the newest version of each file, by name."""

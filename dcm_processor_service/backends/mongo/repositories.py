@@ -87,15 +87,36 @@ class MongoDataRepository:
     async def put(self, key: JobKey, name: str, value: NormalValue, expected: NormalValue | Sentinel = ANY) -> bool:
         """Stores the value, when what is stored equals ``expected``."""
         query, new = data_query(key, name), new_data(key, name)
-        if expected is ANY:
-            await self.upsert(key, name, value)
-            return True
         with self._operations.new() as operation:
             stamped = {"value": value, operation.field: {"id": operation.id}}
+            if expected is ANY:
+                await self._put_in_any_case(query, {"$set": stamped, "$setOnInsert": new}, operation)
+                return True
             if expected is ABSENT:
                 return await self._put_once(query, {"$setOnInsert": {**new, **stamped}}, operation, upsert=True)
             query |= equals_literal("value", expected)
             return await self._put_once(query, {"$set": stamped}, operation, upsert=False)
+
+    async def _put_in_any_case(self, query: Document, change: Document, operation: Operation) -> None:
+        """Stores a value; when an answer was lost, only where the document has not seen it yet.
+
+        Otherwise it could come twice, the second time over what others have made of it: an acknowledged increment.
+        """
+        unseen = dict(query)
+
+        async def put() -> None:
+            try:
+                await self._values.update_one(
+                    unseen,
+                    change,
+                    upsert=True,
+                    on_lost=lambda: unseen.update({f"{operation.field}.id": {"$ne": operation.id}}),
+                )
+            except DuplicateIdError:  # it has seen it, or another writer has made it meanwhile
+                if not await self._values.find({**query, **operation.was_applied()}, projection=["_id"], limit=1):
+                    raise
+
+        await _settled(put)
 
     async def _put_once(self, query: Document, change: Document, operation: Operation, *, upsert: bool) -> bool:
         """Stores a value on a condition; when an answer was lost, asks the document whether the operation was ours."""

@@ -11,6 +11,7 @@ from dcm_processor_service.runtime.execution.cancellation import cancelled_by_si
 from dcm_processor_service.runtime.logs.job_log import job_logging, log_fields
 from dcm_processor_service.runtime.logs.kept_lines import KeptLines
 from dcm_processor_service.runtime.logs.last_errors import scrub_last_errors
+from dcm_processor_service.runtime.logs.last_lines import scrub_last_lines
 from dcm_processor_service.runtime.own_session import serving
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ def job_process(container: Container) -> Iterator[None]:
     """Makes this process that of the container's job, as long as this lasts.
 
     Logging goes through the scrubber, SIGTERM asks for an end, and functions that are given no context use this
-    container. Uncaught errors are scrubbed until the process ends, which is after its job. At the end,
-    associations that were left open are aborted: each would keep the process alive for a minute.
+    container. Uncaught errors, log lines and warnings are scrubbed until the process ends, which is after its job. At
+    the end, associations that were left open are aborted: each would keep the process alive for a minute.
     """
     settings = container.settings()
     scrub_last_errors(container.scrubber())
+    scrub_last_lines(container.scrubber())
     with ExitStack() as stack:
         bound = log_fields(settings)
         kept = KeptLines(container.recording().add_line, bound)

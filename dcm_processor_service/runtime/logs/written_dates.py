@@ -18,8 +18,14 @@ _MONTHS = {
     "it": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
     "nl": "januari februari maart april mei juni juli augustus september oktober november december",
     "pt": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+    "pl": "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada grudnia",
+    "sv": "januari februari mars april maj juni juli augusti september oktober november december",
+    "da": "januar februar marts april maj juni juli august september oktober november december",
+    "ru": "января февраля марта апреля мая июня июля августа сентября октября ноября декабря",
+    "tr": "Ocak Şubat Mart Nisan May\u0131s Haziran Temmuz Ağustos Eylül Ekim Kas\u0131m Aral\u0131k",
 }
-_NO_ACCENTS = str.maketrans("äéûç", "aeuc")
+_NO_ACCENTS = str.maketrans("äéûçśźŞş\u0131ğü", "aeucszSsigu")
+_ROMAN = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 _ONES = [
     "zero",
     "one",
@@ -46,8 +52,12 @@ _TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy"
 _ORDINALS = {"one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth"}
 
 _TWO_DIGITS = 10
-_SEPARATOR = r"(?:[-/.]|, )"
-_GAP = r"(?:[ ._/-]|, ?|\. )?(?:of |de |del )?"
+_TWO_DIGITS_LENGTH = 2
+_DASHES = "\\-\u2010-\u2015\u2212"
+_SEPARATOR = rf"(?:\s?[/.{_DASHES}]\s?|, ?|_|%2[DF]|\\\\?)"
+_WIDE_SEPARATOR = rf"(?:{_SEPARATOR}|\s)"
+"""Beside a year of four digits, where numbers with spaces between are a date too."""
+_GAP = rf"(?:[\s._/{_DASHES}]|,\s?|\.\s)?(?:of |de |del )?"
 _TIME = r"(?:\d\d){0,3}"
 """What may follow the eight digits of a date in a DT value (PS3.5, section 6.2): HHMMSS, or its beginning."""
 _CLOCK = r"(?:\d\d:\d\d(?::\d\d)? )?"
@@ -81,11 +91,12 @@ def year_signs(year: int, *, short_year: bool) -> tuple[str, ...]:
 
     Example:
         >>> year_signs(1979, short_year=True)
-        ('1979', 'nineteen', '79')
+        ('1979', 'nineteen', '79', 'seventy')
     """
     century = year // 100
     spoken = (_spoken(century).split("[")[0], *([_ONES[century // 10 % 10]] if century % 10 == 0 else []))
-    return (f"{year:04}", *spoken, *([f"{year % 100:02}"] if short_year else []))
+    short = (f"{year % 100:02}", _spoken(year % 100).split("[")[0]) if short_year else ()
+    return (f"{year:04}", *spoken, *short)
 
 
 def _digits(day: date, *, short_year: bool) -> Iterator[str]:
@@ -100,10 +111,17 @@ def _digits(day: date, *, short_year: bool) -> Iterator[str]:
 def _separated(day: date, *, short_year: bool) -> Iterator[str]:
     month, number = _with_zero(day.month), _with_zero(day.day)
     for year in (f"{day.year:04}", *([f"{day.year % 100:02}"] if short_year else [])):
-        yield from map(_SEPARATOR.join, ((year, month, number), (number, month, year), (month, number, year)))
+        separator = _WIDE_SEPARATOR if len(year) > _TWO_DIGITS_LENGTH else _SEPARATOR
+        yield from map(separator.join, ((year, month, number), (number, month, year), (month, number, year)))
+    yield rf"{number}\s?[/.{_DASHES}\s]\s?{_ROMAN[day.month - 1]}\s?[/.{_DASHES}\s]\s?{day.year:04}"
+    of_year = day.toordinal() - day.replace(month=1, day=1).toordinal() + 1
+    yield f"{day.year:04}-?{of_year:03}"
+    week_year, week, week_day = day.isocalendar()
+    if week_year == day.year:
+        yield f"{week_year:04}-?W{week:02}-?{week_day}"
     yield f"{day.year:04}年{month}月{number}日"
     year = rf"(?:{day.year:04}|['’]?{day.year % 100:02})" if short_year else f"{day.year:04}"
-    spoken_day, spoken_year = _spoken_ordinal(day.day), _spoken_year(day.year)
+    spoken_day, spoken_year = _spoken_ordinal(day.day), _spoken_year(day.year, short=short_year)
     nth = rf"(?:the )?(?:{number}(?:st|nd|rd|th|er|\.|º)?|{spoken_day})"
     year = rf"(?:{year}|{spoken_year})"
     name = _month_names(day.month)
@@ -135,7 +153,7 @@ def _spoken(number: int) -> str:
     return _TENS[tens] + (f"[ -]{_ONES[ones]}" if ones else "")
 
 
-def _spoken_year(year: int) -> str:
+def _spoken_year(year: int, *, short: bool) -> str:
     """Returns the pattern of a year in words: ``nineteen seventy-nine``, ``two thousand (and) five``."""
     century, rest = divmod(year, 100)
     tail = (
@@ -146,6 +164,8 @@ def _spoken_year(year: int) -> str:
     choices = [f"{_spoken(century)}[ -]{tail}"]
     if century % 10 == 0:
         choices.append(f"{_ONES[century // 10 % 10]} thousand" + (f"(?: and)? {_spoken(rest)}" if rest else ""))
+    if short and rest:
+        choices.append(_spoken(rest))
     return rf"(?:{'|'.join(choices)})"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,13 +19,14 @@ PART_BYTES = 64 * 1024
 class Proxy:
     """Passes bytes on in both directions."""
 
-    def __init__(self, listening: socket.socket, target_port: int, bytes_per_s: float | None) -> None:
+    def __init__(self, listening: socket.socket, target_port: int, bytes_per_s: float | None, *, shared: bool) -> None:
         self.port: int = listening.getsockname()[1]
         self.url = f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
         self.lost = threading.Event()
         self._listening = listening
         self._target_port = target_port
         self._bytes_per_s = bytes_per_s
+        self._lines = {upward: threading.Lock() for upward in (True, False)} if shared else None
         self._losing = b""
         self._sockets: list[socket.socket] = []
 
@@ -56,7 +57,8 @@ class Proxy:
                     self.lost.set()
                     break
                 if self._bytes_per_s is not None:
-                    time.sleep(len(part) / self._bytes_per_s)
+                    with nullcontext() if self._lines is None else self._lines[upward]:
+                        time.sleep(len(part) / self._bytes_per_s)
                 sink.sendall(part)
         for end in (source, sink):
             with suppress(OSError):
@@ -73,10 +75,13 @@ class Proxy:
 
 
 @contextmanager
-def proxied(target_port: int, bytes_per_s: float | None = None) -> Iterator[Proxy]:
-    """Opens a line to a port of this machine, of so many bytes a second for each connection and direction."""
+def proxied(target_port: int, bytes_per_s: float | None = None, *, shared: bool = False) -> Iterator[Proxy]:
+    """Opens a line to a port of this machine, of so many bytes a second for each direction.
+
+    Each connection has them for itself, or all share them.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        proxy = Proxy(listening, target_port, bytes_per_s)
+        proxy = Proxy(listening, target_port, bytes_per_s, shared=shared)
         serving = threading.Thread(target=proxy.serve, daemon=True)
         serving.start()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,6 +55,25 @@ def test_a_comparison_whose_answer_is_lost_has_won(line: Proxy, opener: Opener, 
     assert line.lost.is_set()
     assert not run_inline(data.put(KEY, "n", "newer", expected))
     assert run_inline(data.find(KEY, "n")) == Found("new")
+
+
+@pytest.mark.parametrize("before", [None, "old"])
+def test_a_value_whose_answer_is_lost_does_not_come_again_over_what_others_made_of_it(
+    standalone: Mongod, line: Proxy, opener: Opener, before: str | None
+) -> None:
+    data, others = opener(line.url).data, opener(standalone.url).data
+    if before is not None:
+        run_inline(others.put(KEY, "n", before))
+    run_inline(data.find(KEY, "n"))
+    line.lose_the_answer_to("update")
+    putting = threading.Thread(target=lambda: run_inline(data.put(KEY, "n", 100)))
+    putting.start()
+    assert line.lost.wait(30)
+    assert run_inline(others.increment(KEY, "n", 1)) == 101  # while the put is about to be made again
+    putting.join()
+    assert run_inline(others.find(KEY, "n")) == Found(101)
+    run_inline(data.put(KEY, "n", 7))
+    assert run_inline(others.find(KEY, "n")) == Found(7)
 
 
 def test_a_delete_whose_answer_is_lost_says_that_something_was_there(line: Proxy, opener: Opener) -> None:

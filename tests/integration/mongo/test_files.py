@@ -37,6 +37,8 @@ async def test_a_put_is_three_commands_and_a_replacement_four_as_many_as_the_dri
 
 async def test_besides_chunks_each_call_is_at_most_two_commands(store: Store) -> None:
     recorder = store.recorder
+    await put(store, "other", b"")  # asks once for each job what another program stored
+    assert without_chunks(recorder.take()) == ["find sessionfiles.files", *["findAndModify sessionfiles.files"] * 2]
     for content in (b"first", b"second"):
         await put(store, "mask.nii", content)
         assert without_chunks(recorder.take()) == ["findAndModify sessionfiles.files"] * 2

@@ -180,6 +180,46 @@ def unraisable(ctx: RuntimeContext, text: str) -> None:
     Holder()
 
 
+def additional_field(ctx: RuntimeContext, text: str) -> None:
+    class Holder:
+        def __str__(self) -> str:
+            return text
+
+    library = logging.getLogger("library.with.fields")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(who)s %(what)s %(holder)s %(message)s"))
+    library.addHandler(handler)
+    try:
+        library.error("failed", extra={"who": text, "what": {"a": [text]}, "holder": Holder()})
+    finally:
+        library.removeHandler(handler)
+
+
+def other_record_factory(ctx: RuntimeContext, text: str) -> None:
+    logging.setLogRecordFactory(logging.LogRecord)
+    logging.getLogger("library").error("read %s", text)
+    try:
+        int(text)
+    except ValueError:
+        logging.getLogger("library").exception("failed")
+
+
+def failing_handler(ctx: RuntimeContext, text: str) -> None:
+    class Failing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                int(text)
+            except ValueError:
+                self.handleError(record)
+
+    library, handler = logging.getLogger("library.with.a.failing.handler"), Failing()
+    library.addHandler(handler)
+    try:
+        library.error("failed")
+    finally:
+        library.removeHandler(handler)
+
+
 LINES: dict[str, Callable[[RuntimeContext, str], object]] = {
     "a message": lambda ctx, text: ctx.log.info(text),
     "an argument": lambda ctx, text: ctx.log.info("read %s of %r", text, [text]),
@@ -195,6 +235,9 @@ LINES: dict[str, Callable[[RuntimeContext, str], object]] = {
     "a message that cannot be formatted": lambda _, text: logging.getLogger("library").error("%d", text),
     "a warning": warned,
     "a failed thread": in_thread,
+    "an additional field of another library": additional_field,
+    "a record of another factory": other_record_factory,
+    "a handler that fails": failing_handler,
     "a thread's name": in_thread_named,
     "an error in __del__": unraisable,
 }
@@ -204,6 +247,15 @@ ENDINGS = {
     "a __del__ at the interpreter's end": "def run(ctx: RuntimeContext):\n    kept.append(Holder())",
     "an error after the entry": "def run(ctx: RuntimeContext):\n    pass\ndef after():\n    fail(TEXT)",
     "sys.exit after the log has ended": "def run(ctx: RuntimeContext):\n    sys.exit(TEXT)",
+    "a line of a function of atexit": "import atexit, logging\ndef run(ctx: RuntimeContext):\n"
+    "    atexit.register(logging.getLogger('library').error, TEXT)",
+    "a warning of a function of atexit": "import atexit, warnings\ndef run(ctx: RuntimeContext):\n"
+    "    atexit.register(warnings.warn, TEXT)",
+    "a thread that outlives the job": "import threading, time\ndef late():\n    time.sleep(0.2)\n    fail(TEXT)\n"
+    "def run(ctx: RuntimeContext):\n    threading.Thread(target=late).start()",
+    "a task that nobody waited for": "import asyncio\nfrom dcm_processor_service import AsyncRuntimeContext\n"
+    "async def late():\n    fail(TEXT)\nasync def run(ctx: AsyncRuntimeContext):\n"
+    "    kept.append(asyncio.ensure_future(late()))\n    await asyncio.wait(kept)",
     "exec": "def run(ctx: RuntimeContext):\n    fail(TEXT)",
     "exec with sys.exit": "def run(ctx: RuntimeContext):\n    sys.exit(TEXT)",
 }
@@ -316,7 +368,7 @@ def test_no_value_is_printed_when_the_process_ends(place: str, tmp_path: Path) -
     ran = subprocess.run(
         [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
-    assert "Error" in ran.stderr + ran.stdout or ran.returncode
+    assert "[removed]" in ran.stderr + ran.stdout or ran.returncode
     assert_clean(ran.stdout, ran.stderr)
 
 

@@ -43,6 +43,23 @@ def test_a_passing_code_is_retryable_and_tells_whether_a_write_may_be_applied(co
     assert SECRET not in str(told)
 
 
+@pytest.mark.parametrize("code", PASSING)
+@pytest.mark.parametrize("before", [[], [{"code": 11000}]], ids=["the first attempt", "after a lost answer"])
+def test_a_passing_code_is_retryable_in_a_write_of_many_too(code: int, before: list[dict[str, int]]) -> None:
+    of_write = BulkWriteError({"writeErrors": [*before, {"code": code}], "writeConcernErrors": [], "nInserted": 0})
+    of_concern = BulkWriteError({"writeErrors": before, "writeConcernErrors": [{"code": code}], "nInserted": 0})
+    for error in (of_write, of_concern):
+        assert is_passing(error)
+        assert isinstance(from_driver(error), StoreUnavailableError)
+    assert may_be_applied(of_write) is (bool(before) or code not in WITHOUT_EFFECT)
+    assert may_be_applied(of_concern)
+
+
+@pytest.mark.parametrize("code", [*PASSING, 79, 100, 1234])
+def test_a_write_that_the_primary_did_and_others_did_not_is_applied(code: int) -> None:
+    assert may_be_applied(WriteConcernError("x", code))
+
+
 @pytest.mark.parametrize(
     ("error", "applied"),
     [

@@ -6,6 +6,7 @@ motor is at its end of life, but still the faster. Nothing else imports it, and 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from contextlib import contextmanager, suppress
 from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import pymongo
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from dcm_processor_service.backends.mongo.driver.connection import CLOSING_S, LazyClient
+from dcm_processor_service.backends.mongo.driver.daemon_threads import daemon_threads
 from dcm_processor_service.backends.mongo.repositories import bundle
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Async:
 
     def make(self, url: str, **options: Any) -> Any:
         """Makes a client; does not connect."""
+        daemon_threads()  # before the first operation of motor's in this process
         client = self._client_class(url, **options)
         if iscoroutinefunction(client.close):
             keeper = _closing_with_the_loop(client)
@@ -87,7 +90,9 @@ class Async:
     async def reach(self, client: Any) -> None:
         """Waits until the driver knows a server that takes writes."""
         if isinstance(client, AsyncIOMotorClient):
-            await asyncio.to_thread(getattr, client, "is_primary")
+            patience = contextvars.copy_context()  # PyMongo's time-out is in it
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(daemon_threads(), patience.run, getattr, client, "is_primary")
         else:
             await client.is_primary
 

@@ -23,6 +23,7 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
     WaitQueueTimeoutError,
+    WriteConcernError,
     WTimeoutError,
 )
 
@@ -178,8 +179,12 @@ def may_be_applied(error: PyMongoError) -> bool:
         return False
     if isinstance(error, ConnectionFailure):
         return True
-    if isinstance(error, BulkWriteError) and (error.details or {}).get("nInserted"):
+    if isinstance(error, WriteConcernError):  # it was, and the server does not know whether everywhere
         return True
+    if isinstance(error, BulkWriteError):
+        details = error.details or {}
+        if details.get("nInserted") or details.get("writeConcernErrors") or _DUPLICATE_KEY in _write_codes(error):
+            return True
     return isinstance(error, OperationFailure) and _code(error) in _PASSING_CODES - _NOT_APPLIED_CODES
 
 
@@ -246,12 +251,19 @@ def _certificate_fault(error: PyMongoError) -> str:
 
 
 def _code(error: OperationFailure) -> int | None:
-    """Returns the server's code; of several writes, of the first that failed."""
-    if isinstance(error, BulkWriteError):
-        details = error.details or {}
-        faults = [*details.get("writeErrors", ()), *details.get("writeConcernErrors", ())]
-        return next((fault.get("code") for fault in faults), error.code)
-    return error.code
+    """Returns the server's code; of several writes, of the first that failed.
+
+    A document that is there was stored by an attempt before, so what else failed is what there is to tell.
+    """
+    if not isinstance(error, BulkWriteError):
+        return error.code
+    of_concern = [fault.get("code") for fault in (error.details or {}).get("writeConcernErrors", ())]
+    codes = [*_write_codes(error), *of_concern]
+    return next((code for code in codes if code != _DUPLICATE_KEY), codes[0] if codes else error.code)
+
+
+def _write_codes(error: BulkWriteError) -> list[int | None]:
+    return [fault.get("code") for fault in (error.details or {}).get("writeErrors", ())]
 
 
 def _from_server(error: OperationFailure, fate: str, *, maybe_applied: bool) -> DcmProcessorError:

@@ -1,0 +1,79 @@
+"""Threads that the end of the process does not wait for.
+
+motor makes each operation in a thread. A thread of the standard library's executor keeps the interpreter from ending
+until its operation has: with a server that is frozen, as long as an operation's patience.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import Executor, Future
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from motor.frameworks import asyncio as framework
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["DaemonThreads", "daemon_threads"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class DaemonThreads(Executor):
+    """An executor of daemon threads, which are made when they are needed and stay.
+
+    Example:
+        >>> DaemonThreads(2).submit(pow, 2, 5).result()
+        32
+    """
+
+    def __init__(self, most: int) -> None:
+        self.pid = os.getpid()
+        self._most = most
+        self._count = 0
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._lock = threading.Lock()
+
+    @override
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Has a thread make a call."""
+        future: Future[T] = Future()
+        self._calls.put((future, lambda: fn(*args, **kwargs)))
+        with self._lock:
+            if not self._idle.acquire(blocking=False) and self._count < self._most:
+                self._count += 1
+                threading.Thread(target=self._work, name=f"mongo-{self._count}", daemon=True).start()
+        return future
+
+    def _work(self) -> None:
+        while True:
+            self._make(*self._calls.get())
+            self._idle.release()
+
+    @staticmethod
+    def _make(future: Future[Any], call: Callable[[], Any]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001  raised where the result is waited for
+            future.set_exception(error)
+
+
+_lock = threading.Lock()
+
+
+def daemon_threads() -> DaemonThreads:
+    """Returns the threads of this process, after motor has been made to use them: a fork leaves it with its own."""
+    motor: Any = framework
+    with _lock:
+        threads = motor._EXECUTOR  # noqa: SLF001  motor has no setting for it, and gets no new versions but fixes
+        if not isinstance(threads, DaemonThreads) or threads.pid != os.getpid():
+            threads = motor._EXECUTOR = DaemonThreads(motor.max_workers)  # noqa: SLF001
+        return threads
