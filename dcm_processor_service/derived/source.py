@@ -107,7 +107,8 @@ class SourceSeries:
     @cached_property
     def frames(self) -> tuple[FrameInfo, ...]:
         """The frames of the series, in the order of its headers; instances that are no image have none."""
-        return tuple(frame for header in self.headers for frame in frames_of_header(header))
+        with contained():  # once for all
+            return tuple(frame for header in self.headers for frame in frames_of_header(header))
 
     @cached_property
     def stacks(self) -> tuple[Stack, ...]:

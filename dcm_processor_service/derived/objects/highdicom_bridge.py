@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.dataelem import DataElement
 from pydicom.sr.coding import Code as PydicomCode
 from pydicom.uid import UID
 
-from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.attributes.modality import slice_thickness
 from dcm_processor_service.derived.attributes.pixels import ds
+from dcm_processor_service.derived.objects.shells import Shells
 from dcm_processor_service.derived.one_volume import place_one_volume
 from dcm_processor_service.derived.source import Source, SourceSeries, frames_of_header
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.capabilities import load_extra
-from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.headers.instance_file import contained
+from dcm_processor_service.imaging.headers.values import items, text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,18 +48,8 @@ __all__ = [
     "shell",
 ]
 
-_KEPT = (
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
-    "ImageType", "Rows", "Columns", "NumberOfFrames", "LossyImageCompression", "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod", "BurnedInAnnotation", "SamplesPerPixel", "PhotometricInterpretation",
-    "PositionReferenceIndicator", "InstanceNumber",
-)  # fmt: skip
 _SAME_COSINE = 1e-3
 _FAR_AWAY = (1e9, 1e9, 1e9)  # mm
-_EMPTY = (
-    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
-    "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator",
-)  # fmt: skip
 
 
 def load_highdicom(name: str = "highdicom") -> Any:
@@ -87,14 +79,7 @@ def code_of(code: Code) -> PydicomCode:
 
 def shell(header: Dataset) -> Dataset:
     """Returns what identifies an instance, without patient attributes and without geometry."""
-    made = Dataset()
-    copy_attributes(header, made, _KEPT)
-    for keyword in _EMPTY:
-        if keyword not in made:
-            setattr(made, keyword, "")
-    if text(made, "StudyInstanceUID") == "":
-        made.StudyInstanceUID = "2.25.0"
-    return made
+    return Shells().of(header)
 
 
 def equipment(composite: Composite) -> dict[str, Any]:
@@ -118,10 +103,10 @@ def finish(dataset: Dataset, composite: Composite) -> None:
     composite.write_replaced(dataset, 1)
     dataset.file_meta.MediaStorageSOPInstanceUID = UID(composite.uids.instance(1))
     dimensions: dict[str, str] = {}
-    for element in dataset.iterall():
-        if element.keyword == "DimensionOrganizationUID":
+    for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):  # no frame names a dimension
+        for item in items(dataset, sequence):
             own = composite.uids.other(f"dimensions {len(dimensions)}")
-            element.value = dimensions.setdefault(str(element.value), own)
+            item.DimensionOrganizationUID = dimensions.setdefault(text(item, "DimensionOrganizationUID"), own)
 
 
 def released(made: Dataset) -> Dataset:
@@ -149,6 +134,8 @@ class Planes:
         unknown = "" if placement.is_projection else composite.uids.frame_of_reference()
         self._frame_of_reference_uid = known or unknown
         self._thickness = slice_thickness(source, placement.step_mm, on_source_grid=placement.on_source_grid)
+        self._made_shells = Shells()
+        self._geometries: dict[tuple[object, ...], Dataset] = {}
         used = self._frames_in_space(source)
         if not used:
             raise DerivedObjectError(
@@ -186,45 +173,62 @@ class Planes:
             frames = [frame for frame in frames_of_header(header) if frame.has_geometry]
             if frames and text(header, "StudyInstanceUID") == study:
                 found += self._shells(frames)
-                found[-1].FrameOfReferenceUID = text(header, "FrameOfReferenceUID")
+                own = text(header, "FrameOfReferenceUID")
+                found[-1]["FrameOfReferenceUID"] = DataElement("FrameOfReferenceUID", "UI", own)
         return found
 
     def _shells(self, frames: Sequence[FrameInfo], orientation: tuple[float, ...] | None = None) -> list[Dataset]:
         by_instance: dict[int, list[FrameInfo]] = {}
         for frame in frames:
             by_instance.setdefault(id(frame.instance), []).append(frame)
-        return [self._placed_shell(each, orientation or each[0].orientation or ()) for each in by_instance.values()]
+        with contained():  # once for all
+            return [self._placed_shell(each, orientation or each[0].orientation or ()) for each in by_instance.values()]
 
     def _placed_shell(self, frames: Sequence[FrameInfo], orientation: tuple[float, ...]) -> Dataset:
         """Returns an instance with the place of those of its frames that are meant; its other frames lie far away."""
         header = frames[0].instance.header
         assert isinstance(header, Dataset)  # as every header of a source
-        made = shell(header)
+        made = self._made_shells.of(header)
         if self.placement.is_projection:
             for keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator"):
                 made.pop(keyword, None)
             return made
-        made.FrameOfReferenceUID = self._frame_of_reference_uid
-        measures, plane = Dataset(), Dataset()
-        measures.PixelSpacing = [ds(distance) for distance in frames[0].pixel_spacing or ()]
-        measures.SliceThickness = self._thickness
-        if len(self.placement.origins) > 1 and self.placement.has_one_step:
-            measures.SpacingBetweenSlices = ds(self.placement.step_mm)
-        plane.ImageOrientationPatient = [ds(cosine) for cosine in orientation]
+        top_level = self._geometry(frames[0].pixel_spacing or (), orientation)
         if "NumberOfFrames" in made:
-            shared = Dataset()
-            shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
-            made.SharedFunctionalGroupsSequence = [shared]
-            places = {frame.number: frame.position or () for frame in frames}
-            made.NumberOfFrames = max(places)
-            made.PerFrameFunctionalGroupsSequence = []
-            for number in range(1, max(places) + 1):
-                groups = Dataset()
-                groups.PlanePositionSequence = [_position(places.get(number, _FAR_AWAY))]
-                made.PerFrameFunctionalGroupsSequence.append(groups)
-        for top_level in (measures, plane, _position(frames[0].position or ())):
-            made.update(top_level)
+            self._write_groups(made, top_level, {frame.number: frame.position or () for frame in frames})
+        made.update(top_level)
+        made.update(_position(frames[0].position or ()))
         return made
+
+    def _geometry(self, spacing: Sequence[float], orientation: Sequence[float]) -> Dataset:
+        """Returns the attributes that slices share; they are made once for all that are alike."""
+        key = (*spacing, None, *orientation)
+        if key not in self._geometries:
+            made = Dataset()
+            made.FrameOfReferenceUID = self._frame_of_reference_uid
+            made.PixelSpacing = [ds(distance) for distance in spacing]
+            made.SliceThickness = self._thickness
+            if len(self.placement.origins) > 1 and self.placement.has_one_step:
+                made.SpacingBetweenSlices = ds(self.placement.step_mm)
+            made.ImageOrientationPatient = [ds(cosine) for cosine in orientation]
+            self._geometries[key] = made
+        return self._geometries[key]
+
+    @staticmethod
+    def _write_groups(made: Dataset, geometry: Dataset, places: Mapping[int, Sequence[float]]) -> None:
+        measures, plane, shared = Dataset(), Dataset(), Dataset()
+        for element in geometry:
+            if element.keyword in {"PixelSpacing", "SliceThickness", "SpacingBetweenSlices"}:
+                measures[element.tag] = element
+        plane["ImageOrientationPatient"] = geometry["ImageOrientationPatient"]
+        shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
+        made.SharedFunctionalGroupsSequence = [shared]
+        made["NumberOfFrames"] = DataElement("NumberOfFrames", "IS", max(places))
+        made.PerFrameFunctionalGroupsSequence = []
+        for number in range(1, max(places) + 1):
+            groups = Dataset()
+            groups.PlanePositionSequence = [_position(places.get(number, _FAR_AWAY))]
+            made.PerFrameFunctionalGroupsSequence.append(groups)
 
     @staticmethod
     def frames(array: NDArray[Any]) -> NDArray[Any]:
@@ -249,8 +253,12 @@ class Planes:
 
 def _is_alike(frame: FrameInfo, other: FrameInfo) -> bool:
     """Whether highdicom may take both as one stack: of one size, and of one orientation but for rounding in headers."""
+    if frame.orientation == other.orientation:
+        is_parallel = True
+    else:
+        is_parallel = np.allclose(frame.orientation or (), other.orientation or (), atol=_SAME_COSINE)
     sizes = {(each.pixel_format.rows, each.pixel_format.columns) for each in (frame, other)}
-    return len(sizes) == 1 and np.allclose(frame.orientation or (), other.orientation or (), atol=_SAME_COSINE)
+    return len(sizes) == 1 and is_parallel
 
 
 def _position(coordinates: Sequence[float]) -> Dataset:

@@ -1,0 +1,89 @@
+"""Shells of a source's headers: what identifies an instance and what its images are, for highdicom.
+
+They have no patient attribute, since the warnings of highdicom quote them, and no geometry.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from pydicom import Dataset
+from pydicom.tag import Tag
+
+from dcm_processor_service.derived.attributes.identity import copy_attributes
+
+if TYPE_CHECKING:
+    from pydicom.dataelem import DataElement, RawDataElement
+    from pydicom.tag import BaseTag
+
+__all__ = ["Shells"]
+
+_KEPT = (
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
+    "ImageType", "Rows", "Columns", "NumberOfFrames", "LossyImageCompression", "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod", "BurnedInAnnotation", "SamplesPerPixel", "PhotometricInterpretation",
+    "PositionReferenceIndicator", "InstanceNumber",
+)  # fmt: skip
+_EMPTY = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator",
+)  # fmt: skip
+
+_KEPT_TAGS = {Tag(keyword): keyword for keyword in _KEPT}
+
+_Spelling: TypeAlias = tuple[object, ...]
+
+
+class Shells:
+    """Makes the shells of one series. Of hundreds of slices, elements that are equal in all headers are made once.
+
+    Whoever changes a shell puts new elements into it, since several shells have one element.
+
+    Example:
+        >>> header = Dataset()
+        >>> header.SOPInstanceUID, header.StudyInstanceUID, header.PatientID = "2.25.1", "2.25.2", "P1"
+        >>> made = Shells().of(header)
+        >>> made.SOPInstanceUID, made.PatientID
+        ('2.25.1', '')
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[_Spelling, DataElement | None] = {}
+        empty = Dataset()
+        for keyword in _EMPTY:
+            setattr(empty, keyword, "")
+        empty.StudyInstanceUID = "2.25.0"
+        self._empty = {element.tag: element for element in empty}
+
+    def of(self, header: Dataset) -> Dataset:
+        """Returns the shell of an instance."""
+        made = Dataset()
+        elements: dict[BaseTag, DataElement | RawDataElement] = dict(self._empty.items())
+        for tag, keyword in _KEPT_TAGS.items():
+            element = self._element(header, tag, keyword) if tag in header else None
+            if element is not None and (keyword != "StudyInstanceUID" or element.value):
+                elements[tag] = element
+        made.update(elements)
+        return made
+
+    def _element(self, header: Dataset, tag: BaseTag, keyword: str) -> DataElement | None:
+        spelling = _spelling(header, tag)
+        if spelling is None or spelling not in self._known:
+            copied = Dataset()
+            copy_attributes(header, copied, (keyword,))
+            found = next(iter(copied), None)
+            if spelling is None:
+                return found
+            self._known[spelling] = found
+        return self._known[spelling]
+
+
+def _spelling(header: Dataset, tag: BaseTag) -> _Spelling | None:
+    """Returns what an element is made from, bytes of a file or a value; None where that does not say it all."""
+    item = header.get_item(tag)
+    value = getattr(item, "value", None)
+    if isinstance(value, bytes) and not value.isascii():
+        return None  # text, of which the character set says what it is
+    if not isinstance(value, bytes | str | int):
+        return None
+    return tag, str(getattr(item, "VR", "")), type(value).__name__, value, header.original_encoding
