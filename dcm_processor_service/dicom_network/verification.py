@@ -130,7 +130,7 @@ def by_query(peer: Peer, options: SendOptions, calling_ae_title: str) -> Ask:
 
     def ask(series: Iterable[SeriesKey], /) -> dict[SeriesKey, Held]:
         with finding(peer, options, calling_ae_title) as association:
-            return {key: held(find(association, _query(key), most=MOST_INSTANCES)) for key in series}
+            return {key: held(find(association, _query(key), most=MOST_INSTANCES), key) for key in series}
 
     return ask
 
@@ -146,12 +146,14 @@ def _query(key: SeriesKey) -> Dataset:
     return query
 
 
-def held(answers: Iterable[Dataset]) -> Held:
-    """Sorts a peer's answers about instances."""
+def held(answers: Iterable[Dataset], series: SeriesKey) -> Held:
+    """Sorts a peer's answers about the instances of a series; answers about another series are left out."""
     told: Held = {}
     with contained():
         for answer in answers:
-            told[text(answer, "SOPInstanceUID")] = _compared(answer)
+            study_uid, series_uid = text(answer, "StudyInstanceUID"), text(answer, "SeriesInstanceUID")
+            if study_uid in {"", series.study_instance_uid} and series_uid in {"", series.series_instance_uid}:
+                told[text(answer, "SOPInstanceUID")] = _compared(answer)
     return told
 
 

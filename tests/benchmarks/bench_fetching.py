@@ -1,22 +1,33 @@
-"""How fast 300 CT instances come from Orthanc: ours by C-GET and WADO-RS, and DCMTK's ``getscu``.
+"""How fast 300 CT instances come from Orthanc: ours by C-GET and WADO-RS, DCMTK's ``getscu``, and a bare socket.
 
     python -m tests.benchmarks.bench_fetching [--count 300] [--rounds 3]
 
 Interleaved rounds, each into an empty folder; medians. Ours is the whole fetch: it lists the series and instances,
-examines each that comes to its last byte, and keeps the files; ``getscu`` writes what comes (``--bit-preserving``).
+examines each that comes to its last byte, and keeps the files; ``getscu`` writes what comes (``--bit-preserving``). The
+bare socket answers each instance and throws it away: as fast as the archive gives.
 """
 
 from __future__ import annotations
 
 import argparse
+import socket
 import statistics
+import struct
 import subprocess
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
+from pydicom import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
+
+from dcm_processor_service.dicom_network.dimse import command_set, negotiation
+from dcm_processor_service.dicom_network.dimse.negotiation import ProposedContext
+from dcm_processor_service.dicom_network.dimse.query import encoded_identifier
+from dcm_processor_service.dicom_network.retrieval.contexts import storage_contexts
+from dcm_processor_service.dicom_network.retrieval.lines import QUERY_SYNTAXES, STUDY_ROOT_GET
 from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriever
 from dcm_processor_service.dicom_network.sender import PynetdicomSender
 from dcm_processor_service.models import FindQuery
@@ -48,6 +59,41 @@ def getscu(peer: Peer, folder: Path) -> float:
     return time.perf_counter() - start
 
 
+def bare(peer: Peer, _folder: Path) -> float:
+    """Seconds until all has come over a socket that keeps nothing of it."""
+    contexts = (ProposedContext(STUDY_ROOT_GET, QUERY_SYNTAXES), *storage_contexts([str(make_ct().SOPClassUID)]))
+    query = Dataset()
+    query.QueryRetrieveLevel, query.StudyInstanceUID = "STUDY", make_ct().StudyInstanceUID
+    start = time.perf_counter()
+    with socket.create_connection((peer.host, peer.port)) as connection, connection.makefile("rb") as stream:
+        connection.sendall(negotiation.request(peer, contexts, "BENCH"))
+        agreed = negotiation.accepted(_pdu(stream)[6:], contexts).agreed
+        (identifier,) = encoded_identifier(query, implicit=agreed[1].transfer_syntax_uid == ImplicitVRLittleEndian)(
+            4096
+        )
+        connection.sendall(_data(1, command_set.c_get_rq(1, STUDY_ROOT_GET), 3) + _data(1, identifier, 2))
+        command: command_set.CommandSet = {}
+        while command_set.us(command, command_set.STATUS) != 0:
+            body = memoryview(_pdu(stream))[6:]
+            while body:
+                length, context_id, control = struct.unpack_from(">IBB", body)
+                if control & 1:
+                    command = command_set.decode(bytes(body[6 : 4 + length]))
+                elif control & 2:
+                    connection.sendall(_data(context_id, command_set.c_store_rsp(command, 0), 3))
+                body = body[4 + length :]
+    return time.perf_counter() - start
+
+
+def _pdu(stream: BinaryIO) -> bytes:
+    head = stream.read(6)
+    return head + stream.read(int.from_bytes(head[2:], "big"))
+
+
+def _data(context_id: int, content: bytes, control: int) -> bytes:
+    return struct.pack(">BBIIBB", 4, 0, len(content) + 6, len(content) + 2, context_id, control) + content
+
+
 def main() -> None:
     """Runs the benchmark, and prints medians and the ratios to getscu."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -62,13 +108,15 @@ def main() -> None:
             "ours, C-GET": partial(ours, orthanc.peer),
             "ours, WADO-RS": partial(ours, web),
             "getscu": partial(getscu, orthanc.peer),
+            "bare socket": partial(bare, orthanc.peer),
         }
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(options.rounds):
             for way, fetch in ways.items():
                 with tempfile.TemporaryDirectory() as folder:
                     seconds[way].append(fetch(Path(folder)))
-                    assert sum(path.is_file() for path in Path(folder).rglob("*")) == options.count
+                    kept = sum(path.is_file() for path in Path(folder).rglob("*"))
+                    assert kept == (0 if way == "bare socket" else options.count)
     base = statistics.median(seconds["getscu"])
     for way, times in seconds.items():
         median = statistics.median(times)

@@ -50,7 +50,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for eac
 def send(
     paths: Annotated[list[Path], typer.Argument(help="DICOM files, DICOMDIRs or folders at any depth")],
     to: Annotated[str, typer.Option(help="AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242, or a DICOMweb root's URL")],
-    associations: Annotated[int, typer.Option(min=1, max=32, help="How many associations send side by side")] = 1,
+    associations: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=32,
+            help="How many associations send side by side; over two help where answers are slow",
+        ),
+    ] = 1,
     verify: Annotated[
         bool, typer.Option("--verify", help="Ask the peer afterwards which instances it holds; a miss is a failure")
     ] = False,

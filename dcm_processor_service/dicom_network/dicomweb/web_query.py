@@ -34,17 +34,16 @@ def ask_for_instances(client: WebClient, series: SeriesKey) -> Held:
     path = f"studies/{series.study_instance_uid}/series/{series.series_instance_uid}/instances"
     fields = "&".join(f"includefield={keyword}" for keyword in COMPARED)
     found: Held = {}
+    seen: set[str] = set()
     while True:
-        page = _page(client, f"{path}?limit={_PAGE}&offset={len(found)}&{fields}")
-        if page.keys() <= found.keys():  # empty; or a server that knows no offset repeats itself
+        page = answers(client, f"{path}?limit={_PAGE}&offset={len(seen)}&{fields}")
+        uids = {str(one.get("SOPInstanceUID", "")) for one in page}
+        if uids <= seen:  # empty; or a server that knows no offset repeats itself
             return found
-        found |= page
-        if len(found) > MOST_INSTANCES:
+        seen |= uids
+        found |= held(page, series)
+        if len(seen) > MOST_INSTANCES:
             raise NotAnsweredError(f"the peer found more than {MOST_INSTANCES} in one series")
-
-
-def _page(client: WebClient, path: str) -> Held:
-    return held(answers(client, path))
 
 
 def find_by_web(client: WebClient, path: str, query: str, *, most: int) -> list[Dataset]:

@@ -147,8 +147,9 @@ class Association:
         """
         command = encode(self._next_message_id())
         with self._ending_on_errors():
-            self._send(context_id, command, content)
-            return self._answer(context_id, command, time.monotonic() + self._options.dimse_timeout_s)
+            is_early = self._send(context_id, command, content)
+            deadline = time.monotonic() + self._options.dimse_timeout_s
+            return self._answer(context_id, command, deadline, is_early=is_early)
 
     def converse(
         self,
@@ -269,8 +270,10 @@ class Association:
         """Closes the connection."""
         self._stream.close()
 
-    def _send(self, context_id: int, command: bytes, content: Callable[[int], Iterator[bytes]] | None) -> None:
+    def _send(self, context_id: int, command: bytes, content: Callable[[int], Iterator[bytes]] | None) -> bool:
+        """Sends a message, and returns whether the peer said something before the end of it was written."""
         parts = list(self._fragments(context_id, [command], _COMMAND))
+        is_long = False
         if content is not None:
             piece_bytes = self._fragment_bytes * max(1, _WRITE_BYTES // self._fragment_bytes)
             buffered = 0
@@ -280,8 +283,10 @@ class Association:
                 if buffered >= _WRITE_BYTES:
                     self._stream.write(b"".join(parts))
                     parts.clear()
-                    buffered = 0
+                    buffered, is_long = 0, True
+        is_early = is_long and self._stream.has_arrived()
         self._stream.write(b"".join(parts))
+        return is_early
 
     def _fragments(self, context_id: int, pieces: Iterable[bytes], kind: int) -> Iterator[bytes | memoryview]:
         """Cuts into P-DATA PDUs, each holding one fragment; the last one is marked as such (PS3.8, 9.3.5 and E.2)."""
@@ -296,7 +301,9 @@ class Association:
         yield _fragment_header(context_id, len(waiting), kind | _LAST)
         yield waiting
 
-    def _answer(self, context_id: int, request: bytes, deadline: float) -> command_set.CommandSet:
+    def _answer(
+        self, context_id: int, request: bytes, deadline: float, *, is_early: bool = False
+    ) -> command_set.CommandSet:
         asked = command_set.decode(request)
         while True:
             message = self._read_message(deadline)
@@ -304,6 +311,9 @@ class Association:
                 continue
             if not command_set.answers(message.command, asked):
                 self._take(message)
+                is_early = False  # that was what came early
+            elif is_early and not command_set.is_failure(message.command):
+                raise AssociationLostError("the peer acknowledged the instance before it had all of it")
             elif message.context_id != context_id or not command_set.same_instance(message.command, asked):
                 raise AssociationLostError("the peer answered for another instance or presentation context")
             else:

@@ -42,6 +42,7 @@ N_ACTION_RQ, N_ACTION_RSP = 0x0130, 0x8130
 N_EVENT_REPORT_RQ, N_EVENT_REPORT_RSP = 0x0100, 0x8100
 
 _RESPONSE = 0x8000  # the command field of an answer is that of its request with this bit set (PS3.7, E.1)
+_WARNING_CLASS = 0xB
 _NO_DATA_SET = 0x0101
 _WITH_DATA_SET = 0x0001
 _MEDIUM_PRIORITY = 0x0000
@@ -72,6 +73,12 @@ def answers(command: CommandSet, request: CommandSet) -> bool:
 def is_response(command: CommandSet) -> bool:
     """Whether a command answers something, and is no request."""
     return bool((us(command, COMMAND_FIELD) or 0) & _RESPONSE)
+
+
+def is_failure(command: CommandSet) -> bool:
+    """Whether an answer says that nothing was done: neither success nor a warning (PS3.7, annex C)."""
+    status = us(command, STATUS)
+    return status is not None and status != 0 and status >> 12 != _WARNING_CLASS
 
 
 def same_instance(command: CommandSet, request: CommandSet) -> bool:

@@ -86,6 +86,17 @@ class PduStream:
             return True
         return self._is_ending()
 
+    def has_arrived(self) -> bool:
+        """Looks whether the peer has sent something that was not read yet; without waiting.
+
+        Raises:
+            AssociationLostError: The peer closed the connection.
+            OSError: The connection broke.
+        """
+        if not self._received:
+            self._take_in()
+        return bool(self._received)
+
     def _is_ending(self) -> bool:
         """Whether what has arrived begins with the end of the association; answers it then."""
         kind = self._received[0] if self._received else PduKind.P_DATA

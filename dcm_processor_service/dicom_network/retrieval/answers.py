@@ -33,13 +33,12 @@ def found_records(answers: Iterable[Header], query: FindQuery) -> list[FoundItem
     not tell contradicts nothing.
     """
     records: dict[tuple[str, ...], FoundItem] = {}
-    for answer in answers:
-        with contained():
-            if _matches(answer, query):
-                record = _record(answer, query)
-                if record is not None:
-                    uids = (record.study_instance_uid, *(getattr(record, name, "") for name in _LOWER_UIDS))
-                    records.setdefault(uids, record)
+    with contained():
+        for answer in answers:
+            record = _record(answer, query) if _matches(answer, query) else None
+            if record is not None:
+                uids = (record.study_instance_uid, *(getattr(record, name, "") for name in _LOWER_UIDS))
+                records.setdefault(uids, record)
     return list(records.values())
 
 

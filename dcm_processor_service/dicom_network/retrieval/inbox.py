@@ -6,15 +6,15 @@ import secrets
 import struct
 import threading
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
 
 from dcm_processor_service.dicom_network.soundness import UnsoundFileError, examine
-from dcm_processor_service.disk import file_faults, private_folder, write_whole
-from dcm_processor_service.errors import UnreadableFileError
+from dcm_processor_service.disk import file_faults, open_new, private_folder
+from dcm_processor_service.errors import LocalFileError, UnreadableFileError
 from dcm_processor_service.imaging.headers.containment import contained
 from dcm_processor_service.imaging.headers.fast_scan import LONG_VALUE_BYTES, scan_instance
 from dcm_processor_service.imaging.headers.values import text
@@ -55,8 +55,8 @@ class Arrival:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._open = ExitStack()
-        self._file = self._open.enter_context(write_whole(path, private=True))
+        with file_faults(path, "written"):
+            self._file = open_new(path, private=True)
 
     def write(self, piece: bytes) -> None:
         """Takes the next piece.
@@ -73,11 +73,17 @@ class Arrival:
         Raises:
             LocalFileError: The disk does not take it.
         """
-        self._open.close()
+        try:
+            with file_faults(self.path, "written", faults=(OSError,)):
+                self._file.close()
+        except LocalFileError:
+            self.path.unlink(missing_ok=True)
+            raise
 
     def discard(self) -> None:
         """Removes what has come so far."""
-        self._open.close()
+        with suppress(OSError):  # what could not be written is not missed
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
 
@@ -96,6 +102,7 @@ class Inbox:
         self._lock = threading.Lock()
         self._here: Counter[str] = Counter()
         self._patients: dict[str, str] = {}
+        self._places: dict[str, Path] = {}
         self.records: dict[str, FetchRecord] = {}
         """By SOPInstanceUID: of what is here, and of what came and was not kept."""
         self.oddities: list[FetchRecord] = []
@@ -111,7 +118,7 @@ class Inbox:
         Raises:
             LocalFileError: No file can be made.
         """
-        return Arrival(private_folder(self._folder, _INCOMING) / f"{secrets.token_hex(8)}.dcm")
+        return Arrival(self._place(_INCOMING) / f"{secrets.token_hex(8)}.dcm")
 
     def take(self, arrival: Arrival, sop_instance_uid: str = "", sop_class_uid: str = "") -> bool:
         """Examines an instance that has come in whole, keeps it or removes it, and returns whether it is kept.
@@ -125,7 +132,8 @@ class Inbox:
             LocalFileError: The disk does not take it.
         """
         arrival.close()
-        found = _examined(arrival.path, sop_instance_uid, sop_class_uid)
+        with contained():
+            found = _examined(arrival.path, sop_instance_uid, sop_class_uid)
         with self._lock:
             fault = found.fault or self._stranger(found) or self._put_away(arrival.path, found.record)
             if fault:
@@ -155,6 +163,12 @@ class Inbox:
             return False
         return series.listed != {} or self.count(series) >= (series.told or 1)
 
+    def _place(self, name: str) -> Path:
+        """A folder of ours, which is made and looked at when it is first asked for."""
+        if name not in self._places:
+            self._places[name] = private_folder(self._folder, name)
+        return self._places[name]
+
     def _may_come(self, sop_instance_uid: str) -> bool:
         known = self.records.get(sop_instance_uid)
         return known is None or known.retryable
@@ -183,7 +197,7 @@ class Inbox:
             if not known.retryable:
                 return known.meaning
             known = None
-        folder = private_folder(self._folder, file_stem(record.series_instance_uid))
+        folder = self._place(file_stem(record.series_instance_uid))
         target = folder / f"{file_stem(record.sop_instance_uid)}.dcm"
         with file_faults(target, "written"):
             if known is not None:
@@ -236,18 +250,17 @@ def _examined(path: Path, sop_instance_uid: str, sop_class_uid: str) -> _Examine
     except (UnreadableFileError, UnsoundFileError) as error:
         reason = error.reason if isinstance(error, UnreadableFileError) else str(error)
         return _Examined(record.model_copy(update={"retryable": True}), fault=f"what the peer sent is {reason}")
-    with contained():
-        told = record.model_copy(
-            update={
-                "study_instance_uid": text(instance.header, "StudyInstanceUID"),
-                "series_instance_uid": text(instance.header, "SeriesInstanceUID"),
-                "sop_instance_uid": text(instance.header, "SOPInstanceUID"),
-                "sop_class_uid": text(instance.header, "SOPClassUID"),
-                "transfer_syntax_uid": str(instance.transfer_syntax_uid),
-                "size_bytes": instance.file_size_bytes,
-            }
-        )
-        patient_id = text(instance.header, "PatientID").strip()
+    told = record.model_copy(
+        update={
+            "study_instance_uid": text(instance.header, "StudyInstanceUID"),
+            "series_instance_uid": text(instance.header, "SeriesInstanceUID"),
+            "sop_instance_uid": text(instance.header, "SOPInstanceUID"),
+            "sop_class_uid": text(instance.header, "SOPClassUID"),
+            "transfer_syntax_uid": str(instance.transfer_syntax_uid),
+            "size_bytes": instance.file_size_bytes,
+        }
+    )
+    patient_id = text(instance.header, "PatientID").strip()
     if not told.sop_instance_uid:
         return _Examined(told, fault="what the peer sent has no SOPInstanceUID")
     if sop_instance_uid and told.sop_instance_uid != sop_instance_uid:

@@ -194,6 +194,10 @@ class Peers:
         over TLS the name that its certificate is for, or the certificate's fingerprint where no trusted authority
         vouches for it: compare that with what the peer's operator tells.
 
+        Proposes no time-outs and no longest PDU or request. How fast a peer answers an idle question tells nothing of
+        how long it is silent at work, when it writes to a tape or waits for a lock: too short a time-out turns what is
+        stored into a failure. And what it bears shows only in what it does to instances, of which none is sent here.
+
         Raises:
             PeerNotFoundError: No peer of that name.
             PeerUnreachableError: No association; the message tells why.

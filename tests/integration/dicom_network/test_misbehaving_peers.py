@@ -584,3 +584,24 @@ def test_an_answer_that_comes_again_says_nothing_of_the_next_instance(sender: Py
     assert outcomes(report) == ["stored", "refused", "stored", "stored_with_warning"]
     assert {record.attempts for record in report.records} == {1}
     assert len(seen.wires) == 1
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(0x0000, "failed"), (0xB007, "failed"), (0xC000, "refused")])
+def test_what_is_acknowledged_before_it_has_gone_is_not_stored(
+    sender: PynetdicomSender, status: int, outcome: str
+) -> None:
+    def hasty(wire: Wire) -> None:
+        wire.accept()
+        wire.read_pdu()
+        answered = {0x0100: b"\1\x80", 0x0120: b"\1\0", 0x0800: b"\1\1", 0x0900: status.to_bytes(2, "little")}
+        wire.send(data(1, command(answered)))
+        while True:
+            wire.read_pdu()
+
+    large = make_ct(rows=5000)  # more than the buffers on the way hold
+    with scripted_peer(hasty) as seen:
+        report = sender.send(large, seen.peer, options=ONCE)
+    assert outcomes(report) == [outcome]
+    if outcome == "failed":
+        assert report.records[0].meaning == "the peer acknowledged the instance before it had all of it"
+        assert report.retryable

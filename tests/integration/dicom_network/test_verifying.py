@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,3 +140,17 @@ def test_without_the_wish_nobody_is_asked(sender: PynetdicomSender) -> None:
         report = sender.send(make_ct(), pacs.peer)
     assert report.records[0].outcome is Outcome.STORED
     assert not pacs.queries
+
+
+@pytest.mark.parametrize("elsewhere", ["0020000D", "0020000E"])
+def test_an_instance_that_the_peer_holds_in_another_study_or_series_is_not_verified(
+    sender: PynetdicomSender, elsewhere: str
+) -> None:
+    told = {"00080018": {"vr": "UI", "Value": [str(make_ct().SOPInstanceUID)]}}
+    with running_stow_service() as service:
+        service.told = 200, json.dumps([told]).encode()
+        assert sender.send(make_ct(), service.peer, options=UNCHECKED).count(Outcome.VERIFIED) == 1
+        service.told = 200, json.dumps([{**told, elsewhere: {"vr": "UI", "Value": ["1.9"]}}]).encode()
+        report = sender.send(make_ct(), service.peer, options=UNCHECKED)
+    assert report.records[0].meaning == "acknowledged, but the peer does not list it: send it again"
+    assert not report.ok
