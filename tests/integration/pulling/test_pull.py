@@ -116,6 +116,16 @@ def test_a_run_gives_what_the_platform_gave(session: Session, tmp_path: Path) ->
     assert here["result"]["threshold"] == 40
 
 
+def test_a_pulled_workspace_can_be_moved(session: Session, tmp_path: Path) -> None:
+    code, folder = tmp_path / "measure.py", tmp_path / "night"
+    code.write_text(CALLBACK)
+    pulled(session, folder)
+    elsewhere = folder.rename(tmp_path / "laptop")
+    ran = run_here("run", code, "--workspace", elsewhere, "--json")
+    assert ran.code == 0, ran.stderr
+    assert json.loads(ran.stdout)["result"]["instances"] == 5
+
+
 def test_one_job_of_a_service_runs_with_the_platforms_params(session: Session, tmp_path: Path) -> None:
     folder = tmp_path / "night"
     pulled(session, folder)
