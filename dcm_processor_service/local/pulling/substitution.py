@@ -31,6 +31,8 @@ _WHOLE_IDS = frozenset({"AccessionNumber", "IssuerOfPatientID", "OtherPatientIDs
 _SHORTEST_ID = 3
 """A log keeps a number of so few digits, which could be any; what leaves a hospital does not, where it is an id."""
 _LEAST_DAYS, _MOST_DAYS = 365, 3650
+_MOST_KEPT_CHARACTERS = 1024
+"""Of a text whose substitute is remembered: headers repeat in each instance, files do not."""
 _UID_BYTES = 16
 
 
@@ -111,7 +113,9 @@ class Substitution:
 
     def text(self, text: str) -> str:
         """Returns a text with UIDs and ids replaced, known dates moved, what else is known of the person removed."""
-        return self._text(text) if text else text
+        if not text:
+            return text
+        return self._text(text) if len(text) <= _MOST_KEPT_CHARACTERS else self._substituted(text)
 
     def _substituted(self, text: str) -> str:
         text = _PLATFORM_ID.sub(lambda found: self._ids.get(found[0], found[0]), text)
