@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["joining", "memory_group"]
+__all__ = ["joining", "kills_in", "memory_group"]
 
 _ROOT = Path("/sys/fs/cgroup")
 
@@ -71,3 +71,18 @@ def joining(group: Path, command: list[str]) -> list[str]:
     """Returns the command that runs another one in a group."""
     join = "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid())); os.execv(sys.argv[2], sys.argv[2:])"
     return [sys.executable, "-c", join, str(group / "cgroup.procs"), *command]
+
+
+def kills_in(group: Path) -> int:
+    """Returns how many processes of a group the kernel has ended for lack of memory."""
+    for name in ("memory.events", "memory.oom_control"):
+        for line in _lines(group / name):
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+def _lines(path: Path) -> list[str]:
+    with suppress(OSError):
+        return path.read_text(encoding="ascii").splitlines()
+    return []

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.runtime.container import Container, opened
+from dcm_processor_service.runtime.execution.plain_entries import limits_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +36,12 @@ class _Own:
         self.served: list[Container] = []
         self.container: Container | None = None
         self.closing = ExitStack()
+        self.limits: ExitStack | None = None
 
 
 _own = _Own()
+_first_process = os.getpid()
+"""A forked child keeps no limits and promises no result: both are its parent's."""
 
 
 def own_container() -> Container:
@@ -51,6 +55,9 @@ def own_container() -> Container:
             return _own.served[-1]
         if _own.container is None:
             _own.container = _own.closing.enter_context(opened(Container()))
+            if _own.limits is None and os.getpid() == _first_process:
+                _own.limits = limits_kept(_own.container)
+                atexit.register(_own.limits.close)
         return _own.container
 
 

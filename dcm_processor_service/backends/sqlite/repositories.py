@@ -316,8 +316,14 @@ class SqliteWorkspaceRepository:
             instance.id,
             series_id,
             dump(instance),
-            os.path.abspath(content),  # noqa: PTH100  where it lies, links and all
+            self._place(content),
         )
+
+    def _place(self, content: Path) -> str:
+        """Returns where a file lies, links and all; below the workspace from there, so that it can be moved."""
+        path, folder = (os.path.abspath(one) for one in (content, self._store.folder))  # noqa: PTH100  links and all
+        inside = path.startswith(os.path.join(folder, ""))  # noqa: PTH118  with the separator at the end
+        return path[len(folder) + 1 :] if inside else path
 
     async def add_job(self, job: Job) -> None:
         """Files a job."""

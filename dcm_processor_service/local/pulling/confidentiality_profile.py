@@ -101,12 +101,13 @@ def confidentiality_profile() -> Profile:
     """
     try:
         from dicomanonymizer.dicomfields_selector import dicom_anonymization_database_selector
-    except ImportError as error:
+
+        table = dicom_anonymization_database_selector(f"dicomfields_{EDITION}")
+    except (ImportError, ValueError) as error:  # a version without this edition raises the latter
         raise ConfigurationError(
-            "a session is pulled without the patient by the profile of PS3.15, whose table is not installed; "
-            "pip install 'dcm-processor-service[deid]'"
+            f"a session is pulled without the patient by the profile of PS3.15, whose table of {EDITION} is not "
+            "installed; pip install 'dcm-processor-service[deid]'"
         ) from error
-    table = dicom_anonymization_database_selector(f"dicomfields_{EDITION}")
     actions: dict[tuple[int, int], Action] = {_FREE_TEXT: Action.REPLACE}
     ranges: list[_Range] = []
     for category, action in _CATEGORIES.items():

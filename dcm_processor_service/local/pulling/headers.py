@@ -133,7 +133,7 @@ class HeaderCleaner:
             and self._profile.action(element.tag.group, element.tag.element)
             and element.VR in _TEXTS - {"AS", "CS"}
         ):
-            self._to.learn("PatientID", text)
+            self._to.learn(keyword if keyword in IDS else "PatientComments", text)
 
     def cleaned(self, dataset: FileDataset, *, header_alone: bool = False) -> bytes:
         """Returns the file without the patient; with ``header_alone`` without its pixels too.

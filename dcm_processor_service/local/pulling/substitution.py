@@ -27,7 +27,12 @@ _UID_COMPONENTS, _UID_CHARACTERS = 6, 20
 """What has so many is a UID and no version or address, also when no header has it."""
 _PLATFORM_ID = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{24}|[0-9a-f]{64})(?![0-9a-zA-Z])")
 _DATE = re.compile(r"(?<![\d.])(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)(?!\.\d)")
+_WHOLE_IDS = frozenset({"AccessionNumber", "IssuerOfPatientID", "OtherPatientIDs", "PatientID"})
+_SHORTEST_ID = 3
+"""A log keeps a number of so few digits, which could be any; what leaves a hospital does not, where it is an id."""
 _LEAST_DAYS, _MOST_DAYS = 365, 3650
+_MOST_KEPT_CHARACTERS = 1024
+"""Of a text whose substitute is remembered: headers repeat in each instance, files do not."""
 _UID_BYTES = 16
 
 
@@ -41,6 +46,8 @@ class Substitution:
         self._uids: set[str] = set()
         self._ids: dict[str, str] = {}
         self._days: set[date] = set()
+        self._whole: set[str] = set()
+        self._whole_pattern: re.Pattern[str] | None = None
         number = int.from_bytes(self._digest("days")[:4], "big")
         self._shift = timedelta(days=-(_LEAST_DAYS + number % (_MOST_DAYS - _LEAST_DAYS)))
         self.patient_id = f"PULLED-{self._digest('patient').hex()[:12].upper()}"
@@ -58,6 +65,9 @@ class Substitution:
             return
         self._learned.add((keyword, value))
         self._scrubber.learn(Patient(id="", metadata={keyword: value}))
+        if keyword in _WHOLE_IDS and len(value.strip()) >= _SHORTEST_ID:
+            self._whole.add(value.strip())
+            self._whole_pattern = None
         if keyword.endswith(("Date", "DateTime")) and "Birth" not in keyword:
             day = _day(value[:8].replace(".", ""))
             self._days |= {day} if day else set()
@@ -67,7 +77,7 @@ class Substitution:
         """Takes in what the platform's record of a patient, study or series says."""
         self._scrubber.learn(subject.model_copy(update={"patient_uid": ""}))
         for keyword, value in subject.metadata.items():
-            if isinstance(value, str) and keyword.endswith(("Date", "DateTime")):
+            if isinstance(value, str) and (keyword in _WHOLE_IDS or keyword.endswith(("Date", "DateTime"))):
                 self.learn(keyword, value)
         self._text.cache_clear()
 
@@ -103,13 +113,25 @@ class Substitution:
 
     def text(self, text: str) -> str:
         """Returns a text with UIDs and ids replaced, known dates moved, what else is known of the person removed."""
-        return self._text(text) if text else text
+        if not text:
+            return text
+        return self._text(text) if len(text) <= _MOST_KEPT_CHARACTERS else self._substituted(text)
 
     def _substituted(self, text: str) -> str:
         text = _PLATFORM_ID.sub(lambda found: self._ids.get(found[0], found[0]), text)
         text = _UID.sub(self._uid_in_text, text)
         text = _DATE.sub(self._date_in_text, text)
+        if self._whole:
+            text = self._ids_alone().sub(REMOVED, text)
         return self._scrubber.text(text)
+
+    def _ids_alone(self) -> re.Pattern[str]:
+        """Returns the pattern of an id that stands alone, and is no part of a longer number or UID."""
+        if self._whole_pattern is None:
+            choices = "|".join(map(re.escape, sorted(self._whole, key=len, reverse=True)))
+            alone = rf"(?<![0-9A-Za-z])(?<!\d\.)(?:{choices})(?![0-9A-Za-z])(?!\.\d)"
+            self._whole_pattern = re.compile(alone, re.IGNORECASE)
+        return self._whole_pattern
 
     def _uid_in_text(self, found: re.Match[str]) -> str:
         uid = found[0]
@@ -135,6 +157,8 @@ class Substitution:
             return value + self._shift if value.date() in self._days else value
         if isinstance(value, bytes):
             return self.content(value)
+        if isinstance(value, int) and not isinstance(value, bool) and str(value) in self._whole:
+            return REMOVED
         return self._scrubber.value(value)
 
     def _mapping(self, value: dict[str, Any]) -> dict[str, Any]:

@@ -53,13 +53,17 @@ class WorkerResult:
         except OSError as error:
             _log.warning("the result file cannot be written before the job has ended: %s", type(error).__name__)
 
+    def promise(self) -> None:
+        """Has the file say that the process was killed, until the worker's own ``main.py`` writes over it."""
+        self.write(self.failed("ProcessEnded", _KILLED))
+
     @contextmanager
     def promised(self) -> Iterator[None]:
         """Has the file say that the process was killed; after SIGTERM, that it was asked to end.
 
         Whatever the callback returns or raises, the worker's own ``main.py`` writes over it.
         """
-        self.write(self.failed("ProcessEnded", _KILLED))
+        self.promise()
         try:
             yield
         except SystemExit:

@@ -45,11 +45,13 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def limited(make_application: MakeApplication, platform_python: Path, scan_folder: Path) -> Ran:
-    timed = [manifest(name, timeout="1s") for name in ("stuck", "waits", "looks")]
+    timed = [manifest(name, timeout="1s") for name in ("stuck", "waits", "looks", "plain_stuck")]
+    killed = [manifest(name, timeout="10m") for name in ("killed", "plain_killed")]
+    before = ["stuck", "waits", "looks", "killed", "plain_stuck", "plain_killed"]
     jobs = [
         *timed,
-        manifest("killed", timeout="10m"),
-        manifest("after", dependsOn=["stuck", "waits", "looks", "killed"], timeout="10m"),
+        *killed,
+        manifest("after", dependsOn=before, timeout="10m"),
         manifest("declined", registryEntry="takes_mr", workerEntry="after"),
     ]
     return Ran(make_application(platform_python), scan_folder, jobs)
@@ -57,7 +59,7 @@ def limited(make_application: MakeApplication, platform_python: Path, scan_folde
 
 def test_the_registry_of_rules_decides_and_says_why(limited: Ran) -> None:
     assert set(limited.jobs) == {
-        *("stuck", "waits", "looks", "killed", "after"),
+        *("stuck", "waits", "looks", "killed", "plain_stuck", "plain_killed", "after"),
         *("dcm_processor_worker.pre_services", "dcm_processor_worker.post_services"),
     }
     assert "the registry declines the job 'declined' for the series" in limited.printed
@@ -77,6 +79,8 @@ def test_no_job_holds_the_session_up_and_nothing_of_it_is_left(limited: Ran) -> 
         ("waits", f"reached its time limit of 1 s and did not return in the grace of {GRACE_S} s"),
         ("looks", "the callback returned when it saw that its time limit of 1 s was reached"),
         ("killed", "it was killed, for example for lack of memory"),
+        ("plain_stuck", f"reached its time limit of 1 s and did not return in the grace of {GRACE_S} s"),
+        ("plain_killed", "it was killed, for example for lack of memory"),
     ],
 )
 def test_each_has_a_result_that_says_what_ended_it_and_the_job_after_it_is_told(

@@ -19,6 +19,7 @@ from dcm_processor_service.models.platform_ids import NO_ID
 from tests.command_line import Ran, run_here
 from tests.faults.mongo.servers import Mongod, running_standalone
 from tests.integration.platform.application import DEVICE, Application, Document, free_port
+from tests.memory_group import kills_in, memory_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,12 +40,13 @@ IN_ONE_RUN = {
     "import_error": "calm",
     "syntax_error": "calm",
     "killed": "killed",
-    "out_of_memory": "killed",
+    "out_of_memory": "starved",
     "exit": "leaves",
     "result_not_json": "no_json",
 }
 ENDS_THE_QUEUE = {"integer_too_large": "huge_integer", "result_too_large": "huge_text"}
 WAYS = {**IN_ONE_RUN, **ENDS_THE_QUEUE, "worker_killed": "waits", "database_restarted": "waits"}
+STARVED_BYTES = 64 << 20
 LEFT_OPEN = {"killed", "out_of_memory", "exit", "worker_killed", "integer_too_large", "result_too_large"}
 """The documents leave more than one cause possible."""
 NOTHING = dict.fromkeys(
@@ -70,13 +72,16 @@ class Story:
     live_after: list[Any] = field(default_factory=list)
     left_of_doomed: list[Document] = field(default_factory=list)
     left_at_the_end: dict[str, int] = field(default_factory=dict)
+    kernel_kills: int | None = None
+    """How many processes the kernel ended for lack of memory; None where nobody may limit it."""
 
 
 class Platform:
     """The platform at work on three patients: of one every job dies, of one a job is killed once, one lives."""
 
-    def __init__(self, application: Application, server: Mongod) -> None:
+    def __init__(self, application: Application, server: Mongod, memory_group: Path | None) -> None:
         self.application = application
+        self.memory_group = memory_group
         self.server = server
         self.folder = application.folder
         self.settings = RuntimeSettings.without_environment(
@@ -88,8 +93,13 @@ class Platform:
             "DCM_PROCESSOR_SERVICE_DB_NAME": application.name,
         }
 
+    @property
+    def params(self) -> dict[str, str]:
+        """Of every job: where its files are, and the control group whose memory runs out, where one can be made."""
+        return {"folder": str(self.folder), "memory_group": str(self.memory_group or "")}
+
     def add_services(self) -> None:
-        job = {"events": ["stable-series"], "registryEntry": "named", "params": {"folder": str(self.folder)}}
+        job = {"events": ["stable-series"], "registryEntry": "named", "params": self.params}
         broken = {"import_error": "import no_such_library\n\n", "syntax_error": "def (\n\n"}
         entries = {**WAYS, "killed_once": "killed_once", "live": "waits"}
         self.application.add_service(
@@ -228,17 +238,18 @@ def tell(platform: Platform, story: Story) -> None:
 
 @pytest.fixture(scope="module")
 def story(platform_python: Path, scan_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    with running_standalone() as server:
+    with running_standalone() as server, memory_group(STARVED_BYTES) as group:
         url = f"{server.url}&serverSelectionTimeoutMS=2000"
         application = Application(platform_python, url, "never_ends", tmp_path_factory.mktemp("platform"))
         with application.running():
-            platform = Platform(application, server)
+            platform = Platform(application, server, group)
             platform.add_services()
             platform.send(next(iter(sorted((scan_folder / "CT2N").iterdir()))))
             platform.let_die()
             platform.let_time_pass()
             told = Story(application)
             tell(platform, told)
+            told.kernel_kills = None if group is None else kills_in(group)
             yield told
 
 
@@ -249,6 +260,12 @@ def test_why_names_what_killed_the_job(story: Story, way: str) -> None:
     assert way in death.causes, death
     assert death.cause == way or way in LEFT_OPEN, death
     assert death.holds_back
+
+
+def test_memory_really_ran_out(story: Story) -> None:
+    if story.kernel_kills is None:
+        pytest.skip("this machine lets nobody but its own system limit memory; the job was ended by SIGKILL instead")
+    assert story.kernel_kills == 1
 
 
 def test_a_live_session_is_running_and_a_dead_one_stuck(story: Story) -> None:

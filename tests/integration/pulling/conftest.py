@@ -184,6 +184,29 @@ def made_session(database: Database[dict[str, Any]], url: str) -> Session:
     return made
 
 
+def add_second_series(made: Session) -> None:
+    """Adds another series to the study, its own job segment, and a job of the study after both."""
+    series = made.database.series.find_one({})
+    study = made.database.studies.find_one({})
+    assert series is not None
+    assert study is not None
+    dataset, buffer = planted(min(sample_folder().iterdir()), 1), BytesIO()
+    dataset.SeriesInstanceUID = f"{SERIES_UID}.99"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"{SERIES_UID}.99.1")
+    dataset.save_as(buffer)
+    metadata = {"SOPInstanceUID": dataset.SOPInstanceUID}
+    instance = GridFS(made.database, "dicomfiles").put(buffer.getvalue(), filename="b.dcm", metadata=metadata)
+    series |= {"_id": ObjectId(), "SeriesInstanceUID": dataset.SeriesInstanceUID, "Instances": [str(instance)]}
+    made.database.series.insert_one(series)
+    made.database.studies.update_one({}, {"$push": {"Series": str(series["_id"])}})
+    first = made.jobs["segment"]
+    _add_job(made, "segment", series)
+    made.store("segment", {"volume_ml": 7.5}, {})
+    study["Series"].append(str(series["_id"]))
+    made.jobs["first segment"] = first
+    _add_job(made, "summary", study)
+
+
 def _add_job(made: Session, name: str, headers: dict[str, Any]) -> None:
     kwargs: dict[str, Any] = {"headers": headers, "params": {"threshold": 40, "note": NAME_IN_VALUES}}
     kwargs["added_params"] = {name: {"seen": PATIENT["PatientID"]}}
@@ -196,7 +219,8 @@ def _add_job(made: Session, name: str, headers: dict[str, Any]) -> None:
         "createdAt": MADE,
     }
     if name != "pre_services":
-        document |= {"job_name": name, "job_event": "stable-series", "service_name": "lung"}
+        event = "stable-study" if "Series" in headers else "stable-series"
+        document |= {"job_name": name, "job_event": event, "service_name": "lung"}
     if name == "broken":
         document["result"] = {"error": {"message": f"cannot read {NAME_IN_VALUES}", "traceback": ""}}
     made.jobs[name] = made.database.jobs.insert_one(document).inserted_id

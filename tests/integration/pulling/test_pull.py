@@ -24,6 +24,7 @@ from tests.integration.pulling.conftest import (
     SERIES_UID,
     STUDY_DATE,
     Session,
+    add_second_series,
     planted,
 )
 
@@ -114,6 +115,49 @@ def test_a_run_gives_what_the_platform_gave(session: Session, tmp_path: Path) ->
     expected["known"] = [name for name in expected["known"] if name]
     assert here["result"] == expected
     assert here["result"]["threshold"] == 40
+
+
+SUMMARY = """
+from dcm_processor_service import RuntimeContext
+
+
+def run(ctx: RuntimeContext):
+    found = ctx.session.data.collect("volume_ml", job="segment")
+    return sorted(one.value for one in found.values())
+"""
+COUNT = """
+from dcm_processor_service import RuntimeContext
+
+
+def run(ctx: RuntimeContext):
+    ctx.session.data["volume_ml"] = len(list(ctx.session.dicom.get_series().datasets()))
+"""
+
+
+def test_jobs_of_two_levels_read_each_other_as_in_the_platform(session: Session, tmp_path: Path) -> None:
+    add_second_series(session)
+    folder, summary, segment = tmp_path / "night", tmp_path / "summary.py", tmp_path / "segment.py"
+    summary.write_text(SUMMARY)
+    segment.write_text(COUNT)
+    report = pulled(session, folder)
+    assert (report["series"], report["studies"], report["instances"]) == (2, 1, 6)
+    first = run_here("run", summary, "--workspace", folder, "--json")
+    assert json.loads(first.stdout)["result"] == [7.5, 12.5]
+    again = run_here("run", segment, "--workspace", folder, "--workers", 2, "--json")
+    assert again.code == 0, again.stderr
+    second = run_here("run", summary, "--workspace", folder, "--json")
+    assert json.loads(second.stdout)["result"] == [1, 5]
+    assert left_in(folder) == []
+
+
+def test_a_pulled_workspace_can_be_moved(session: Session, tmp_path: Path) -> None:
+    code, folder = tmp_path / "measure.py", tmp_path / "night"
+    code.write_text(CALLBACK)
+    pulled(session, folder)
+    elsewhere = folder.rename(tmp_path / "laptop")
+    ran = run_here("run", code, "--workspace", elsewhere, "--json")
+    assert ran.code == 0, ran.stderr
+    assert json.loads(ran.stdout)["result"]["instances"] == 5
 
 
 def test_one_job_of_a_service_runs_with_the_platforms_params(session: Session, tmp_path: Path) -> None:

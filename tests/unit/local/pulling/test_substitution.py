@@ -78,6 +78,15 @@ def test_keys_that_become_one_stay_two(to: Substitution) -> None:
     assert to.value({"Jane": 1, "DOE": 2}) == {"[removed]": 1, "[removed] 2": 2}
 
 
+@pytest.mark.parametrize("text", ["report of 4711", "4711_volume", "a/4711.json", "pid:4711", '{"id": "4711"}'])
+def test_a_short_id_goes_wherever_it_stands_alone(text: str) -> None:
+    to = Substitution(KEY)
+    to.learn("PatientID", "4711")
+    assert to.text(text) == text.replace("4711", "[removed]")
+    assert to.value({"n": 4711, "m": 47110, "mm": 0.4711}) == {"n": "[removed]", "m": 47110, "mm": 0.4711}
+    assert to.text("1.4711 mm, 47112") == "1.4711 mm, 47112"
+
+
 def test_datetimes_of_the_study_move_with_it(to: Substitution) -> None:
     seen = datetime(2024, 2, 29, 10, tzinfo=timezone.utc)
     assert to.value(seen).strftime("%Y%m%d %H") == f"{to.moved('20240229')} 10"

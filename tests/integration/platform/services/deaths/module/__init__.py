@@ -19,8 +19,17 @@ def calm(headers: dict[str, Any], **_arguments: Any) -> Any:
 
 
 def killed(**_arguments: Any) -> None:
-    """Ends as the kernel ends a process when memory has run out."""
+    """Ends as by somebody who kills it."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def starved(params: dict[str, Any], **_arguments: Any) -> None:
+    """Takes more memory than its control group may have, so that the kernel ends it; kills itself without a group."""
+    held = []
+    if params["memory_group"]:
+        Path(params["memory_group"], "cgroup.procs").write_text(str(os.getpid()))
+        held += [bytearray(b"x" * (1 << 20)) for _ in range(1024)]
+    killed()
 
 
 def killed_once(params: dict[str, Any], **_arguments: Any) -> str:

@@ -8,7 +8,7 @@ import os
 import signal
 from typing import Any
 
-from dcm_processor_service import AsyncRuntimeContext, RuntimeContext, entrypoint
+from dcm_processor_service import AsyncRuntimeContext, RuntimeContext, entrypoint, get_session_data
 from dcm_processor_service.errors import UpstreamFailedError
 
 LONG_S = 25
@@ -34,7 +34,7 @@ def _killed(_ctx: RuntimeContext) -> None:
 
 def _after(ctx: RuntimeContext) -> dict[str, str]:
     told = {}
-    for job in ("stuck", "waits", "looks", "killed"):
+    for job in ("stuck", "waits", "looks", "killed", "plain_stuck", "plain_killed"):
         try:
             told[job] = ctx.session.data.get("result", default="nothing", job=job)
         except UpstreamFailedError as error:
@@ -52,6 +52,18 @@ def _folders(ctx: RuntimeContext) -> dict[str, Any]:
         "weights": (ctx.data_dir / "weights.txt").read_text(),
         "files": [file.name for file in ctx.session.files.list()],
     }
+
+
+def plain_stuck(**_arguments: Any) -> None:
+    """Is stuck after its first use of this package, in the style of 0.0.1."""
+    get_session_data("nothing")
+    ctypes.PyDLL(None).sleep(LONG_S)
+
+
+def plain_killed(**_arguments: Any) -> None:
+    """Is killed after its first use of this package, in the style of 0.0.1."""
+    get_session_data("nothing")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 stuck, waits, looks, killed = (entrypoint(one) for one in (_stuck, _waits, _looks, _killed))

@@ -1,0 +1,47 @@
+"""Limits of an entry in the style of 0.0.1, which nothing of this package calls: kept from its first use of it on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.errors import DcmProcessorError
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.execution.result_file import worker_result
+from dcm_processor_service.runtime.execution.time_limit import TimeLimit, last_words
+
+if TYPE_CHECKING:
+    from dcm_processor_service.runtime.container import Container
+
+__all__ = ["limits_kept"]
+
+_log = logging.getLogger(__name__)
+
+
+def limits_kept(container: Container) -> ExitStack:
+    """Keeps the limits of the job that this process runs, where it is a ``main.py`` of the platform's worker.
+
+    The worker finds a result that says so when the process is killed; the ``timeout`` of the job's document, counted
+    from now, and a grace are kept like those of an entry made by ``entrypoint``. What is returned ends that.
+    """
+    kept = ExitStack()
+    result = worker_result()
+    if result is None:
+        return kept
+    result.promise()
+    limit_s = _stored_limit_s(container)
+    if limit_s is not None:
+        limit = TimeLimit(limit_s, container.settings().grace_s, time.monotonic())
+        kept.enter_context(last_words(result.path, result.after(limit), limit))
+    return kept
+
+
+def _stored_limit_s(container: Container) -> float | None:
+    try:
+        job = run_inline(container.job_repository().find(container.settings().job_id))
+    except DcmProcessorError as error:
+        _log.warning("the job's time limit is not known, so not kept: %s", type(error).__name__)
+        return None
+    return job.timeout_s if job else None
