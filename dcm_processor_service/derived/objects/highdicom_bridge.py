@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydicom import Dataset
 from pydicom.sr.coding import Code as PydicomCode
-from pydicom.uid import UID
+from pydicom.uid import UID, SecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage
 
 from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.attributes.modality import slice_thickness
@@ -24,7 +24,7 @@ from dcm_processor_service.imaging.capabilities import load_extra
 from dcm_processor_service.imaging.headers.values import text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -58,6 +58,9 @@ _EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator",
 )  # fmt: skip
+
+_STAND_INS = (SecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage)
+"""For images of one frame, and of several, whose class highdicom does not know; only while it makes an object."""
 
 
 def load_highdicom(name: str = "highdicom") -> Any:
@@ -94,7 +97,25 @@ def shell(header: Dataset) -> Dataset:
             setattr(made, keyword, "")
     if text(made, "StudyInstanceUID") == "":
         made.StudyInstanceUID = "2.25.0"
+    if _is_unknown(header):
+        made.SOPClassUID = _STAND_INS["NumberOfFrames" in header]
     return made
+
+
+def _is_unknown(header: Dataset) -> bool:
+    """Whether highdicom may not know the class of an instance: one that is retired or private."""
+    uid = UID(text(header, "SOPClassUID"))
+    return uid.is_private or uid.is_retired or uid.name == str(uid)
+
+
+def _restore_classes(dataset: Dataset, classes: Mapping[str, str]) -> None:
+    """Writes the classes of instances, by SOPInstanceUID, over those that stood in for them."""
+    for element in dataset:
+        for each in element.value if element.VR == "SQ" else ():
+            found = classes.get(text(each, "ReferencedSOPInstanceUID"))
+            if found is not None:
+                each.ReferencedSOPClassUID = found
+            _restore_classes(each, classes)
 
 
 def equipment(composite: Composite) -> dict[str, Any]:
@@ -115,6 +136,11 @@ def equipment(composite: Composite) -> dict[str, Any]:
 def finish(dataset: Dataset, composite: Composite) -> None:
     """Writes what every object of this package shares, and UIDs that a retry repeats."""
     composite.complete(dataset)
+    source = composite.source
+    every = (*source.headers, *source.further) if isinstance(source, SourceSeries) else ()
+    unknown = {text(each, "SOPInstanceUID"): text(each, "SOPClassUID") for each in every if _is_unknown(each)}
+    if unknown:
+        _restore_classes(dataset, unknown)
     composite.write_replaced(dataset, 1)
     dataset.file_meta.MediaStorageSOPInstanceUID = UID(composite.uids.instance(1))
     dimensions: dict[str, str] = {}
