@@ -53,6 +53,8 @@ class PersonObserver:
                 "the observer's name is no person's name: give family^given^middle^prefix^suffix, at most 64 "
                 "characters, without '\\' and '='"
             )
+        if not (self.organization + self.login).isprintable():
+            raise UnsupportedValueError("the observer's organization or login holds control characters: take them out")
 
 
 @dataclass(frozen=True)

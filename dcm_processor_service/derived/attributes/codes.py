@@ -11,14 +11,16 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from dcm_processor_service.derived.attributes.ucum import is_unit, nearest_unit
+from dcm_processor_service.derived.attributes.wording import require_line
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import Code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["code_item", "find_code", "find_unit", "in_context", "unit_name"]
+__all__ = ["checked_code", "code_item", "find_code", "find_unit", "in_context", "unit_name"]
 
+_SH, _LO = 16, 64
 _SCHEMES = ("SCT", "DCM", "UCUM", "LN", "FMA", "RADLEX", "NCIt", "UMLS", "BARI", "IBSI", "MA", "NEU")
 
 
@@ -42,6 +44,18 @@ def code_item(code: Code) -> Dataset:
     return item
 
 
+def checked_code(code: Code) -> Code:
+    """Returns a code of a caller's own.
+
+    Raises:
+        DerivedObjectError: Its value, scheme or meaning is empty, too long or no line of text.
+    """
+    require_line("the value of a code", code.value)
+    require_line("the scheme of a code", code.scheme, _SH)
+    require_line("the meaning of a code", code.meaning, _LO)
+    return code
+
+
 def find_code(name: Code | str, contexts: Sequence[int] = ()) -> Code:
     """Returns the coded concept of a name, whatever its case, spaces and punctuation; a code is given back as it is.
 
@@ -58,7 +72,7 @@ def find_code(name: Code | str, contexts: Sequence[int] = ()) -> Code:
         Code(value='10200004', scheme='SCT', meaning='Liver')
     """
     if isinstance(name, Code):
-        return name
+        return checked_code(name)
     wanted = _normal(name)
     for context in contexts:
         found = _of_context(context).get(wanted)
@@ -131,7 +145,7 @@ def find_unit(unit: Code | str) -> Code:
         ('milliliter', "[hnsf'U]", 'no units')
     """
     if isinstance(unit, Code):
-        return unit
+        return checked_code(unit)
     known = _UNITS.get(unit)
     if known is None and not is_unit(unit):
         near = nearest_unit(unit)

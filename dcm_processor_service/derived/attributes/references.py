@@ -10,7 +10,7 @@ from pydicom import Dataset
 from dcm_processor_service.derived.attributes.codes import code_item
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.imaging.geometry import slice_normal
-from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.headers.values import integer, text
 from dcm_processor_service.models.derived import Code
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def source_images(frames: Sequence[FrameInfo], further: Sequence[Dataset] = ()) 
     for frame in frames:
         header = frame.instance.header
         numbers = by_instance.setdefault((text(header, "SOPClassUID"), frame.instance.sop_instance_uid), [])
-        if "NumberOfFrames" in header:
+        if (integer(header, "NumberOfFrames") or 1) > 1:
             numbers.append(frame.number)
     for header in further:
         by_instance.setdefault((text(header, "SOPClassUID"), text(header, "SOPInstanceUID")), [])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dcm_processor_service.derived.attributes.wording import require_line
 from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.mask_checks import (
     chosen_labels,
@@ -73,7 +74,10 @@ class NamedMasks:
 
     @classmethod
     def _of_masks(cls, masks: Mapping[str, Segment | Voxels], source: SourceSeries) -> NamedMasks:
-        said = {name: each if isinstance(each, Segment) else Segment(each) for name, each in masks.items()}
+        said = {
+            require_line("the name of a structure", name): each if isinstance(each, Segment) else Segment(each)
+            for name, each in masks.items()
+        }
         voxels = {name: voxels_of(each.mask) for name, each in said.items()}
         holds_fractions({name: each.array for name, each in voxels.items()})
         placements = [place_one_volume(each, source) for each in voxels.values()]

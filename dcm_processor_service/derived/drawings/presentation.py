@@ -6,7 +6,7 @@ otherwise (PET) have a state of their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.modality import write_laterality
+from dcm_processor_service.derived.attributes.wording import require_keyword, require_lines
 from dcm_processor_service.derived.drawings.contours import rings
 from dcm_processor_service.derived.drawings.display import displayed_areas, write_shades
 from dcm_processor_service.derived.drawings.graphics import Annotation, annotated, images_of, layer_item, titled
@@ -98,8 +99,9 @@ def presentation(
     options = options or PresentationOptions()
     if not isinstance(source, SourceSeries):
         raise DerivedObjectError("a presentation state is about images: give their series as source")
-    if any(len(words) > _LONGEST_TEXT for words in (options.text, *(marker.text for marker in markers))):
-        raise DerivedObjectError(f"a text holds at most {_LONGEST_TEXT} characters (PS3.5, section 6.2): shorten it")
+    options = replace(options, text=require_lines("text", options.text, _LONGEST_TEXT))
+    require_keyword("content_label", options.content_label)
+    markers = [replace(each, text=require_lines("the text of a marker", each.text, _LONGEST_TEXT)) for each in markers]
     names: list[str] = []
     colours: list[tuple[int, int, int]] = []
     annotations: list[Annotation] = []

@@ -9,6 +9,7 @@ from pydicom.uid import EncapsulatedPDFStorage
 from dcm_processor_service.derived.attributes.codes import code_item, find_code
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.references import instance_references
+from dcm_processor_service.derived.attributes.wording import require_lines
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.models.derived import Recipe
 
 __all__ = ["encapsulated_pdf"]
+
+_ST = 1024
 
 _LARGEST_BYTES = 2**32 - 2
 
@@ -57,7 +60,7 @@ def encapsulated_pdf(
         dataset.ConversionType = "WSD"
         dataset.AcquisitionDateTime = None
         dataset.BurnedInAnnotation = "YES" if options.shows_identity else "NO"
-        dataset.DocumentTitle = options.title or dataset.SeriesDescription
+        dataset.DocumentTitle = require_lines("title", options.title, _ST) or dataset.SeriesDescription
         dataset.ConceptNameCodeSequence = [code_item(find_code(options.concept))]
         if isinstance(source, SourceSeries):
             references = instance_references((*source.headers, *source.further))

@@ -17,7 +17,7 @@ from pydicom.uid import UID
 
 from dcm_processor_service.derived.attributes.modality import slice_thickness
 from dcm_processor_service.derived.attributes.pixels import ds
-from dcm_processor_service.derived.objects.shells import Shells
+from dcm_processor_service.derived.objects.shells import Shells, is_unknown
 from dcm_processor_service.derived.one_volume import place_one_volume
 from dcm_processor_service.derived.source import Source, SourceSeries, frames_of_header
 from dcm_processor_service.errors import DerivedObjectError
@@ -82,6 +82,16 @@ def shell(header: Dataset) -> Dataset:
     return Shells().of(header)
 
 
+def _restore_classes(dataset: Dataset, classes: Mapping[str, str]) -> None:
+    """Writes the classes of instances, by SOPInstanceUID, over those that stood in for them."""
+    for element in dataset:
+        for each in element.value if element.VR == "SQ" else ():
+            found = classes.get(text(each, "ReferencedSOPInstanceUID"))
+            if found is not None:
+                each.ReferencedSOPClassUID = found
+            _restore_classes(each, classes)
+
+
 def equipment(composite: Composite) -> dict[str, Any]:
     """Returns the constructor arguments that every highdicom object takes."""
     producer = composite.recipe.producer
@@ -100,6 +110,11 @@ def equipment(composite: Composite) -> dict[str, Any]:
 def finish(dataset: Dataset, composite: Composite) -> None:
     """Writes what every object of this package shares, and UIDs that a retry repeats."""
     composite.complete(dataset)
+    source = composite.source
+    every = (*source.headers, *source.further) if isinstance(source, SourceSeries) else ()
+    unknown = {text(each, "SOPInstanceUID"): text(each, "SOPClassUID") for each in every if is_unknown(each)}
+    if unknown:
+        _restore_classes(dataset, unknown)
     composite.write_replaced(dataset, 1)
     dataset.file_meta.MediaStorageSOPInstanceUID = UID(composite.uids.instance(1))
     dimensions: dict[str, str] = {}

@@ -104,6 +104,7 @@ def measurement_report(
             dataset.CurrentRequestedProcedureEvidenceSequence = [*(evidenced or ()), *(others or ())]
         dataset.pop("PertinentOtherEvidenceSequence", None)
         finish(dataset, composite)
+        dataset.pop("Laterality", None)  # of images, not of a report
     return dataset
 
 

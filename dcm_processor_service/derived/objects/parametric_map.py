@@ -14,6 +14,7 @@ from dcm_processor_service.derived.attributes.anatomy import frame_anatomy
 from dcm_processor_service.derived.attributes.codes import find_code, find_unit
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.modality import write_laterality
+from dcm_processor_service.derived.attributes.wording import require_line
 from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.highdicom_bridge import (
     code_of,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["parametric_map"]
 
+_SH = 16
 _QUANTITIES = (7180, 7181, 4107, 7469)
 
 
@@ -120,7 +122,7 @@ def _range(values: NDArray[Any]) -> tuple[float, float]:
 def _meaning(highdicom: Any, composite: Composite, options: MapOptions, value_range: tuple[float, float]) -> Any:
     """The real world value mapping: stored values are the values, in this unit (PS3.3, section C.7.6.16.2.11)."""
     return highdicom.pm.RealWorldValueMapping(
-        lut_label=(options.label or composite.recipe.role)[:16],
+        lut_label=(require_line("label", options.label, _SH) if options.label else composite.recipe.role[:_SH]),
         lut_explanation=composite.derivation[:64],
         unit=code_of(find_unit(options.units)),
         value_range=value_range,

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.derived.attributes.codes import find_code, find_unit, in_context
+from dcm_processor_service.derived.attributes.wording import require_line, require_lines
 from dcm_processor_service.derived.objects.finding import QUANTITY_CONTEXTS
 from dcm_processor_service.derived.objects.highdicom_bridge import code_of
 from dcm_processor_service.derived.objects.report_regions import Located, locate
@@ -37,6 +38,7 @@ def measurement_group(highdicom: Any, name: str, finding: Finding, series: Sourc
     Raises:
         DerivedObjectError: A name has no code, a segment does not exist, or a region is not in the images.
     """
+    require_line("the name of a finding", name)
     located = _located(highdicom, name, finding, series)
     shared = _shared(highdicom, name, finding, composite, located)
     uid, place = "", located.volumetric
@@ -171,7 +173,7 @@ def _with_words(highdicom: Any, group: Any, finding: Finding) -> Any:
             group[0].ContentSequence.append(
                 highdicom.sr.TextContentItem(
                     name=code_of(_COMMENT),
-                    value=f"{question}: {words}",
+                    value=require_lines("an evaluation", f"{question}: {words}"),
                     relationship_type=highdicom.sr.RelationshipTypeValues.CONTAINS,
                 )
             )

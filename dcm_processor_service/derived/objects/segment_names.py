@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.derived.attributes.codes import find_code, in_context
+from dcm_processor_service.derived.attributes.codes import checked_code, find_code, in_context
+from dcm_processor_service.derived.attributes.wording import require_line
 from dcm_processor_service.derived.objects.highdicom_bridge import code_of
 from dcm_processor_service.derived.terminology.structures import SIDES, find_structure, split_side
 from dcm_processor_service.errors import DerivedObjectError
@@ -20,8 +21,10 @@ __all__ = ["ANATOMY", "SegmentName", "described"]
 _PROPERTY_TYPES = (7166, 7159, 7151)
 _STRUCTURE_SCHEMES = frozenset({"SCT", "FMA", "RADLEX", "NCIt", "UMLS", "NEU", "BARI", "MA"})
 _STRUCTURE_CONTEXTS = (7193, 7196, 7197, 7198, 6102, 6104)
-_QUALIFIERS = (2, 5, 6, 42, 211, 212, 230, 242, 244, 245, 3627, 3703, 4206, 4411, 7461, 7464, 7469, 7470, 10072)
-"""Context groups (CID) of sides, directions, answers, colours, quantities and their statistics."""
+_QUALIFIERS = (2, 5, 6, 42, 211, 212, 230, 242, 3627, 3703, 4206, 4411, 7461, 7464, 7469, 7470, 10072)
+"""Context groups (CID) of directions, answers, colours, quantities and their statistics."""
+_SIDES = 244
+"""Halves of a whole are named by their side alone."""
 _NO_STRUCTURES = ("(qualifier value)", "(observable entity)", "(procedure)", "(attribute)", "(organism)", "(situation)")
 ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
 _SPATIAL = Code("309825002", "SCT", "Spatial and Relational Concept")
@@ -63,11 +66,12 @@ class SegmentName:
         Raises:
             DerivedObjectError: The name has no code.
         """
+        require_line("the name of a segment", label)
         found = find_structure(label if code is None else code) if not isinstance(code, Code) else None
         chosen: Code
         side = None
         if isinstance(code, Code):
-            chosen = code
+            chosen = checked_code(code)
         elif found is not None and found.code is not None:
             chosen, side = found.code, found.side
         elif found is not None:
@@ -86,13 +90,14 @@ class SegmentName:
 
 
 def _require_structure(name: str, code: Code) -> None:
-    """Refuses a concept that a name happens to hit and that nothing in a patient is, such as a side or a quantity.
+    """Refuses a concept that a name happens to hit and that nothing in a patient is, such as a direction or a quantity.
 
     Raises:
         DerivedObjectError: It is such a concept.
     """
     known = (*_STRUCTURE_CONTEXTS, *_PROPERTY_TYPES)
-    is_structure = code.scheme in _STRUCTURE_SCHEMES and not any(in_context(code, each) for each in _QUALIFIERS)
+    is_qualifier = any(in_context(code, each) for each in _QUALIFIERS) and not in_context(code, _SIDES)
+    is_structure = code.scheme in _STRUCTURE_SCHEMES and not is_qualifier
     if not (is_structure or any(in_context(code, each) for each in known)) or code.meaning.endswith(_NO_STRUCTURES):
         raise DerivedObjectError(
             f"no structure is called {name!r}: the concept of that name, {code.meaning!r} of {code.scheme}, is none; "

@@ -10,6 +10,7 @@ import numpy as np
 from dcm_processor_service.derived.attributes.codes import code_item
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.identity import copy_attributes
+from dcm_processor_service.derived.attributes.wording import require_keyword, require_line
 from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.highdicom_bridge import (
     equipment,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Segment", "label_segmentation", "masks_of", "require_algorithm_type", "segmentation"]
 
 _MOST_FRACTION = 255
+_LO = 64
 
 
 @refuses_unknown_keywords
@@ -208,6 +210,7 @@ def _finished(
             copy_attributes(planes.source.first, dataset, ("PatientOrientation",))
         dataset.ContentCreatorName = None  # a person's
         finish(dataset, composite)
+        dataset.pop("Laterality", None)  # of images; segments have sides of their own
     return released(dataset)
 
 
@@ -217,6 +220,9 @@ def _check_options(options: SegmentationOptions) -> None:
             f"no kind of segmentation is called {options.kind!r}: say 'binary', 'fractional' or 'labelmap'"
         )
     require_algorithm_type(options.algorithm_type)
+    require_keyword("content_label", options.content_label)
+    if options.algorithm_name:
+        require_line("algorithm_name", options.algorithm_name, _LO)
 
 
 def _numbered(masks: Sequence[PlacedArray]) -> PlacedArray | None:

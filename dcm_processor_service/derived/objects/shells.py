@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pydicom import Dataset
 from pydicom.tag import Tag
+from pydicom.uid import UID, SecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage
 
 from dcm_processor_service.derived.attributes.identity import copy_attributes
+from dcm_processor_service.imaging.headers.values import text
 
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.tag import BaseTag
 
-__all__ = ["Shells"]
+__all__ = ["Shells", "is_unknown"]
 
 _KEPT = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
@@ -29,6 +31,9 @@ _EMPTY = (
     "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator",
 )  # fmt: skip
 
+_STAND_INS = (SecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage)
+"""For images of one frame, and of several, whose class highdicom does not know; only while it makes an object."""
+
 _KEPT_TAGS = {Tag(keyword): keyword for keyword in _KEPT}
 
 _Spelling: TypeAlias = tuple[object, ...]
@@ -37,7 +42,7 @@ _Spelling: TypeAlias = tuple[object, ...]
 class Shells:
     """Makes the shells of one series. Of hundreds of slices, elements that are equal in all headers are made once.
 
-    Whoever changes a shell puts new elements into it, since several shells have one element.
+    A shell is changed by new elements alone, because several shells share an element.
 
     Example:
         >>> header = Dataset()
@@ -64,6 +69,8 @@ class Shells:
             if element is not None and (keyword != "StudyInstanceUID" or element.value):
                 elements[tag] = element
         made.update(elements)
+        if is_unknown(header):
+            made.add_new("SOPClassUID", "UI", _STAND_INS["NumberOfFrames" in header])
         return made
 
     def _element(self, header: Dataset, tag: BaseTag, keyword: str) -> DataElement | None:
@@ -76,6 +83,12 @@ class Shells:
                 return found
             self._known[spelling] = found
         return self._known[spelling]
+
+
+def is_unknown(header: Dataset) -> bool:
+    """Whether highdicom may not know the class of an instance: one that is retired or private."""
+    uid = UID(text(header, "SOPClassUID"))
+    return uid.is_private or uid.is_retired or uid.name == str(uid)
 
 
 def _spelling(header: Dataset, tag: BaseTag) -> _Spelling | None:

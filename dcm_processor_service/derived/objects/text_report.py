@@ -10,6 +10,7 @@ from pydicom.uid import BasicTextSRStorage
 from dcm_processor_service.derived.attributes.codes import code_item, find_code
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.references import instance_references, referenced_series
+from dcm_processor_service.derived.attributes.wording import require_lines
 from dcm_processor_service.derived.objects.report_context import content_item, language_item, observer_items
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
@@ -143,6 +144,7 @@ def _section(name: str, words: str) -> Dataset:
     section = content_item("CONTAINS", "CONTAINER", concept)
     section.ContinuityOfContent = "SEPARATE"
     content = content_item("CONTAINS", "TEXT", _TEXT_OF.get(concept.value, _FINDING))
+    words = require_lines(f"the section {name!r}", words)
     content.TextValue = words.replace("\r\n", "\n").replace("\n", "\r\n") or "None."
     section.ContentSequence = [content]
     return section

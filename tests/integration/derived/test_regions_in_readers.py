@@ -63,7 +63,7 @@ def test_an_outside_validator_finds_no_error_in_a_report_by_a_person(tmp_path: P
 def test_dcmtk_reads_every_region_and_the_observer(path: Path) -> None:
     shown = run("dsrdump", path).stdout
     assert shown.count("SCOORD3D:(,,") == 15
-    assert shown.count("SCOORD:(,,") == 9
+    assert shown.count("SCOORD:(,,") == 10
     assert 'PNAME:(,,"Person Observer Name")="Łęcka^Anna"' in shown
     assert '(pl,RFC5646,"Polish")' in shown
 
