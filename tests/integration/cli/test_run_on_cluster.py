@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,6 @@ from tests.unit.local.test_ingest import make_series, save
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MEASURE = HEAD + (
     "import os\n"
@@ -201,8 +201,8 @@ def test_a_worker_that_cannot_run_subjects_is_refused(seen: Seen | BaseException
         patch.setattr(cluster, "look_around", lambda _place: own)
         connection = cluster.Cluster(Client(), "dask://127.0.0.1:0")
         if not sentence:
-            connection.check(cluster.Path("workspace"))
+            connection.check(Path("workspace"))
             return
         with pytest.raises(ConfigurationError) as refused:
-            connection.check(cluster.Path("workspace"))
+            connection.check(Path("workspace"))
     assert str(refused.value).startswith(f"the worker tcp://127.0.0.1:2 {sentence}")
