@@ -36,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     set_short(short=is_short(config))
     if config.getoption("--cpu-times"):
         config.pluginmanager.register(CpuTimes(config.getoption("--cpu-times")))
+    if config.getoption("--hypothesis-profile", None):
+        return  # somebody has chosen
     if os.environ.get("CI"):
         hypothesis.settings.load_profile("repeatable")
     elif is_short(config):

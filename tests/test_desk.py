@@ -98,6 +98,9 @@ def test_cases_are_spread_over_all_and_the_same_in_every_run() -> None:
 def test_the_table_follows_from_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     measured = {"a.py::test_quick": 0.01, "a.py::test_long": 2.0, "a.py::test_free[x]": 0.0}
-    measured |= {f"a.py::test_cases[{number}]": 0.05 for number in range(9)}
+    measured |= {f"a.py::test_cases[{number}]": 0.05 for number in range(9)} | {
+        "a.py::test_little[0]": 0.1,
+        "a.py::test_little[1]": 0.1,
+    }
     lines = [json.dumps(pair) for pair in measured.items()]
-    assert list(desk.table_of(lines)) == ["3 a.py::test_cases", "0 a.py::test_long"]
+    assert list(desk.table_of(lines)) == ["2 a.py::test_cases", "0 a.py::test_long"]

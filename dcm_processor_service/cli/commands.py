@@ -59,7 +59,7 @@ COMMANDS = {
     "shell": Command(
         "shell:shell",
         "Open Python on a session of a workspace: ctx and session are what a callback of the job has.",
-        'shell --workspace dcm-workspace --code "print(session.data.keys())"',
+        "shell --workspace dcm-workspace --job segment",
     ),
     "exec": Command(
         "execute:execute",

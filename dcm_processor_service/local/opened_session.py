@@ -44,6 +44,8 @@ def session_of(workspace: Path) -> str:
         sessions.setdefault(job.session_id, []).append(job.job_name)
     if len(sessions) == 1:
         return next(iter(sessions))
+    if not sessions and not is_file(workspace / _STORE):
+        raise ConfigurationError(_no_workspace(workspace))
     if not sessions:
         raise ConfigurationError(
             f"{workspace} holds no record of a run ({RECORD_NAME}), which would name a session; give the session's id, "
@@ -63,9 +65,7 @@ def jobs_of_session(place: Workspace, session_id: str) -> list[Job]:
         ConfigurationError: The folder is no workspace, or has no job of this session.
     """
     if not is_file(place.folder / _STORE):
-        raise ConfigurationError(
-            f"{place.folder} is no workspace; run … --workspace {place.folder} makes one, and --workspace names another"
-        )
+        raise ConfigurationError(_no_workspace(place.folder))
     if not is_platform_id(session_id):
         raise ConfigurationError("the session's id is not well-formed: it has 24 hex digits; run.json names them")
     with opened(Container(settings=place.settings())) as container:
@@ -75,6 +75,10 @@ def jobs_of_session(place: Workspace, session_id: str) -> list[Job]:
             f"{place.folder} has no job of the session {session_id}; its {RECORD_NAME} names those of the last run"
         )
     return jobs
+
+
+def _no_workspace(folder: Path) -> str:
+    return f"{folder} is no workspace; run … --workspace {folder} makes one, and --workspace names another"
 
 
 def _chosen(jobs: list[Job], name_or_id: str) -> Job:

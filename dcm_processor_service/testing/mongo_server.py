@@ -118,7 +118,7 @@ def _command(program: Path, folder: Path, port: int) -> list[str]:
         str(program),
         *("--dbpath", str(folder), "--logpath", str(folder / "mongod.log"), "--quiet"),
         *("--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"),
-        *("--replSet", "rs0", "--oplogSize", "128", "--wiredTigerCacheSizeGB", "0.25"),
+        *("--replSet", "rs0", "--oplogSize", "128", "--wiredTigerCacheSizeGB", "0.5"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
         *("--setParameter", "enableTestCommands=1"),  # fail points: two writers can be made to meet
         *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),  # there is no other member to hand over to

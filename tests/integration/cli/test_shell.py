@@ -119,7 +119,7 @@ def test_of_several_sessions_one_must_be_named(place: Path) -> None:
         (["5" * 24], "dcm-workspace has no job of the session 555"),
         (["no-id"], "the session's id is not well-formed: it has 24 hex digits"),
         (["--job", "segment"], "the session has no job 'segment'; it has callback"),
-        (["--workspace", "scans"], "scans holds no record of a run (run.json)"),
+        (["--workspace", "scans"], "scans is no workspace; run … --workspace scans makes one"),
         (["--workspace", "scans", "5" * 24], "scans is no workspace; run … --workspace scans makes one"),
     ],
 )
@@ -131,6 +131,13 @@ def test_what_is_not_there_is_told(place: Path, arguments: list[str], sentence: 
     assert [one for one in sorted(place.rglob("*")) if "-wal" not in one.name and "-shm" not in one.name] == [
         one for one in before if "-wal" not in one.name and "-shm" not in one.name
     ]
+
+
+def test_a_workspace_without_the_record_of_a_run_needs_a_session(place: Path) -> None:
+    (place / "dcm-workspace" / "run.json").unlink()
+    ran = shell(place, "-c", "1")
+    assert ran.code == 2
+    assert "dcm-workspace holds no record of a run (run.json), which would name a session" in ran.stderr
 
 
 def test_a_workspace_is_known_by_its_database() -> None:

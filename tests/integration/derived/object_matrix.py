@@ -24,6 +24,7 @@ from dcm_processor_service.derived.reading.segments import read_segments
 from dcm_processor_service.errors import DcmProcessorError, InvalidSeriesError
 from dcm_processor_service.imaging.volumes.read import read_volumes
 from dcm_processor_service.testing import fake_context
+from tests.archives import program
 from tests.shared_data import shared_folder
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ def dcmqi_measurements(kind: str, made: Made, folder: Path) -> None:
 
 
 def dcmtk_report(kind: str, made: Made, folder: Path) -> None:
-    ran = run("dsrdump", *made.paths)
+    ran = run(program("dsrdump"), *made.paths)
     assert f'"{VOLUME_ML:g}"' in ran.stdout or '"No nodules."' in ran.stdout
     assert not [line for line in ran.stderr.splitlines() if line.startswith(("E:", "F:"))]
 
@@ -282,13 +283,13 @@ def own_document(kind: str, made: Made, folder: Path) -> None:
 
 
 def dcmtk_document(kind: str, made: Made, folder: Path) -> None:
-    run("dcm2pdf", made.paths[0], folder / "out.pdf")
+    run(program("dcm2pdf"), made.paths[0], folder / "out.pdf")
     assert (folder / "out.pdf").read_bytes().rstrip(b"\0") == PDF
 
 
 def dcmtk_elements(kind: str, made: Made, folder: Path) -> None:
     for path in made.paths:
-        ran = run("dcmdump", "--quiet", path)
+        ran = run(program("dcmdump"), "--quiet", path)
         assert "SOPInstanceUID" in ran.stdout
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.decoding.decoders import decoders_of
 from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_frames
 from dcm_processor_service.imaging.headers.instance_file import contained, read_instance
+from tests.archives import program
 
 JPEG_2000 = "1.2.840.10008.1.2.4.9"
 OF_PYDICOM_DATA = (
@@ -60,10 +60,9 @@ def by_dcmtk(path: Path, uid: UID, out: Path) -> np.ndarray | None:
     """Stored values by DCMTK; None where it has no decoder, or does not take the file."""
     if uid.startswith(JPEG_2000):
         return None
-    program = {RLELossless: "dcmdrle", JPEGLSLossless: "dcmdjpls", JPEGLSNearLossless: "dcmdjpls"}.get(uid, "dcmdjpeg")
-    assert shutil.which(program), f"{program} of DCMTK is needed: apt-get install dcmtk"
-    keep_colours = ["+cn"] if program == "dcmdjpeg" else []
-    if subprocess.run([program, *keep_colours, path, out], capture_output=True, check=False).returncode:
+    name = {RLELossless: "dcmdrle", JPEGLSLossless: "dcmdjpls", JPEGLSNearLossless: "dcmdjpls"}.get(uid, "dcmdjpeg")
+    keep_colours = ["+cn"] if name == "dcmdjpeg" else []
+    if subprocess.run([program(name), *keep_colours, path, out], capture_output=True, check=False).returncode:
         return None
     with contained():
         plain = dcmread(out, force=True)
