@@ -60,6 +60,7 @@ def run_here(*arguments: object, folder: Path = ROOT, variables: Mapping[str, st
         _callbacks_forgotten(),
     ):
         patch.chdir(folder)
+        patch.setattr("dcm_processor_service.cli.collect_seldom", lambda: None)
         patch.setattr(sys, "argv", ["dcm-processor-service", *map(str, arguments)])
         for name, value in {"COLUMNS": "200", **(variables or {})}.items():
             patch.setenv(name, value)

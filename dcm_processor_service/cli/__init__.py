@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-__all__ = ["main"]
+import atexit
+import gc
+import sys
+
+__all__ = ["collect_seldom", "main"]
+
+_OF_OTHERS = frozenset({"run", "exec", "check", "describe"})
+"""Commands that load code of others, which finds the garbage collector as Python has it."""
+
+_SELDOM = 50_000
 
 
 def main() -> None:
     """Runs the command line ``dcm-processor-service``."""
+    if not _OF_OTHERS.intersection(sys.argv[1:2]):
+        collect_seldom()
     from dcm_processor_service.cli.app import app
 
     app(prog_name="dcm-processor-service")
+
+
+def collect_seldom() -> None:
+    """Spares a short command a fifth of its time: what libraries make as they load stays until the process ends.
+
+    Collections look through all of it again and again, and once more at the end, when nothing is left to free.
+    """
+    gc.set_threshold(_SELDOM)
+    atexit.register(gc.freeze)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import PrivateAttr
+from pydantic_settings import SettingsConfigDict
 
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.runtime.data_cache import cached_data_dir
@@ -45,6 +46,8 @@ def _values(settings: RuntimeSettings) -> dict[str, Any]:
 
 class _Context(RuntimeSettings):
     """The common part of the contexts of both modes."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(defer_build=True)  # a process has one of the modes
 
     _log: JobLog | None = PrivateAttr(default=None)
     _cancellation: Cancellation | None = PrivateAttr(default=None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, cast, overload
 
 from dcm_processor_service.codec import check_text
 from dcm_processor_service.errors import PeerNotFoundError
-from dcm_processor_service.models import FindQuery, Peer
+from dcm_processor_service.models import Peer
 from dcm_processor_service.ports.concurrency import run_inline
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         EchoResult,
         FindKeys,
         FindLevel,
+        FindQuery,
         FoundInstance,
         FoundItem,
         FoundSeries,
@@ -129,6 +130,8 @@ class AsyncPeers:
         self, peer: Peer | str, *, level: FindLevel = "study", **keys: Unpack[FindKeys]
     ) -> list[FoundStudy] | list[FoundSeries] | list[FoundInstance]:
         """Asks a peer what it holds; see :meth:`Peers.find`."""
+        from dcm_processor_service.models import FindQuery  # builds six models, which most jobs do not need
+
         query = FindQuery.of(level, keys)
         found = await self._ask(await self._known(peer), query)
         return cast("list[FoundStudy] | list[FoundSeries] | list[FoundInstance]", found)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,10 +33,15 @@ NETWORK = {"pynetdicom", "pymongo", "motor", "httpx"}
 IMAGES = {"numpy", "pydicom", "nibabel", "scipy", "highdicom", "dicom2nifti"}
 OWN = "dcm_processor_service."
 UNASKED = {
-    *(f"{OWN}models.{name}" for name in ("derived", "imaging", "nifti", "sending", "send_checks", "send_options")),
-    *(f"{OWN}session.{name}" for name in ("dicom", "derive", "derive_async", "functions", "selection", "sending")),
-    f"{OWN}session.series",
+    *(f"{OWN}models.{name}" for name in ("derived", "images.nifti", "images.series_report", "images.pictures")),
+    *(f"{OWN}models.network.{name}" for name in ("finding", "fetching", "sending", "send_checks", "send_options")),
+    *(f"{OWN}session.images.{name}" for name in ("dicom", "derive", "derive_async", "selection", "series")),
+    *(f"{OWN}session.{name}" for name in ("functions", "network.sending", "network.fetching", "reporting")),
 }
+
+
+def test_what_is_not_to_be_loaded_exists() -> None:
+    assert not [name for name in UNASKED if find_spec(name) is None]
 
 
 def loaded_by(script: str, *arguments: object, folder: Path, **variables: str) -> set[str]:
@@ -107,3 +113,16 @@ def test_a_conversion_by_our_own_engine_loads_no_other_and_no_network(scans: Pat
     assert len(list((tmp_path / "out").glob("*.nii"))) == 1
     assert not loaded & (NETWORK | {"highdicom", "dicom2nifti"})
     assert not any(name.startswith(f"{OWN}imaging.pictures") for name in loaded)
+
+
+@pytest.mark.parametrize(("command", "is_own"), [("inspect", True), ("--help", True), ("exec", False), ("run", False)])
+def test_the_garbage_collector_stays_as_it_is_where_code_of_others_runs(command: str, *, is_own: bool) -> None:
+    script = (
+        "import gc, sys\n"
+        "from dcm_processor_service.cli import main\n"
+        "before = gc.get_threshold()\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "sys.exit(gc.get_threshold() == before)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script, command, "--help"], capture_output=True, check=False)
+    assert (ran.returncode == 0) == is_own
