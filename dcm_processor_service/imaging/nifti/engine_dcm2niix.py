@@ -80,11 +80,8 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
     refused += [finding for finding in report.findings if finding.code in NATIVE_ONLY]
     if refused or not report.frame_count:
         raise refusal(report, refused)
-    parent = task.destination.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=".dcm2niix-") as folder:
-        images = run_dcm2niix(task.image_paths, Path(folder), report, task.timeout_s, task.dcm2niix_program)
-        check_against_series(images, task)
+    with _checked_images(task) as made:
+        images = made
         if task.policy == "largest":
             images = (max(images, key=lambda image: math.prod(image.shape)),)
         elif len(images) > 1 and task.policy != "split":
@@ -94,6 +91,21 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
                 report,
             )
         return _keep(images, task, reason)
+
+
+@contextmanager
+def _checked_images(task: ConversionTask) -> Iterator[tuple[Dcm2niixImage, ...]]:
+    """Runs dcm2niix, unless it ran already, and returns its images once they are those of the series."""
+    if task.read_by_dcm2niix:
+        yield task.read_by_dcm2niix
+        return
+    parent = task.destination.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    report = task.inspection.report
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".dcm2niix-") as folder:
+        images = run_dcm2niix(task.image_paths, Path(folder), report, task.timeout_s, task.dcm2niix_program)
+        check_against_series(images, task)
+        yield images
 
 
 def check_against_series(images: Sequence[Dcm2niixImage], task: ConversionTask, *, whole: bool = False) -> None:

@@ -156,7 +156,7 @@ def test_what_dcm2niix_cannot_read_cannot_be_verified(tmp_path: Path, ct: list[P
 
 def test_invented_voxels_cannot_be_verified(ct: list[Path]) -> None:
     with pytest.raises(UnsupportedValueError, match="resample"):
-        verify_series(ct, "resample", Limits())
+        verify_series(ct, "resample", Limits(), ct[0].parent)
 
 
 def test_mosaics_without_their_private_elements_are_refused(tmp_path: Path) -> None:
