@@ -24,6 +24,7 @@ import numpy as np
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
 from dcm_processor_service.imaging.frames.vendor import is_uih_grid
 from dcm_processor_service.imaging.nifti.comparison import difference_from_series
+from dcm_processor_service.imaging.nifti.grids import difference_from_grids
 from dcm_processor_service.imaging.nifti.task import DECODED_BY_PROGRAMS, NATIVE_ONLY
 from dcm_processor_service.imaging.nifti.write import copy_nifti, sidecar_path, write_json
 from dcm_processor_service.imaging.series.policies import refusal
@@ -121,16 +122,14 @@ def check_against_series(images: Sequence[Dcm2niixImage], task: ConversionTask, 
         NiftiConversionError: An image differs, or a diffusion series came without b-values.
     """
     uid = task.inspection.report.series_instance_uid
-    if not whole and any(is_uih_grid(instance.header) for instance in task.inspection.instances):
-        return  # nothing else reads these, so there is nothing to compare with
+    are_grids = not whole and any(is_uih_grid(instance.header) for instance in task.inspection.instances)
     for image in images:
-        differs = difference_from_series(
-            nib.nifti1.Nifti1Image.from_filename(image.path).dataobj,
-            image.affine_ras,
-            task,
-            whole=whole,
-            any_order=bool(image.gradients),
-        )
+        values = nib.nifti1.Nifti1Image.from_filename(image.path).dataobj
+        if are_grids:
+            differs = difference_from_grids(values, image.affine_ras, task)
+        else:
+            any_order = bool(image.gradients)
+            differs = difference_from_series(values, image.affine_ras, task, whole=whole, any_order=any_order)
         if differs:
             raise NiftiConversionError(
                 f"dcm2niix made another image of series {uid} than its headers say: {differs}; its result is not "

@@ -148,6 +148,17 @@ def test_verify_lets_through_what_both_read_alike(tmp_path: Path, ct: list[Path]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x.json", "x.nii"]
 
 
+@pytest.mark.parametrize("engine", ["dcm2niix", "native"])
+def test_verify_runs_dcm2niix_once(tmp_path: Path, ct: list[Path], engine: Any) -> None:
+    runs = tmp_path / "runs"
+    right = read_volume(ct).to_nifti()
+    program = fake_dcm2niix(tmp_path, {"": right}, f'echo run >> "{runs}"', gradients=False)
+    converter = AutoConverter(dcm2niix_program=program)
+    files = converter.convert(ct, tmp_path / "out" / "x.nii", engine=engine, verify=True)
+    assert (files.engine, runs.read_text()) == (engine, "run\n")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x.json", "x.nii"]
+
+
 def test_what_dcm2niix_cannot_read_cannot_be_verified(tmp_path: Path, ct: list[Path]) -> None:
     program = fake_dcm2niix(tmp_path, {}, "exit 3")
     with pytest.raises(NiftiConversionError, match="exit code 3"):
