@@ -88,7 +88,7 @@ def imaging_functions(limits: Limits) -> ImagingFunctions:
         order=order_files,
         inspect=lambda paths: inspect_series(paths, limits),
         volumes=lambda paths, policy, max_gap_mm: read_volumes(paths, policy, max_gap_mm=max_gap_mm, limits=limits),
-        verify=lambda paths, policy: _verify(paths, policy, limits),
+        verify=lambda paths, policy, folder: _verify(paths, policy, limits, folder),
         to_source=_to_source,
         preview=lambda paths: _preview(paths, limits),
         picture_of_scan=lambda paths, count: _picture_of_scan(paths, count, limits),
@@ -97,10 +97,10 @@ def imaging_functions(limits: Limits) -> ImagingFunctions:
     )
 
 
-def _verify(paths: Sequence[Path], policy: Policy, limits: Limits) -> None:
+def _verify(paths: Sequence[Path], policy: Policy, limits: Limits, folder: Path) -> None:
     from dcm_processor_service.imaging.nifti.verification import verify_series  # loads nibabel
 
-    verify_series(paths, policy, limits)
+    verify_series(paths, policy, limits, folder)
 
 
 def _to_source(voxels: Voxels, paths: Sequence[Path]) -> SourceSlices:

@@ -79,8 +79,9 @@ class ImagingFunctions:
     volumes: Callable[[Sequence[Path], Policy, float | None], tuple[Volume, ...]]
     """Reads the volumes that a policy finds; ``resample`` fills gaps up to so many mm, or None for two median steps."""
 
-    verify: Callable[[Sequence[Path], Policy], None]
-    """Compares the volumes that a policy finds with what dcm2niix makes of the files; raises where they differ."""
+    verify: Callable[[Sequence[Path], Policy, Path], None]
+    """Compares the volumes that a policy finds with what dcm2niix makes of the files, in a folder for temporary files;
+    raises where they differ."""
 
     to_source: Callable[[Voxels, Sequence[Path]], SourceSlices]
     """Brings voxels of another grid to the slices of a series."""

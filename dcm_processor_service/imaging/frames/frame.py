@@ -20,6 +20,7 @@ from dcm_processor_service.imaging.frames.pixel_format import pixel_format
 from dcm_processor_service.imaging.frames.rescale_from_header import classic_rescale, frame_rescale, mapped_quantity
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.private_tags import GE_COMPLEX_PART
+from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
 from dcm_processor_service.imaging.headers.values import (
     Header,
     ScannedElement,
@@ -30,10 +31,10 @@ from dcm_processor_service.imaging.headers.values import (
     items,
     number,
     numbers,
-    private_value,
     text,
     texts,
 )
+from dcm_processor_service.imaging.headers.vendor_elements import vendor_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -225,6 +226,14 @@ _MARKS: dict[str, tuple[str, str, str, Callable[[Header, str], Any]]] = {
     ),
     "ConvolutionKernel": ("CTReconstructionSequence", "ConvolutionKernel", "ConvolutionKernel", text),
     "KVP": ("CTXRayDetailsSequence", "KVP", "KVP", number),
+    "ASLContext": ("MRArterialSpinLabelingSequence", "ASLContext", "ASLContext", text),
+    "FrameLabel": ("FrameContentSequence", "FrameLabel", "FrameLabel", text),
+    "VelocityEncodingDirection": (
+        "MRVelocityEncodingSequence",
+        "VelocityEncodingDirection",
+        "VelocityEncodingDirection",
+        numbers,
+    ),
 }
 
 
@@ -278,7 +287,7 @@ def _ge_complex_part(header: Header) -> float | None:
     """Magnitude, phase, real or imaginary, which GE tells apart in a private element alone; None elsewhere."""
     if not text(header, "Manufacturer").upper().startswith("GE"):
         return None
-    value = private_value(header, GE_COMPLEX_PART)
+    value = vendor_value(header, GE_COMPLEX_PART)
     return float(value) if isinstance(value, int | float) else None
 
 
@@ -294,11 +303,13 @@ def _zero_or_number(header: Header, keyword: str) -> Any:
 
 # what stands at the top level alone; numbers as tuples, so that 0 is no absence
 _TOP_LEVEL: dict[str, Callable[[Header, str], Any]] = {
+    **dict.fromkeys((*LABELS, *SETTINGS), texts),
     "FrameReferenceTime": _zero_or_number,
     "FrameOfReferenceUID": text,
     "Modality": text,
     "PhotometricInterpretation": text,
     "RectilinearPhaseEncodeReordering": text,
+    "SOPClassUID": text,
     "Units": text,
 }
 

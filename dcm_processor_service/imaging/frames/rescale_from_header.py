@@ -63,6 +63,7 @@ def _rescale(header: Header) -> tuple[float, float, bool]:
         mapping = real_world_mapping(header)
         if mapping is not None:
             return mapping
+    malformed = malformed or (slope is None and intercept not in {None, 0.0})  # one half of a rescale says nothing
     return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept, malformed
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.imaging.frames.frame import marks
 from dcm_processor_service.imaging.headers.private_tags import PRIVATE_B_VALUES, SIEMENS_MOSAIC_COUNT, UIH_GRID_COUNT
 from dcm_processor_service.imaging.headers.values import ScannedHeader, private_value, text
+from dcm_processor_service.imaging.headers.vendor_elements import block_owner, private_tags_of, vendor_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ _PHILIPS_INTERCEPT = 0x2005100D
 _PHILIPS_SLOPE = 0x2005100E
 _PHILIPS_FRAME_SEQUENCE = 0x2005140F
 _PHILIPS_FRAME_CREATOR = "PHILIPS MR IMAGING DD 005"
+_PHILIPS_SCALE_CREATOR = "IMAGING DD 001"  # other blocks of theirs hold other things under the same last digits
 _FLOAT_BYTES = 4
 
 _PHILIPS_CREATORS = 0x200500
@@ -49,7 +51,7 @@ def b_values(frames: Sequence[FrameInfo]) -> tuple[float, ...]:
 
 def _private_b_value(header: Header) -> float | None:
     for tag in PRIVATE_B_VALUES:
-        value = private_value(header, tag)
+        value = vendor_value(header, tag)
         if value is None:
             continue
         if isinstance(value, bytes):
@@ -75,11 +77,11 @@ def mosaic_count(header: Header) -> float | None:
     maker = text(header, "Manufacturer").upper()
     value: Any = None
     if maker.startswith("SIEMENS"):
-        value = private_value(header, SIEMENS_MOSAIC_COUNT)
+        value = vendor_value(header, SIEMENS_MOSAIC_COUNT)
         if isinstance(value, bytes):
             value = int.from_bytes(value, "little")
     elif maker.startswith(_UIH):
-        value = private_value(header, UIH_GRID_COUNT)
+        value = vendor_value(header, UIH_GRID_COUNT)
         if isinstance(value, bytes):
             value = value.decode("latin-1").strip(" \0")
     try:
@@ -113,31 +115,25 @@ def philips_rescale(frame: FrameInfo) -> tuple[float, float] | None:
 
 def _philips_tags(header: Header, *, is_named: bool) -> Iterator[tuple[int, int]]:
     """Returns the tags of scale slope and intercept, in the blocks that Philips reserved (PS3.5, section 7.8.1)."""
-    creators = [tag for tag in _tags(header) if tag >> 8 == _PHILIPS_CREATORS]
+    creators = _philips_creators(header)
     for tag in creators:
-        if _creator(header, tag).startswith("PHILIPS"):
+        if block_owner(header, tag).startswith("PHILIPS") and block_owner(header, tag).endswith(_PHILIPS_SCALE_CREATOR):
             block = 0x20050000 | (tag & 0xFF) << 8
             yield block | _PHILIPS_SLOPE & 0xFF, block | _PHILIPS_INTERCEPT & 0xFF
     if is_named and _PHILIPS_BLOCK not in creators:  # some archives lose the name of the block
         yield _PHILIPS_SLOPE, _PHILIPS_INTERCEPT
 
 
-def _tags(header: Header) -> list[int]:
-    keys = header.elements if isinstance(header, ScannedHeader) else header.keys()
-    return sorted(int(key) for key in keys if isinstance(key, int))
-
-
-def _creator(header: Header, tag: int) -> str:
-    value = private_value(header, tag)
-    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0").upper()
+def _philips_creators(header: Header) -> list[int]:
+    return [tag for tag in private_tags_of(header, _PHILIPS_CREATORS >> 8) if tag >> 8 == _PHILIPS_CREATORS]
 
 
 def _items(header: Header) -> tuple[Dataset, ...]:
     """Returns the item in which Philips describes a frame, from the block that its creator reserved in this dataset."""
     if isinstance(header, ScannedHeader):
         return ()
-    owned = [tag for tag in _tags(header) if tag >> 8 == _PHILIPS_CREATORS]
-    blocks = [tag & 0xFF for tag in owned if _creator(header, tag) == _PHILIPS_FRAME_CREATOR]
+    owned = _philips_creators(header)
+    blocks = [tag & 0xFF for tag in owned if block_owner(header, tag) == _PHILIPS_FRAME_CREATOR]
     tags = [0x20050000 | block << 8 | _PHILIPS_FRAME_SEQUENCE & 0xFF for block in blocks]
     if _PHILIPS_FRAME_BLOCK not in owned:  # some archives lose the name of the block
         tags.append(_PHILIPS_FRAME_SEQUENCE)

@@ -31,6 +31,7 @@ from dcm_processor_service.imaging.headers.raw_elements import (
     after_undefined,
     read_element,
 )
+from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
 from dcm_processor_service.imaging.headers.shared_layout import FIRST_ELEMENT, HeaderLayout
 from dcm_processor_service.imaging.headers.values import BINARY_FORMATS, ScannedElement, ScannedHeader
 from dcm_processor_service.models.images.limits import Limits
@@ -45,14 +46,13 @@ LONG_VALUE_BYTES = 1 << 16
 """Values longer than that need not be read to know whose a file is."""
 
 SCANNED_KEYWORDS = (
-    "ActualFrameDuration",
-    "AcquisitionDate",
+    *LABELS,
+    *SETTINGS,
     "AcquisitionDateTime",
     "AcquisitionNumber",
     "AcquisitionTime",
     "BitsAllocated",
     "BitsStored",
-    "BodyPartExamined",
     "Columns",
     "ContentDate",
     "ContentTime",
@@ -76,7 +76,6 @@ SCANNED_KEYWORDS = (
     "InversionTime",
     "IssuerOfPatientID",
     "KVP",
-    "Manufacturer",
     "Modality",
     "NumberOfFrames",
     "PatientBirthDate",
@@ -94,13 +93,8 @@ SCANNED_KEYWORDS = (
     "Rows",
     "SOPClassUID",
     "SOPInstanceUID",
-    "ScanningSequence",
     "SamplesPerPixel",
-    "SeriesDescription",
     "SeriesInstanceUID",
-    "SeriesNumber",
-    "SliceThickness",
-    "SpacingBetweenSlices",
     "SpecificCharacterSet",
     "StackID",
     "StudyInstanceUID",
@@ -109,7 +103,6 @@ SCANNED_KEYWORDS = (
     "TemporalPositionTimeOffset",
     "TriggerTime",
     "Units",
-    "WindowCenter",
     "WindowWidth",
 )
 # the element that ends a header, and those that this scanner leaves to pydicom

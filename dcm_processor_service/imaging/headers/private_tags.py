@@ -5,7 +5,8 @@ from __future__ import annotations
 __all__ = [
     "GE_COMPLEX_PART",
     "GE_SEQUENCE_NAMES",
-    "MOSAIC_TAGS",
+    "MOSAIC_GROUPS",
+    "OWNERS",
     "PRIVATE_B_VALUES",
     "PRIVATE_TAGS",
     "SIEMENS_MOSAIC_COUNT",
@@ -23,15 +24,23 @@ GE_COMPLEX_PART = 0x0043102F
 GE_SEQUENCE_NAMES = (0x0019109C, 0x0019109E)
 """GE's name of the pulse sequence, and its internal one: LO."""
 
-MOSAIC_TAGS = (SIEMENS_MOSAIC_COUNT, UIH_GRID_COUNT)
-"""Private elements that count the slices in one image."""
+MOSAIC_GROUPS = frozenset({0x0019, 0x0065})
+"""Where private elements count the slices in one image."""
+
+OWNERS = {
+    SIEMENS_MOSAIC_COUNT: "SIEMENS MR HEADER",
+    UIH_GRID_COUNT: "IMAGE PRIVATE HEADER",
+    PRIVATE_B_VALUES[0]: "SIEMENS MR HEADER",
+    PRIVATE_B_VALUES[1]: "GEMS_PARM_01",
+    GE_COMPLEX_PART: "GEMS_PARM_01",
+    **dict.fromkeys(GE_SEQUENCE_NAMES, "GEMS_ACQU_01"),
+}
+"""Who reserves the block of each element, in upper case."""
+
+_BLOCKS = range(0x10, 0x100)
 
 PRIVATE_TAGS = (
-    *PRIVATE_B_VALUES,
-    *MOSAIC_TAGS,
-    GE_COMPLEX_PART,
-    *GE_SEQUENCE_NAMES,
-    *(0x20050000 | block for block in range(0x10, 0x100)),
-    *(0x20050000 | block << 8 | element for block in range(0x10, 0x100) for element in (0x0D, 0x0E)),
+    *(tag & 0xFFFF00FF | block << 8 for tag in (*OWNERS, 0x2005100D, 0x2005100E) for block in _BLOCKS),
+    *(group << 16 | block for group in (0x0019, 0x0043, 0x0065, 0x2005) for block in _BLOCKS),
 )
-"""What is read of private elements: Philips' may stand in any block of their group."""
+"""What is read of private elements, with the names of their blocks: they may stand in any block of their group."""

@@ -1,6 +1,7 @@
 """Colour maps that lie in a patient, as RGB images: a colour a voxel, which no volume holds.
 
-NIfTI-1 has a type for them (``RGB24``, code 128: red, green and blue of 8 bits). Only uncompressed RGB is converted.
+NIfTI-1 has a type for them (``RGB24``, code 128: red, green and blue of 8 bits). Uncompressed RGB is converted, and
+compressed colours where the standard leaves no doubt about what the decoded numbers are (PS3.5, section 8.2).
 """
 
 from __future__ import annotations
@@ -11,8 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydicom import dcmread
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.imaging.decoding.decoders import LOSSY, decoders_of, is_decodable
+from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_frames, decode_one
 from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.series.policies import largest_stack, open_findings, refusal, split_stacks
@@ -35,6 +48,18 @@ if TYPE_CHECKING:
 __all__ = ["colour_images"]
 
 _RGB_SAMPLES, _RGB_BITS = 3, 8
+_YBR_BY_JPEG = frozenset({"YBR_FULL", "YBR_FULL_422"})
+# by what colours are called in each syntax; RGB in JPEG is left out, where nobody can say if the encoder transformed it
+_COLOURS: dict[str, frozenset[str]] = {
+    RLELossless: frozenset({"RGB", "YBR_FULL"}),
+    JPEGLSLossless: frozenset({"RGB"}),
+    JPEG2000Lossless: frozenset({"RGB", "YBR_RCT"}),
+    HTJ2KLossless: frozenset({"RGB", "YBR_RCT"}),
+    HTJ2KLosslessRPCL: frozenset({"RGB", "YBR_RCT"}),
+    JPEG2000: frozenset({"YBR_ICT"}),
+    HTJ2K: frozenset({"YBR_ICT"}),
+    JPEGBaseline8Bit: _YBR_BY_JPEG,
+}
 
 
 def colour_images(task: ConversionTask) -> list[VoxelGrid]:
@@ -57,27 +82,32 @@ def _chosen(inspection: Inspection, policy: Policy) -> list[Stack]:
         raise refusal(inspection.report, others or found)
     stacks = split_stacks(inspection) if policy in {"split", "largest"} else list(inspection.stacks)
     frames = [frame for stack in stacks for line in stack.grid for frame in line]
-    if policy == "resample" or not all(map(_is_plain_rgb, frames)):
+    if policy == "resample" or not all(map(_has_certain_colours, frames)):
         raise refusal(inspection.report, found)  # colours are not interpolated, and palettes are no colours yet
     return [largest_stack(stacks)] if policy == "largest" else stacks
 
 
-def _is_plain_rgb(frame: FrameInfo) -> bool:
-    pixels = frame.pixel_format
-    is_rgb = text(frame.places[-1], "PhotometricInterpretation").upper() == "RGB"
-    fits = (pixels.samples, pixels.bits_allocated, pixels.bits_stored) == (_RGB_SAMPLES, _RGB_BITS, _RGB_BITS)
-    return is_rgb and fits and not frame.instance.is_compressed
+def _has_certain_colours(frame: FrameInfo) -> bool:
+    pixels, syntax = frame.pixel_format, str(frame.instance.transfer_syntax_uid)
+    if (pixels.samples, pixels.bits_allocated, pixels.bits_stored) != (_RGB_SAMPLES, _RGB_BITS, _RGB_BITS):
+        return False
+    colours = text(frame.places[-1], "PhotometricInterpretation").upper()
+    if not frame.instance.is_compressed:
+        return colours == "RGB"
+    return colours in _COLOURS.get(syntax, ()) and is_decodable(syntax)
 
 
 def _assemble(
-    frames: Sequence[FrameInfo], volumes: int, slices: int, _limits: Limits
+    frames: Sequence[FrameInfo], volumes: int, slices: int, limits: Limits
 ) -> tuple[NDArray[Any], list[FrameInfo]]:
     """Returns the colours of frames in the order (t, k), as an array (i, j, k) or (i, j, k, t) of ``RGB24``."""
     pixels = frames[0].pixel_format
     colours = np.empty((len(frames), pixels.rows, pixels.columns, _RGB_SAMPLES), np.uint8)
     by_file: dict[int, list[int]] = defaultdict(list)
+    _decode([(index, frame) for index, frame in enumerate(frames) if frame.instance.is_compressed], colours, limits)
     for index, frame in enumerate(frames):
-        by_file[id(frame.instance)].append(index)
+        if not frame.instance.is_compressed:
+            by_file[id(frame.instance)].append(index)
     for indices in by_file.values():
         instance = frames[indices[0]].instance
         with contained():
@@ -88,3 +118,45 @@ def _assemble(
                 colours[index], _ = decoder.as_array(dataset, index=frames[index].number - 1)
     array = colours.view(RGB24)[..., 0].reshape(volumes, slices, pixels.rows, pixels.columns).transpose(3, 2, 1, 0)
     return array[..., 0] if volumes == 1 else array, []
+
+
+def _decode(numbered: Sequence[tuple[int, FrameInfo]], colours: NDArray[np.uint8], limits: Limits) -> None:
+    """Fills in the colours of compressed frames, in decoder processes.
+
+    Raises:
+        InvalidSeriesError: A frame cannot be decoded, is another image than its header says, or two decoders differ.
+    """
+    encoded = [_encoded(frame, decoders_of(str(frame.instance.transfer_syntax_uid))[0]) for _, frame in numbered]
+    for place, answer in decode_frames(encoded, limits):
+        index, frame = numbered[place]
+        values = answer.read()
+        if values.shape != colours.shape[1:] or values.dtype != colours.dtype:
+            raise InvalidSeriesError(
+                f"frame {frame.number} of {frame.instance.label} is decoded to {values.dtype} of shape {values.shape}, "
+                f"its header says {colours.dtype} of {colours.shape[1:]}: get it again"
+            )
+        colours[index] = values
+    for index, frame in numbered[:1]:
+        _compare_with_second(frame, colours[index], limits)
+
+
+def _encoded(frame: FrameInfo, decoder: str) -> EncodedFrame:
+    return EncodedFrame(frame.instance, frame.number, decoder, for_display=True)
+
+
+def _compare_with_second(frame: FrameInfo, colours: NDArray[np.uint8], limits: Limits) -> None:
+    """Refuses colours that another decoder does not see, where one is installed and decoding is exact."""
+    syntax = frame.instance.transfer_syntax_uid
+    others = [] if syntax in LOSSY else [name for name in decoders_of(str(syntax))[1:] if name != "imagecodecs"]
+    if not others:
+        return
+    try:
+        second = decode_one(_encoded(frame, others[0]), limits)
+    except InvalidSeriesError:
+        return  # it cannot say anything
+    if not np.array_equal(second, colours):
+        raise InvalidSeriesError(
+            f"frame {frame.number} of {frame.instance.label} ({syntax.name}) is decoded to other colours by "
+            f"{others[0]} than by the decoder that is used: it is damaged, or one of the two is at fault; get it "
+            "uncompressed"
+        )

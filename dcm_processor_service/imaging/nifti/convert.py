@@ -6,7 +6,7 @@ Whatever the engine, the series is inspected first, and the policy decides wheth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.errors import (
@@ -97,11 +97,16 @@ class AutoConverter:
         )
         told = f"series {inspection.report.series_instance_uid} cannot be converted: a file of it is damaged"
         with foreign_errors_as(lambda: NiftiConversionError(f"{told}, or its result cannot be written")):
-            if verify:
-                from dcm_processor_service.imaging.nifti.verification import verify as compare
+            if not verify:
+                return _converted(task, engine)
+            from dcm_processor_service.imaging.nifti.verification import verified
 
-                compare(task)
-            return _by_choice(task) if engine == "auto" else ENGINES[engine].convert(task, "asked for")
+            with verified(task) as images:
+                return _converted(replace(task, read_by_dcm2niix=images), engine)
+
+
+def _converted(task: ConversionTask, engine: Engine) -> NiftiFiles:
+    return _by_choice(task) if engine == "auto" else ENGINES[engine].convert(task, "asked for")
 
 
 def _by_choice(task: ConversionTask) -> NiftiFiles:

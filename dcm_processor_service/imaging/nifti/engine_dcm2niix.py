@@ -24,6 +24,7 @@ import numpy as np
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
 from dcm_processor_service.imaging.frames.vendor import is_uih_grid
 from dcm_processor_service.imaging.nifti.comparison import difference_from_series
+from dcm_processor_service.imaging.nifti.grids import difference_from_grids
 from dcm_processor_service.imaging.nifti.task import DECODED_BY_PROGRAMS, NATIVE_ONLY
 from dcm_processor_service.imaging.nifti.write import copy_nifti, sidecar_path, write_json
 from dcm_processor_service.imaging.series.policies import refusal
@@ -80,11 +81,8 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
     refused += [finding for finding in report.findings if finding.code in NATIVE_ONLY]
     if refused or not report.frame_count:
         raise refusal(report, refused)
-    parent = task.destination.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=".dcm2niix-") as folder:
-        images = run_dcm2niix(task.image_paths, Path(folder), report, task.timeout_s, task.dcm2niix_program)
-        check_against_series(images, task)
+    with _checked_images(task) as made:
+        images = made
         if task.policy == "largest":
             images = (max(images, key=lambda image: math.prod(image.shape)),)
         elif len(images) > 1 and task.policy != "split":
@@ -94,6 +92,21 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
                 report,
             )
         return _keep(images, task, reason)
+
+
+@contextmanager
+def _checked_images(task: ConversionTask) -> Iterator[tuple[Dcm2niixImage, ...]]:
+    """Runs dcm2niix, unless it ran already, and returns its images once they are those of the series."""
+    if task.read_by_dcm2niix:
+        yield task.read_by_dcm2niix
+        return
+    parent = task.destination.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    report = task.inspection.report
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".dcm2niix-") as folder:
+        images = run_dcm2niix(task.image_paths, Path(folder), report, task.timeout_s, task.dcm2niix_program)
+        check_against_series(images, task)
+        yield images
 
 
 def check_against_series(images: Sequence[Dcm2niixImage], task: ConversionTask, *, whole: bool = False) -> None:
@@ -109,16 +122,14 @@ def check_against_series(images: Sequence[Dcm2niixImage], task: ConversionTask, 
         NiftiConversionError: An image differs, or a diffusion series came without b-values.
     """
     uid = task.inspection.report.series_instance_uid
-    if not whole and any(is_uih_grid(instance.header) for instance in task.inspection.instances):
-        return  # no other engine reads these, so there is no second result to compare with
+    are_grids = not whole and any(is_uih_grid(instance.header) for instance in task.inspection.instances)
     for image in images:
-        differs = difference_from_series(
-            nib.nifti1.Nifti1Image.from_filename(image.path).dataobj,
-            image.affine_ras,
-            task,
-            whole=whole,
-            any_order=bool(image.gradients),
-        )
+        values = nib.nifti1.Nifti1Image.from_filename(image.path).dataobj
+        if are_grids:
+            differs = difference_from_grids(values, image.affine_ras, task)
+        else:
+            any_order = bool(image.gradients)
+            differs = difference_from_series(values, image.affine_ras, task, whole=whole, any_order=any_order)
         if differs:
             raise NiftiConversionError(
                 f"dcm2niix made another image of series {uid} than its headers say: {differs}; its result is not "

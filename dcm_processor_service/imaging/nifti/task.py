@@ -12,6 +12,7 @@ from dcm_processor_service.imaging.nifti.write import nifti_stem, sidecar_path, 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dcm_processor_service.imaging.nifti.engine_dcm2niix import Dcm2niixImage
     from dcm_processor_service.imaging.series.inspection import Inspection
     from dcm_processor_service.models.images.limits import Limits
     from dcm_processor_service.models.images.nifti import Policy, Sidecar
@@ -44,6 +45,9 @@ class ConversionTask:
 
     dcm2niix_program: str = ""
     """Path of another dcm2niix than the installed one; empty for that."""
+
+    read_by_dcm2niix: tuple[Dcm2niixImage, ...] = ()
+    """What dcm2niix made of the series, where it ran already and every voxel was compared; else empty."""
 
     @property
     def image_paths(self) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,22 +15,26 @@ from dcm_processor_service.imaging.series.policies import chosen_stacks
 from dcm_processor_service.models import SeriesKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from dcm_processor_service.imaging.nifti.engine_dcm2niix import Dcm2niixImage
     from dcm_processor_service.models.images.limits import Limits
     from dcm_processor_service.models.images.nifti import Policy
 
-__all__ = ["verify", "verify_series"]
+__all__ = ["verified", "verify_series"]
 
 
-def verify_series(paths: Sequence[Path], policy: Policy, limits: Limits) -> None:
-    """Compares both readings of the files of one series; see :func:`verify`."""
-    with tempfile.TemporaryDirectory() as folder:
-        verify(ConversionTask(examine(paths, limits), Path(folder) / "volume.nii", policy, "none", limits))
+def verify_series(paths: Sequence[Path], policy: Policy, limits: Limits, folder: Path) -> None:
+    """Compares both readings of the files of one series, with temporary files in a folder; see :func:`verified`."""
+    with verified(ConversionTask(examine(paths, limits), folder / "volume.nii", policy, "none", limits)):
+        pass
 
 
-def verify(task: ConversionTask) -> None:
+@contextmanager
+def verified(task: ConversionTask) -> Iterator[tuple[Dcm2niixImage, ...]]:
     """Converts a series with dcm2niix beside its destination, and compares every voxel with this package's reading.
+
+    Returns what dcm2niix made, which goes at the end of the block.
 
     Raises:
         InvalidSeriesError: The policy refuses the series.
@@ -46,8 +51,9 @@ def verify(task: ConversionTask) -> None:
     with tempfile.TemporaryDirectory(dir=parent, prefix=".verify-") as folder:
         images = run_dcm2niix(task.image_paths, Path(folder), report, task.timeout_s, task.dcm2niix_program)
         check_against_series(images, task, whole=True)
-    if len(images) < expected:
-        raise NiftiConversionError(
-            f"series {report.series_instance_uid} cannot be verified: dcm2niix makes {len(images)} images of it, and "
-            f"policy {task.policy} {expected}"
-        )
+        if len(images) < expected:
+            raise NiftiConversionError(
+                f"series {report.series_instance_uid} cannot be verified: dcm2niix makes {len(images)} images of it, "
+                f"and policy {task.policy} {expected}"
+            )
+        yield images

@@ -10,6 +10,8 @@ from pydicom.uid import UID
 
 from dcm_processor_service.imaging.decoding.decoders import DECODERS, NEEDS_CODECS, is_decodable
 from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, slice_normal
+from dcm_processor_service.imaging.headers.values import number
+from dcm_processor_service.imaging.series.stack import uneven_by_mm, uniform_runs
 from dcm_processor_service.models import SeriesFinding, TransferSyntax
 
 if TYPE_CHECKING:
@@ -87,8 +89,8 @@ def group_findings(groups: Sequence[FrameGroup]) -> list[SeriesFinding]:
         found.append(about("LOCALIZER", distinct(instances), f"{message}: leave it out"))
     images = [group for group in groups if not group.is_localizer]
     formats = [group.number_format for group in images]
-    spacings = {tuple(round(value, 4) for value in group.first.pixel_spacing or ()) for group in images}
-    orientations = {tuple(round(value, 3) for value in group.first.orientation or ()) for group in images}
+    spacings = {group.spacing_number for group in images}
+    orientations = {group.orientation_number for group in images}
     if len({one[:2] for one in formats}) > 1:
         sizes = ", ".join(sorted({f"{columns} x {rows}" for rows, columns in (one[:2] for one in formats)}))
         found.append(_mixed("MIXED_SIZE", f"images have several sizes ({sizes})", images))
@@ -218,9 +220,17 @@ def _gap_findings(stack: Stack) -> list[SeriesFinding]:
     distances = np.diff(along)
     message = (
         f"the distance between slices varies from {distances.min():.4g} to {distances.max():.4g} mm: "
-        "convert with policy resample or split"
+        f"convert with policy resample, or with split for {_parts(stack)}"
     )
     return [SeriesFinding(code="MIXED_SPACING", message=message, positions_mm=positions, count=len(geometry.outliers))]
+
+
+def _parts(stack: Stack) -> str:
+    """Says into how many parts a stack falls, and how exactly one step describes each."""
+    runs = uniform_runs(stack)
+    off_mm = max(uneven_by_mm(_along(run)) for run in runs)
+    count = "one part" if len(runs) == 1 else f"{len(runs)} parts"
+    return f"{count}, in which slices lie up to {off_mm:.2g} mm off even steps"
 
 
 def _rounded(stack: Stack) -> SeriesFinding:
@@ -261,9 +271,14 @@ def _rescale_findings(stack: Stack) -> list[SeriesFinding]:
     rescales = {frame.scaling for frame in frames}
     if len(rescales) == 1:
         return []
-    lacking = [frame.instance for frame in frames if not _has_scaling(frame)]
+    stated = [_stated_scaling(frame) for frame in frames]
+    most = max(stated, key=len)
+    lacking = [frame.instance for frame, own in zip(frames, stated, strict=True) if len(own) < len(most)]
     if 0 < len(lacking) < len(frames):
-        message = f"{len(lacking)} of {len(frames)} slices have no rescale, which the others have: get them again"
+        message = (
+            f"{len(lacking)} of {len(frames)} slices lack a rescale, or a half of it, which the others have: get them "
+            "again"
+        )
         return [
             SeriesFinding(code="MISSING_RESCALE", message=message, sop_instance_uids=uids(lacking), count=len(lacking)),
         ]
@@ -271,7 +286,9 @@ def _rescale_findings(stack: Stack) -> list[SeriesFinding]:
     return [SeriesFinding(code="MIXED_RESCALE", message=message, blocking=False, count=len(rescales))]
 
 
-def _has_scaling(frame: FrameInfo) -> bool:
-    """Whether the header says how stored values become real ones; functional groups are taken to say it for all."""
-    keywords = ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence")
-    return len(frame.places) > 1 or any(keyword in frame.places[0] for keyword in keywords)
+def _stated_scaling(frame: FrameInfo) -> list[str]:
+    """Lists what the header says of how stored values become real ones; functional groups are taken to say it all."""
+    keywords = ("RescaleSlope", "RescaleIntercept")
+    if len(frame.places) > 1 or frame.lut is not None:
+        return [*keywords]
+    return [keyword for keyword in keywords if number(frame.places[0], keyword) is not None]

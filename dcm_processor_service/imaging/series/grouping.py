@@ -66,6 +66,12 @@ class FrameGroup:
     frames: tuple[FrameInfo, ...]
     is_localizer: bool
 
+    orientation_number: int
+    """Equal for groups of one orientation, as far as the size of the image lets it be told apart."""
+
+    spacing_number: int
+    """Equal for groups of one pixel spacing, as far as the size of the image lets it be told apart."""
+
     @property
     def first(self) -> FrameInfo:
         """Stands for what they have in common."""
@@ -91,15 +97,21 @@ def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
     found: dict[tuple[Any, ...], list[FrameInfo]] = defaultdict(list)
     for frame, is_localizer in zip(frames, localizers, strict=True):
         orientation = _index_of_close(orientations, frame.orientation or (), _turn_tolerance(frame))
-        spacing = _index_of_close(spacings, frame.pixel_spacing or (), _SPACING_TOLERANCE)
+        spacing = _index_of_close(spacings, frame.pixel_spacing or (), _spacing_tolerance(frame))
         found[is_localizer, frame.pixel_format.number_format, orientation, spacing].append(frame)
-    return [FrameGroup(tuple(members), key[0]) for key, members in found.items()]
+    return [FrameGroup(tuple(members), key[0], key[2], key[3]) for key, members in found.items()]
 
 
 def _turn_tolerance(frame: FrameInfo) -> float:
     """Returns by how much direction cosines may differ: at the far corner of the image, by a part of a pixel."""
     extent = float(np.hypot(frame.pixel_format.columns, frame.pixel_format.rows))
     return min(_COSINE_TOLERANCE, _CORNER_PIXELS / max(extent, 1.0))
+
+
+def _spacing_tolerance(frame: FrameInfo) -> float:
+    """Returns by how much, mm, pixel spacings may differ: at the far edge of the image, by a part of a pixel."""
+    edge = max(frame.pixel_format.columns, frame.pixel_format.rows, 1)
+    return min(_SPACING_TOLERANCE, _CORNER_PIXELS / 2 * min(frame.pixel_spacing or (1.0,)) / edge)
 
 
 def _index_of_close(known: list[tuple[float, ...]], value: tuple[float, ...], tolerance: float) -> int:
@@ -269,7 +281,7 @@ def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
     counts = np.bincount(labels)
     if counts.max() == 1:
         name = separating_mark(frames, along)
-        if not name:
+        if name is None:
             single = _single_volume(frames, labels)
             return [replace(single, doubt=interleaving_doubt(frames, along, is_even=not single.is_uneven))]
         values = marks(frames, name)

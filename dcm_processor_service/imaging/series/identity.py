@@ -27,6 +27,7 @@ IDENTITY_MARKS = {
         "frames of reference, so their positions have no common origin",
     ),
     "Modality": ("MIXED_MODALITY", "modalities"),
+    "SOPClassUID": ("MIXED_MODALITY", "kinds of image objects"),
     "PhotometricInterpretation": ("MIXED_PHOTOMETRIC", "photometric interpretations, such as bright and dark for high"),
     "Units": ("MIXED_UNITS", "units"),
     "RescaleType": ("MIXED_UNITS", "rescale types"),
@@ -57,6 +58,12 @@ def identity_findings(instances: Sequence[InstanceFile], frames: Sequence[FrameI
             "one volume, convert those of each patient by themselves"
         )
         found.append(SeriesFinding(code="MIXED_PATIENT", message=message, count=len(patients)))
+    elif told := _conflicting(texts):
+        message = (
+            f"the files have one PatientID and several {' and '.join(told)}: two patients are never one volume, "
+            "correct what is wrong, or convert those of each patient by themselves"
+        )
+        found.append(SeriesFinding(code="MIXED_PATIENT", message=message, count=len(texts)))
     studies = {values[-1] for values in texts}
     if len(studies) > 1:
         message = f"the files belong to {len(studies)} studies: convert those of each study by themselves"
@@ -67,3 +74,18 @@ def identity_findings(instances: Sequence[InstanceFile], frames: Sequence[FrameI
             message = f"frames have {distinct} {what} ({name}): convert with policy split or largest"
             found.append(SeriesFinding(code=code, message=message, attribute=name, count=distinct))
     return found
+
+
+def _conflicting(texts: set[tuple[str, ...]]) -> list[str]:
+    """Lists by what files of one PatientID seem to be of several patients; what a file does not state says nothing."""
+    stated = {
+        "names": {_spelled_alike(name) for _, _, name, *_ in texts},
+        "birth dates": {born for _, _, _, born, *_ in texts},
+        "sexes": {sex.upper() for *_, sex, _ in texts},
+    }
+    return [what for what, values in stated.items() if len(values - {""}) > 1]
+
+
+def _spelled_alike(name: str) -> str:
+    """Returns the alphabetic part of a name, however its case, its spaces and its empty components are written."""
+    return " ".join(name.partition("=")[0].casefold().replace("^", " ").split())

@@ -9,7 +9,8 @@ from dcm_processor_service.imaging.frames.frame import mark
 from dcm_processor_service.imaging.frames.vendor import is_private_mosaic
 from dcm_processor_service.imaging.headers.instance_file import read_header
 from dcm_processor_service.imaging.headers.private_tags import GE_SEQUENCE_NAMES
-from dcm_processor_service.imaging.headers.values import private_value, text
+from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.headers.vendor_elements import vendor_value
 from dcm_processor_service.imaging.series.geometry_findings import about, distinct
 from dcm_processor_service.models import SeriesFinding
 
@@ -116,5 +117,5 @@ def _ge_sequence(header: Header) -> str:
     """Returns the names of GE's pulse sequence, in lower case; empty for other makers."""
     if not text(header, "Manufacturer").upper().startswith("GE"):
         return ""
-    found = [private_value(header, tag) for tag in GE_SEQUENCE_NAMES]
+    found = [vendor_value(header, tag) for tag in GE_SEQUENCE_NAMES]
     return " ".join(one.decode("latin-1") if isinstance(one, bytes) else str(one or "") for one in found).lower()

@@ -9,10 +9,12 @@ import numpy as np
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dcm_processor_service.imaging.frames.frame import mark
+from dcm_processor_service.imaging.frames.pixel_format import is_whole
 from dcm_processor_service.imaging.frames.rescale_from_header import MAPPED_MODALITIES, real_world_mapping
 from dcm_processor_service.imaging.frames.vendor import is_private_mosaic
-from dcm_processor_service.imaging.headers.private_tags import MOSAIC_TAGS
+from dcm_processor_service.imaging.headers.private_tags import MOSAIC_GROUPS
 from dcm_processor_service.imaging.headers.values import ScannedHeader, integer, text
+from dcm_processor_service.imaging.headers.vendor_elements import vendor_elements
 from dcm_processor_service.imaging.series.geometry_findings import about, distinct
 from dcm_processor_service.models.images.limits import Limits
 
@@ -26,9 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["pixel_findings"]
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_INT32_MAX = np.iinfo(np.int32).max
 _MOST_BITS = 64
 _SURPLUS_PART = 0.05
-_TRAIT_KEYS = ("PhotometricInterpretation", "ImageType", "Manufacturer", *MOSAIC_TAGS)
+_TRAIT_KEYS = ("PhotometricInterpretation", "ImageType", "Manufacturer")
 
 
 def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
@@ -51,7 +54,7 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
         (
             "COLOUR",
             having["COLOUR"],
-            "is in colour, and a volume has one number a voxel: convert uncompressed RGB to NIfTI, take others singly",
+            "is in colour, and a volume has one number a voxel: convert RGB to NIfTI, take palettes and others singly",
         ),
         ("MOSAIC", having["MOSAIC"], "has the slices of a volume side by side in one image: use the engine dcm2niix"),
         ("EMPTY_IMAGE", having["EMPTY_IMAGE"], "has no row or no column, so no pixel: get it again, or leave it out"),
@@ -74,7 +77,7 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
         (
             "INVALID_RESCALE",
             distinct(scale),
-            "has a rescale that is no number, all zero, or beyond what float32 holds: correct it",
+            "has a rescale that is no number, all zero, or beyond what float32 holds or tells apart: correct it",
         ),
         ("INCONSISTENT_FRAMES", _miscounted(frames), "describes more or fewer frames than it declares: get it again"),
     ]
@@ -105,7 +108,7 @@ def _what_traits_are_read_from(frame: FrameInfo) -> Hashable:
     header = frame.instance.header
     if not isinstance(header, ScannedHeader):
         return id(frame)
-    return header.shared(_TRAIT_KEYS), frame.pixel_format
+    return header.shared(_TRAIT_KEYS), vendor_elements(header, MOSAIC_GROUPS), frame.pixel_format
 
 
 def _table_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
@@ -157,7 +160,12 @@ def _scale(frame: FrameInfo) -> Hashable:
 def _is_usable(frame: FrameInfo) -> bool:
     """Whether the rescale gives values that differ, none of them infinite."""
     greatest = 2.0 ** min(frame.pixel_format.bits_stored, _MOST_BITS) * abs(frame.slope) + abs(frame.intercept)
-    return frame.slope != 0 and greatest <= _FLOAT32_MAX
+    if frame.slope == 0 or greatest > _FLOAT32_MAX:
+        return False
+    if greatest <= _INT32_MAX and is_whole(frame.slope, frame.intercept):
+        return True
+    # an intercept so large that values which differ by one step become the same number
+    return float(np.spacing(np.float32(abs(frame.intercept)))) <= abs(frame.slope)
 
 
 def _miscounted(frames: Sequence[FrameInfo]) -> list[InstanceFile]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.geometry import FloatArray, StackGeometry
 
-__all__ = ["Stack", "uniform_runs"]
+__all__ = ["Stack", "uneven_by_mm", "uniform_runs"]
 
 _STEP_TOLERANCE = 0.02
 _ALONG_PART = 0.05
@@ -159,11 +159,25 @@ def single_slice_step_mm(frame: FrameInfo) -> float:
     return 1.0
 
 
+def uneven_by_mm(along: FloatArray) -> float:
+    """Returns how far, at most, slices lie from where one step from the first to the last puts them.
+
+    Example:
+        >>> uneven_by_mm(np.array([0.0, 1.0, 2.5, 3.0]))
+        0.5
+    """
+    return float(np.abs(along - np.linspace(along[0], along[-1], len(along))).max())
+
+
 def uniform_runs(stack: Stack) -> list[Stack]:
-    """Splits a stack wherever the distance between slices changes, so that each part has one step."""
+    """Splits a stack wherever the distance between slices changes, so that each part has one step.
+
+    A distance that creeps ends a part where the slices, as one step puts them, would lie off their places.
+    """
     if not stack.is_uneven:
         return [stack]
-    gaps = np.diff(stack.origins @ slice_normal(stack.first.orientation or ()))
+    along = stack.origins @ slice_normal(stack.first.orientation or ())
+    gaps = np.diff(along)
     runs: list[list[int]] = [[0]]
     for k, gap in enumerate(gaps, start=1):
         run = runs[-1]
@@ -173,7 +187,9 @@ def uniform_runs(stack: Stack) -> list[Stack]:
             joins = gap - following <= allowed_difference_mm(following, _STEP_TOLERANCE)
         else:
             step = gaps[run[0]]
-            joins = abs(gap - step) <= allowed_difference_mm(step, _STEP_TOLERANCE)
+            joins = abs(gap - step) <= allowed_difference_mm(step, _STEP_TOLERANCE) and (
+                uneven_by_mm(along[run[0] : k + 1]) <= allowed_difference_mm(step, _STEP_TOLERANCE)
+            )
         if joins:
             run.append(k)
         else:

@@ -60,9 +60,9 @@ def refuse_wide_gaps(stack: Stack, report: SeriesReport, max_gap_mm: float | Non
 def on_even_grid(volume: V, stack: Stack) -> V:
     """Interpolates a volume, linearly, from where its slices lie to a grid with one step at right angles to them.
 
-    The step is the median distance between slices; where they are even but for the rounding of their positions, the
-    mean. The grid is wide enough for every slice; where no slice was, voxels
-    get the volume's least value. A stack that is even and upright comes back as it is. ``invented`` tells which slices
+    The step is the one nearest to the median distance between slices that leads from the first slice to the last, so
+    that both stay where they are. The grid is wide enough for every slice; where no slice was, voxels get the volume's
+    least value. A stack that is even and upright comes back as it is. ``invented`` tells which slices
     of the result lie where none was measured.
 
     Args:
@@ -82,9 +82,9 @@ def on_even_grid(volume: V, stack: Stack) -> V:
     shifts = np.column_stack([lateral @ orientation[:3] / column_distance, lateral @ orientation[3:] / row_distance])
     shifts[:, np.abs(shifts).max(axis=0) < _NO_SHIFT_PIXELS] = 0.0
     low, high = np.floor(shifts.min(axis=0) + 1e-6), np.ceil(shifts.max(axis=0) - 1e-6)
-    step_mm = geometry.step_mm if stack.is_uneven else float(along[-1]) / (len(along) - 1)
-    steps = round(float(along[-1]) / step_mm) + 1
-    targets = np.minimum(np.arange(steps) * step_mm, along[-1])
+    steps = (max(round(float(along[-1]) / geometry.step_mm), 1) if stack.is_uneven else len(along) - 1) + 1
+    step_mm = float(along[-1]) / (steps - 1)
+    targets = np.linspace(0.0, float(along[-1]), steps)
     array = _interpolated(volume.array, along, shifts - low, targets, (high - low).astype(int))
     origin = origins[0] + low[0] * column_distance * orientation[:3] + low[1] * row_distance * orientation[3:]
     affine = stack_affine(orientation, (row_distance, column_distance), origin, normal * step_mm)

@@ -196,7 +196,8 @@ class AsyncDicomSeries:
         """Reads the volume; see :meth:`DicomSeries.volume`."""
         if verify:
             paths = await self.paths()
-            await self._tools.offload(lambda: self._tools.imaging().verify(paths, policy))
+            with self._tools.scratch.temporary() as folder:
+                await self._tools.offload(lambda: self._tools.imaging().verify(paths, policy, folder))
         volumes = await self.volumes(policy, max_gap_mm=max_gap_mm)
         if len(volumes) == 1:
             return volumes[0]

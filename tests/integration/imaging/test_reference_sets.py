@@ -157,7 +157,8 @@ def directions_ras(image: Path) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("folder", [f"{NIH}4", f"{NIH}7", f"{MOSAIC}3", f"{MOSAIC}6", "dcm_qa_enh/In/Siemens/XA10"])
 def test_two_readings_agree_on_every_voxel(tmp_path: Path, folder: str) -> None:
-    verify_series(files(folder, tmp_path), "strict", Limits())
+    paths = files(folder, tmp_path)
+    verify_series(paths, "strict", Limits(), tmp_path)
 
 
 def test_the_quick_scan_finds_what_pydicom_finds(tmp_path: Path) -> None:

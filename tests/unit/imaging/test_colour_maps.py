@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import nibabel as nib
 import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import RLELossless
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000, UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
-from dcm_processor_service.errors import InvalidSeriesError
+from dcm_processor_service.errors import DicomError, InvalidSeriesError
 from dcm_processor_service.imaging.geometry import convert_frame
 from dcm_processor_service.imaging.nifti.comparison import placement
 from dcm_processor_service.imaging.nifti.convert import AutoConverter
@@ -22,6 +24,7 @@ from dcm_processor_service.models import SeriesKind
 from tests.unit.imaging.synthetic import Recipe, rotated, single_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -105,14 +108,77 @@ def test_colours_of_other_kinds_are_refused(tmp_path: Path, changes: dict[str, A
     assert not (tmp_path / "x.nii").exists()
 
 
-def test_compressed_colours_are_refused(tmp_path: Path) -> None:
+def compressed(folder: Path, syntax: str, encode: Callable[[NDArray[np.uint8]], bytes], colours_are: str) -> list[Path]:
+    paths = colour_map(folder)
+    for path in paths:
+        ds = dcmread(path)
+        ds.PixelData = encapsulate([encode(ds.pixel_array)])
+        ds["PixelData"].VR = "OB"
+        ds["PixelData"].is_undefined_length = True
+        ds.PhotometricInterpretation, ds.file_meta.TransferSyntaxUID = colours_are, UID(syntax)
+        ds.save_as(path)
+    return paths
+
+
+def jpeg_ls(pixels: NDArray[np.uint8]) -> bytes:
+    return bytes(imagecodecs.jpegls_encode(pixels))
+
+
+def jpeg_2000(pixels: NDArray[np.uint8]) -> bytes:
+    return bytes(imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", reversible=True, level=0, resolutions=1))
+
+
+def jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    return bytes(imagecodecs.jpeg8_encode(pixels, level=100, subsampling="444"))
+
+
+def test_colours_in_run_lengths_become_an_rgb_image(tmp_path: Path) -> None:
     paths = colour_map(tmp_path)
     for path in paths:
         ds = dcmread(path)
         ds.compress(RLELossless)
         ds.save_as(path)
+    files = AutoConverter().convert(paths, tmp_path / "x.nii")
+    array, affine = written(files.paths[0])
+    np.testing.assert_array_equal(array, colours())
+    np.testing.assert_allclose(affine, RECIPE.affine_lps, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "encode", "colours_are"),
+    [(JPEGLSLossless, jpeg_ls, "RGB"), (JPEG2000Lossless, jpeg_2000, "YBR_RCT"), (JPEG2000Lossless, jpeg_2000, "RGB")],
+)
+def test_colours_that_are_compressed_without_loss_come_back(
+    tmp_path: Path, syntax: str, encode: Callable[[NDArray[np.uint8]], bytes], colours_are: str
+) -> None:
+    files = AutoConverter().convert(compressed(tmp_path, syntax, encode, colours_are), tmp_path / "x.nii")
+    np.testing.assert_array_equal(written(files.paths[0])[0], colours())
+
+
+def test_colours_of_jpeg_come_back_nearly(tmp_path: Path) -> None:
+    files = AutoConverter().convert(compressed(tmp_path, JPEGBaseline8Bit, jpeg, "YBR_FULL"), tmp_path / "x.nii")
+    assert np.abs(written(files.paths[0])[0].astype(int) - colours()).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("syntax", "encode", "colours_are"),
+    [(JPEGBaseline8Bit, jpeg, "RGB"), (JPEGLSLossless, jpeg_ls, "YBR_FULL"), (JPEG2000, jpeg_2000, "YBR_FULL")],
+)
+def test_compressed_colours_that_are_in_doubt_are_refused(
+    tmp_path: Path, syntax: str, encode: Callable[[NDArray[np.uint8]], bytes], colours_are: str
+) -> None:
     with pytest.raises(InvalidSeriesError, match="COLOUR"):
+        AutoConverter().convert(compressed(tmp_path, syntax, encode, colours_are), tmp_path / "x.nii")
+    assert not (tmp_path / "x.nii").exists()
+
+
+def test_a_damaged_compressed_colour_is_refused(tmp_path: Path) -> None:
+    paths = compressed(tmp_path, JPEGLSLossless, jpeg_ls, "RGB")
+    content = paths[2].read_bytes()
+    paths[2].write_bytes(content[:-60] + content[-20:])
+    with pytest.raises(DicomError):
         AutoConverter().convert(paths, tmp_path / "x.nii")
+    assert not (tmp_path / "x.nii").exists()
 
 
 def test_a_colour_map_that_lacks_a_slice_is_refused_and_split(tmp_path: Path) -> None:

@@ -149,6 +149,17 @@ def test_verify_lets_through_what_both_read_alike(tmp_path: Path, ct: list[Path]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x.json", "x.nii"]
 
 
+@pytest.mark.parametrize("engine", ["dcm2niix", "native"])
+def test_verify_runs_dcm2niix_once(tmp_path: Path, ct: list[Path], engine: Any) -> None:
+    runs = tmp_path / "runs"
+    right = read_volume(ct).to_nifti()
+    program = fake_dcm2niix(tmp_path, {"": right}, f'echo run >> "{runs}"', gradients=False)
+    converter = AutoConverter(dcm2niix_program=program)
+    files = converter.convert(ct, tmp_path / "out" / "x.nii", engine=engine, verify=True)
+    assert (files.engine, runs.read_text()) == (engine, "run\n")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x.json", "x.nii"]
+
+
 def test_what_dcm2niix_cannot_read_cannot_be_verified(tmp_path: Path, ct: list[Path]) -> None:
     program = fake_dcm2niix(tmp_path, {}, "exit 3")
     with pytest.raises(NiftiConversionError, match="exit code 3"):
@@ -157,7 +168,7 @@ def test_what_dcm2niix_cannot_read_cannot_be_verified(tmp_path: Path, ct: list[P
 
 def test_invented_voxels_cannot_be_verified(ct: list[Path]) -> None:
     with pytest.raises(UnsupportedValueError, match="resample"):
-        verify_series(ct, "resample", Limits())
+        verify_series(ct, "resample", Limits(), ct[0].parent)
 
 
 def test_mosaics_without_their_private_elements_are_refused(tmp_path: Path) -> None:

@@ -121,6 +121,32 @@ def test_a_mosaic_that_lost_its_name_is_one(tmp_path: Path, maker: str, tag: int
     refused(paths, "MOSAIC", "split")
 
 
+@pytest.mark.parametrize("block", [0x11, 0x40, 0xFF])
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_mosaic_is_one_whatever_block_counts_its_slices(tmp_path: Path, block: int, *, taken: bool) -> None:
+    def edit(ds: Dataset, _: int) -> None:
+        ds.Manufacturer = "SIEMENS"
+        if taken:
+            ds.add_new(0x00190010, "LO", "SOMEBODY ELSE")
+            ds.add_new(0x0019100A, "US", 1)
+        ds.add_new(0x00190000 | block, "LO", "SIEMENS MR HEADER")
+        ds.add_new(0x0019000A | block << 8, "US", 48)
+
+    assert inspect_series(change(single_frame(MR, tmp_path), edit)).kind is SeriesKind.MOSAIC
+
+
+def test_another_block_of_philips_holds_no_scale(tmp_path: Path) -> None:
+    def edit(ds: Dataset, _: int) -> None:
+        ds.Manufacturer = "Philips"
+        ds.add_new(0x20050010, "LO", "Philips MR Imaging DD 003")
+        ds.add_new(0x2005100E, "FL", 7.0)
+        ds.add_new(0x20050011, "LO", "Philips MR Imaging DD 001")
+        ds.add_new(0x2005110E, "FL", 0.5)
+
+    volume = read_volume(change(single_frame(Recipe(modality="MR"), tmp_path), edit))
+    np.testing.assert_array_equal(volume.array, Recipe(modality="MR").values[..., 0] * 2)
+
+
 def test_an_ordinary_siemens_image_counts_one_slice(tmp_path: Path) -> None:
     def edit(ds: Dataset, _: int) -> None:
         ds.Manufacturer = "SIEMENS"

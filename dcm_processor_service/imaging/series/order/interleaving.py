@@ -14,6 +14,7 @@ import numpy as np
 
 from dcm_processor_service.imaging.frames.frame import marks
 from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, allowed_difference_mm
+from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.series.order.number_plan import slice_numbers
 from dcm_processor_service.imaging.series.order.time_axis import are_moved, comparable, overlap
@@ -29,7 +30,14 @@ __all__ = ["interleaving_doubt", "lie_through_each_other", "separating_mark"]
 # no volume has two values of these
 _SEPARATING = ("TemporalPositionIdentifier", "TemporalPositionTimeOffset", "DiffusionBValue")
 # parts of one volume may differ in these, such as the rotations of a CT, but do not lie through each other
-_BLOCKS = ("AcquisitionNumber", "FrameReferenceTime")
+_BLOCKS = (
+    "AcquisitionNumber",
+    "FrameReferenceTime",
+    "DimensionIndexValues",
+    "ASLContext",
+    "FrameLabel",
+    "VelocityEncodingDirection",
+)
 # slices of one MR volume may differ in these and lie through each other, as in two passes
 _PASSES = ("AcquisitionTime", "TriggerTime", "ContentTime", "RepetitionTime", "InversionTime")
 _IN_PASSES = frozenset({"MR"})
@@ -38,8 +46,8 @@ _RUNS_OF_GAPS = 5
 _RUNS_PART = 1 / 3
 
 
-def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str:
-    """Returns the attribute that shows frames at distinct positions to be several volumes; empty if none does."""
+def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | None:
+    """Returns the attribute that shows frames at distinct positions to be several volumes; None if none does."""
     for name in _SEPARATING:
         if len(set(marks(frames, name)) - {None}) > 1:
             return name
@@ -47,7 +55,22 @@ def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str:
         values = marks(frames, name)
         if len(set(values)) > 1 and lie_through_each_other(values, along):
             return name
-    return ""
+    for name in LABELS:
+        values = marks(frames, name)
+        if len(set(values)) > 1 and lie_through_each_other(values, along):
+            return name
+    for name in SETTINGS:
+        values = marks(frames, name)
+        if len(set(values)) > 1 and _take_turns(values, along):
+            return name
+    return None
+
+
+def _take_turns(values: Sequence[Any], along: FloatArray) -> bool:
+    """Whether each of a few values comes back along the stack, always in the same order."""
+    ascending = [values[index] for index in np.argsort(along, kind="stable")]
+    period = len(set(ascending))
+    return len(ascending) >= period * _FEWEST_SLICES and ascending[period:] == ascending[:-period]
 
 
 def lie_through_each_other(values: Sequence[Any], along: FloatArray) -> bool:
@@ -106,7 +129,7 @@ def _repeat(gaps: FloatArray) -> bool:
     slices = len(gaps) + 1
     allowed = max(LARGEST_NOISE_MM, 0.02 * float(gaps.max()))
     return any(
-        slices % period == 0 and bool(np.abs(gaps[period:] - gaps[:-period]).max() <= allowed)
+        slices % period == 0 and bool(np.abs(gaps[period:] - gaps[:-period]).max() <= allowed < np.ptp(gaps[:period]))
         for period in range(2, slices // _FEWEST_SLICES + 1)
     )
 

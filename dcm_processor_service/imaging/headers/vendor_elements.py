@@ -1,0 +1,61 @@
+"""Private elements that an inspection reads, in whatever block their vendor reserved (PS3.5, section 7.8.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.imaging.headers.private_tags import OWNERS
+from dcm_processor_service.imaging.headers.values import ScannedHeader, private_value
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from dcm_processor_service.imaging.headers.values import Header
+
+__all__ = ["block_owner", "private_tags_of", "vendor_elements", "vendor_value"]
+
+_CREATORS = range(0x10, 0x100)
+
+
+def private_tags_of(header: Header, group: int) -> list[int]:
+    """Lists the tags that a header has in a private group, ascending; of one that was scanned, those that are kept."""
+    keys = header.elements if isinstance(header, ScannedHeader) else header.keys()
+    return sorted(int(key) for key in keys if isinstance(key, int) and key >> 16 == group)
+
+
+def block_owner(header: Header, tag: int) -> str:
+    """Returns who reserved a block, in upper case, from the element of that tag."""
+    value = private_value(header, tag)
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0").upper()
+
+
+def vendor_value(header: Header, tag: int) -> Any:
+    """Returns the value of one of the :data:`~dcm_processor_service.imaging.headers.private_tags.OWNERS`' elements.
+
+    Where no block has their name, which some archives lose, it is where the vendor's scanners put it.
+
+    Args:
+        header: A header or an item.
+        tag: Where it is in the vendor's own files, in block 10.
+
+    Example:
+        >>> from pydicom import Dataset
+        >>> header = Dataset()
+        >>> header.add_new(0x00190011, "LO", "SIEMENS MR HEADER")
+        >>> header.add_new(0x0019110A, "US", 36)
+        >>> vendor_value(header, 0x0019100A)
+        36
+    """
+    owner = OWNERS[tag]
+    tags = private_tags_of(header, tag >> 16)
+    own = [one for one in tags if one & 0xFFFF in _CREATORS and block_owner(header, one) == owner]
+    for creator in own:
+        value = private_value(header, tag & 0xFFFF00FF | (creator & 0xFF) << 8)
+        if value is not None:
+            return value
+    return None if own else private_value(header, tag)
+
+
+def vendor_elements(header: ScannedHeader, groups: frozenset[int]) -> Hashable:
+    """Returns what a header holds in some private groups: equal where the same elements have the same values."""
+    return tuple((key, one) for key, one in header.elements.items() if isinstance(key, int) and key >> 16 in groups)

@@ -1,0 +1,80 @@
+"""Compares images that dcm2niix makes of UIH's grids with what the series itself says, without its layout.
+
+How the slices of a grid follow each other nothing here reads. But how many there are, how large their pixels are, and
+which values each volume holds the series itself says, and an image that differs in one of these is another's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dcm_processor_service.errors import UnsupportedTransferSyntaxError
+from dcm_processor_service.imaging.frames.frame import frames_of
+from dcm_processor_service.imaging.frames.vendor import mosaic_count
+from dcm_processor_service.imaging.volumes.read import read_frames
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from dcm_processor_service.imaging.frames.frame import FrameInfo
+    from dcm_processor_service.imaging.nifti.task import ConversionTask
+
+__all__ = ["difference_from_grids"]
+
+_SPACING_PART = 0.01
+_VALUE_PART = 1e-4
+
+
+def difference_from_grids(values: ArrayLike, affine_ras: ArrayLike, task: ConversionTask) -> str:
+    """Says in what an image differs from a series of grids; empty where nothing is known to differ.
+
+    Args:
+        values: Shape (i, j, k[, t]).
+        affine_ras: Shape (4, 4), voxel to mm in RAS.
+        task: Of the series, each image of which is a grid of slices.
+
+    Raises:
+        InvalidSeriesError: The pixels of a grid cannot be read.
+    """
+    array = np.asanyarray(values)
+    array = array.reshape(*array.shape, *(1,) * (4 - array.ndim))
+    grids = [frame for instance in task.inspection.instances for frame in frames_of(instance)[:1]]
+    return _difference_of_layout(array, np.asarray(affine_ras), grids) or _difference_of_values(array, grids, task)
+
+
+def _difference_of_layout(array: NDArray[Any], affine: NDArray[Any], grids: list[FrameInfo]) -> str:
+    counts = {mosaic_count(grid.instance.header) for grid in grids}
+    if counts != {float(array.shape[2])}:
+        return f"it has {array.shape[2]} slices, and the grids count others"
+    pixels, tiles = grids[0].pixel_format, math.ceil(math.sqrt(array.shape[2]))
+    if sorted(array.shape[:2]) != sorted((pixels.columns // tiles, pixels.rows // tiles)):
+        return f"its slices are of {array.shape[0]} x {array.shape[1]} pixels, which the grids do not hold"
+    spacing = grids[0].pixel_spacing
+    lengths = np.linalg.norm(affine[:3, :2], axis=0)
+    if spacing is not None and not np.allclose(sorted(lengths), sorted(spacing), rtol=_SPACING_PART):
+        return "its pixels are of another size than those of the grids"
+    return ""
+
+
+def _difference_of_values(array: NDArray[Any], grids: list[FrameInfo], task: ConversionTask) -> str:
+    """Compares which values each volume holds, wherever they lie, without those of the unused tiles."""
+    left = [_sorted(array[..., time], grids[0].intercept) for time in range(array.shape[3])]
+    for grid in grids:
+        try:
+            own = _sorted(read_frames([grid], task.inspection.report, task.limits), grid.intercept)
+        except UnsupportedTransferSyntaxError:
+            return ""  # there is no second decoder for its values
+        allowed = _VALUE_PART * float(np.abs(own).max(initial=0.0))
+        same = next((one for one in left if one.shape == own.shape and np.allclose(one, own, 0, allowed)), None)
+        if same is None:
+            return f"the values of {grid.instance.label} are those of none of its volumes"
+        left = [one for one in left if one is not same]
+    return "" if not left else f"it has {len(left)} volumes that no grid holds"
+
+
+def _sorted(values: NDArray[Any], background: float) -> NDArray[np.float64]:
+    flat = values.astype(np.float64).ravel()
+    return np.sort(flat[flat != background])

@@ -1,0 +1,87 @@
+"""What dcm2niix makes of a grid of slices is taken where counts, pixel sizes and values are those of the grids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from dcm_processor_service.errors import NiftiConversionError
+from dcm_processor_service.imaging.nifti.convert import AutoConverter
+from tests.unit.imaging.synthetic import Recipe, single_frame
+from tests.unit.imaging.test_convert import fake_dcm2niix
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SLICES, VOLUMES = 5, 2
+AFFINE = np.diag([0.6, 0.8, 3.0, 1.0])
+
+
+def voxels() -> NDArray[np.int16]:
+    """Shape (4, 3, 5, 2)."""
+    return np.random.default_rng(5).integers(1, 3000, (4, 3, SLICES, VOLUMES)).astype(np.int16)
+
+
+@pytest.fixture
+def grids(tmp_path: Path) -> list[Path]:
+    (tmp_path / "in").mkdir()
+    recipe = Recipe(columns=12, rows=9, slices=1, volumes=VOLUMES, modality="MR")
+    paths = sorted(single_frame(recipe, tmp_path / "in"), key=lambda path: int(dcmread(path).InstanceNumber))
+    for volume, path in enumerate(paths):
+        ds = dcmread(path)
+        grid = np.zeros((9, 12), np.int16)
+        for k in range(SLICES):
+            row, column = divmod(k, 3)
+            grid[3 * row : 3 * row + 3, 4 * column : 4 * column + 4] = voxels()[:, :, k, volume].T
+        ds.Manufacturer = "UIH"
+        ds.add_new(0x00650010, "LO", "Image Private Header")
+        ds.add_new(0x00651050, "DS", str(SLICES))
+        ds.PixelData = grid.tobytes()
+        ds.save_as(path)
+    return paths
+
+
+def converted(folder: Path, grids: list[Path], made: NDArray[Any], affine: NDArray[Any] = AFFINE) -> tuple[int, ...]:
+    program = fake_dcm2niix(folder, {"": nib.nifti1.Nifti1Image(made, affine)}, gradients=False)
+    return AutoConverter(dcm2niix_program=program).convert(grids, folder / "x.nii", engine="dcm2niix").volumes[0].shape
+
+
+def test_grids_are_taken_in_any_order_of_slices(tmp_path: Path, grids: list[Path]) -> None:
+    assert converted(tmp_path, grids, voxels()[:, ::-1, ::-1, ::-1]) == (4, 3, SLICES, VOLUMES)
+
+
+def scaled(made: NDArray[Any]) -> NDArray[Any]:
+    smaller: NDArray[Any] = made.astype(np.float32) * np.float32(0.17)
+    return smaller
+
+
+def mixed(made: NDArray[Any]) -> NDArray[Any]:
+    made[:, :, 2] = made[:, :, 2, ::-1]
+    return made
+
+
+def with_a_blank_slice(made: NDArray[Any]) -> NDArray[Any]:
+    longer: NDArray[Any] = np.concatenate([made, np.zeros_like(made[:, :, :1])], axis=2)
+    return longer
+
+
+def of_other_size(made: NDArray[Any]) -> NDArray[Any]:
+    return made.reshape(2, 6, SLICES, VOLUMES)
+
+
+@pytest.mark.parametrize("wrong", [scaled, mixed, with_a_blank_slice, of_other_size])
+def test_grids_that_differ_are_not_taken(tmp_path: Path, grids: list[Path], wrong: Any) -> None:
+    with pytest.raises(NiftiConversionError, match="dcm2niix made another image"):
+        converted(tmp_path, grids, wrong(voxels()))
+    assert not (tmp_path / "x.nii").exists()
+
+
+def test_grids_of_other_pixels_are_not_taken(tmp_path: Path, grids: list[Path]) -> None:
+    with pytest.raises(NiftiConversionError, match="another size"):
+        converted(tmp_path, grids, voxels(), np.diag([1.6, 0.8, 3.0, 1.0]))
