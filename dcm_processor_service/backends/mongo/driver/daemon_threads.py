@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from motor.frameworks import asyncio as framework
 from typing_extensions import override
 
+from dcm_processor_service.ports.forks import SharedLock
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -66,7 +68,7 @@ class DaemonThreads(Executor):
             future.set_exception(error)
 
 
-_lock = threading.Lock()
+_lock = SharedLock()
 
 
 def daemon_threads() -> DaemonThreads:
