@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bson import Int64, ObjectId
+
+from dcm_processor_service.ports.forks import SharedLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,7 @@ class Operations:
     """The lanes of one process; may be used from several threads and tasks."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = SharedLock()
         self._free: list[str] = []
         self._pid = os.getpid()
 

@@ -11,19 +11,19 @@ __all__ = ["ALSO_NAMES", "VOCABULARY"]
 VOCABULARY = frozenset(
     # of programs, of imaging, of phantoms and test data, and the words between them
     """
-    abdomen abu al algorithm an and angio anonymised anonymized anonymous anterior anwender application array as at
-    axial be bin brain breast by byte bytes callback case chest client code contrast control coronal count ct da das
-    data dataset de default del demo den der des device di dicom do done dos dr du dummy el element empty error et
-    event exam example failed false field file files first folder for format frame frames from function go has he
-    head header health heart hospital ibn id if image images import in inf info input instance instances invalid is
-    it job key knee la las last le left level line list liver log los lung mask measure message min missing modality
-    model module mr na name nan new no none not null number object of off ok old on one or origin other output
-    patient pelvis phantom phase physician pixel posterior process progress python qa read reader report research
-    result right root sagittal sample san scan scanner segment segmentation send sender sequence series server
-    service session set shape size slice slices so source spine start state status step store stored string student
-    study subject synthetic system tag task ten ter test tester tests text the thorax thread time to total true two
-    type uid uint unknown unnamed up us user value values van version view volume volunteer von warning we with
-    write zu zur
+    abdomen abu acr al algorithm an and angio anonymised anonymized anonymous anterior anwender application array as
+    at axial be bin brain breast by byte bytes callback case catphan chest client code contrast control coronal
+    count ct cylinder da das data dataset de default del demo den der des device di dicom do done dos dr du dummy el
+    element empty error et event exam example failed false field file files first folder for format frame frames
+    from function go has he head header health heart hospital ibn id if image images import in inf info input
+    instance instances invalid is it job key knee la las last le left level line list liver log los lung mask
+    measure message min missing modality model module mr na name nan new no none not null number object of off ok
+    old on one or origin other output patient pelvis phantom phase physician pixel posterior process progress python
+    qa read reader report research result right root run sagittal sample san scan scanner segment segmentation send
+    sender sequence series server service session set shape size slice slices so source sphere spine start state
+    status step store stored string student study subject such synthetic system tag task ten ter test tester tests
+    text the thorax thread time to total true two type uid uint unknown unnamed up us user value values van version
+    view volume volunteer von warning water we with write zu zur
     """.split()  # noqa: SIM905  a list would be a line for each
 )
 """Removed only as a part of the whole name, or beside another part of it."""

@@ -194,3 +194,37 @@ def test_a_child_and_its_parent_read_and_write_on(
     script.write_text(code, encoding="utf-8")
     ran = python(script, store_values(store, request, tmp_path))
     assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr
+
+
+HELD_OPERATIONS = (
+    COMMON
+    + """
+import signal, time
+from dcm_processor_service.backends.mongo.operations import Operations
+
+operations, held, done = Operations(), threading.Event(), threading.Event()
+
+def hold():
+    with operations._lock:
+        held.set()
+        done.wait(30)
+
+def child():
+    signal.alarm(20)  # ends a child that hangs
+    with operations.new() as operation:
+        assert operation.lane not in used
+
+with operations.new() as operation:
+    used = [operation.lane]
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+forked(child)
+done.set()
+print("done")
+"""
+)
+
+
+def test_a_child_writes_though_another_thread_was_beginning_an_operation_at_the_fork() -> None:
+    ran = python("-c", HELD_OPERATIONS)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "done\n", "")

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from motor.frameworks import asyncio as framework
 
-from dcm_processor_service.backends.mongo.driver.daemon_threads import DaemonThreads, daemon_threads
+from dcm_processor_service.backends.mongo.driver.asynchronous import daemon_threads
+from dcm_processor_service.backends.mongo.driver.daemon_threads import DaemonThreads
 
 
 def test_calls_are_made_side_by_side_in_daemon_threads_that_stay() -> None:

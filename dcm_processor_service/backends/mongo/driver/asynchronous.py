@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 from contextlib import contextmanager, suppress
 from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 import pymongo
+from motor.frameworks import asyncio as motor_framework
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from dcm_processor_service.backends.mongo.driver.connection import CLOSING_S, LazyClient
-from dcm_processor_service.backends.mongo.driver.daemon_threads import daemon_threads
+from dcm_processor_service.backends.mongo.driver.daemon_threads import DaemonThreads
 from dcm_processor_service.backends.mongo.repositories import bundle
+from dcm_processor_service.ports.forks import SharedLock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
@@ -29,6 +32,18 @@ __all__ = ["open_async"]
 
 CLIENT: Any = AsyncIOMotorClient
 """The driver: this, or ``pymongo.AsyncMongoClient``, whose clients only their own event loop can close."""
+
+_lock = SharedLock()
+
+
+def daemon_threads() -> DaemonThreads:
+    """Returns the threads of this process, after motor has been made to use them: a fork leaves it with its own."""
+    motor: Any = motor_framework
+    with _lock:
+        threads = motor._EXECUTOR  # noqa: SLF001  motor has no setting for it, and gets no new versions but fixes
+        if not isinstance(threads, DaemonThreads) or threads.pid != os.getpid():
+            threads = motor._EXECUTOR = DaemonThreads(motor.max_workers)  # noqa: SLF001
+        return threads
 
 
 @contextmanager

@@ -12,13 +12,12 @@ from concurrent.futures import Executor, Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from motor.frameworks import asyncio as framework
 from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DaemonThreads", "daemon_threads"]
+__all__ = ["DaemonThreads"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,16 +63,3 @@ class DaemonThreads(Executor):
             future.set_result(call())
         except BaseException as error:  # noqa: BLE001  raised where the result is waited for
             future.set_exception(error)
-
-
-_lock = threading.Lock()
-
-
-def daemon_threads() -> DaemonThreads:
-    """Returns the threads of this process, after motor has been made to use them: a fork leaves it with its own."""
-    motor: Any = framework
-    with _lock:
-        threads = motor._EXECUTOR  # noqa: SLF001  motor has no setting for it, and gets no new versions but fixes
-        if not isinstance(threads, DaemonThreads) or threads.pid != os.getpid():
-            threads = motor._EXECUTOR = DaemonThreads(motor.max_workers)  # noqa: SLF001
-        return threads
