@@ -40,6 +40,7 @@ IMPLEMENTATION_CLASS_UID = keyed_uid("implementation class", "dcm-processor-serv
 IMPLEMENTATION_VERSION_NAME = "DCMPROCSERVICE"
 
 _LO, _ST = 64, 1024
+_MOST_IS = 2**31 - 1
 _LARGEST_BASE = 2_000_000
 _ACQUISITION = Code("109101", "DCM", "Acquisition Equipment")
 _PROCESSING = Code("109102", "DCM", "Processing Equipment")
@@ -66,6 +67,8 @@ class Composite:
             raise DerivedObjectError("the recipe has no role, and UIDs are keyed by it: give one, such as 'smoothed'")
         if recipe.revision < 0:
             raise DerivedObjectError("revision counts corrected results from 1, and is 0 for the first one")
+        if recipe.series_number is not None and not 0 <= recipe.series_number <= _MOST_IS:
+            raise DerivedObjectError(f"series_number is a whole number from 0 to {_MOST_IS} (PS3.5, section 6.2)")
         if recipe.created.tzinfo is None:
             raise DerivedObjectError("the recipe's time of making has no time zone: use datetime.now(timezone.utc)")
         limits = {

@@ -159,8 +159,8 @@ def write_values(dataset: Dataset, pixels: StoredPixels, window: tuple[float, fl
             dataset.RescaleType = "US"
     if window is not None:
         center, width = window
-        if width <= 0:
-            raise DerivedObjectError("the width of a window is above 0: give (center, width)")
+        if not (width > 0 and np.isfinite((center, width)).all()):
+            raise DerivedObjectError("the width of a window is above 0, and both are finite: give (center, width)")
     elif mapping.slope == 1:
         center, width = (pixels.lowest + pixels.highest + 1) / 2, pixels.highest - pixels.lowest + 1
     else:

@@ -12,7 +12,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 _KEYWORD = re.compile(r"[A-Z0-9_](?:[A-Z0-9_ ]{0,14}[A-Z0-9_])?")
 
 
-def require_line(what: str, words: str, most: int | None = None) -> str:
+def require_line(what: str, words: object, most: int | None = None) -> str:
     """Returns one line of text.
 
     Args:
@@ -28,7 +28,8 @@ def require_line(what: str, words: str, most: int | None = None) -> str:
         >>> require_line("the name", "left kidney")
         'left kidney'
     """
-    if not words.strip() or "\\" in words or not words.isprintable() or len(words) > (most or len(words)):
+    is_line = isinstance(words, str) and words.strip() and "\\" not in words and words.isprintable()
+    if not isinstance(words, str) or not is_line or len(words) > (most or len(words)):
         limit = "" if most is None else f" of at most {most} characters"
         raise DerivedObjectError(
             f"{what} is no line of text{limit} without backslash and control characters: change it"

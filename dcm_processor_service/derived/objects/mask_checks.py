@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from dcm_processor_service.derived.terminology.structures import label_names
 from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
+from dcm_processor_service.models.derived import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from dcm_processor_service.derived.placement import Placement
-    from dcm_processor_service.models.derived import Code
 
 __all__ = ["chosen_labels", "holds_fractions", "require_one_grid", "whole_numbers"]
 
@@ -48,11 +49,25 @@ def chosen_labels(array: NDArray[Any], labels: Mapping[int, Code | str] | str) -
     low = int(array.min())
     if low < 0:
         raise DerivedObjectError(f"the label map holds {low}, and labels are 0 or more: check how it was made")
+    if not isinstance(labels, str):
+        _require_names(labels)
     chosen = labels if not isinstance(labels, str) else _occurring(array, label_names(labels))
     wrong = [label for label in chosen if label < 1]
     if not chosen or wrong:
         raise DerivedObjectError(f"labels are counted from 1, and one at least has a name; given: {sorted(chosen)}")
     return chosen
+
+
+def _require_names(labels: object) -> None:
+    """Refuses what is not names by label, such as labels by name.
+
+    Raises:
+        DerivedObjectError: It is not.
+    """
+    pairs = labels.items() if isinstance(labels, Mapping) else [(None, None)]
+    for label, name in pairs:
+        if not isinstance(label, (int, np.integer)) or not isinstance(name, (str, Code)):
+            raise DerivedObjectError("labels are names, or codes, by whole number, and these are not: {1: 'liver'}")
 
 
 def _occurring(array: NDArray[Any], names: Mapping[int, str]) -> dict[int, Code | str]:

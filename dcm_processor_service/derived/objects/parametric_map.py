@@ -79,6 +79,8 @@ def parametric_map(
             "values instead, with derive()"
         )
     low, high = _range(values)
+    if options.window is not None and not (options.window[1] > 0 and np.isfinite(options.window).all()):
+        raise DerivedObjectError("the width of a window is above 0, and both are finite: give (center, width)")
     center, width = options.window or ((low + high) / 2, max(high - low, float(np.spacing(abs(high))), 1e-12))
     with contained():
         dataset: Dataset = highdicom.pm.ParametricMap(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from dcm_processor_service.derived.attributes.codes import find_code, find_unit, in_context
 from dcm_processor_service.derived.attributes.wording import require_line, require_lines
@@ -74,13 +74,29 @@ def _shared(highdicom: Any, name: str, finding: Finding, composite: Composite, l
         "finding_sites": None if site is None else [_site(highdicom, site, side)],
         "measurements": [
             _measurement(highdicom, _concept(finding, quantity), value, find_unit(unit), located)
-            for quantity, (value, unit) in finding.measurements.items()
+            for quantity, (value, unit) in map(_pair, finding.measurements.items())
         ],
         "qualitative_evaluations": [
             highdicom.sr.QualitativeEvaluation(name=code_of(question), value=code_of(answer))
             for question, answer in _coded_answers(finding).values()
         ],
     }
+
+
+def _pair(item: tuple[str, object]) -> tuple[str, tuple[float | str, Code | str]]:
+    """Returns a quantity with its value and its unit.
+
+    Raises:
+        DerivedObjectError: It has no unit, or its value is neither a number nor a reason.
+    """
+    quantity, given = item
+    if not isinstance(given, (tuple, list)) or len(given) != 2 or not isinstance(given[0], (SupportsFloat, str)):  # noqa: PLR2004 value, unit
+        raise DerivedObjectError(
+            f"the measurement {quantity!r} is no value with its unit: give both, such as (12.5, 'mm'), or a reason for "
+            "having no value in its place"
+        )
+    value = given[0] if isinstance(given[0], str) else float(given[0])
+    return quantity, (value, given[1])
 
 
 def _located(highdicom: Any, name: str, finding: Finding, series: SourceSeries) -> Located:

@@ -85,8 +85,21 @@ class SegmentName:
             _require_structure(code or label, chosen)
         known = found.category if found is not None else None
         own = find_code(category, (7150,)) if category is not None else known or _category_of(chosen)
+        _require_colours(color_rgb, color_lab)
         rgb = color_rgb or (found.rgb if found is not None and color_lab is None else None)
         return cls(label, chosen, own, side, color_lab, rgb, found.region if found is not None else None)
+
+
+def _require_colours(rgb: tuple[int, int, int] | None, lab: tuple[float, float, float] | None) -> None:
+    """Refuses what is no colour.
+
+    Raises:
+        DerivedObjectError: A part is out of its range.
+    """
+    if rgb is not None and not all(0 <= part <= 255 for part in rgb):  # noqa: PLR2004 8 bits
+        raise DerivedObjectError("color_rgb is red, green and blue from 0 to 255: change it")
+    if lab is not None and not (0 <= lab[0] <= 100 and all(-128 <= part <= 127 for part in lab[1:])):  # noqa: PLR2004 CIE
+        raise DerivedObjectError("color_lab is L* from 0 to 100, and a* and b* from -128 to 127: change it")
 
 
 def _require_structure(name: str, code: Code) -> None:

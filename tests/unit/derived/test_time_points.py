@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 SHAPE = (5, 4, 3)
 VOLUMES = 4
 MASK = np.zeros((*SHAPE, VOLUMES), bool)
-for moment in range(VOLUMES):
-    MASK[moment, 1:3, 1:, moment] = True
+for time in range(VOLUMES):
+    MASK[time, 1:3, 1:, time] = True
 
 
 def source() -> SourceSeries:

@@ -130,3 +130,25 @@ def test_the_frame_of_an_image_that_counts_one_is_not_named() -> None:
         header.NumberOfFrames = 1
     (page,) = fake_context().session.dicom.derive([np.zeros((5, 6), np.uint8)], like=headers, role="page")
     assert not [item for item in page.SourceImageSequence if "ReferencedFrameNumber" in item]
+
+
+MISTAKES: dict[str, Callable[[Any, Any], Any]] = {
+    "labels by name": lambda d, like: d.segmentation(MASK.astype(np.uint8), like=like, labels={"liver": 1}),
+    "labels as a list": lambda d, like: d.segmentation(MASK.astype(np.uint8), like=like, labels=["liver"]),
+    "fractions of labels": lambda d, like: d.segmentation(MASK.astype(np.uint8), like=like, labels={1.0: "liver"}),
+    "a label without a name": lambda d, like: d.segmentation(MASK.astype(np.uint8), like=like, labels={1: None}),
+    "a name that is a number": lambda d, like: d.segmentation({5: MASK}, like=like),
+    "too red": lambda d, like: d.segmentation({"liver": Segment(MASK, color_rgb=(300, 0, 0))}, like=like),
+    "too light": lambda d, like: d.segmentation({"liver": Segment(MASK, color_lab=(300.0, 0.0, 0.0))}, like=like),
+    "a window of nothing": lambda d, like: d.parametric_map(MASK * 1.0, like=like, role="m", window=(1.0, -1.0)),
+    "a window nowhere": lambda d, like: d(MASK * 1.0, like=like, role="i", units="1", window=(float("nan"), 5.0)),
+    "a number of eleven digits": lambda d, like: d.text_report("x", like=like, recipe={"series_number": 10**10}),
+    "no unit": lambda d, like: d.measurement_report({"liver": {"Volume": 1.5}}, like=like),
+    "no value": lambda d, like: d.measurement_report({"liver": {"Volume": (None, "ml")}}, like=like),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_a_sentence(mistake: str) -> None:
+    with pytest.raises(DcmProcessorError):
+        MISTAKES[mistake](fake_context().session.dicom.derive, synthetic_series(slices=3))
