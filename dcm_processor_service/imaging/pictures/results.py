@@ -109,7 +109,8 @@ def _voxels(image: Any, content: bytes) -> NDArray[Any]:
     if (proxy.slope, proxy.inter) != (1, 0):
         return np.asanyarray(proxy)
     size = int(np.prod(proxy.shape))
-    return np.frombuffer(content, proxy.dtype, size, proxy.offset).reshape(proxy.shape, order="F")
+    values: NDArray[Any] = np.frombuffer(content, proxy.dtype, size, proxy.offset).reshape(proxy.shape, order="F")
+    return values
 
 
 def _picture(name: str, image: Any, content: bytes, names: Mapping[int, str], lazy: _Lazy) -> ResultPicture:
