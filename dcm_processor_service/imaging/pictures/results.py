@@ -108,9 +108,9 @@ def _voxels(image: Any, content: bytes) -> NDArray[Any]:
     proxy = image.dataobj
     if (proxy.slope, proxy.inter) != (1, 0):
         return np.asanyarray(proxy)
-    values = np.frombuffer(content, proxy.dtype, int(np.prod(proxy.shape)), proxy.offset)
-    arranged: NDArray[Any] = values.reshape(proxy.shape, order="F")
-    return arranged
+    size = int(np.prod(proxy.shape))
+    values: NDArray[Any] = np.frombuffer(content, proxy.dtype, size, proxy.offset).reshape(proxy.shape, order="F")
+    return values
 
 
 def _picture(name: str, image: Any, content: bytes, names: Mapping[int, str], lazy: _Lazy) -> ResultPicture:
