@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-# CI judges a change by the same examples every time; at a desk every run looks further, a short one at fewer
-hypothesis.settings.register_profile("repeatable", derandomize=True, database=None)
-hypothesis.settings.register_profile("short", max_examples=20)
+# CI judges a change by the same examples every time; at a desk every run looks further, a short one at fewer. A busy
+# machine makes examples slowly, which says nothing of the code
+_PATIENT = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, suppress_health_check=_PATIENT)
+hypothesis.settings.register_profile("short", max_examples=20, suppress_health_check=_PATIENT)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
