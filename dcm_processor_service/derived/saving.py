@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
+    from dcm_processor_service.derived.validation import Spelling
+
 __all__ = ["save"]
 
 _SHOWN = 5
@@ -54,6 +56,7 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True, re
     """
     written: dict[Path, None] = {}  # in order
     uids: set[str] = set()
+    known: set[Spelling] = set()
     for dataset in datasets:
         uid = text(dataset, "SOPInstanceUID")
         if uid in uids:
@@ -63,7 +66,7 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True, re
             )
         uids.add(uid)
         if check:
-            _refuse_problems(dataset)
+            _refuse_problems(dataset, known)
         path = directory / _name(dataset)
         if path in written:
             raise DerivedObjectError(
@@ -107,8 +110,8 @@ def _name(dataset: Dataset) -> str:
     return f"{modality}-{series}-{integer(dataset, 'InstanceNumber') or 0:05d}.dcm"
 
 
-def _refuse_problems(dataset: Dataset) -> None:
-    problems = [each for each in validate(dataset) if each.about == "object"]
+def _refuse_problems(dataset: Dataset, known: set[Spelling]) -> None:
+    problems = [each for each in validate(dataset, known) if each.about == "object"]
     if problems:
         lines = [f"{each.tag} {each.keyword}: {each.rule}; {each.remedy}" for each in problems[:_SHOWN]]
         more = f"\n… and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""

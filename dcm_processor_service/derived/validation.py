@@ -8,10 +8,11 @@ object without problems here may still be refused by a stricter reader.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 
 from dcm_processor_service.derived.attributes.identity import IDENTITY
 from dcm_processor_service.derived.attributes.iods import CONDITIONS, IODS, MODULES
@@ -26,14 +27,24 @@ if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.dataelem import DataElement
 
-__all__ = ["validate"]
+__all__ = ["Spelling", "validate"]
 
 
-def validate(dataset: Dataset) -> tuple[Problem, ...]:
+Spelling: TypeAlias = tuple[int, str, bytes, object]
+"""An element as a file holds it: tag, VR, bytes, and how the data set encodes values and text."""
+
+_LONGEST_KEPT_BYTES = 1 << 16
+
+
+def validate(dataset: Dataset, known: set[Spelling] | None = None) -> tuple[Problem, ...]:
     """Lists what the standard asks for and the object lacks; nothing when all is well.
 
     A class that this package does not make gets the checks of values and agreement alone. No problem quotes a value,
     so the list may be logged.
+
+    Args:
+        dataset: The object.
+        known: Elements of a series that have no problem: what its instances share is looked at once.
 
     Example:
         >>> from pydicom import Dataset
@@ -43,7 +54,8 @@ def validate(dataset: Dataset) -> tuple[Problem, ...]:
         ['PatientName', 'PatientID', 'PatientBirthDate']
     """
     with contained():
-        return tuple(_sorted_by_origin((*_required(dataset), *_values(dataset, ""), *_agreement(dataset)), dataset))
+        found = (*_required(dataset), *_values(dataset, "", known), *_agreement(dataset))
+        return tuple(_sorted_by_origin(found, dataset))
 
 
 def _sorted_by_origin(problems: Iterable[Problem], dataset: Dataset) -> Iterator[Problem]:
@@ -71,24 +83,55 @@ def _required(dataset: Dataset) -> Iterator[Problem]:
             if kind.endswith("C") and not CONDITIONS[keyword](dataset):
                 continue
             absent = keyword not in dataset
-            if absent or (kind.startswith("1") and dataset[keyword].is_empty):
+            if absent or (kind.startswith("1") and _is_empty(dataset, keyword)):
                 what = "is required" if absent else "must have a value"
                 remedy = "write it" if kind.startswith("1") else "write it, empty where unknown"
                 yield _problem(keyword, f"{name}: type {kind} {what} (PS3.3, section {section})", remedy)
 
 
-def _values(dataset: Dataset, path: str) -> Iterator[Problem]:
-    for element in dataset:
-        where = f"{path}({element.tag.group:04X},{element.tag.element:04X})"
-        if element.VR == "SQ":
-            for index, item in enumerate(element.value or ()):
-                yield from _values(item, f"{where}[{index}].")
-                if element.keyword.endswith("CodeSequence"):
-                    yield from _code(item, f"{where}[{index}]")
+def _is_empty(dataset: Dataset, keyword: str) -> bool:
+    item: DataElement | RawDataElement = dataset.get_item(tag_for_keyword(keyword) or 0)
+    if isinstance(item, RawDataElement) and isinstance(item.value, bytes) and item.value.strip(b" \0\\"):
+        return False
+    return bool(dataset[keyword].is_empty)
+
+
+def _values(dataset: Dataset, path: str, known: set[Spelling] | None = None) -> Iterator[Problem]:
+    if known is None:
+        for element in dataset:
+            yield from _value(element, path)
+        return
+    how = dataset.original_encoding, str(dataset.original_character_set), text(dataset, "SpecificCharacterSet")
+    for tag in sorted(dataset.keys()):
+        item = dataset.get_item(tag)
+        spelling = _spelling(item, how)
+        if spelling in known:
             continue
-        found = value_problem(element)
-        if found is not None:
-            yield Problem(where, _name(element), *found)
+        found = [*_value(dataset[tag], path)]
+        if spelling is not None and not found:
+            known.add(spelling)
+        yield from found
+
+
+def _spelling(item: DataElement | RawDataElement, how: object) -> Spelling | None:
+    """Returns how a file spells an element; None of one that was not read, and of pixels."""
+    value = item.value
+    if not isinstance(item, RawDataElement) or not isinstance(value, bytes) or len(value) > _LONGEST_KEPT_BYTES:
+        return None
+    return int(item.tag), item.VR or "", value, how
+
+
+def _value(element: DataElement, path: str) -> Iterator[Problem]:
+    where = f"{path}({element.tag.group:04X},{element.tag.element:04X})"
+    if element.VR == "SQ":
+        for index, item in enumerate(element.value or ()):
+            yield from _values(item, f"{where}[{index}].")
+            if element.keyword.endswith("CodeSequence"):
+                yield from _code(item, f"{where}[{index}]")
+        return
+    found = value_problem(element)
+    if found is not None:
+        yield Problem(where, _name(element), *found)
 
 
 def _name(element: DataElement) -> str:

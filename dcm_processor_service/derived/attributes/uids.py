@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ def keyed_uid(*key: str) -> str:
         >>> keyed_uid("ab", "c").startswith("2.25.") and len(keyed_uid("ab", "c")) <= 64
         True
     """
-    return f"2.25.{uuid.uuid5(_NAMESPACE, json.dumps(key)).int}"
+    return _uid_of(json.dumps(key))
+
+
+def _uid_of(written_key: str) -> str:
+    return f"2.25.{uuid.uuid5(_NAMESPACE, written_key).int}"
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,12 @@ class UidPlan:
 
     def instance(self, number: int) -> str:
         """Returns the SOPInstanceUID of the instance with this InstanceNumber."""
-        return keyed_uid("instance", str(number), *self.key)
+        return _uid_of(f'["instance", "{number}", {self._written_key}')
+
+    @cached_property
+    def _written_key(self) -> str:
+        """What the key of every instance ends with: a name for each source, so it is written once for all of them."""
+        return json.dumps(self.key)[1:]
 
     def frame_of_reference(self) -> str:
         """Returns a FrameOfReferenceUID, for a geometry that is not the source's."""

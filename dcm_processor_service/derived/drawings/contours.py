@@ -15,12 +15,53 @@ from typing import TYPE_CHECKING, Any
 import contourpy
 import numpy as np
 
+from dcm_processor_service.errors import DerivedObjectError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["outlines", "rings"]
+    from dcm_processor_service.derived.drawings.named_masks import NamedMasks
+
+__all__ = ["MOST_OUTLINES", "TooManyOutlinesError", "drawn_on", "outlines", "rings"]
+
+MOST_OUTLINES = 5_000
+"""Of a structure on a slice: even the vessels of both lungs are some hundreds."""
+
+
+class TooManyOutlinesError(ValueError):
+    """A mask on one slice is made of more pieces and holes than any structure is."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"{count} outlines on one slice")
+        self.count = count
+
+
+def drawn_on(
+    masks: NamedMasks, index: int, draw: Callable[[NDArray[np.bool_]], list[NDArray[np.float64]]]
+) -> Iterator[tuple[int, list[NDArray[np.float64]]]]:
+    """Yields the lines of each structure that occurs on a slice, with its number, from 0.
+
+    Args:
+        masks: The structures.
+        index: Of the slice, from 0.
+        draw: :func:`outlines` or :func:`rings`.
+
+    Raises:
+        DerivedObjectError: One has more than :data:`MOST_OUTLINES`.
+    """
+    for number, mask in masks.on_slice(index):
+        try:
+            lines = draw(mask)
+        except TooManyOutlinesError as error:
+            name = list(masks.said)[number]
+            raise DerivedObjectError(
+                f"the mask of {name!r} has {error.count} outlines on slice {index + 1}, and at most {MOST_OUTLINES} "
+                "are drawn: it is noise rather than a structure; smooth it, or make a segmentation, which holds any "
+                "mask"
+            ) from None
+        yield number, lines
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
@@ -28,6 +69,9 @@ def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
 
     Args:
         mask: Shape (columns, rows).
+
+    Raises:
+        TooManyOutlinesError: It has more than :data:`MOST_OUTLINES`, those of holes counted.
 
     Returns:
         For each connected part an array of shape (points, 2): column and row, where whole numbers are the centres of
@@ -62,6 +106,9 @@ def _parts(mask: NDArray[np.bool_]) -> list[list[NDArray[np.float64]]]:
     grid: NDArray[Any] = np.pad(part.T, 1).astype(np.float32)
     generator: Any = contourpy.contour_generator(z=grid, fill_type=contourpy.FillType.OuterOffset)
     points, offsets = generator.filled(0.5, 2.0)
+    count = sum(len(ends) - 1 for ends in offsets)
+    if count > MOST_OUTLINES:
+        raise TooManyOutlinesError(count)
     found = []
     for line, ends in zip(points, offsets, strict=True):
         whole = line + np.array([left - 1, top - 1])

@@ -16,7 +16,7 @@ from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.modality import write_laterality
 from dcm_processor_service.derived.attributes.wording import require_keyword, require_lines
-from dcm_processor_service.derived.drawings.contours import rings
+from dcm_processor_service.derived.drawings.contours import drawn_on, rings
 from dcm_processor_service.derived.drawings.display import displayed_areas, write_shades
 from dcm_processor_service.derived.drawings.graphics import Annotation, annotated, images_of, layer_item, titled
 from dcm_processor_service.derived.drawings.named_masks import NamedMasks
@@ -135,12 +135,12 @@ def _outlined(masks: NamedMasks) -> list[Annotation]:
         )
     found = []
     for index, frames in enumerate(placement.slices):
-        for number, mask in masks.on_slice(index):
-            lines = rings(mask)
+        for number, lines in drawn_on(masks, index, rings):
+            in_pixels = lines
             if not placement.is_projection:
                 along, origin = placement.affine_lps[:3, :2], placement.origins[index]
-                lines = [pixels_of(line @ along.T + origin, frames[0]) for line in lines]
-            found.append(Annotation(frames, number + 1, [line + 0.5 for line in lines]))
+                in_pixels = [pixels_of(line @ along.T + origin, frames[0]) for line in lines]
+            found.append(Annotation(frames, number + 1, [line + 0.5 for line in in_pixels]))
     return found
 
 

@@ -13,7 +13,7 @@ from dcm_processor_service.derived.attributes.codes import code_item, find_code
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.pixels import ds
 from dcm_processor_service.derived.attributes.references import instance_references, spread
-from dcm_processor_service.derived.drawings.contours import outlines
+from dcm_processor_service.derived.drawings.contours import drawn_on, outlines
 from dcm_processor_service.derived.drawings.graphics import images_of
 from dcm_processor_service.derived.drawings.named_masks import NamedMasks
 from dcm_processor_service.derived.objects.segment_names import ANATOMY, SegmentName
@@ -42,6 +42,7 @@ __all__ = ["structure_set"]
 
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # retired, and the one that every reader of structure sets expects
 _LONGEST_LABEL = 16
+_MOST_CONTOURS = 200_000  # a hundred organs on hundreds of slices have some ten thousands
 _DECIMALS = 5  # of a mm
 _SAME_PLANE_MM = 1e-2
 _SAME_DIRECTION = 1e-6
@@ -69,8 +70,8 @@ def structure_set(
         options: Algorithm and label.
 
     Raises:
-        DerivedObjectError: A name has no code, a mask is no mask or does not fit the source, or the source has no place
-            in space.
+        DerivedObjectError: A name has no code, a mask is no mask or does not fit the source, the source has no place
+            in space, or a mask is noise: more than 5,000 outlines on a slice, 200,000 in all.
         UnsupportedValueError: The masks lie on different grids.
 
     Example:
@@ -181,11 +182,16 @@ class _Outlining:
         along = placement.affine_lps[:3, :2]
         for index, origin in enumerate(placement.origins):
             images: list[Dataset] | None = None
-            for number, mask in self.masks.on_slice(index):
+            for number, lines in drawn_on(self.masks, index, outlines):
                 if images is None:
                     frames = placement.slices[index] if placement.slices else planes.on(origin, placement.orientation)
                     images = images_of(spread(frames))
-                contours[number] += [_contour(line @ along.T + origin, images) for line in outlines(mask)]
+                contours[number] += [_contour(line @ along.T + origin, images) for line in lines]
+            if sum(map(len, contours)) > _MOST_CONTOURS:
+                raise DerivedObjectError(
+                    f"the masks have more than {_MOST_CONTOURS} outlines up to slice {index + 1}, too many to be "
+                    "structures: smooth them, or make a segmentation, which holds any mask"
+                )
         found = []
         for number, (name, own) in enumerate(zip(names, contours, strict=True), start=1):
             item = Dataset()

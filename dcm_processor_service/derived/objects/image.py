@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydicom import Dataset, FileDataset
-from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, SecondaryCaptureImageStorage
 
 from dcm_processor_service.derived.attributes.composite import Composite
+from dcm_processor_service.derived.attributes.encoded import Encoded
 from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.attributes.modality import ImageClass, choose_class, slice_thickness, write_modality
 from dcm_processor_service.derived.attributes.pixels import StoredPixels, ds, store_values, write_pixels, write_values
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+    from pydicom import Dataset, FileDataset
 
     from dcm_processor_service.derived.inputs import PlacedArray, Voxels
     from dcm_processor_service.derived.source import Source
@@ -205,12 +204,13 @@ class _Job:
     def instances(self, sop_class_uid: str, modality: str) -> list[FileDataset]:
         template = self.composite.new(sop_class_uid, modality, 1)
         self._write_series(template)
+        shared = Encoded(template)
         slices, volumes = self._slices_and_volumes
         made = []
         for volume in range(volumes):
             for index in range(slices):
                 number = volume * slices + index + 1
-                dataset = _sibling(template, self.composite.uids.instance(number), number)
+                dataset = _sibling(shared, self.composite.uids.instance(number), number)
                 self.composite.write_replaced(dataset, number)
                 self._write_plane(dataset, index)
                 self._write_volume(dataset, volume, number)
@@ -289,15 +289,10 @@ class _Job:
         return frames_crossed(self.source, self.placement.corners(index))
 
 
-def _sibling(template: FileDataset, sop_instance_uid: str, number: int) -> FileDataset:
-    """Another instance of the series, with elements of its own; the items of sequences are shared.
-
-    A deep copy of the references would grow with the square of the number of slices.
-    """
-    meta = FileMetaDataset({element.tag: copy(element) for element in template.file_meta})  # a copy() shares elements
-    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
-    elements = {element.tag: copy(element) for element in template}
-    dataset = FileDataset(None, elements, file_meta=meta, preamble=b"\0" * 128)  # type: ignore[arg-type]  # no file yet
+def _sibling(shared: Encoded, sop_instance_uid: str, number: int) -> FileDataset:
+    """Another instance of the series; a deep copy of its references would grow with the square of the slices."""
+    dataset = shared.copied()
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
     dataset.SOPInstanceUID = UID(sop_instance_uid)
     dataset.InstanceNumber = number
     return dataset

@@ -213,8 +213,10 @@ def numbers(header: Header, keyword: str, count: int | None = None) -> tuple[flo
 
 def _dataset_numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None:
     raw: object = _parsed(lambda: dataset.get_item(_tag(keyword)))
-    if isinstance(raw, RawDataElement) and raw.VR in {"DS", "IS"} and isinstance(raw.value, bytes):
-        return _parsed_numbers(raw.VR, raw.value)
+    if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes):  # without making an element of it
+        is_text, is_binary = raw.VR in {"DS", "IS"}, raw.VR in BINARY_FORMATS and raw.is_little_endian
+        if is_text or is_binary:
+            return _parsed_numbers(str(raw.VR), raw.value)
     value = _value(dataset, _tag(keyword))
     if value is None or value == "" or isinstance(value, bytes):  # bytes: of a type that the file does not say
         return None
@@ -263,6 +265,9 @@ def texts(header: Header, keyword: str) -> tuple[str, ...]:
     """Returns the text values of an element without padding; empty when absent."""
     if isinstance(header, ScannedHeader):
         return header.texts(keyword)
+    raw: object = _parsed(lambda: header.get_item(_tag(keyword)))
+    if isinstance(raw, RawDataElement) and raw.VR in {"CS", "UI"} and isinstance(raw.value, bytes):
+        return _parsed_texts(str(raw.VR), raw.value, b"")  # without making an element of it
     value = _value(header, _tag(keyword))
     if value is None or value == "":
         return ()

@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from scipy import ndimage
 
 from dcm_processor_service import Finding, Volume
 from dcm_processor_service.derived.objects.highdicom_bridge import released
@@ -94,6 +95,14 @@ class Source:
             mask[:, :, max(1, shape[2] // 2) :] = False
         return mask
 
+    @property
+    def picture(self) -> Any:
+        """What the masks are drawn on: the first volume, or a grey one."""
+        if self.volume is None:
+            return np.full(self.array.shape, 100, np.uint8)
+        voxels = self.volume.array
+        return self.volume.like(voxels[..., 0] if voxels.ndim > 3 else voxels)
+
     def result(self, values: NDArray[Any]) -> Any:
         return values if self.volume is None else self.volume.like(values)
 
@@ -107,6 +116,12 @@ KINDS: dict[str, Callable[[Any, Source], Any]] = {
     ),
     "fractional segmentation": lambda derive, source: derive.segmentation(
         {"liver": source.result(source.array * 0.6)}, like=source.headers, role="fractions"
+    ),
+    "structure set": lambda derive, source: derive.rtstruct(
+        {"liver": source.result(source.array)}, like=source.headers
+    ),
+    "overlay": lambda derive, source: derive.overlay(
+        source.picture, {"liver": source.result(source.array)}, like=source.headers
     ),
     "parametric map": lambda derive, source: derive.parametric_map(
         source.result(source.array.astype(np.float32) * 1.5), like=source.headers, role="map"
@@ -226,6 +241,59 @@ def own_on_source(kind: str, made: Made, folder: Path) -> None:
     assert np.allclose(liver.mask().array, made.source.array * value_of(kind), atol=0.003)
 
 
+def own_structures(kind: str, made: Made, folder: Path) -> None:
+    (liver,) = read_segments(made.paths, made.source.volume)
+    assert np.array_equal(liver.mask().array, made.source.array)
+    assert liver.code is not None
+    assert liver.code.meaning == "Liver"
+
+
+def dcmtk_structures(kind: str, made: Made, folder: Path) -> None:
+    ran = run("drtdump", *made.paths)
+    assert "RT Structure Set object" in ran.stdout
+    assert not [line for line in ran.stderr.splitlines() if line.startswith(("E:", "F:"))]
+
+
+def has_color(pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    differs: NDArray[np.bool_] = pixels.max(axis=2).astype(int) - pixels.min(axis=2) > 60
+    return differs
+
+
+def pydicom_colors(kind: str, made: Made, folder: Path) -> None:
+    """The outline lies at the edge of the mask, on the plane of each slice; small pictures are enlarged."""
+    for path in made.paths:
+        picture = dcmread(path)
+        inside = in_picture(picture, made.source)
+        colored = has_color(picture.pixel_array)[: inside.shape[0], : inside.shape[1]]
+        inner, outer = ndimage.binary_erosion(inside, iterations=3), ndimage.binary_dilation(inside, iterations=3)
+        assert bool((colored & outer & ~inner).any()) == bool(inside.any())
+
+
+def in_picture(picture: Dataset, source: Source) -> NDArray[np.bool_]:
+    """Returns which of a picture's pixels lie within the mask, rows first."""
+    if source.volume is None:
+        turned: NDArray[np.bool_] = source.array.T
+        return turned
+    row, column = np.array(picture.ImageOrientationPatient, dtype=float).reshape(2, 3)
+    down, across = map(float, picture.PixelSpacing)
+    rows, columns = np.mgrid[: picture.Rows, : picture.Columns]
+    world = np.array(picture.ImagePositionPatient, dtype=float) + np.multiply.outer(columns * across, row)
+    world = world + np.multiply.outer(rows * down, column)
+    inverse = np.linalg.inv(source.volume.affine_lps)
+    lands = world @ inverse[:3, :3].T + inverse[:3, 3]
+    whole = np.rint(lands).astype(int)
+    assert np.abs(lands - whole)[..., 2].max() < 0.02, "misplaced"
+    found: NDArray[np.bool_] = (whole >= 0).all(axis=-1) & (whole < source.array.shape).all(axis=-1)
+    found[found] = source.array[tuple(whole[found].T)]
+    return found
+
+
+def dcmtk_colors(kind: str, made: Made, folder: Path) -> None:
+    run("dcm2pnm", "--write-raw-pnm", made.paths[0], folder / "out.ppm")
+    header, _, _ = (folder / "out.ppm").read_bytes().partition(b"\n")
+    assert header == b"P6"  # in colours
+
+
 def highdicom_image(kind: str, made: Made, folder: Path) -> None:
     path = made.paths[0]
     read: Any = hd.imread(path) if "map" in kind else hd.seg.segread(path)
@@ -305,6 +373,10 @@ READERS: dict[tuple[str, str], Callable[[str, Made, Path], None]] = {
     ("fractional segmentation", "dcm-processor-service, like="): own_on_source,
     ("fractional segmentation", "highdicom"): highdicom_image,
     ("fractional segmentation", "dcmqi"): dcmqi_image,
+    ("structure set", "dcm-processor-service, like="): own_structures,
+    ("structure set", "drtdump"): dcmtk_structures,
+    ("overlay", "pydicom"): pydicom_colors,
+    ("overlay", "dcm2pnm"): dcmtk_colors,
     ("parametric map", "dcm-processor-service"): own_images,
     ("parametric map", "highdicom"): highdicom_image,
     ("parametric map", "dcmqi"): dcmqi_image,

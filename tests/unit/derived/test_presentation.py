@@ -204,3 +204,11 @@ def test_what_makes_no_presentation_state_is_refused_with_its_remedy() -> None:
     refused("series.to_source", {"liver": Volume(MASK, PLAIN @ np.diag([0.5, 0.5, 1, 1]))})
     refused("make fused pictures", {"liver": MASK}, like=make_source(PLAIN, SHAPE, PhotometricInterpretation="RGB"))
     refused("at most 1024", {"liver": MASK}, text="x" * 1025)
+
+
+def test_noise_is_refused() -> None:
+    shape = (320, 320, 2)
+    source = SourceSeries.from_headers(make_headers(np.eye(4), shape))
+    noise = np.random.default_rng(7).random(shape) < 0.5
+    with pytest.raises(DerivedObjectError, match=r"'liver' has \d+ outlines on slice 1, and at most 5000"):
+        presentation({"liver": noise}, (), source, make_recipe(), None, PresentationOptions())

@@ -209,3 +209,24 @@ def test_what_makes_no_structure_set_is_refused_with_its_remedy() -> None:
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID"):
         del radiograph[0][keyword]
     refused({"lung": LIVER[..., 0]}, "lies in space", SourceSeries.from_headers(radiograph))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+def test_noise_is_refused_at_its_first_slice(share: float) -> None:
+    shape = (320, 320, 3)
+    source = SourceSeries.from_headers(make_headers(np.eye(4), shape))
+    noise = np.random.default_rng(7).random(shape) < share
+    with pytest.raises(DerivedObjectError, match=r"'liver' has \d+ outlines on slice 1, and at most 5000 .* smooth it"):
+        structure_set({"liver": noise}, source, make_recipe())
+
+
+def test_many_small_parts_on_many_slices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = (16, 16, 6)
+    specks = np.zeros(shape, np.bool_)
+    specks[::2, ::2] = True
+    source = SourceSeries.from_headers(make_headers(np.eye(4), shape))
+    monkeypatch.setattr("dcm_processor_service.derived.drawings.structure_set._MOST_CONTOURS", 200)
+    with pytest.raises(DerivedObjectError, match="more than 200 outlines up to slice 4"):
+        structure_set({"liver": specks}, source, make_recipe())
+    specks[..., 3:] = False
+    assert len(structure_set({"liver": specks}, source, make_recipe()).ROIContourSequence[0].ContourSequence) == 192

@@ -1,0 +1,70 @@
+"""Elements as the bytes that a file of them holds: encoded once, and written by every instance that has them."""
+
+from __future__ import annotations
+
+from copy import copy
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from pydicom import FileDataset, dcmread
+from pydicom.dataset import FileMetaDataset
+
+from dcm_processor_service.derived.attributes.values import value_problem
+
+if TYPE_CHECKING:
+    from pydicom.dataelem import DataElement
+
+__all__ = ["Encoded"]
+
+
+class Encoded:
+    """The elements of an object as reading a file of it in Explicit VR Little Endian gives them.
+
+    pydicom decodes them when they are asked for, and writes them as they are. They cannot be changed in place, so
+    several objects may have them. Values that the source has wrong are copied instead, since a library warns of them
+    when it decodes them, and may quote them.
+
+    Example:
+        >>> from pydicom.uid import ExplicitVRLittleEndian
+        >>> made = FileDataset(None, {}, file_meta=FileMetaDataset())
+        >>> made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        >>> made.SOPClassUID, made.SOPInstanceUID, made.PatientID = "2.25.1", "2.25.2", "P1"
+        >>> copied = Encoded(made).copied()
+        >>> copied.PatientID = "P2"
+        >>> made.PatientID, copied.PatientID, copied.SOPClassUID
+        ('P1', 'P2', '2.25.1')
+    """
+
+    def __init__(self, dataset: FileDataset) -> None:
+        file = BytesIO()
+        dataset.save_as(file, enforce_file_format=True)
+        file.seek(0)
+        read = dcmread(file)
+        flawed = {element.tag for element in dataset if not _is_sound(element)}
+        sound = [tag for tag in read.keys() if tag not in flawed]  # noqa: SIM118 iterating would decode them
+        self._elements = {tag: read.get_item(tag) for tag in sound}
+        self._flawed = [dataset[tag] for tag in sorted(flawed)]
+        self._character_set = read.original_character_set
+        self._meta = dataset.file_meta
+
+    def copied(self) -> FileDataset:
+        """Returns an object of these elements; the header of its file is a copy."""
+        meta = FileMetaDataset({element.tag: copy(element) for element in self._meta})  # a copy() shares elements
+        made = FileDataset(
+            None,  # type: ignore[arg-type]  # no file yet
+            dict(self._elements),
+            file_meta=meta,
+            preamble=b"\0" * 128,
+            is_implicit_VR=False,
+            is_little_endian=True,
+        )
+        for element in self._flawed:
+            made[element.tag] = copy(element)
+        made.set_original_encoding(False, True, self._character_set)
+        return made
+
+
+def _is_sound(element: DataElement) -> bool:
+    if element.VR != "SQ":
+        return value_problem(element) is None
+    return all(_is_sound(each) for item in element.value or () for each in item)
