@@ -197,7 +197,7 @@ def test_a_distance_that_creeps_ends_a_part_before_slices_lie_off(tmp_path: Path
             assert abs(placed - height_of[source.sop_instance_uid]) < 0.1
 
 
-@pytest.mark.parametrize("step", [3.03, 3.045, 3.09, 3.9])
+@pytest.mark.parametrize("step", [3.09, 3.3, 3.9])
 def test_the_last_slice_stays_where_it_is_on_an_even_grid(tmp_path: Path, step: float) -> None:
     heights = np.concatenate([[0.0], np.cumsum([step if place > 8 else 3.0 for place in range(18)])]).round(4)
 
