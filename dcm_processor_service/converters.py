@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -165,8 +166,9 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
     series = catalogue_files(imaging.files_below(Path(series_path), None), imaging).series_files()
     if not series:
         return 0
-    with own_container().scratch().temporary() as folder:
-        target = folder / Path(output_file).name
+    # beside no job, so there is no scratch of one
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / Path(output_file).name
         try:
             written = _convert(max(series.values(), key=len), target, "none")
         except (InvalidSeriesError, NiftiConversionError) as error:

@@ -14,9 +14,8 @@ import re
 import subprocess
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
@@ -24,6 +23,7 @@ import numpy as np
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
 from dcm_processor_service.imaging.frames.vendor import is_uih_grid
 from dcm_processor_service.imaging.nifti.comparison import difference_from_series
+from dcm_processor_service.imaging.nifti.dcm2niix_image import Dcm2niixImage
 from dcm_processor_service.imaging.nifti.grids import difference_from_grids
 from dcm_processor_service.imaging.nifti.task import DECODED_BY_PROGRAMS, NATIVE_ONLY
 from dcm_processor_service.imaging.nifti.write import copy_nifti, sidecar_path, write_json
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.nifti.task import ConversionTask
     from dcm_processor_service.models import SeriesReport
 
-__all__ = ["Dcm2niixImage", "check_against_series", "convert", "run_dcm2niix"]
+__all__ = ["check_against_series", "convert", "run_dcm2niix"]
 
 _STEM = "volume"
 _SPACING_PART = 0.01
@@ -49,23 +49,6 @@ _ARGUMENTS = ("-f", _STEM, "-z", "n", "-b", "y", "-ba", "y", "-x", "i", "-w", "2
 _SPLITS_BY_ITSELF = frozenset(
     {"LOCALIZER", "MIXED_FORMAT", "MIXED_ORIENTATION", "MIXED_SIZE", "MULTI_VOLUME", "SINGLE_SLICE"}
 )
-
-
-@dataclass(frozen=True)
-class Dcm2niixImage:
-    """One image that dcm2niix wrote into its temporary folder."""
-
-    name: str
-    """What dcm2niix calls it, such as ``e1`` or ``ph``; empty for the only one."""
-
-    path: Path
-    shape: tuple[int, ...]
-    affine_ras: tuple[tuple[float, ...], ...]
-    metadata: dict[str, Any]
-    """BIDS, without patient attributes."""
-
-    gradients: tuple[Path, ...]
-    """``.bval`` and ``.bvec``."""
 
 
 def convert(task: ConversionTask, reason: str) -> NiftiFiles:

@@ -12,7 +12,7 @@ from dcm_processor_service.imaging.nifti.write import nifti_stem, sidecar_path, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dcm_processor_service.imaging.nifti.engine_dcm2niix import Dcm2niixImage
+    from dcm_processor_service.imaging.nifti.dcm2niix_image import Dcm2niixImage
     from dcm_processor_service.imaging.series.inspection import Inspection
     from dcm_processor_service.models.images.limits import Limits
     from dcm_processor_service.models.images.nifti import Policy, Sidecar

@@ -17,7 +17,7 @@ from dcm_processor_service.models import SeriesKind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from dcm_processor_service.imaging.nifti.engine_dcm2niix import Dcm2niixImage
+    from dcm_processor_service.imaging.nifti.dcm2niix_image import Dcm2niixImage
     from dcm_processor_service.models.images.limits import Limits
     from dcm_processor_service.models.images.nifti import Policy
 

