@@ -41,12 +41,12 @@ __all__ = [
 ROOT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("slow.txt")
 _SHARE = 5
-_FUNCTION_S, _CASE_S, _SAVED_S = 0.1, 0.5, 0.1
+_FUNCTION_S, _CASE_S, _SAVED_S = 0.07, 0.35, 0.1
 """Processor time that a short run spends on one test function; one whose single case takes more than the second is left
 out of it; less than the third is not worth a line."""
 _HOUSE, _HOUSE_S = "tests/test_", 1.5
 """What holds for the whole package, documents and examples stays whole where it may."""
-_SPREAD = "tests/contract/"
+_STORES = "tests/contract/test_stores.py"
 """Cases there are the stores: which of them a short run takes is decided where they stand."""
 _short = False
 
@@ -145,7 +145,7 @@ def table_of(times: Iterable[str]) -> Iterator[str]:
         mean = sum(spent) / len(spent)
         function_s, case_s = (_HOUSE_S, _HOUSE_S) if place.startswith(_HOUSE) else (_FUNCTION_S, _CASE_S)
         kept = 0 if mean > case_s else max(1, int(function_s / mean)) if mean else len(spent)
-        if (len(spent) - kept) * mean > _SAVED_S and not (kept and place.startswith(_SPREAD)):
+        if (len(spent) - kept) * mean > _SAVED_S and not place.startswith(_STORES):
             yield f"{kept} {place}"
 
 

@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,11 @@ def modules() -> list[str]:
     return [name.removesuffix(".__init__").removesuffix("__init__") for name in names]
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def room(module: str) -> str:
     return module.partition(".")[0]
 
@@ -99,7 +105,7 @@ def runtime_imports(path: Path) -> set[str]:
                 self.found.update(".".join(one.split(".")[:2]) for one in names)
 
     visitor = Visitor()
-    visitor.visit(ast.parse(path.read_text(encoding="utf-8")))
+    visitor.visit(tree_of(path))
     return visitor.found
 
 
@@ -132,7 +138,7 @@ def test_the_finer_rule_tells_the_rooms_of_imaging_apart(tmp_path: Path) -> None
 def all_imports(path: Path, known: set[str]) -> set[str]:
     """The modules of this package that a module imports anywhere: also inside functions, also for annotations alone."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name if name in known else str(node.module) for name in names}
@@ -264,7 +270,7 @@ def test_only_the_environment_module_reads_the_environment() -> None:
     readers = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
     }
     # a decoder process gets a few variables of its parent's environment and none of the others; a fixture asks for CI
@@ -281,7 +287,7 @@ def test_motor_stays_in_its_file() -> None:
     users = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("motor"))
         or (isinstance(node, ast.Import) and any(alias.name.startswith("motor") for alias in node.names))
     }

@@ -103,4 +103,4 @@ def test_the_table_follows_from_what_was_measured(tmp_path: Path, monkeypatch: p
         "a.py::test_little[1]": 0.1,
     }
     lines = [json.dumps(pair) for pair in measured.items()]
-    assert list(desk.table_of(lines)) == ["2 a.py::test_cases", "0 a.py::test_long"]
+    assert list(desk.table_of(lines)) == ["1 a.py::test_cases", "0 a.py::test_long"]

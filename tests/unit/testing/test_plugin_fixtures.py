@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import socket
-from typing import TYPE_CHECKING
-
 import pytest
 
 from dcm_processor_service.testing.mongo_server import NO_MONGOD
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytest_plugins = ["pytester"]
 
@@ -22,14 +16,18 @@ def run(pytester: pytest.Pytester, text: str) -> pytest.RunResult:
     return pytester.runpytest_subprocess(*QUIET)
 
 
-def test_ctx_is_about_a_synthetic_series_unless_a_marker_says_otherwise(pytester: pytest.Pytester) -> None:
+def test_ctx_and_pacs_are_what_their_markers_say(pytester: pytest.Pytester) -> None:
     run(
         pytester,
         """
+        import socket
+
         import pytest
         from dcm_processor_service import RuntimeContext
         from dcm_processor_service.errors import DcmProcessorError
         from dcm_processor_service.testing import synthetic_series
+
+        ports = []
 
         def test_default(ctx):
             assert isinstance(ctx, RuntimeContext)
@@ -60,8 +58,24 @@ def test_ctx_is_about_a_synthetic_series_unless_a_marker_says_otherwise(pytester
             def test_wins(self, ctx):
                 assert ctx.job.params == {"threshold": 0.5}
                 assert (ctx.job.name, ctx.job.service_name) == ("inner", "outer")
+
+        def test_who_sent_the_images_takes_results(ctx, pacs):
+            ctx.session.dicom.send(ctx.session.dicom.get_series(), to=ctx.session.peers.current())
+            assert len(pacs.datasets()) == 4
+            ports.append(pacs.peer.port)
+
+        def test_pacs_has_stopped():
+            with socket.socket() as probe:
+                assert probe.connect_ex(("127.0.0.1", ports[0])) != 0
+
+        @pytest.mark.pacs(faults={"status": 0xC001}, ae_title="ARCHIVE")
+        def test_faults(pacs, ctx):
+            assert pacs.peer.ae_title == "ARCHIVE"
+            with pytest.raises(DcmProcessorError):
+                ctx.session.dicom.send(ctx.session.dicom.get_series(), to="ARCHIVE")
+            assert not pacs.datasets()
         """,
-    ).assert_outcomes(passed=6)
+    ).assert_outcomes(passed=9)
 
 
 def test_a_marker_that_is_wrong_fails_with_what_was_meant(pytester: pytest.Pytester) -> None:
@@ -84,46 +98,6 @@ def test_a_marker_that_is_wrong_fails_with_what_was_meant(pytester: pytest.Pytes
     result.stdout.fnmatch_lines_random(
         ["*parms*params*", "*@pytest.mark.ctx takes arguments by name alone*", "*stauts*"]
     )
-
-
-def test_pacs_takes_what_is_sent_and_is_who_sent_the_images(pytester: pytest.Pytester) -> None:
-    result = run(
-        pytester,
-        """
-        import pytest
-        from dcm_processor_service.errors import DcmProcessorError
-
-        def test_sent(ctx, pacs):
-            ctx.session.dicom.send(ctx.session.dicom.get_series(), to=ctx.session.peers.current())
-            assert len(pacs.datasets()) == 4
-
-        @pytest.mark.pacs(faults={"status": 0xC001}, ae_title="ARCHIVE")
-        def test_faults(pacs, ctx):
-            assert pacs.peer.ae_title == "ARCHIVE"
-            with pytest.raises(DcmProcessorError):
-                ctx.session.dicom.send(ctx.session.dicom.get_series(), to="ARCHIVE")
-            assert not pacs.datasets()
-
-        def test_empty_again(pacs):
-            assert not pacs.datasets()
-        """,
-    )
-    result.assert_outcomes(passed=3)
-
-
-def test_pacs_has_stopped_after_the_test(pytester: pytest.Pytester, tmp_path: Path) -> None:
-    noted = tmp_path / "port"
-    run(
-        pytester,
-        f"""
-        from pathlib import Path
-
-        def test_port(pacs):
-            Path({str(noted)!r}).write_text(str(pacs.peer.port))
-        """,
-    ).assert_outcomes(passed=1)
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", int(noted.read_text()))) != 0
 
 
 @pytest.mark.mongodb
