@@ -54,7 +54,7 @@ def public_callables() -> Iterator[tuple[str, Any]]:
 
 def methods(owner: type) -> Iterator[tuple[str, Any]]:
     """The methods and properties that the package itself wrote: pydantic adds some of its own."""
-    for name, found in vars(owner).items():
+    for name, found in [*vars(owner).items()]:  # a model that is built at its first use gets more meanwhile
         function = found.fget if isinstance(found, property) else inspect.unwrap(getattr(found, "__func__", found))
         shown = name in SHOWN_MAGIC or (not name.startswith("_") and name not in CALLED_BY_LIBRARIES)
         if shown and inspect.isfunction(function) and function.__module__.startswith(ROOT):

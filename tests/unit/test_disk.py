@@ -61,7 +61,7 @@ def test_a_failure_of_the_writer_passes_and_leaves_what_was_there(tmp_path: Path
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_full_disk_is_told_with_the_path_and_in_the_error_asked_for(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_the_path_and_in_the_error_asked_for(tmp_path: Path) -> None:
     full = OSError(28, "No space left on device")
     with (
         pytest.raises(StoreUnavailableError, match=r"/a' cannot be written: No space left on device; ") as caught,
@@ -89,7 +89,7 @@ def test_a_place_that_takes_no_file_is_refused_and_stays(tmp_path: Path, name: s
     ("name", "kind"),
     [("none", LocalFileNotFoundError), ("", LocalFileError), ("nul\0", LocalFileError), ("\ud800", LocalFileError)],
 )
-def test_a_file_that_cannot_be_read_is_told_with_its_path(tmp_path: Path, name: str, kind: type[Exception]) -> None:
+def test_a_file_that_cannot_be_read_is_reported_with_its_path(tmp_path: Path, name: str, kind: type[Exception]) -> None:
     with pytest.raises(LocalFileError, match="cannot be read: ") as caught, open_to_read(tmp_path / name):
         raise AssertionError("nothing must be opened")
     assert type(caught.value) is kind

@@ -45,7 +45,7 @@ def test_what_arrives_of_a_text_is_known_before(text: str) -> None:
 
 @given(st.dictionaries(st.sampled_from(["PatientName", "StudyID"]), TEXTS | st.lists(TEXTS, max_size=3)))
 @settings(max_examples=examples(200))
-def test_escaped_text_arrives_as_it_was_and_is_told_from_other_text(values: dict[str, Any]) -> None:
+def test_escaped_text_arrives_as_it_was_and_is_distinguished_from_other_text(values: dict[str, Any]) -> None:
     assert arrived(escaped(values)) == values
     assert unescaped(escaped(values)) == values
 

@@ -58,11 +58,11 @@ def test_a_stored_document_with_other_fields_is_still_read() -> None:
     assert Job.model_validate({"id": "1" * 24, "session_id": "5" * 24, "attempts": 2}).id == "1" * 24
 
 
-def test_all_misspelt_keywords_are_told_at_once() -> None:
+def test_all_misspelt_keywords_are_reported_at_once() -> None:
     with pytest.raises(ConfigurationError, match=r"'associations'\?\n.*'attempts'\?"):
         SendOptions(associatons=2, atempts=3)  # type: ignore[call-arg]  # that is the point
 
 
-def test_a_name_like_no_other_is_told_with_all_there_are() -> None:
+def test_a_name_like_no_other_is_reported_with_all_there_are() -> None:
     assert unknown_name_sentence("X", "option", "zzz", ["b", "a"]) == "X has no option 'zzz'; it has: a, b"
     assert unknown_name_sentence("X", "option", "zzz", []) == "X has no option 'zzz'; it has: none"

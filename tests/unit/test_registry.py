@@ -144,7 +144,7 @@ def test_a_function_that_fails_declines_and_the_log_says_where_but_not_what_of(l
         ((True, ["threshold"]), "adds a list to the params; return (True, a dictionary)"),
     ],
 )
-def test_an_answer_that_declines_is_told(log: pytest.LogCaptureFixture, returned: object, reason: str) -> None:
+def test_an_answer_that_declines_is_reported(log: pytest.LogCaptureFixture, returned: object, reason: str) -> None:
     assert called(accepts(lambda: returned)) == (False, {})
     assert log.messages[0].endswith(reason)
 

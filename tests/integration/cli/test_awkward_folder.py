@@ -160,7 +160,7 @@ def test_a_folder_without_instances_says_what_it_holds(tmp_path: Path) -> None:
         PynetdicomSender().send(tmp_path, pacs.peer)
 
 
-def test_a_file_cut_off_inside_its_pixels_is_told_and_not_sent(tmp_path: Path) -> None:
+def test_a_file_cut_off_inside_its_pixels_is_reported_and_not_sent(tmp_path: Path) -> None:
     for dataset in synthetic_series(slices=3):
         dataset.save_as(tmp_path / f"{dataset.InstanceNumber}.dcm", enforce_file_format=True)
     path = tmp_path / "2.dcm"

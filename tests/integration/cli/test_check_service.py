@@ -148,7 +148,7 @@ def test_params_that_do_not_fit_the_model_are_found(tmp_path: Path, params: dict
     assert message in found
 
 
-def test_a_param_that_a_strict_model_refuses_is_told_once(tmp_path: Path) -> None:
+def test_a_param_that_a_strict_model_refuses_is_reported_once(tmp_path: Path) -> None:
     source = """
 from pydantic import BaseModel
 from dcm_processor_service import RuntimeContext, entrypoint

@@ -52,7 +52,7 @@ def test_the_peer_is_asked_again(folder: Path, tmp_path: Path, commitment: str, 
     assert json.loads(file.read_text("utf-8"))["transaction_uid"] != kept["transaction_uid"]
 
 
-def test_a_peer_that_offers_none_is_told_at_once(folder: Path, tmp_path: Path) -> None:
+def test_a_peer_that_offers_none_is_reported_at_once(folder: Path, tmp_path: Path) -> None:
     with FakePacs(Faults(commitment="none")) as pacs:
         ran = run_here("send", folder, "--to", pacs.peer.address, "--commit-later", tmp_path / "kept.json")
     assert ran.code == REFUSED
@@ -79,7 +79,7 @@ def test_an_open_transaction_is_not_written_over(folder: Path, tmp_path: Path) -
         (("send", "scans", "--to", "A@h:1", "--commit", "--commit-later", "new.json"), "give one of them"),
     ],
 )
-def test_what_makes_no_sense_is_told(
+def test_what_makes_no_sense_is_reported(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], reason: str
 ) -> None:
     assert folder.exists()

@@ -22,7 +22,7 @@ def described(*arguments: object, folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_every_command_is_told_with_its_options(tmp_path: Path) -> None:
+def test_every_command_is_reported_with_its_options(tmp_path: Path) -> None:
     commands = {one["name"]: one for one in described(folder=tmp_path)["commands"]}
     assert set(commands) == {" ".join(names) for names in COMMANDS}
     options = {name: one for one in commands["run"]["options"] for name in one["names"]}
@@ -31,7 +31,7 @@ def test_every_command_is_told_with_its_options(tmp_path: Path) -> None:
     assert "may be repeated" in options["--dicom"]["help"]
 
 
-def test_every_method_that_a_callback_reaches_is_told(tmp_path: Path) -> None:
+def test_every_method_that_a_callback_reaches_is_reported(tmp_path: Path) -> None:
     facades = described(folder=tmp_path)["facades"]
     data = {one["name"]: one for one in facades["ctx.session.data"]["members"]}
     assert data["get"]["signature"].startswith("(name: str, as_type: Any = None, *, default: Any")
@@ -47,7 +47,7 @@ def test_every_method_that_a_callback_reaches_is_told(tmp_path: Path) -> None:
         assert all(one["summary"] for one in facade["members"])
 
 
-def test_a_service_is_told_with_its_params(tmp_path: Path) -> None:
+def test_a_service_is_reported_with_its_params(tmp_path: Path) -> None:
     folder = write_service(tmp_path / "lung", JOBS, FILES)
     service = described(folder, folder=tmp_path)["service"]
     assert [job["name"] for job in service["jobs"]] == ["total", "old", "count"]

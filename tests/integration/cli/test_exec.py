@@ -213,7 +213,9 @@ def test_an_unknown_store_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
-def test_a_database_that_does_not_answer_is_told_by_default_within_seconds(tmp_path: Path, closed_port: int) -> None:
+def test_a_database_that_does_not_answer_is_reported_by_default_within_seconds(
+    tmp_path: Path, closed_port: int
+) -> None:
     variables = {
         "DB_PROVIDER": "mongodb",
         "DB_URL": f"mongodb://user:SECRET@127.0.0.1:{closed_port}",

@@ -78,7 +78,7 @@ def test_a_silent_peer_is_given_up_after_the_time_of_the_environment(command: st
     assert "timed out" in ran.stdout + ran.stderr or "in time" in ran.stdout + ran.stderr
 
 
-def test_a_time_that_is_none_is_told() -> None:
+def test_a_time_that_is_none_is_reported() -> None:
     ran = run_here("echo", "A@127.0.0.1:1", variables={"DCM_PROCESSOR_SERVICE_DICOM_TIMEOUT_S": "soon"})
     assert ran.code == 2
     assert "DICOM" in ran.stderr

@@ -80,7 +80,7 @@ def test_find_says_what_is_wrong(arguments: tuple[str, ...], code: int, message:
 
 
 @pytest.mark.parametrize("url", ["https://", "http://[", "http://host:port/"])
-def test_a_url_that_is_none_is_told(url: str) -> None:
+def test_a_url_that_is_none_is_reported(url: str) -> None:
     ran = run_here("find", url, "--patient-id", "TEST")
     assert ran.code == CONFIGURATION, ran.stderr
 
@@ -110,7 +110,7 @@ def test_fetch_by_c_move_to_a_port_of_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("faults", "code", "message"),
     [
-        (Faults(withholds=[str(make_ct(1).SOPInstanceUID)]), RETRYABLE, "1 missing: the peer told of it"),
+        (Faults(withholds=[str(make_ct(1).SOPInstanceUID)]), RETRYABLE, "1 missing: the peer listed it"),
         (Faults(alters={str(make_ct(1).SOPInstanceUID): {"StudyInstanceUID": "1.9"}}), FAILED, "1 rejected"),
         (Faults(retrieve=()), FAILED, "offers no C-GET"),
         (Faults(query="fail"), RETRYABLE, "out of resources"),

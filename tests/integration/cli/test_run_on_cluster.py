@@ -97,7 +97,7 @@ def test_the_results_are_those_of_processes_of_this_machine(folder: Path, url: s
     assert (folder / "w" / "report.html").is_file()
 
 
-def test_each_result_is_told_when_its_subject_ends(folder: Path, url: str) -> None:
+def test_each_result_is_reported_when_its_subject_ends(folder: Path, url: str) -> None:
     write(folder, WAITING)
     command = [sys.executable, "-m", "dcm_processor_service", "run", "callback.py", "--dicom", "scans", "--json"]
     with subprocess.Popen([*command, "--on", url], cwd=folder, stdout=subprocess.PIPE, text=True) as process:
@@ -116,7 +116,7 @@ def test_each_result_is_told_when_its_subject_ends(folder: Path, url: str) -> No
         ("os.getppid()", "the cluster lost this subject (KilledWorker)"),
     ],
 )
-def test_what_is_lost_is_told_of_its_subject_alone(folder: Path, url: str, victim: str, sentence: str) -> None:
+def test_what_is_lost_is_reported_of_its_subject_alone(folder: Path, url: str, victim: str, sentence: str) -> None:
     ran = run(folder, ENDING.format(victim=victim), "--on", url)
     assert ran.code == 1
     failed = [one for one in told(ran) if one["exit_code"]]
@@ -148,13 +148,13 @@ def test_a_cluster_without_workers_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["tcp://127.0.0.1:8786", "dask://127.0.0.1", "dask://:8786", "dask://host:port"])
-def test_what_is_no_address_is_told(folder: Path, text: str) -> None:
+def test_what_is_no_address_is_reported(folder: Path, text: str) -> None:
     ran = run(folder, MEASURE, "--on", text)
     assert (ran.code, ran.stdout) == (2, "")
     assert "names no cluster; give dask://HOST:PORT" in ran.stderr
 
 
-def test_a_scheduler_that_does_not_answer_is_told(
+def test_a_scheduler_that_does_not_answer_is_reported(
     folder: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_PATIENCE_S", 1)
@@ -169,7 +169,7 @@ def test_processes_of_two_kinds_are_refused(folder: Path) -> None:
     assert "give one" in ran.stderr
 
 
-def test_without_the_extra_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_is_reported_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
         pytest.raises(ConfigurationError, match=r"pip install 'dcm-processor-service\[dask\]'"),

@@ -125,7 +125,7 @@ def test_jobs_of_both_styles_run_in_the_order_of_the_scheduler(service: Path, sc
     assert seen == {"seen": 20}
 
 
-def test_a_declined_job_is_told_and_is_no_failure(service: Path, scans: Path) -> None:
+def test_a_declined_job_is_reported_and_is_no_failure(service: Path, scans: Path) -> None:
     ran = run(service, scans)
     (row,) = [row for row in rows(ran) if not row.get("created", True)]
     assert (row["job"]["name"], row["exit_code"]) == ("old", 0)
@@ -133,7 +133,7 @@ def test_a_declined_job_is_told_and_is_no_failure(service: Path, scans: Path) ->
     assert "old is not created for series CT, 3 instances: its registry function declined" in ran.stderr
 
 
-def test_what_a_job_left_that_is_declined_now_is_read_by_nobody(service: Path, scans: Path) -> None:
+def test_what_a_job_left_that_is_declined_now_is_not_read(service: Path, scans: Path) -> None:
     assert run(service, scans).code == 0
     never = REGISTRY.replace("return True,", "return job_name != 'count' or headers['Instances'][2:] != [],")
     write_service(service, JOBS, FILES, registry=never)
@@ -144,7 +144,7 @@ def test_what_a_job_left_that_is_declined_now_is_read_by_nobody(service: Path, s
     assert "it depends on 'count', which is not created" in reasons
 
 
-def test_a_registry_function_that_raises_declines_and_its_author_is_told(service: Path, scans: Path) -> None:
+def test_a_registry_function_that_raises_declines_and_its_author_sees_it(service: Path, scans: Path) -> None:
     write_service(
         service,
         JOBS,
@@ -275,7 +275,7 @@ def test_an_error_in_a_process_is_the_error_of_its_job(service: Path, scans: Pat
     assert all("in worker" in row["error"]["traceback"] for row in rows(ran))
 
 
-def test_dependencies_that_cannot_be_met_are_told(service: Path, scans: Path) -> None:
+def test_dependencies_that_cannot_be_met_are_reported(service: Path, scans: Path) -> None:
     jobs = [
         job("a", dependsOn=["b"]),
         job("b", dependsOn=["a"]),

@@ -90,7 +90,7 @@ def test_ipython_is_taken_at_a_terminal_without_a_history(place: Path, monkeypat
     assert "--HistoryManager.enabled=False" in options["argv"]
 
 
-def test_an_error_of_the_code_is_told_from_its_own_line_on(place: Path) -> None:
+def test_an_error_of_the_code_is_distinguished_from_its_own_line_on(place: Path) -> None:
     ran = shell(place, "-c", "x = 1\nsession.data['none']")
     assert ran.code == 1
     assert ran.stderr.startswith('Traceback (most recent call last):\n  File "<code>", line 2')
@@ -123,7 +123,7 @@ def test_of_several_sessions_one_must_be_named(place: Path) -> None:
         (["--workspace", "scans", "5" * 24], "scans is no workspace; run … --workspace scans makes one"),
     ],
 )
-def test_what_is_not_there_is_told(place: Path, arguments: list[str], sentence: str) -> None:
+def test_what_is_not_there_is_reported(place: Path, arguments: list[str], sentence: str) -> None:
     before = sorted(place.rglob("*"))
     ran = shell(place, *arguments, "-c", "print('ran')")
     assert (ran.code, ran.stdout) == (2, "")

@@ -49,7 +49,7 @@ def lie(path: Path) -> None:
     path.write_bytes(written[: at - 2] + len(explicit).to_bytes(2, "little") + explicit + written[at + len(implicit) :])
 
 
-def test_a_file_that_is_cut_off_or_lies_is_told_and_the_others_are_sent(
+def test_a_file_that_is_cut_off_or_lies_is_reported_and_the_others_are_sent(
     sender: PynetdicomSender, tmp_path: Path
 ) -> None:
     paths = write_series(tmp_path, 6)
@@ -75,7 +75,7 @@ def test_unsound_files_alone_cost_no_association(sender: PynetdicomSender, tmp_p
     assert pacs.titles == []
 
 
-def test_a_file_that_is_cut_off_while_the_others_are_sent_is_told(sender: PynetdicomSender, tmp_path: Path) -> None:
+def test_a_file_that_is_cut_off_while_the_others_are_sent_is_reported(sender: PynetdicomSender, tmp_path: Path) -> None:
     paths = write_series(tmp_path, 3)
 
     def cut(_record: object) -> None:

@@ -172,14 +172,14 @@ def test_what_a_report_leaves_out_stays_stored_and_says_so() -> None:
     assert report.records[0].meaning == "the peer's commitment leaves it out"
 
 
-def test_a_request_that_is_refused_is_told() -> None:
+def test_a_request_that_is_refused_is_reported() -> None:
     with scripted_peer(stores(), commits(status=0x0110)) as seen:
         (record,) = PynetdicomSender().send(make_ct(), seen.peer, options=NOT_REQUIRED).records
     assert record.outcome is Outcome.STORED
     assert "no storage commitment: the peer refused the request (0110 processing failure" in record.meaning
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_that_is_taken_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, FakePacs() as pacs:
         options = COMMIT.model_copy(update={"listen_host": "127.0.0.1", "listen_port": taken.getsockname()[1]})
         with pytest.raises(ConfigurationError, match="cannot listen at port"):

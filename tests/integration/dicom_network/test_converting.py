@@ -41,7 +41,7 @@ def outcomes(report: SendReport) -> list[str]:
     return [record.outcome.value for record in report.records]
 
 
-def test_a_refused_class_is_told(sender: PynetdicomSender) -> None:
+def test_a_refused_class_is_reported(sender: PynetdicomSender) -> None:
     with FakePacs(Faults(refuse_classes=[str(MRImageStorage)])) as pacs:
         report = sender.send([data_file("MR_small.dcm"), make_ct()], pacs.peer, options=UNCHECKED)
     assert outcomes(report) == ["refused", "stored"]

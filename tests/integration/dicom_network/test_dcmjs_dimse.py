@@ -120,7 +120,7 @@ def test_a_series_comes_whole_by_both_ways(archive: Archive, tmp_path: Path) -> 
         assert retriever.fetch(found, archive.peer, tmp_path / options.method, options=options).fetched == COUNT
 
 
-def test_a_title_that_it_does_not_know_is_told(archive: Archive, tmp_path: Path) -> None:
+def test_a_title_that_it_does_not_know_is_reported(archive: Archive, tmp_path: Path) -> None:
     assert PynetdicomSender(OURS).send(series(), archive.peer).ok
     retriever = DicomRetriever("STRANGER")
     found = retriever.find(archive.peer, FindQuery(patient_id="TEST"))

@@ -100,7 +100,7 @@ def test_a_failure_has_its_status_and_no_answer_an_empty_one() -> None:
     assert not statuses[1]
 
 
-def test_nobody_listening_is_an_error_that_tells() -> None:
+def test_a_port_without_listener_is_an_error_that_tells() -> None:
     with FakePacs() as pacs:
         sender = sender_to(pacs)
     with pytest.raises(PeerUnreachableError, match="nothing listens"):
@@ -133,7 +133,7 @@ def test_a_call_may_go_elsewhere(tmp_path: Path) -> None:
             trusted_ca=False,
         )
         assert codes(statuses) == [0]
-        with pytest.raises(TypeError, match="'hots' is nothing that a call can override"):
+        with pytest.raises(TypeError, match="'hots' cannot be overridden for one call"):
             sender.send_dicom_from_path(tmp_path, hots="localhost")
     assert not first.received
     assert second.titles == [("OURS", "SECOND")]

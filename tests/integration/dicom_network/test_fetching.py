@@ -106,7 +106,7 @@ def test_all_comes_as_it_is_held_a_file_for_each(way: str, level: FindLevel, tmp
 
 
 @WAYS
-def test_what_is_told_and_not_sent_is_missing_by_name(way: str, tmp_path: Path) -> None:
+def test_what_is_reported_and_not_sent_is_missing_by_name(way: str, tmp_path: Path) -> None:
     place = Place(way, tmp_path, Faults(withholds=[UIDS[2]]), holding())
     with place.pacs:
         report = place.fetch()
@@ -167,7 +167,7 @@ def test_an_archive_that_drops_everything_leaves_a_report(tmp_path: Path) -> Non
 ALTERED = [
     ({"StudyInstanceUID": "1.9"}, "an instance of another study than was asked for"),
     ({"SeriesInstanceUID": "1.9"}, "an instance of another series than was asked for"),
-    ({"PatientID": "OTHER"}, "it names another patient than the peer told of its series"),
+    ({"PatientID": "OTHER"}, "it names another patient than the peer's answer about its series"),
 ]
 
 
@@ -234,7 +234,9 @@ def test_an_instance_that_comes_twice_is_one(tmp_path: Path) -> None:
         (Faults(refuse_classes=[str(make_ct().SOPClassUID)]), FetchError, "none of the classes"),
     ],
 )
-def test_a_failure_is_told_with_its_status(faults: Faults, error: type[Exception], match: str, tmp_path: Path) -> None:
+def test_a_failure_is_reported_with_its_status(
+    faults: Faults, error: type[Exception], match: str, tmp_path: Path
+) -> None:
     place = Place("C-GET", tmp_path, faults, holding())
     with place.pacs, pytest.raises(error, match=match) as caught:
         place.fetch(options=FetchOptions())
@@ -298,7 +300,7 @@ def test_a_c_move_to_a_title_that_the_peer_does_not_know_says_so(tmp_path: Path)
     assert not report.retryable
 
 
-def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
     with FakePacs(holds=holding()) as pacs:
         options = FetchOptions(method="c-move", listen_host="127.0.0.1", listen_port=pacs.peer.port)
         found = DicomRetriever().find(pacs.peer, FindQuery())
@@ -358,7 +360,7 @@ def test_each_instance_comes_in_its_own_transfer_syntax(tmp_path: Path) -> None:
     ]
 
 
-def test_how_many_are_expected_is_told_before_the_first(tmp_path: Path) -> None:
+def test_how_many_are_expected_is_reported_before_the_first(tmp_path: Path) -> None:
     expected: list[int] = []
     place = Place("C-GET", tmp_path, Faults(), holding())
     with place.pacs:

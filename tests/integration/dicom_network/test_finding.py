@@ -38,7 +38,7 @@ def place(pacs: FakePacs, *, web: bool) -> Peer:
 
 
 @OVER
-def test_each_level_is_told_in_its_type(*, web: bool) -> None:
+def test_each_level_is_reported_in_its_type(*, web: bool) -> None:
     with FakePacs(holds=holding()) as pacs:
         peer = place(pacs, web=web)
         studies = DicomRetriever().find(peer, FindQuery(patient_id="TEST"))
@@ -116,7 +116,7 @@ def test_no_query_leaves_out_what_the_model_wants_above_its_level() -> None:
         (Faults(reject=(1, 1, 3)), False, PeerUnreachableError, "does not know our AE title"),
     ],
 )
-def test_a_peer_that_does_not_answer_is_told_with_its_reason(
+def test_a_peer_that_does_not_answer_is_reported_with_its_reason(
     faults: Faults, error: type[Exception], match: str, *, web: bool
 ) -> None:
     with FakePacs(faults) as pacs, pytest.raises(error, match=match) as caught:

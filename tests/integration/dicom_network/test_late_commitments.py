@@ -75,7 +75,7 @@ def test_a_later_process_takes_the_answer_to_one_that_is_gone(tmp_path: Path, en
     assert (settled.transaction_uid == asked.transaction_uid) == (end == "done")
 
 
-def test_who_does_not_wait_has_all_stored_and_is_told_that_the_answer_is_to_come() -> None:
+def test_who_does_not_wait_has_all_stored_and_is_reported_that_the_answer_is_to_come() -> None:
     with FakePacs(Faults(commitment="silent")) as pacs:
         report = PynetdicomSender().send(make_ct(), pacs.peer, options=LATER)
     assert report.ok
@@ -84,7 +84,7 @@ def test_who_does_not_wait_has_all_stored_and_is_told_that_the_answer_is_to_come
     assert report.records[0].meaning == "stored; storage commitment asked for, its answer is to come"
 
 
-def test_who_does_not_wait_is_told_of_a_peer_that_offers_none() -> None:
+def test_who_does_not_wait_is_reported_of_a_peer_that_offers_none() -> None:
     ctx = fake_context()
     with (
         FakePacs(Faults(commitment="none")) as pacs,

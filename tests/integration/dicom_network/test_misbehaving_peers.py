@@ -106,7 +106,7 @@ def test_what_is_no_answer_to_the_last_attempt_fails_with_its_reason(sender: Pyn
 
 
 @pytest.mark.parametrize("told", ["another message id", "no status", "a command set of another group"])
-def test_a_peer_that_answers_nonsense_is_told_by_an_abort(sender: PynetdicomSender, told: str) -> None:
+def test_a_peer_that_answers_nonsense_is_answered_by_an_abort(sender: PynetdicomSender, told: str) -> None:
     with scripted_peer(replies(NO_ANSWERS[told][0])) as seen:
         sender.send(make_ct(), seen.peer, options=ONCE)
     assert [wire.kinds[-1] for wire in seen.wires] == [ABORT]
@@ -280,7 +280,7 @@ def test_a_peer_that_is_gone_is_not_asked_for_commitment(sender: PynetdicomSende
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "no DICOM message"),
     ],
 )
-def test_what_is_no_answer_to_the_association_request_is_told(
+def test_what_is_no_answer_to_the_association_request_is_reported(
     sender: PynetdicomSender, content: bytes, reason: str
 ) -> None:
     def script(wire: Wire) -> None:

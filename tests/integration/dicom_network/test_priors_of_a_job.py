@@ -124,13 +124,13 @@ def test_more_priors_than_allowed_are_refused() -> None:
         context().session.dicom.priors(from_=pacs.peer, limit=2)
 
 
-def test_a_part_is_told_and_can_be_used(tmp_path: Path) -> None:
+def test_a_part_is_reported_and_can_be_used(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     with FakePacs(Faults(withholds=["1.2.1.1"]), holds=EARLIER) as pacs:
         session = context(peers=[pacs.peer], scratch=tmp_path).session
         found = session.peers.find("FAKEPACS", study_instance_uid="1.2")
         options = FetchOptions(attempts=1)
-        with pytest.raises(FetchIncompleteError, match="1 missing: the peer told of it") as caught:
+        with pytest.raises(FetchIncompleteError, match="1 missing: the peer listed it") as caught:
             session.dicom.fetch(found, from_="FAKEPACS", options=options)
         assert caught.value.report is not None
         assert caught.value.report.fetched == 2
@@ -155,7 +155,7 @@ def _nobody() -> Peer:
         return pacs.peer
 
 
-def test_a_name_that_no_peer_has_is_told() -> None:
+def test_a_name_that_no_peer_has_is_reported() -> None:
     with pytest.raises(PeerNotFoundError):
         context().session.peers.find("NOBODY", patient_id="SYNTHETIC")
 

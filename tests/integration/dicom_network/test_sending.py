@@ -195,7 +195,7 @@ def test_a_passing_rejection_that_does_not_pass_tells_its_reason(sender: Pynetdi
     assert caught.value.retryable
 
 
-def test_nobody_there_is_an_error_even_unchecked(sender: PynetdicomSender) -> None:
+def test_no_peer_there_is_an_error_even_unchecked(sender: PynetdicomSender) -> None:
     with FakePacs() as pacs:
         gone = pacs.peer
     for options in (SendOptions(), UNCHECKED):

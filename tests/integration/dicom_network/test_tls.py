@@ -100,13 +100,13 @@ def test_our_certificate_of_another_authority_is_refused_there(
         assert "our certificate" in str(refusal(peer)) or "certificate of ours" in str(refusal(peer))
 
 
-def test_a_peer_without_tls_is_told(authority: FakeAuthority) -> None:
+def test_a_peer_without_tls_is_reported(authority: FakeAuthority) -> None:
     with FakePacs() as pacs:
         error = refusal(pacs.peer.model_copy(update={"tls": True, "ca_file": authority.ca_file}))
     assert "no TLS with the peer" in str(error)
 
 
-def test_a_peer_with_tls_is_told_when_we_have_none(authority: FakeAuthority, certificate: Certificate) -> None:
+def test_a_peer_with_tls_is_reported_when_we_have_none(authority: FakeAuthority, certificate: Certificate) -> None:
     with FakePacs(tls=True, authority=authority, certificate=certificate) as pacs:
         error = refusal(pacs.peer.model_copy(update={"tls": False}))
     assert "no answer to the association request" in str(error)
@@ -161,7 +161,7 @@ def test_a_certificate_in_the_middle_of_the_chain_may_be_pinned(authority: FakeA
         ({"cert_file": "pacs.pem"}, "cannot be loaded"),
     ],
 )
-def test_an_unusable_file_is_told_when_the_peer_is_read(
+def test_an_unusable_file_is_reported_when_the_peer_is_read(
     folder: Path, certificate: Certificate, changes: dict[str, str], reason: str
 ) -> None:
     import subprocess

@@ -64,7 +64,7 @@ def test_what_the_peer_acknowledged_and_does_not_hold_failed(sender: PynetdicomS
     assert len(pacs.queries) == 3
 
 
-def test_another_instance_that_the_peer_kept_under_the_uid_is_told(sender: PynetdicomSender) -> None:
+def test_another_instance_that_the_peer_kept_under_the_uid_is_reported(sender: PynetdicomSender) -> None:
     first, second = make_ct(0), make_ct(0)
     second.InstanceNumber, second.ContentTime = 77, "101010"
     with FakePacs(Faults(keeps_first=True)) as pacs:

@@ -146,7 +146,7 @@ def test_a_hopeless_answer_ends_the_sending(
     assert len(service.requests) == 1
 
 
-def test_a_wrong_path_is_told(sender: PynetdicomSender, service: StowService) -> None:
+def test_a_wrong_path_is_reported(sender: PynetdicomSender, service: StowService) -> None:
     peer = service.peer.model_copy(update={"url": f"http://localhost:{service.port}/wrong"})
     with pytest.raises(PeerUnreachableError, match="no STOW-RS service at this URL"):
         sender.send(make_ct(), peer)
@@ -206,7 +206,7 @@ def test_cancelling_leaves_the_rest(sender: PynetdicomSender, service: StowServi
     assert outcomes(report) == ["stored"] * 100 + ["not_attempted"] * 50
 
 
-def test_nobody_there_is_an_error(sender: PynetdicomSender, pauses: list[float]) -> None:
+def test_no_peer_there_is_an_error(sender: PynetdicomSender, pauses: list[float]) -> None:
     with running_stow_service() as service:
         gone = service.peer
     with pytest.raises(PeerUnreachableError, match="no connection"):
@@ -255,7 +255,9 @@ def test_tls_is_verified(sender: PynetdicomSender, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url", ["ftp://localhost/", "localhost:80", "http://", "http://[::1", "http://a..b/", "http://a/\ud800"]
 )
-def test_an_address_that_is_none_of_the_web_is_told(sender: PynetdicomSender, service: StowService, url: str) -> None:
+def test_an_address_that_is_none_of_the_web_is_reported(
+    sender: PynetdicomSender, service: StowService, url: str
+) -> None:
     with pytest.raises(ConfigurationError, match="URL of the peer 'WEB'"):
         sender.send(make_ct(), service.peer.model_copy(update={"url": url}))
 

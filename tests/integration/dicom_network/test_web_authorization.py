@@ -115,7 +115,7 @@ def test_a_token_that_was_renewed_elsewhere_is_taken_up() -> None:
     assert service.authorizations == ["Bearer old", "Bearer good"]
 
 
-def test_a_token_that_is_refused_is_told_once_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_token_that_is_refused_is_reported_once_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with running() as service, pytest.raises(FindError, match="HTTP 401") as caught:
         ask(service.peer(BearerToken(token=SECRET)))
@@ -159,7 +159,9 @@ def test_a_granted_token_is_renewed_before_it_expires_and_when_it_is_refused() -
         ((503, {}), FindIncompleteError, "no connection"),
     ],
 )
-def test_a_token_service_that_gives_none_is_told(granted: tuple[int, Any], error: type[Exception], match: str) -> None:
+def test_a_token_service_that_gives_none_is_reported(
+    granted: tuple[int, Any], error: type[Exception], match: str
+) -> None:
     with running() as service:
         service.granted = granted
         with pytest.raises(error, match=match) as caught:
@@ -193,7 +195,7 @@ def test_a_bearer_token_is_given_in_one_way(given: dict[str, str]) -> None:
         BearerToken(**given)
 
 
-def test_a_token_file_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_token_file_that_is_missing_is_reported(tmp_path: Path) -> None:
     with running() as service, pytest.raises(ConfigurationError, match="cannot be read"):
         ask(service.peer(BearerToken(file=str(tmp_path / "none"))))
 
@@ -224,6 +226,6 @@ def test_without_the_wish_no_proxy_of_the_environment_is_asked(monkeypatch: pyte
         ask(service.peer(BearerToken(token="good")))
 
 
-def test_a_proxy_that_is_none_is_told() -> None:
+def test_a_proxy_that_is_none_is_reported() -> None:
     with running() as service, pytest.raises(ConfigurationError, match="proxy of the peer 'WEB' is not valid"):
         ask(service.peer(proxy="nonsense"))

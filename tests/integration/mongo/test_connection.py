@@ -106,7 +106,7 @@ def unanswered() -> dict[tuple[str, str], Future[Any]]:
 
 @pytest.mark.parametrize("mode", ["pymongo", "motor"])
 @pytest.mark.parametrize("name", CALLS)
-def test_nobody_listening_is_told_within_the_time_out_without_the_url(
+def test_a_port_without_listener_is_reported_within_the_time_out_without_the_url(
     unanswered: dict[tuple[str, str], Future[Any]], mode: str, name: str
 ) -> None:
     with pytest.raises(StoreUnavailableError, match="did not answer in time") as caught:
@@ -118,7 +118,7 @@ def test_nobody_listening_is_told_within_the_time_out_without_the_url(
 
 
 @pytest.mark.parametrize("mode", ["pymongo", "motor"])
-def test_a_server_that_says_nothing_is_told_within_the_time_out(mode: str) -> None:
+def test_a_server_that_says_nothing_is_reported_within_the_time_out(mode: str) -> None:
     with silent_server() as port, pytest.raises(StoreUnavailableError) as caught:
         call(mode, f"mongodb://127.0.0.1:{port}/", CALLS["data.find"], timeout_s=0.3)
     assert waited_s(caught.value) <= 0.3
@@ -140,7 +140,7 @@ def stopping(client: MongoClient[dict[str, Any]]) -> Iterator[Callable[[], None]
     os.kill(pid, signal.SIGCONT)
 
 
-async def test_a_server_that_hangs_in_mid_run_is_told(store: Store, stopping: Callable[[], None]) -> None:
+async def test_a_server_that_hangs_in_mid_run_is_reported(store: Store, stopping: Callable[[], None]) -> None:
     impatient = store.another(timeout_s=0.5)
     await impatient.data.put(store.key, "name", 1)
     stopping()
@@ -170,7 +170,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("mode", ["pymongo", "motor"])
 @pytest.mark.parametrize("url", MALFORMED)
-def test_a_malformed_url_is_told_by_its_variable_without_its_pieces(mode: str, url: str) -> None:
+def test_a_malformed_url_is_reported_by_its_variable_without_its_pieces(mode: str, url: str) -> None:
     with pytest.raises(ConfigurationError, match="DCM-PROCESSOR-SERVICE-DB-URL") as caught:
         call(mode, url, CALLS["data.find"])
     assert caught.value.exit_code == 2
@@ -178,7 +178,7 @@ def test_a_malformed_url_is_told_by_its_variable_without_its_pieces(mode: str, u
 
 
 @pytest.mark.parametrize("mode", ["pymongo", "motor"])
-def test_a_refused_login_is_told_without_it(mode: str, mongo_url: str) -> None:
+def test_a_refused_login_is_reported_without_it(mode: str, mongo_url: str) -> None:
     with pytest.raises(ConfigurationError, match="refuses the login") as caught:
         call(mode, mongo_url.replace("mongodb://", f"mongodb://{CREDENTIALS}@"), CALLS["data.find"])
     assert "pa55word" not in "".join(traceback.format_exception(caught.value))

@@ -202,7 +202,7 @@ async def test_only_a_number_is_added_to(store: Store, stored: object) -> None:
     assert await store.backend.data.find(store.key, "name") == Found(stored)
 
 
-async def test_numbers_grow_and_overflow_is_told(store: Store) -> None:
+async def test_numbers_grow_and_overflow_is_reported(store: Store) -> None:
     data = store.backend.data
     assert await data.increment(store.key, "n", 2) == 2
     assert await data.increment(store.key, "n", 0.5) == 2.5

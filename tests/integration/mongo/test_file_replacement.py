@@ -127,7 +127,7 @@ class TestReaders:
         assert run_inline(store.backend.files.fetch(store.key, "mask.nii", sink)) is not None
         assert sink.getvalue() == b"new"
 
-    def test_are_told_of_a_removal(self, store: Store) -> None:
+    def test_are_reported_of_a_removal(self, store: Store) -> None:
         run_inline(put(store, "mask.nii", bytes(LONG)))
         writer = store.another()
         sink = Interrupted(lambda: run_inline(writer.files.delete(store.key, "mask.nii")))

@@ -117,7 +117,7 @@ async def test_of_a_thousand_jobs_of_a_name_the_one_of_the_own_series_is_read_al
     assert commands.names() == ["find jobs", "find sessiondata"]
 
 
-async def test_a_declined_job_is_told_without_reading_those_of_other_series(store: Store) -> None:
+async def test_a_declined_job_is_reported_without_reading_those_of_other_series(store: Store) -> None:
     backend, commands = await watched(store)
     fill_with_values(store, [series_job(store, number) for number in range(100)], others=0)
     own = series_job(store, 700, "measure")

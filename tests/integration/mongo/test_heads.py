@@ -97,7 +97,7 @@ async def test_an_instance_that_is_stored_twice_is_compared_as_a_whole(
     assert (await stored.series.inspect()).codes == {"DUPLICATE_INSTANCES"}
 
 
-async def test_a_file_that_is_cut_off_in_its_pixels_is_told_from_its_size(
+async def test_a_file_that_is_cut_off_in_its_pixels_is_distinguished_from_its_size(
     store: Store, made: Path, tmp_path: Path
 ) -> None:
     paths = single_frame(LARGE, made)
@@ -108,7 +108,7 @@ async def test_a_file_that_is_cut_off_in_its_pixels_is_told_from_its_size(
     assert [read["n"] for read in stored.chunk_reads()] == [0]
 
 
-async def test_a_file_without_its_first_chunk_is_told(store: Store, made: Path, tmp_path: Path) -> None:
+async def test_a_file_without_its_first_chunk_is_reported(store: Store, made: Path, tmp_path: Path) -> None:
     stored = Stored(store, single_frame(LARGE, made), tmp_path)
     store.database["dicomfiles.chunks"].delete_one({"n": 0})
     with pytest.raises(StoredFileNotFoundError, match="is no longer stored"):

@@ -144,7 +144,7 @@ SUBJECTS: list[tuple[dict[str, Any], str | None, type | None]] = [
 
 
 @pytest.mark.parametrize(("headers", "event", "kind"), SUBJECTS)
-async def test_the_subject_is_told_by_what_its_document_lists(
+async def test_the_subject_is_reported_by_what_its_document_lists(
     store: Store, headers: dict[str, Any], event: str | None, kind: type | None
 ) -> None:
     job = await store.backend.jobs.find(add_job(store, headers, job_event=event))
@@ -270,7 +270,7 @@ async def test_progress_is_written_where_the_queue_writes_it_in_one_command(stor
     assert (job.progress_percent, job.progress_message) == (40, "segmenting")
 
 
-async def test_a_malformed_job_is_told_by_id_and_field_and_shows_no_value(store: Store) -> None:
+async def test_a_malformed_job_is_reported_by_id_and_field_and_shows_no_value(store: Store) -> None:
     job_id = add_job(store, job_name={"SECRET": 1})
     with pytest.raises(StoredValueError, match=f"job {job_id} is malformed in the database: job_name: ") as caught:
         await store.backend.jobs.find(job_id)

@@ -74,14 +74,14 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fields", "told"), MALFORMED)
-async def test_a_malformed_node_is_told_by_name_and_field(store: Store, fields: dict[str, Any], told: str) -> None:
+async def test_a_malformed_node_is_reported_by_name_and_field(store: Store, fields: dict[str, Any], told: str) -> None:
     add(store, "dicomnodes", "PACS", **fields)
     for reading in (store.backend.peers.find("PACS"), store.backend.peers.list()):
         with pytest.raises(StoredValueError, match=f"'PACS' is malformed in the database: {told}"):
             await reading
 
 
-async def test_a_node_without_name_is_told_by_id(store: Store) -> None:
+async def test_a_node_without_name_is_reported_by_id(store: Store) -> None:
     node_id = str(ObjectId())
     add(store, "dicomnodes", "", _id=ObjectId(node_id))
     with pytest.raises(StoredValueError, match=f"'{node_id}' is malformed in the database: name: "):

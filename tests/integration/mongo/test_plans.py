@@ -28,7 +28,7 @@ def ask(backend: Backend) -> None:
     run_inline(backend.peers.list())
 
 
-def test_queries_without_an_index_are_told_and_the_indexes_of_a_session_serve_them(mongo_url: str) -> None:
+def test_queries_without_an_index_are_reported_and_the_indexes_of_a_session_serve_them(mongo_url: str) -> None:
     with MongoClient[dict[str, Any]](mongo_url, appname=TESTS) as client:
         database = client[f"plans_{uuid.uuid4().hex[:12]}"]
         for name in ("patients", "studies", "series", "sessions", "peers", "dicomnodes"):

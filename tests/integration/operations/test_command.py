@@ -77,7 +77,7 @@ def test_what_cannot_be_done_is_a_sentence_and_exit_code_2(
     assert sentence in ran.stderr
 
 
-def test_a_retry_beside_a_sweep_is_told_to_come_again(platform: Platform, sessions: Callable[..., Ran]) -> None:
+def test_a_retry_beside_a_sweep_is_asked_to_come_again(platform: Platform, sessions: Callable[..., Ran]) -> None:
     made = platform.session(segment=DIED)
     platform.database.leases.insert_one({"_id": "sessions", "holder": "another", "until": NOW})
     assert sessions("retry", made.id).code == 3

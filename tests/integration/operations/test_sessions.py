@@ -96,7 +96,7 @@ def test_a_worker_that_polls_rarely_is_given_longer_before_its_job_counts_as_los
     assert listed(platform, made).state == "running"  # it was started since the last beat
 
 
-def test_what_a_session_holds_is_told_in_bytes_whatever_type_its_ids_have(platform: Platform) -> None:
+def test_what_a_session_holds_is_reported_in_bytes_whatever_type_its_ids_have(platform: Platform) -> None:
     made = platform.session(segment=DIED)
     platform.database.sessiondata.insert_one({"session_id": made.id, "value": "x" * 1000})
     held = listed(platform, made).held
@@ -143,7 +143,7 @@ def test_a_job_that_had_stored_something_was_killed(platform: Platform) -> None:
     assert death.causes == ("killed", "out_of_memory")
 
 
-def test_a_session_that_is_not_there_is_told(platform: Platform) -> None:
+def test_a_session_that_is_not_there_is_reported(platform: Platform) -> None:
     for asked in (explain_session, retry_session):
         with pytest.raises(SessionNotFoundError):
             asked("5e" * 12, settings=platform.settings)

@@ -68,7 +68,7 @@ def test_an_exit_is_an_error_with_its_code(jobs: dict[str, Document]) -> None:
     assert "exit" in error["message"].lower()
 
 
-def test_a_job_after_one_that_failed_is_told_so(jobs: dict[str, Document]) -> None:
+def test_a_job_after_one_that_failed_is_reported_so(jobs: dict[str, Document]) -> None:
     answer = jobs["after"]["result"]["result"]
     assert "failed" in answer
     assert "the failure" in answer

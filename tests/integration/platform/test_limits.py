@@ -83,7 +83,7 @@ def test_no_job_holds_the_session_up_and_nothing_of_it_is_left(limited: Ran) -> 
         ("plain_killed", "it was killed, for example for lack of memory"),
     ],
 )
-def test_each_has_a_result_that_says_what_ended_it_and_the_job_after_it_is_told(
+def test_each_has_a_result_that_says_what_ended_it_and_the_job_after_it_is_reported(
     limited: Ran, name: str, told: str
 ) -> None:
     assert told in limited.jobs[name]["result"]["error"]["message"]

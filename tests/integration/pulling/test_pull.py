@@ -186,7 +186,7 @@ def test_one_job_of_a_service_runs_with_the_platforms_params(session: Session, t
     assert (unknown.code, "the service has no job 'other'" in unknown.stderr) == (2, True)
 
 
-def test_a_callback_whose_job_the_session_had_not_is_told_the_names(session: Session, tmp_path: Path) -> None:
+def test_a_callback_whose_job_the_session_had_not_is_reported_the_names(session: Session, tmp_path: Path) -> None:
     code, folder = tmp_path / "liver.py", tmp_path / "night"
     code.write_text(CALLBACK)
     pulled(session, folder)
@@ -322,7 +322,9 @@ def _replace_instances(session: Session, dataset: Any) -> None:
     session.database.series.update_one({}, {"$set": {"Instances": [str(made)]}})
 
 
-def test_a_lost_instance_is_told_and_the_exit_code_says_that_a_run_may_differ(session: Session, tmp_path: Path) -> None:
+def test_a_lost_instance_is_reported_and_the_exit_code_says_that_a_run_may_differ(
+    session: Session, tmp_path: Path
+) -> None:
     lost = session.database["dicomfiles.files"].find_one({})
     assert lost is not None
     session.database["dicomfiles.chunks"].delete_many({"files_id": lost["_id"]})
@@ -386,7 +388,7 @@ def test_in_a_process_of_its_own_the_environment_names_the_database(session: Ses
     assert PATIENT["PatientID"] not in ran.stdout + ran.stderr
 
 
-def test_a_session_whose_images_are_gone_is_told(
+def test_a_session_whose_images_are_gone_is_reported(
     session: Session, database: Database[dict[str, Any]], tmp_path: Path
 ) -> None:
     database.patients.delete_many({})

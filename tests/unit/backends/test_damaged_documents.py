@@ -130,7 +130,7 @@ DAMAGES = (
 
 
 @pytest.mark.parametrize("read", READS)
-def test_damaged_rows_of_the_embedded_store_are_told_as_such(
+def test_damaged_rows_of_the_embedded_store_are_reported_as_such(
     workspace: tuple[Container, sqlite3.Connection], read: str
 ) -> None:
     container, connection = workspace
@@ -141,7 +141,7 @@ def test_damaged_rows_of_the_embedded_store_are_told_as_such(
             work(container)
 
 
-def test_a_damaged_list_of_members_is_told_as_such(workspace: tuple[Container, sqlite3.Connection]) -> None:
+def test_a_damaged_list_of_members_is_reported_as_such(workspace: tuple[Container, sqlite3.Connection]) -> None:
     container, connection = workspace
     connection.execute("UPDATE subjects SET document = '{'")
     with pytest.raises(StoredValueError, match="holds a damaged document"):

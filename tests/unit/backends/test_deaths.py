@@ -70,7 +70,7 @@ def test_a_worker_that_was_lost_twice_by_one_job_most_likely_met_its_result() ->
     ("beat_s", "restart_s", "restarted"),
     [(10, 12, True), (10, 9.5, True), (10, -60, False), (10, 4000, False)],
 )
-def test_a_worker_that_ended_with_mongodb_is_told_from_one_that_was_killed(
+def test_a_worker_that_ended_with_mongodb_is_distinguished_from_one_that_was_killed(
     beat_s: float,
     restart_s: float,
     restarted: bool,  # noqa: FBT001  pytest passes it by name

@@ -93,7 +93,7 @@ def test_what_the_url_or_the_rights_have_wrong_is_configuration(code: int) -> No
         ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname mismatch, x", "another host name"),
         ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: IP address mismatch", "another address"),
         ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired", "has expired"),
-        ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed", "nobody whom this machine"),
+        ("h:1: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed", "that this machine trusts"),
         ("h:1: [SSL: WRONG_VERSION_NUMBER] wrong version number", "does not speak TLS"),
     ],
 )

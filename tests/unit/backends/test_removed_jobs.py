@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("provider", ["memory", "sqlite"])
-def test_a_removed_job_is_found_by_nobody_and_the_others_are(provider: str, tmp_path: Path) -> None:
+def test_a_removed_job_is_not_found_and_the_others_are(provider: str, tmp_path: Path) -> None:
     settings = RuntimeSettings.without_environment(
         db_provider=provider, db_url=str(tmp_path), session_id="5" * 24, job_id="1" * 24
     )

@@ -40,7 +40,7 @@ def test_code_that_is_newer_than_the_workers_python_is_a_syntax_error() -> None:
     assert EntryCode(newer, "worker", sys.version_info[:2]).syntax_error == ""
 
 
-def test_nothing_is_told_of_the_syntax_of_a_python_that_is_newer_than_this_one() -> None:
+def test_nothing_is_reported_of_the_syntax_of_a_python_that_is_newer_than_this_one() -> None:
     assert EntryCode({"__init__.py": "def ("}, "worker", (99, 0)).syntax_error == ""
 
 
@@ -93,7 +93,7 @@ def test_an_exit_is_found_in_what_the_entry_reaches(files: dict[str, str], call:
     assert code("worker", **files).may_exit == call
 
 
-def test_an_entry_that_entrypoint_made_is_told_from_others() -> None:
+def test_an_entry_that_entrypoint_made_is_distinguished_from_others() -> None:
     assert code(__init="worker = entrypoint(run)").is_entrypoint
     assert code(__init="worker = dcm_processor_service.entrypoint(run)").is_entrypoint
     assert not code(__init="def worker(): ...").is_entrypoint

@@ -135,7 +135,7 @@ def test_replacing_or_deleting_a_file_takes_the_old_content_away(store: Backend,
     assert not run_inline(store.files.delete(OWN, "f"))
 
 
-def test_content_that_is_lost_or_damaged_is_told(store: Backend, folder: Path) -> None:
+def test_content_that_is_lost_or_damaged_is_reported(store: Backend, folder: Path) -> None:
     content = folder / "files" / put(store, "f", b"content")
     content.write_bytes(b"contend")
     with pytest.raises(StoredValueError, match="'f' is not what was stored"):

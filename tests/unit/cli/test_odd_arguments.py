@@ -36,7 +36,7 @@ LONG = "n" * 300
     ],
     ids=lambda arguments: f"{arguments[0]} {ascii(arguments[-1])[:20]}",
 )
-def test_an_odd_argument_is_told_in_a_sentence(
+def test_an_odd_argument_is_reported_in_a_sentence(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

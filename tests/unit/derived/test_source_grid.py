@@ -204,7 +204,7 @@ def test_a_mask_of_one_part_of_an_uneven_series_covers_that_part_alone(tmp_path:
     assert [each.sop_instance_uid for each in labels.sources] == [dataset.SOPInstanceUID for dataset in datasets]
 
 
-def test_labels_that_lie_between_slices_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_labels_that_lie_between_slices_are_reported_of(caplog: pytest.LogCaptureFixture) -> None:
     labels = np.zeros((8, 7, 25), np.uint8)
     labels[..., 0], labels[4, 4, 2] = 1, 7
     volume = Volume(labels, PLAIN @ np.diag([1, 1, 0.2, 1]))

@@ -70,7 +70,7 @@ def test_each_time_point_has_its_mask_and_its_sources(form: str) -> None:
         assert validate(each) == ()
 
 
-def test_objects_are_told_apart_and_the_same_on_every_run() -> None:
+def test_objects_are_distinguished_and_the_same_on_every_run() -> None:
     made, again = (segmentations({"liver": MASK}, source(), make_recipe()) for _ in range(2))
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription"):
         values = [str(each[keyword].value) for each in made]

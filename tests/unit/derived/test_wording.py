@@ -149,6 +149,6 @@ MISTAKES: dict[str, Callable[[Any, Any], Any]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_in_a_sentence(mistake: str) -> None:
+def test_a_mistake_is_reported_in_a_sentence(mistake: str) -> None:
     with pytest.raises(DcmProcessorError):
         MISTAKES[mistake](fake_context().session.dicom.derive, synthetic_series(slices=3))

@@ -160,7 +160,7 @@ def test_everything_that_a_peer_tells_of_a_study_is_typed() -> None:
 
 
 @pytest.mark.parametrize(("written", "read"), [("20241301", None), ("", None), ("1979.01.31", date(1979, 1, 31))])
-def test_a_date_that_is_none_is_told_as_none(written: str, read: date | None) -> None:
+def test_a_date_that_is_none_is_reported_as_none(written: str, read: date | None) -> None:
     assert found_records([answer(StudyDate=written)], FindQuery())[0].study_date == read
 
 

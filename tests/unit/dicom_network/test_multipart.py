@@ -42,7 +42,7 @@ def test_parts_are_what_they_were_however_they_are_cut(parts: list[bytes], lengt
 
 
 @pytest.mark.parametrize("missing", [1, 5, 9, 12, 30])
-def test_an_answer_that_is_cut_off_is_told(missing: int) -> None:
+def test_an_answer_that_is_cut_off_is_reported(missing: int) -> None:
     whole = body([b"first", b"second"]).rstrip(b"\r\n")
     with pytest.raises(Exception, match="cut off"):
         read([whole[:-missing]])

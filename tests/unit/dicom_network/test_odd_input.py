@@ -42,7 +42,7 @@ def test_a_path_that_leads_to_no_instance_is_reported(item: str) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"\0\xff" * 200, b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
-def test_a_certificate_file_of_garbage_is_told_with_its_field(tmp_path: Path, field: str, content: bytes) -> None:
+def test_a_certificate_file_of_garbage_is_reported_with_its_field(tmp_path: Path, field: str, content: bytes) -> None:
     path = tmp_path / "garbage.pem"
     path.write_bytes(content)
     files: dict[str, Any] = {"cert_file": str(path), field: str(path)} if field == "key_file" else {field: str(path)}
@@ -52,7 +52,7 @@ def test_a_certificate_file_of_garbage_is_told_with_its_field(tmp_path: Path, fi
 
 
 @pytest.mark.parametrize("path", ["none", "n" * 300, "nul\0", ".", "/dev/null"])
-def test_a_certificate_file_that_is_none_is_told(path: str) -> None:
+def test_a_certificate_file_that_is_none_is_reported(path: str) -> None:
     peer = Peer(name="PACS", ae_title="A", host="h", port=1, tls=True, ca_file=path)
     with pytest.raises(ConfigurationError, match="names no file on this machine"):
         PynetdicomSender().check(peer)

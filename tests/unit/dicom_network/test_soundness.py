@@ -99,7 +99,7 @@ def test_no_cut_within_compressed_pixels_is_sound(name: str) -> None:
     assert not any(survives(content[:-lost], syntax) for lost in range(1, 16))
 
 
-def test_a_deflated_data_set_that_is_cut_off_or_damaged_is_told() -> None:
+def test_a_deflated_data_set_that_is_cut_off_or_damaged_is_reported() -> None:
     content = encoded(make_ct(), str(DeflatedExplicitVRLittleEndian))
     assert survives(content, str(DeflatedExplicitVRLittleEndian))
     for damaged in (content[:-100], content[:600] + bytes(50) + content[650:]):
@@ -111,7 +111,7 @@ def test_a_deflated_data_set_that_is_cut_off_or_damaged_is_told() -> None:
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 64, b"garbage", b"\xff" * 200])
-def test_what_goes_on_behind_its_last_element_is_told(tail: bytes) -> None:
+def test_what_goes_on_behind_its_last_element_is_reported(tail: bytes) -> None:
     with pytest.raises(UnsoundFileError, match=r"damaged|cut off"):
         examine(BytesIO(encoded(make_ct()) + tail), EXPLICIT)
 
@@ -130,7 +130,7 @@ def test_what_goes_on_behind_its_last_element_is_told(tail: bytes) -> None:
         (EXPLICIT, str(RLELossless), "not compressed, while its meta information says RLE Lossless"),
     ],
 )
-def test_a_file_that_lies_of_its_transfer_syntax_is_told_what_it_is(written: str, stated: str, said: str) -> None:
+def test_a_file_that_lies_of_its_transfer_syntax_is_reported_what_it_is(written: str, stated: str, said: str) -> None:
     content = encoded(make_ct(), written)
     length = dcmread(BytesIO(content)).file_meta.FileMetaInformationGroupLength
     lying = make_ct()
@@ -150,7 +150,7 @@ def _uid_element(value: bytes) -> bytes:
     return b"UI" + len(value).to_bytes(2, "little") + value
 
 
-def test_a_compressed_data_set_that_says_it_is_plain_is_told() -> None:
+def test_a_compressed_data_set_that_says_it_is_plain_is_reported() -> None:
     path = get_testdata_file("MR_small_RLE.dcm")
     assert isinstance(path, str)
     content = Path(path).read_bytes().replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0")
@@ -158,7 +158,7 @@ def test_a_compressed_data_set_that_says_it_is_plain_is_told() -> None:
         examine(BytesIO(content), EXPLICIT)
 
 
-def test_sequences_deeper_than_any_are_told() -> None:
+def test_sequences_deeper_than_any_are_reported() -> None:
     opened = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 5000
     with pytest.raises(UnsoundFileError, match="deeper"):
         examine(BytesIO(opened), EXPLICIT, is_part10=False)
@@ -182,7 +182,7 @@ def test_a_dataset_that_became_another_instance_is_not_sent_under_the_old_name()
         instance.open_file(EXPLICIT)
 
 
-def test_a_file_that_became_of_another_syntax_is_told(tmp_path: Path) -> None:
+def test_a_file_that_became_of_another_syntax_is_reported(tmp_path: Path) -> None:
     (path,) = write_series(tmp_path, 1)
     (instance,) = survey(path)
     assert isinstance(instance, Outgoing)
@@ -191,7 +191,7 @@ def test_a_file_that_became_of_another_syntax_is_told(tmp_path: Path) -> None:
         instance.require_sound()
 
 
-def test_a_file_that_gets_shorter_while_it_is_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_gets_shorter_while_it_is_read_is_reported(tmp_path: Path) -> None:
     (path,) = write_series(tmp_path, 1, rows=256)
     (instance,) = survey(path)
     assert isinstance(instance, Outgoing)

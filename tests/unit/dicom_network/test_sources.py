@@ -123,7 +123,7 @@ def test_a_folder_without_dicom_is_an_error_that_does_not_name_it(tmp_path: Path
     assert str(tmp_path) not in str(caught.value)
 
 
-def test_what_cannot_be_sent_is_told_without_its_name(tmp_path: Path) -> None:
+def test_what_cannot_be_sent_is_reported_without_its_name(tmp_path: Path) -> None:
     text = tmp_path / "Mueller^Anna.txt"
     text.write_text("no DICOM")
     broken = tmp_path / "Mueller^Anna.dcm"
@@ -151,7 +151,7 @@ def test_a_uid_that_is_none_does_not_reach_a_request(tmp_path: Path, keyword: st
     own = str(dataset[keyword].value).encode()
     path.write_bytes(path.read_bytes().replace(own, uid.encode().ljust(len(own), b"x")))
     dataset[keyword]._value = uid
-    assert all(isinstance(one, Unreadable) and "UID that is none" in one.reason for one in survey([dataset, path]))
+    assert all(isinstance(one, Unreadable) and "UID that is not valid" in one.reason for one in survey([dataset, path]))
 
 
 def test_a_uid_that_is_too_long_does_not_reach_a_request() -> None:

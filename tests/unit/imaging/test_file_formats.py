@@ -213,7 +213,7 @@ def damaged_archive() -> bytes:
         ("a.txt", b"\xff"),
     ],
 )
-def test_damaged_content_is_told_by_one_kind_of_error(files: Files, name: str, content: bytes) -> None:
+def test_damaged_content_is_reported_by_one_kind_of_error(files: Files, name: str, content: bytes) -> None:
     files.put(name, content)
     with pytest.raises(StoredValueError, match="does not hold what its extension says") as caught:
         files.load(name)

@@ -150,7 +150,7 @@ def test_the_part_with_the_most_voxels_comes_first(tmp_path: Path) -> None:
     assert [volume.shape[2] for volume in read_volumes(paths, "split")] == [5, 3, 2]
 
 
-def test_what_is_wrong_with_files_is_told_in_one_order(tmp_path: Path) -> None:
+def test_what_is_wrong_with_files_is_reported_in_one_order(tmp_path: Path) -> None:
     paths = single_frame(Recipe(), tmp_path)
     for path in paths[:3]:
         path.write_bytes(b"nothing")

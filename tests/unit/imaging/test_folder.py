@@ -28,7 +28,7 @@ def listed(root: Path, **options: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in found]
 
 
-def test_an_awkward_folder_is_read_in_order_and_all_of_it_is_told(tmp_path: Path) -> None:
+def test_an_awkward_folder_is_read_in_order_and_all_of_it_is_reported(tmp_path: Path) -> None:
     folder = make_awkward_folder(tmp_path / "scans", tmp_path / "outside")
     found = list(DicomFolders().read(files_below(folder)))
     paths = [one.path if isinstance(one, LeftOutFile) else str(one.path) for one in found]
@@ -62,7 +62,7 @@ def test_a_folder_that_is_excepted_is_passed_over_unless_it_is_named_itself(tmp_
     assert listed(tmp_path / "work" / "results", without=tmp_path / "work") == ["b"]
 
 
-def test_a_folder_that_went_away_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_went_away_is_reported(tmp_path: Path) -> None:
     touch(tmp_path, "a", "b/c", "d")
     walk = files_below(tmp_path)
     assert next(walk) == tmp_path / "a"

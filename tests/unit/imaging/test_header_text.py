@@ -93,7 +93,7 @@ def test_files_of_one_series_in_two_character_sets(tmp_path: Path) -> None:
     assert found == ["Äß", "Фп"] * 3
 
 
-def test_text_of_no_declared_character_set_is_told(tmp_path: Path) -> None:
+def test_text_of_no_declared_character_set_is_reported(tmp_path: Path) -> None:
     paths = single_frame(Recipe(slices=3), tmp_path)
     for path in paths:
         path.write_bytes(path.read_bytes().replace(b"made up ", "Schädel".encode("latin-1") + b" "))

@@ -175,7 +175,7 @@ def test_slices_off_the_line_have_no_affine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "attribute", ["TemporalPositionIdentifier", "TriggerTime", "AcquisitionNumber", "AcquisitionTime", "InstanceNumber"]
 )
-def test_volumes_told_apart_by_time_make_a_fourth_axis(tmp_path: Path, attribute: str) -> None:
+def test_volumes_distinguished_by_time_make_a_fourth_axis(tmp_path: Path, attribute: str) -> None:
     recipe = Recipe(volumes=3, slices=4, modality="MR")
 
     def edit(ds: Dataset, _: int) -> None:

@@ -200,7 +200,7 @@ def test_echo_times_that_jitter_are_one(tmp_path: Path, jitter_ms: float, *, is_
 
 
 @pytest.mark.parametrize(("tilt_deg", "is_upright"), [(0.1, True), (0.3, False)])
-def test_a_tilt_is_told_from_jitter(tmp_path: Path, tilt_deg: float, *, is_upright: bool) -> None:
+def test_a_tilt_is_distinguished_from_jitter(tmp_path: Path, tilt_deg: float, *, is_upright: bool) -> None:
     shear = (0.0, 2.5 * np.tan(np.radians(tilt_deg)), 0.0)
     paths = unsteady(Recipe(slices=30, shear=shear, rows=2, columns=2), tmp_path, seed=3)
     if is_upright:

@@ -55,7 +55,7 @@ def interleaved(folder: Path, name: str, parts: int, numbering: str, lost: int |
 @pytest.mark.parametrize("numbering", ["random", "along the stack"])
 @pytest.mark.parametrize("parts", [2, 3])
 @pytest.mark.parametrize("name", [*LABELS, *SETTINGS])
-def test_volumes_between_each_other_are_told_apart(tmp_path: Path, name: str, parts: int, numbering: str) -> None:
+def test_volumes_between_each_other_are_distinguished(tmp_path: Path, name: str, parts: int, numbering: str) -> None:
     volume_of = interleaved(tmp_path, name, parts, numbering)
     paths = sorted(tmp_path.iterdir())
     with pytest.raises(InvalidSeriesError):

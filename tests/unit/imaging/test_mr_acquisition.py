@@ -163,7 +163,7 @@ def test_polarity_of_older_ge_releases_stands_in_the_raw_header(
 
 
 @pytest.mark.parametrize("raw", [None, b"short", bytes(100), raw_header(options=0), raw_header(revision=99.0)], ids=str)
-def test_without_polarity_the_axis_alone_is_told(tmp_path: Path, raw: bytes | None) -> None:
+def test_without_polarity_the_axis_alone_is_reported(tmp_path: Path, raw: bytes | None) -> None:
     fields = sidecar(tmp_path, RAW, ge_elements(0x10, raw=raw))
     assert fields["PhaseEncodingAxis"] == "j"
     assert "PhaseEncodingDirection" not in fields

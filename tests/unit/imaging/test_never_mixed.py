@@ -216,7 +216,7 @@ def test_volumes_a_part_of_a_step_apart_are_as_many_volumes(tmp_path: Path, part
     assert volumes_of(scan, tmp_path, "split") == [[{t}] for t in range(parts)]
 
 
-def test_a_shift_of_one_step_is_told_by_what_counts_volumes(tmp_path: Path) -> None:
+def test_a_shift_of_one_step_is_reported_by_what_counts_volumes(tmp_path: Path) -> None:
     scan = Scan(3, 6, "random", (0.0, STEP, 2 * STEP), ("TemporalPositionIdentifier",), (), 1, 0, "MR")
     scan.write(tmp_path)
     [finding] = [one for one in refused(sorted(tmp_path.iterdir()), "MOVED_VOLUMES").findings if one.blocking]

@@ -40,7 +40,7 @@ def test_a_volume_numbered_at_random_has_no_plan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("plan", ["volume by volume", "slice by slice", ""])
-def test_volumes_told_apart_by_a_counter_and_ordered_by_time(tmp_path: Path, plan: str) -> None:
+def test_volumes_distinguished_by_a_counter_and_ordered_by_time(tmp_path: Path, plan: str) -> None:
     recipe = Recipe(volumes=3, slices=4, modality="MR")
     for path in single_frame(recipe, tmp_path):
         ds = dcmread(path)
@@ -53,7 +53,7 @@ def test_volumes_told_apart_by_a_counter_and_ordered_by_time(tmp_path: Path, pla
     )
 
 
-def test_volumes_told_apart_by_their_numbers(tmp_path: Path) -> None:
+def test_volumes_distinguished_by_their_numbers(tmp_path: Path) -> None:
     def edit(ds: Dataset, _: int) -> None:
         del ds.TemporalPositionIdentifier
 

@@ -190,7 +190,7 @@ def test_nothing_at_all_is_no_error(tmp_path: Path) -> None:
         ({"PatientID": "", "PatientName": ""}, {"PatientID": "", "PatientName": "", "StudyInstanceUID": "1.5"}, False),
     ],
 )
-def test_patients_are_told_apart_as_the_platform_does(
+def test_patients_are_distinguished_as_the_platform_does(
     one: dict[str, str], other: dict[str, str], *, same: bool
 ) -> None:
     catalogue = Catalogue()
@@ -250,7 +250,7 @@ def test_no_patient_attribute_is_in_a_repr() -> None:
     assert "SECRET" not in repr(filed(catalogue))
 
 
-def test_progress_is_told_for_every_file(tmp_path: Path) -> None:
+def test_progress_is_reported_for_every_file(tmp_path: Path) -> None:
     save(make_series(1), tmp_path)
     (tmp_path / "x").touch()
     told = []

@@ -118,7 +118,7 @@ def test_both_files_are_this_users_alone(place: Workspace) -> None:
         assert stat.S_IMODE((place.folder / name).stat().st_mode) == 0o600
 
 
-def test_a_failed_job_is_told_with_its_error(place: Workspace) -> None:
+def test_a_failed_job_is_reported_with_its_error(place: Workspace) -> None:
     def fail(_ctx: RuntimeContext) -> None:
         raise ValueError("no liver in the scan of Doe^Jane")
 
@@ -131,7 +131,7 @@ def test_a_failed_job_is_told_with_its_error(place: Workspace) -> None:
     assert "Jane" not in first.error + first.traceback
 
 
-def test_series_are_told_apart_by_modality_description_and_date(place: Workspace) -> None:
+def test_series_are_distinguished_by_modality_description_and_date(place: Workspace) -> None:
     filed, _catalogue = place.ingest([place.folder.parent / "scans"])
     labels = sorted(describe(one) for one in filed.series)
     assert labels == [f"series CT, Thorax {number} [removed], 2026-01-02, 3 instances" for number in (1, 2)]

@@ -176,7 +176,7 @@ def fail(ctx: RuntimeContext) -> None:
     raise ValueError("no liver \udcff in the image")
 
 
-def test_a_failed_run_is_recorded_and_its_readers_are_told(place: Workspace, scans: Path) -> None:
+def test_a_failed_run_is_recorded_and_its_readers_see_it(place: Workspace, scans: Path) -> None:
     filed, _ = place.ingest([scans])
     failed = run(place, fail, filed.series[0], filed, "segment")
     assert failed.job.state is JobState.FAILED

@@ -29,7 +29,7 @@ def test_the_code_is_that_of_a_process_that_sigterm_ended() -> None:
     assert EXIT_CANCELLED == 143
 
 
-def test_a_callback_sees_it_finishes_its_step_and_is_told_apart() -> None:
+def test_a_callback_sees_it_finishes_its_step_and_is_distinguished() -> None:
     def run(ctx: RuntimeContext) -> list[bool]:
         seen = [ctx.cancelled]
         sigterm()

@@ -158,7 +158,7 @@ def test_of_three_open_sessions_each_keeps_what_it_needs_whichever_is_closed_fir
     assert set(store.subjects) == {PATIENT, "s1", SERIES[0]}
 
 
-def test_two_other_sessions_of_another_time_and_patient_are_told_apart(store: MemoryStore) -> None:
+def test_two_other_sessions_of_another_time_and_patient_are_distinguished(store: MemoryStore) -> None:
     store.sessions["7f" * 12] = SessionRecord(id="7f" * 12, patient_id=PATIENT, created_at=before(60))
     store.sessions[OTHER] = SessionRecord(id=OTHER, patient_id="71" * 12, created_at=after(60))
     report = clean_up(store)

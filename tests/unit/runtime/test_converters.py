@@ -94,7 +94,7 @@ def test_an_unknown_series_is_none_and_has_no_volume(container: Container, serie
         sdk.get_series_nifti(series_id)
 
 
-def test_an_instance_whose_file_is_gone_is_told(container: Container, series: SeriesRecord) -> None:
+def test_an_instance_whose_file_is_gone_is_reported(container: Container, series: SeriesRecord) -> None:
     class Emptied(MemoryDicomRepository):
         async def find(self, *_arguments: object) -> SeriesRecord:
             return series

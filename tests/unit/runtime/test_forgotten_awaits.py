@@ -47,7 +47,7 @@ async def of_progress(ctx: AsyncRuntimeContext) -> None:
         (of_progress, "AsyncProgress.__call__"),
     ],
 )
-def test_a_call_that_nobody_awaits_fails_the_job_and_is_named(function: Any, call: str) -> None:
+def test_a_call_that_is_not_awaited_fails_the_job_and_is_named(function: Any, call: str) -> None:
     found = outcome(function)
     assert found.exit_code == 1
     assert found.as_json()["error"]["type"] == "CallbackSignatureError"

@@ -99,7 +99,7 @@ def test_before_the_first_job_the_session_is_checked_and_one_line_logged(
     assert (line["session"], line["indexed"], line["hooks"]) == (SESSION_ID, [], [])
 
 
-def test_a_session_that_is_not_there_is_told(arguments: dict[str, Any]) -> None:
+def test_a_session_that_is_not_there_is_reported(arguments: dict[str, Any]) -> None:
     with pytest.raises(SessionNotFoundError):
         run_pre_services(**arguments | {"session_id": "6f" * 12})
 
@@ -153,7 +153,7 @@ def test_a_hook_that_fails_keeps_the_clean_up_from_happening(arguments: dict[str
         ("myhooks:awaited", CallbackSignatureError, "write def"),
     ],
 )
-def test_a_hook_that_cannot_be_called_is_told(
+def test_a_hook_that_cannot_be_called_is_reported(
     arguments: dict[str, Any], add_hook: AddHook, target: str, error: type[Exception], message: str
 ) -> None:
     add_hook("dcm_processor_service.pre_services", "broken", target)

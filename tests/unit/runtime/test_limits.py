@@ -55,7 +55,7 @@ def test_what_is_no_duration_is_refused_with_how_to_write_it(text: str) -> None:
         duration_s(text)
 
 
-def test_the_document_of_a_job_tells_its_limit_and_one_that_nobody_can_read_is_told(
+def test_the_document_of_a_job_tells_its_limit_and_one_that_nobody_can_read_is_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     document = {"_id": JOB_ID, "sessionId": SESSION_ID}
@@ -66,7 +66,7 @@ def test_the_document_of_a_job_tells_its_limit_and_one_that_nobody_can_read_is_t
     ]
 
 
-def test_a_callback_is_told_how_long_it_has() -> None:
+def test_a_callback_knows_how_long_it_has() -> None:
     def run(ctx: RuntimeContext) -> bool:
         assert ctx.deadline is not None
         assert ctx.remaining_s is not None
@@ -120,7 +120,7 @@ def test_what_it_raises_after_its_limit_is_kept() -> None:
     assert "half done" in str(outcome.error)
 
 
-def test_an_end_that_was_asked_for_is_told_as_one_also_after_the_limit() -> None:
+def test_an_end_that_was_asked_for_is_reported_as_one_also_after_the_limit() -> None:
     cancellation = Cancellation(lambda: 7.0)
     cancellation.limit(7.0)
     assert (cancellation.requested, cancellation.signalled, cancellation.remaining_s) == (True, False, 0.0)
@@ -215,7 +215,7 @@ def test_a_process_that_is_killed_leaves_a_result_that_says_so(tmp_path: Path) -
     assert "was killed, for example for lack of memory" in result["error"]["message"]
 
 
-def test_a_job_that_ends_in_time_waits_for_nobody(tmp_path: Path) -> None:
+def test_a_job_that_ends_in_time_waits_for_nothing(tmp_path: Path) -> None:
     code, result, printed = ran(tmp_path, FORKS_AND_RETURNS, limit_s=AN_HOUR_S)
     os.kill(result["result"], 9)
     assert code == 0
@@ -285,7 +285,7 @@ def test_where_nothing_limits_memory_there_is_no_limit_and_what_goes_is_not_aske
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_kill_of_the_kernel_is_told_from_one_of_somebody(tmp_path: Path, version: int) -> None:
+def test_a_kill_of_the_kernel_is_distinguished_from_one_of_somebody(tmp_path: Path, version: int) -> None:
     folder = control_group(tmp_path, version, "1000", used=0, inactive=0)
     counts = folder / ("memory.events" if version == 2 else "memory.oom_control")
     counts.write_text("oom 1\noom_kill 1\n")

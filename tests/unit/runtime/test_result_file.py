@@ -62,7 +62,7 @@ def test_it_says_that_the_process_was_killed_and_after_sigterm_that_it_was_asked
     assert message(result.path) == "the job was asked to end (SIGTERM) before it was done; run it again"
 
 
-def test_a_place_that_cannot_be_written_is_told_and_the_job_goes_on(
+def test_a_place_that_cannot_be_written_is_reported_and_the_job_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()

@@ -242,7 +242,7 @@ def test_a_job_of_another_session_is_not_this_job(watched: Watched) -> None:
     assert run_callback(fine, settings(), customise=watched.customise).ok
 
 
-def test_a_decorator_that_hides_async_is_told_and_nothing_is_left_behind() -> None:
+def test_a_decorator_that_hides_async_is_reported_and_nothing_is_left_behind() -> None:
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def wrapper(ctx: RuntimeContext) -> Any:

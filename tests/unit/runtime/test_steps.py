@@ -165,7 +165,7 @@ def test_a_write_whose_answer_was_lost_is_recognised() -> None:
     assert step.data["a"] == 1
 
 
-def test_inputs_are_told_apart_by_what_they_are(tmp_path: Path) -> None:
+def test_inputs_are_distinguished_by_what_they_are(tmp_path: Path) -> None:
     path = tmp_path / "weights.bin"
     path.write_bytes(b"1")
     array = np.zeros((3, 4), dtype=np.int16)

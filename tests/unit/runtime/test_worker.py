@@ -138,7 +138,7 @@ def test_a_job_without_a_subject_is_one() -> None:
 
 
 @pytest.mark.parametrize(("members", "level"), [("Studies", "patient"), ("Series", "study"), ("Instances", "series")])
-def test_the_level_of_a_subject_is_told_by_what_it_lists(members: str, level: str) -> None:
+def test_the_level_of_a_subject_is_reported_by_what_it_lists(members: str, level: str) -> None:
     def run(ctx: RuntimeContext) -> tuple[str, bool]:
         subject = ctx.job.headers
         assert subject is not None
@@ -182,7 +182,7 @@ def test_positional_arguments_are_ignored() -> None:
     assert entrypoint(lambda: 1)("ignored", 2, **arguments()) == 1
 
 
-def test_malformed_headers_are_told_without_their_values() -> None:
+def test_malformed_headers_are_reported_without_their_values() -> None:
     broken = headers() | {"Metadata": "Doe^Jane"}
     with pytest.raises(StoredValueError) as caught:
         entrypoint(lambda: None)(**arguments(headers=broken))
@@ -316,7 +316,7 @@ def test_an_exception_that_no_database_can_hold_is_recorded_readably() -> None:
     assert "scan-?.dcm" in str(caught.value)
 
 
-def test_a_callback_with_a_wrong_signature_is_told_when_it_is_called_and_not_when_the_module_is_imported() -> None:
+def test_a_callback_with_a_wrong_signature_is_reported_when_it_is_called_and_not_when_the_module_is_imported() -> None:
     def run(ctx: int) -> None: ...
 
     entry = entrypoint(run)

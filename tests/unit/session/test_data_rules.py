@@ -88,7 +88,7 @@ def test_a_listing_of_names_reads_no_values() -> None:
     assert scans == [False, False, True]
 
 
-def test_a_name_that_is_refused_is_told_as_a_name_of_data(ctx: RuntimeContext) -> None:
+def test_a_name_that_is_refused_is_reported_as_a_name_of_data(ctx: RuntimeContext) -> None:
     data = ctx.session.data
     attempts: list[Callable[[], object]] = [
         lambda: data.get("../a"),
@@ -129,7 +129,7 @@ def test_every_read_of_another_jobs_files_is_of_that_job(ctx: RuntimeContext, tm
             read()
 
 
-def test_a_name_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_a_name_that_is_not_there_is_reported_with_those_that_are() -> None:
     data = fake_context().session.data
     with pytest.raises(DataNotFoundError, match="no data named 'volume'; it has: none; give a default"):
         data["volume"]

@@ -87,7 +87,9 @@ NIFTI = (348).to_bytes(4, "little") + bytes(340) + b"n+1\0" + bytes(20)
         ("one", b"x", "application/octet-stream"),
     ],
 )
-def test_the_content_type_is_told_from_the_content(files: Files, name: str, content: bytes, content_type: str) -> None:
+def test_the_content_type_follows_from_the_content(
+    files: Files, name: str, content: bytes, content_type: str
+) -> None:
     assert files.put(name, content).content_type == content_type
 
 
@@ -258,7 +260,7 @@ def test_a_failed_download_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     assert target.read_bytes() == b"older"
 
 
-def test_what_is_absent_is_told_with_whose_it_is(files: Files, tmp_path: Path) -> None:
+def test_what_is_absent_is_reported_with_whose_it_is(files: Files, tmp_path: Path) -> None:
     with pytest.raises(StoredFileNotFoundError, match=r"this job has no file named 'a'.*files\.list\(\)"):
         files.get("a", tmp_path / "a")
     with pytest.raises(FileNotFoundError, match="this job has no file"):

@@ -112,7 +112,9 @@ def test_rules_that_mean_nothing_are_refused(rules: dict[str, Any]) -> None:
         SeriesRules(**rules)
 
 
-def test_what_is_or_is_not_one_clean_volume_is_told_with_what_stands_in_the_way(reports: list[SeriesReport]) -> None:
+def test_what_is_or_is_not_one_clean_volume_is_reported_with_what_stands_in_the_way(
+    reports: list[SeriesReport],
+) -> None:
     clean = reports[0]
     findings = [
         SeriesFinding(code=code, message="m", blocking=blocking)

@@ -166,7 +166,7 @@ def test_the_peer_is_looked_up_by_name_and_the_options_are_the_callers() -> None
     assert sender.options == [SendOptions(), SendOptions(associations=2)]
 
 
-def test_the_sender_is_told_when_the_job_is_cancelled() -> None:
+def test_the_sender_notices_when_the_job_is_cancelled() -> None:
     sender = NotingSender()
     containers: list[Container] = []
 
@@ -201,7 +201,7 @@ def test_a_peer_is_asked_by_its_name_or_as_it_is(method: str) -> None:
         ask("CT")
 
 
-def test_a_certificate_that_cannot_be_used_is_told_when_the_peer_is_looked_up() -> None:
+def test_a_certificate_that_cannot_be_used_is_reported_when_the_peer_is_looked_up() -> None:
     secure = PACS.model_copy(update={"name": "SECURE", "tls": True, "ca_file": "missing"})
     plain = secure.model_copy(update={"name": "PLAIN", "tls": False})
     sender = NotingSender()

@@ -117,7 +117,7 @@ def test_a_scratch_folder_that_cannot_be_made_or_used_is_a_matter_of_the_configu
         scratch.folder("a")
 
 
-def test_a_store_that_gives_fewer_instances_than_it_lists_is_told() -> None:
+def test_a_store_that_gives_fewer_instances_than_it_lists_is_reported() -> None:
     class Losing(MemoryDicomRepository):
         async def fetch(self, instances: Sequence[Instance]) -> AsyncIterator[tuple[Instance, Path | bytes]]:
             async for item in super().fetch(instances[1:]):

@@ -149,7 +149,7 @@ def test_voxels_that_differ_are_counted_and_the_first_is_shown(tmp_path: Path) -
     compare_derived(made, tmp_path / "image.dcm", tolerance=5)
 
 
-def test_items_that_are_more_or_fewer_are_told(golden: Path) -> None:
+def test_items_that_are_more_or_fewer_are_reported(golden: Path) -> None:
     made = segmentation()
     made.ReferencedSeriesSequence[0].ReferencedInstanceSequence.pop()
     with pytest.raises(AssertionError, match=r"ReferencedInstanceSequence .*: 4 items were kept, 3 were made"):

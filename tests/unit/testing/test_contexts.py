@@ -103,7 +103,7 @@ def test_no_series_is_no_subject() -> None:
             context.session.dicom.subject()
 
 
-def test_datasets_that_cannot_be_filed_are_told() -> None:
+def test_datasets_that_cannot_be_filed_are_reported() -> None:
     twice = synthetic_series(slices=1) * 2
     with pytest.raises(ValueError, match="cannot be filed: the same instance"):
         make_context(series=twice)

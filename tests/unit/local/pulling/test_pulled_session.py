@@ -72,7 +72,7 @@ def test_a_job_has_the_platforms_params_and_dependencies_and_those_that_are_give
     assert (one.depends_on, one.service_name) == ((f"{1:024}",), "lung")
 
 
-def test_a_name_that_the_session_had_not_is_told_with_those_it_had(session: PulledSession) -> None:
+def test_a_name_that_the_session_had_not_is_reported_with_those_it_had(session: PulledSession) -> None:
     with pytest.raises(JobNotFoundError, match="it has: measure, segment, summary"):
         session.plan(["liver"], None, {})
 
