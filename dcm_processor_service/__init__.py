@@ -158,9 +158,11 @@ if TYPE_CHECKING:
     from dcm_processor_service.session.files import AsyncFiles, Files
     from dcm_processor_service.session.images.derive import Derive
     from dcm_processor_service.session.images.derive_async import AsyncDerive, Like
-    from dcm_processor_service.session.images.dicom import AsyncDicom, AsyncSeriesChoice, Dicom, SeriesChoice
+    from dcm_processor_service.session.images.dicom import Dicom, SeriesChoice
+    from dcm_processor_service.session.images.dicom_async import AsyncDicom, AsyncSeriesChoice
     from dcm_processor_service.session.images.selection import Selection
-    from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
+    from dcm_processor_service.session.images.series import DicomSeries
+    from dcm_processor_service.session.images.series_async import AsyncDicomSeries
     from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
     from dcm_processor_service.session.network.commitments import AsyncCommitments, Commitments
     from dcm_processor_service.session.network.fetching import AsyncFetched, Fetched
@@ -384,7 +386,8 @@ _PLACES = {
     "session.data": "AsyncData Data",
     "session.images.derive": "Derive",
     "session.images.derive_async": "AsyncDerive Like",
-    "session.images.dicom": "AsyncDicom AsyncSeriesChoice Dicom SeriesChoice",
+    "session.images.dicom": "Dicom SeriesChoice",
+    "session.images.dicom_async": "AsyncDicom AsyncSeriesChoice",
     "session.network.fetching": "AsyncFetched Fetched",
     "session.file_content": "FileContent",
     "session.files": "AsyncFiles Files",
@@ -392,7 +395,8 @@ _PLACES = {
     "session.network.peers": "AsyncPeers Peers",
     "session.images.selection": "Selection",
     "session.network.sending": "SendItem",
-    "session.images.series": "AsyncDicomSeries DicomSeries",
+    "session.images.series": "DicomSeries",
+    "session.images.series_async": "AsyncDicomSeries",
     "session.session": "AsyncSession Session",
 }
 """The module of each public name."""

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
         ReadingFunctions,
     )
     from dcm_processor_service.session.images.derive_async import AsyncDerive
-    from dcm_processor_service.session.images.dicom import AsyncDicom
-    from dcm_processor_service.session.images.series import SeriesTools
+    from dcm_processor_service.session.images.dicom_async import AsyncDicom
+    from dcm_processor_service.session.images.series_async import SeriesTools
     from dcm_processor_service.session.network.fetching import AsyncFetching
     from dcm_processor_service.session.network.sending import AsyncSending
     from dcm_processor_service.session.reporting import AsyncReporting
@@ -233,7 +233,7 @@ def limits() -> Limits:
 
 def series_tools(**parts: Any) -> SeriesTools:
     """Returns what a series needs besides its store."""
-    from dcm_processor_service.session.images.series import SeriesTools
+    from dcm_processor_service.session.images.series_async import SeriesTools
 
     return SeriesTools(**parts)
 
@@ -268,7 +268,7 @@ def async_derive(*parts: Any) -> AsyncDerive:
 
 def async_dicom(*parts: Any) -> AsyncDicom:
     """Returns the images of a session."""
-    from dcm_processor_service.session.images.dicom import AsyncDicom
+    from dcm_processor_service.session.images.dicom_async import AsyncDicom
 
     return AsyncDicom(*parts)
 

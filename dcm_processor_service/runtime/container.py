@@ -69,8 +69,8 @@ if TYPE_CHECKING:
         ReadingFunctions,
     )
     from dcm_processor_service.session.images.derive_async import AsyncDerive
-    from dcm_processor_service.session.images.dicom import AsyncDicom
-    from dcm_processor_service.session.images.series import SeriesTools
+    from dcm_processor_service.session.images.dicom_async import AsyncDicom
+    from dcm_processor_service.session.images.series_async import SeriesTools
     from dcm_processor_service.session.network.fetching import AsyncFetching
     from dcm_processor_service.session.network.sending import AsyncSending
     from dcm_processor_service.session.reporting import AsyncReporting

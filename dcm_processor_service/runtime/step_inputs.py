@@ -39,10 +39,9 @@ async def input_digest(parts: Mapping[str, object], offload: Offload) -> str:
 
 
 async def _described(value: object, offload: Offload) -> Any:
-    from dcm_processor_service.session.images.series import (  # who has no step loads no series
-        AsyncDicomSeries,
-        DicomSeries,
-    )
+    # a job without a step loads no series
+    from dcm_processor_service.session.images.series import DicomSeries
+    from dcm_processor_service.session.images.series_async import AsyncDicomSeries
 
     if isinstance(value, AsyncDicomSeries):
         return ["series", value.series_instance_uid, await value.checksum()]

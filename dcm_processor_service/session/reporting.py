@@ -14,7 +14,7 @@ from dcm_processor_service.errors import DicomError, SeriesNotFoundError
 from dcm_processor_service.models.run_report import JobReport, OutputFile, OutputValue, RunReport
 from dcm_processor_service.reporting.run_page import run_page
 from dcm_processor_service.reporting.versions import versions
-from dcm_processor_service.session.images.series import materialise
+from dcm_processor_service.session.images.series_async import materialise
 from dcm_processor_service.session.peak_memory import peak_memory_bytes
 from dcm_processor_service.session.subject_labels import input_series, patient_facts
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.ports import DicomRepository
     from dcm_processor_service.session.data import AsyncData
     from dcm_processor_service.session.files import AsyncFiles
-    from dcm_processor_service.session.images.dicom import AsyncDicom
-    from dcm_processor_service.session.images.series import AsyncDicomSeries, SeriesTools
+    from dcm_processor_service.session.images.dicom_async import AsyncDicom
+    from dcm_processor_service.session.images.series_async import AsyncDicomSeries, SeriesTools
     from dcm_processor_service.session.jobs import AsyncCurrentJob
     from dcm_processor_service.session.recording import Recording
 

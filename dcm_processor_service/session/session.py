@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import Job, StoredFile
     from dcm_processor_service.session.data import AsyncData
     from dcm_processor_service.session.files import AsyncFiles
-    from dcm_processor_service.session.images.dicom import AsyncDicom, Dicom
+    from dcm_processor_service.session.images.dicom import Dicom
+    from dcm_processor_service.session.images.dicom_async import AsyncDicom
     from dcm_processor_service.session.jobs import AsyncCurrentJob, AsyncJobs
     from dcm_processor_service.session.network.peers import AsyncPeers
     from dcm_processor_service.session.reporting import AsyncReporting

@@ -12,7 +12,7 @@ from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 if TYPE_CHECKING:
     from dcm_processor_service.models import Patient, SeriesRecord, Study
     from dcm_processor_service.runtime.context import AsyncRuntimeContext
-    from dcm_processor_service.session.images.dicom import AsyncDicom
+    from dcm_processor_service.session.images.dicom_async import AsyncDicom
 
 __all__ = ["assert_no_phi"]
 

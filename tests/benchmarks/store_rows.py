@@ -18,7 +18,8 @@ from dcm_processor_service.ports import JobKey, NewFile, StoreLocation, inline
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
 from dcm_processor_service.runtime.adapters import imaging_functions
 from dcm_processor_service.session.data import AsyncData
-from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries, SeriesTools
+from dcm_processor_service.session.images.series import DicomSeries
+from dcm_processor_service.session.images.series_async import AsyncDicomSeries, SeriesTools
 from dcm_processor_service.session.jobs import AsyncJobs
 from dcm_processor_service.session.scratch import open_scratch
 from tests.benchmarks.measuring import Growth, Row, Way

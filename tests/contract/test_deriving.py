@@ -18,7 +18,7 @@ from tests.contract.worlds import SESSION_ID
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dcm_processor_service.session.images.series import AsyncDicomSeries
+    from dcm_processor_service.session.images.series_async import AsyncDicomSeries
     from dcm_processor_service.session.session import AsyncSession
     from tests.contract.worlds import World
 

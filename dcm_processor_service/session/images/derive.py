@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, RecipeFields
     from dcm_processor_service.models.reports import PersonObserver
     from dcm_processor_service.session.images.derive_async import AsyncDerive, Like
-    from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
+    from dcm_processor_service.session.images.series import DicomSeries
+    from dcm_processor_service.session.images.series_async import AsyncDicomSeries
 
 __all__ = ["Derive"]
 

@@ -24,7 +24,8 @@ from dcm_processor_service.models.derived import (
 )
 from dcm_processor_service.models.reports import ENGLISH, ReportOptions
 from dcm_processor_service.models.run_report import DerivedObject
-from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
+from dcm_processor_service.session.images.series import DicomSeries
+from dcm_processor_service.session.images.series_async import AsyncDicomSeries
 
 if TYPE_CHECKING:
     import os

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from dcm_processor_service.errors import FetchError
 from dcm_processor_service.models import FetchOptions, FetchOutcome, FetchReport, FoundInstance, FoundSeries, FoundStudy
 from dcm_processor_service.session.images.catalogue import catalogue_files
-from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
+from dcm_processor_service.session.images.series import DicomSeries
+from dcm_processor_service.session.images.series_async import AsyncDicomSeries
 from dcm_processor_service.session.network.priors import choose_priors, refuse_strangers
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.ports import Backend, DicomRepository, Offload, Retriever
     from dcm_processor_service.runtime.execution.cancellation import Cancellation
     from dcm_processor_service.session.images.catalogue import Filed
-    from dcm_processor_service.session.images.series import SeriesTools
+    from dcm_processor_service.session.images.series_async import SeriesTools
     from dcm_processor_service.session.network.peers import AsyncPeers
     from dcm_processor_service.session.network.priors import PriorsWanted
     from dcm_processor_service.session.scratch import Scratch

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from dcm_processor_service.models import FindKeys, FoundStudy, Peer
-    from dcm_processor_service.session.images.series import AsyncDicomSeries
+    from dcm_processor_service.session.images.series_async import AsyncDicomSeries
 
 __all__ = ["PatientKeys", "PriorsWanted", "choose_priors", "refuse_strangers", "start_of"]
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from dcm_processor_service.errors import DerivedObjectError, SendRejectedError
 from dcm_processor_service.models import Peer, SendOptions
-from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
+from dcm_processor_service.session.images.series import DicomSeries
+from dcm_processor_service.session.images.series_async import AsyncDicomSeries
 from dcm_processor_service.session.network.commitment_store import CommitmentStore
 from dcm_processor_service.session.network.commitments import AsyncCommitments
 from dcm_processor_service.session.network.journal import Journal

@@ -16,7 +16,8 @@ from dcm_processor_service.backends.memory import MemoryStore
 from dcm_processor_service.models import Instance, Job, Patient, Peer, SeriesRecord, SubjectLevel
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.logs.scrubbing import Scrubber
-from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
+from dcm_processor_service.session.images.series import DicomSeries
+from dcm_processor_service.session.images.series_async import AsyncDicomSeries
 from dcm_processor_service.testing import synthetic_series
 from tests.faults.local.kinds import JOB, together
 

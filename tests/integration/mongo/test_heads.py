@@ -15,7 +15,7 @@ from dcm_processor_service.imaging.series.order.slice_order import order_files
 from dcm_processor_service.models.images.limits import Limits
 from dcm_processor_service.ports import in_thread, inline
 from dcm_processor_service.runtime.adapters import imaging_functions
-from dcm_processor_service.session.images.series import AsyncDicomSeries, SeriesTools
+from dcm_processor_service.session.images.series_async import AsyncDicomSeries, SeriesTools
 from dcm_processor_service.session.scratch import open_scratch
 from tests.integration.mongo.test_dicom import add_files, series_of
 from tests.mongo_plans import Commands

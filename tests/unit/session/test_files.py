@@ -87,9 +87,7 @@ NIFTI = (348).to_bytes(4, "little") + bytes(340) + b"n+1\0" + bytes(20)
         ("one", b"x", "application/octet-stream"),
     ],
 )
-def test_the_content_type_follows_from_the_content(
-    files: Files, name: str, content: bytes, content_type: str
-) -> None:
+def test_the_content_type_follows_from_the_content(files: Files, name: str, content: bytes, content_type: str) -> None:
     assert files.put(name, content).content_type == content_type
 
 

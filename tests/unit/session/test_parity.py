@@ -15,8 +15,10 @@ from dcm_processor_service.session.data import AsyncData, Data
 from dcm_processor_service.session.files import AsyncFiles, Files
 from dcm_processor_service.session.images.derive import Derive
 from dcm_processor_service.session.images.derive_async import AsyncDerive
-from dcm_processor_service.session.images.dicom import AsyncDicom, Dicom
-from dcm_processor_service.session.images.series import AsyncDicomSeries, DicomSeries
+from dcm_processor_service.session.images.dicom import Dicom
+from dcm_processor_service.session.images.dicom_async import AsyncDicom
+from dcm_processor_service.session.images.series import DicomSeries
+from dcm_processor_service.session.images.series_async import AsyncDicomSeries
 from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
 from dcm_processor_service.session.network.commitments import AsyncCommitments, Commitments
 from dcm_processor_service.session.network.peers import AsyncPeers, Peers
