@@ -46,8 +46,8 @@ def shell(
 def _ran(text: str, names: dict[str, Any]) -> bool:
     """Runs the code; prints what it raises, in frames of its own; says whether it came to its end."""
     try:
-        exec(compile(text, "<code>", "exec"), names)  # noqa: S102  the user's own, as python -c
-    except Exception as error:  # noqa: BLE001  whatever it raises is told
+        exec(compile(text, "<code>", "exec"), names)  # noqa: S102  # nosec B102  the user's own, as python -c
+    except Exception as error:  # noqa: BLE001  it may raise anything
         frames = error.__traceback__.tb_next if error.__traceback__ else None
         told = traceback.format_exception(type(error), error, frames)
         error_console().print("".join(told).rstrip(), soft_wrap=True)

@@ -130,13 +130,13 @@ class JobsContract(Contract):
     ) -> None:
         jobs = seed_two_series(store)
         await store.session(jobs["segment_left"].id).data.set("volume_ml", 12)
-        await store.session(jobs["segment_right"].id).data.set("volume_ml", {"SECRET": "SECRET"})
+        await store.session(jobs["segment_right"].id).data.set("volume_ml", {"side": "HIDDEN"})
         outputs = await store.session(jobs["study"].id).data.collect("volume_ml", job="segment", as_type=float)
         left, right = outputs[jobs["segment_left"].id], outputs[jobs["segment_right"].id]
         assert (left.found, left.value, left.problem) == (True, 12.0, "")
         assert (right.found, right.value) == (False, None)
         assert "'volume_ml' cannot be read as float" in right.problem
-        assert "SECRET" not in right.problem
+        assert "HIDDEN" not in right.problem
 
     async def test_a_failed_job_is_never_read_as_a_default(self, store: StoreUnderTest) -> None:
         failed = make(1, "segment", state=JobState.FAILED, error_message="no GPU")
