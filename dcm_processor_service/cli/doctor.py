@@ -35,6 +35,7 @@ _EXTRAS = {
     "onnx": ("onnxruntime", "networks of ONNX"),
     "monai": ("monai", "volume.to_monai()"),
     "dask": ("distributed", "run --on dask://HOST:PORT"),
+    "deid": ("dicomanonymizer", "pull, without the patient"),
 }
 
 

@@ -36,7 +36,7 @@ def test_every_method_that_a_callback_reaches_is_reported(tmp_path: Path) -> Non
     data = {one["name"]: one for one in facades["ctx.session.data"]["members"]}
     assert data["get"]["signature"].startswith("(name: str, as_type: Any = None, *, default: Any")
     assert data["get"]["signature"].endswith(" -> Any")
-    assert data["delete"]["summary"] == "Removes a value; says whether there was one."
+    assert data["delete"]["summary"] == "Removes a value; returns whether there was one."
     progress = {one["name"]: one["signature"] for one in facades["ctx.progress"]["members"]}
     assert progress["__call__"] == "(fraction: float, message: str = '') -> None"
     volume = {one["name"]: one["summary"] for one in facades["ctx.session.dicom.get_series().volume()"]["members"]}

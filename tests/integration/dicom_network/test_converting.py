@@ -96,7 +96,7 @@ def test_without_transcoding_each_instance_is_stored_as_it_is_or_refused_with_th
     sender: PynetdicomSender,
 ) -> None:
     # the peer would take the refused ones in explicit VR little endian, and in RLE
-    names = ["CT_small.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_RLE.dcm", "693_J2KR.dcm", "JPEG-lossy.dcm"]
+    names = ["CT_small.dcm", "JPEGLSNearLossless_16.dcm", "MR_small_RLE.dcm", "693_J2KR.dcm", "JPEG-lossy.dcm"]
     items: list[Sendable] = [*map(data_file, names), make_ct()]
     before = [Path(data_file(name)).read_bytes() for name in names]
     options = UNCHECKED.model_copy(update={"transcode": False})

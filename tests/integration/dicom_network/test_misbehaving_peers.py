@@ -69,7 +69,7 @@ NO_ANSWERS = {
     "a value longer than the command set": (lambda _: data(1, b"\0\0\0\1\xff\xff\xff\x7f\0"), "malformed"),
     "another message id": (lambda request: answer(request, message_id=77), "was not asked for"),
     "an answer to another operation": (lambda request: answer(request, kind=0x8030), "was not asked for"),
-    "no message id": (lambda _: data(1, command({0x0100: b"\1\x80", 0x0800: b"\1\1", 0x0900: b"\0\0"})), "nobody"),
+    "no message id": (lambda _: data(1, command({0x0100: b"\1\x80", 0x0800: b"\1\1", 0x0900: b"\0\0"})), "was not asked for"),
     "no status": (lambda request: answer(request, None), "without a status"),
     "an abort": (lambda _: abort(), "the peer aborted the association; its log may tell why"),
     "an abort with a reason": (lambda _: abort(2, 6), "a parameter of ours was invalid"),

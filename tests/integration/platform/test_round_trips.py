@@ -118,4 +118,5 @@ def test_files_cost_two_commands_besides_their_chunks(ours: Counts, group: str) 
     }
     assert calls
     for label, collections in calls.items():
-        assert _split(collections)[0] <= 2, f"{label}: {collections}"
+        # a job's first put looks for what another program or a killed process has left
+        assert _split(collections)[0] <= (3 if label.endswith("first") else 2), f"{label}: {collections}"
