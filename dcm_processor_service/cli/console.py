@@ -1,8 +1,8 @@
 """What the commands print: people read it on a terminal, programs with ``--json``.
 
 Names of data, header values, paths and messages may hold anything. Whatever is printed here cannot move the cursor,
-change colours or turn around what is read: the consoles see to it for every text, :func:`styled` and the progress bar
-for theirs, and no command prints in another way.
+change colours or reverse the text: the consoles ensure this for every text, :func:`styled` and the progress bar
+for theirs, and no command prints in any other way.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 _MOST_NAMED = 10
 _UNPRINTABLE = re.compile(
     "["
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but for tabulator and line feed
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters except tab and line feed
     "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # what changes the direction or the line
     "\ud800-\udfff\ufeff\U000e0000-\U000e007f"  # what has no shape: lone surrogates, marks, tags
     "]"
@@ -64,7 +64,7 @@ def printable(text: str) -> str:
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
-    """Returns a text of parts, each plain or with a style of rich; markup inside of a part is text."""
+    """Returns a text of parts, each plain or in a style of rich; markup inside a part stays plain text."""
     return Text.assemble(
         *(printable(part) if isinstance(part, str) else (printable(part[0]), part[1]) for part in parts)
     )
@@ -77,7 +77,7 @@ class _SafeConsole(Console):
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Makes a text of a str: rich asks this for all that are printed, also inside of tables."""
+        """Makes a Text of a str: rich calls this for every str that is printed, also inside tables."""
         return super().render_str(printable(text), **options)
 
 
@@ -125,7 +125,7 @@ def print_json_line(value: Any) -> None:
 
 
 def _json_text(text: str) -> str:
-    """Returns the same JSON with escapes for what a terminal should not see; it stands in strings alone."""
+    """Returns the same JSON with escapes for what a terminal should not get; this occurs only in strings."""
     return _UNPRINTABLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
@@ -138,12 +138,12 @@ def print_left_out(files: Iterable[LeftOutFile], *, every_file: bool = False) ->
 
 
 def result_channel() -> Callable[[Any], None]:
-    """Keeps the standard output for results, to the end of the process, and gives what writes one as a line of JSON.
+    """Reserves the standard output for results until the process ends; returns what writes one as a line of JSON.
 
     Whatever else is written there goes to the standard error: by a callback, its child processes, C libraries,
-    and by those that write last when the interpreter ends.
+    and by code that writes while the interpreter ends.
     """
-    if not _is_standard_output(sys.stdout):  # a test or a notebook has its own in place; the process keeps its
+    if not _is_standard_output(sys.stdout):  # a test or a notebook replaced it; the process's own stays
         return lambda value: print_json_line(json_safe(value))
     sys.stdout.flush()
     channel = os.dup(1)
@@ -160,7 +160,7 @@ def result_channel() -> Callable[[Any], None]:
 def _is_standard_output(stream: TextIO) -> bool:
     try:
         return stream.fileno() == 1
-    except OSError:  # it is no file
+    except OSError:  # it has no file descriptor
         return False
 
 

@@ -1,12 +1,12 @@
 """Session files in the GridFS bucket ``sessionfiles``.
 
-GridFS cannot replace content. So a replacement is a version of its own: chunks first, then the document that makes it
-visible, then the older version's document goes, then its chunks. A process killed at any point leaves the old or the
-new version; readers take the newest, and begin again when it is replaced under them.
+GridFS cannot replace content, so a replacement is a new version: chunks first, then the document that makes it
+visible; then the older document is removed, then its chunks. A process killed at any point leaves the old or the
+new version; readers take the newest, and start over if it is replaced while they read.
 
 Every chunk says whose it is, so that the next put of the name, and the clean-up of the session, find the chunks of an
-upload that was never finished. Before they go, the upload is retired by a document under its id: should its process
-live after all, it cannot make visible what is no longer there.
+upload that was never finished. Before they are removed, a document under its id retires the upload: if its process
+is alive after all, it cannot make visible what is no longer there.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ BATCH_BYTES = 8 * CHUNK_BYTES
 """What one command carries: memory stays bounded, and a slow line sends it within the time-out."""
 
 _SMALL_BYTES = 128 * 1024
-"""The checksum of less takes no longer than to hand it to a thread."""
+"""Below this, computing the checksum takes no longer than handing it to a thread."""
 
 _OLDEST_FIRST = [("version", 1), ("_id", 1)]
 
@@ -71,9 +71,9 @@ class MongoFileRepository:
         self._indexed = False
         self._under_way: set[ObjectId] = set()
         self._left: dict[JobKey, dict[str, set[ObjectId]]] = {}
-        """What a job's name had stored before this process first wrote for the job; gone once it has been looked at."""
+        """By job and name: uploads from before this process first wrote for the job; a put takes its name's."""
         self._foreign: dict[JobKey, dict[str, list[Any]]] = {}
-        """The same of what another program had stored."""
+        """The same for files that another program had stored."""
 
     async def put(self, key: JobKey, name: str, source: BinaryIO, new: NewFile) -> StoredFile:
         """Writes a new version, makes it visible, removes the older one and what unfinished uploads left."""
@@ -108,7 +108,7 @@ class MongoFileRepository:
     async def _publish(
         self, key: JobKey, name: str, file_id: ObjectId, new: NewFile, content: tuple[int, str]
     ) -> tuple[StoredFile, Document | None, ObjectId | None]:
-        """Makes the version visible, then removes the one before; returns the documents' rest: ours, and its id."""
+        """Makes the version visible, removes the one before; returns its file, its document, the removed one's id."""
         size_bytes, sha256 = content
         change = file_change(key, name, new, size_bytes=size_bytes, sha256=sha256, chunk_bytes=CHUNK_BYTES)
         try:
@@ -120,7 +120,7 @@ class MongoFileRepository:
             return stored_file({"_id": file_id, **change["$setOnInsert"]}), None, None
         try:
             await remove_foreign(self._files, self._chunks, self._foreign.get(key, {}).pop(name, []))
-            # one is all there is, unless a process died right here before: what it left goes with a later put
+            # there is only one, unless a process died right here before: a later put removes what it left
             old = await self._files.find_one_and_delete(
                 replaced_query(key, name, document), sort=_OLDEST_FIRST, lasting=False
             )
@@ -132,7 +132,7 @@ class MongoFileRepository:
         return stored_file(document), document, None if old is None else old["_id"]
 
     async def _made_visible(self, file_id: ObjectId, change: Document) -> Document:
-        """Makes the version's document; when the answer is lost, looks whether it is there.
+        """Creates the version's document; if the answer is lost, checks whether it is there.
 
         To repeat it would be wrong: a later put may have replaced the version and removed its chunks.
         """
@@ -148,7 +148,7 @@ class MongoFileRepository:
             raise
 
     async def _abandoned(self, key: JobKey, name: str) -> set[ObjectId]:
-        """Lists uploads of this name that began before and are not this repository's; asks once for each job."""
+        """Lists earlier uploads of this name that are not under way here; asks the store once for each job."""
         if not self._indexed:
             await self._chunks.create_indexes(CHUNK_INDEXES)
             self._indexed = True
@@ -257,7 +257,7 @@ class MongoFileRepository:
 
 
 class _Digest:
-    """The checksum of an upload: computed while its chunks are on their way, where they are large."""
+    """The checksum of an upload; that of large chunks is computed while they are being sent."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
@@ -265,7 +265,7 @@ class _Digest:
         self._last: Future[None] | None = None
 
     def update(self, blocks: list[bytes]) -> None:
-        """Begins to add blocks; waits until those before are in, so that no more than two batches are in memory."""
+        """Starts to add blocks once those before are in, so that no more than two batches are in memory."""
         if self._last is None and sum(map(len, blocks)) < _SMALL_BYTES:
             self._add(blocks)
             return

@@ -34,7 +34,7 @@ class MongoPlatformDocuments:
         self._peers = (collection("peers"), collection("dicomnodes"))
 
     async def set_value(self, key: JobKey, name: str, value: NormalValue) -> str | int:
-        """Stores a value; gives the id of a new one, else 1 when it changed and 0 when not."""
+        """Stores a value; returns the id if it is new, else 1 if it changed and 0 if not."""
         done = await self._upsert(key, name, value)
         return done.modified_count if done.upserted_id is None else str(done.upserted_id)
 
@@ -43,7 +43,7 @@ class MongoPlatformDocuments:
         return newest(await self._files.find(files_query(key, name)))
 
     async def peer(self, *, name: str = "", peer_id: str = "") -> dict[str, Any] | None:
-        """Returns the document of a node: one that the platform talks to, else one of its own."""
+        """Returns the document of a node: a peer of the platform, else one of its own listeners."""
         query = {"name": check_text(name, "name of a peer")} if name else {"_id": either(peer_id)}
         for nodes in self._peers:
             if rows := await nodes.find(query, limit=1):

@@ -1,4 +1,4 @@
-"""Opens the workspace's database: to write, making it when it is not there, or to read what may not be written."""
+"""Opens the workspace's database: for writing, making it if needed, or for reading one that may not be written."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def is_read_only(folder: Path) -> bool:
 
 
 def open_to_write(folder: Path, timeout_s: float, durability: Durability) -> sqlite3.Connection:
-    """Opens the database, and makes it and its folders unless they are there; takes no lock of those that are.
+    """Opens the database, making it and its folders if needed; takes no lock on a database that exists already.
 
     Raises:
         OSError: A folder or the file cannot be made.
@@ -105,7 +105,7 @@ def _prepare(connection: sqlite3.Connection, timeout_s: float) -> None:
             if _version(connection) == 0:
                 connection.execute("PRAGMA journal_mode = WAL")
                 _migrate(connection)
-                # what is in the database itself can be changed on a full disk, and the log then goes at its closing
+                # what is in the database itself can be changed on a full disk, and closing then removes the log
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError as error:
             if not is_locked(error) or time.monotonic() > deadline:
@@ -143,10 +143,10 @@ def open_to_read(folder: Path, timeout_s: float) -> sqlite3.Connection:
     """Opens the database of a folder that may not be written to.
 
     SQLite wants to write beside a database even to read it. Where it cannot, and there is no log of another process,
-    it may take the file for one that nobody changes; for the length of one read, since a log may be there at the next.
+    it may treat the file as immutable, but only for one read, since a log may be there at the next.
 
     Raises:
-        sqlite3.Error: It is no database, or its log can be read by a process alone that may write.
+        sqlite3.Error: It is not a database, or only a process that may write can read its log.
         StoredValueError: A newer version of this package made it.
     """
     path = folder / DATABASE_NAME

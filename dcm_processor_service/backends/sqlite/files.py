@@ -92,7 +92,7 @@ class SqliteFileRepository:
                     ) from error
                 seen = content
                 continue
-            with source:  # open, so that a replacement from now on does not take it away
+            with source:  # once it is open, a replacement no longer takes it away
                 _copy_verified(source, sink, stored)
             return stored
         return None

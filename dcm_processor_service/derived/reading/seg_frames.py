@@ -38,7 +38,7 @@ class SegFrames:
     instance: InstanceFile
     frames: tuple[FrameInfo, ...]
     numbers: tuple[int, ...]
-    """For each frame the number of its segment; empty of a label map, whose pixels tell."""
+    """The segment number of each frame; empty for a label map, whose pixels hold it."""
 
     kind: str
     """``BINARY``, ``FRACTIONAL`` or ``LABELMAP``."""
@@ -97,7 +97,7 @@ class SegFrames:
         """Returns the frames in which a segment may be: its own, or all of a label map."""
         if self.kind == "LABELMAP":
             return list(self.frames)
-        return [frame for frame, of in zip(self.frames, self.numbers, strict=True) if of == number]
+        return [frame for frame, owner in zip(self.frames, self.numbers, strict=True) if owner == number]
 
     def masks(self, number: int, frames: Sequence[FrameInfo]) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yields for each of some frames its index and the mask of a segment, of shape (rows, columns).
@@ -122,7 +122,7 @@ class SegFrames:
     def _stored(self, frames: Sequence[FrameInfo]) -> Iterator[tuple[int, NDArray[Any]]]:
         pixels = self.frames[0].pixel_format
         if pixels.bits_allocated == _BITS:
-            read = self._bits_by_pydicom if self._is_unusual else self._bits
+            read = self._bits_by_pydicom if self._needs_pydicom else self._bits
             yield from enumerate(read([frame.number for frame in frames]))
             return
         scratch = np.empty((pixels.rows, pixels.columns), pixels.stored_type)
@@ -130,7 +130,7 @@ class SegFrames:
             yield index, scratch
 
     @property
-    def _is_unusual(self) -> bool:
+    def _needs_pydicom(self) -> bool:
         return self.instance.transfer_syntax_uid in {DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
 
     def _bits(self, numbers: Sequence[int]) -> Iterator[NDArray[Any]]:

@@ -54,14 +54,14 @@ def preview_volume(
         volume: Any orientation; obliques are drawn in their own planes, lettered by the nearest axes.
         mask: Labels on the same grid, drawn in colour over the slices; the planes then go through its middle.
         layout: The three planes, a grid of slices, or both.
-        window: The header's when not given, else the 1st to 99th percentile.
+        window: If not given, the header's, or else the 1st to 99th percentile.
         index: Which volume of a 4D series.
 
     Returns:
         A PNG file.
 
     Raises:
-        UnsupportedValueError: The mask has another shape, or there is no such layout or volume.
+        UnsupportedValueError: The mask has another shape or place, or there is no such layout or volume.
 
     Example:
         >>> volume = VoxelGrid(np.zeros((8, 8, 8), np.int16), np.eye(4))
@@ -110,7 +110,7 @@ def _labels(volume: VoxelGrid, mask: VoxelGrid | NDArray[Any] | None) -> NDArray
 
 @dataclass(frozen=True)
 class _Scene:
-    """A volume whose axes point to L, P and S, what lies over it, and how it is to be shown."""
+    """A volume whose axes point to L, P and S, the labels over it, and how to show it."""
 
     volume: VoxelGrid
     labels: NDArray[Any] | None
@@ -118,7 +118,7 @@ class _Scene:
     is_monochrome1: bool = False
 
     def centre(self) -> tuple[int, ...]:
-        """Where the planes go through: most of the mask, else the middle."""
+        """Where the planes cut: where the mask is largest, else in the middle."""
         shape = self.volume.shape[:3]
         if self.labels is None or not self.labels.any():
             return tuple(size // 2 for size in shape)

@@ -34,7 +34,7 @@ PROJECTION = [
     *("data.function_name", "data.kwargs.service_id", "data.kwargs.worker_id"),
     *("data.kwargs.headers.SeriesInstanceUID", "data.kwargs.headers.StudyInstanceUID"),
 ]
-"""What is read of many jobs: no header of a patient, no result."""
+"""The fields that lists of jobs read: no header about the patient, no result."""
 
 _DATES = ("createdAt", "startedAt", "completedAt", "lastErrorAt", "lastProgressAt", "releasedAt")
 _SERVICES = {"pre_services": "pre-service", "post_services": "post-service"}
@@ -73,7 +73,7 @@ class QueueJob:
 
     @property
     def last_sign_of_run(self) -> datetime:
-        """When it was started, or told its progress since."""
+        """When it was started, or last reported progress."""
         return max(
             [self.dates[name] for name in ("startedAt", "lastProgressAt") if name in self.dates],
             default=self.last_sign,
@@ -115,7 +115,7 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class QueuedSession:
-    """One session's jobs, beside the workers that live."""
+    """One session's jobs, and the heartbeats of workers."""
 
     id: str
     created_at: datetime
@@ -124,7 +124,7 @@ class QueuedSession:
     now: datetime
 
     def is_alive(self, job: QueueJob) -> bool:
-        """Whether a worker runs the job: it says so, or the job gave a sign too recently to tell."""
+        """Whether a worker runs the job: it says so, or the job's last sign is too recent to rule it out."""
         if job.done or not job.in_progress:
             return False
         if any(beat.job_id == job.id and beat.is_fresh(self.now) for beat in self.heartbeats):
@@ -134,7 +134,7 @@ class QueuedSession:
 
     @property
     def dead(self) -> list[QueueJob]:
-        """The jobs that neither ended nor start again by themselves."""
+        """The jobs that have not ended and will not start again by themselves."""
         return [
             job
             for job in self.jobs
@@ -154,7 +154,7 @@ class QueuedSession:
 
     @property
     def state(self) -> SessionState:
-        """How the session stands."""
+        """The state of the session."""
         if any(self.is_alive(job) for job in self.jobs):
             return "running"
         if self.ready:
