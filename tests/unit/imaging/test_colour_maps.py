@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import JPEG2000, UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from dcm_processor_service.errors import DicomError, InvalidSeriesError
@@ -158,6 +159,31 @@ def test_colours_that_are_compressed_without_loss_come_back(
 def test_colours_of_jpeg_come_back_nearly(tmp_path: Path) -> None:
     files = AutoConverter().convert(compressed(tmp_path, JPEGBaseline8Bit, jpeg, "YBR_FULL"), tmp_path / "x.nii")
     assert np.abs(written(files.paths[0])[0].astype(int) - colours()).max() < 12
+
+
+def with_adobe(*, jfif: bool, transform: int) -> Callable[[NDArray[np.uint8]], bytes]:
+    def encode(pixels: NDArray[np.uint8]) -> bytes:
+        frame = jpeg(pixels)
+        start = 4 + int.from_bytes(frame[4:6], "big")
+        assert frame[2:4] == b"\xff\xe0"
+        marker = b"\xff\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform])
+        return (frame[:start] if jfif else frame[:2]) + marker + frame[start:]
+
+    return encode
+
+
+@pytest.mark.parametrize("transform", [0, 1])
+@pytest.mark.parametrize("jfif", [False, True])
+def test_colours_of_jpeg_with_adobes_marker_come_back_nearly(tmp_path: Path, jfif: bool, transform: int) -> None:  # noqa: FBT001
+    encode = with_adobe(jfif=jfif, transform=transform)
+    paths = compressed(tmp_path, JPEGBaseline8Bit, encode, "YBR_FULL")
+    array, _ = written(AutoConverter().convert(paths, tmp_path / "x.nii").paths[0])
+    assert np.abs(array.astype(int) - colours()).max() < 12
+    for path in paths:
+        ds = dcmread(path)
+        [k] = [k for k, origin in enumerate(RECIPE.positions) if tuple(origin) == tuple(ds.ImagePositionPatient)]
+        by_gdcm = pixel_array(ds, decoding_plugin="gdcm").transpose(1, 0, 2)
+        np.testing.assert_allclose(array[:, :, k].astype(int), by_gdcm.astype(int), atol=1)
 
 
 @pytest.mark.parametrize(
