@@ -12,7 +12,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import JPEG2000, UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
+from pydicom.uid import HTJ2K, JPEG2000, UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from dcm_processor_service.errors import DicomError, InvalidSeriesError
 from dcm_processor_service.imaging.geometry import convert_frame
@@ -154,6 +154,27 @@ def test_colours_that_are_compressed_without_loss_come_back(
 ) -> None:
     files = AutoConverter().convert(compressed(tmp_path, syntax, encode, colours_are), tmp_path / "x.nii")
     np.testing.assert_array_equal(written(files.paths[0])[0], colours())
+
+
+@pytest.mark.parametrize(
+    ("colours_are", "transformed", "reversible"),
+    [("RGB", False, True), ("RGB", True, True), ("YBR_RCT", True, True), ("YBR_ICT", True, False)],
+)
+def test_colours_of_lossy_wavelets_come_back(
+    tmp_path: Path, colours_are: str, *, transformed: bool, reversible: bool
+) -> None:
+    def jpeg_2000_of(pixels: NDArray[np.uint8]) -> bytes:
+        how: dict[str, Any] = {"level": 0, "resolutions": 1, "reversible": reversible, "mct": transformed}
+        return bytes(imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", **how))
+
+    def htj2k(pixels: NDArray[np.uint8]) -> bytes:
+        return bytes(imagecodecs.htj2k_encode(pixels, reversible=True, rgb=transformed))
+
+    for syntax, encode in ((JPEG2000, jpeg_2000_of), *(((HTJ2K, htj2k),) if reversible else ())):
+        (tmp_path / syntax).mkdir()
+        paths = compressed(tmp_path / syntax, syntax, encode, colours_are)
+        array, _ = written(AutoConverter().convert(paths, tmp_path / f"{syntax}.nii").paths[0])
+        assert np.abs(array.astype(int) - colours()).max() < (1 if reversible else 4)
 
 
 def test_colours_of_jpeg_come_back_nearly(tmp_path: Path) -> None:
