@@ -168,7 +168,9 @@ def _decompress_by_imagecodecs(dataset: Dataset, own_uid: str) -> None:
 
 def _leave_colours_as_coded(dataset: Dataset, own_uid: str) -> None:
     """Encapsulates colours anew without what makes Pillow turn them into RGB under a header that says YBR."""
-    dataset.PixelData = encapsulate(EncodedImage(dataset, own_uid).frames)
+    dataset.PixelData = encapsulate(
+        EncodedImage(dataset, own_uid).frames, has_bot=False
+    )  # a table cannot count beyond 4 GB
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
     for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
-from pydicom.encaps import encapsulate_extended, generate_frames
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
@@ -85,10 +85,11 @@ def test_adobes_marker_does_not_change_what_colours_are(
 ) -> None:
     dataset = data_set("SC_rgb_jpeg_dcmtk.dcm")
     monkeypatch.delitem(get_decoder(JPEGBaseline8Bit)._available, left_out)
-    before = converted(dataset, wanted)
     [frame] = generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData, dataset.NumberOfFrames = encapsulate([frame, frame]), 2
+    before = converted(dataset, wanted)
     marked = b"\xff\xd8\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\1" + frame[2:]
-    dataset.PixelData, *tables = encapsulate_extended([marked])
+    dataset.PixelData, *tables = encapsulate_extended([marked, marked])
     dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = tables
     result = converted(dataset, wanted)
     assert "ExtendedOffsetTable" not in result

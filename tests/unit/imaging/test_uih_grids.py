@@ -88,8 +88,9 @@ def test_grids_of_other_pixels_are_not_taken(tmp_path: Path, grids: list[Path]) 
 
 
 def halves(folder: Path, grids: list[Path], first: NDArray[Any], second: NDArray[Any]) -> list[tuple[int, ...]]:
-    images = {name: nib.nifti1.Nifti1Image(made, AFFINE) for name, made in (("_a", first), ("_b", second))}
-    converter = AutoConverter(dcm2niix_program=fake_dcm2niix(folder, images, gradients=False))
+    first_image, second_image = (nib.nifti1.Nifti1Image(made, AFFINE) for made in (first, second))
+    program = fake_dcm2niix(folder, {"_a": first_image, "_b": second_image}, gradients=False)
+    converter = AutoConverter(dcm2niix_program=program)
     files = converter.convert(grids, folder / "x.nii", engine="dcm2niix", policy="split")
     return [volume.shape for volume in files.volumes]
 
