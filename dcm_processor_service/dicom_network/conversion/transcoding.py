@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.encoders.base import get_encoder
@@ -57,6 +58,7 @@ _LOSSY_METHODS = {
     str(JPEGExtended12Bit): "ISO_10918_1",
     str(JPEGLSNearLossless): "ISO_14495_1",
 }
+_BY_PILLOW = frozenset({str(JPEGBaseline8Bit), str(JPEGExtended12Bit)})
 _WORD_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 
@@ -143,6 +145,8 @@ def _decompress(dataset: Dataset, own_uid: str) -> None:
     if decoders[:1] == ("imagecodecs",) and dataset.get("SamplesPerPixel", 1) == 1:
         _decompress_by_imagecodecs(dataset, own_uid)
     else:
+        if own_uid in _BY_PILLOW and dataset.get("SamplesPerPixel", 1) != 1:
+            _leave_colours_as_coded(dataset, own_uid)
         # colours stay as they were coded: YBR to RGB rounds
         dataset.decompress(as_rgb=False, generate_instance_uid=False)
     if dataset.PhotometricInterpretation == "YBR_FULL_422":
@@ -160,6 +164,18 @@ def _decompress_by_imagecodecs(dataset: Dataset, own_uid: str) -> None:
     dataset["PixelData"].VR = "OB" if dataset.BitsAllocated <= 8 else "OW"  # noqa: PLR2004 bits of a byte
     dataset["PixelData"].is_undefined_length = False
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+
+
+def _leave_colours_as_coded(dataset: Dataset, own_uid: str) -> None:
+    """Encapsulates colours anew without what makes Pillow turn them into RGB under a header that says YBR."""
+    dataset.PixelData = encapsulate(
+        EncodedImage(dataset, own_uid).frames, has_bot=False
+    )  # a table cannot count beyond 4 GB
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if keyword in dataset:
+            del dataset[keyword]
 
 
 def _put_colours_together(dataset: Dataset) -> None:

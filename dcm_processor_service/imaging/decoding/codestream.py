@@ -6,7 +6,7 @@ import struct
 from itertools import pairwise
 from typing import NamedTuple
 
-__all__ = ["Codestream", "codestream_of", "rle_fault"]
+__all__ = ["Codestream", "codestream_of", "rle_fault", "without_adobe_marker"]
 
 # the two-byte codes of JPEG and JPEG-LS (ITU-T T.81, table B.1; T.87, annex C) and of JPEG 2000 (T.800, annex A)
 _JPEG_START, _J2K_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
@@ -14,6 +14,9 @@ _JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 _FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _SCAN = 0xDA
+_FILL = 0xFF
+_JFIF, _ADOBE = 0xE0, 0xEE  # the application segments in which those two say how colours are coded
+_ADOBE_TRANSFORM = 11
 _RLE_HEADER = struct.Struct("<16I")
 _MOST_RLE_SEGMENTS = 15
 _RLE_NOTHING = 128
@@ -67,6 +70,33 @@ def _jpeg(frame: bytes) -> Codestream | None:
             return Codestream(rows, columns, samples, bits)
         position += 2 + int(struct.unpack_from(">H", frame, position + 2)[0])
     return None
+
+
+def without_adobe_marker(frame: bytes, *, is_ybr: bool) -> bytes:
+    """Returns a JPEG frame of colours without Adobe's marker, where that says of them what is known without it.
+
+    Pillow takes the marker as an order to turn YCbCr into RGB, and pydicom turns what comes back once more. Without it
+    the colours come as they were coded.
+
+    Args:
+        frame: One encoded frame.
+        is_ybr: Whether the header says so; JFIF, which goes before Adobe, always does.
+    """
+    position, says_jfif = 2, False
+    while position + 4 <= len(frame) and frame[position] == _FILL and frame[position + 1] != _SCAN:
+        code = frame[position + 1]
+        if code == _FILL or code in _ALONE:
+            position += 1 if code == _FILL else 2
+            continue
+        end = position + 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
+        content = frame[position + 4 : end]
+        says_jfif = says_jfif or (code == _JFIF and content.startswith(b"JFIF\0"))
+        if code == _ADOBE and content.startswith(b"Adobe") and len(content) > _ADOBE_TRANSFORM:
+            transforms = is_ybr and content[_ADOBE_TRANSFORM] == 1
+            if says_jfif or transforms:
+                frame, end = frame[:position] + frame[end:], position
+        position = end
+    return frame
 
 
 def _j2k(frame: bytes, position: int) -> Codestream:

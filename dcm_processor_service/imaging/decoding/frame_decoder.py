@@ -9,9 +9,14 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_fragments, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, JPEGLSLossless, JPEGLSNearLossless, RLELossless
+from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSLossless, JPEGLSNearLossless, RLELossless
 
-from dcm_processor_service.imaging.decoding.codestream import Codestream, codestream_of, rle_fault
+from dcm_processor_service.imaging.decoding.codestream import (
+    Codestream,
+    codestream_of,
+    rle_fault,
+    without_adobe_marker,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +26,7 @@ __all__ = ["ContradictionError", "EncodedImage"]
 
 _BYTE_BITS = 8
 _BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # of a JPEG or JPEG 2000 image, which a frame is one of
+_JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
 _JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
 _J2K_PREFIX = ("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20")
 _KEYWORDS = {
@@ -57,6 +63,9 @@ class EncodedImage:
         self.options.setdefault("samples_per_pixel", 1)
         self.options.setdefault("planar_configuration", 0)
         self.frames = _frames(dataset)
+        if self.uid in _JPEG and self.options["samples_per_pixel"] != 1:
+            is_ybr = str(self.options.get("photometric_interpretation", "")).upper().startswith("YBR")
+            self.frames = [without_adobe_marker(frame, is_ybr=is_ybr) for frame in self.frames]
 
     @classmethod
     def read(cls, path: str, transfer_syntax_uid: str) -> EncodedImage:

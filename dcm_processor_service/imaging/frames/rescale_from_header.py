@@ -100,6 +100,7 @@ def frame_rescale(places: Sequence[Header]) -> tuple[float, float, bool]:
         macro, keywords = "RealWorldValueMappingSequence", ("RealWorldValueSlope", "RealWorldValueIntercept")
     slope, intercept = (in_groups(places, macro, number, keyword) for keyword in keywords)
     malformed = any(in_groups(places, macro, _fault, keyword) for keyword in keywords)
+    malformed = malformed or (slope is None and intercept not in {None, 0.0})
     return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept, malformed
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 __all__ = ["LABELS", "SETTINGS"]
 
 LABELS = (
-    "AcquisitionDate",
     "AttenuationCorrectionMethod",
     "BodyPartExamined",
     "ContentDescription",
     "ContrastBolusAgent",
     "CorrectedImage",
-    "DerivationDescription",
     "DeviceSerialNumber",
     "FilterType",
-    "ImageComments",
     "ImageLaterality",
     "Laterality",
     "Manufacturer",
@@ -32,12 +29,13 @@ LABELS = (
 """Texts: parts of a series may differ in them, but do not lie through each other."""
 
 SETTINGS = (
+    "AcquisitionDate",
     "AcquisitionMatrix",
     "ActualFrameDuration",
+    "DerivationDescription",
     "EchoTrainLength",
     "Exposure",
-    "ImagingFrequency",
-    "HeartRate",
+    "ImageComments",
     "LossyImageCompression",
     "MagneticFieldStrength",
     "NominalPercentageOfCardiacPhase",
@@ -54,4 +52,7 @@ SETTINGS = (
     "WindowCenter",
     "XRayTubeCurrent",
 )
-"""What may vary from slice to slice, as rounding scatters it: it counts where values take turns along the stack."""
+"""What may vary from slice to slice, as rounding or notes scatter it: counts where values take turns along the stack.
+
+Left out is what each pass of one scan measures anew, such as the heart rate: the passes of an MR take turns.
+"""

@@ -24,15 +24,18 @@ def private_tags_of(header: Header, group: int) -> list[int]:
 
 
 def block_owner(header: Header, tag: int) -> str:
-    """Returns who reserved a block, in upper case, from the element of that tag."""
+    """Returns who reserved a block, in upper case, from the element of that tag; empty where nobody did."""
     value = private_value(header, tag)
+    if value is None:
+        return ""
     return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0").upper()
 
 
 def vendor_value(header: Header, tag: int) -> Any:
     """Returns the value of one of the :data:`~dcm_processor_service.imaging.headers.private_tags.OWNERS`' elements.
 
-    Where no block has their name, which some archives lose, it is where the vendor's scanners put it.
+    Where no block has their name, which some archives lose, it is where the vendor's scanners put it, unless somebody
+    else reserved that block.
 
     Args:
         header: A header or an item.
@@ -53,7 +56,8 @@ def vendor_value(header: Header, tag: int) -> Any:
         value = private_value(header, tag & 0xFFFF00FF | (creator & 0xFF) << 8)
         if value is not None:
             return value
-    return None if own else private_value(header, tag)
+    usual = tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8
+    return None if own or block_owner(header, usual) else private_value(header, tag)
 
 
 def vendor_elements(header: ScannedHeader, groups: frozenset[int]) -> Hashable:

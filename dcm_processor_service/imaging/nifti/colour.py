@@ -56,8 +56,8 @@ _COLOURS: dict[str, frozenset[str]] = {
     JPEG2000Lossless: frozenset({"RGB", "YBR_RCT"}),
     HTJ2KLossless: frozenset({"RGB", "YBR_RCT"}),
     HTJ2KLosslessRPCL: frozenset({"RGB", "YBR_RCT"}),
-    JPEG2000: frozenset({"YBR_ICT"}),
-    HTJ2K: frozenset({"YBR_ICT"}),
+    JPEG2000: frozenset({"RGB", "YBR_RCT", "YBR_ICT"}),
+    HTJ2K: frozenset({"RGB", "YBR_RCT", "YBR_ICT"}),
     JPEGBaseline8Bit: _YBR_BY_JPEG,
 }
 
@@ -66,7 +66,8 @@ def colour_images(task: ConversionTask) -> list[VoxelGrid]:
     """Reads the images of a colour series that the policy asks for; each voxel is of type ``RGB24``.
 
     Raises:
-        InvalidSeriesError: The policy refuses the series, or its pixels are not uncompressed RGB; carries the report.
+        InvalidSeriesError: The policy refuses the series, or it does not say for certain which colours its pixels are;
+            carries the report.
     """
     stacks = _chosen(task.inspection, task.policy)
     report = task.inspection.report

@@ -109,7 +109,7 @@ def check_against_series(images: Sequence[Dcm2niixImage], task: ConversionTask, 
     for image in images:
         values = nib.nifti1.Nifti1Image.from_filename(image.path).dataobj
         if are_grids:
-            differs = difference_from_grids(values, image.affine_ras, task)
+            differs = difference_from_grids(values, image.affine_ras, task, alone=len(images) == 1)
         else:
             any_order = bool(image.gradients)
             differs = difference_from_series(values, image.affine_ras, task, whole=whole, any_order=any_order)

@@ -28,13 +28,14 @@ _SPACING_PART = 0.01
 _VALUE_PART = 1e-4
 
 
-def difference_from_grids(values: ArrayLike, affine_ras: ArrayLike, task: ConversionTask) -> str:
+def difference_from_grids(values: ArrayLike, affine_ras: ArrayLike, task: ConversionTask, *, alone: bool = True) -> str:
     """Says in what an image differs from a series of grids; empty where nothing is known to differ.
 
     Args:
         values: Shape (i, j, k[, t]).
         affine_ras: Shape (4, 4), voxel to mm in RAS.
         task: Of the series, each image of which is a grid of slices.
+        alone: Whether it is all that was made of the series, so that it must hold every grid.
 
     Raises:
         InvalidSeriesError: The pixels of a grid cannot be read.
@@ -42,7 +43,10 @@ def difference_from_grids(values: ArrayLike, affine_ras: ArrayLike, task: Conver
     array = np.asanyarray(values)
     array = array.reshape(*array.shape, *(1,) * (4 - array.ndim))
     grids = [frame for instance in task.inspection.instances for frame in frames_of(instance)[:1]]
-    return _difference_of_layout(array, np.asarray(affine_ras), grids) or _difference_of_values(array, grids, task)
+    if not alone:
+        grids = [grid for grid in grids if mosaic_count(grid.instance.header) == array.shape[2]]
+    differs = _difference_of_layout(array, np.asarray(affine_ras), grids)
+    return differs or _difference_of_values(array, grids, task, alone=alone)
 
 
 def _difference_of_layout(array: NDArray[Any], affine: NDArray[Any], grids: list[FrameInfo]) -> str:
@@ -59,7 +63,7 @@ def _difference_of_layout(array: NDArray[Any], affine: NDArray[Any], grids: list
     return ""
 
 
-def _difference_of_values(array: NDArray[Any], grids: list[FrameInfo], task: ConversionTask) -> str:
+def _difference_of_values(array: NDArray[Any], grids: list[FrameInfo], task: ConversionTask, *, alone: bool) -> str:
     """Compares which values each volume holds, wherever they lie, without those of the unused tiles."""
     left = [_sorted(array[..., time], grids[0].intercept) for time in range(array.shape[3])]
     for grid in grids:
@@ -69,7 +73,7 @@ def _difference_of_values(array: NDArray[Any], grids: list[FrameInfo], task: Con
             return ""  # there is no second decoder for its values
         allowed = _VALUE_PART * float(np.abs(own).max(initial=0.0))
         same = next((one for one in left if one.shape == own.shape and np.allclose(one, own, 0, allowed)), None)
-        if same is None:
+        if same is None and alone:
             return f"the values of {grid.instance.label} are those of none of its volumes"
         left = [one for one in left if one is not same]
     return "" if not left else f"it has {len(left)} volumes that no grid holds"

@@ -77,7 +77,7 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
         (
             "INVALID_RESCALE",
             distinct(scale),
-            "has a rescale that is no number, all zero, or beyond what float32 holds or tells apart: correct it",
+            "has a rescale that is no number, an intercept without a slope, all zero, or beyond float32: correct it",
         ),
         ("INCONSISTENT_FRAMES", _miscounted(frames), "describes more or fewer frames than it declares: get it again"),
     ]

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.data.data_manager import DATA_ROOT
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.errors import InvalidDicomError
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import convert_color_space
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
@@ -27,6 +29,7 @@ from pydicom.uid import (
 )
 
 from dcm_processor_service.dicom_network.conversion.transcoding import convert, copy_of, part10
+from dcm_processor_service.imaging.decoding.codestream import without_adobe_marker
 from dcm_processor_service.imaging.headers.instance_file import contained
 from tests.archives import program
 
@@ -93,3 +96,16 @@ def test_values_are_those_of_dcmtks_conversion(tmp_path: Path, path: Path, progr
     assert found.shape == expected.shape
     assert np.abs(found.astype(np.int64) - expected.astype(np.int64)).max() <= tolerance
     assert ours.get("LossyImageCompression") == dcmread(theirs).get("LossyImageCompression")
+
+
+@pytest.mark.parametrize("name", ["SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_small_odd_jpeg.dcm"])
+def test_colours_with_adobes_marker_are_those_of_dcmtk(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(get_decoder(JPEGBaseline8Bit)._available, "gdcm")
+    dataset = dcmread(Path(DATA_ROOT) / "test_files" / name)
+    [frame] = generate_frames(dataset.PixelData, number_of_frames=1)
+    frame = without_adobe_marker(frame, is_ybr=True)
+    dataset.PixelData = encapsulate([frame[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\1" + frame[2:]])
+    dataset.save_as(tmp_path / "own.dcm")
+    test_values_are_those_of_dcmtks_conversion(tmp_path, tmp_path / "own.dcm", "dcmdjpeg")

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     RLELossless,
 )
@@ -73,6 +76,25 @@ def test_colours_stay_as_they_were_coded_and_are_labelled_as_they_lie_there(name
     assert len(result.PixelData) == dataset.Rows * dataset.Columns * 3
     assert result.PlanarConfiguration == 0
     assert result.LossyImageCompression == "01"
+
+
+@pytest.mark.parametrize("left_out", ["gdcm", "pillow"])
+@pytest.mark.parametrize("wanted", [PLAIN[0], str(RLELossless)])
+def test_adobes_marker_does_not_change_what_colours_are(
+    wanted: str, left_out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = data_set("SC_rgb_jpeg_dcmtk.dcm")
+    monkeypatch.delitem(get_decoder(JPEGBaseline8Bit)._available, left_out)
+    [frame] = generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData, dataset.NumberOfFrames = encapsulate([frame, frame]), 2
+    before = converted(dataset, wanted)
+    marked = b"\xff\xd8\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\1" + frame[2:]
+    dataset.PixelData, *tables = encapsulate_extended([marked, marked])
+    dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = tables
+    result = converted(dataset, wanted)
+    assert "ExtendedOffsetTable" not in result
+    assert result.PhotometricInterpretation == before.PhotometricInterpretation == "YBR_FULL"
+    np.testing.assert_array_equal(pixel_array(result, raw=True), pixel_array(before, raw=True))
 
 
 def test_values_that_were_compressed_with_loss_say_so_when_decoded() -> None:

@@ -211,6 +211,17 @@ def test_a_rescale_that_is_no_number_is_not_taken_for_none(tmp_path: Path, value
     refused(paths, "INVALID_RESCALE", "split")
 
 
+def test_an_intercept_of_frames_without_a_slope_is_refused(tmp_path: Path) -> None:
+    paths = multi_frame(Recipe(rescale=("1", "-1024")), tmp_path)
+    ds = dcmread(paths[0])
+    for groups in ds.PerFrameFunctionalGroupsSequence:
+        del groups.PixelValueTransformationSequence[0].RescaleSlope
+    ds.save_as(paths[0])
+    refused(paths, "INVALID_RESCALE", "split")
+    [finding] = [one for one in inspect_series(paths).findings if one.code == "INVALID_RESCALE"]
+    assert "an intercept without a slope" in finding.message
+
+
 def test_a_slice_that_lost_its_rescale_is_named(tmp_path: Path) -> None:
     paths = single_frame(Recipe(rescale=("1", "-1024")), tmp_path)
     ds = dcmread(paths[2])

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000, UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import HTJ2K, JPEG2000, UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from dcm_processor_service.errors import DicomError, InvalidSeriesError
 from dcm_processor_service.imaging.geometry import convert_frame
@@ -155,9 +156,55 @@ def test_colours_that_are_compressed_without_loss_come_back(
     np.testing.assert_array_equal(written(files.paths[0])[0], colours())
 
 
+@pytest.mark.parametrize(
+    ("colours_are", "transformed", "reversible"),
+    [("RGB", False, True), ("RGB", True, True), ("YBR_RCT", True, True), ("YBR_ICT", True, False)],
+)
+def test_colours_of_lossy_wavelets_come_back(
+    tmp_path: Path, colours_are: str, *, transformed: bool, reversible: bool
+) -> None:
+    def jpeg_2000_of(pixels: NDArray[np.uint8]) -> bytes:
+        how: dict[str, Any] = {"level": 0, "resolutions": 1, "reversible": reversible, "mct": transformed}
+        return bytes(imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", **how))
+
+    def htj2k(pixels: NDArray[np.uint8]) -> bytes:
+        return bytes(imagecodecs.htj2k_encode(pixels, reversible=True, rgb=transformed))
+
+    for syntax, encode in ((JPEG2000, jpeg_2000_of), *(((HTJ2K, htj2k),) if reversible else ())):
+        (tmp_path / syntax).mkdir()
+        paths = compressed(tmp_path / syntax, syntax, encode, colours_are)
+        array, _ = written(AutoConverter().convert(paths, tmp_path / f"{syntax}.nii").paths[0])
+        assert np.abs(array.astype(int) - colours()).max() < (1 if reversible else 4)
+
+
 def test_colours_of_jpeg_come_back_nearly(tmp_path: Path) -> None:
     files = AutoConverter().convert(compressed(tmp_path, JPEGBaseline8Bit, jpeg, "YBR_FULL"), tmp_path / "x.nii")
     assert np.abs(written(files.paths[0])[0].astype(int) - colours()).max() < 12
+
+
+def with_adobe(*, jfif: bool, transform: int) -> Callable[[NDArray[np.uint8]], bytes]:
+    def encode(pixels: NDArray[np.uint8]) -> bytes:
+        frame = jpeg(pixels)
+        start = 4 + int.from_bytes(frame[4:6], "big")
+        assert frame[2:4] == b"\xff\xe0"
+        marker = b"\xff\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform])
+        return (frame[:start] if jfif else frame[:2]) + marker + frame[start:]
+
+    return encode
+
+
+@pytest.mark.parametrize("transform", [0, 1])
+@pytest.mark.parametrize("jfif", [False, True])
+def test_colours_of_jpeg_with_adobes_marker_come_back_nearly(tmp_path: Path, jfif: bool, transform: int) -> None:  # noqa: FBT001
+    encode = with_adobe(jfif=jfif, transform=transform)
+    paths = compressed(tmp_path, JPEGBaseline8Bit, encode, "YBR_FULL")
+    array, _ = written(AutoConverter().convert(paths, tmp_path / "x.nii").paths[0])
+    assert np.abs(array.astype(int) - colours()).max() < 12
+    for path in paths:
+        ds = dcmread(path)
+        [k] = [k for k, origin in enumerate(RECIPE.positions) if tuple(origin) == tuple(ds.ImagePositionPatient)]
+        by_gdcm = pixel_array(ds, decoding_plugin="gdcm").transpose(1, 0, 2)
+        np.testing.assert_allclose(array[:, :, k].astype(int), by_gdcm.astype(int), atol=1)
 
 
 @pytest.mark.parametrize(

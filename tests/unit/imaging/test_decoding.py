@@ -18,7 +18,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLS
 
 from dcm_processor_service import Limits
 from dcm_processor_service.errors import InvalidSeriesError, UnreadableFileError
-from dcm_processor_service.imaging.decoding.codestream import Codestream, codestream_of, rle_fault
+from dcm_processor_service.imaging.decoding.codestream import (
+    Codestream,
+    codestream_of,
+    rle_fault,
+    without_adobe_marker,
+)
 from dcm_processor_service.imaging.decoding.decoders import DECODERS, decoders_of, is_decodable
 from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_frames, decode_one
 from dcm_processor_service.imaging.decoding.processes import CHILDREN
@@ -355,6 +360,26 @@ def test_what_a_codestream_says_of_itself(name: str, expected: Codestream) -> No
     for end in range(8):
         assert codestream_of(frame[:end]) is None
     assert codestream_of(generate_uid().encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "transform", "is_ybr", "is_removed"),
+    [
+        (b"", 1, True, True),
+        (b"", 1, False, False),  # Pillow makes of it the RGB that the header says
+        (b"", 0, True, False),
+        (b"\xff\xe0\0\x07JFIF\0", 1, True, True),
+        (b"\xff\xe0\0\x07JFIF\0", 0, False, True),
+        (b"\xff\x01\xff\xfe\0\x04\xff\xd8\xff\xff", 1, True, True),
+    ],
+)
+def test_adobes_marker_is_taken_from_colours(before: bytes, transform: int, is_ybr: bool, is_removed: bool) -> None:  # noqa: FBT001
+    marker = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform])
+    scan = b"\xff\xda\0\x04\0\0" + marker
+    frame = b"\xff\xd8" + before + marker + scan
+    expected = b"\xff\xd8" + before + scan if is_removed else frame
+    assert without_adobe_marker(frame, is_ybr=is_ybr) == expected
+    assert without_adobe_marker(frame[: 12 + len(before)], is_ybr=is_ybr) == frame[: 12 + len(before)]
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,23 @@ def test_settings_that_scatter_are_no_volumes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "values"),
     [
+        ("DerivationDescription", [f"ratio {ratio}" for ratio in (11.2, 11.3, 11.2, 11.2, 11.3, 11.4, 11.3, 11.2)]),
+        ("ImageComments", ["", "key image", "", "", "key image", "", "key image", ""]),
+        ("AcquisitionDate", [f"2020010{day}" for day in (1, 1, 1, 1, 1, 2, 1, 2)]),  # interleaved past midnight
+        ("HeartRate", ["61", "62"] * 4),
+        ("ImagingFrequency", ["63.861", "63.862"] * 4),
+    ],
+)
+def test_what_an_ordinary_scan_changes_is_no_volumes(tmp_path: Path, name: str, values: list[str]) -> None:
+    def edit(ds: Dataset, place: int) -> None:
+        setattr(ds, name, values[place])
+
+    assert inspect_series(edited(tmp_path, edit, slices=8, modality="MR")).is_convertible
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
         ("PatientName", ["Doe^Jane", "Roe^Jane"]),
         ("PatientBirthDate", ["19700101", "19710101"]),
         ("PatientSex", ["F", "M"]),

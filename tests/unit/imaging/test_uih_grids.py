@@ -85,3 +85,20 @@ def test_grids_that_differ_are_not_taken(tmp_path: Path, grids: list[Path], wron
 def test_grids_of_other_pixels_are_not_taken(tmp_path: Path, grids: list[Path]) -> None:
     with pytest.raises(NiftiConversionError, match="another size"):
         converted(tmp_path, grids, voxels(), np.diag([1.6, 0.8, 3.0, 1.0]))
+
+
+def halves(folder: Path, grids: list[Path], first: NDArray[Any], second: NDArray[Any]) -> list[tuple[int, ...]]:
+    first_image, second_image = (nib.nifti1.Nifti1Image(made, AFFINE) for made in (first, second))
+    program = fake_dcm2niix(folder, {"_a": first_image, "_b": second_image}, gradients=False)
+    converter = AutoConverter(dcm2niix_program=program)
+    files = converter.convert(grids, folder / "x.nii", engine="dcm2niix", policy="split")
+    return [volume.shape for volume in files.volumes]
+
+
+def test_two_images_share_the_grids_of_a_series(tmp_path: Path, grids: list[Path]) -> None:
+    assert halves(tmp_path, grids, voxels()[..., 0], voxels()[..., 1]) == [(4, 3, SLICES)] * 2
+
+
+def test_one_of_two_images_that_no_grid_holds_is_not_taken(tmp_path: Path, grids: list[Path]) -> None:
+    with pytest.raises(NiftiConversionError, match="1 volumes that no grid holds"):
+        halves(tmp_path, grids, voxels()[..., 0], voxels()[..., 1] + 1)

@@ -107,13 +107,23 @@ def test_ge_tells_magnitude_and_phase_apart_in_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("maker", "tag", "vr", "value"),
-    [("SIEMENS", 0x0019100A, "US", 48), ("UIH", 0x00651050, "DS", "20"), ("SIEMENS", 0x0019100A, "UN", b"0\0")],
+    ("maker", "owner", "tag", "vr", "value"),
+    [
+        ("SIEMENS", "SIEMENS MR HEADER", 0x0019100A, "US", 48),
+        ("SIEMENS", "SIEMENS MR HEADER", 0x0019100A, "UN", b"0\0"),
+        ("SIEMENS", None, 0x0019100A, "US", 48),
+        ("SIEMENS", "", 0x0019100A, "US", 48),
+        ("UIH", "Image Private Header", 0x00651050, "DS", "20"),
+        ("UIH", None, 0x00651050, "DS", "20"),
+    ],
 )
-def test_a_mosaic_that_lost_its_name_is_one(tmp_path: Path, maker: str, tag: int, vr: str, value: Any) -> None:
+def test_a_mosaic_that_lost_its_name_is_one(
+    tmp_path: Path, maker: str, owner: str | None, tag: int, vr: str, value: Any
+) -> None:
     def edit(ds: Dataset, _: int) -> None:
         ds.Manufacturer = maker
-        ds.add_new(tag & 0xFFFF0000 | 0x10, "LO", "SIEMENS MR HEADER")
+        if owner is not None:
+            ds.add_new(tag & 0xFFFF0000 | 0x10, "LO", owner)
         ds.add_new(tag, vr, value)
 
     paths = change(single_frame(MR, tmp_path), edit)
@@ -133,6 +143,18 @@ def test_a_mosaic_is_one_whatever_block_counts_its_slices(tmp_path: Path, block:
         ds.add_new(0x0019000A | block << 8, "US", 48)
 
     assert inspect_series(change(single_frame(MR, tmp_path), edit)).kind is SeriesKind.MOSAIC
+
+
+def test_another_vendors_element_in_the_usual_place_means_nothing(tmp_path: Path) -> None:
+    def edit(ds: Dataset, place: int) -> None:
+        ds.Manufacturer = "ACME"
+        ds.add_new(0x00190010, "LO", "ACME")
+        ds.add_new(0x0019100A, "US", 48)
+        ds.add_new(0x0019100C, "IS", str(700 * (place % 2)))
+
+    paths = change(single_frame(MR, tmp_path), edit)
+    report = inspect_series(paths)
+    assert (report.kind, report.is_diffusion, report.is_convertible) == (SeriesKind.VOLUME, False, True)
 
 
 def test_another_block_of_philips_holds_no_scale(tmp_path: Path) -> None:
