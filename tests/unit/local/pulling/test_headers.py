@@ -18,6 +18,7 @@ from dcm_processor_service.errors import UnreadableFileError
 from dcm_processor_service.local.pulling.confidentiality_profile import Action, confidentiality_profile
 from dcm_processor_service.local.pulling.headers import HeaderCleaner, burned_in_doubt, read_dataset
 from dcm_processor_service.local.pulling.substitution import Substitution
+from dcm_processor_service.runtime.logs.ordinary_words import ALSO_NAMES, VOCABULARY
 
 NAME, FAMILY = "Zwetschgenbaum^Ottilie", "Zwetschgenbaum"
 PLACES = {"LO", "LT", "PN", "SH", "ST", "UC", "UT", "CS", "AE"}
@@ -67,9 +68,15 @@ def test_a_name_in_any_attribute_of_the_dictionary_goes(syntax: str) -> None:
     assert dcmread(BytesIO(result)).Modality == "CT"
 
 
+def is_no_word(name: str) -> bool:
+    """Whether a drawn name is neither an ordinary word, which stays, nor a part of what the profile writes."""
+    words = VOCABULARY | ALSO_NAMES
+    return name not in words and name.upper().encode() not in cleaned(stored(header(StationName="x"))).upper()
+
+
 @settings(max_examples=30, deadline=None)
 @given(
-    name=st.text(st.sampled_from("abcdefghjkmnopqrstuvwyzäöüéñčł"), min_size=5, max_size=12),
+    name=st.text(st.sampled_from("abcdefghjkmnopqrstuvwyzäöüéñčł"), min_size=5, max_size=12).filter(is_no_word),
     keyword=st.sampled_from([one for one in text_keywords() if dictionary_VR(one) not in {"CS", "AE"}]),
     depth=st.integers(0, 4),
 )
@@ -88,6 +95,11 @@ def test_a_name_goes_from_any_depth(name: str, keyword: str, depth: int) -> None
     result = cleaned(stored(named))
     assert person.encode() not in result
     assert person.upper().encode() not in result
+
+
+@pytest.mark.parametrize("word", ["unnamed", "header", "unchanged", "removed"])
+def test_no_word_is_drawn_as_a_name(word: str) -> None:
+    assert not is_no_word(word)
 
 
 def test_private_elements_curves_and_overlays_go() -> None:
