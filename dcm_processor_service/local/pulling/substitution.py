@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Substitution"]
 
-_UID = re.compile(r"(?<![0-9A-Za-z.])[0-2](?:\.\d+){2,}(?![0-9A-Za-z]|\.\d)")
+_DOTTED = re.compile(r"(?<!\d)\d+(?:\.\d+){2,}")
+_JOINED = re.compile(r"(?<!\d)\d+([_-])\d+(?:\1\d+){4,}")
+"""A UID with another sign for its dots, as in file names."""
+_ROOTS = frozenset("012")
+_MOST_COMPONENTS = 32
 _REGISTERED = "1.2.840.10008."
 _UID_COMPONENTS, _UID_CHARACTERS = 6, 20
 """What has so many is a UID and no version or address, also when no header has it."""
@@ -119,7 +123,8 @@ class Substitution:
 
     def _substituted(self, text: str) -> str:
         text = _PLATFORM_ID.sub(lambda found: self._ids.get(found[0], found[0]), text)
-        text = _UID.sub(self._uid_in_text, text)
+        text = _DOTTED.sub(self._uid_in_text, text)
+        text = _JOINED.sub(self._joined_uid_in_text, text)
         text = _DATE.sub(self._date_in_text, text)
         if self._whole:
             text = self._ids_alone().sub(REMOVED, text)
@@ -134,9 +139,25 @@ class Substitution:
         return self._whole_pattern
 
     def _uid_in_text(self, found: re.Match[str]) -> str:
-        uid = found[0]
-        long = uid.count(".") >= _UID_COMPONENTS - 1 or len(uid) >= _UID_CHARACTERS
-        return self.uid(uid) if long or uid in self._uids else uid
+        parts = found[0].split(".")
+        start = next((number for number, part in enumerate(parts) if part in _ROOTS), len(parts))
+        uid = ".".join(parts[start:])  # what stands before is a number of its own, as in 3.1.2.840
+        long = len(parts) - start >= _UID_COMPONENTS or len(uid) >= _UID_CHARACTERS
+        if not long and (start or uid not in self._uids):
+            return found[0]
+        return ".".join([*parts[:start], self.uid(uid)])
+
+    def _joined_uid_in_text(self, found: re.Match[str]) -> str:
+        """Returns numbers between underscores or hyphens with the UIDs replaced that a header has."""
+        sign, parts = found[1], found[0].split(found[1])
+        done: list[str] = []
+        start = 0
+        while start < len(parts):
+            ends = range(min(start + _MOST_COMPONENTS, len(parts)), start + 4, -1)
+            end = next((end for end in ends if ".".join(parts[start:end]) in self._uids), start)
+            done.append(self.uid(".".join(parts[start:end])).replace(".", sign) if end > start else parts[start])
+            start = max(end, start + 1)
+        return sign.join(done)
 
     def _date_in_text(self, found: re.Match[str]) -> str:
         day = _day(found[1] + found[3] + found[4])

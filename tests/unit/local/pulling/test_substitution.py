@@ -32,7 +32,39 @@ def test_a_uid_becomes_the_same_one_wherever_it_stands(to: Substitution, text: s
     assert len(to.uid(uid)) <= 64
 
 
-@pytest.mark.parametrize("text", ["version 1.2.4", "10.0.0.1", "1.25 ml", "1.2.840.10008.1.2.1", "0.5.1", "1.2.3.4.5"])
+@pytest.mark.parametrize(
+    "text",
+    [f"CT.{UID}.dcm", f"CT{UID}.dcm", f"{UID}mask.nii", f"{UID}.dcm", f"3.{UID}", f"a.{UID}_7.dcm", "CT1.2.3.dcm"],
+)
+def test_a_uid_goes_also_next_to_letters_and_numbers(to: Substitution, text: str) -> None:
+    uid = UID if UID in text else "1.2.3"
+    assert to.text(text) == text.replace(uid, to.uid(uid))
+
+
+@pytest.mark.parametrize("sign", ["_", "-"])
+def test_a_known_uid_goes_with_another_sign_for_its_dots(to: Substitution, sign: str) -> None:
+    to.learn_uid(UID)
+    written, substitute = UID.replace(".", sign), to.uid(UID).replace(".", sign)
+    assert to.text(f"CT{sign}3{sign}{written}{sign}0001.dcm") == f"CT{sign}3{sign}{substitute}{sign}0001.dcm"
+    assert to.text(sign.join("1234567")) == sign.join("1234567")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version 1.2.4",
+        "v1.2.4",
+        "10.0.0.1",
+        "10.1.2.3",
+        "1.25 ml",
+        "1.2.840.10008.1.2.1",
+        "CT.1.2.840.10008.1.2.1",
+        "0.5.1",
+        "1.2.3.4.5",
+        "2024_01_02_10_15_30",
+        "5.6.7.8.9.10.11",
+    ],
+)
 def test_what_is_no_uid_of_an_instance_stays(to: Substitution, text: str) -> None:
     assert to.text(text) == text
 
