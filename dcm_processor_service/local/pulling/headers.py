@@ -15,6 +15,7 @@ from dcm_processor_service.local.pulling.confidentiality_profile import (
     Action,
     confidentiality_profile,
 )
+from dcm_processor_service.local.pulling.echoed_headers import removed_keywords
 from dcm_processor_service.models.network.identifying import IDS, NAMES
 from dcm_processor_service.runtime.logs.scrubbing import REMOVED
 
@@ -111,6 +112,7 @@ class HeaderCleaner:
         self._keywords = (CHARACTERISTICS if "characteristics" in kept else frozenset()) | (
             DESCRIPTIONS if "descriptions" in kept else frozenset()
         )
+        substitution.remove_values_of(removed_keywords(self._profile, self._keywords))
 
     def learn(self, dataset: Dataset) -> None:
         """Takes in whatever a header says of the patient, in sequences and private elements as well."""
@@ -186,8 +188,7 @@ class HeaderCleaner:
         elif element.VR == "UI":
             element.value = _each(element, self._to.uid)
         elif element.VR in {"DA", "DT", "TM"} and group != 0x0010:  # noqa: PLR2004  the patient's own
-            if element.VR != "TM":
-                element.value = _each(element, self._to.moved)
+            element.value = _each(element, self._to.time if element.VR == "TM" else self._to.moved)
         elif action is None or element.keyword in self._keywords:
             return self._remainder_stays(element)
         elif action is Action.REMOVE:

@@ -31,6 +31,9 @@ _UID_COMPONENTS, _UID_CHARACTERS = 6, 20
 """What has so many is a UID and no version or address, also when no header has it."""
 _PLATFORM_ID = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{24}|[0-9a-f]{64})(?![0-9a-zA-Z])")
 _DATE = re.compile(r"(?<![\d.])(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)(?!\.\d)")
+_TIME_OF_DAY = r"(?:[01]\d|2[0-3])(?:(:?)[0-5]\d(?:\1(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"  # colons: of ACR-NEMA
+_TIME = re.compile(_TIME_OF_DAY, re.ASCII)
+_AFTER_DATE = re.compile(rf"(?:{_TIME_OF_DAY})?(?:[+-](?:0\d|1[0-4])[0-5]\d)?", re.ASCII)
 _WHOLE_IDS = frozenset({"AccessionNumber", "IssuerOfPatientID", "OtherPatientIDs", "PatientID"})
 _SHORTEST_ID = 3
 """A log keeps a number of so few digits, which could be any; what leaves a hospital does not, where it is an id."""
@@ -38,6 +41,8 @@ _LEAST_DAYS, _MOST_DAYS = 365, 3650
 _MOST_KEPT_CHARACTERS = 1024
 """Of a text whose substitute is remembered: headers repeat in each instance, files do not."""
 _UID_BYTES = 16
+_MOST_OF_A_WHOLE_FLOAT = 1e16
+"""From here on a float does not tell one whole number from the next."""
 
 
 class Substitution:
@@ -50,7 +55,10 @@ class Substitution:
         self._uids: set[str] = set()
         self._ids: dict[str, str] = {}
         self._days: set[date] = set()
+        self._births: set[date] = set()
+        self._removed_keys: frozenset[str] = frozenset()
         self._whole: set[str] = set()
+        self._whole_numbers: set[str] = set()
         self._whole_pattern: re.Pattern[str] | None = None
         number = int.from_bytes(self._digest("days")[:4], "big")
         self._shift = timedelta(days=-(_LEAST_DAYS + number % (_MOST_DAYS - _LEAST_DAYS)))
@@ -71,10 +79,12 @@ class Substitution:
         self._scrubber.learn(Patient(id="", metadata={keyword: value}))
         if keyword in _WHOLE_IDS and len(value.strip()) >= _SHORTEST_ID:
             self._whole.add(value.strip())
+            digits = value.strip().lstrip("0")
+            self._whole_numbers |= {digits} if len(digits) >= _SHORTEST_ID else set()
             self._whole_pattern = None
-        if keyword.endswith(("Date", "DateTime")) and "Birth" not in keyword:
-            day = _day(value[:8].replace(".", ""))
-            self._days |= {day} if day else set()
+        if keyword.endswith(("Date", "DateTime")):
+            day = _day(value.strip().replace(".", "")[:8])
+            (self._births if "Birth" in keyword else self._days).update({day} if day else ())
         self._text.cache_clear()
 
     def learn_subject(self, subject: Patient | Study | SeriesRecord) -> None:
@@ -96,6 +106,10 @@ class Substitution:
         self._ids[platform_id] = local_id
         self._text.cache_clear()
 
+    def remove_values_of(self, keys: frozenset[str]) -> None:
+        """Takes in the keys of session data whose values go, whatever they are."""
+        self._removed_keys = keys
+
     def uid(self, uid: str) -> str:
         """Returns what stands for a UID: itself where the standard defines it (PS3.6), else one below ``2.25``."""
         if not uid or uid.startswith(_REGISTERED):
@@ -105,9 +119,14 @@ class Substitution:
     def moved(self, written: str) -> str:
         """Returns a value of VR DA or DT, earlier by this pull's days; empty where it is no date (PS3.5, 6.2)."""
         plain = re.sub(r"^(\d{4})\.(\d{2})\.(\d{2})", r"\1\2\3", written.strip())  # of ACR-NEMA
-        day = _day(plain[:8])
+        day = _day(plain[:8]) if _AFTER_DATE.fullmatch(plain[8:]) else None
         shifted = self._shifted(day) if day else None
         return f"{shifted:%Y%m%d}{plain[8:]}" if shifted and shifted.year > 999 else ""  # noqa: PLR2004  four digits
+
+    @staticmethod
+    def time(written: str) -> str:
+        """Returns a value of VR TM; empty where it is no time of day."""
+        return written if _TIME.fullmatch(written.strip()) else ""
 
     def _shifted(self, day: date) -> date | None:
         try:
@@ -175,18 +194,33 @@ class Substitution:
         if isinstance(value, list):
             return [self.value(item) for item in value]
         if isinstance(value, datetime):
-            return value + self._shift if value.date() in self._days else value
+            return self._datetime(value)
         if isinstance(value, bytes):
             return self.content(value)
-        if isinstance(value, int) and not isinstance(value, bool) and str(value) in self._whole:
+        if isinstance(value, float) and value.is_integer() and abs(value) < _MOST_OF_A_WHOLE_FLOAT:
+            return value if self.value(int(value)) == int(value) else REMOVED
+        if isinstance(value, int) and not isinstance(value, bool) and str(value) in self._whole_numbers:
             return REMOVED
         return self._scrubber.value(value)
+
+    def _datetime(self, value: datetime) -> datetime | str:
+        """Returns a datetime without what it tells; a day more or less is another time zone's."""
+        if any(abs(value.date() - day) <= timedelta(days=1) for day in self._births):
+            return REMOVED
+        if all(abs(value.date() - day) > timedelta(days=1) for day in self._days):
+            return value
+        try:
+            return value + self._shift
+        except OverflowError:
+            return REMOVED
 
     def _mapping(self, value: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, item in value.items():
             name = self.unused(self.text(key), found)
             cleaned = self.value(item)
+            if key in self._removed_keys:
+                cleaned = _removed(cleaned)
             if isinstance(item, (str, int)) and not isinstance(item, bool) and cleaned == item:
                 cleaned = self._scrubber.value({key: item}).get(self._scrubber.text(key), REMOVED)
             found[name] = cleaned
@@ -208,6 +242,15 @@ class Substitution:
         except UnicodeDecodeError:
             plain = content.decode("latin-1")
             return content if self.text(plain) == plain else b""
+
+
+def _removed(item: Any) -> Any:
+    """Returns what stands for the value of an attribute that no header keeps; a container keeps its shape."""
+    if isinstance(item, dict):
+        return {key: _removed(one) for key, one in item.items()}
+    if isinstance(item, list):
+        return [_removed(one) for one in item]
+    return item if item is None or item == "" else REMOVED
 
 
 def _day(digits: str) -> date | None:

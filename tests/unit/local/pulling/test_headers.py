@@ -111,6 +111,44 @@ def test_private_elements_curves_and_overlays_go() -> None:
     assert not [element for element in left if element.tag.is_private or element.tag.group in {0x6000, 0x5000}]
 
 
+ECHOED = {
+    "PatientAge": "045Y",
+    "PatientSex": "M",
+    "PatientWeight": 80.5,
+    "InstitutionName": "Spital",
+    "PatientBirthTime": "101500",
+    "OtherPatientIDs": ["A", "B"],
+}
+
+
+def test_headers_that_session_data_repeats_have_the_fate_of_a_header() -> None:
+    to = Substitution()
+    HeaderCleaner(to)
+    told = {**ECHOED, "Modality": "CT", "KVP": 120, "StudyTime": "101500", "NumberOfFrames": 3, "StationName": None}
+    cleaned = to.value([{"header": told}])[0]["header"]
+    assert cleaned == {**told, **dict.fromkeys(ECHOED, "[removed]"), "OtherPatientIDs": ["[removed]", "[removed]"]}
+    assert to.value({"PatientAge": {"Value": ["045Y"]}}) == {"PatientAge": {"Value": ["[removed]"]}}
+
+
+def test_characteristics_stay_in_session_data_where_asked_for() -> None:
+    to = Substitution()
+    HeaderCleaner(to, ("characteristics",))
+    cleaned = to.value(ECHOED)
+    assert {key for key, value in cleaned.items() if value == ECHOED[key]} == {
+        "PatientAge",
+        "PatientSex",
+        "PatientWeight",
+    }
+
+
+def test_what_stands_behind_a_date_goes_with_it() -> None:
+    content = stored(header(StudyDate="19990101", AcquisitionDateTime="19990101-19991231", StudyTime="101500"))
+    left = dcmread(BytesIO(cleaned(content.replace(b"101500", b"OTTILI"))))
+    assert not left.AcquisitionDateTime
+    assert not left.StudyTime
+    assert left.StudyDate
+
+
 def test_what_stands_before_and_behind_a_header_goes() -> None:
     content = bytearray(stored(header()))
     content[:14] = FAMILY.encode()
