@@ -15,8 +15,10 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.errors import UnreadableFileError
+from dcm_processor_service.local.pulling.burned_in import burned_in_doubt
 from dcm_processor_service.local.pulling.confidentiality_profile import Action, confidentiality_profile
-from dcm_processor_service.local.pulling.headers import HeaderCleaner, burned_in_doubt, read_dataset
+from dcm_processor_service.local.pulling.headers import HeaderCleaner
+from dcm_processor_service.local.pulling.reading import read_dataset, said
 from dcm_processor_service.local.pulling.substitution import Substitution
 from dcm_processor_service.runtime.logs.ordinary_words import ALSO_NAMES, VOCABULARY
 
@@ -196,11 +198,59 @@ def test_what_is_no_dicom_is_refused_without_a_word_of_it() -> None:
         ({"Modality": "US"}, True),
         ({"Modality": "US", "BurnedInAnnotation": "NO"}, False),
         ({"Modality": "OT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, True),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"]}, False),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "PROTON_DENSITY"]}, False),
+        ({"ImageType": ["DERIVED", "SECONDARY", "OTHER", "CT_SOM5 PROT"]}, True),
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, True),
+        ({"ImageType": ["DERIVED", "SECONDARY", "DOSE_INFO"]}, True),
+        ({"ImageType": ["DERIVED", "SECONDARY", "REPORT"]}, True),
+        ({"Modality": ["CT", "US"]}, True),
+        ({"Modality": ["CT", "MR"]}, False),
+        ({"SOPClassUID": [CT, "1.2.840.10008.5.1.4.1.1.7"]}, True),
+        ({"BurnedInAnnotation": ["NO", "YES"]}, True),
     ],
 )
-def test_burned_in_text_is_doubted_where_nobody_denies_it(values: dict[str, str], *, doubt: bool) -> None:
+def test_burned_in_text_is_doubted_where_nobody_denies_it(values: dict[str, Any], *, doubt: bool) -> None:
     assert burned_in_doubt(header(PixelData=b"\0\0", **values)) is doubt
     assert not burned_in_doubt(header(**values))
+
+
+def test_a_malformed_value_says_nothing(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    content = stored(header(NumberOfFrames="4711", SeriesInstanceUID="1.2.3.4"))
+    dataset = read_dataset(content.replace(b"4711", b"OTTI").replace(b"1.2.3.4\0", b"OTTILIES"))
+    assert said(dataset, "NumberOfFrames") in (set(), {"OTTI"})
+    assert said(dataset, "SeriesInstanceUID") == {"OTTILIES"}
+    assert said(dataset, "StudyInstanceUID") == set()
+    assert burned_in_doubt(dataset) is False
+    printed = capsys.readouterr()
+    assert "OTTI" not in printed.out + printed.err + caplog.text
+
+
+CODED = {
+    "SpecificCharacterSet": "ISO_IR 100",
+    "Modality": "PT",
+    "PatientPosition": "HFS",
+    "PhotometricInterpretation": "MONOCHROME2",
+    "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "NORM"],
+    "BodyPartExamined": "CHEST",
+    "PatientOrientation": ["L", "PH"],
+    "LossyImageCompressionMethod": "ISO_15444_1",
+    "Units": "BQML",
+    "ValueType": "CONTAINER",
+}
+
+
+@pytest.mark.parametrize("name", ["PT", "HFS", "Doe^^^^Sr.", "Norm^Axial", "ISO", "BQML^Container", "Monochrome2"])
+def test_a_person_called_like_a_term_costs_no_coded_value(name: str) -> None:
+    content = stored(header(**CODED, OperatorsName=name, PatientID="100", AccessionNumber="ISO_IR 100"))
+    left = dcmread(BytesIO(cleaned(content)))
+    assert {keyword: left.get(keyword) for keyword in CODED} == CODED
+
+
+@pytest.mark.parametrize("value", ["4711", "ZWETSCHGENBAUM", "CT ZWETSCHGENBAUM"])
+def test_a_coded_value_that_is_no_term_is_looked_at(value: str) -> None:
+    left = dcmread(BytesIO(cleaned(stored(header(PatientID="4711", BodyPartExamined=value[:16])))))
+    assert ("BodyPartExamined" in left) is (value[:16] != value)
 
 
 def test_the_table_is_that_of_the_standard() -> None:
