@@ -35,7 +35,10 @@ def pull(
     source: Annotated[
         str,
         typer.Option(
-            "--from", help="mongodb://HOST:PORT/DATABASE of the platform; the environment says it when left out"
+            "--from",
+            help="mongodb://HOST:PORT/DATABASE of the platform; the environment says it when left out. A password in "
+            "it is seen in the list of processes: rather leave it out, and set DCM_PROCESSOR_SERVICE_DB_URL, or "
+            "DCM_PROCESSOR_SERVICE_DB_URL_FILE to a file that holds the URL",
         ),
     ] = "",
     workspace: Annotated[Path, typer.Option(help="Folder that the session comes into: new, or empty")] = Path(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import UnreadableFileError
+from dcm_processor_service.local.pulling.burned_in import burned_in_doubt
 from dcm_processor_service.local.pulling.confidentiality_profile import (
     CHARACTERISTICS,
     DESCRIPTIONS,
     Action,
     confidentiality_profile,
 )
+from dcm_processor_service.local.pulling.defined_terms import is_defined_term
+from dcm_processor_service.local.pulling.echoed_headers import removed_keywords
+from dcm_processor_service.local.pulling.reading import PIXELS, quiet, texts
 from dcm_processor_service.models.network.identifying import IDS, NAMES
 from dcm_processor_service.runtime.logs.scrubbing import REMOVED
 
@@ -27,32 +28,13 @@ if TYPE_CHECKING:
     from dcm_processor_service.local.pulling.confidentiality_profile import Kept
     from dcm_processor_service.local.pulling.substitution import Substitution
 
-__all__ = ["HeaderCleaner", "burned_in_doubt", "read_dataset"]
+__all__ = ["HeaderCleaner"]
 
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _PERSON_GROUPS = frozenset({0x0010, 0x0012, 0x0032, 0x0038, 0x0040, 0x4008})
 """Patient, trial, request, visit, procedure, result: what else of them is removed is known of the person as well."""
 _NO_PERSON = DESCRIPTIONS | CHARACTERISTICS | {"PatientPosition", "ScheduledProcedureStepDescription"}
 _TEXTS = frozenset({"AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 _BYTES = frozenset({"OB", "UN"})
-_DRAWN_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.6.1",  # ultrasound
-        "1.2.840.10008.5.1.4.1.1.6.2",
-        "1.2.840.10008.5.1.4.1.1.3.1",  # ultrasound, multi-frame
-        "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
-        "1.2.840.10008.5.1.4.1.1.7.1",
-        "1.2.840.10008.5.1.4.1.1.7.2",
-        "1.2.840.10008.5.1.4.1.1.7.3",
-        "1.2.840.10008.5.1.4.1.1.7.4",
-        "1.2.840.10008.5.1.4.1.1.77.1.1",  # visible light: endoscopy and photographs
-        "1.2.840.10008.5.1.4.1.1.77.1.1.1",
-        "1.2.840.10008.5.1.4.1.1.77.1.4",
-        "1.2.840.10008.5.1.4.1.1.77.1.4.1",
-    }
-)
-_DRAWN_MODALITIES = frozenset({"US", "IVUS", "OT", "SC", "ES", "XC", "DOC", "CR", "DX", "RF", "XA", "MG", "OP"})
-"""Whose machines write names into pictures, or whose pictures are scans of film and paper."""
 _METHODS = {"113100": "Basic Application Confidentiality Profile", "113107": (
     "Retain Longitudinal Temporal Information Modified Dates Option"
 )}  # fmt: skip
@@ -60,42 +42,6 @@ _OPTIONS = {
     "characteristics": ("113108", "Retain Patient Characteristics Option"),
     "descriptions": ("113105", "Clean Descriptors Option"),
 }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps in what pydicom says of values, since it prints them: as warnings, and in its log."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logger.setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-
-
-def read_dataset(content: bytes, *, header_alone: bool = False) -> FileDataset:
-    """Reads a DICOM file.
-
-    Raises:
-        UnreadableFileError: It is none.
-    """
-    from pydicom import dcmread
-
-    try:
-        with _quiet():
-            return dcmread(BytesIO(content), stop_before_pixels=header_alone, force=header_alone)
-    except Exception as error:  # noqa: BLE001  what a damaged file makes of pydicom is not one kind
-        raise UnreadableFileError(f"not readable as DICOM ({type(error).__name__})", faulty=True) from None
-
-
-def burned_in_doubt(dataset: Dataset) -> bool:
-    """Returns whether a picture may show text of the patient: its header says so, or does not deny it."""
-    told = str(dataset.get("BurnedInAnnotation") or "").upper()
-    drawn = dataset.get("SOPClassUID") in _DRAWN_CLASSES or dataset.get("Modality") in _DRAWN_MODALITIES
-    return any(name in dataset for name in _PIXELS) and (told == "YES" or (drawn and told != "NO"))
 
 
 class HeaderCleaner:
@@ -111,12 +57,13 @@ class HeaderCleaner:
         self._keywords = (CHARACTERISTICS if "characteristics" in kept else frozenset()) | (
             DESCRIPTIONS if "descriptions" in kept else frozenset()
         )
+        substitution.remove_values_of(removed_keywords(self._profile, self._keywords))
 
     def learn(self, dataset: Dataset) -> None:
         """Takes in whatever a header says of the patient, in sequences and private elements as well."""
-        with _quiet():
+        with quiet():
             for element in _elements(dataset):
-                for text in _texts(element):
+                for text in texts(element):
                     self._learn(element, text)
 
     def _learn(self, element: DataElement, text: str) -> None:
@@ -148,10 +95,10 @@ class HeaderCleaner:
         if syntax is None:
             raise UnreadableFileError("without a transfer syntax, so it cannot be written again", faulty=True)
         try:
-            with _quiet():
+            with quiet():
                 self._clean(dataset)
                 self._mark(dataset, doubt=doubt)
-                for name in _PIXELS if header_alone else ():
+                for name in PIXELS if header_alone else ():
                     dataset.pop(name, None)
                 dataset.file_meta = FileMetaDataset()
                 dataset.file_meta.TransferSyntaxUID = syntax
@@ -186,8 +133,7 @@ class HeaderCleaner:
         elif element.VR == "UI":
             element.value = _each(element, self._to.uid)
         elif element.VR in {"DA", "DT", "TM"} and group != 0x0010:  # noqa: PLR2004  the patient's own
-            if element.VR != "TM":
-                element.value = _each(element, self._to.moved)
+            element.value = _each(element, self._to.time if element.VR == "TM" else self._to.moved)
         elif action is None or element.keyword in self._keywords:
             return self._remainder_stays(element)
         elif action is Action.REMOVE:
@@ -208,8 +154,8 @@ class HeaderCleaner:
         if element.VR in _TEXTS and element.VR != "CS":
             element.value = _each(element, lambda text: self._fitting(element.VR, self._to.text(text)))
         elif element.VR == "CS":
-            return all(self._to.text(text) == text for text in _texts(element))
-        elif element.VR in _BYTES and element.keyword not in _PIXELS and isinstance(element.value, bytes):
+            return all(is_defined_term(text) or self._to.text(text) == text for text in texts(element))
+        elif element.VR in _BYTES and element.keyword not in PIXELS and isinstance(element.value, bytes):
             return self._to.content(element.value) == element.value
         return True
 
@@ -243,14 +189,6 @@ def _elements(dataset: Dataset) -> Iterator[DataElement]:
             continue
         yield element
         yield from nested
-
-
-def _texts(element: DataElement) -> Iterator[str]:
-    if element.VR == "SQ" or element.value is None:
-        return
-    for one in element.value if element.VM > 1 else [element.value]:
-        if not isinstance(one, bytes):
-            yield str(one)
 
 
 def _each(element: DataElement, change: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcm_processor_service.codec import check_name
 from dcm_processor_service.errors import InvalidNameError, UnreadableFileError
-from dcm_processor_service.local.pulling.headers import read_dataset
+from dcm_processor_service.local.pulling.reading import read_dataset
 from dcm_processor_service.local.pulling.report import LeftBehind
 from dcm_processor_service.models.platform_ids import platform_id
 from dcm_processor_service.ports import JobKey, NewFile

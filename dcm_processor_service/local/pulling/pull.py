@@ -20,9 +20,11 @@ from dcm_processor_service.errors import (
     StoredValueError,
     UnreadableFileError,
 )
-from dcm_processor_service.local.pulling.headers import HeaderCleaner, burned_in_doubt, read_dataset
+from dcm_processor_service.local.pulling.burned_in import burned_in_doubt
+from dcm_processor_service.local.pulling.headers import HeaderCleaner
 from dcm_processor_service.local.pulling.job_outputs import OutputCopy
 from dcm_processor_service.local.pulling.pulled_session import PulledSession
+from dcm_processor_service.local.pulling.reading import read_dataset, said
 from dcm_processor_service.local.pulling.report import LeftBehind, PullReport
 from dcm_processor_service.local.pulling.substitution import Substitution
 from dcm_processor_service.local.workspace import job_id_of, session_id_of
@@ -201,10 +203,15 @@ class _Pull:
         for subject in (*images.subjects, *(one.subject for one in jobs if one.subject)):
             self._to.learn_subject(subject)
         for _series, instances in images.series:
-            with suppress(StoredFileNotFoundError):  # told when it is brought
-                async for _instance, head in self._source.dicom.fetch_heads(instances):
-                    with suppress(UnreadableFileError):
-                        self._cleaner.learn(read_dataset(_content(head), header_alone=True))
+            done = 0
+            while done < len(instances):
+                try:
+                    async for _instance, head in self._source.dicom.fetch_heads(instances[done:]):
+                        done += 1
+                        with suppress(UnreadableFileError):
+                            self._cleaner.learn(read_dataset(_content(head), header_alone=True))
+                except (StoredFileNotFoundError, StoredValueError):  # told when it is brought
+                    done += 1
 
     async def _bring_images(self, images: _Images, advance: Callable[[int], None]) -> Filed:
         catalogue = Catalogue()
@@ -239,13 +246,12 @@ class _Pull:
         """
         dataset = read_dataset(content)
         doubt = burned_in_doubt(dataset)
-        uid = str(dataset.get("SeriesInstanceUID") or "")
+        uid = series.series_instance_uid or next(iter(said(dataset, "SeriesInstanceUID")), "")
         if self._cleaner is not None:
             self._cleaner.learn(dataset)
-            uid = self._to.uid(uid)
             content = self._cleaner.cleaned(dataset, header_alone=self._options.only_headers)
         if doubt and not self._options.only_headers:
-            self._burned_in[uid] = None
+            self._burned_in[self._uid(uid)] = None
         with write_whole(path, private=True) as file:
             file.write(content)
         try:

@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Substitution"]
 
-_UID = re.compile(r"(?<![0-9A-Za-z.])[0-2](?:\.\d+){2,}(?![0-9A-Za-z]|\.\d)")
+_DOTTED = re.compile(r"(?<!\d)\d+(?:\.\d+){2,}")
+_JOINED = re.compile(r"(?<!\d)\d+([_-])\d+(?:\1\d+){4,}")
+"""A UID with another sign for its dots, as in file names."""
+_ROOTS = frozenset("012")
+_MOST_COMPONENTS = 32
 _REGISTERED = "1.2.840.10008."
 _UID_COMPONENTS, _UID_CHARACTERS = 6, 20
 """What has so many is a UID and no version or address, also when no header has it."""
 _PLATFORM_ID = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{24}|[0-9a-f]{64})(?![0-9a-zA-Z])")
 _DATE = re.compile(r"(?<![\d.])(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)(?!\.\d)")
+_TIME_OF_DAY = r"(?:[01]\d|2[0-3])(?:(:?)[0-5]\d(?:\1(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"  # colons: of ACR-NEMA
+_TIME = re.compile(_TIME_OF_DAY, re.ASCII)
+_AFTER_DATE = re.compile(rf"(?:{_TIME_OF_DAY})?(?:[+-](?:0\d|1[0-4])[0-5]\d)?", re.ASCII)
 _WHOLE_IDS = frozenset({"AccessionNumber", "IssuerOfPatientID", "OtherPatientIDs", "PatientID"})
 _SHORTEST_ID = 3
 """A log keeps a number of so few digits, which could be any; what leaves a hospital does not, where it is an id."""
@@ -34,6 +41,8 @@ _LEAST_DAYS, _MOST_DAYS = 365, 3650
 _MOST_KEPT_CHARACTERS = 1024
 """Of a text whose substitute is remembered: headers repeat in each instance, files do not."""
 _UID_BYTES = 16
+_MOST_OF_A_WHOLE_FLOAT = 1e16
+"""From here on a float does not tell one whole number from the next."""
 
 
 class Substitution:
@@ -46,7 +55,10 @@ class Substitution:
         self._uids: set[str] = set()
         self._ids: dict[str, str] = {}
         self._days: set[date] = set()
+        self._births: set[date] = set()
+        self._removed_keys: frozenset[str] = frozenset()
         self._whole: set[str] = set()
+        self._whole_numbers: set[str] = set()
         self._whole_pattern: re.Pattern[str] | None = None
         number = int.from_bytes(self._digest("days")[:4], "big")
         self._shift = timedelta(days=-(_LEAST_DAYS + number % (_MOST_DAYS - _LEAST_DAYS)))
@@ -67,10 +79,12 @@ class Substitution:
         self._scrubber.learn(Patient(id="", metadata={keyword: value}))
         if keyword in _WHOLE_IDS and len(value.strip()) >= _SHORTEST_ID:
             self._whole.add(value.strip())
+            digits = value.strip().lstrip("0")
+            self._whole_numbers |= {digits} if len(digits) >= _SHORTEST_ID else set()
             self._whole_pattern = None
-        if keyword.endswith(("Date", "DateTime")) and "Birth" not in keyword:
-            day = _day(value[:8].replace(".", ""))
-            self._days |= {day} if day else set()
+        if keyword.endswith(("Date", "DateTime")):
+            day = _day(value.strip().replace(".", "")[:8])
+            (self._births if "Birth" in keyword else self._days).update({day} if day else ())
         self._text.cache_clear()
 
     def learn_subject(self, subject: Patient | Study | SeriesRecord) -> None:
@@ -92,6 +106,10 @@ class Substitution:
         self._ids[platform_id] = local_id
         self._text.cache_clear()
 
+    def remove_values_of(self, keys: frozenset[str]) -> None:
+        """Takes in the keys of session data whose values go, whatever they are."""
+        self._removed_keys = keys
+
     def uid(self, uid: str) -> str:
         """Returns what stands for a UID: itself where the standard defines it (PS3.6), else one below ``2.25``."""
         if not uid or uid.startswith(_REGISTERED):
@@ -101,9 +119,14 @@ class Substitution:
     def moved(self, written: str) -> str:
         """Returns a value of VR DA or DT, earlier by this pull's days; empty where it is no date (PS3.5, 6.2)."""
         plain = re.sub(r"^(\d{4})\.(\d{2})\.(\d{2})", r"\1\2\3", written.strip())  # of ACR-NEMA
-        day = _day(plain[:8])
+        day = _day(plain[:8]) if _AFTER_DATE.fullmatch(plain[8:]) else None
         shifted = self._shifted(day) if day else None
         return f"{shifted:%Y%m%d}{plain[8:]}" if shifted and shifted.year > 999 else ""  # noqa: PLR2004  four digits
+
+    @staticmethod
+    def time(written: str) -> str:
+        """Returns a value of VR TM; empty where it is no time of day."""
+        return written if _TIME.fullmatch(written.strip()) else ""
 
     def _shifted(self, day: date) -> date | None:
         try:
@@ -119,7 +142,8 @@ class Substitution:
 
     def _substituted(self, text: str) -> str:
         text = _PLATFORM_ID.sub(lambda found: self._ids.get(found[0], found[0]), text)
-        text = _UID.sub(self._uid_in_text, text)
+        text = _DOTTED.sub(self._uid_in_text, text)
+        text = _JOINED.sub(self._joined_uid_in_text, text)
         text = _DATE.sub(self._date_in_text, text)
         if self._whole:
             text = self._ids_alone().sub(REMOVED, text)
@@ -134,9 +158,25 @@ class Substitution:
         return self._whole_pattern
 
     def _uid_in_text(self, found: re.Match[str]) -> str:
-        uid = found[0]
-        long = uid.count(".") >= _UID_COMPONENTS - 1 or len(uid) >= _UID_CHARACTERS
-        return self.uid(uid) if long or uid in self._uids else uid
+        parts = found[0].split(".")
+        start = next((number for number, part in enumerate(parts) if part in _ROOTS), len(parts))
+        uid = ".".join(parts[start:])  # what stands before is a number of its own, as in 3.1.2.840
+        long = len(parts) - start >= _UID_COMPONENTS or len(uid) >= _UID_CHARACTERS
+        if not long and (start or uid not in self._uids):
+            return found[0]
+        return ".".join([*parts[:start], self.uid(uid)])
+
+    def _joined_uid_in_text(self, found: re.Match[str]) -> str:
+        """Returns numbers between underscores or hyphens with the UIDs replaced that a header has."""
+        sign, parts = found[1], found[0].split(found[1])
+        done: list[str] = []
+        start = 0
+        while start < len(parts):
+            ends = range(min(start + _MOST_COMPONENTS, len(parts)), start + 4, -1)
+            end = next((end for end in ends if ".".join(parts[start:end]) in self._uids), start)
+            done.append(self.uid(".".join(parts[start:end])).replace(".", sign) if end > start else parts[start])
+            start = max(end, start + 1)
+        return sign.join(done)
 
     def _date_in_text(self, found: re.Match[str]) -> str:
         day = _day(found[1] + found[3] + found[4])
@@ -154,18 +194,33 @@ class Substitution:
         if isinstance(value, list):
             return [self.value(item) for item in value]
         if isinstance(value, datetime):
-            return value + self._shift if value.date() in self._days else value
+            return self._datetime(value)
         if isinstance(value, bytes):
             return self.content(value)
-        if isinstance(value, int) and not isinstance(value, bool) and str(value) in self._whole:
+        if isinstance(value, float) and value.is_integer() and abs(value) < _MOST_OF_A_WHOLE_FLOAT:
+            return value if self.value(int(value)) == int(value) else REMOVED
+        if isinstance(value, int) and not isinstance(value, bool) and str(value) in self._whole_numbers:
             return REMOVED
         return self._scrubber.value(value)
+
+    def _datetime(self, value: datetime) -> datetime | str:
+        """Returns a datetime without what it tells; a day more or less is another time zone's."""
+        if any(abs(value.date() - day) <= timedelta(days=1) for day in self._births):
+            return REMOVED
+        if all(abs(value.date() - day) > timedelta(days=1) for day in self._days):
+            return value
+        try:
+            return value + self._shift
+        except OverflowError:
+            return REMOVED
 
     def _mapping(self, value: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, item in value.items():
             name = self.unused(self.text(key), found)
             cleaned = self.value(item)
+            if key in self._removed_keys:
+                cleaned = _removed(cleaned)
             if isinstance(item, (str, int)) and not isinstance(item, bool) and cleaned == item:
                 cleaned = self._scrubber.value({key: item}).get(self._scrubber.text(key), REMOVED)
             found[name] = cleaned
@@ -187,6 +242,15 @@ class Substitution:
         except UnicodeDecodeError:
             plain = content.decode("latin-1")
             return content if self.text(plain) == plain else b""
+
+
+def _removed(item: Any) -> Any:
+    """Returns what stands for the value of an attribute that no header keeps; a container keeps its shape."""
+    if isinstance(item, dict):
+        return {key: _removed(one) for key, one in item.items()}
+    if isinstance(item, list):
+        return [_removed(one) for one in item]
+    return item if item is None or item == "" else REMOVED
 
 
 def _day(digits: str) -> date | None:

@@ -48,6 +48,12 @@ def test_the_help_of_all_says_of_a_command_what_its_own_help_begins_with(name: s
     assert " ".join(command.help.split("\n\n")[0].split()) == LISTED[name].summary
 
 
+def test_the_help_of_pull_says_where_a_password_is_not_seen() -> None:
+    (source,) = (one for one in COMMANDS["pull",].params if "--from" in one.opts)
+    assert "list of processes" in source.help
+    assert "DCM_PROCESSOR_SERVICE_DB_URL_FILE" in source.help
+
+
 def test_every_command_of_the_readme_is_there() -> None:
     known = (
         "new check describe run shell exec inspect convert derive pdf send commitment find fetch echo probe peers pull "

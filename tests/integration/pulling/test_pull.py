@@ -7,9 +7,11 @@ import re
 import sqlite3
 from contextlib import closing
 from datetime import datetime
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from gridfs import GridFS
 from pydicom import dcmread
 
 from dcm_processor_service.local.workspace import sample_folder
@@ -31,6 +33,7 @@ from tests.integration.pulling.conftest import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bson import ObjectId
     from pymongo.database import Database
 
 pytestmark = pytest.mark.mongodb
@@ -299,7 +302,7 @@ def test_pictures_that_may_show_text_are_warned_of(
 ) -> None:
     dataset = planted(min(sample_folder().iterdir()), 1)
     dataset.Modality, dataset.BurnedInAnnotation = "US", told
-    _replace_instances(session, dataset)
+    replace_instances(session, dataset)
     folder = tmp_path / "night"
     ran = run_here("pull", session.id, "--from", session.address, "--workspace", folder, "--json")
     report = json.loads(ran.stdout)
@@ -310,16 +313,38 @@ def test_pictures_that_may_show_text_are_warned_of(
     assert header.PatientIdentityRemoved == ("NO" if warned else "YES")
 
 
-def _replace_instances(session: Session, dataset: Any) -> None:
-    from io import BytesIO
+@pytest.mark.parametrize("keyword", ["Modality", "SeriesInstanceUID", "BurnedInAnnotation", "ImageType"])
+def test_a_header_with_two_values_for_one_costs_no_pull(session: Session, tmp_path: Path, keyword: str) -> None:
+    dataset = planted(min(sample_folder().iterdir()), 1)
+    setattr(dataset, keyword, ["1.2.826.5", "1.2.826.6"] if keyword == "SeriesInstanceUID" else ["CT", "US"])
+    replace_instances(session, dataset)
+    ran = run_here("pull", session.id, "--from", session.address, "--workspace", tmp_path / "night", "--json")
+    assert json.loads(ran.stdout)["instances"] == 1
 
-    from gridfs import GridFS
 
-    buffer = BytesIO()
-    dataset.save_as(buffer)
-    metadata = {"SOPInstanceUID": dataset.SOPInstanceUID}
-    made = GridFS(session.database, "dicomfiles").put(buffer.getvalue(), filename="a.dcm", metadata=metadata)
-    session.database.series.update_one({}, {"$set": {"Instances": [str(made)]}})
+def replace_instances(session: Session, *datasets: Any) -> list[ObjectId]:
+    """Puts files in the place of the series' own; returns their ids."""
+    bucket = GridFS(session.database, "dicomfiles")
+    made = []
+    for dataset in datasets:
+        buffer = BytesIO()
+        dataset.save_as(buffer)
+        metadata = {"SOPInstanceUID": dataset.SOPInstanceUID}
+        made.append(bucket.put(buffer.getvalue(), filename="a.dcm", metadata=metadata))
+    session.database.series.update_one({}, {"$set": {"Instances": [str(one) for one in made]}})
+    return made
+
+
+def test_headers_behind_a_lost_instance_tell_of_the_patient_too(session: Session, tmp_path: Path) -> None:
+    slices = [planted(path, number) for number, path in enumerate(sorted(sample_folder().iterdir())[:3], 1)]
+    slices[1].ManufacturerModelName = "of Ebereschental"
+    slices[2].OtherPatientNames = "Ebereschental^Ulf"
+    lost = replace_instances(session, *slices)[0]
+    session.database["dicomfiles.chunks"].delete_many({"files_id": lost})
+    folder = tmp_path / "night"
+    assert pulled(session, folder, code=1)["instances"] == 2
+    assert {str(dcmread(path).ManufacturerModelName) for path in dicom_files(folder)} & {"of [removed]"}
+    assert not [path for path in dicom_files(folder) if b"Ebereschental" in path.read_bytes()]
 
 
 def test_a_lost_instance_is_reported_and_the_exit_code_says_that_a_run_may_differ(

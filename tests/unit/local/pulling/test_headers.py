@@ -15,9 +15,12 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dcm_processor_service.errors import UnreadableFileError
+from dcm_processor_service.local.pulling.burned_in import burned_in_doubt
 from dcm_processor_service.local.pulling.confidentiality_profile import Action, confidentiality_profile
-from dcm_processor_service.local.pulling.headers import HeaderCleaner, burned_in_doubt, read_dataset
+from dcm_processor_service.local.pulling.headers import HeaderCleaner
+from dcm_processor_service.local.pulling.reading import read_dataset, said
 from dcm_processor_service.local.pulling.substitution import Substitution
+from dcm_processor_service.runtime.logs.ordinary_words import ALSO_NAMES, VOCABULARY
 
 NAME, FAMILY = "Zwetschgenbaum^Ottilie", "Zwetschgenbaum"
 PLACES = {"LO", "LT", "PN", "SH", "ST", "UC", "UT", "CS", "AE"}
@@ -67,9 +70,15 @@ def test_a_name_in_any_attribute_of_the_dictionary_goes(syntax: str) -> None:
     assert dcmread(BytesIO(result)).Modality == "CT"
 
 
+def is_no_word(name: str) -> bool:
+    """Whether a drawn name is neither an ordinary word, which stays, nor a part of what the profile writes."""
+    words = VOCABULARY | ALSO_NAMES
+    return name not in words and name.upper().encode() not in cleaned(stored(header(StationName="x"))).upper()
+
+
 @settings(max_examples=30, deadline=None)
 @given(
-    name=st.text(st.sampled_from("abcdefghjkmnopqrstuvwyzäöüéñčł"), min_size=5, max_size=12),
+    name=st.text(st.sampled_from("abcdefghjkmnopqrstuvwyzäöüéñčł"), min_size=5, max_size=12).filter(is_no_word),
     keyword=st.sampled_from([one for one in text_keywords() if dictionary_VR(one) not in {"CS", "AE"}]),
     depth=st.integers(0, 4),
 )
@@ -90,6 +99,11 @@ def test_a_name_goes_from_any_depth(name: str, keyword: str, depth: int) -> None
     assert person.upper().encode() not in result
 
 
+@pytest.mark.parametrize("word", ["unnamed", "header", "unchanged", "removed"])
+def test_no_word_is_drawn_as_a_name(word: str) -> None:
+    assert not is_no_word(word)
+
+
 def test_private_elements_curves_and_overlays_go() -> None:
     named = header()
     named.private_block(0x0099, "HOSPITAL", create=True).add_new(1, "LO", "whatever")
@@ -97,6 +111,44 @@ def test_private_elements_curves_and_overlays_go() -> None:
     named.add_new(0x50000010, "US", 2)
     left = dcmread(BytesIO(cleaned(stored(named))))
     assert not [element for element in left if element.tag.is_private or element.tag.group in {0x6000, 0x5000}]
+
+
+ECHOED = {
+    "PatientAge": "045Y",
+    "PatientSex": "M",
+    "PatientWeight": 80.5,
+    "InstitutionName": "Spital",
+    "PatientBirthTime": "101500",
+    "OtherPatientIDs": ["A", "B"],
+}
+
+
+def test_headers_that_session_data_repeats_have_the_fate_of_a_header() -> None:
+    to = Substitution()
+    HeaderCleaner(to)
+    told = {**ECHOED, "Modality": "CT", "KVP": 120, "StudyTime": "101500", "NumberOfFrames": 3, "StationName": None}
+    cleaned = to.value([{"header": told}])[0]["header"]
+    assert cleaned == {**told, **dict.fromkeys(ECHOED, "[removed]"), "OtherPatientIDs": ["[removed]", "[removed]"]}
+    assert to.value({"PatientAge": {"Value": ["045Y"]}}) == {"PatientAge": {"Value": ["[removed]"]}}
+
+
+def test_characteristics_stay_in_session_data_where_asked_for() -> None:
+    to = Substitution()
+    HeaderCleaner(to, ("characteristics",))
+    cleaned = to.value(ECHOED)
+    assert {key for key, value in cleaned.items() if value == ECHOED[key]} == {
+        "PatientAge",
+        "PatientSex",
+        "PatientWeight",
+    }
+
+
+def test_what_stands_behind_a_date_goes_with_it() -> None:
+    content = stored(header(StudyDate="19990101", AcquisitionDateTime="19990101-19991231", StudyTime="101500"))
+    left = dcmread(BytesIO(cleaned(content.replace(b"101500", b"OTTILI"))))
+    assert not left.AcquisitionDateTime
+    assert not left.StudyTime
+    assert left.StudyDate
 
 
 def test_what_stands_before_and_behind_a_header_goes() -> None:
@@ -146,11 +198,59 @@ def test_what_is_no_dicom_is_refused_without_a_word_of_it() -> None:
         ({"Modality": "US"}, True),
         ({"Modality": "US", "BurnedInAnnotation": "NO"}, False),
         ({"Modality": "OT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, True),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"]}, False),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "PROTON_DENSITY"]}, False),
+        ({"ImageType": ["DERIVED", "SECONDARY", "OTHER", "CT_SOM5 PROT"]}, True),
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, True),
+        ({"ImageType": ["DERIVED", "SECONDARY", "DOSE_INFO"]}, True),
+        ({"ImageType": ["DERIVED", "SECONDARY", "REPORT"]}, True),
+        ({"Modality": ["CT", "US"]}, True),
+        ({"Modality": ["CT", "MR"]}, False),
+        ({"SOPClassUID": [CT, "1.2.840.10008.5.1.4.1.1.7"]}, True),
+        ({"BurnedInAnnotation": ["NO", "YES"]}, True),
     ],
 )
-def test_burned_in_text_is_doubted_where_nobody_denies_it(values: dict[str, str], *, doubt: bool) -> None:
+def test_burned_in_text_is_doubted_where_nobody_denies_it(values: dict[str, Any], *, doubt: bool) -> None:
     assert burned_in_doubt(header(PixelData=b"\0\0", **values)) is doubt
     assert not burned_in_doubt(header(**values))
+
+
+def test_a_malformed_value_says_nothing(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    content = stored(header(NumberOfFrames="4711", SeriesInstanceUID="1.2.3.4"))
+    dataset = read_dataset(content.replace(b"4711", b"OTTI").replace(b"1.2.3.4\0", b"OTTILIES"))
+    assert said(dataset, "NumberOfFrames") in (set(), {"OTTI"})
+    assert said(dataset, "SeriesInstanceUID") == {"OTTILIES"}
+    assert said(dataset, "StudyInstanceUID") == set()
+    assert burned_in_doubt(dataset) is False
+    printed = capsys.readouterr()
+    assert "OTTI" not in printed.out + printed.err + caplog.text
+
+
+CODED = {
+    "SpecificCharacterSet": "ISO_IR 100",
+    "Modality": "PT",
+    "PatientPosition": "HFS",
+    "PhotometricInterpretation": "MONOCHROME2",
+    "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "NORM"],
+    "BodyPartExamined": "CHEST",
+    "PatientOrientation": ["L", "PH"],
+    "LossyImageCompressionMethod": "ISO_15444_1",
+    "Units": "BQML",
+    "ValueType": "CONTAINER",
+}
+
+
+@pytest.mark.parametrize("name", ["PT", "HFS", "Doe^^^^Sr.", "Norm^Axial", "ISO", "BQML^Container", "Monochrome2"])
+def test_a_person_called_like_a_term_costs_no_coded_value(name: str) -> None:
+    content = stored(header(**CODED, OperatorsName=name, PatientID="100", AccessionNumber="ISO_IR 100"))
+    left = dcmread(BytesIO(cleaned(content)))
+    assert {keyword: left.get(keyword) for keyword in CODED} == CODED
+
+
+@pytest.mark.parametrize("value", ["4711", "ZWETSCHGENBAUM", "CT ZWETSCHGENBAUM"])
+def test_a_coded_value_that_is_no_term_is_looked_at(value: str) -> None:
+    left = dcmread(BytesIO(cleaned(stored(header(PatientID="4711", BodyPartExamined=value[:16])))))
+    assert ("BodyPartExamined" in left) is (value[:16] != value)
 
 
 def test_the_table_is_that_of_the_standard() -> None:

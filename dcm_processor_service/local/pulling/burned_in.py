@@ -1,0 +1,45 @@
+"""Which pictures may show text of the patient: those that say so, and kinds that often do and do not deny it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.local.pulling.reading import PIXELS, said
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+__all__ = ["burned_in_doubt"]
+
+_DRAWN_CLASSES = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.6.1",  # ultrasound
+        "1.2.840.10008.5.1.4.1.1.6.2",
+        "1.2.840.10008.5.1.4.1.1.3.1",  # ultrasound, multi-frame
+        "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
+        "1.2.840.10008.5.1.4.1.1.7.1",
+        "1.2.840.10008.5.1.4.1.1.7.2",
+        "1.2.840.10008.5.1.4.1.1.7.3",
+        "1.2.840.10008.5.1.4.1.1.7.4",
+        "1.2.840.10008.5.1.4.1.1.77.1.1",  # visible light: endoscopy and photographs
+        "1.2.840.10008.5.1.4.1.1.77.1.1.1",
+        "1.2.840.10008.5.1.4.1.1.77.1.4",
+        "1.2.840.10008.5.1.4.1.1.77.1.4.1",
+    }
+)
+_DRAWN_MODALITIES = frozenset({"US", "IVUS", "OT", "SC", "ES", "XC", "DOC", "CR", "DX", "RF", "XA", "MG", "OP"})
+"""Whose machines write names into pictures, or whose pictures are scans of film and paper."""
+_CAPTURE = re.compile(r"(?<![A-Z])(?:PROT|PROTOCOL)(?![A-Z])|SAVE|REPORT|DOSE|SCREEN|CAPTURE")
+"""In ImageType: pages of text that a scanner files among its pictures."""
+
+
+def burned_in_doubt(dataset: Dataset) -> bool:
+    """Returns whether a picture may show text of the patient: its header says so, or does not deny it."""
+    told = said(dataset, "BurnedInAnnotation")
+    drawn = (
+        bool(said(dataset, "SOPClassUID") & _DRAWN_CLASSES)
+        or bool(said(dataset, "Modality") & _DRAWN_MODALITIES)
+        or any(_CAPTURE.search(value) for value in said(dataset, "ImageType"))
+    )
+    return any(name in dataset for name in PIXELS) and ("YES" in told or (drawn and told != {"NO"}))

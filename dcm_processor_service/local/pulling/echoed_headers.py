@@ -1,0 +1,34 @@
+"""Which keys of session data are attributes that no header keeps: ``{"InstitutionName": ...}`` tells what it tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from dcm_processor_service.local.pulling.confidentiality_profile import Profile
+
+__all__ = ["removed_keywords"]
+
+_SUBSTITUTED = frozenset({"PatientID", "PatientName"})
+_PATIENT = 0x0010
+"""The group whose dates and times go; others move, or stay."""
+
+
+def removed_keywords(profile: Profile, kept: Collection[str]) -> frozenset[str]:
+    """Returns the keywords of the attributes whose values a header loses.
+
+    Args:
+        profile: The table.
+        kept: Keywords that an option of the profile keeps.
+    """
+    from pydicom.datadict import dictionary_VR, keyword_dict
+
+    found = set()
+    for keyword, tag in keyword_dict.items():
+        group, element, vr = tag >> 16, tag & 0xFFFF, dictionary_VR(tag)
+        moved = vr in {"SQ", "UI"} or (vr in {"DA", "DT", "TM"} and group != _PATIENT)
+        if keyword and not moved and profile.action(group, element):
+            found.add(keyword)
+    return frozenset(found - _SUBSTITUTED - set(kept))
