@@ -14,11 +14,9 @@ __all__ = ["running_cluster"]
 
 _SCRIPT = """
 import sys
-import dask
 from distributed import LocalCluster
 
 if __name__ == "__main__":
-    dask.config.set({"distributed.scheduler.allowed-failures": 0})
     workers = int(sys.argv[1])
     with LocalCluster(
         n_workers=workers, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None

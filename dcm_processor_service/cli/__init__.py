@@ -8,7 +8,7 @@ import sys
 
 __all__ = ["collect_seldom", "main"]
 
-_OF_OTHERS = frozenset({"run", "exec", "check", "describe"})
+_OF_OTHERS = frozenset({"run", "exec", "check", "describe", "shell"})
 """Commands that load code of others, which finds the garbage collector as Python has it."""
 
 _SELDOM = 50_000

@@ -8,14 +8,12 @@ is filled lies under another name until it is whole, so a killed process leaves 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import shutil
 import sys
 import zipfile
-import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dcm_processor_service.disk import file_faults, file_sha256, is_file, is_folder, make_folder, sync_folder
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.ports.forks import SharedLock
+from dcm_processor_service.runtime.data_archive import damage_told, listing, require_files_inside, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +33,7 @@ __all__ = ["cached_data_dir"]
 
 _SUFFIX = ".zip"
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
-_MANIFEST, _CONTENT, _LOCK, _PART = "manifest.json", "content", ".lock", ".part"
-_BLOCK_BYTES = 1 << 20
-_ENCRYPTED = 0x1
+_MANIFEST, _LISTING, _CONTENT, _LOCK, _PART = "manifest.json", "listing.sha256", "content", ".lock", ".part"
 
 _in_use: dict[Path, int] = {}
 """Open lock files of this process, by their paths: what it uses is not removed until it ends."""
@@ -68,7 +65,8 @@ def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) 
 
     Args:
         data_dir: Folder, or zip file, of the worker's data. ``weights.zip.sha256`` beside ``weights.zip`` may tell its
-            checksum, as sha256sum writes it, so that the file is read only when it is unpacked.
+            checksum, as sha256sum writes it, so that the file is read only when it is unpacked; one that is older than
+            the archive may be that of another, and does not count.
         cache: Folder of the cache.
         most_bytes: How large it may become.
 
@@ -85,6 +83,8 @@ def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) 
     with file_faults(cache, "made"):
         make_folder(cache)
     entry = _Entry(cache.absolute(), _told_checksum(archive) or file_sha256(archive))
+    if _is_of_another(entry, archive):
+        _require_checksum(entry, archive)
     with _one_thread, file_faults(cache, "used"):
         if entry.lock not in _in_use:
             _in_use[entry.lock] = os.open(entry.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -93,7 +93,8 @@ def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) 
         while not _is_whole(entry):
             _lock(held, exclusive=True)
             if not _is_whole(entry):  # nobody else has filled it meanwhile
-                _fill(entry, archive, most_bytes)
+                with _alone(cache):
+                    _fill(entry, archive, most_bytes)
             _lock(held, exclusive=False)
         os.utime(entry.lock)
     return entry.folder / _CONTENT
@@ -113,7 +114,7 @@ def _archive(data: Path) -> Path | None:
 
 
 def _told_checksum(archive: Path) -> str:
-    """Returns what the file beside the archive says; empty where there is none.
+    """Returns what the file beside the archive says; empty where there is none, or one older than the archive.
 
     Raises:
         ConfigurationError: It says no checksum.
@@ -122,6 +123,8 @@ def _told_checksum(archive: Path) -> str:
     if not is_file(beside):
         return ""
     with file_faults(beside, "read"):
+        if beside.stat().st_mtime_ns < archive.stat().st_mtime_ns:  # of what the archive was before
+            return ""
         word = beside.read_text(encoding="ascii", errors="replace").split(maxsplit=1)[:1]
     if not word or not _CHECKSUM.fullmatch(word[0].lower()):
         raise ConfigurationError(f"{str(beside)!r} holds no SHA-256; write it with sha256sum, or remove it")
@@ -133,6 +136,17 @@ if sys.platform != "win32":
     def _lock(descriptor: int, *, exclusive: bool) -> None:
         """Waits until the lock is ours; one that is held is let go first."""
         fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+
+    @contextmanager
+    def _alone(cache: Path) -> Iterator[None]:
+        """Has one process at a time make room and unpack: two would take the same room."""
+        held = os.open(cache, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with suppress(OSError):  # a network file system may lock files alone
+                _lock(held, exclusive=True)
+            yield
+        finally:
+            os.close(held)
 
     @contextmanager
     def _unused(path: Path) -> Iterator[bool]:
@@ -151,6 +165,10 @@ else:
         raise NotImplementedError(exclusive)
 
     @contextmanager
+    def _alone(_cache: Path) -> Iterator[None]:
+        yield
+
+    @contextmanager
     def _unused(_path: Path) -> Iterator[bool]:
         yield False
 
@@ -166,22 +184,36 @@ def _is_whole(entry: _Entry) -> bool:
         return False
 
 
+def _is_of_another(entry: _Entry, archive: Path) -> bool:
+    """Returns whether an entry was filled from an archive of other files: the checksum beside this one is not its."""
+    try:
+        told = (entry.folder / _LISTING).read_text(encoding="ascii")
+    except OSError:  # not filled yet
+        return False
+    return told != listing(archive)
+
+
+def _require_checksum(entry: _Entry, archive: Path) -> None:
+    if file_sha256(archive) != entry.checksum:
+        raise ConfigurationError(
+            f"{str(archive)!r} does not have the SHA-256 that stands beside it; get it again, or correct the checksum"
+        )
+
+
 def _fill(entry: _Entry, archive: Path, most_bytes: int) -> None:
     """Unpacks an archive into the place of its entry, which this process has for itself."""
     for left in (entry.folder, entry.part):  # damaged, or of a process that was killed
         if left.exists():
             shutil.rmtree(left)
-    if file_sha256(archive) != entry.checksum:
-        raise ConfigurationError(
-            f"{str(archive)!r} does not have the SHA-256 that stands beside it; get it again, or correct the checksum"
-        )
+    _require_checksum(entry, archive)
     try:
-        with _damage_told(archive), zipfile.ZipFile(archive) as opened:
+        with damage_told(archive), zipfile.ZipFile(archive) as opened:
             files = [one for one in opened.infolist() if not one.is_dir()]
-            _require_inside(archive, files)
+            require_files_inside(archive, files)
             _make_room(entry, sum(one.file_size for one in files), most_bytes)
-            told = {str(PurePosixPath(one.filename)): _unpack(opened, one, entry.part / _CONTENT) for one in files}
+            told = {str(PurePosixPath(one.filename)): unpack(opened, one, entry.part / _CONTENT) for one in files}
         (entry.part / _CONTENT).mkdir(parents=True, exist_ok=True)
+        (entry.part / _LISTING).write_text(listing(archive), encoding="ascii")
         with (entry.part / _MANIFEST).open("w", encoding="utf-8") as file:
             json.dump(told, file)
             file.flush()
@@ -191,40 +223,6 @@ def _fill(entry: _Entry, archive: Path, most_bytes: int) -> None:
     except BaseException:
         shutil.rmtree(entry.part, ignore_errors=True)
         raise
-
-
-def _unpack(archive: zipfile.ZipFile, one: zipfile.ZipInfo, folder: Path) -> str:
-    """Writes one file to the disk; returns its SHA-256."""
-    place = folder / one.filename
-    place.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    with archive.open(one) as content, place.open("xb") as file:
-        while block := content.read(_BLOCK_BYTES):
-            digest.update(block)
-            file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-    place.chmod(0o444)  # a job that changed it would change it for all
-    return digest.hexdigest()
-
-
-def _require_inside(archive: Path, files: list[zipfile.ZipInfo]) -> None:
-    for one in files:
-        place = PurePosixPath(one.filename)
-        if place.is_absolute() or ".." in place.parts or "\\" in one.filename:
-            raise ConfigurationError(f"{str(archive)!r} holds a file that leads out of its folder; pack it again")
-        if one.flag_bits & _ENCRYPTED:
-            raise ConfigurationError(f"{str(archive)!r} is encrypted; pack it without a password")
-
-
-@contextmanager
-def _damage_told(archive: Path) -> Iterator[None]:
-    try:
-        yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, FileExistsError) as error:
-        raise ConfigurationError(
-            f"{str(archive)!r} is no zip file that can be unpacked ({type(error).__name__}); get it again"
-        ) from error
 
 
 def _make_room(own: _Entry, need_bytes: int, most_bytes: int) -> None:

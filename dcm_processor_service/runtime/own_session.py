@@ -8,6 +8,7 @@ since connections do not survive a fork.
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
 import threading
 from contextlib import ExitStack, contextmanager
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.session.session import Session
 
-__all__ = ["close_own_container", "own_container", "own_session", "serving"]
+__all__ = ["close_own_container", "own_container", "own_session", "serving", "spare_own_limits"]
 
 
 class _Own:
@@ -41,7 +42,7 @@ class _Own:
 
 _own = _Own()
 _first_process = os.getpid()
-"""A forked child keeps no limits and promises no result: both are its parent's."""
+"""A child keeps no limits and promises no result: both are its parent's."""
 
 
 def own_container() -> Container:
@@ -55,7 +56,7 @@ def own_container() -> Container:
             return _own.served[-1]
         if _own.container is None:
             _own.container = _own.closing.enter_context(opened(Container()))
-            if _own.limits is None and os.getpid() == _first_process:
+            if _own.limits is None and _is_first_process():
                 _own.limits = limits_kept(_own.container)
                 atexit.register(_own.limits.close)
         return _own.container
@@ -69,6 +70,18 @@ def own_session() -> Session:
     """
     session: Session = own_container().session()
     return session
+
+
+def _is_first_process() -> bool:
+    """Returns whether this is the job's process: neither forked by it, nor one that imports all of it anew."""
+    return os.getpid() == _first_process and multiprocessing.parent_process() is None
+
+
+def spare_own_limits() -> None:
+    """Leaves limits and result to a runner that keeps them itself: there is one timer that ends a process."""
+    with _own.lock:
+        if _own.limits is None:
+            _own.limits = ExitStack()
 
 
 @contextmanager

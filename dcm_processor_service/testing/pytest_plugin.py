@@ -54,7 +54,9 @@ def ctx(request: pytest.FixtureRequest) -> RuntimeContext:
         kind: Any = arguments["series"]
         arguments["series"] = synthetic_series(kind=kind)
     if "pacs" in request.fixturenames:
-        arguments.setdefault("peers", (request.getfixturevalue("pacs").peer,))
+        peer = getattr(request.getfixturevalue("pacs"), "peer", None)  # an author's own fixture may be anything
+        if peer is not None:
+            arguments.setdefault("peers", (peer,))
     return make(**arguments)
 
 

@@ -101,12 +101,14 @@ class MongoDataRepository:
         """Stores a value; when an answer was lost, only where the document has not seen it yet.
 
         Otherwise it could come twice, the second time over what others have made of it: an acknowledged increment.
+        A document of the 0.0.1 API has another id than ours, so one that has seen it does not keep the repetition from
+        making a second, which goes again.
         """
         unseen = dict(query)
 
         async def put() -> None:
             try:
-                await self._values.update_one(
+                done = await self._values.update_one(
                     unseen,
                     change,
                     upsert=True,
@@ -115,6 +117,11 @@ class MongoDataRepository:
             except DuplicateIdError:  # it has seen it, or another writer has made it meanwhile
                 if not await self._values.find({**query, **operation.was_applied()}, projection=["_id"], limit=1):
                     raise
+                return
+            if done.upserted_id is not None and unseen != query:
+                applied = {**query, **operation.was_applied()}
+                if await self._values.find(applied | {"_id": {"$ne": done.upserted_id}}, projection=["_id"], limit=1):
+                    await self._values.delete_many(applied | {"_id": done.upserted_id})
 
         await _settled(put)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import ConfigurationError
@@ -99,11 +100,13 @@ class Cluster:
 
         Asked to end (SIGTERM), it asks the processes, withdraws what has not begun, and waits for those that run.
         """
+        if not requests:
+            return
         cancellation, run_id, folder = Cancellation(), uuid.uuid4().hex, str(Path.cwd())
-        with cancelled_by_sigterm(cancellation):
+        with _marks(requests[0]["workspace"]) as marks, cancelled_by_sigterm(cancellation):
             executor = self.client.get_executor(pure=False)
             numbers: dict[Future[ProcessEnd | None], int] = {
-                executor.submit(run_subject, run_id, number, request, folder): number
+                executor.submit(run_subject, run_id, number, request, folder, marks): number
                 for number, request in enumerate(requests)
             }
             pending = set(numbers)
@@ -123,6 +126,11 @@ class Cluster:
 
     def _ask_to_end(self, run_id: str) -> None:
         self.client.run(end_subjects, run_id, on_error="ignore")
+
+
+def _marks(workspace: str) -> TemporaryDirectory[str]:
+    """Returns a folder for marks of the subjects that were begun, where each worker sees it."""
+    return TemporaryDirectory(prefix=".run-", dir=Path(workspace).absolute(), ignore_cleanup_errors=True)
 
 
 def _problem(seen: Seen | BaseException, own: Seen) -> str:

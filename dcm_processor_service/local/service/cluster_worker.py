@@ -8,12 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dcm_processor_service.local.service.subject_process import run_in_process, tell_to_end
+from dcm_processor_service.local.service.subject_process import ProcessEnd, run_in_process, tell_to_end
 
 if TYPE_CHECKING:
     import subprocess
-
-    from dcm_processor_service.local.service.subject_process import ProcessEnd
 
 __all__ = ["Seen", "end_subjects", "look_around", "run_subject"]
 
@@ -22,6 +20,10 @@ _running: dict[str, list[subprocess.Popen[bytes]]] = {}
 _ended: dict[str, list[subprocess.Popen[bytes]]] = {}
 """The runs that were asked to end, each with the processes that know it."""
 
+_BEGUN_BEFORE = (
+    "the cluster's worker died while it ran this subject; its process may still go on, so no other was begun: wait "
+    "until it has ended, or end it, and run the subject again"
+)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -46,12 +48,22 @@ def look_around(workspace: str) -> Seen:
     return Seen(version("dcm-processor-service"), machine, (found.st_dev, found.st_ino))
 
 
-def run_subject(run_id: str, number: int, request: dict[str, Any], folder: str) -> ProcessEnd | None:
-    """Runs one subject in a process of its own, in a folder; returns None where the run was asked to end before."""
+def run_subject(run_id: str, number: int, request: dict[str, Any], folder: str, marks: str) -> ProcessEnd | None:
+    """Runs one subject in a process of its own, in a folder; returns None where the run was asked to end before.
+
+    A scheduler hands a subject on when its worker has died, whose process goes on all the same. So a subject is begun
+    once: a file in the folder of marks, which is there as long as the run, tells that it was.
+    """
     with _lock:
         if run_id in _ended:
             return None
         processes = _running.setdefault(run_id, [])
+    try:
+        (Path(marks) / str(number)).touch(exist_ok=False)
+    except FileExistsError:
+        return ProcessEnd(number, [], _BEGUN_BEFORE, cancelled=False)
+    except FileNotFoundError:  # the run is over
+        return None
     return run_in_process(number, request, processes, folder)
 
 

@@ -12,7 +12,7 @@ from dcm_processor_service.runtime.logs.job_log import job_logging, log_fields
 from dcm_processor_service.runtime.logs.kept_lines import KeptLines
 from dcm_processor_service.runtime.logs.last_errors import scrub_last_errors
 from dcm_processor_service.runtime.logs.last_lines import scrub_last_lines
-from dcm_processor_service.runtime.own_session import serving
+from dcm_processor_service.runtime.own_session import serving, spare_own_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,7 @@ def job_process(container: Container) -> Iterator[None]:
     the end, associations that were left open are aborted: each would keep the process alive for a minute.
     """
     settings = container.settings()
+    spare_own_limits()
     scrub_last_errors(container.scrubber())
     scrub_last_lines(container.scrubber())
     with ExitStack() as stack:

@@ -34,7 +34,7 @@ def limits_kept(container: Container) -> ExitStack:
     limit_s = _stored_limit_s(container)
     if limit_s is not None:
         limit = TimeLimit(limit_s, container.settings().grace_s, time.monotonic())
-        kept.enter_context(last_words(result.path, result.after(limit), limit))
+        kept.enter_context(last_words(result.path, result.after(limit), limit, result.promise_text()))
     return kept
 
 

@@ -55,7 +55,12 @@ class WorkerResult:
 
     def promise(self) -> None:
         """Has the file say that the process was killed, until the worker's own ``main.py`` writes over it."""
-        self.write(self.failed("ProcessEnded", _KILLED))
+        self.write(self.promise_text())
+
+    @classmethod
+    def promise_text(cls) -> str:
+        """Returns the content that says that the process was killed."""
+        return cls.failed("ProcessEnded", _KILLED)
 
     @contextmanager
     def promised(self) -> Iterator[None]:

@@ -31,13 +31,24 @@ _HEAD_START_S = 0.5
 
 _WAITING_PROCESS = """
 import os, select, sys
-path, text, seconds = sys.argv[1:]
-if not select.select([sys.stdin], [], [], float(seconds))[0]:
+path, text, promise, seconds = sys.argv[1:]
+
+def is_still_promise():
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read() == promise
+    except FileNotFoundError:
+        return True
+
+if not select.select([sys.stdin], [], [], float(seconds))[0] and is_still_promise():
     with open(path + ".part", "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(path + ".part", path)
 """
-"""Waits for a word, or the end of the job's process; writes the file where neither comes in time."""
+"""Waits for a word, or the end of the job's process; writes the file where neither comes in time.
+
+A file that says more than the promise is the job's own result, and stays.
+"""
 
 
 @dataclass(frozen=True)
@@ -88,9 +99,12 @@ def process_ends_at(limit: TimeLimit, head_start_s: float = 0.0) -> Iterator[Non
 
 
 @contextmanager
-def last_words(path: Path, text: str, limit: TimeLimit) -> Iterator[None]:
-    """Ends this process after the grace like :func:`process_ends_at`; ``path`` holds ``text`` by then, whole."""
-    command = [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(path), text, str(limit.left_s())]
+def last_words(path: Path, text: str, limit: TimeLimit, promise: str) -> Iterator[None]:
+    """Ends this process after the grace like :func:`process_ends_at`; ``path`` holds ``text`` by then, whole.
+
+    What the file holds otherwise than the promise, such as the result of the job, is left alone.
+    """
+    command = [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(path), text, promise, str(limit.left_s())]
     quiet = subprocess.DEVNULL
     try:
         waiting = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)  # noqa: S603  our own

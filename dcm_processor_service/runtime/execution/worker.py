@@ -108,7 +108,9 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
 
 def _ended(result: WorkerResult | None, limit: TimeLimit) -> AbstractContextManager[None]:
     """Returns what ends the process after its time limit, with a result that says so where the worker reads one."""
-    return process_ends_at(limit) if result is None else last_words(result.path, result.after(limit), limit)
+    if result is None:
+        return process_ends_at(limit)
+    return last_words(result.path, result.after(limit), limit, result.promise_text())
 
 
 def run_for_worker(work: Callable[[Container], T], arguments: Mapping[str, Any]) -> T:

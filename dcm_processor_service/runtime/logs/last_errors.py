@@ -7,7 +7,8 @@ that print them stay in place until the process ends.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from dcm_processor_service.runtime.logs.printed_errors import formatted, scrub_error
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["scrub_last_errors"]
 
+T = TypeVar("T")
+
 _MOST_SCRUBBERS = 100
+_CLEAN = "_errors_are_clean"
 
 
 class _LastErrors:
@@ -29,28 +33,31 @@ class _LastErrors:
         self._scrubbers: list[Scrubber] = []
         self._formatted: Callable[[BaseException | None], str] = formatted
         self._scrub: Callable[[BaseException, Scrubber], None] = scrub_error
-        self._unraisable: Callable[[sys.UnraisableHookArgs], object] | None = None
-        self._uncaught: Callable[[type[BaseException], BaseException, TracebackType | None], object] | None = None
         self._sys = sys
 
     def add(self, scrubber: Scrubber) -> None:
         """Has the hooks remove what a scrubber knows, now or later."""
         if scrubber not in self._scrubbers:
             self._scrubbers = [*self._scrubbers, scrubber][-_MOST_SCRUBBERS:]
-        if sys.unraisablehook != self.unraisable:
-            self._unraisable = None if sys.unraisablehook is sys.__unraisablehook__ else sys.unraisablehook
-            sys.unraisablehook = self.unraisable
-        if sys.excepthook != self.uncaught:
-            self._uncaught = None if sys.excepthook is sys.__excepthook__ else sys.excepthook
-            sys.excepthook = self.uncaught
+        if not hasattr(sys.unraisablehook, _CLEAN):
+            sys.unraisablehook = self._marked(partial(self._unraisable, _of_others(sys.unraisablehook)))
+        if not hasattr(sys.excepthook, _CLEAN):
+            sys.excepthook = self._marked(partial(self._uncaught, _of_others(sys.excepthook)))
 
-    def unraisable(self, failure: sys.UnraisableHookArgs) -> None:
+    @staticmethod
+    def _marked(hook: partial[None]) -> partial[None]:
+        setattr(hook, _CLEAN, True)
+        return hook
+
+    def _unraisable(
+        self, before: Callable[[sys.UnraisableHookArgs], object] | None, failure: sys.UnraisableHookArgs, /
+    ) -> None:
         """Prints an error that cannot be raised; a hook of other code receives the scrubbed error."""
         error = failure.exc_value
         if error is not None:
             self._clean(error)
-        if self._unraisable is not None:
-            self._unraisable(failure)
+        if before is not None:
+            before(failure)
             return
         what = failure.err_msg or "Exception ignored in"
         where = getattr(failure.object, "__qualname__", type(failure.object).__qualname__)
@@ -60,11 +67,18 @@ class _LastErrors:
             shown = f"{type(error).__qualname__}: {error}\n"
         self._print(f"{what}: {where}\n{shown}")
 
-    def uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def _uncaught(
+        self,
+        before: Callable[[type[BaseException], BaseException, TracebackType | None], object] | None,
+        kind: type[BaseException],
+        error: BaseException,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
         """Prints an error that ends the process; a hook of other code receives the scrubbed error."""
         self._clean(error)
-        if self._uncaught is not None:
-            self._uncaught(kind, error, trace)
+        if before is not None:
+            before(kind, error, trace)
         else:
             self._print(self._formatted(error))
 
@@ -77,6 +91,12 @@ class _LastErrors:
             text = scrubber.text(text)
         if self._sys.stderr is not None:
             self._sys.stderr.write(text)
+
+
+def _of_others(hook: T) -> T | None:
+    """Returns a hook that other code has set; None for that of the interpreter, which prints what it is given."""
+    own: tuple[object, ...] = (sys.__unraisablehook__, sys.__excepthook__)
+    return None if any(hook is one for one in own) else hook
 
 
 _last_errors = _LastErrors()

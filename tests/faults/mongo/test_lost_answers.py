@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from bson import ObjectId
 
 from dcm_processor_service.errors import StoreError, StoreUnavailableError
 from dcm_processor_service.ports import ABSENT, Found, NewFile
@@ -57,13 +58,18 @@ def test_a_comparison_whose_answer_is_lost_has_won(line: Proxy, opener: Opener, 
     assert run_inline(data.find(KEY, "n")) == Found("new")
 
 
-@pytest.mark.parametrize("before", [None, "old"])
+@pytest.mark.parametrize("before", [None, "old", "of the 0.0.1 API"])
 def test_a_value_whose_answer_is_lost_does_not_come_again_over_what_others_made_of_it(
     standalone: Mongod, line: Proxy, opener: Opener, before: str | None
 ) -> None:
     data, others = opener(line.url).data, opener(standalone.url).data
     if before is not None:
         run_inline(others.put(KEY, "n", before))
+    values = opener.seen(standalone.url)["sessiondata"]
+    if before == "of the 0.0.1 API":
+        (made,) = values.find()
+        values.delete_many({})
+        values.insert_one({**made, "_id": ObjectId()})
     run_inline(data.find(KEY, "n"))
     line.lose_the_answer_to("update")
     putting = threading.Thread(target=lambda: run_inline(data.put(KEY, "n", 100)))
@@ -74,6 +80,7 @@ def test_a_value_whose_answer_is_lost_does_not_come_again_over_what_others_made_
     assert run_inline(others.find(KEY, "n")) == Found(101)
     run_inline(data.put(KEY, "n", 7))
     assert run_inline(others.find(KEY, "n")) == Found(7)
+    assert values.count_documents({}) == 1
 
 
 def test_a_delete_whose_answer_is_lost_says_that_something_was_there(line: Proxy, opener: Opener) -> None:

@@ -115,7 +115,9 @@ def test_a_conversion_by_our_own_engine_loads_no_other_and_no_network(scans: Pat
     assert not any(name.startswith(f"{OWN}imaging.pictures") for name in loaded)
 
 
-@pytest.mark.parametrize(("command", "is_own"), [("inspect", True), ("--help", True), ("exec", False), ("run", False)])
+@pytest.mark.parametrize(
+    ("command", "is_own"), [("inspect", True), ("--help", True), ("exec", False), ("run", False), ("shell", False)]
+)
 def test_the_garbage_collector_stays_as_it_is_where_code_of_others_runs(command: str, *, is_own: bool) -> None:
     script = (
         "import gc, sys\n"

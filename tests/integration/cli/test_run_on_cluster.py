@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.local.service import cluster
-from dcm_processor_service.local.service.cluster_worker import Seen
+from dcm_processor_service.local.service.cluster_worker import Seen, run_subject
 from tests.command_line import Ran, run_here, run_process
 from tests.dask_cluster import running_cluster
 from tests.integration.cli.test_exec import HEAD, write
@@ -38,6 +39,7 @@ ENDING = HEAD + (
     "def run(ctx: RuntimeContext):\n"
     "    count = ctx.session.dicom.get_series().instance_count()\n"
     "    if count == 3:\n"
+    "        open(f'began-{{os.getpid()}}', 'w').close()\n"
     "        os.kill({victim}, signal.SIGKILL)\n"
     "    return count\n"
 )
@@ -113,16 +115,32 @@ def test_each_result_is_reported_when_its_subject_ends(folder: Path, url: str) -
     ("victim", "sentence"),
     [
         ("os.getpid()", "the process of this subject was ended by SIGKILL"),
-        ("os.getppid()", "the cluster lost this subject (KilledWorker)"),
+        ("os.getppid()", "the cluster's worker died while it ran this subject"),
     ],
 )
-def test_what_is_lost_is_reported_of_its_subject_alone(folder: Path, url: str, victim: str, sentence: str) -> None:
-    ran = run(folder, ENDING.format(victim=victim), "--on", url)
+def test_what_is_lost_is_reported_of_its_subject_alone_and_begun_once(
+    folder: Path, url: str, victim: str, sentence: str
+) -> None:
+    ran = run(folder, ENDING.format(victim=victim), "--on", url, "--workspace", "w")
     assert ran.code == 1
     failed = [one for one in told(ran) if one["exit_code"]]
     assert len(told(ran)) == 3
     assert [sentence in one["error"]["message"] for one in failed] == [True]
     assert sorted(one["result"] for one in told(ran) if not one["exit_code"]) == [2, 4]
+    assert len([*folder.glob("began-*")]) == 1
+    assert not [*(folder / "w").glob(".run-*")]
+
+
+def test_what_a_cluster_loses_otherwise_is_reported() -> None:
+    lost: Future[Any] = Future()
+    lost.set_exception(RuntimeError("KilledWorker"))
+    end = cluster._end_of(lost, 1)
+    assert end is not None
+    assert (end.number, end.problem) == (1, "the cluster lost this subject (RuntimeError)")
+
+
+def test_a_subject_of_a_run_that_is_over_is_not_begun(tmp_path: Path) -> None:
+    assert run_subject("run", 0, {}, str(tmp_path), str(tmp_path / "removed")) is None
 
 
 def test_a_run_that_is_asked_to_end_asks_the_processes_and_begins_no_other(folder: Path, url: str) -> None:

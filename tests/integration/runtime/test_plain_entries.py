@@ -46,7 +46,11 @@ SLEEPS = "ctypes.PyDLL(None).sleep(60)"  # holds the interpreter's lock all the 
 
 
 def ran(
-    folder: Path, body: str, timeout_s: float | None, first: str = "set_session_data('begun', 1)"
+    folder: Path,
+    body: str,
+    timeout_s: float | None,
+    first: str = "set_session_data('begun', 1)",
+    code: str = PLAIN,
 ) -> tuple[int, str]:
     settings = RuntimeSettings.without_environment(
         db_provider="sqlite", db_url=str(folder / "work"), session_id=SESSION_ID, job_id=JOB_ID
@@ -54,7 +58,7 @@ def ran(
     with opened(Container(settings=settings)) as container:
         job = Job(id=JOB_ID, session_id=SESSION_ID, name="plain", timeout_s=timeout_s)
         run_inline(container.workspace_repository().add_job(job))
-    (folder / "plain.py").write_text(PLAIN.format(first=first, body=body))
+    (folder / "plain.py").write_text(code.format(first=first, body=body))
     (folder / "main.py").write_text(MAIN.format(folder=str(folder), session=SESSION_ID, job=JOB_ID))
     values = {"DB_PROVIDER": "sqlite", "DB_URL": str(folder / "work"), "SESSION_ID": SESSION_ID, "JOB_ID": JOB_ID}
     values["GRACE_S"] = "0.2"
@@ -88,6 +92,40 @@ def test_an_entry_that_is_killed_leaves_a_result(tmp_path: Path) -> None:
 @pytest.mark.parametrize("timeout_s", [None, 40.0])
 def test_an_entry_that_returns_in_time_has_its_own_result(tmp_path: Path, timeout_s: float | None) -> None:
     assert ran(tmp_path, "pass", timeout_s) == (0, '"done"')
+
+
+def test_a_thread_that_goes_on_beyond_the_limit_leaves_the_result_of_the_entry(tmp_path: Path) -> None:
+    body = "import threading; threading.Thread(target=lambda: __import__('time').sleep(60)).start()"
+    code, result = ran(tmp_path, body, timeout_s=1.0)
+    assert (code, result) == (1, '"done"')  # the thread is waited for until the grace is over
+
+
+def test_a_child_that_imports_all_anew_neither_keeps_the_limit_nor_promises_a_result(tmp_path: Path) -> None:
+    body = (
+        "import multiprocessing, pathlib\n"
+        "    p = multiprocessing.get_context('spawn').Process(target=get_session_data, args=('begun',))\n"
+        "    pathlib.Path('result.json').write_text('untouched')\n"
+        "    p.start(); p.join()\n"
+        "    return pathlib.Path('result.json').read_text()"
+    )
+    assert ran(tmp_path, body, timeout_s=40.0) == (0, '"untouched"')
+
+
+def test_an_asynchronous_callback_that_uses_a_function_without_a_context_is_ended_by_its_runner(
+    tmp_path: Path,
+) -> None:
+    text = (
+        "import faulthandler\n"
+        "from dcm_processor_service import AsyncRuntimeContext, entrypoint, set_session_data\n"
+        "armed = []\n"
+        "async def run(ctx: AsyncRuntimeContext):\n"
+        "    faulthandler.dump_traceback_later = lambda *words, **_: armed.append(words)\n"
+        "    set_session_data('begun', 1)\n"
+        "    return len(armed)\n"
+        "worker = entrypoint(run)\n"
+    )
+    code, result = ran(tmp_path, "", timeout_s=40.0, code=text)
+    assert (code, result) == (0, "0")
 
 
 def test_an_entry_that_asks_nothing_of_this_package_is_not_watched(tmp_path: Path) -> None:

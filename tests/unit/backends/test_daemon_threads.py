@@ -53,6 +53,21 @@ def test_a_cancelled_call_is_never_made() -> None:
     assert made == [2]
 
 
+def test_a_call_for_which_no_thread_starts_is_not_made_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = DaemonThreads(1)
+    made: list[int] = []
+
+    def refuses(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuses)
+        with pytest.raises(RuntimeError, match="can't start"):
+            threads.submit(made.append, 1)
+    threads.submit(made.append, 2).result(30)  # by the one thread that there may be
+    assert made == [2]
+
+
 def test_motor_uses_them_and_a_forked_child_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     motor: Any = framework
     ours = daemon_threads()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import signal
+import stat
+import struct
 import subprocess
 import sys
 import zipfile
@@ -13,8 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dcm_processor_service.disk import file_sha256
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.runtime import data_cache
+from dcm_processor_service.runtime.data_archive import damage_told
 from dcm_processor_service.runtime.data_cache import cached_data_dir
 from dcm_processor_service.testing import fake_context
 from tests.command_line import ROOT
@@ -90,13 +95,43 @@ def test_it_is_unpacked_once(tmp_path: Path) -> None:
     assert (used(data, cache) / "weights.bin").stat().st_ino == before.st_ino
 
 
-def test_a_checksum_beside_the_file_is_taken_for_it(tmp_path: Path) -> None:
+def test_a_checksum_beside_the_file_is_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, cache = archive(tmp_path / "data"), tmp_path / "cache"
     checksum = hashlib.sha256(data.read_bytes()).hexdigest()
     data.with_name("weights.zip.sha256").write_text(f"{checksum}  weights.zip\n")
     place = used(data.parent, cache)
-    data.write_bytes(b"unreadable")  # it is not read again
+    read: list[Path] = []
+
+    def reading(path: Path) -> str:
+        read.append(path)
+        return file_sha256(path)
+
+    monkeypatch.setattr(data_cache, "file_sha256", reading)
     assert used(data.parent, cache) == place
+    assert data not in read
+
+
+def replaced(tmp_path: Path) -> Path:
+    """Data whose archive was replaced by another of the same size, while the checksum of the first is still there."""
+    data = archive(tmp_path / "data")
+    beside = data.with_name("weights.zip.sha256")
+    beside.write_text(hashlib.sha256(data.read_bytes()).hexdigest())
+    used(data.parent, tmp_path / "cache")
+    archive(data.parent, {**FILES, "nested/labels.txt": b"bone\n"})
+    return data
+
+
+def test_a_checksum_older_than_the_file_does_not_count(tmp_path: Path) -> None:
+    data = replaced(tmp_path)
+    os.utime(data.with_name("weights.zip.sha256"), (1, 1))
+    assert (used(data.parent, tmp_path / "cache") / "nested" / "labels.txt").read_bytes() == b"bone\n"
+
+
+def test_a_checksum_of_another_file_is_refused_though_that_is_in_the_cache(tmp_path: Path) -> None:
+    data = replaced(tmp_path)
+    os.utime(data, (1, 1))  # as where both were copied, the checksum last
+    with pytest.raises(ConfigurationError, match="does not have the SHA-256"):
+        used(data.parent, tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
@@ -184,6 +219,30 @@ def test_of_processes_at_once_one_unpacks_and_all_find_it(tmp_path: Path) -> Non
     assert sorted(one.suffix for one in cache.iterdir()) == ["", ".lock"]
 
 
+def test_two_that_are_filled_at_once_stay_within_the_bound(tmp_path: Path) -> None:
+    """One unpacks when the other begins, which waits, and is refused because the first is in use."""
+    cache = tmp_path / "cache"
+    first = archive(tmp_path / "a", {"a.bin": bytes(1000)})
+    waiting = "from dcm_processor_service.runtime import data_cache as c\nm = c._make_room\n"
+    waiting += "def late(*a):\n    m(*a); print('room', flush=True); sys.stdin.readline()\nc._make_room = late\n"
+    code = USE.replace("data, cache, most", waiting + "data, cache, most", 1)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", code, str(first), str(cache), "1500"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as filling:
+        assert str(place_of(filling)) == "room"
+        second = begun(archive(tmp_path / "b", {"b.bin": bytes(1000)}), cache, 1500)
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(1.5)
+        assert filling.stdin is not None
+        filling.stdin.write("\n")
+        filling.stdin.flush()
+        assert place_of(filling).is_dir()
+        second.communicate("\n")
+        assert second.returncode == 1
+        filling.communicate("\n")
+    assert len([*cache.glob("*/content")]) == 1
+
+
 def test_a_process_killed_while_it_unpacks_leaves_nothing_that_passes_for_data(tmp_path: Path) -> None:
     data, cache = archive(tmp_path / "data"), tmp_path / "cache"
     dying = "import os\nos.rename = Path.rename = lambda *_: os.kill(os.getpid(), 9)\n"
@@ -221,6 +280,43 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path: Path) -> None
     with pytest.raises(ConfigurationError, match="no zip file that can be unpacked"):
         used(data, tmp_path / "cache")
     assert [one.suffix for one in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_of_every_kind_of_packing_is_the_archive_s_fault(tmp_path: Path, kind: int) -> None:
+    for number in range(9, 60, 3):
+        data = tmp_path / f"data-{number}" / "weights.zip"
+        data.parent.mkdir()
+        with zipfile.ZipFile(data, "w", kind) as made:
+            made.writestr("weights.bin", bytes(range(200)))
+        content = bytearray(data.read_bytes())
+        content[41 + number] ^= 0xFF
+        data.write_bytes(content)
+        with pytest.raises(ConfigurationError, match="no zip file that can be unpacked"):
+            used(data, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    "error", [lzma.LZMAError(), struct.error(), UnicodeDecodeError("ascii", b"", 0, 0, ""), OSError("x")]
+)
+def test_what_a_damaged_archive_makes_python_raise_is_its_fault(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(ConfigurationError, match="no zip file that can be unpacked"), damage_told(tmp_path):
+        raise error
+
+
+def test_what_the_disk_refuses_is_not_the_archive_s_fault(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), damage_told(tmp_path):
+        raise PermissionError(13, "refused")
+
+
+def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+    data = archive(tmp_path / "data")
+    link = zipfile.ZipInfo("latest.bin")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(data, "a") as made:
+        made.writestr(link, "weights.bin")
+    with pytest.raises(ConfigurationError, match="holds a symbolic link"):
+        used(data, tmp_path / "cache")
 
 
 def test_a_context_has_the_unpacked_data(tmp_path: Path) -> None:

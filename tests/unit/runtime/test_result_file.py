@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from types import ModuleType
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dcm_processor_service.runtime.execution.result_file import WorkerResult, worker_result
-from dcm_processor_service.runtime.execution.time_limit import TimeLimit, last_words
+from dcm_processor_service.runtime.execution.time_limit import _WAITING_PROCESS, TimeLimit, last_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,9 +73,23 @@ def test_a_place_that_cannot_be_written_is_reported_and_the_job_goes_on(
 
 def test_a_job_that_returns_in_time_leaves_no_last_words(tmp_path: Path) -> None:
     limit = TimeLimit(limit_s=3600, grace_s=0, began_s=time.monotonic())
-    with last_words(tmp_path / "result.json", "too late", limit):
+    with last_words(tmp_path / "result.json", "too late", limit, "promised"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "left"),
+    [(None, "too late"), ("promised", "too late"), ('{"volume_ml": 5.0}', '{"volume_ml": 5.0}')],
+)
+def test_last_words_take_the_place_of_the_promise_alone(tmp_path: Path, held: str | None, left: str) -> None:
+    result = tmp_path / "result.json"
+    if held is not None:
+        result.write_text(held)
+    command = [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(result), "too late", "promised", "0.01"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as waiting:
+        assert waiting.wait(50) == 0
+    assert result.read_text() == left
 
 
 def test_where_no_process_can_be_started_the_job_runs_all_the_same(
@@ -83,7 +98,7 @@ def test_where_no_process_can_be_started_the_job_runs_all_the_same(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
     limit = TimeLimit(limit_s=3600, grace_s=0, began_s=time.monotonic())
     done = []
-    with last_words(tmp_path / "result.json", "too late", limit):
+    with last_words(tmp_path / "result.json", "too late", limit, "promised"):
         done.append(True)
     assert done
     assert "nothing can be left behind at the time limit of the job: FileNotFoundError" in caplog.text

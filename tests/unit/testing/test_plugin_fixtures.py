@@ -78,6 +78,22 @@ def test_ctx_and_pacs_are_what_their_markers_say(pytester: pytest.Pytester) -> N
     ).assert_outcomes(passed=9)
 
 
+def test_an_author_s_own_pacs_may_be_anything(pytester: pytest.Pytester) -> None:
+    run(
+        pytester,
+        """
+        import pytest
+
+        @pytest.fixture
+        def pacs():
+            return "http://localhost"
+
+        def test_one(ctx, pacs):
+            assert list(ctx.session.peers.list()) == []
+        """,
+    ).assert_outcomes(passed=1)
+
+
 def test_a_marker_that_is_wrong_fails_with_what_was_meant(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,

@@ -41,13 +41,17 @@ class DaemonThreads(Executor):
 
     @override
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Has a thread make a call."""
+        """Has a thread make a call.
+
+        Raises:
+            RuntimeError: The system starts no further thread; the call is not made.
+        """
         future: Future[T] = Future()
-        self._calls.put((future, lambda: fn(*args, **kwargs)))
         with self._lock:
             if not self._idle.acquire(blocking=False) and self._count < self._most:
+                threading.Thread(target=self._work, name=f"mongo-{self._count + 1}", daemon=True).start()
                 self._count += 1
-                threading.Thread(target=self._work, name=f"mongo-{self._count}", daemon=True).start()
+        self._calls.put((future, lambda: fn(*args, **kwargs)))  # last: a call that is refused must not be made later
         return future
 
     def _work(self) -> None:
