@@ -28,11 +28,15 @@ class Repeats:
     def differs(self, instance: Outgoing) -> bool:
         """Returns whether another instance of this UID goes, or went, before this one and is not the same."""
         uid = instance.sop_instance_uid
-        first = self._coming.setdefault(uid, instance)
-        if first is not instance:
+        first = self._coming.get(uid)
+        if first is not None:
             return _differ(first, instance)
         sent = self._ledger.acknowledged.get(uid)
         return sent is not None and not is_what_was_sent(instance, sent)
+
+    def comes(self, instance: Outgoing) -> None:
+        """Remembers what is about to be sent."""
+        self._coming.setdefault(instance.sop_instance_uid, instance)
 
     def forget(self) -> None:
         """Lets go of what was about to be sent: it has its records now."""

@@ -299,11 +299,12 @@ def _windows(
             continue
         if isinstance(one, Unreadable):
             ledger.put(position, InstanceRecord(outcome=Outcome.FAILED, meaning=one.reason, path=one.path))
-        elif (known := acknowledged.get(one.sop_instance_uid)) is not None and is_what_was_sent(one, known):
-            ledger.put(position, known)
         elif repeats.differs(one):
             ledger.put(position, _repeated(one))
+        elif (known := acknowledged.get(one.sop_instance_uid)) is not None and is_what_was_sent(one, known):
+            ledger.put(position, known)
         else:
+            repeats.comes(one)
             window.append((position, one))
             memory_bytes += one.memory_bytes
         if len(window) >= _WINDOW_INSTANCES or memory_bytes >= _WINDOW_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["ListenPort", "commitment", "keeper"]
+
+
+class _TriedOut(Exception):  # noqa: N818 no error: a file can be written, and is left as it was
+    """Ends the writing of a file before anything is written."""
+
 
 ListenPort = Annotated[
     int | None,
@@ -45,7 +51,7 @@ def commitment(
     """
     with sentences():
         asked = _read(file)
-        if asked.is_open:
+        if asked.is_open or (ask_again and not asked.ok):
             asked = _answered(asked, file, listen_port, timeout, ask_again=ask_again)
     if as_json:
         for record in asked.records:
@@ -59,13 +65,16 @@ def keeper(file: Path, calling: str) -> Callable[[StorageCommitment], None]:
     """Returns what keeps a transaction in a file, with the title that the peer knows us by.
 
     Raises:
-        ConfigurationError: The file is there, with a transaction whose answer is still missing, or with other things.
+        ConfigurationError: The file is there, with a transaction whose answer is still missing, or with other things;
+            or it cannot be written, which is tried before anything is sent.
     """
     if exists(file) and _read(file).is_open:
         raise ConfigurationError(
             f"{str(file)!r} holds a transaction that has no answer yet: wait for it with the command commitment, or "
             "name another file"
         )
+    with suppress(_TriedOut), write_whole(file, private=True, error=ConfigurationError):
+        raise _TriedOut
 
     def keep(asked: StorageCommitment) -> None:
         peer = asked.peer.model_copy(update={"calling_ae_title": asked.peer.calling_ae_title or calling})

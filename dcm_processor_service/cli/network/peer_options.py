@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -30,6 +30,7 @@ __all__ = ["PeerOptions", "parse_address", "parse_peer", "parse_place", "takes_p
 
 _WEB_PORTS = {"http": 80, "https": 443}
 _ADDRESS = re.compile(r"(?P<aet>[^@]+)@(?P<host>\[[^\]]+\]|[^:@]+):(?P<port>[0-9]{1,5})")
+_WEB = re.compile(r"\s*https?:", re.IGNORECASE)
 _PANEL = "How to speak to the peer"
 
 
@@ -82,9 +83,10 @@ class PeerOptions:
     max_request: Annotated[
         int | None, _option("The longest STOW-RS request, in bytes, for a peer with a URL", min=1 << 20)
     ] = None
-    proxy: Annotated[str | None, _option("The proxy to a peer with a URL; HTTPS_PROXY and its like when left out")] = (
-        None
-    )
+    proxy: Annotated[
+        str | None,
+        _option("The proxy to a peer with a URL, without a password; HTTPS_PROXY and its like when left out"),
+    ] = field(default=None, repr=False)
     token_file: Annotated[Path | None, _option("A file that holds the bearer token for a peer with a URL")] = None
     token_url: Annotated[
         str | None, _option("Where a token is granted for --client-id (OAuth 2.0 client credentials)")
@@ -122,6 +124,17 @@ class PeerOptions:
         given = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name)]
         if given:
             raise ConfigurationError(f"{', '.join(given)}: {reason}")
+
+    def require_proxy_without_credentials(self) -> None:
+        """Refuses a proxy with a password in its URL, which every user of the machine sees in the list of processes.
+
+        Raises:
+            ConfigurationError: It has one.
+        """
+        if "@" in (self.proxy or ""):
+            raise ConfigurationError(
+                "--proxy holds a password, which others see in the list of processes: set HTTPS_PROXY in its place"
+            )
 
     def auth(self) -> WebAuth | None:
         """Returns what a DICOMweb peer knows us by; reads the file of a client's secret.
@@ -183,9 +196,9 @@ def parse_address(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
         >>> parse_address("ORTHANC@[::1]:4242").host
         '::1'
     """
-    match = _ADDRESS.fullmatch(text.strip())
+    match = None if _may_hold_a_secret(text) else _ADDRESS.fullmatch(text.strip())
     if match is None:
-        raise ConfigurationError(f"{text!r} is no peer; give AET@HOST:PORT, for example ORTHANC@127.0.0.1:4242")
+        raise ConfigurationError(f"{_shown(text)} is no peer; give AET@HOST:PORT, for example ORTHANC@127.0.0.1:4242")
     of_the_web = ("max_request", "proxy", "token_file", "token_url", "client_id", "client_secret_file", "scope")
     how.require_unset(of_the_web, "for a peer that is given by its URL alone")
     more = {} if how.max_pdu is None else {"max_pdu_bytes": how.max_pdu}
@@ -215,8 +228,10 @@ def parse_place(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
         >>> parse_place("https://pacs.example/dicom-web").port
         443
     """
-    if not text.startswith(("http://", "https://")):
+    text = text.strip()
+    if not _is_of_the_web(text):
         return parse_address(text, how)
+    how.require_proxy_without_credentials()
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port or _WEB_PORTS[parts.scheme]
@@ -235,7 +250,7 @@ def parse_place(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
             ae_title="WEB",
             host=host,
             port=port,
-            url=text,
+            url=parts.scheme + text[len(parts.scheme) :],
             auth=how.auth(),
             proxy=proxy,
             **how.fields_of_peer,
@@ -243,6 +258,20 @@ def parse_place(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
         )
     except ValidationError as error:
         raise _refused(error, "the URL of the peer is not valid") from error
+
+
+def _is_of_the_web(text: str) -> bool:
+    return _WEB.match(text) is not None
+
+
+def _may_hold_a_secret(text: str) -> bool:
+    """Whether it may be a URL, in which a password or a token may be."""
+    return "://" in text or _is_of_the_web(text.rpartition("=")[2]) or _is_of_the_web(text)
+
+
+def _shown(text: str) -> str:
+    """Returns what was given, for a message; of what may be part of a URL nothing."""
+    return "what was given" if _may_hold_a_secret(text) or "/" in text else repr(text)
 
 
 def _refused(error: ValidationError, otherwise: str) -> ConfigurationError:
@@ -264,8 +293,8 @@ def parse_peer(text: str) -> Peer:
         'PACS'
     """
     name, equals, address = text.strip().partition("=")
-    if not equals or not name:
+    if not equals or not name or _may_hold_a_secret(text):
         raise ConfigurationError(
-            f"{text!r} is no peer; give NAME=AET@HOST:PORT, for example PACS=ORTHANC@127.0.0.1:4242"
+            f"{_shown(text)} is no peer; give NAME=AET@HOST:PORT, for example PACS=ORTHANC@127.0.0.1:4242"
         )
     return parse_address(address).model_copy(update={"name": name, "id": platform_id("peer", name)})

@@ -81,6 +81,11 @@ def send(
         peer = parse_place(to, how)
         if commit and commit_later is not None:
             raise ConfigurationError("--commit waits for the answer, and --commit-later does not: give one of them")
+        if peer.url is not None and (commit or commit_later is not None):
+            raise ConfigurationError(
+                "storage commitment is asked for over DIMSE, and the peer is given by its URL: give AET@HOST:PORT, or "
+                "--verify in place of --commit"
+            )
         on_commitment = None if commit_later is None else keeper(commit_later, how.calling)
         options = SendOptions(
             check=False,

@@ -73,6 +73,8 @@ def find_code(name: Code | str, contexts: Sequence[int] = ()) -> Code:
     """
     if isinstance(name, Code):
         return checked_code(name)
+    if not isinstance(name, str):
+        raise DerivedObjectError("a coded concept is neither a name nor a code: give one, such as 'liver'")
     wanted = _normal(name)
     for context in contexts:
         found = _of_context(context).get(wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copy import copy
+from copy import copy, deepcopy
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoded"]
 
+_IN_CHARACTER_SETS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+
 
 class Encoded:
     """The elements of an object as reading a file of it in Explicit VR Little Endian gives them.
 
     pydicom decodes them when they are asked for, and writes them as they are. They cannot be changed in place, so
-    several objects may have them. Values that the source has wrong are copied instead, since a library warns of them
-    when it decodes them, and may quote them.
+    several objects may have them. Others are copied instead: values that the source has wrong, since a library warns of
+    them when it decodes them, and may quote them; sequences with words beyond ASCII, whose bytes would stay as they are
+    where an object gets another character set; and what a library decodes while it reads.
 
     Example:
         >>> from pydicom.uid import ExplicitVRLittleEndian
@@ -40,10 +43,10 @@ class Encoded:
         dataset.save_as(file, enforce_file_format=True)
         file.seek(0)
         read = dcmread(file)
-        flawed = {element.tag for element in dataset if not _is_sound(element)}
-        sound = [tag for tag in read.keys() if tag not in flawed]  # noqa: SIM118 iterating would decode them
-        self._elements = {tag: read.get_item(tag) for tag in sound}
-        self._flawed = [dataset[tag] for tag in sorted(flawed)]
+        own = {element.tag for element in dataset if not _is_sound(element) or _is_to_be_encoded_anew(element)}
+        elements = {tag: read.get_item(tag) for tag in read.keys() if tag not in own}  # noqa: SIM118 as it lies
+        self._elements = {tag: one for tag, one in elements.items() if one.is_raw}
+        self._own = [element for element in dataset if element.tag not in self._elements]
         self._character_set = read.original_character_set
         self._meta = dataset.file_meta
 
@@ -58,8 +61,8 @@ class Encoded:
             is_implicit_VR=False,
             is_little_endian=True,
         )
-        for element in self._flawed:
-            made[element.tag] = copy(element)
+        for element in self._own:
+            made[element.tag] = deepcopy(element)
         made.set_original_encoding(False, True, self._character_set)
         return made
 
@@ -68,3 +71,14 @@ def _is_sound(element: DataElement) -> bool:
     if element.VR != "SQ":
         return value_problem(element) is None
     return all(_is_sound(each) for item in element.value or () for each in item)
+
+
+def _is_to_be_encoded_anew(element: DataElement) -> bool:
+    """Whether it is a sequence that holds words beyond ASCII."""
+    return element.VR == "SQ" and any(_is_beyond_ascii(each) for item in element.value or () for each in item)
+
+
+def _is_beyond_ascii(element: DataElement) -> bool:
+    if element.VR == "SQ":
+        return _is_to_be_encoded_anew(element)
+    return element.VR in _IN_CHARACTER_SETS and not str(element.value).isascii()

@@ -37,23 +37,23 @@ def require_line(what: str, words: object, most: int | None = None) -> str:
     return words
 
 
-def require_lines(what: str, words: str, most: int | None = None) -> str:
+def require_lines(what: str, words: object, most: int | None = None) -> str:
     r"""Returns text that may have line breaks, with spaces in place of tabs, which not all readers know.
 
     Raises:
-        DerivedObjectError: It is too long, or holds control characters besides line breaks.
+        DerivedObjectError: It is no text, or too long, or holds control characters besides line breaks.
 
     Example:
         >>> require_lines("the report", "size:\t6 mm")
         'size:   6 mm'
     """
-    if _CONTROL.search(words) or len(words) > (most or len(words)):
+    if not isinstance(words, str) or _CONTROL.search(words) or len(words) > (most or len(words)):
         limit = "" if most is None else f" of at most {most} characters"
         raise DerivedObjectError(f"{what} is no text{limit} without control characters: take them out, or shorten it")
     return words.expandtabs()
 
 
-def require_keyword(what: str, words: str) -> str:
+def require_keyword(what: str, words: object) -> str:
     """Returns a value of the kind code string.
 
     Raises:
@@ -63,7 +63,7 @@ def require_keyword(what: str, words: str) -> str:
         >>> require_keyword("content_label", "LIVER_V2")
         'LIVER_V2'
     """
-    if not _KEYWORD.fullmatch(words):
+    if not isinstance(words, str) or not _KEYWORD.fullmatch(words):
         raise DerivedObjectError(
             f"{what} holds upper-case letters, digits and underscores, at most 16 (PS3.5, section 6.2): change it"
         )

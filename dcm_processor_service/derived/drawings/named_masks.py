@@ -93,7 +93,7 @@ class NamedMasks:
         array = placement.array[..., 0]
         chosen = chosen_labels(array, labels)
         said = {
-            each.meaning if isinstance(each, Code) else each: Segment(
+            require_line("the name of a label", each.meaning if isinstance(each, Code) else each): Segment(
                 array, code=each if isinstance(each, Code) else None
             )
             for each in chosen.values()

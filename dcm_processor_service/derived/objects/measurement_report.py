@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.derived.attributes.codes import find_code
@@ -18,14 +19,13 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
 from dcm_processor_service.derived.objects.report_context import language_item, observer_items
 from dcm_processor_service.derived.objects.report_groups import measurement_group
 from dcm_processor_service.derived.objects.text_report import write_report_header
+from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import items, text
 from dcm_processor_service.models.derived import MEASUREMENT_REPORT, Code
 from dcm_processor_service.models.reports import ENGLISH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pydicom import Dataset
 
     from dcm_processor_service.derived.objects.finding import Measured
@@ -70,6 +70,8 @@ def measurement_report(
         DerivedObjectError: A name has no code, a segment or language does not exist, a region is not in the images, or
             the source is no image series.
     """
+    if not isinstance(findings, Mapping):
+        raise DerivedObjectError("findings have no names: give them by name, such as {'liver': {'Volume': (9, 'ml')}}")
     highdicom = load_highdicom()
     series = require_series(source, "measurement report")
     composite = Composite(recipe, series)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from operator import index
+from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeAlias
 
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.keywords import refuses_unknown_keywords
@@ -69,7 +70,9 @@ class Region:
         Raises:
             DerivedObjectError: See above.
         """
-        if self.kind not in _COUNTS:
+        kind: object = self.kind
+        frame: object = self.frame
+        if not isinstance(kind, str) or kind not in _COUNTS:
             raise DerivedObjectError(f"no kind of region is called {self.kind!r}: say one of {', '.join(_COUNTS)}")
         if self.kind in ({"ellipsoid"} if self.image else {"circle"}):
             raise DerivedObjectError(
@@ -77,8 +80,8 @@ class Region:
                 if self.image
                 else "a circle is in an image: name the image, or give an ellipse"
             )
-        if self.frame < 1:
-            raise DerivedObjectError("frames are counted from 1")
+        if not isinstance(frame, SupportsIndex) or index(frame) < 1:
+            raise DerivedObjectError("a frame is no number: frames are counted from 1, in whole numbers")
         points = self._numbers()
         if self.kind == "outline" and len(points) > 1 and points[0] == points[-1]:
             points = points[:-1]
@@ -86,11 +89,15 @@ class Region:
         if self.kind == "box":
             points = _corners(points)
         object.__setattr__(self, "points", points)
-        object.__setattr__(self, "image", str(self.image))
+        object.__setattr__(self, "image", str(self.image or ""))
+        object.__setattr__(self, "frame", index(frame))
 
     def _numbers(self) -> Corners:
         axes, names = (2, "column and row") if self.image else (3, "x, y and z in mm")
-        points = tuple(tuple(float(part) for part in point) for point in self.points)
+        try:
+            points = tuple(tuple(float(part) for part in point) for point in self.points)
+        except (TypeError, ValueError):
+            points = ((),)  # of no numbers
         if any(len(point) != axes or not all(map(math.isfinite, point)) for point in points):
             hint = "" if self.image else "; or name the image whose pixels are meant"
             raise DerivedObjectError(f"a point of a {self.kind} is not {names}, finite numbers: give these{hint}")

@@ -9,11 +9,12 @@ from pydicom import Dataset
 from dcm_processor_service.derived.attributes.codes import code_item
 from dcm_processor_service.derived.attributes.uids import keyed_uid
 from dcm_processor_service.derived.terminology.languages import language_code
+from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import Code
+from dcm_processor_service.models.reports import PersonObserver
 
 if TYPE_CHECKING:
     from dcm_processor_service.models.derived import Producer
-    from dcm_processor_service.models.reports import PersonObserver
 
 __all__ = ["content_item", "language_item", "observer_items"]
 
@@ -45,7 +46,13 @@ def language_item(language: Code | str) -> Dataset:
 
 
 def observer_items(producer: Producer, observer: PersonObserver | None) -> list[Dataset]:
-    """Returns who observed: the person, or without one the service as a device."""
+    """Returns who observed: the person, or without one the service as a device.
+
+    Raises:
+        DerivedObjectError: The observer is no PersonObserver.
+    """
+    if observer is not None and not isinstance(observer, PersonObserver):
+        raise DerivedObjectError("the observer is no person: give PersonObserver('family^given')")
     kind = content_item(_CONTEXT, "CODE", _OBSERVER_TYPE)
     kind.ConceptCodeSequence = [code_item(_DEVICE if observer is None else _PERSON)]
     return [kind, *(_device(producer) if observer is None else _person(observer))]

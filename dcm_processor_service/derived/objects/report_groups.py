@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
-from dcm_processor_service.derived.attributes.codes import find_code, find_unit, in_context
+from dcm_processor_service.derived.attributes.codes import checked_code, find_code, find_unit, in_context
 from dcm_processor_service.derived.attributes.wording import require_line, require_lines
 from dcm_processor_service.derived.objects.finding import QUANTITY_CONTEXTS
 from dcm_processor_service.derived.objects.highdicom_bridge import code_of
@@ -39,6 +39,7 @@ def measurement_group(highdicom: Any, name: str, finding: Finding, series: Sourc
         DerivedObjectError: A name has no code, a segment does not exist, or a region is not in the images.
     """
     require_line("the name of a finding", name)
+    _require_codes(finding)
     located = _located(highdicom, name, finding, series)
     shared = _shared(highdicom, name, finding, composite, located)
     uid, place = "", located.volumetric
@@ -57,6 +58,20 @@ def measurement_group(highdicom: Any, name: str, finding: Finding, series: Sourc
         ]
         group = highdicom.sr.MeasurementsAndQualitativeEvaluations(tracking, source_images=images, **shared)
     return _with_words(highdicom, group, finding)
+
+
+def _require_codes(finding: Finding) -> None:
+    """Refuses codes of a caller's own that cannot be written, and answers that are none.
+
+    Raises:
+        DerivedObjectError: There is one.
+    """
+    answers = finding.evaluations.values()
+    if not all(isinstance(answer, (str, Code)) for answer in answers):
+        raise DerivedObjectError("an answer is neither words nor a code: give one, such as {'Image Quality': 'Good'}")
+    for code in (*finding.quantity_codes.values(), *answers):
+        if isinstance(code, Code):
+            checked_code(code)
 
 
 def _shared(highdicom: Any, name: str, finding: Finding, composite: Composite, located: Located) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydicom import Dataset
@@ -10,7 +11,7 @@ from pydicom.uid import BasicTextSRStorage
 from dcm_processor_service.derived.attributes.codes import code_item, find_code
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.references import instance_references, referenced_series
-from dcm_processor_service.derived.attributes.wording import require_lines
+from dcm_processor_service.derived.attributes.wording import require_line, require_lines
 from dcm_processor_service.derived.objects.report_context import content_item, language_item, observer_items
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
@@ -20,8 +21,6 @@ from dcm_processor_service.models.derived import DIAGNOSTIC_REPORT, Code
 from dcm_processor_service.models.reports import ENGLISH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pydicom import FileDataset
 
     from dcm_processor_service.derived.source import Source
@@ -84,7 +83,9 @@ def text_report(
         >>> made.ContentSequence[-1].ContentSequence[0].TextValue
         'No nodules.'
     """
-    given = {"findings": sections} if isinstance(sections, str) else dict(sections)
+    given = {"findings": sections} if isinstance(sections, str) else sections
+    if not isinstance(given, Mapping):
+        raise DerivedObjectError("what the report says is no text: give a str, or texts by section: {'findings': '…'}")
     composite = Composite(recipe, source)
     with contained():
         dataset = composite.new(BasicTextSRStorage, "SR", 1)
@@ -138,7 +139,7 @@ def _images(source: Source) -> list[Dataset]:
 
 
 def _section(name: str, words: str) -> Dataset:
-    concept = _SECTIONS.get(name.strip().lower()) or find_code(name)
+    concept = _SECTIONS.get(require_line("the name of a section", name).strip().lower()) or find_code(name)
     if not isinstance(words, str):
         raise DerivedObjectError(f"the section {name!r} is no text: give a str")
     section = content_item("CONTAINS", "CONTAINER", concept)

@@ -126,7 +126,7 @@ def _volumes(placed: Mapping[str, PlacedArray], series: SourceSeries, count: int
     """Returns the frames of each time point.
 
     Raises:
-        DerivedObjectError: No volumes of the source are as many, or several are.
+        DerivedObjectError: No volumes of the source are as many, or several are, or they come in another order.
     """
     first = next(iter(placed.values()))
     named = {(one.sop_instance_uid, one.frame_number) for line in first.sources for one in line}
@@ -137,7 +137,29 @@ def _volumes(placed: Mapping[str, PlacedArray], series: SourceSeries, count: int
             f"the masks have {count} time points, and the source has {len(stacks)} stacks of as many volumes (it has "
             f"{volumes}): give the series that they were computed from, or make a segmentation of each time point"
         )
+    for name, mask in placed.items():
+        _require_order(name, mask, stacks[0].grid)
     return stacks[0].grid
+
+
+def _require_order(name: str, mask: PlacedArray, grid: Sequence[Sequence[FrameInfo]]) -> None:
+    """Refuses a mask whose time points come in another order than those of the source.
+
+    Raises:
+        DerivedObjectError: It names frames of another time point, or of not as many.
+    """
+    if len(mask.sources) < 2:  # noqa: PLR2004 those of the first volume stand for the place of all
+        return
+    times = {_key(frame): index for index, line in enumerate(grid) for frame in line}
+    named = [{(one.sop_instance_uid, one.frame_number) for one in line} for line in mask.sources]
+    if len(named) != len(grid) or any(
+        times.get(key, index) != index for index, keys in enumerate(named) for key in keys
+    ):
+        which = f"the mask of {name!r}" if name else "the label map"
+        raise DerivedObjectError(
+            f"{which} names the source's frames of other time points than it stands at: give the time points in the "
+            "order of the source, and with each the frames that it was computed from"
+        )
 
 
 def _may_show(stack: Stack, mask: PlacedArray, named: set[tuple[str, int]]) -> bool:

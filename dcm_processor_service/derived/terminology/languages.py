@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 
+from dcm_processor_service.derived.attributes.codes import checked_code
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import Code
 
@@ -34,14 +35,16 @@ def language_code(language: Code | str) -> Code:
     """Returns the code of a language: of its tag, with script and region where these are told, or its English name.
 
     Raises:
-        DerivedObjectError: No language is known by it.
+        DerivedObjectError: No language is known by it, or it is a code that cannot be written.
 
     Example:
         >>> language_code("de").meaning, language_code("pt-br").value, language_code("French").value
         ('German', 'pt-BR', 'fr')
     """
     if isinstance(language, Code):
-        return language
+        return checked_code(language)
+    if not isinstance(language, str):
+        raise DerivedObjectError("the language is no name: give a tag such as 'de' or 'pt-BR', or a Code")
     given = language.strip().lower()
     found = _TAG.fullmatch(_BY_NAME.get(given, given.replace("_", "-")))
     if found is None or found[1] not in _NAMES:

@@ -133,7 +133,7 @@ def _lesion(name: str) -> Structure | None:
 
 def _organ(base: str) -> tuple[Code | None, Code | None]:
     """Returns the codes of what the last word of a name says, a tumor or cyst, and of the organ before it."""
-    *words, last = base.split()
+    *words, last = base.split() or [""]
     morphology = _MORPHOLOGIES.get(_PLURALS.get(last, last))
     if morphology is None or not words:
         return morphology, None

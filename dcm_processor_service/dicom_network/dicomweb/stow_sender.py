@@ -28,11 +28,12 @@ from dcm_processor_service.dicom_network.dicomweb.web_client import (
 )
 from dcm_processor_service.dicom_network.dicomweb.web_query import ask_for_instances
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError
+from dcm_processor_service.dicom_network.dimse.query import NotAnsweredError
 from dcm_processor_service.dicom_network.parcels import UNSENDABLE, Ledger, Parcel
 from dcm_processor_service.dicom_network.planning import Choice, Kind
 from dcm_processor_service.dicom_network.sources import UnreadableInstanceError
 from dcm_processor_service.dicom_network.status import DUPLICATE_SOP_INSTANCE, explain
-from dcm_processor_service.errors import PeerUnreachableError, UnsupportedTransferSyntaxError
+from dcm_processor_service.errors import ConfigurationError, PeerUnreachableError, UnsupportedTransferSyntaxError
 from dcm_processor_service.models import Outcome
 
 if TYPE_CHECKING:
@@ -125,6 +126,9 @@ class WebDelivery:
         else:
             with ThreadPoolExecutor(self._options.associations, thread_name_prefix="dicom-send") as pool:
                 list(pool.map(send, groups))
+        cause = None if self.failure is None else self.failure.__cause__
+        if isinstance(cause, ConfigurationError) and not self._ledger.acknowledged:
+            raise cause
         reason = "cancelled" if self.failure is None else str(self.failure)
         passing = self.failure is None or self.failure.retryable
         for parcel in parcels:
@@ -153,6 +157,9 @@ class WebDelivery:
             except PeerRefusesError as error:
                 self._fail(error)
                 return
+            except ConfigurationError as error:  # of a token: what is stored by now needs its report
+                self._fail(PeerRefusesError(f"{self.where}: {error}"), error)
+                return
             except _TooMuchError as error:
                 self._failures = 0
                 self._halve(group, error, cancelled)
@@ -180,7 +187,8 @@ class WebDelivery:
         for half in (group[: len(group) // 2], group[len(group) // 2 :]):
             self._send_group(half, cancelled)
 
-    def _fail(self, error: PeerUnreachableError) -> None:
+    def _fail(self, error: PeerUnreachableError, cause: Exception | None = None) -> None:
+        error.__cause__ = cause or error.__cause__
         self.failure = error
         self._stop.set()
 
@@ -240,7 +248,10 @@ class WebDelivery:
         Raises:
             NotAnsweredError: It does not tell.
         """
-        return {key: ask_for_instances(self._client, key) for key in series}
+        try:
+            return {key: ask_for_instances(self._client, key) for key in series}
+        except ConfigurationError as error:  # of a token
+            raise NotAnsweredError(str(error)) from error
 
     def _post(self, body: RequestBody) -> Answer:
         try:
@@ -293,6 +304,7 @@ class WebDelivery:
         parcel.status = code
         status = explain(code)
         if uid in answer.failed and code == DUPLICATE_SOP_INSTANCE:
+            parcel.checksum = parcel.instance.checksum(shipment.syntax)
             status = self._ledger.explain_duplicate(parcel, status)
         elif uid in answer.failed and status.outcome.acknowledged:  # a warning's code among the failures
             status = replace(status, outcome=Outcome.REFUSED)

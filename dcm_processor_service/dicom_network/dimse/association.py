@@ -242,7 +242,9 @@ class Association:
             except TimeoutError:
                 return None
             # what has begun to arrive is read to its end: a message cut in two could not be taken up again
-            self._take(self._read_message(time.monotonic() + self._options.network_timeout_s))
+            message = self._read_message(time.monotonic() + self._options.network_timeout_s)
+            if message != self._last_answer:  # which some peers send twice
+                self._take(message)
         return self.reports.pop(0)
 
     def release(self) -> None:
@@ -308,6 +310,7 @@ class Association:
         while True:
             message = self._read_message(deadline)
             if self._is_stale(message, asked):
+                is_early = False  # that was what came early
                 continue
             if not command_set.answers(message.command, asked):
                 self._take(message)

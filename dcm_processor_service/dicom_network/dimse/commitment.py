@@ -96,9 +96,16 @@ def _judged(record: InstanceRecord, committed: set[str], failed: Mapping[str, in
 
 
 def request_commitment(
-    commitment: StorageCommitment, peer: Peer, options: SendOptions, calling_ae_title: str
+    commitment: StorageCommitment, peer: Peer, options: SendOptions, calling_ae_title: str, *, stays_open: bool = False
 ) -> tuple[StorageCommitment, str]:
     """Asks the peer to commit to instances, and waits for its answer where the options say so.
+
+    Args:
+        commitment: The transaction.
+        peer: Who is asked.
+        options: Times and port.
+        calling_ae_title: Ours.
+        stays_open: Whether the transaction stays open where the peer cannot be reached now and may be later.
 
     Returns:
         The transaction: with the answer, with the reason why there will be none, or open. And why there is no answer.
@@ -118,6 +125,8 @@ def request_commitment(
                 _ask(association, _request(commitment))
                 answer = _wait_here(association, answers, commitment.transaction_uid, deadline)
         except (_NoAnswerError, PeerUnreachableError) as error:
+            if stays_open and isinstance(error, PeerUnreachableError) and error.retryable:
+                return commitment, f"stored; no storage commitment: {error}"
             return commitment.model_copy(update={"problem": str(error)}), f"stored; no storage commitment: {error}"
         except AssociationLostError as error:  # the peer may have the request
             return commitment, f"stored; no storage commitment: {error}"

@@ -99,7 +99,8 @@ class LateAnswers:
             wait_s = min(wait_s, HOLD_S)
         update = {"listen_port": None, "wait_for_commitment": True, "commitment_timeout_s": wait_s}
         own = suited_to(peer, self._options, self._timeout_s).model_copy(update=update)
-        result, _ = request_commitment(again, peer, own, peer.calling_ae_title or self._ae_title)
+        calling = peer.calling_ae_title or self._ae_title
+        result, _ = request_commitment(again, peer, own, calling, stays_open=True)
         if not result.is_open:
             self._settle(result)
 

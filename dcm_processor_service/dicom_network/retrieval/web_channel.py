@@ -28,6 +28,7 @@ _AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _AS_IT_LIKES = 'multipart/related; type="application/dicom"'
 _LONGEST_WAIT_S = 30.0
 _LONGEST_HEAD_BYTES = 1 << 16
+_CANCELLED = Ending("cancelled")
 
 
 class _MalformedError(Exception):
@@ -56,9 +57,10 @@ class WebChannel:
             return self._get(whole)
         ending, failed = Ending(), []
         for uid in sop_instance_uids:
-            if self._cancelled():
+            one = _CANCELLED if self._cancelled() else self._get(f"{whole}/instances/{quote(uid)}")
+            if one is _CANCELLED:
+                ending = one
                 break
-            one = self._get(f"{whole}/instances/{quote(uid)}")
             if one.problem:
                 ending = one
                 failed.append(uid)
@@ -69,7 +71,8 @@ class WebChannel:
             with self._client.stream(path, {"Accept": accept}) as (response, pieces):
                 status = response.status_code
                 if status in {_OK, _PARTLY}:
-                    self._take_parts(response.headers.get("Content-Type", ""), pieces)
+                    if not self._take_parts(response.headers.get("Content-Type", ""), pieces):
+                        return _CANCELLED
                     return Ending("" if status == _OK else "the peer sent a part of it")
                 wait_s = retry_after(response)
         except httpx.TimeoutException:
@@ -87,7 +90,8 @@ class WebChannel:
             return Ending(f"the peer has nothing at this address (HTTP {status})", retryable=False)
         return Ending(f"the peer answered with HTTP {status}", retryable=status in _PASSING)
 
-    def _take_parts(self, content_type: str, pieces: Iterable[bytes]) -> None:
+    def _take_parts(self, content_type: str, pieces: Iterable[bytes]) -> bool:
+        """Takes each part, and returns whether that was all: the rest is left where the fetch is cancelled."""
         header = Headers()
         header["Content-Type"] = content_type
         boundary = header.get_boundary()
@@ -104,10 +108,11 @@ class WebChannel:
                 arrival = arrival or self._inbox.open()
                 arrival.write(piece)
                 if self._cancelled():
-                    return
+                    return False
         finally:
             if arrival is not None:
                 arrival.discard()
+        return True
 
 
 def split_parts(pieces: Iterable[bytes], boundary: bytes) -> Iterator[bytes | None]:

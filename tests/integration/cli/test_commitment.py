@@ -59,6 +59,34 @@ def test_a_peer_that_offers_none_is_reported_at_once(folder: Path, tmp_path: Pat
     assert run_here("commitment", tmp_path / "kept.json").code == REFUSED
 
 
+def test_a_peer_that_is_down_may_be_asked_again(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "kept.json"
+    with FakePacs(Faults(commitment="silent")) as pacs:
+        assert run_here("send", folder, "--to", pacs.peer.address, "--commit-later", file).code == 0
+        held = pacs.datasets()
+    down = run_here("commitment", file, "--ask-again", "--timeout", "0.5")
+    assert down.code == RETRYABLE, down.stdout + down.stderr
+    asked_once = json.loads(file.read_text("utf-8"))
+    assert asked_once["problem"] == ""
+    for problem in ("", "the peer was down"):
+        with FakePacs(holds=held) as pacs:
+            asked_once["peer"]["port"], asked_once["problem"] = pacs.peer.port, problem
+            file.write_text(json.dumps(asked_once), encoding="utf-8")
+            ran = run_here("commitment", file, "--ask-again", "--timeout", "5")
+        assert ran.code == 0, ran.stdout + ran.stderr
+
+
+def test_a_file_that_cannot_be_written_is_noticed_before_anything_is_sent(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("no folder", encoding="utf-8")
+    with FakePacs() as pacs:
+        ran = run_here("send", folder, "--to", pacs.peer.address, "--commit-later", tmp_path / "taken" / "kept.json")
+        assert not pacs.received
+    assert (ran.code, "cannot be written" in ran.stderr) == (CONFIGURATION, True), ran.stderr
+    new = tmp_path / "new" / "kept.json"
+    assert run_here("send", folder, "--to", pacs.peer.address, "--commit-later", new).code == RETRYABLE
+    assert [*new.parent.iterdir()] == []
+
+
 def test_an_open_transaction_is_not_written_over(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "kept.json"
     with FakePacs(Faults(commitment="silent")) as pacs:
@@ -77,6 +105,8 @@ def test_an_open_transaction_is_not_written_over(folder: Path, tmp_path: Path) -
         (("commitment", "other.json"), "is no file of send --commit-later"),
         (("send", "scans", "--to", "A@h:1", "--commit-later", "other.json"), "is no file of send --commit-later"),
         (("send", "scans", "--to", "A@h:1", "--commit", "--commit-later", "new.json"), "give one of them"),
+        (("send", "scans", "--to", "http://127.0.0.1:1/web", "--commit"), "give AET@HOST:PORT, or --verify"),
+        (("send", "scans", "--to", "http://127.0.0.1:1/web", "--commit-later", "new.json"), "give AET@HOST:PORT, or"),
     ],
 )
 def test_what_makes_no_sense_is_reported(

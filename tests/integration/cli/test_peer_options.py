@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dcm_processor_service.cli.network.peer_options import PeerOptions, Syntax, parse_address, parse_place
+from dcm_processor_service.cli.network.peer_options import PeerOptions, Syntax, parse_address, parse_peer, parse_place
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models import BearerToken, ClientCredentials
 from dcm_processor_service.testing import FakePacs
@@ -17,6 +17,9 @@ from tests.integration.dicom_network.test_web_authorization import SECRET, runni
 from tests.unit.dicom_network.instances import write_series
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dcm_processor_service.models import Peer
     from dcm_processor_service.testing.fake_certificates import FakeAuthority
 
 SPOKEN_TO = ("send", "find", "fetch", "echo", "probe")
@@ -90,6 +93,7 @@ def test_a_peer_of_the_web_has_those_that_mean_something_for_it(tmp_path: Path) 
         ("A@h:1", PeerOptions(token_file=Path("t")), "--token-file: for a peer that is given by its URL"),
         ("A@h:1", PeerOptions(proxy="http://p", scope="s"), "--proxy, --scope: for a peer"),
         ("https://h", PeerOptions(max_pdu=8192), "--max-pdu: for a peer that is given as AET@HOST:PORT"),
+        ("https://h", PeerOptions(proxy="http://us:s3cr3t@p"), "--proxy holds a password.*set HTTPS_PROXY"),
         ("http://h", PeerOptions(tls=True), "give https://"),
         ("http://h", PeerOptions(ca_file=Path("ca.pem")), "give https://"),
         ("https://h", PeerOptions(client_id="us"), "--client-id: .* is for --token-url"),
@@ -124,3 +128,31 @@ def test_a_token_is_granted_and_its_secret_is_shown_nowhere(tmp_path: Path) -> N
     assert ran.code == 0, ran.stderr
     assert service.authorizations == ["Bearer good"]
     assert SECRET not in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("reads", [parse_place, parse_address, parse_peer])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"https:/us:{SECRET}@h/web",
+        f"HTTPS:us:{SECRET}@h:443",
+        f"htps://us:{SECRET}@h/web",
+        f"PACS=HTTPS://us:{SECRET}@h/web",
+        f"PACS=http:us:{SECRET}@h:80",
+        f"us:{SECRET}@h/web",
+        f"HTTPS:/h/web?token={SECRET}",
+    ],
+)
+def test_what_may_be_a_url_is_not_shown(text: str, reads: Callable[[str], Peer]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        reads(text)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_url_is_one_whatever_its_case() -> None:
+    assert parse_place(" HTTPS://pacs.example/Web").url == "https://pacs.example/Web"
+    assert parse_address("A/T@pacs.example:104").ae_title == "A/T"
+
+
+def test_the_proxy_is_not_in_what_is_shown_of_the_options() -> None:
+    assert SECRET not in repr(PeerOptions(proxy=f"http://us:{SECRET}@proxy.example"))

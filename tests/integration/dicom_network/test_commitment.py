@@ -98,13 +98,13 @@ def test_a_peer_that_never_answers_is_waited_for_so_long(where: str) -> None:
     assert report.records[0].meaning.startswith("stored; no storage commitment within 0.3 s")
 
 
-def commits(*contents: Callable[[Dataset], Dataset], status: int = 0x0000) -> Callable[[Wire], None]:
+def commits(*contents: Callable[[Dataset], Dataset], status: int = 0x0000, times: int = 1) -> Callable[[Wire], None]:
     """A script that answers the request for commitment, and then reports what is made from that request."""
 
     def script(wire: Wire) -> None:
         wire.accept()
         request = wire.read_request()
-        wire.send(answer(request, status, kind=0x8130))
+        wire.send(answer(request, status, kind=0x8130) * times)
         asked = read_dataset(BytesIO(request.data), is_implicit_VR=False, is_little_endian=True)
         for content in contents:
             wire.send(event_report(request.context_id, content(deepcopy(asked))))
@@ -135,6 +135,12 @@ def test_a_report_of_another_transaction_commits_to_nothing() -> None:
         report = PynetdicomSender().send(make_ct(), seen.peer, options=options)
     assert report.count(Outcome.STORED) == 1
     assert "no storage commitment within 0.3 s" in report.records[0].meaning
+
+
+def test_an_answer_to_the_request_that_comes_twice_does_not_keep_the_report_away() -> None:
+    with scripted_peer(stores(), commits(lambda asked: asked, times=2)) as seen:
+        report = PynetdicomSender().send(make_ct(), seen.peer, options=COMMIT)
+    assert report.count(Outcome.COMMITTED) == 1
 
 
 def test_a_report_of_another_transaction_is_answered_and_the_right_one_awaited() -> None:

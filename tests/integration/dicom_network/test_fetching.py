@@ -42,6 +42,7 @@ COUNT = 6
 UIDS = [str(make_ct(number).SOPInstanceUID) for number in range(COUNT)]
 SERIES, STUDY = str(make_ct().SeriesInstanceUID), str(make_ct().StudyInstanceUID)
 QUIET = FetchOptions(check=False)
+UNCOUNTED = ["NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances"]
 WAYS = pytest.mark.parametrize("way", ["C-GET", "C-MOVE", "WADO-RS"])
 
 
@@ -319,6 +320,16 @@ def test_a_cancelled_fetch_keeps_what_is_here_and_says_so_of_the_rest(way: str, 
     assert len(list(tmp_path.rglob("*.dcm"))) == report.fetched
 
 
+@pytest.mark.parametrize("way", ["C-GET", "WADO-RS"])
+def test_a_cancelled_fetch_of_what_nobody_counts_is_not_called_whole(way: str, tmp_path: Path) -> None:
+    place = Place(way, tmp_path, Faults(refuses_levels=["IMAGE"], untold_keys=UNCOUNTED), holding())
+    with place.pacs:
+        report = place.fetch(cancelled=lambda: len(place.told) >= 2)
+    assert report.fetched < COUNT
+    assert not report.ok
+    assert {record.meaning for record in report.not_fetched} == {"cancelled"}
+
+
 @pytest.mark.parametrize("level", ["series", "instance"])
 def test_what_was_found_elsewhere_comes_from_a_peer_without_a_query(level: FindLevel, tmp_path: Path) -> None:
     place = Place("C-GET", tmp_path, Faults(), holding())
@@ -383,9 +394,6 @@ def test_a_second_fetch_into_the_folder_replaces_the_files(tmp_path: Path) -> No
         assert fetch().ok
     assert len(list(tmp_path.rglob("*.dcm"))) == COUNT
     assert STUDY in {record.study_instance_uid for record in place.told}
-
-
-UNCOUNTED = ["NumberOfStudyRelatedInstances", "NumberOfSeriesRelatedInstances"]
 
 
 @WAYS

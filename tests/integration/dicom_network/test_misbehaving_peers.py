@@ -69,7 +69,10 @@ NO_ANSWERS = {
     "a value longer than the command set": (lambda _: data(1, b"\0\0\0\1\xff\xff\xff\x7f\0"), "malformed"),
     "another message id": (lambda request: answer(request, message_id=77), "was not asked for"),
     "an answer to another operation": (lambda request: answer(request, kind=0x8030), "was not asked for"),
-    "no message id": (lambda _: data(1, command({0x0100: b"\1\x80", 0x0800: b"\1\1", 0x0900: b"\0\0"})), "was not asked for"),
+    "no message id": (
+        lambda _: data(1, command({0x0100: b"\1\x80", 0x0800: b"\1\1", 0x0900: b"\0\0"})),
+        "was not asked for",
+    ),
     "no status": (lambda request: answer(request, None), "without a status"),
     "an abort": (lambda _: abort(), "the peer aborted the association; its log may tell why"),
     "an abort with a reason": (lambda _: abort(2, 6), "a parameter of ours was invalid"),
@@ -583,6 +586,20 @@ def test_an_answer_that_comes_again_says_nothing_of_the_next_instance(sender: Py
         report = sender.send(series(4), seen.peer, options=TWICE)
     assert outcomes(report) == ["stored", "refused", "stored", "stored_with_warning"]
     assert {record.attempts for record in report.records} == {1}
+    assert len(seen.wires) == 1
+
+
+def test_an_answer_that_comes_again_while_a_long_instance_goes_is_not_taken_for_its_own(
+    sender: PynetdicomSender,
+) -> None:
+    def script(wire: Wire) -> None:
+        wire.accept()
+        while True:
+            wire.send(answer(wire.read_request()) * 2)
+
+    with scripted_peer(script) as seen:
+        report = sender.send([make_ct(number, rows=2000) for number in range(3)], seen.peer, options=ONCE)
+    assert outcomes(report) == ["stored"] * 3
     assert len(seen.wires) == 1
 
 

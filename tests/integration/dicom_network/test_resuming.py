@@ -195,6 +195,19 @@ def test_of_two_that_differ_under_one_uid_the_second_is_not_sent(*, apart: int, 
     assert {one.get("SeriesDescription") for one in held} == {make_ct(0).get("SeriesDescription")}
 
 
+@pytest.mark.parametrize("known_first", [False, True])
+def test_of_two_that_differ_one_of_which_the_peer_has_the_second_is_refused(*, known_first: bool) -> None:
+    other = make_ct(0)
+    other.SeriesDescription = "another"
+    given = [make_ct(0), other] if known_first else [other, make_ct(0)]
+    with FakePacs() as pacs:
+        first = PynetdicomSender().send(make_ct(0), pacs.peer).records
+        options = SendOptions(check=False)
+        report = PynetdicomSender().send(given, pacs.peer, options=options, acknowledged=by_uid(first))
+    assert [record.outcome for record in report.records] == [Outcome.STORED, Outcome.REFUSED]
+    assert len(pacs.arrivals) == (1 if known_first else 2)
+
+
 def test_of_two_that_differ_far_apart_the_second_is_known_by_the_record_of_the_first() -> None:
     other = make_ct(0)
     other.SeriesDescription = "another"
@@ -207,6 +220,7 @@ def test_of_two_that_differ_far_apart_the_second_is_known_by_the_record_of_the_f
     assert isinstance(second, Outgoing)
     assert isinstance(third, Outgoing)
     repeats = Repeats(ledger)
+    repeats.comes(first)
     assert [repeats.differs(one) for one in (first, second, third)] == [False, True, False]
     repeats.forget()
     assert [repeats.differs(one) for one in (second, third)] == [True, False]

@@ -146,6 +146,39 @@ def test_a_hopeless_answer_ends_the_sending(
     assert len(service.requests) == 1
 
 
+@pytest.mark.parametrize("associations", [1, 2])
+def test_a_token_that_cannot_be_renewed_ends_the_sending_with_its_report(
+    sender: PynetdicomSender, service: StowService, tmp_path: Path, associations: int
+) -> None:
+    (tmp_path / "token").write_text("good", encoding="utf-8")
+    peer = service.peer.model_copy(
+        update={"auth": BearerToken(file=str(tmp_path / "token")), "max_request_bytes": 1 << 20}
+    )
+
+    def expires(_uids: list[str]) -> Answer:
+        (tmp_path / "token").write_text("", encoding="utf-8")
+        return 401, {}, b""
+
+    service.orders += [lambda uids: (200, {}, store_response(dict.fromkeys(uids, 0))), expires]
+    options = SendOptions(associations=associations)
+    with pytest.raises(PeerUnreachableError, match=r"the token for the peer .* is empty") as caught:
+        sender.send([make_ct(number, rows=600) for number in range(3)], peer, options=options)
+    assert caught.value.report is not None
+    assert 0 < outcomes(caught.value.report).count("stored") < 3
+    with pytest.raises(ConfigurationError, match="is empty"):
+        sender.send(make_ct(), peer)
+
+
+def test_what_is_given_twice_far_apart_is_stored_by_its_first(sender: PynetdicomSender, service: StowService) -> None:
+    service.orders.append(lambda uids: (200, {}, store_response(dict.fromkeys(uids, 0))))
+    service.orders.append(lambda uids: (409, {}, store_response({}, dict.fromkeys(uids, 0x0111))))
+    peer = service.peer.model_copy(update={"max_request_bytes": 1 << 20})
+    large = make_ct(rows=800)
+    report = sender.send([large, large], peer)
+    assert outcomes(report) == ["stored", "stored_with_warning"]
+    assert report.records[1].meaning == "stored before, for it was given twice"
+
+
 def test_a_wrong_path_is_reported(sender: PynetdicomSender, service: StowService) -> None:
     peer = service.peer.model_copy(update={"url": f"http://localhost:{service.port}/wrong"})
     with pytest.raises(PeerUnreachableError, match="no STOW-RS service at this URL"):

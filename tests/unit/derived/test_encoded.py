@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, FileDataset, dcmread
 from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileMetaDataset
 from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRLittleEndian
 
 from dcm_processor_service.derived import save, validate
+from dcm_processor_service.derived.attributes.encoded import Encoded
 from dcm_processor_service.derived.make import make_image
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import ImageOptions, Producer, Recipe
@@ -19,8 +22,6 @@ from tests.unit.imaging.synthetic import single_frame
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from pydicom import Dataset
 
     from dcm_processor_service.derived.validation import Spelling
 
@@ -81,3 +82,39 @@ def test_equal_bytes_in_another_character_set_are_looked_at_again(made: list[Dat
 def test_an_attribute_of_blanks_alone_is_missing(made: list[Dataset], content: bytes) -> None:
     made[1].update_raw_element("Modality", value=content)
     assert "Modality" in {problem.keyword for problem in validate(made[1], set())}
+
+
+def with_sequence(words: str) -> FileDataset:
+    """An object in UTF-8 with a sequence in a sequence, which holds words."""
+    made = FileDataset(None, {}, file_meta=FileMetaDataset(), preamble=b"\0" * 128)  # type: ignore[arg-type]  # no file
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.SpecificCharacterSet = "ISO_IR 192"
+    made.SOPClassUID, made.SOPInstanceUID = "2.25.1", "2.25.2"
+    code, item = Dataset(), Dataset()
+    code.CodeMeaning = words
+    item.ScheduledProtocolCodeSequence = [code]
+    made.RequestAttributesSequence = [item]
+    return made
+
+
+def words_of(dataset: Dataset) -> str:
+    return str(dataset.RequestAttributesSequence[0].ScheduledProtocolCodeSequence[0].CodeMeaning)
+
+
+def test_words_in_sequences_are_written_in_the_character_set_that_an_instance_gets(tmp_path: Path) -> None:
+    copied = Encoded(with_sequence("Gr\u00f6\u00dfe")).copied()
+    copied.SpecificCharacterSet = "ISO_IR 100"
+    copied.save_as(tmp_path / "copied.dcm", enforce_file_format=True)
+    assert words_of(dcmread(tmp_path / "copied.dcm")) == "Gr\u00f6\u00dfe"
+
+
+@pytest.mark.filterwarnings("ignore:The value length")
+@pytest.mark.parametrize("words", ["size", "Gr\u00f6\u00dfe", "x" * 65])
+@pytest.mark.parametrize("undefined", [False, True])
+def test_to_change_a_sequence_of_one_instance_leaves_the_others_as_they_are(words: str, *, undefined: bool) -> None:
+    template = with_sequence(words)
+    template["RequestAttributesSequence"].is_undefined_length = undefined
+    shared = Encoded(template)
+    first, second = shared.copied(), shared.copied()
+    first.RequestAttributesSequence[0].ScheduledProtocolCodeSequence[0].CodeMeaning = "other"
+    assert words_of(second) == words_of(shared.copied()) == words_of(template) == words

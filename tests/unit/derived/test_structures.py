@@ -229,3 +229,8 @@ def test_masks_of_other_axes_lie_on_one_grid_by_their_own_affines() -> None:
         "pancreas": MASK,
     }
     assert voxels_by_segment(segmentation(masks, make_source(), make_recipe())) == {1: 12, 2: 12, 3: 12}
+
+
+@pytest.mark.parametrize("name", ["_", "?", "", " ", "__"])
+def test_a_name_without_a_letter_is_of_no_structure(name: str) -> None:
+    assert find_structure(name) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -144,6 +145,19 @@ def test_a_volume_of_a_callback_is_on_the_frames_that_it_names() -> None:
     for each, line in zip(made, volume.sources, strict=True):
         assert instances(each) <= {one.sop_instance_uid for one in line}
         assert instances(each)
+
+
+@pytest.mark.parametrize("as_labels", [False, True])
+def test_a_mask_of_another_order_of_times_is_refused(*, as_labels: bool) -> None:
+    ctx = fake_context(series=synthetic_series(slices=3, kind="4d"))
+    series = ctx.session.dicom.get_series()
+    volume = series.volume()
+    mask = volume.like((volume.array > 0).astype(np.uint8))
+    for sources in (mask.sources[::-1], mask.sources[:2]):
+        wrong = replace(mask, sources=sources)
+        given, labels = (wrong, {1: "heart"}) if as_labels else ({"liver": mask, "heart": wrong}, None)
+        with pytest.raises(DerivedObjectError, match="order of the source"):
+            ctx.session.dicom.derive.segmentations(given, like=series, labels=labels)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
-from dcm_processor_service import Code, Finding, Marker, PersonObserver, Segment
-from dcm_processor_service.errors import DcmProcessorError
+from dcm_processor_service import Code, Finding, Marker, PersonObserver, Region, Segment
+from dcm_processor_service.errors import DcmProcessorError, DerivedObjectError
 from dcm_processor_service.testing import fake_context, synthetic_series
 from tests.unit.derived.sources import stored
 from tests.unit.derived.test_reports import items_of
@@ -132,6 +132,8 @@ def test_the_frame_of_an_image_that_counts_one_is_not_named() -> None:
     assert not [item for item in page.SourceImageSequence if "ReferencedFrameNumber" in item]
 
 
+ODD = Code("1", "99LAB", "a\\b")
+LABELS = MASK.astype(np.uint8)
 MISTAKES: dict[str, Callable[[Any, Any], Any]] = {
     "labels by name": lambda d, like: d.segmentation(MASK.astype(np.uint8), like=like, labels={"liver": 1}),
     "labels as a list": lambda d, like: d.segmentation(MASK.astype(np.uint8), like=like, labels=["liver"]),
@@ -144,6 +146,40 @@ MISTAKES: dict[str, Callable[[Any, Any], Any]] = {
     "a window nowhere": lambda d, like: d(MASK * 1.0, like=like, role="i", units="1", window=(float("nan"), 5.0)),
     "a number of eleven digits": lambda d, like: d.text_report("x", like=like, recipe={"series_number": 10**10}),
     "no unit": lambda d, like: d.measurement_report({"liver": {"Volume": 1.5}}, like=like),
+    "no keyword": lambda d, like: d.segmentation({"liver": MASK}, like=like, content_label=5),
+    "a title that is a number": lambda d, like: d.pdf(PDF, like=like, title=5),
+    "a text of a marker that is a number": lambda d, like: d.presentation(
+        like=like,
+        markers=[Marker((0.0, 0.0, 0.0), 5)],  # type: ignore[arg-type]  # a mistake
+    ),
+    "no report": lambda d, like: d.text_report(None, like=like),
+    "a section without a name": lambda d, like: d.text_report({None: "x"}, like=like),
+    "a number as a language": lambda d, like: d.text_report("x", like=like, language=5),
+    "a number as a title": lambda d, like: d.text_report("x", like=like, title=5),
+    "an observer in words": lambda d, like: d.text_report("x", like=like, observer="Doe^J"),
+    "no findings": lambda d, like: d.measurement_report(None, like=like),
+    "an observer of measurements in words": lambda d, like: d.measurement_report({}, like=like, observer="Doe^J"),
+    "an answer that is a number": lambda d, like: d.measurement_report(
+        {"liver": Finding(evaluations={"Mood": 5})},  # type: ignore[dict-item]  # a mistake
+        like=like,
+    ),
+    "a code that cannot be written as language": lambda d, like: d.text_report("x", like=like, language=ODD),
+    "a code that cannot be written as answer": lambda d, like: d.measurement_report(
+        {"liver": Finding(evaluations={"Image Quality": ODD})}, like=like
+    ),
+    "a code that cannot be written as quantity": lambda d, like: d.measurement_report(
+        {"liver": Finding({"size": (1.0, "mm")}, quantity_codes={"size": ODD})}, like=like
+    ),
+    "a code that cannot be written as question": lambda d, like: d.measurement_report(
+        {"liver": Finding(evaluations={"mood": "Good"}, quantity_codes={"mood": ODD})}, like=like
+    ),
+    "a name of a label with a backslash": lambda d, like: d.rtstruct(LABELS, like=like, labels={1: "liver\\spleen"}),
+    "a name of a drawn label with a backslash": lambda d, like: d.presentation(
+        LABELS, like=like, labels={1: "liver\\spleen"}
+    ),
+    "a meaning of a label with a backslash": lambda d, like: d.presentation(
+        LABELS, like=like, labels={1: Code("1", "99LAB", "liver\\spleen")}
+    ),
     "no value": lambda d, like: d.measurement_report({"liver": {"Volume": (None, "ml")}}, like=like),
 }
 
@@ -152,3 +188,24 @@ MISTAKES: dict[str, Callable[[Any, Any], Any]] = {
 def test_a_mistake_is_reported_in_a_sentence(mistake: str) -> None:
     with pytest.raises(DcmProcessorError):
         MISTAKES[mistake](fake_context().session.dicom.derive, synthetic_series(slices=3))
+
+
+REGIONS: dict[str, tuple[Any, ...]] = {
+    "a point of numbers": ("point", (1, 2, 3)),
+    "a point of a letter": ("point", [("a", 1, 2)]),
+    "no points": ("point", None),
+    "a frame in words": ("point", [(1, 2)], "1.2", "2"),
+    "a half frame": ("point", [(1, 2)], "1.2", 1.5),
+    "a kind that is a list": ([], [(1, 2, 3)]),
+}
+
+
+@pytest.mark.parametrize("mistake", REGIONS)
+def test_a_mistake_in_a_region_is_reported_in_a_sentence(mistake: str) -> None:
+    with pytest.raises(DerivedObjectError):
+        Region(*REGIONS[mistake])
+
+
+def test_a_region_of_numbers_of_numpy_is_one() -> None:
+    region = Region("point", np.array([[1, 2]]), image="1.2", frame=np.int64(3))  # type: ignore[arg-type]  # as computed
+    assert (region.points, region.frame, type(region.frame)) == (((1.0, 2.0),), 3, int)
