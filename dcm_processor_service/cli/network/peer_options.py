@@ -270,8 +270,9 @@ def _may_hold_a_secret(text: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    """Returns what was given, for a message; of what may be part of a URL nothing."""
-    return "what was given" if _may_hold_a_secret(text) or "/" in text else repr(text)
+    """Returns the text, for a message; not where it may be part of a URL with a password or a token."""
+    is_path_with_more = "/" in text and ("@" in text or "?" in text)
+    return "what was given" if _may_hold_a_secret(text) or is_path_with_more else repr(text)
 
 
 def _refused(error: ValidationError, otherwise: str) -> ConfigurationError:
