@@ -1,6 +1,6 @@
 """What a run of all tests at a desk leaves to continuous integration.
 
-It ends within two minutes on two cores, and needs nothing that pip does not bring: of what is random it takes a fifth
+It ends after about four minutes on two cores, and needs nothing that pip does not bring: of what is random it takes a fifth
 of the examples, of a test with many costly cases some, and what is marked ``slow`` not at all. Whoever names a path,
 gives ``--all`` or sets the variable ``CI`` runs everything.
 
