@@ -1,8 +1,8 @@
 """What a run of all tests at a desk leaves to continuous integration.
 
-It ends after about four minutes on two cores, and needs nothing that pip does not bring: of what is random it takes a fifth
-of the examples, of a test with many costly cases some, and what is marked ``slow`` not at all. Whoever names a path,
-gives ``--all`` or sets the variable ``CI`` runs everything.
+It ends after about four minutes on two cores, and needs nothing that pip does not bring: of what is random it takes a
+fifth of the examples, of a test with many costly cases some, and what is marked ``slow`` not at all. Naming a path,
+``--all`` or the variable ``CI`` runs everything.
 
 ``tests/slow.txt`` has a line for each costly test: how many of its cases a short run takes, then its place. It is made
 of what a whole run has measured::
