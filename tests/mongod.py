@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from dcm_processor_service.testing import mongo_server
 from dcm_processor_service.testing.mongo_server import find_mongod
+from tests.missing import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +34,6 @@ def remove_database(database: Database[dict[str, Any]]) -> None:
 def running_mongod() -> Iterator[str]:
     """Starts a server and returns its URL. Without the program a test is skipped; under CI it fails."""
     if find_mongod() is None:
-        if os.environ.get("CI"):
-            pytest.fail(mongo_server.NO_MONGOD)
-        pytest.skip(mongo_server.NO_MONGOD)
+        missing(mongo_server.NO_MONGOD)
     with mongo_server.running_mongod() as url:
         yield url

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -21,6 +20,7 @@ from pydicom.uid import EncapsulatedPDFStorage, ParametricMapStorage, RTStructur
 from dcm_processor_service.local.workspace import sample_folder
 from dcm_processor_service.testing import FakePacs, synthetic_series
 from tests.command_line import Ran, run_here, run_process
+from tests.missing import missing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,9 +121,7 @@ def test_the_reports_are_json_without_a_description(scans: Path) -> None:
 def test_the_page_opens_in_a_browser_without_a_network(scans: Path, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
-        if os.environ.get("CI"):
-            pytest.fail("no browser in CI: install chromium")
-        pytest.skip("no chromium is installed")
+        missing("no browser is installed: apt-get install chromium")
     page, picture = tmp_path / "page.html", tmp_path / "page.png"
     ran = as_process("inspect", scans, "--html", page)
     assert ran.stdout.count("Series ") == 2

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +13,7 @@ from dcm_processor_service.derived.reading.segments import read_segments
 from dcm_processor_service.imaging.volumes.read import read_volumes
 from dcm_processor_service.testing import fake_context
 from tests.integration.derived.object_matrix import SOURCES
+from tests.integration.derived.test_outside_validator import complaints
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,14 +38,3 @@ def test_a_real_scan_has_a_segmentation_for_each_of_its_volumes(name: str, tmp_p
         groups = each.PerFrameFunctionalGroupsSequence
         used = {g.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID for g in groups}
         assert used <= {one.sop_instance_uid for one in line}
-
-
-def complaints(path: Path) -> list[str]:
-    program = shutil.which("dciodvfy")
-    if program is None:
-        reason = "dciodvfy is not installed (Debian package dicom3tools)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    run = subprocess.run([program, "-new", str(path)], capture_output=True, encoding="latin-1", timeout=60, check=False)
-    return [line for line in run.stderr.splitlines() if line.startswith(("Error", "Abort"))]
