@@ -50,8 +50,8 @@ if TYPE_CHECKING:
         make_series_dicom,
         nifti_to_dicom,
     )
-    from dcm_processor_service.derived.objects.finding import Measured
-    from dcm_processor_service.derived.objects.region import RegionKind
+    from dcm_processor_service.derived.objects.reports.finding import Measured
+    from dcm_processor_service.derived.objects.reports.region import RegionKind
     from dcm_processor_service.derived.reading.structure_mask import StructureMask
     from dcm_processor_service.errors import DcmProcessorError
     from dcm_processor_service.imaging.geometry import FloatArray, Frame
@@ -151,7 +151,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.logs.job_log import JobLog
     from dcm_processor_service.runtime.progress import AsyncProgress, Progress
     from dcm_processor_service.runtime.settings import RuntimeSettings, SettingsValues
-    from dcm_processor_service.runtime.steps import AsyncStep, Step
+    from dcm_processor_service.runtime.steps.running import AsyncStep, Step
     from dcm_processor_service.series_rules import SeriesRules
     from dcm_processor_service.session.data import AsyncData, Data
     from dcm_processor_service.session.file_content import FileContent
@@ -344,8 +344,8 @@ _PLACES = {
         "download_session_file get_dicom_sender get_peer get_session_data get_session_file has_session_data "
         "has_session_file remove_session_data remove_session_file set_session_data upload_session_file"
     ),
-    "derived.objects.finding": "Measured",
-    "derived.objects.region": "RegionKind",
+    "derived.objects.reports.finding": "Measured",
+    "derived.objects.reports.region": "RegionKind",
     "derived.reading.structure_mask": "StructureMask",
     "derived": "Finding Marker Picture Region Segment Voxels make_pdf_dicom make_series_dicom nifti_to_dicom",
     "errors": "DcmProcessorError",
@@ -380,7 +380,7 @@ _PLACES = {
     "runtime.logs.job_log": "JobLog",
     "runtime.progress": "AsyncProgress Progress",
     "runtime.settings": "RuntimeSettings SettingsValues",
-    "runtime.steps": "AsyncStep Step",
+    "runtime.steps.running": "AsyncStep Step",
     "runtime.execution.worker": "entrypoint",
     "session.network.commitments": "AsyncCommitments Commitments",
     "session.data": "AsyncData Data",

@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.function_api import make_pdf_dicom, make_series_dicom, nifti_to_dicom
     from dcm_processor_service.derived.inputs import Voxels, source_of, voxels_of
     from dcm_processor_service.derived.objects.encapsulated_pdf import encapsulated_pdf
-    from dcm_processor_service.derived.objects.finding import Finding
     from dcm_processor_service.derived.objects.image import DerivedImage, derive_image
-    from dcm_processor_service.derived.objects.measurement_report import measurement_report
     from dcm_processor_service.derived.objects.pages import Picture, capture_pages
     from dcm_processor_service.derived.objects.parametric_map import parametric_map
-    from dcm_processor_service.derived.objects.region import Region
-    from dcm_processor_service.derived.objects.segmentation import Segment, masks_of, segmentation
-    from dcm_processor_service.derived.objects.text_report import text_report
+    from dcm_processor_service.derived.objects.reports.finding import Finding
+    from dcm_processor_service.derived.objects.reports.measurement_report import measurement_report
+    from dcm_processor_service.derived.objects.reports.region import Region
+    from dcm_processor_service.derived.objects.reports.text_report import text_report
+    from dcm_processor_service.derived.objects.segmentations.segmentation import Segment, masks_of, segmentation
     from dcm_processor_service.derived.saving import save
     from dcm_processor_service.derived.source import Source, SourceSeries
     from dcm_processor_service.derived.validation import validate
@@ -113,13 +113,13 @@ _PLACES = {
     "derived.inputs": "Voxels source_of voxels_of",
     "derived.objects.encapsulated_pdf": "encapsulated_pdf",
     "derived.objects.image": "DerivedImage derive_image",
-    "derived.objects.finding": "Finding",
-    "derived.objects.measurement_report": "measurement_report",
+    "derived.objects.reports.finding": "Finding",
+    "derived.objects.reports.measurement_report": "measurement_report",
     "derived.objects.pages": "Picture capture_pages",
     "derived.objects.parametric_map": "parametric_map",
-    "derived.objects.region": "Region",
-    "derived.objects.segmentation": "Segment masks_of segmentation",
-    "derived.objects.text_report": "text_report",
+    "derived.objects.reports.region": "Region",
+    "derived.objects.segmentations.segmentation": "Segment masks_of segmentation",
+    "derived.objects.reports.text_report": "text_report",
     "derived.saving": "save",
     "derived.source": "Source SourceSeries",
     "derived.validation": "validate",

@@ -15,11 +15,11 @@ import numpy as np
 
 from dcm_processor_service.derived.objects.encapsulated_pdf import encapsulated_pdf
 from dcm_processor_service.derived.objects.image import derive_image
-from dcm_processor_service.derived.objects.measurement_report import measurement_report
 from dcm_processor_service.derived.objects.pages import capture_pages
 from dcm_processor_service.derived.objects.parametric_map import parametric_map
-from dcm_processor_service.derived.objects.segmentation import label_segmentation, segmentation
-from dcm_processor_service.derived.objects.text_report import text_report
+from dcm_processor_service.derived.objects.reports.measurement_report import measurement_report
+from dcm_processor_service.derived.objects.reports.text_report import text_report
+from dcm_processor_service.derived.objects.segmentations.segmentation import label_segmentation, segmentation
 from dcm_processor_service.derived.source import source_series
 from dcm_processor_service.disk import file_faults, open_to_read
 from dcm_processor_service.errors import DerivedObjectError
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.finding import Measured
     from dcm_processor_service.derived.objects.pages import Picture
-    from dcm_processor_service.derived.objects.segmentation import Segment
+    from dcm_processor_service.derived.objects.reports.finding import Measured
+    from dcm_processor_service.derived.objects.segmentations.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.models.derived import (
         Code,
@@ -115,7 +115,9 @@ def make_segmentations(
     labels: Mapping[int, Code | str] | str | None = None,
 ) -> list[Dataset]:
     """Makes a SEG for each time point of masks by name, or of a label map and the names of its labels."""
-    from dcm_processor_service.derived.objects.time_points import segmentations  # for masks of four axes alone
+    from dcm_processor_service.derived.objects.segmentations.time_points import (
+        segmentations,
+    )  # for masks of four axes alone
 
     return segmentations(segments, source_series(like), replace(recipe, object_kind="SEG"), labels, options)
 

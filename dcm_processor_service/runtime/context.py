@@ -11,8 +11,8 @@ from pydantic_settings import SettingsConfigDict
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.runtime.data_cache import cached_data_dir
 from dcm_processor_service.runtime.settings import RuntimeSettings
-from dcm_processor_service.runtime.step_inputs import code_version
-from dcm_processor_service.runtime.steps import AsyncStep, Step
+from dcm_processor_service.runtime.steps.inputs import code_version
+from dcm_processor_service.runtime.steps.running import AsyncStep, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.runtime.logs.job_log import JobLog
     from dcm_processor_service.runtime.progress import AsyncProgress, Progress
     from dcm_processor_service.runtime.settings import SettingsValues
-    from dcm_processor_service.runtime.steps import StepTools
+    from dcm_processor_service.runtime.steps.running import StepTools
     from dcm_processor_service.session.jobs import AsyncCurrentJob, CurrentJob
     from dcm_processor_service.session.session import AsyncSession, Session
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.finding import Finding, Measured
     from dcm_processor_service.derived.objects.pages import Picture
-    from dcm_processor_service.derived.objects.segmentation import Segment
+    from dcm_processor_service.derived.objects.reports.finding import Finding, Measured
+    from dcm_processor_service.derived.objects.segmentations.segmentation import Segment
     from dcm_processor_service.derived.reading.structure_mask import StructureMask
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.imaging.series.heads import SeriesHeads

@@ -1,1 +1,1 @@
-"""What derived objects are made of: identity, references, codes, pixels, UIDs."""
+"""What derived objects are made of: identity, references, pixels, UIDs."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
-from dcm_processor_service.derived.attributes.body_parts import may_have_side
-from dcm_processor_service.derived.attributes.codes import code_item, find_code, in_context
+from dcm_processor_service.derived.terminology.body_parts import may_have_side
+from dcm_processor_service.derived.terminology.codes import code_item, find_code, in_context
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.values import item, text
 from dcm_processor_service.models.derived import Code

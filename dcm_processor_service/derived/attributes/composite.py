@@ -19,10 +19,10 @@ from pydicom import Dataset, FileDataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from dcm_processor_service.derived.attributes.codes import code_item, find_code
 from dcm_processor_service.derived.attributes.identity import copy_attributes, flaws_of_source, write_identity
 from dcm_processor_service.derived.attributes.uids import UidPlan, keyed_uid
 from dcm_processor_service.derived.source import Source, SourceSeries
+from dcm_processor_service.derived.terminology.codes import code_item, find_code
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.values import integer, items, text
 from dcm_processor_service.models.derived import Code

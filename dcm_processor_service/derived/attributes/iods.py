@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from dcm_processor_service.derived.attributes.body_parts import may_have_side
+from dcm_processor_service.derived.terminology.body_parts import may_have_side
 from dcm_processor_service.imaging.headers.values import integer, items, number, text, texts
 
 if TYPE_CHECKING:

@@ -24,10 +24,10 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from dcm_processor_service.derived.attributes.body_parts import may_have_side
 from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.attributes.pixels import ds
 from dcm_processor_service.derived.source import SourceSeries
+from dcm_processor_service.derived.terminology.body_parts import may_have_side
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.values import number, text, texts
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from pydicom import Dataset
 
-from dcm_processor_service.derived.attributes.codes import code_item
 from dcm_processor_service.derived.source import SourceSeries
+from dcm_processor_service.derived.terminology.codes import code_item
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.values import integer, text
 from dcm_processor_service.models.derived import Code

@@ -10,13 +10,13 @@ import numpy as np
 
 from dcm_processor_service.derived.attributes.wording import require_line
 from dcm_processor_service.derived.inputs import voxels_of
-from dcm_processor_service.derived.objects.mask_checks import (
+from dcm_processor_service.derived.objects.segmentations.mask_checks import (
     chosen_labels,
     holds_fractions,
     require_one_grid,
     whole_numbers,
 )
-from dcm_processor_service.derived.objects.segmentation import Segment
+from dcm_processor_service.derived.objects.segmentations.segmentation import Segment
 from dcm_processor_service.derived.one_volume import place_one_volume
 from dcm_processor_service.derived.terminology.structures import find_structure
 from dcm_processor_service.errors import DerivedObjectError

@@ -14,8 +14,8 @@ import numpy as np
 from dcm_processor_service.derived.drawings.named_masks import NamedMasks
 from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.image import color_images
-from dcm_processor_service.derived.objects.mask_checks import require_one_grid
-from dcm_processor_service.derived.objects.segmentation import Segment
+from dcm_processor_service.derived.objects.segmentations.mask_checks import require_one_grid
+from dcm_processor_service.derived.objects.segmentations.segmentation import Segment
 from dcm_processor_service.derived.one_volume import place_one_volume
 from dcm_processor_service.derived.placement import place
 from dcm_processor_service.derived.source import SourceSeries

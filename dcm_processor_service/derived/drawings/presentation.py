@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pydicom import FileDataset
 
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.segmentation import Segment
+    from dcm_processor_service.derived.objects.segmentations.segmentation import Segment
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.models.derived import Code, Recipe

@@ -9,16 +9,16 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
-from dcm_processor_service.derived.attributes.codes import code_item, find_code
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.pixels import ds
 from dcm_processor_service.derived.attributes.references import instance_references, spread
 from dcm_processor_service.derived.drawings.contours import drawn_on, outlines
 from dcm_processor_service.derived.drawings.graphics import images_of
 from dcm_processor_service.derived.drawings.named_masks import NamedMasks
-from dcm_processor_service.derived.objects.segment_names import ANATOMY, SegmentName
-from dcm_processor_service.derived.objects.segmentation import require_algorithm_type
+from dcm_processor_service.derived.objects.segmentations.segment_names import ANATOMY, SegmentName
+from dcm_processor_service.derived.objects.segmentations.segmentation import require_algorithm_type
 from dcm_processor_service.derived.source import SourceSeries
+from dcm_processor_service.derived.terminology.codes import code_item, find_code
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.instance_file import contained
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pydicom import FileDataset
 
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.segmentation import Segment
+    from dcm_processor_service.derived.objects.segmentations.segmentation import Segment
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.models.derived import Code, Recipe

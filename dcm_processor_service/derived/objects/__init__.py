@@ -1,1 +1,1 @@
-"""The kinds of derived objects, a module each."""
+"""The kinds of derived objects, a module or a room each."""

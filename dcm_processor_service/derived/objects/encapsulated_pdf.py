@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from pydicom.uid import EncapsulatedPDFStorage
 
-from dcm_processor_service.derived.attributes.codes import code_item, find_code
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.references import instance_references
 from dcm_processor_service.derived.attributes.wording import require_lines
 from dcm_processor_service.derived.source import SourceSeries
+from dcm_processor_service.derived.terminology.codes import code_item, find_code
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.models.derived import DocumentOptions

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcm_processor_service.derived.attributes.anatomy import frame_anatomy
-from dcm_processor_service.derived.attributes.codes import find_code, find_unit
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.modality import write_laterality
 from dcm_processor_service.derived.attributes.wording import require_line
@@ -25,6 +24,7 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
     released,
     require_series,
 )
+from dcm_processor_service.derived.terminology.codes import find_code, find_unit
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.instance_file import contained

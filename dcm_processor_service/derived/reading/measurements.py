@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom import Dataset
 
-from dcm_processor_service.derived.attributes.codes import find_code, unit_name
-from dcm_processor_service.derived.objects.finding import QUANTITY_CONTEXTS, Finding
+from dcm_processor_service.derived.objects.reports.finding import QUANTITY_CONTEXTS, Finding
 from dcm_processor_service.derived.reading.content import children, concept, read_each, value_type, walk
 from dcm_processor_service.derived.reading.names import code_in, side_in
 from dcm_processor_service.derived.reading.regions import regions_in
+from dcm_processor_service.derived.terminology.codes import find_code, unit_name
 from dcm_processor_service.errors import DerivedObjectError, InvalidSeriesError
 from dcm_processor_service.imaging.headers.values import integer, item, items, number, text
 from dcm_processor_service.models.images.limits import Limits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.derived.objects.region import Region
+from dcm_processor_service.derived.objects.reports.region import Region
 from dcm_processor_service.derived.reading.content import children, concept, value_type
 from dcm_processor_service.errors import DerivedObjectError, InvalidSeriesError
 from dcm_processor_service.imaging.headers.values import integer, item, numbers, text
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from dcm_processor_service.derived.objects.region import Corners, RegionKind
+    from dcm_processor_service.derived.objects.reports.region import Corners, RegionKind
 
 __all__ = ["regions_in"]
 

@@ -1,1 +1,1 @@
-"""Names of structures, with their codes and colours, and the label tables of well-known models."""
+"""Codes, units, names of structures with their colours, and the label tables of well-known models."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 
-from dcm_processor_service.derived.attributes.codes import checked_code
+from dcm_processor_service.derived.terminology.codes import checked_code
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import Code
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.finding import Measured
     from dcm_processor_service.derived.objects.pages import Picture
-    from dcm_processor_service.derived.objects.segmentation import Segment
+    from dcm_processor_service.derived.objects.reports.finding import Measured
+    from dcm_processor_service.derived.objects.segmentations.segmentation import Segment
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, RecipeFields
     from dcm_processor_service.models.reports import PersonObserver
     from dcm_processor_service.session.images.derive_async import AsyncDerive, Like

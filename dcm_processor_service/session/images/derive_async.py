@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.derived.drawings.presentation import Marker
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.finding import Measured
     from dcm_processor_service.derived.objects.pages import Picture
-    from dcm_processor_service.derived.objects.segmentation import Segment
+    from dcm_processor_service.derived.objects.reports.finding import Measured
+    from dcm_processor_service.derived.objects.segmentations.segmentation import Segment
     from dcm_processor_service.derived.source import SourceFiles
     from dcm_processor_service.models.derived import Code, ImageKind, Problem, Producer
     from dcm_processor_service.models.reports import PersonObserver

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.finding import Finding
+    from dcm_processor_service.derived.objects.reports.finding import Finding
     from dcm_processor_service.derived.reading.structure_mask import StructureMask
     from dcm_processor_service.imaging.volumes.source_slices import SourceSlices
     from dcm_processor_service.imaging.volumes.volume import Volume

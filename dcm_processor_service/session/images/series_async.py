@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.derived.inputs import Voxels
-    from dcm_processor_service.derived.objects.finding import Finding
+    from dcm_processor_service.derived.objects.reports.finding import Finding
     from dcm_processor_service.derived.reading.structure_mask import StructureMask
     from dcm_processor_service.imaging.series.heads import SeriesHeads
     from dcm_processor_service.imaging.volumes.source_slices import SourceSlices

@@ -33,7 +33,7 @@ from dcm_processor_service.derived import (
     text_report,
     validate,
 )
-from dcm_processor_service.derived.objects.segmentation import label_segmentation
+from dcm_processor_service.derived.objects.segmentations.segmentation import label_segmentation
 from dcm_processor_service.derived.source_grid import to_source
 from dcm_processor_service.imaging.volumes.volume import Volume
 from tests.missing import missing

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dcm_processor_service.derived import Code, derive_image, keyed_uid, save, source_of, voxels_of
-from dcm_processor_service.derived.attributes.codes import code_item, find_code, find_unit
+from dcm_processor_service.derived.terminology.codes import code_item, find_code, find_unit
 from dcm_processor_service.errors import DerivedObjectError, InvalidSeriesError
 from dcm_processor_service.imaging.volumes.volume import Volume
 from tests.unit.derived.sources import PLAIN, make_recipe, make_source

@@ -10,7 +10,7 @@ import pytest
 
 from dcm_processor_service.derived import SegmentationOptions, masks_of, save, segmentation, validate
 from dcm_processor_service.derived.objects.highdicom_bridge import released
-from dcm_processor_service.derived.objects.segmentation import label_segmentation
+from dcm_processor_service.derived.objects.segmentations.segmentation import label_segmentation
 from dcm_processor_service.errors import DerivedObjectError
 from tests.unit.derived.sources import PLAIN, make_recipe, make_source, stored
 

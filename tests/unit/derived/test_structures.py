@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dcm_processor_service.derived import Segment, segmentation, validate
-from dcm_processor_service.derived.objects.segmentation import label_segmentation
+from dcm_processor_service.derived.objects.segmentations.segmentation import label_segmentation
 from dcm_processor_service.derived.terminology.structures import find_structure, label_names
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models import Code

@@ -12,7 +12,7 @@ from pydicom import Dataset
 
 from dcm_processor_service import Volume
 from dcm_processor_service.derived import Segment, validate
-from dcm_processor_service.derived.objects.time_points import segmentations
+from dcm_processor_service.derived.objects.segmentations.time_points import segmentations
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.testing import fake_context, synthetic_series

@@ -12,8 +12,8 @@ import pytest
 from dcm_processor_service import AsyncRuntimeContext, RuntimeContext, RuntimeSettings
 from dcm_processor_service.errors import ConfigurationError, StoreUnavailableError, UnsupportedValueError
 from dcm_processor_service.ports.concurrency import inline, run_inline
-from dcm_processor_service.runtime.step_inputs import code_version, input_digest
-from dcm_processor_service.runtime.step_lease import StepTiming
+from dcm_processor_service.runtime.steps.inputs import code_version, input_digest
+from dcm_processor_service.runtime.steps.lease import StepTiming
 from dcm_processor_service.testing import fake_async_context, fake_context, synthetic_series
 
 if TYPE_CHECKING:

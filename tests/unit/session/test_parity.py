@@ -10,7 +10,7 @@ import pytest
 
 from dcm_processor_service.runtime.context import AsyncRuntimeContext, RuntimeContext
 from dcm_processor_service.runtime.settings import RuntimeSettings
-from dcm_processor_service.runtime.steps import AsyncStep, Step
+from dcm_processor_service.runtime.steps.running import AsyncStep, Step
 from dcm_processor_service.session.data import AsyncData, Data
 from dcm_processor_service.session.files import AsyncFiles, Files
 from dcm_processor_service.session.images.derive import Derive

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from pydicom import Dataset
 from pydicom.uid import BasicTextSRStorage
 
-from dcm_processor_service.derived.attributes.codes import code_item, find_code
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.references import instance_references, referenced_series
 from dcm_processor_service.derived.attributes.wording import require_line, require_lines
-from dcm_processor_service.derived.objects.report_context import content_item, language_item, observer_items
+from dcm_processor_service.derived.objects.reports.context import content_item, language_item, observer_items
 from dcm_processor_service.derived.source import SourceSeries
+from dcm_processor_service.derived.terminology.codes import code_item, find_code
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import text

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from dcm_processor_service.derived.objects.region import Region
+    from dcm_processor_service.derived.objects.reports.region import Region
     from dcm_processor_service.models.derived import Code
 
 __all__ = ["QUANTITY_CONTEXTS", "Finding", "Measured"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.derived.attributes.codes import checked_code, find_code, in_context
 from dcm_processor_service.derived.attributes.wording import require_line
 from dcm_processor_service.derived.objects.highdicom_bridge import code_of
+from dcm_processor_service.derived.terminology.codes import checked_code, find_code, in_context
 from dcm_processor_service.derived.terminology.structures import SIDES, find_structure, split_side
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import Code

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.inputs import voxels_of
 from dcm_processor_service.derived.objects.highdicom_bridge import require_series
-from dcm_processor_service.derived.objects.mask_checks import chosen_labels, whole_numbers
-from dcm_processor_service.derived.objects.segmentation import Segment, label_segmentation, segmentation
+from dcm_processor_service.derived.objects.segmentations.mask_checks import chosen_labels, whole_numbers
+from dcm_processor_service.derived.objects.segmentations.segmentation import Segment, label_segmentation, segmentation
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.volumes.volume import Volume

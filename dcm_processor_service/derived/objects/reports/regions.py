@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcm_processor_service.derived.nearest_slice import nearest_slice
-from dcm_processor_service.derived.objects.region import Region
+from dcm_processor_service.derived.objects.reports.region import Region
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.values import integer, text

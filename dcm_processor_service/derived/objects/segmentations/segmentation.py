@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcm_processor_service.derived.attributes.codes import code_item
 from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.attributes.wording import require_keyword, require_line
@@ -20,13 +19,14 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
     released,
     require_series,
 )
-from dcm_processor_service.derived.objects.mask_checks import (
+from dcm_processor_service.derived.objects.segmentations.mask_checks import (
     chosen_labels,
     holds_fractions,
     require_one_grid,
     whole_numbers,
 )
-from dcm_processor_service.derived.objects.segment_names import SegmentName, described
+from dcm_processor_service.derived.objects.segmentations.segment_names import SegmentName, described
+from dcm_processor_service.derived.terminology.codes import code_item
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.keywords import refuses_unknown_keywords

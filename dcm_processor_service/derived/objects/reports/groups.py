@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
-from dcm_processor_service.derived.attributes.codes import checked_code, find_code, find_unit, in_context
 from dcm_processor_service.derived.attributes.wording import require_line, require_lines
-from dcm_processor_service.derived.objects.finding import QUANTITY_CONTEXTS
 from dcm_processor_service.derived.objects.highdicom_bridge import code_of
-from dcm_processor_service.derived.objects.report_regions import Located, locate
+from dcm_processor_service.derived.objects.reports.finding import QUANTITY_CONTEXTS
+from dcm_processor_service.derived.objects.reports.regions import Located, locate
+from dcm_processor_service.derived.terminology.codes import checked_code, find_code, find_unit, in_context
 from dcm_processor_service.derived.terminology.structures import find_structure
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.values import integer, items, text
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from dcm_processor_service.derived.attributes.composite import Composite
-    from dcm_processor_service.derived.objects.finding import Finding
+    from dcm_processor_service.derived.objects.reports.finding import Finding
     from dcm_processor_service.derived.source import SourceSeries
 
 __all__ = ["measurement_group"]

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from dcm_processor_service.codec import check_name
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.ports.concurrency import run_inline
-from dcm_processor_service.runtime.step_inputs import input_digest
-from dcm_processor_service.runtime.step_lease import StepLease
-from dcm_processor_service.runtime.step_outputs import StepDataRepository, StepFileRepository
+from dcm_processor_service.runtime.steps.inputs import input_digest
+from dcm_processor_service.runtime.steps.lease import StepLease
+from dcm_processor_service.runtime.steps.outputs import StepDataRepository, StepFileRepository
 from dcm_processor_service.session.data import AsyncData, Data
 from dcm_processor_service.session.files import Files
 from dcm_processor_service.session.jobs import AsyncJobs
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.ports import DataRepository, FileRepository, JobKey, JobRepository, Mode, Offload
     from dcm_processor_service.runtime.logs.scrubbing import Scrubber
     from dcm_processor_service.runtime.progress import AsyncProgress
-    from dcm_processor_service.runtime.step_lease import StepTiming
+    from dcm_processor_service.runtime.steps.lease import StepTiming
     from dcm_processor_service.session.files import AsyncFiles
     from dcm_processor_service.session.jobs import AsyncCurrentJob
 

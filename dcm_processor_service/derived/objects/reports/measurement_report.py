@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.derived.attributes.codes import find_code
 from dcm_processor_service.derived.attributes.composite import Composite
-from dcm_processor_service.derived.objects.finding import Finding
 from dcm_processor_service.derived.objects.highdicom_bridge import (
     code_of,
     equipment,
@@ -16,9 +14,11 @@ from dcm_processor_service.derived.objects.highdicom_bridge import (
     require_series,
     shell,
 )
-from dcm_processor_service.derived.objects.report_context import language_item, observer_items
-from dcm_processor_service.derived.objects.report_groups import measurement_group
-from dcm_processor_service.derived.objects.text_report import write_report_header
+from dcm_processor_service.derived.objects.reports.context import language_item, observer_items
+from dcm_processor_service.derived.objects.reports.finding import Finding
+from dcm_processor_service.derived.objects.reports.groups import measurement_group
+from dcm_processor_service.derived.objects.reports.text_report import write_report_header
+from dcm_processor_service.derived.terminology.codes import find_code
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained
 from dcm_processor_service.imaging.headers.values import items, text
@@ -28,7 +28,7 @@ from dcm_processor_service.models.reports import ENGLISH
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from dcm_processor_service.derived.objects.finding import Measured
+    from dcm_processor_service.derived.objects.reports.finding import Measured
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.models.derived import Producer, Recipe
     from dcm_processor_service.models.reports import PersonObserver

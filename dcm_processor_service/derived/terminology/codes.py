@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
-from dcm_processor_service.derived.attributes.ucum import is_unit, nearest_unit
 from dcm_processor_service.derived.attributes.wording import require_line
+from dcm_processor_service.derived.terminology.ucum import is_unit, nearest_unit
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import Code
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
-from dcm_processor_service.derived.attributes.codes import code_item
 from dcm_processor_service.derived.attributes.uids import keyed_uid
+from dcm_processor_service.derived.terminology.codes import code_item
 from dcm_processor_service.derived.terminology.languages import language_code
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.models.derived import Code

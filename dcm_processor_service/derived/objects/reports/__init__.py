@@ -1,0 +1,1 @@
+"""Reports in words and numbers, a module for each kind, and what they share."""
