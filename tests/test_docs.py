@@ -16,7 +16,7 @@ from tests.public_places import NEW_PLACES, module
 
 DOCS = ROOT / "docs"
 REFERENCE = [path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("reference/*.md"))]
-RUN_AS_A_WHOLE = ["how_to", "concepts", "migrating", "derived_objects", "operations", "deployment"]
+RUN_AS_A_WHOLE = ["callbacks", "how_to", "concepts", "migrating", "derived_objects", "operations", "deployment"]
 RUN_ELSEWHERE = {
     "tutorial": "below",
     "service_folder": "tests/integration/test_service_folder_document.py",
