@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import Limits, Producer
     from dcm_processor_service.models.images.nifti import Policy
     from dcm_processor_service.models.images.pictures import ResultPicture
-    from dcm_processor_service.ports import Backend, NiftiConverter, PlatformDocuments, Retriever, Sender
+    from dcm_processor_service.ports import (
+        Backend,
+        DataRepository,
+        NiftiConverter,
+        PlatformDocuments,
+        Retriever,
+        Sender,
+    )
     from dcm_processor_service.runtime.settings import RuntimeSettings
     from dcm_processor_service.session.functions import (
         DerivedFunctions,
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.session.images.dicom_async import AsyncDicom
     from dcm_processor_service.session.images.series_async import SeriesTools
     from dcm_processor_service.session.network.fetching import AsyncFetching
+    from dcm_processor_service.session.network.peers import AsyncPeers
     from dcm_processor_service.session.network.sending import AsyncSending
     from dcm_processor_service.session.reporting import AsyncReporting
 
@@ -252,11 +260,12 @@ def async_reporting(**parts: Any) -> AsyncReporting:
     return AsyncReporting(**parts)
 
 
-def async_sending(*parts: Any) -> AsyncSending:
+def async_sending(repository: DataRepository, peers: AsyncPeers, **tools: Any) -> AsyncSending:
     """Returns what sends instances and keeps the journal of it."""
     from dcm_processor_service.session.network.sending import AsyncSending
+    from dcm_processor_service.session.network.sending_tools import SendingTools
 
-    return AsyncSending(*parts)
+    return AsyncSending(SendingTools(**tools), repository, peers)
 
 
 def async_derive(*parts: Any) -> AsyncDerive:

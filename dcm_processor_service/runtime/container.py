@@ -253,7 +253,14 @@ class Container(containers.DeclarativeContainer):
         cancellation,
     )
     sending: providers.Provider[AsyncSending] = _Once(
-        adapters.async_sending, jobs, data_repository, peers, sender.provider, offload, cancellation, recording
+        adapters.async_sending,
+        data_repository,
+        peers,
+        jobs=jobs,
+        sender=sender.provider,
+        offload=offload,
+        cancellation=cancellation,
+        recording=recording,
     )
     derive: providers.Provider[AsyncDerive] = _Once(
         adapters.async_derive, _Once(adapters.producer, settings), derived.provider, offload, recording

@@ -47,11 +47,13 @@ def commitment(
 ) -> None:
     """Wait for the answer to a storage commitment that send --commit-later asked for, and keep it in its file.
 
+    With --ask-again it is asked anew for all that it has not promised to keep, also where it refused.
+
     Ends with 0 where the peer keeps every instance, with 3 where it has not answered yet, with 1 where it refused.
     """
     with sentences():
         asked = _read(file)
-        if asked.is_open or (ask_again and not asked.ok):
+        if asked.is_awaited(ask_again=ask_again):
             asked = _answered(asked, file, listen_port, timeout, ask_again=ask_again)
     if as_json:
         for record in asked.records:

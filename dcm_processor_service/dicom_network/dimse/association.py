@@ -69,13 +69,16 @@ def open_association(
         PeerUnreachableError: Nothing listens there, a transient rejection, a time-out.
         PeerRefusesError: A rejection for good, with its reason and the remedy; a failed TLS check.
     """
+    began_s = time.monotonic()
     connection = connect(peer, options)
     association = Association(connection, peer, options)
+    association.connect_s = time.monotonic() - began_s
     try:
         association.negotiate(contexts, calling_ae_title)
     except BaseException:
         association.close()
         raise
+    association.accept_s = time.monotonic() - began_s - association.connect_s
     return association
 
 
@@ -90,6 +93,8 @@ class Association:
         self._fragment_bytes = 0
         self._last_answer: Message | None = None
         self.agreed: dict[int, Agreement] = {}
+        self.connect_s = self.accept_s = 0.0
+        """How long connection (with TLS) and agreement took."""
         self.reports: list[Message] = []
         """N-EVENT-REPORT requests that arrived here, already answered."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import ssl
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydicom.uid import UID, CTImageStorage
 
 from dcm_processor_service.dicom_network.dimse import tls
+from dcm_processor_service.dicom_network.dimse.answer_times import AnswerTimes, time_outs
 from dcm_processor_service.dicom_network.dimse.association import open_association
 from dcm_processor_service.dicom_network.dimse.connection import host_of
 from dcm_processor_service.dicom_network.dimse.echo import CONTEXT
@@ -37,14 +39,22 @@ def propose(peer: Peer, options: SendOptions, calling_ae_title: str) -> PeerProp
     reasons: list[str] = []
     if peer.tls:
         peer = _with_identity(peer, options, reasons)
-    syntax, most = _preference_and_room(peer, options, calling_ae_title)
-    if syntax is not None and syntax != peer.transfer_syntax_uid:
-        peer = peer.model_copy(update={"transfer_syntax_uid": syntax})
-        reasons.append(f"transfer_syntax_uid={syntax!r}: it chose {UID(syntax).name} whatever stood first")
-    if most < min(_MOST_ASSOCIATIONS, peer.max_associations or _MOST_ASSOCIATIONS):
-        peer = peer.model_copy(update={"max_associations": most})
-        reasons.append(f"max_associations={most}: it refused one more at the same time")
-    return PeerProposal(peer=peer, reasons=tuple(reasons))
+    seen = _preference_and_room(peer, options, calling_ae_title)
+    values: dict[str, object] = {}
+    if seen.syntax is not None and seen.syntax != peer.transfer_syntax_uid:
+        values["transfer_syntax_uid"] = seen.syntax
+        reasons.append(f"transfer_syntax_uid={seen.syntax!r}: it chose {UID(seen.syntax).name} whatever stood first")
+    if seen.most < min(_MOST_ASSOCIATIONS, peer.max_associations or _MOST_ASSOCIATIONS):
+        values["max_associations"] = seen.most
+        reasons.append(f"max_associations={seen.most}: it refused one more at the same time")
+    notes = [f"calling_ae_title stays: it takes us as {calling_ae_title}"]
+    for field, proposed in time_outs(seen.times, options).items():
+        if proposed.value is None:
+            notes.append(proposed.sentence)
+        else:
+            values[field] = proposed.value
+            reasons.append(proposed.sentence)
+    return PeerProposal(peer=peer.model_copy(update=values), reasons=tuple(reasons), notes=tuple(notes))
 
 
 def _with_identity(peer: Peer, options: SendOptions, reasons: list[str]) -> Peer:
@@ -87,21 +97,39 @@ def _shown(peer: Peer, context: ssl.SSLContext, options: SendOptions) -> tuple[s
     return fingerprint(certificate), [(str(one[0]), str(one[1])) for one in names if len(one) > 1]
 
 
-def _preference_and_room(peer: Peer, options: SendOptions, calling_ae_title: str) -> tuple[str | None, int]:
-    """The transfer syntax that the peer picks in whatever order, and how many associations it gives at once.
+@dataclass
+class _Seen:
+    """What the associations showed."""
+
+    times: AnswerTimes
+    syntax: str | None = None
+    most: int = _MOST_ASSOCIATIONS
+
+
+def _preference_and_room(peer: Peer, options: SendOptions, calling_ae_title: str) -> _Seen:
+    """The transfer syntax that the peer picks in whatever order, how many associations it gives at once, and its times.
 
     CT images are offered in two orders; where the order decides, there is no preference. The first association stays
     open while others are tried: some peers count one for a while after its end.
     """
     orders = (WRITABLE_SYNTAXES, WRITABLE_SYNTAXES[::-1])
-    contexts = tuple(ProposedContext(str(CTImageStorage), order) for order in orders)
+    images = tuple(ProposedContext(str(CTImageStorage), order) for order in orders)
+    seen = _Seen(AnswerTimes())
     with ExitStack() as associations:
-        first = associations.enter_context(open_association(peer, contexts, options, calling_ae_title))
-        picked = {answer.transfer_syntax_uid if answer.accepted else None for answer in first.agreed.values()}
-        syntax = picked.pop() if len(picked) == 1 else None
+        newest = associations.enter_context(open_association(peer, (CONTEXT, *images), options, calling_ae_title))
+        seen.times.add_association(newest, over_tls=peer.tls)
+        picked = {
+            answer.transfer_syntax_uid if answer.accepted else None
+            for answer in newest.agreed.values()
+            if answer.proposed in images
+        }
+        seen.syntax = picked.pop() if len(picked) == 1 else None
         for number in range(1, _MOST_ASSOCIATIONS):
             try:
-                associations.enter_context(open_association(peer, (CONTEXT,), options, calling_ae_title))
+                newest = associations.enter_context(open_association(peer, (CONTEXT,), options, calling_ae_title))
             except PeerUnreachableError:
-                return syntax, number
-    return syntax, _MOST_ASSOCIATIONS
+                seen.most = number
+                break
+            seen.times.add_association(newest, over_tls=peer.tls)
+        seen.times.add_echo(newest, 1)  # last: a peer that ends its association then has been counted
+    return seen

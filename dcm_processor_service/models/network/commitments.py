@@ -52,6 +52,27 @@ class StorageCommitment(BaseModel):
         """Whether the peer promised to keep every instance."""
         return all(record.outcome is Outcome.COMMITTED for record in self.records)
 
+    def is_awaited(self, *, ask_again: bool) -> bool:
+        """Tells whether a wait takes it up: its answer may still come, or its peer is asked again for what it refused.
+
+        Args:
+            ask_again: Whether the peer is asked anew; then all that it has not promised to keep is.
+
+        Example:
+            >>> from datetime import datetime, timezone
+            >>> from dcm_processor_service import InstanceRecord, Peer
+            >>> refused = StorageCommitment(
+            ...     transaction_uid="2.25.7",
+            ...     peer=Peer(name="PACS", ae_title="ORTHANC", host="127.0.0.1", port=4242),
+            ...     asked_at=datetime(2026, 1, 31, tzinfo=timezone.utc),
+            ...     records=(InstanceRecord(sop_instance_uid="1.2.3", outcome="failed"),),
+            ...     answered_at=datetime(2026, 1, 31, tzinfo=timezone.utc),
+            ... )
+            >>> refused.is_awaited(ask_again=False), refused.is_awaited(ask_again=True)
+            (False, True)
+        """
+        return self.is_open or (ask_again and not self.ok)
+
     def __str__(self) -> str:
         total = len(self.records)
         kept = sum(record.outcome is Outcome.COMMITTED for record in self.records)

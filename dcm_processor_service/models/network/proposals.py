@@ -26,6 +26,7 @@ class PeerProposal(BaseModel):
 
     peer: Peer = Field(description="With the proposed values in its fields")
     reasons: tuple[str, ...] = Field(default=(), description="One for each proposed value, with what speaks for it")
+    notes: tuple[str, ...] = Field(default=(), description="What was measured and needs no value: what holds suffices")
 
     def __str__(self) -> str:
-        return f"{self.peer.name}: {'; '.join(self.reasons) or 'nothing to propose'}"
+        return f"{self.peer.name}: {'; '.join([*(self.reasons or ['nothing to propose']), *self.notes])}"

@@ -10,13 +10,10 @@ from dcm_processor_service.ports import JobKey
 from dcm_processor_service.ports.concurrency import run_inline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from dcm_processor_service.ports import Offload, Sender
-    from dcm_processor_service.runtime.execution.cancellation import Cancellation
-    from dcm_processor_service.session.jobs import AsyncJobs
     from dcm_processor_service.session.network.commitment_store import CommitmentStore
-    from dcm_processor_service.session.recording import Recording
+    from dcm_processor_service.session.network.sending_tools import SendingTools
 
 __all__ = ["AsyncCommitments", "Commitments"]
 
@@ -31,21 +28,9 @@ class AsyncCommitments:
         []
     """
 
-    def __init__(
-        self,
-        jobs: AsyncJobs,
-        store: CommitmentStore,
-        sender: Callable[[], Sender],
-        offload: Offload,
-        cancellation: Cancellation,
-        recording: Recording,
-    ) -> None:
-        self._jobs = jobs
+    def __init__(self, tools: SendingTools, store: CommitmentStore) -> None:
+        self._tools = tools
         self._store = store
-        self._sender = sender
-        self._offload = offload
-        self._cancellation = cancellation
-        self._recording = recording
 
     async def wait(
         self, *, options: SendOptions | None = None, ask_again: bool = False, peer: str = ""
@@ -58,36 +43,40 @@ class AsyncCommitments:
                 "SendOptions(listen_port=…), or ask the peer again with ask_again=True"
             )
         states = {
-            (one.job_id, one.sending): one for one in await self.list() if one.is_open and peer in {"", one.peer.name}
+            (one.job_id, one.sending): one
+            for one in await self.list()
+            if one.is_awaited(ask_again=ask_again) and peer in {"", one.peer.name}
         }
         if not states:
             return []
-        run = self._offload.way_back()
+        run = self._tools.offload.way_back()
 
         def keep(commitment: StorageCommitment) -> None:
-            run(self._store.put(JobKey(self._jobs.key.session_id, commitment.job_id), commitment))
+            run(self._store.put(JobKey(self._tools.jobs.key.session_id, commitment.job_id), commitment))
             states[commitment.job_id, commitment.sending] = commitment
 
-        await self._offload(
-            lambda: self._sender().wait_for_commitments(
+        await self._tools.offload(
+            lambda: self._tools.sender().wait_for_commitments(
                 tuple(states.values()),
                 options=chosen,
                 ask_again=ask_again,
                 on_commitment=keep,
-                cancelled=lambda: self._cancellation.requested,
+                cancelled=lambda: self._tools.cancellation.requested,
             )
         )
         for one in states.values():
             if not one.is_open:
-                self._recording.add_sent(_report([one]))
+                self._tools.recording.add_sent(_report([one]))
         if chosen.check:
             _check(list(states.values()))
         return list(states.values())
 
     async def list(self) -> list[StorageCommitment]:
         """Lists the session's transactions; see :meth:`Commitments.list`."""
-        job_ids = dict.fromkeys([*(job.id for job in await self._jobs.list()), self._jobs.key.job_id])
-        found = [one for job_id in job_ids for one in await self._store.list(JobKey(self._jobs.key.session_id, job_id))]
+        job_ids = dict.fromkeys([*(job.id for job in await self._tools.jobs.list()), self._tools.jobs.key.job_id])
+        found = [
+            one for job_id in job_ids for one in await self._store.list(JobKey(self._tools.jobs.key.session_id, job_id))
+        ]
         return sorted(found, key=lambda one: one.asked_at)
 
 
@@ -119,17 +108,18 @@ class Commitments:
         """Waits for the answers that are still missing, and keeps them in the session as they come.
 
         A peer that answers late opens an association to the port of ours that it knows. Some try that once alone, while
-        nothing listens: ``ask_again`` starts a new transaction for what is open, which takes the place of the old one.
+        nothing listens: ``ask_again`` starts a new transaction, which takes the place of the old one, for all that is
+        not promised: what is open and what was refused (:meth:`StorageCommitment.is_awaited`).
         The port speaks TLS where the peer is reached by TLS, with the peer's ``cert_file``.
 
         Args:
             options: ``commitment_timeout_s`` says how long to wait, ``listen_port`` at which port of ours; with
                 ``check=False`` what is missing or refused is returned and not raised.
-            ask_again: Whether to ask the peers again first.
+            ask_again: Whether to ask the peers again first, also those that refused.
             peer: The name of the one whose answers are waited for; empty means all.
 
         Returns:
-            Those that were open, as they are now; an empty list if none was.
+            Those that were open or are asked again, as they are now; an empty list if there were none.
 
         Raises:
             SendRejectedError: A peer does not keep everything; a SendIncompleteError where answers are still missing,

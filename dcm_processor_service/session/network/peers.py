@@ -197,9 +197,14 @@ class Peers:
         over TLS the name that its certificate is for, or the certificate's fingerprint where no trusted authority
         vouches for it: compare that with what the peer's operator tells.
 
-        Proposes no time-outs and no longest PDU or request. How fast a peer answers an idle question tells nothing of
-        how long it is silent at work, when it writes to a tape or waits for a lock: too short a time-out turns what is
-        stored into a failure. And what it bears shows only in what it does to instances, of which none is sent here.
+        A time-out is proposed where connections, associations or a C-ECHO took more than a tenth of what holds: ten
+        times what was measured. None is ever proposed shorter than what holds, however fast the answers were: they
+        tell nothing of how long the peer is silent at work, when it writes to a tape or waits for a lock, and too
+        short a time-out turns what is stored into a failure. Where what holds leaves room, a note says so.
+
+        Proposes no longest PDU or request: the longest PDU is the one that the peer announces, and what it bears beyond
+        its words shows only in what it does to instances, of which none is sent here. Our own title is proposed by
+        nobody: a peer that does not know it refuses the association, and the error says so.
 
         Raises:
             PeerNotFoundError: No peer of that name.
@@ -209,8 +214,10 @@ class Peers:
             >>> from dcm_processor_service.testing import FakePacs, fake_context
             >>> with FakePacs() as pacs:
             ...     proposal = fake_context().session.peers.propose(pacs.peer)
-            >>> print(proposal)
-            FAKEPACS: transfer_syntax_uid='1.2.840.10008.1.2': it chose Implicit VR Little Endian whatever stood first
+            >>> print(proposal.reasons[0])
+            transfer_syntax_uid='1.2.840.10008.1.2': it chose Implicit VR Little Endian whatever stood first
+            >>> print(proposal.notes[0])
+            calling_ae_title stays: it takes us as DCM-PROCESSOR
             >>> proposal.peer.transfer_syntax_uid, proposal.peer.max_associations
             ('1.2.840.10008.1.2', None)
         """

@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from dcm_processor_service.models import InstanceRecord, SendCheck, SendReport, StorageCommitment
-    from dcm_processor_service.ports import DataRepository, Offload, Sendable, Sender
-    from dcm_processor_service.runtime.execution.cancellation import Cancellation
-    from dcm_processor_service.session.jobs import AsyncJobs
+    from dcm_processor_service.ports import DataRepository, Sendable
     from dcm_processor_service.session.network.peers import AsyncPeers
-    from dcm_processor_service.session.recording import Recording
+    from dcm_processor_service.session.network.sending_tools import SendingTools
 
 __all__ = ["AsyncSending", "SendItem", "journal_key"]
 
@@ -32,25 +30,12 @@ SendItem: TypeAlias = "Sendable | AsyncDicomSeries | DicomSeries"
 class AsyncSending:
     """Sends, and keeps a journal of the instances that were acknowledged or are under way."""
 
-    def __init__(
-        self,
-        jobs: AsyncJobs,
-        repository: DataRepository,
-        peers: AsyncPeers,
-        sender: Callable[[], Sender],
-        offload: Offload,
-        cancellation: Cancellation,
-        recording: Recording,
-    ) -> None:
-        self._jobs = jobs
+    def __init__(self, tools: SendingTools, repository: DataRepository, peers: AsyncPeers) -> None:
+        self._tools = tools
         self._repository = repository
         self._peers = peers
-        self._sender = sender
-        self._offload = offload
-        self._cancellation = cancellation
-        self._recording = recording
         self._commitments = CommitmentStore(repository)
-        self.commitments = AsyncCommitments(jobs, self._commitments, sender, offload, cancellation, recording)
+        self.commitments = AsyncCommitments(tools, self._commitments)
 
     async def send(
         self,
@@ -61,17 +46,17 @@ class AsyncSending:
     ) -> SendReport:
         """Sends what a peer has not acknowledged yet; see :meth:`Dicom.send`."""
         peer = to if isinstance(to, Peer) else await self._peers.get(to)
-        sender, chosen = self._sender(), options or SendOptions()
+        sender, chosen = self._tools.sender(), options or SendOptions()
         items = await _unpacked(what)
         _refuse_twins(items)
-        uids = await self._offload(lambda: sender.identify(items))
+        uids = await self._tools.offload(lambda: sender.identify(items))
         key = journal_key(peer, uids)
-        journal = Journal(self._repository, self._jobs.key, key)
+        journal = Journal(self._repository, self._tools.jobs.key, key)
         acknowledged = await journal.read()
         if chosen.resend:
             acknowledged = {}
             await journal.forget_all()
-        run = self._offload.way_back()
+        run = self._tools.offload.way_back()
 
         def remember(record: InstanceRecord) -> None:
             if record != acknowledged.get(record.sop_instance_uid):
@@ -79,11 +64,11 @@ class AsyncSending:
             on_record()
 
         def keep(commitment: StorageCommitment) -> None:
-            named = {"job_id": self._jobs.key.job_id, "sending": key.replace("sending-", "commitment-")}
-            run(self._commitments.put(self._jobs.key, commitment.model_copy(update=named)))
+            named = {"job_id": self._tools.jobs.key.job_id, "sending": key.replace("sending-", "commitment-")}
+            run(self._commitments.put(self._tools.jobs.key, commitment.model_copy(update=named)))
 
         try:
-            report = await self._offload(
+            report = await self._tools.offload(
                 lambda: sender.send(
                     items,
                     peer,
@@ -93,14 +78,14 @@ class AsyncSending:
                     on_begin=lambda uids: run(journal.begin(uids)),
                     may_hold=lambda uid: bool(run(journal.may_hold(uid))),
                     on_commitment=keep,
-                    cancelled=lambda: self._cancellation.requested,
+                    cancelled=lambda: self._tools.cancellation.requested,
                 )
             )
         except SendRejectedError as error:
             if error.report is not None:
-                self._recording.add_sent(error.report)
+                self._tools.recording.add_sent(error.report)
             raise
-        self._recording.add_sent(report)
+        self._tools.recording.add_sent(report)
         if report.ok:
             await journal.finish()
         return report
@@ -111,7 +96,9 @@ class AsyncSending:
         """Checks instances as if they were sent; see :meth:`Dicom.check`."""
         peer = await self._peers.get(to) if isinstance(to, str) else to
         items = await _unpacked(what)
-        return await self._offload(lambda: self._sender().check_sending(items, peer, options=options or SendOptions()))
+        return await self._tools.offload(
+            lambda: self._tools.sender().check_sending(items, peer, options=options or SendOptions())
+        )
 
 
 async def _unpacked(what: SendItem | Iterable[SendItem]) -> Sequence[Sendable]:

@@ -201,3 +201,24 @@ def test_as_many_records_as_there_are_come_back_from_the_store() -> None:
         return await store.list(job)
 
     assert asyncio.run(run()) == [commitment]
+
+
+def test_who_asks_again_asks_for_what_was_refused_too_and_not_for_what_is_promised() -> None:
+    ctx, port = fake_context(), free_port()
+    with FakePacs(Faults(commitment="fail")) as refusing, FakePacs() as keeping:
+        known = refusing.peer.model_copy(update={"name": "SAME"})
+        ctx.session.dicom.send(make_ct(0), to=keeping.peer, options=SendOptions(commit=True))
+        with pytest.raises(SendRejectedError):
+            ctx.session.dicom.send(make_ct(1), to=known, options=SendOptions(commit=True))
+        before = ctx.session.dicom.commitments.list()
+        assert ctx.session.dicom.commitments.wait(options=listening(port)) == []  # none is open
+        asked_again = ctx.session.dicom.commitments.wait(options=SendOptions(check=False), ask_again=True)
+    assert [one.peer.name for one in asked_again] == ["SAME"]
+    assert not asked_again[0].ok
+    assert asked_again[0].transaction_uid not in {one.transaction_uid for one in before}
+    with FakePacs(port=known.port, holds=[make_ct(1)]) as willing:
+        assert willing.peer.address == known.address
+        (settled,) = ctx.session.dicom.commitments.wait(ask_again=True)
+        assert ctx.session.dicom.commitments.wait(ask_again=True) == []
+    assert settled.ok
+    assert [one.ok for one in ctx.session.dicom.commitments.list()] == [True, True]

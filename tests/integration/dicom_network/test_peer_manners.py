@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from dcm_processor_service.backends.mongo import documents
+from dcm_processor_service.dicom_network.dimse.answer_times import AnswerTimes, time_outs
 from dcm_processor_service.dicom_network.dimse.pinning import fingerprint
 from dcm_processor_service.dicom_network.manners import suited_to
 from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriever
@@ -22,7 +24,7 @@ from dcm_processor_service.models import FindQuery, FoundSeries, Peer, SendOptio
 from dcm_processor_service.testing.fake_pacs import FakePacs, Faults
 from tests.archives import make_authority
 from tests.integration.dicom_network.stow_server import running_stow_service
-from tests.scripted_peer import scripted_peer, stores
+from tests.scripted_peer import answer, scripted_peer, stores
 from tests.unit.dicom_network.instances import make_ct, write_series
 
 if TYPE_CHECKING:
@@ -30,9 +32,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dcm_processor_service.testing.fake_certificates import Certificate, FakeAuthority
+    from tests.scripted_peer import Script, Wire
 
 PLACE = {"name": "PACS", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
 RLE = str(RLELossless)
+C_ECHO_RSP = 0x8030
 
 
 def asking(peer: Peer, **fields: object) -> Peer:
@@ -251,6 +255,59 @@ def test_the_syntax_and_the_associations_that_a_peer_bears_are_proposed() -> Non
     assert proposal.peer == asking(pacs.peer, transfer_syntax_uid=RLE, max_associations=2)
     assert [reason.partition("=")[0] for reason in proposal.reasons] == ["transfer_syntax_uid", "max_associations"]
     assert again.reasons == ()
+    assert [note.partition(" ")[0] for note in again.notes] == ["calling_ae_title", "timeout_s", "connection_timeout_s"]
+    assert "the 30 s that hold leave room" in again.notes[1]
+
+
+def slow(delay_s: float, *, at: str) -> Script:
+    """A peer that takes long to accept an association, or to answer a C-ECHO."""
+
+    def script(wire: Wire) -> None:
+        if at == "association":
+            time.sleep(delay_s)
+        wire.accept()
+        request = wire.read_request()
+        if at == "echo":
+            time.sleep(delay_s)
+        wire.send(answer(request, kind=C_ECHO_RSP))
+
+    return script
+
+
+@pytest.mark.parametrize("at", ["association", "echo"])
+def test_a_time_out_that_leaves_room_is_proposed_for_a_slow_peer(at: str) -> None:
+    held = SendOptions(acse_timeout_s=3, dimse_timeout_s=4, network_timeout_s=5, connection_timeout_s=60)
+    with scripted_peer(slow(0.7, at=at)) as script:
+        proposal = PynetdicomSender().propose(asking(script.peer, max_associations=4), options=held)
+        again = PynetdicomSender().propose(proposal.peer)
+    assert proposal.peer.timeout_s is not None
+    assert proposal.peer.timeout_s >= 7
+    assert proposal.peer.connection_timeout_s is None
+    assert any(reason.startswith("timeout_s=") for reason in proposal.reasons)
+    assert again.peer.timeout_s is not None
+    assert again.peer.timeout_s >= proposal.peer.timeout_s
+
+
+def test_no_shorter_time_out_is_proposed_than_the_one_that_holds() -> None:
+    with scripted_peer(slow(0.0, at="echo")) as script:
+        proposal = PynetdicomSender().propose(asking(script.peer, timeout_s=600, connection_timeout_s=90))
+    assert (proposal.peer.timeout_s, proposal.peer.connection_timeout_s) == (600, 90)
+    assert any("600 s that hold leave room" in note for note in proposal.notes)
+
+
+def test_a_peer_that_answers_no_echo_is_given_more_time() -> None:
+    held = SendOptions(dimse_timeout_s=0.5)
+    with scripted_peer(lambda wire: (wire.accept(), wire.read_request(), time.sleep(1.0))[-1]) as script:
+        proposal = PynetdicomSender().propose(script.peer, options=held)
+    assert proposal.peer.timeout_s == 60
+    assert any("left a C-ECHO without an answer" in reason for reason in proposal.reasons)
+
+
+@pytest.mark.parametrize(("measured_s", "value"), [(0.9, None), (1.1, 15.0), (40.0, 400.0)])
+def test_the_time_out_of_a_connection_is_proposed_apart(measured_s: float, value: float | None) -> None:
+    proposed = time_outs(AnswerTimes(connect_s=measured_s), SendOptions())
+    assert proposed["connection_timeout_s"].value == value
+    assert proposed["timeout_s"].value is None
 
 
 def test_the_name_of_a_good_certificate_is_proposed(authority: FakeAuthority, elsewhere: Certificate) -> None:
