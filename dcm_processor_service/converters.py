@@ -11,21 +11,23 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import tempfile
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from dcm_processor_service.disk import write_whole
-from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError
+from dcm_processor_service.env_vars import read_variables
+from dcm_processor_service.errors import ConfigurationError, InvalidSeriesError, NiftiConversionError
 from dcm_processor_service.models import SeriesRecord, SubjectLevel
 from dcm_processor_service.models.platform_ids import file_stem
 from dcm_processor_service.ports.concurrency import iterate_inline, run_inline
 from dcm_processor_service.runtime.own_session import own_container
 from dcm_processor_service.session.images.catalogue import catalogue_files
+from dcm_processor_service.session.scratch import open_scratch
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import nibabel as nib
     import numpy as np
@@ -153,7 +155,8 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
     Part of the 0.0.1 API; stays until 2.0. New code: the command ``convert``, or ``series.to_nifti(…)``.
 
     Unlike 0.0.1 the reason is logged, pixels that cannot be decoded are an error, and ``.nii`` is not gzipped. Of
-    several series it takes the one of most instances, of several volumes the largest.
+    several series it takes the one of most instances, of several volumes the largest. Temporary files lie in the
+    folder that ``DCM-PROCESSOR-SERVICE-SCRATCH`` names.
 
     Args:
         series_path: The folder; files in folders below it count too.
@@ -166,9 +169,8 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
     series = catalogue_files(imaging.files_below(Path(series_path), None), imaging).series_files()
     if not series:
         return 0
-    # beside no job, so there is no scratch of one
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / Path(output_file).name
+    with _temporary() as folder:
+        target = folder / Path(output_file).name
         try:
             written = _convert(max(series.values(), key=len), target, "none")
         except (InvalidSeriesError, NiftiConversionError) as error:
@@ -177,3 +179,15 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
         with write_whole(Path(output_file)) as file, written.paths[0].open("rb") as converted:
             shutil.copyfileobj(converted, file)
         return written.volumes[0].shape[2]
+
+
+@contextmanager
+def _temporary() -> Iterator[Path]:
+    """Makes a folder in the scratch of this process's job; beside no job, where SCRATCH says or the system has it."""
+    with ExitStack() as stack:
+        try:
+            scratch = own_container().scratch()
+        except ConfigurationError:
+            parent = read_variables(["scratch"]).get("scratch")
+            scratch = stack.enter_context(open_scratch(Path(parent) if isinstance(parent, str) else None))
+        yield stack.enter_context(scratch.temporary())

@@ -16,6 +16,7 @@ from pydicom import Dataset, dcmread
 import dcm_processor_service as sdk
 from dcm_processor_service.backends.memory import MemoryDicomRepository
 from dcm_processor_service.errors import NiftiConversionError, StoredFileNotFoundError
+from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from dcm_processor_service.models import Instance
 from dcm_processor_service.runtime.own_session import serving
 from dcm_processor_service.session.scratch import open_scratch
@@ -166,6 +167,30 @@ def test_a_folder_is_converted_without_a_job(folder: Path, tmp_path: Path, name:
     assert sdk.dicom_series_to_nifti(folder, str(tmp_path / name)) == 5
     assert nib.load(tmp_path / name).shape == (16, 16, 5)  # type: ignore[attr-defined]  # nibabel is partly typed
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "scan"])
+
+
+@pytest.mark.parametrize("of_a_job", [True, False])
+def test_a_folder_is_converted_in_the_scratch(
+    request: pytest.FixtureRequest, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, of_a_job: bool
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    used: list[Path] = []
+    real = AutoConverter.convert
+
+    def noted(self: AutoConverter, paths: Sequence[Path], target: Path, **more: Any) -> NiftiFiles:
+        used.append(target)
+        return real(self, paths, target, **more)
+
+    monkeypatch.setattr(AutoConverter, "convert", noted)
+    with open_scratch(tmp_path / "scratch") as scratch:
+        if of_a_job:
+            request.getfixturevalue("container").scratch.override(scratch)
+        else:
+            monkeypatch.setenv("DCM-PROCESSOR-SERVICE-SCRATCH", str(tmp_path / "scratch"))
+        assert sdk.dicom_series_to_nifti(folder, tmp_path / "out.nii") == 5
+    assert used
+    assert all(target.is_relative_to(tmp_path / "scratch") for target in used)
+    assert not [path for path in (tmp_path / "scratch").rglob("*") if path.name.startswith("out")]
 
 
 def test_of_several_series_in_a_folder_the_one_of_most_instances_is_taken(folder: Path, tmp_path: Path) -> None:
