@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -22,7 +23,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from dcm_processor_service.errors import InvalidNameError, StoredValueError, UnsupportedValueError
 
@@ -34,6 +35,7 @@ __all__ = [
     "equal",
     "from_normal",
     "modelled",
+    "shown",
     "to_normal",
     "validation_faults",
 ]
@@ -51,7 +53,9 @@ MAX_DEPTH = 80
 """MongoDB nests 100 levels deep; the document's own and the drivers' take some."""
 
 MAX_NAME_CHARACTERS = 200
+_SHOWN_CHARACTERS = 80
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+_FLOAT_BYTES = 8
 _DURATION = TypeAdapter(timedelta)
 _FILE_REMEDY = "store it as a file: session.files.save(name, value)"
 
@@ -68,7 +72,22 @@ def check_text(value: object, what: str) -> str:
     """
     if not isinstance(value, str):
         raise InvalidNameError(f"the {what} is text, not a {type(value).__name__}; give it as a str")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidNameError(f"the {what} holds lone surrogates, which no store can; decode it properly") from None
     return value
+
+
+def shown(name: object) -> str:
+    """Returns a name as a message quotes it: escaped, and cut where it is long.
+
+    Example:
+        >>> shown("liver"), shown("x" * 1000) == repr("x" * 80 + "…")
+        ("'liver'", True)
+    """
+    text = str(name)
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
 
 
 def check_name(name: str, what: str) -> str:
@@ -164,9 +183,7 @@ class _NormalWalk:
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             return self.normalise(fields, path, depth)
         if isinstance(value, Mapping):
-            return {
-                self._key(key, path): self.normalise(item, f"{path}[{key!r}]", depth + 1) for key, item in value.items()
-            }
+            return self._mapping(value, path, depth)
         if isinstance(value, (list, tuple)):
             return [self._item(item, path, index, depth) for index, item in enumerate(value)]
         if isinstance(value, (set, frozenset)):
@@ -179,6 +196,17 @@ class _NormalWalk:
             f"{path} is a {_type_name(value)}, which session data cannot hold; store a dict, a list, text, numbers or "
             f"a pydantic model, or {_FILE_REMEDY}"
         )
+
+    def _mapping(self, value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            name = self._key(key, path)
+            if name in found:
+                raise UnsupportedValueError(
+                    f"{path} has two keys that are {shown(name)} when they are stored; rename one"
+                )
+            found[name] = self.normalise(item, f"{path}[{shown(key)}]", depth + 1)
+        return found
 
     def _item(self, item: object, path: str, index: int, depth: int) -> Any:
         self.size_bytes += len(str(index))  # BSON keeps a list as a document with the positions as keys
@@ -200,7 +228,9 @@ class _NormalWalk:
         if isinstance(key, Enum):
             key = key.value
         if not isinstance(key, str):
-            raise UnsupportedValueError(f"{path} has the key {key!r} of type {_type_name(key)}; use str(key)")
+            raise UnsupportedValueError(
+                f"{path} has the key {repr(key)[:_SHOWN_CHARACTERS]} of type {_type_name(key)}; use str(key)"
+            )
         if "\0" in key or key.startswith("$"):
             raise UnsupportedValueError(f"{path} has a key that starts with $ or holds a NUL character; rename it")
         self._text(key, path)
@@ -224,6 +254,8 @@ class _NormalWalk:
         kind = getattr(getattr(array, "dtype", None), "kind", "?")
         if kind not in "biufU":
             raise UnsupportedValueError(f"{path} is a numpy value of kind {kind!r}; {_FILE_REMEDY}")
+        if kind == "f" and array.dtype.itemsize > _FLOAT_BYTES:
+            raise UnsupportedValueError(f"{path} has more digits than 64 bits hold; store it .astype('float64')")
         if self._limited and array.ndim and array.size > MAX_ARRAY_ITEMS:
             raise UnsupportedValueError(
                 f"{path} is an array of {array.size} numbers, at most {MAX_ARRAY_ITEMS} fit; {_FILE_REMEDY}"
@@ -277,7 +309,7 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
     """
     wanted = getattr(as_type, "__name__", str(as_type))
     try:
-        return TypeAdapter(as_type).validate_python(value)
+        return _validated(TypeAdapter(as_type), value)
     except PydanticSchemaGenerationError as error:
         raise UnsupportedValueError(
             f"the data {name!r} cannot be read as {wanted}: that is no pydantic model, dataclass, enum, builtin or "
@@ -287,6 +319,16 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
         faults = "; ".join(validation_faults(error, "value"))
         # the cause would show the stored value, which may be a patient's
         raise StoredValueError(f"the data {name!r} cannot be read as {wanted}: {faults}") from None
+
+
+def _validated(adapter: TypeAdapter[T], value: Any) -> T:
+    """Reads a value as Python; what a strict model refuses as such, since it was kept as text or a list, as JSON."""
+    try:
+        return adapter.validate_python(value)
+    except ValidationError:
+        with suppress(ValidationError, ValueError):  # bytes that are no text have no JSON
+            return adapter.validate_json(to_json(value, inf_nan_mode="constants"), strict=True)
+        raise
 
 
 def modelled(model: type[M], what: str, fields: Any, spelled: Mapping[str, str] | None = None) -> M:

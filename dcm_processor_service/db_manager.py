@@ -14,7 +14,7 @@ from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
-from dcm_processor_service.codec import check_name, check_text, to_normal
+from dcm_processor_service.codec import check_name, check_text, shown, to_normal
 from dcm_processor_service.disk import file_faults
 from dcm_processor_service.errors import ConfigurationError, StoredFileNotFoundError
 from dcm_processor_service.ports.concurrency import run_inline
@@ -243,7 +243,7 @@ def get_peer(name: str | None = None) -> dict[str, Any] | None:
     documents = container.platform_documents()
     if name is not None:
         found = run_inline(documents.peer(name=check_text(name, "name of a peer")))
-        what = f"no peer is named {name!r}"
+        what = f"no peer is named {shown(name)}"
     else:
         peer_id = container.settings().peer_id or _peer_of_session()
         found = run_inline(documents.peer(peer_id=peer_id)) if peer_id else None

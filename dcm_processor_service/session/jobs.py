@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.codec import check_text
+from dcm_processor_service.codec import check_text, shown
 from dcm_processor_service.errors import AmbiguousJobError, JobNotFoundError, UpstreamFailedError
 from dcm_processor_service.models import Job, JobState, SeriesRecord
 from dcm_processor_service.models.subjects import contradicts
@@ -146,11 +146,11 @@ class AsyncJobs:
         named = [job for job in others if job.name == name]
         if not named:
             names = sorted({job.name for job in others if job.name})
-            return f"this session has no other job named {name!r}; its jobs are: {', '.join(names) or 'none'}"
+            return f"this session has no other job named {shown(name)}; its jobs are: {', '.join(names) or 'none'}"
         own = self._own.subject if self._own else None
         return (
-            f"no job named {name!r} exists for the subject of this job, {_describe(own)}; was it declined? It exists "
-            f"for: {_listed(named)}; a read with a default gives that"
+            f"no job named {shown(name)} exists for the subject of this job, {_describe(own)}; was it declined? It "
+            f"exists for: {_listed(named)}; a read with a default gives that"
         )
 
 
@@ -170,7 +170,7 @@ def _chosen(own: Job | None, jobs: Sequence[Job], name: str) -> Job:
         if len(choice) == 1:
             return choice[0]
     raise AmbiguousJobError(
-        f"{len(jobs)} jobs of this session are named {name!r}: {_listed(jobs)}; read all with "
+        f"{len(jobs)} jobs of this session are named {shown(name)}: {_listed(jobs)}; read all with "
         "session.data.collect(…), or give the one that you mean: job=session.jobs(…)[0]",
         tuple(job.id for job in jobs),
     )

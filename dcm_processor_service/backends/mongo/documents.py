@@ -48,6 +48,7 @@ __all__ = [
     "plain",
     "replaced_query",
     "retirement",
+    "same_document",
     "stored_file",
     "subject",
     "subject_query",
@@ -63,6 +64,7 @@ CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=timezone.utc)
 
 _PLAIN_TYPES = frozenset({bool, bytes, datetime, float, int, str, type(None)})
 _FILE_NAME_HEX_DIGITS = 32
+_MADE = "operations.made"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 CHUNK_INDEXES = (
@@ -165,11 +167,20 @@ def new_data(key: JobKey, name: str) -> Document:
     """Returns what a new document of session data has besides its name and value.
 
     Its ``_id`` follows from session, job and name: of two writers at the same time one meets the other's document,
-    and no index is needed for it.
+    and no index is needed for it. What tells it from one that was removed before is when it was made.
     """
     owner = _owner(key)
     digest = hashlib.sha256(owner["session_id"].binary + owner["job_id"].binary + name.encode()).digest()
-    return {"_id": ObjectId(digest[:12]), **owner}
+    return {"_id": ObjectId(digest[:12]), **owner, _MADE: new_id()}
+
+
+def same_document(row: Document) -> Document:
+    """Returns the condition that a document of session data is the one of ``row``, not one of its ``_id`` made since.
+
+    What another program has made has an ``_id`` that never comes again.
+    """
+    made = mapping(row.get("operations")).get("made")
+    return {"_id": row["_id"]} if made is None else {"_id": row["_id"], _MADE: made}
 
 
 # session files (GridFS)

@@ -121,11 +121,15 @@ class MongoFileRepository:
         try:
             await remove_foreign(self._files, self._chunks, self._foreign.get(key, {}).pop(name, []))
             # there is only one, unless a process died right here before: a later put removes what it left
+            lost: list[bool] = []
             old = await self._files.find_one_and_delete(
-                replaced_query(key, name, document), sort=_OLDEST_FIRST, lasting=False
+                replaced_query(key, name, document), sort=_OLDEST_FIRST, lasting=False, lost=lost
             )
             if old is not None:
                 await self._chunks.delete_many({"files_id": old["_id"]}, lasting=False)
+            if lost:  # what it removed may have left chunks
+                self._left.pop(key, None)
+                await self._retire(key, name, document, await self._abandoned(key, name))
         except StoreUnavailableError as error:
             error.maybe_applied = True
             raise

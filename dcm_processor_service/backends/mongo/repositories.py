@@ -15,6 +15,7 @@ from dcm_processor_service.backends.mongo.documents import (
     new_data,
     peer,
     plain,
+    same_document,
 )
 from dcm_processor_service.backends.mongo.driver.collection import Collection
 from dcm_processor_service.backends.mongo.driver.deployment import deployment_warnings
@@ -98,38 +99,20 @@ class MongoDataRepository:
             return await self._put_once(query, {"$set": stamped}, operation, upsert=False)
 
     async def _put_in_any_case(self, query: Document, change: Document, operation: Operation) -> None:
-        """Stores a value; when an answer was lost, only where the document has not seen it yet.
+        """Stores a value; when an answer was lost, only where no document has seen it yet.
 
-        Otherwise it could come twice, the second time over what others have made of it: an acknowledged increment.
-        A document of the 0.0.1 API has another id than ours, so one that has seen it does not keep the repetition from
-        making a second, which goes again.
+        Otherwise it could come twice, the second time over what others have made of it: an acknowledged increment; or
+        beside a document of the 0.0.1 API, which has another id than ours.
         """
-        unseen = dict(query)
-
-        async def put() -> None:
-            try:
-                done = await self._values.update_one(
-                    unseen,
-                    change,
-                    upsert=True,
-                    on_lost=lambda: unseen.update({f"{operation.field}.id": {"$ne": operation.id}}),
-                )
-            except DuplicateIdError:  # it has seen it, or another writer has made it meanwhile
-                if not await self._values.find({**query, **operation.was_applied()}, projection=["_id"], limit=1):
-                    raise
-                return
-            if done.upserted_id is not None and unseen != query:
-                applied = {**query, **operation.was_applied()}
-                if await self._values.find(applied | {"_id": {"$ne": done.upserted_id}}, projection=["_id"], limit=1):
-                    await self._values.delete_many(applied | {"_id": done.upserted_id})
-
-        await _settled(put)
+        lost: list[bool] = []
+        applied = operation.was_applied()
+        await _settled(lambda: self._values.update_one(query, change, upsert=True, unless=applied, lost=lost))
 
     async def _put_once(self, query: Document, change: Document, operation: Operation, *, upsert: bool) -> bool:
         """Stores a value on a condition; when an answer was lost, asks the document whether the operation was ours."""
         lost: list[bool] = []
         try:
-            done = await self._values.update_one(query, change, upsert=upsert, on_lost=lambda: lost.append(True))
+            done = await self._values.update_one(query, change, upsert=upsert, lost=lost)
             applied = done.upserted_id is not None if upsert else done.matched_count > 0
         except DuplicateIdError:
             applied = False
@@ -163,8 +146,11 @@ class MongoDataRepository:
         return plain(changed["operations"][operation.lane]["sum"], f"the data {name!r}")
 
     async def delete(self, key: JobKey, name: str) -> bool:
-        """Removes the value."""
-        removed = await self._values.delete_many(data_query(key, name))
+        """Removes the value: the documents that are there when it begins, so that a repetition removes no later one."""
+        there = await self._values.find(data_query(key, name), projection=["operations.made"])
+        if not there:
+            return False
+        removed = await self._values.delete_many({"$or": [same_document(row) for row in there]})
         return removed.documents > 0 or removed.uncertain
 
     async def scan(self, key: JobKey, *, values: bool) -> list[tuple[str, NormalValue]]:

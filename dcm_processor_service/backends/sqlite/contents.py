@@ -20,7 +20,7 @@ from dcm_processor_service.disk import claim_file, open_new, sync_folder
 from dcm_processor_service.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -35,18 +35,25 @@ _KEPT = "SELECT content FROM files WHERE content IN (SELECT value FROM json_each
 class Claim:
     """Names of contents that are coming or going, told to the disk before anything happens to them."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, folder: Path) -> None:
         self._file = file
+        self._folder = folder
         self.going: list[str] = []
 
-    def names(self, *contents: str) -> None:
-        """Writes names of contents that may be left without a row."""
-        self._file.write("".join(f"{content}\n" for content in contents).encode())
+    def names(self, content: str, need_bytes: Callable[[], int]) -> None:
+        """Writes the name of a content that is to be written, of so many bytes, and may be left without a row."""
+        self._write([content], need_bytes)
 
     def removes(self, *contents: str) -> None:
         """Writes names of contents that go when the claim ends well."""
-        self.names(*contents)
+        self._write(contents, lambda: 0)
         self.going.extend(contents)
+
+    def _write(self, contents: Iterable[str], need_bytes: Callable[[], int]) -> None:
+        with translated(self._folder, need_bytes):
+            left = memoryview("".join(f"{content}\n" for content in contents).encode())
+            while left:  # the last bytes of a disk may take a part
+                left = left[self._file.write(left) :]
 
 
 class Contents:
@@ -71,7 +78,7 @@ class Contents:
         with translated(self._store.folder):
             path, file = self._new_claim()
         with file:
-            claim = Claim(file)
+            claim = Claim(file, self._store.folder)
             try:
                 yield claim
             except BaseException:
@@ -90,9 +97,10 @@ class Contents:
             if file is not None:  # else another process took it for a dead one's, between its making and its claiming
                 return path, file
 
-    def write(self, content: str, source: BinaryIO) -> tuple[int, str]:
-        """Writes a content that a claim names; returns its size in bytes and its SHA-256."""
+    def write(self, claim: Claim, content: str, source: BinaryIO) -> tuple[int, str]:
+        """Writes a content, after the claim names it; returns its size in bytes and its SHA-256."""
         counted = _Counted(source)
+        claim.names(content, counted.total)
         path = self.path(content)
         with translated(self._store.folder, counted.total), open_new(path, private=True) as sink:
             for block in counted.blocks():

@@ -47,8 +47,7 @@ class SqliteFileRepository:
         row = (key.session_id, key.job_id, name)
         content = uuid.uuid4().hex
         with self._contents.claim() as claim:
-            claim.names(content)
-            size_bytes, sha256 = self._contents.write(content, source)
+            size_bytes, sha256 = self._contents.write(claim, content, source)
             stored = StoredFile(
                 id=content,
                 job_id=key.job_id,

@@ -2,7 +2,9 @@
 
 Such text is in whatever the maker's computer used. What is UTF-8 is known to be, since other text hardly ever has its
 pattern. Single letters between ASCII ones are Latin-1, as in ``Müller``. Runs of other bytes, as of a Cyrillic name in
-Windows-1251, could be of several character sets, and to declare one of them would make them another name.
+Windows-1251, could be of several character sets, and to declare one of them would make them another name. So could a
+letter of a name that Latin-1 has a sign for, as the Polish one of ``Paw³owski``, or an Icelandic letter, as the Turkish
+ones of ``Yýldýz``. It is no way out to copy the bytes without a declaration: the other text of the object is in UTF-8.
 """
 
 from __future__ import annotations
@@ -11,14 +13,16 @@ import re
 
 __all__ = ["undeclared_text"]
 
-_AMBIGUOUS = re.compile(rb"[\x80-\x9f]|[\xa0-\xff]{2}")
+_AMBIGUOUS = re.compile(rb"[\x80-\x9f]|[\xa0-\xff]{2}|[A-Za-z][\xa1-\xbf\xd7\xf7][A-Za-z]")
+_NO_LETTER_OF_A_NAME = re.compile(rb"[\xa0-\xbf\xd0\xd7\xdd\xde\xf0\xf7\xfd\xfe]")
 
 
-def undeclared_text(read: str | bytes) -> str | None:
+def undeclared_text(read: str | bytes, *, is_name: bool = False) -> str | None:
     """Returns what undeclared text says; None where that cannot be known.
 
     Args:
         read: The bytes, or what pydicom read them as, which is Latin-1 if no character set is declared.
+        is_name: Whether it is a person's name, which has letters alone.
 
     Example:
         >>> undeclared_text("MÃ¼ller"), undeclared_text("Müller"), undeclared_text("Èâàíîâ") is None
@@ -31,4 +35,5 @@ def undeclared_text(read: str | bytes) -> str | None:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        return None if _AMBIGUOUS.search(content) else content.decode("latin-1")
+        unknown = _AMBIGUOUS.search(content) or (is_name and _NO_LETTER_OF_A_NAME.search(content))
+        return None if unknown else content.decode("latin-1")

@@ -64,6 +64,11 @@ _KEYS = frozenset({"PatientID", "PatientName", "IssuerOfPatientID", "StudyInstan
 IDENTITY = frozenset((*_PATIENT, *_STUDY, *_PATIENT_STUDY, *_CLINICAL_TRIAL))
 """What an object has from its source, as that states it."""
 
+_SAY_IT = (
+    "If you know it, write the text into the headers that you give as like, and declare it there: "
+    'SpecificCharacterSet "ISO_IR 192"'
+)
+
 _LONGEST_DS = 16
 _SAME_NUMBER = 1e-9
 _ANY_SCRIPT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
@@ -142,25 +147,48 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
     with contained():
         copied = Dataset()
         copy_attributes(header, copied, IDENTITY)
+        declared = text(header, "SpecificCharacterSet") != ""
         for keyword in sorted(IDENTITY):
             if keyword not in header:
                 continue
+            unknown = not declared and _is_of_an_unknown_set(header, keyword)
             if keyword not in copied or (copied[keyword].is_empty and not _is_empty(header, keyword)):
-                found.append(f"{keyword} cannot be read or is not as its VR allows: it is left out")
+                found.append(
+                    f"{keyword} is beyond ASCII in a character set that nothing names: it is left empty. {_SAY_IT}"
+                    if unknown
+                    else f"{keyword} cannot be read or is not as its VR allows: it is left out"
+                )
             elif (problem := value_problem(copied[keyword])) is not None:
                 found.append(f"{keyword}: {problem[0]}; it is kept as it is")
+            elif unknown:
+                found.append(
+                    f"{keyword} is beyond ASCII in a character set that nothing names: as an archive files by it, it "
+                    f"is kept with each byte read as Latin-1, as most archives do. {_SAY_IT}"
+                )
         if text(header, "PatientIdentityRemoved") == "YES" and not (
             text(header, "DeidentificationMethod") or "DeidentificationMethodCodeSequence" in header
         ):
             found.append("PatientIdentityRemoved is YES and no DeidentificationMethod tells how (PS3.3, C.7.1.1)")
-        if not text(header, "SpecificCharacterSet") and any(
-            not text(header, keyword).isascii() for keyword in ("PatientName", "StudyDescription")
-        ):
+        if not declared and any(not text(header, keyword).isascii() for keyword in ("PatientName", "StudyDescription")):
             found.append(
                 "text beyond ASCII has no SpecificCharacterSet: declare it in the headers that you give as like, if a "
                 "name is not right in the result"
             )
     return found
+
+
+def _is_of_an_unknown_set(header: Dataset, keyword: str) -> bool:
+    """Whether undeclared text could be of several character sets, such as a name in Windows-1251."""
+    try:
+        value = header[keyword].value
+    except Exception:  # noqa: BLE001 pydicom raises whatever a malformed value provokes
+        return False
+    parts = value if isinstance(value, MultiValue) else [value]
+    read = [(getattr(part, "original_string", part), isinstance(part, PersonName)) for part in parts]
+    return any(
+        isinstance(content, (str, bytes)) and undeclared_text(content, is_name=is_name) is None
+        for content, is_name in read
+    )
 
 
 def _is_empty(header: Dataset, keyword: str) -> bool:
@@ -191,7 +219,7 @@ def _plain_part(part: Any, element: DataElement, *, declared: bool) -> Any:
     if isinstance(part, PersonName):
         # a name keeps the bytes and character set that it was read with; a new one is free of both
         read = getattr(part, "original_string", None)
-        known = str(part) if declared or not isinstance(read, bytes) else undeclared_text(read)
+        known = str(part) if declared or not isinstance(read, bytes) else undeclared_text(read, is_name=True)
         return PersonName(known or "")
     if isinstance(part, str) and element.VR in _ANY_SCRIPT and not declared and not part.isascii():
         known = undeclared_text(part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from dcm_processor_service.codec import check_text
+from dcm_processor_service.codec import check_text, shown
 from dcm_processor_service.errors import AmbiguousSeriesError, PatientMismatchError, SeriesNotFoundError
 from dcm_processor_service.models import Patient, SeriesRecord, Study, SubjectLevel
 from dcm_processor_service.session.images.selection import select_series
@@ -155,7 +155,9 @@ class AsyncDicom:
             raise
         if isinstance(series, SeriesRecord):
             return self._bound(series)
-        raise SeriesNotFoundError(f"no series {which} is stored; give a platform id or a SeriesInstanceUID")
+        raise SeriesNotFoundError(
+            f"no series {shown(which)[1:-1]} is stored; give a platform id or a SeriesInstanceUID"
+        )
 
     async def select(self, rules: SeriesRules) -> AsyncSeriesChoice:
         """Chooses series by rules; see :meth:`Dicom.select`."""

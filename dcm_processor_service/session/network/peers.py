@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast, overload
 
-from dcm_processor_service.codec import check_text
+from dcm_processor_service.codec import check_text, shown
 from dcm_processor_service.errors import PeerNotFoundError
 from dcm_processor_service.models import Peer
 from dcm_processor_service.ports.concurrency import run_inline
@@ -79,7 +79,7 @@ class AsyncPeers:
         peer = await self._repository.find(check_text(name, "name of a peer"))
         if peer is None:
             known = ", ".join(sorted(peer.name for peer in await self._repository.list()))
-            raise PeerNotFoundError(f"no DICOM peer is named {name!r}; known peers: {known or 'none'}")
+            raise PeerNotFoundError(f"no DICOM peer is named {shown(name)}; known peers: {known or 'none'}")
         return await self._checked(peer)
 
     async def _known(self, peer: Peer | str) -> Peer:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 from uuid import UUID
 
 import numpy as np
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from dcm_processor_service import ABSENT
 from dcm_processor_service.errors import DataNotFoundError, InvalidNameError, StoredValueError, UnsupportedValueError
@@ -130,12 +130,65 @@ EXPECTED: list[tuple[Any, Any, bool]] = [
 ]
 
 
+def _nested(levels: int) -> list[Any]:
+    return [_nested(levels - 1)] if levels else []
+
+
 class Visit(BaseModel):
     day: date
     lasted: timedelta
     key: UUID
     dose: Decimal
     organs: set[str]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    day: date
+    size: tuple[int, int]
+    colours: set[Colour]
+    lasted: timedelta
+    dose: Decimal | None
+    at: datetime
+    score: float
+
+
+TYPED: list[tuple[Any, Any]] = [
+    (date(2024, 2, 29), date),
+    (time(1, 2, 3, 4), time),
+    (timedelta(days=-1, microseconds=3), timedelta),
+    (UUID(int=5), UUID),
+    (Decimal("1.50"), Decimal),
+    ({3, 1}, set[int]),
+    (frozenset({"b", "a"}), frozenset[str]),
+    ({date(2024, 1, 1), date(2023, 1, 1)}, set[date]),
+    ({(1, 2), (0, 1)}, set[tuple[int, int]]),
+    ([{"a": {UUID(int=1)}}], list[dict[str, set[UUID]]]),
+    (Colour.RED, Colour),
+    ((1, (2, "x")), tuple[int, tuple[int, str]]),
+    (b"\xff\0", bytes),
+    (PurePosixPath("a/b"), PurePosixPath),
+    (np.int8(-3), int),
+    (np.uint64(2**63 - 1), int),
+    (np.float32(0.1), float),
+    (np.bool_(False), bool),
+    (np.str_("x"), str),
+    (MOMENT, datetime),
+    (Box((0, 0), (2, 3)), Box),
+    (
+        Strict(
+            day=date(2024, 2, 29),
+            size=(1, 2),
+            colours={Colour.RED},
+            lasted=timedelta(seconds=1.5),
+            dose=None,
+            at=MOMENT,
+            score=-0.0,
+        ),
+        Strict,
+    ),
+]
 
 
 class DataContract(Contract):
@@ -217,7 +270,8 @@ class DataContract(Contract):
         assert not await store.session(session_id="c" * 24).data.has("name")
 
     @pytest.mark.parametrize(
-        "name", ["", "../up", "/root", "a//b", "a/./b", "a\\b", "a\0b", " a", "a.", "x" * 201, "c:x"]
+        "name",
+        ["", "../up", "/root", "a//b", "a/./b", "a\\b", "a\0b", " a", "a.", "x" * 201, "c:x", "x" * 10_000, "\ud800"],
     )
     async def test_a_bad_name_is_refused_everywhere(self, store: StoreUnderTest, name: str) -> None:
         data = store.session().data
@@ -234,9 +288,16 @@ class DataContract(Contract):
             ({"$set": 1}, r"starts with \$"),
             (datetime(2024, 1, 1), "time zone"),  # noqa: DTZ001  that is the point
             (np.zeros(10_001), "files.save"),
+            (np.longdouble(1.5), "float64"),
+            ({Colour.RED: 1, "red": 2}, "two keys that are 'red'"),
+            ({"a\0b": 1}, "NUL"),
+            ({"\ud800": 1}, "surrogates"),
+            (["\ud800"], "surrogates"),
+            (1j, "complex"),
+            ([[None]] * 3 + [_nested(90)], "deeper than 80"),
             ("x" * (16 * 1024 * 1024), "files.save"),
         ],
-        ids=["int", "object", "key", "dollar", "naive", "array", "large"],
+        ids=_plain,
     )
     async def test_what_no_store_can_hold_is_refused_with_the_remedy(
         self, store: StoreUnderTest, value: object, reason: str
@@ -336,6 +397,16 @@ class DataContract(Contract):
         assert await data.compare_and_set("name", [math.nan], 1)
         assert not await data.compare_and_set("name", math.nan, 2)
         assert await data.get("name") == 1
+
+    @pytest.mark.parametrize(("value", "as_type"), TYPED, ids=range(len(TYPED)))
+    async def test_what_stores_lack_a_type_for_comes_back_typed(
+        self, store: StoreUnderTest, value: Any, as_type: Any
+    ) -> None:
+        data = store.session().data
+        await data.set("value", value)
+        found = await data.get("value", as_type)
+        assert found == value
+        assert isinstance(found, get_origin(as_type) or as_type)
 
     async def test_a_model_with_types_that_stores_lack_is_read_back_typed(self, store: StoreUnderTest) -> None:
         visit = Visit(

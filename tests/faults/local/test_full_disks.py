@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,6 +78,35 @@ def test_a_value_that_does_not_fit_leaves_the_one_before(small_disk: Path) -> No
         assert size_on_disk(small_disk) <= before + 64 * 1024
         data["a"] = "new"
         assert data["a"] == "new"
+
+
+@contextmanager
+def no_byte_left() -> Iterator[None]:
+    """No file can grow, as on a disk without a byte left."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("content", [b"y" * 10, b"y" * 5_000_000])
+@pytest.mark.parametrize("name", ["a", "another"])
+def test_on_a_disk_without_a_byte_left_a_put_says_what_it_needs(tmp_path: Path, name: str, content: bytes) -> None:
+    with opened(Container(settings=sqlite_settings(tmp_path / "work"))) as container:
+        session = container.session()
+        session.files.put("a", b"old")
+        with no_byte_left(), pytest.raises(StoreUnavailableError, match=f"{len(content)} bytes are needed"):
+            session.files.put(name, content)
+        assert [stored.name for stored in session.files.list()] == ["a"]
+        assert session.files.read("a") == b"old"
+        assert len(os.listdir(tmp_path / "work" / "files")) == 1  # noqa: PTH208  hidden names too
+        session.files.put(name, content)
+        assert session.files.read(name) == content
+        assert os.listdir(tmp_path / "work" / "claims") == []  # noqa: PTH208
 
 
 def test_temporary_files_that_do_not_fit_leave_nothing(small_disk: Path, tmp_path: Path) -> None:

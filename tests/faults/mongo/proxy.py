@@ -28,12 +28,16 @@ class Proxy:
         self._bytes_per_s = bytes_per_s
         self._lines = {upward: threading.Lock() for upward in (True, False)} if shared else None
         self._losing = b""
+        self.answers_to_lose = 0
+        self._reaches_the_server = True
         self._sockets: list[socket.socket] = []
 
-    def lose_the_answer_to(self, command: str) -> None:
-        """The next command of that name reaches the server; its answer is lost with the connection."""
+    def lose_the_answer_to(self, command: str, times: int = 1, *, reaches_the_server: bool = True) -> None:
+        """The next commands of that name reach the server, or not; their answers are lost with the connection."""
         self.lost.clear()
         self._losing = command.encode() + b"\x00"
+        self.answers_to_lose = times
+        self._reaches_the_server = reaches_the_server
 
     def serve(self) -> None:
         while True:
@@ -50,9 +54,12 @@ class Proxy:
     def _pass_on(self, source: socket.socket, sink: socket.socket, doomed: threading.Event, upward: bool) -> None:  # noqa: FBT001
         with suppress(OSError):
             while part := source.recv(PART_BYTES):
-                if upward and self._losing and self._losing in part:
-                    self._losing = b""
+                if upward and self.answers_to_lose and self._losing in part:
+                    self.answers_to_lose -= 1
                     doomed.set()
+                    if not self._reaches_the_server:
+                        self.lost.set()
+                        break
                 if not upward and doomed.is_set():
                     self.lost.set()
                     break

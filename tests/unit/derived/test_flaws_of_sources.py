@@ -120,6 +120,52 @@ def test_an_undeclared_name_is_right_or_left_empty(
     assert any("SpecificCharacterSet" in message for message in caplog.messages)
 
 
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        ("cp1251", "Иванов^Пётр"), ("koi8-r", "Иванов^Пётр"), ("iso8859-5", "Иванов^Пётр"), ("cp866", "Иванов^Пётр"),
+        ("cp1253", "Παπαδόπουλος^Γιώργος"), ("iso8859-7", "Παπαδόπουλος^Γιώργος"), ("cp1255", "כהן^דוד"),
+        ("cp1256", "محمد^علي"), ("cp1250", "Żółć^Łucja"), ("cp1254", "Çağlayan^Şükrü"), ("tis-620", "สมชาย"),
+        ("shift_jis", "山田^太郎"), ("gbk", "王^小明"), ("euc-kr", "김^희중"), ("big5", "陳^大文"), ("cp1252", "Šaf"),
+        ("cp1250", "Pawłowski^Jan"), ("cp1250", "Łukasz"), ("cp1250", "Michał"), ("cp1257", "Šimonytė"),
+        ("cp1254", "Y\N{LATIN SMALL LETTER DOTLESS I}lmaz^Ali"), ("cp1254", "Erdoğan"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_undeclared_name_of_any_code_page_never_becomes_another_name(
+    codec: str, name: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = flawed(("PatientName", "PN", name.encode(codec)), ("PatientID", "LO", b"P-4711"))
+    again = stored(KINDS[kind](source))
+    assert str(again.PatientName) == ""
+    assert again.PatientID == "P-4711"
+    assert any(
+        message.startswith("a flaw of the source: PatientName") and "left empty" in message
+        for message in caplog.messages
+    )
+    assert not any(part in message for message in caplog.messages for part in name.split("^"))
+
+
+def test_a_name_of_a_code_page_is_right_when_the_headers_given_say_what_it_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = flawed(("PatientName", "PN", "Иванов^Пётр".encode("cp1251")), ("StudyDescription", "LO", b"skull"))
+    for header in source.headers:
+        assert isinstance(header, Dataset)
+        header.PatientName, header.SpecificCharacterSet = "Иванов^Пётр", "ISO_IR 192"
+    again = stored(text_report("words", source, make_recipe()))
+    assert (str(again.PatientName), again.StudyDescription) == ("Иванов^Пётр", "skull")
+    assert not caplog.messages
+
+
+def test_an_id_of_a_code_page_is_kept_byte_by_byte_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    """To leave it out would file the result under no patient."""
+    read = "ИБ-12".encode("cp1251")
+    again = stored(text_report("words", flawed(("PatientID", "LO", read)), make_recipe()))
+    assert str(again.PatientID).encode("latin-1") == read
+    assert any("PatientID" in message and "Latin-1" in message for message in caplog.messages)
+
+
 def test_a_declared_name_is_decoded_by_its_declaration(caplog: pytest.LogCaptureFixture) -> None:
     source = flawed(("SpecificCharacterSet", "CS", b"ISO_IR 144"), ("PatientName", "PN", "Иванов".encode("iso8859-5")))
     assert str(stored(text_report("words", source, make_recipe())).PatientName) == "Иванов"

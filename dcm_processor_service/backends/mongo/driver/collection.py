@@ -118,7 +118,8 @@ class Collection:
         change: Document,
         *,
         upsert: bool = False,
-        on_lost: Callable[[], object] = lambda: None,
+        unless: Document | None = None,
+        lost: list[bool] | None = None,
     ) -> UpdateResult:
         """Changes the first document that the query finds, or makes one; to do so twice must do the same.
 
@@ -126,11 +127,25 @@ class Collection:
             query: What to find.
             change: What to do.
             upsert: Whether to make a document where none is found.
-            on_lost: Called when an answer was lost, so that the result is that of a repetition.
+            unless: What a document holds that was changed before. With it, when an answer was lost, one that holds it
+                stays as it is, and keeps another from being made.
+            lost: Gets an entry when an answer was lost, so that the result is that of a repetition; one that has an
+                entry says that an answer was lost before.
         """
-        result: UpdateResult = await self._write(
-            lambda driver: self._mode.done(lambda: driver.update_one(query, change, upsert=upsert)), on_lost=on_lost
-        )
+        lost = [] if lost is None else lost
+
+        async def update(driver: Any) -> UpdateResult:
+            found = query if unless is None or not lost else {**query, "$nor": [unless]}
+            if found is not query and upsert:
+                done: UpdateResult = await self._mode.done(lambda: driver.update_one(found, change))
+                if done.matched_count or await self._mode.listed(
+                    lambda: driver.find({**query, **(unless or {})}, ["_id"], limit=1)
+                ):
+                    return done
+            made: UpdateResult = await self._mode.done(lambda: driver.update_one(found, change, upsert=upsert))
+            return made
+
+        result: UpdateResult = await self._write(update, on_lost=lambda: lost.append(True))
         return result
 
     async def find_one_and_update(
@@ -146,20 +161,24 @@ class Collection:
         changed: Document = await self._write(update, repeatable=repeatable)
         return changed
 
-    async def find_one_and_delete(self, query: Document, *, sort: Sort, lasting: bool = True) -> Document | None:
+    async def find_one_and_delete(
+        self, query: Document, *, sort: Sort, lasting: bool = True, lost: list[bool] | None = None
+    ) -> Document | None:
         """Removes the first document; returns its ``_id`` alone, or None when there was none.
 
         Args:
             query: What to find.
             sort: Which is the first.
             lasting: Whether to wait until no crash can bring it back; not where it is only in nobody's way.
+            lost: Gets an entry when an answer was lost: then another one may be gone, too.
         """
+        lost = [] if lost is None else lost
 
         def remove(driver: Any) -> Any:
             driver = driver if lasting else driver.with_options(write_concern=_AT_ONCE)
             return self._mode.done(lambda: driver.find_one_and_delete(query, ["_id"], sort))
 
-        removed: Document | None = await self._write(remove)
+        removed: Document | None = await self._write(remove, on_lost=lambda: lost.append(True))
         return removed
 
     async def delete_many(self, query: Document, *, lasting: bool = True) -> Removed:

@@ -84,7 +84,7 @@ class Changes:
             "$push": {"retried": {"_id": retry_id, "was": was}},
         }
         lost: list[bool] = []
-        done = await self._jobs.update_one(unchanged, change, on_lost=lambda: lost.append(True))
+        done = await self._jobs.update_one(unchanged, change, lost=lost)
         if done.matched_count or not lost:
             return done.matched_count > 0
         ours = {"_id": either(job.id), "retried._id": retry_id}
