@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcm_processor_service.models.memory_records import MemoryRecord
+from dcm_processor_service.memory_records import MemoryRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -6,14 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.codec import to_normal
-from dcm_processor_service.models.memory_records import MEMORY_RECORD
+from dcm_processor_service.memory_records import MEMORY_RECORD
 from dcm_processor_service.ports import ANY
 from dcm_processor_service.ports.concurrency import run_inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dcm_processor_service.models.memory_records import MemoryRecord
+    from dcm_processor_service.memory_records import MemoryRecord
     from dcm_processor_service.runtime.container import Container
 
 __all__ = ["noting"]

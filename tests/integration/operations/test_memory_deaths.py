@@ -13,7 +13,7 @@ import pytest
 from bson import ObjectId
 
 from dcm_processor_service import explain_session
-from dcm_processor_service.models.memory_records import MEMORY_RECORD
+from dcm_processor_service.memory_records import MEMORY_RECORD
 from tests.command_line import ROOT
 from tests.integration.operations.conftest import DIED, DONE, LONG_AGO, Platform
 from tests.memory_group import joining, kills_in, memory_group

@@ -11,7 +11,7 @@ from bson import ObjectId
 from dcm_processor_service.backends.mongo.operator.deaths import Evidence, cause_of_death, cause_of_early_end
 from dcm_processor_service.backends.mongo.operator.queue import Heartbeat, QueueJob, queue_job
 from dcm_processor_service.backends.mongo.operator.service_code import EntryCode
-from dcm_processor_service.models.memory_records import MemoryRecord
+from dcm_processor_service.memory_records import MemoryRecord
 
 NOW = datetime(2024, 2, 29, 12, tzinfo=timezone.utc)
 NO_RESULT = {"message": "Error [Errno 2] No such file or directory: '/tmp/x/result.json'", "trace": "FileNotFoundError"}

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.backends.mongo.operator.queue import Heartbeat, QueueJob
     from dcm_processor_service.backends.mongo.operator.service_code import EntryCode
+    from dcm_processor_service.memory_records import MemoryRecord
     from dcm_processor_service.models import DeathCause
-    from dcm_processor_service.models.memory_records import MemoryRecord
 
 __all__ = ["EARLY_END", "Evidence", "Postmortem", "cause_of_death", "cause_of_early_end"]
 

@@ -15,8 +15,8 @@ from dcm_processor_service.backends.mongo.operator.deaths import EARLY_END, Evid
 from dcm_processor_service.backends.mongo.operator.queue import PROJECTION, QueuedSession, heartbeat, queue_job
 from dcm_processor_service.backends.mongo.operator.service_code import EntryCode, sources_of
 from dcm_processor_service.errors import SessionNotFoundError
+from dcm_processor_service.memory_records import MEMORY_RECORD, MemoryRecord
 from dcm_processor_service.models import HeldBytes, JobDeath, SessionDiagnosis, SessionSummary
-from dcm_processor_service.models.memory_records import MEMORY_RECORD, MemoryRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
