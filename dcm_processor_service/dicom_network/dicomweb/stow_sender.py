@@ -273,7 +273,7 @@ class WebDelivery:
         try:
             answer = read_answer(content)
         except ValueError as error:
-            raise _PassingError("the peer's answer acknowledges nothing; it is no DICOM JSON") from error
+            raise _PassingError("the peer's answer acknowledges nothing; it is no DICOM JSON or XML") from error
         if response.status_code == _NONE_STORED:
             return replace(answer, contradicted=answer.contradicted | answer.stored.keys())
         return answer
