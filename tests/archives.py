@@ -39,7 +39,7 @@ def program(name: str) -> str:
     found = (shutil.which(name, path=folder) for folder in os.get_exec_path())
     path = next((one for one in found if one is not None and not _is_script(one)), None)
     if path is None:
-        reason = f"{name} is not installed: apt-get install orthanc orthanc-dicomweb dcmtk openssl"
+        reason = f"{name} is not installed: apt-get install orthanc orthanc-dicomweb dcmtk openssl nginx"
         missing(reason)
     return path
 

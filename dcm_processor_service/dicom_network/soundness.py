@@ -14,8 +14,10 @@ from functools import lru_cache
 from io import BytesIO
 from struct import Struct
 from struct import error as struct_error
+from struct import pack as struct_pack
 from typing import TYPE_CHECKING
 
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -42,6 +44,8 @@ _INFLATED_LIMIT_BYTES = 1 << 32
 
 _CUT_OFF = "cut off: get it again"
 _GOES_ON = "damaged, something that is no data element follows an element of it: get it again"
+_TOO_DEEP = "damaged, its sequences are deeper than any: get it again"
+_LONGER_ITEM = "damaged, an item of a sequence is longer than the sequence: get it again"
 
 
 class UnsoundFileError(Exception):
@@ -231,13 +235,14 @@ def _elements(
                     return value + length
                 raise UnsoundFileError(_GOES_ON)
             if length == UNDEFINED:
-                if tag in kept:
-                    uids[tag] = "fragments"
+                uids |= {tag: "fragments"} if tag in kept else {}
                 position = _undefined(source, value, end, coding, tag, vr, depth)
                 continue
             position = value + length
             if tag in kept and position <= end:
-                uids[tag] = "" if tag == _PIXELS else _text(source.value(value, length))
+                _keep(uids, tag, "" if tag == _PIXELS else _text(source.value(value, length)))
+            elif _is_sequence(tag, vr) and length and position <= end:
+                _defined(source, value, position, coding, depth)
     except struct_error:
         position = end + 1
     if position > end or in_item:
@@ -260,16 +265,63 @@ def _short_elements(
         value = offset + 8
         offset = value + length
         if group == _FIRST_GROUP and group << 16 | element in kept and first + offset <= end:
-            uids[group << 16 | element] = _text(source.value(first + value, length))
+            _keep(uids, group << 16 | element, _text(source.value(first + value, length)))
             if source.buffer is not buffer:  # the value lay behind the window, which has moved
                 break
     return first + offset
 
 
+@lru_cache(maxsize=4096)
+def _is_sequence(tag: int, vr: bytes) -> bool:
+    """Whether an element is a sequence: it says so, or has no VR and the dictionary says so."""
+    return vr == b"SQ" or (not vr and dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ")
+
+
+def _keep(uids: dict[int, str], tag: int, value: str) -> None:
+    """Keeps the UID of the class or the instance; readers differ in which of two they take.
+
+    Raises:
+        UnsoundFileError: There was another one before.
+    """
+    if uids.setdefault(tag, value) != value:
+        raise UnsoundFileError("of two SOP classes or instances, which its data set names both: get it again")
+
+
+def _defined(source: _Window, start: int, end: int, coding: _Coding, depth: int) -> None:
+    """Walks over the items of a sequence that says its length; some writers of private ones write these implicitly.
+
+    Raises:
+        UnsoundFileError: They do not end where the sequence does.
+    """
+    if depth >= _DEEPEST:
+        raise UnsoundFileError(_TOO_DEEP)
+    try:
+        _items(source, start, end, coding, depth)
+    except (UnsoundFileError, struct_error):
+        _items(source, start, end, _IMPLICIT, depth)
+
+
+def _items(source: _Window, position: int, end: int, coding: _Coding, depth: int) -> None:
+    while position < end:
+        item, _, length, position = _head(source, position, coding)
+        if item == _SEQUENCE_END and not length:
+            continue  # superfluous, and harmless
+        if item != _ITEM:
+            raise UnsoundFileError(_GOES_ON)
+        if length == UNDEFINED:
+            position = _elements(source, position, end, coding, {}, depth + 1, in_item=True)
+        elif position + length > end:
+            raise UnsoundFileError(_LONGER_ITEM)
+        else:
+            position = _elements(source, position, position + length, coding, {}, depth + 1)
+    if position > end:
+        raise UnsoundFileError(_LONGER_ITEM)
+
+
 def _undefined(source: _Window, position: int, end: int, coding: _Coding, tag: int, vr: bytes, depth: int) -> int:
     """Walks over a value of undefined length: a sequence, or fragments of compressed pixels (PS3.5, 7.5 and A.4)."""
     if depth >= _DEEPEST:
-        raise UnsoundFileError("damaged, its sequences are deeper than any: get it again")
+        raise UnsoundFileError(_TOO_DEEP)
     is_pixels = tag == _PIXELS and coding.explicit
     if coding.explicit and not is_pixels and vr not in {b"SQ", b"UN"}:
         raise UnsoundFileError(_GOES_ON)
@@ -318,6 +370,9 @@ def _inflated(content: bytes) -> bytes:
         raise UnsoundFileError("damaged, its deflated data set cannot be inflated: get it again") from None
     if not inflater.eof:
         raise UnsoundFileError(_CUT_OFF)
+    # NUL makes the length even (PS3.5, A.5); some writers leave the checksum and the length that gzip adds
+    if inflater.unused_data.strip(b"\0") not in {b"", struct_pack("<II", zlib.crc32(data), len(data)).strip(b"\0")}:
+        raise UnsoundFileError(_GOES_ON)
     return data
 
 

@@ -46,9 +46,11 @@ DeathCause: TypeAlias = Literal[
     "result_too_large",
     "worker_killed",
     "database_restarted",
+    "timed_out",
+    "asked_to_end",
     "unknown",
 ]
-"""What a job can die of so that the queue neither ends it nor starts it again."""
+"""What a job can die of: so that the queue neither ends it nor starts it again, or with a result that says so."""
 
 
 class _Record(BaseModel):
@@ -133,6 +135,9 @@ class SessionDiagnosis(_Record):
 
     session: SessionSummary
     deaths: tuple[JobDeath, ...] = ()
+    ended_early: tuple[JobDeath, ...] = Field(
+        default=(), description="Jobs whose process was ended and left a result that says so: the session goes on"
+    )
     sentence: str
 
 

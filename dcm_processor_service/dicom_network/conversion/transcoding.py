@@ -6,6 +6,7 @@ before is decoded as it is; nothing becomes lossy here.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from copy import deepcopy
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -36,6 +37,8 @@ from dcm_processor_service.imaging.decoding.decoders import NEEDS_CODECS, decode
 from dcm_processor_service.imaging.decoding.frame_decoder import EncodedImage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydicom.dataelem import DataElement
 
 __all__ = [
@@ -59,6 +62,7 @@ _LOSSY_METHODS = {
     str(JPEGLSNearLossless): "ISO_14495_1",
 }
 _BY_PILLOW = frozenset({str(JPEGBaseline8Bit), str(JPEGExtended12Bit)})
+_BYTE_BITS, _WORD_BITS = 8, 16
 _WORD_BYTES = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 
@@ -102,6 +106,7 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
     """
     if own_uid == wanted_uid:
         return dataset
+    _refuse_what_readers_take_differently(dataset, own_uid, wanted_uid)
     try:
         if own_uid not in PLAIN and "PixelData" in dataset:  # without pixels nothing of it is compressed (PS3.5, A.4)
             _decompress(dataset, own_uid)
@@ -110,11 +115,31 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
         if wanted_uid not in PLAIN:
             dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
             _put_colours_together(dataset)
-            dataset.compress(UID(wanted_uid), encoding_plugin=_encoder_of(wanted_uid), generate_instance_uid=False)
+            with _whole_words(dataset, wanted_uid):
+                dataset.compress(UID(wanted_uid), encoding_plugin=_encoder_of(wanted_uid), generate_instance_uid=False)
+        elif wanted_uid == ExplicitVRBigEndian:
+            _swap_bytes(dataset)
     except Exception as error:  # each codec raises what its library raises
         raise refusal(own_uid, wanted_uid) from error
     dataset.file_meta.TransferSyntaxUID = UID(wanted_uid)
     return dataset
+
+
+def _refuse_what_readers_take_differently(dataset: Dataset, own_uid: str, wanted_uid: str) -> None:
+    """Refuses what would be written as the standard says, and read as other values or not at all.
+
+    Raises:
+        UnsupportedTransferSyntaxError: Samples of 32 bits in big endian, whose words some readers turn singly; eight
+            stored bits in words of 16 as JPEG-LS, which DCMTK does not read.
+    """
+    allocated, stored = int(dataset.get("BitsAllocated") or 0), int(dataset.get("BitsStored") or 0)
+    is_long = wanted_uid == ExplicitVRBigEndian and allocated > _WORD_BITS and "PixelData" in dataset
+    is_short = wanted_uid == JPEGLSLossless and allocated == _WORD_BITS and stored <= _BYTE_BITS
+    if is_long or is_short:
+        raise UnsupportedTransferSyntaxError(
+            f"{UID(own_uid).name} cannot be converted to {UID(wanted_uid).name} here; samples of {stored} bits in "
+            f"{allocated} are read differently by different readers of it: choose another transfer syntax"
+        )
 
 
 def refusal(own_uid: str, wanted_uid: str) -> UnsupportedTransferSyntaxError:
@@ -199,6 +224,18 @@ def _tell_that_it_is_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -
     dataset.LossyImageCompressionMethod = _LOSSY_METHODS[own_uid]
 
 
+@contextmanager
+def _whole_words(dataset: Dataset, wanted_uid: str) -> Iterator[None]:
+    """Has RLE write both bytes of a word, whatever is stored in it: pydicom hands on one alone of up to eight bits."""
+    stored, high = dataset.BitsStored, dataset.HighBit
+    if wanted_uid == RLELossless and dataset.BitsAllocated == _WORD_BITS:
+        dataset.BitsStored, dataset.HighBit = _WORD_BITS, _WORD_BITS - 1
+    try:
+        yield
+    finally:
+        dataset.BitsStored, dataset.HighBit = stored, high
+
+
 def _encoder_of(uid: str) -> str:
     """The plugin of pydicom that compresses, where not any will do: GDCM's RLE ends the process on an odd size."""
     if uid != RLELossless:
@@ -218,7 +255,7 @@ def _remedy(uid: str) -> str:
 
 
 def _swap_bytes(dataset: Dataset) -> None:
-    """Turns big-endian bulk values around; pydicom turns all others (PS3.5, 7.3)."""
+    """Turns bulk values around, to big endian or from it; pydicom turns all others (PS3.5, 7.3)."""
     for element in list(dataset):
         if element.VR == "SQ":
             for item in element.value:

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dcm_processor_service.dicom_network.dicomweb.native_model import from_xml, is_xml
 from dcm_processor_service.dicom_network.status import explain
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Answer:
 
 
 def read_answer(content: bytes) -> Answer:
-    """Reads the answer's Store Instances Response Module, in JSON.
+    """Reads the answer's Store Instances Response Module, in JSON or, from services that know no other, in XML.
 
     Raises:
         ValueError: It is not such an answer: then nothing is acknowledged.
@@ -81,21 +82,26 @@ def read_answer(content: bytes) -> Answer:
         {'1.2.3': 0}
     """
     try:
-        module = _module(json.loads(content))
+        module = from_xml(content) if is_xml(content) else _module(json.loads(content))
         stored = {uid: reason or 0 for uid, reason in _items(module, _REFERENCED_SOP, _WARNING_REASON)}
         failed = {uid: reason or _PROCESSING_FAILURE for uid, reason in _items(module, _FAILED_SOP, _FAILURE_REASON)}
         reasons = [*stored.items(), *_items(module, _REFERENCED_SOP, _FAILURE_REASON)]
         unbelievable = {uid for uid, reason in reasons if reason and not explain(reason).outcome.acknowledged}
         return Answer(stored, failed, frozenset(unbelievable | (stored.keys() & failed.keys())))
     except (TypeError, OverflowError, RecursionError) as error:
-        raise ValueError("the answer is no DICOM JSON object") from error
+        raise ValueError("the answer is no DICOM data set in JSON or XML") from error
 
 
 def _module(decoded: Any) -> dict[str, Any]:
-    module = decoded[0] if isinstance(decoded, list) and decoded else decoded
-    if not isinstance(module, dict):
-        raise TypeError(f"a {type(module).__name__} is no data set")
-    return module
+    """Returns the one data set of the answer; some services answer with a list of several, which say more together."""
+    modules = decoded if isinstance(decoded, list) and decoded else [decoded]
+    merged: dict[str, Any] = {_REFERENCED_SOP: {"Value": []}, _FAILED_SOP: {"Value": []}}
+    for module in modules:
+        if not isinstance(module, dict):
+            raise TypeError(f"a {type(module).__name__} is no data set")
+        for sequence, element in merged.items():
+            element["Value"] += _values(module, sequence)
+    return merged
 
 
 def _items(module: dict[str, Any], sequence: str, reason: str) -> Iterator[tuple[str, int | None]]:

@@ -23,6 +23,7 @@ from dcm_processor_service.dicom_network.dicomweb.stow_messages import Answer, P
 from dcm_processor_service.dicom_network.dicomweb.web_client import (
     AnswerTooLongError,
     WebClient,
+    certificate_wish,
     retry_after,
     tls_failure,
 )
@@ -269,11 +270,13 @@ class WebDelivery:
             raise _PassingError(str(error)) from error
         except UnreadableInstanceError as error:  # the next attempt finds out which one
             raise _PassingError("an instance could not be read to its end") from error
+        if wish := certificate_wish(response, content):
+            raise PeerRefusesError(f"{self.where}: {wish}")
         self._check_status(response)
         try:
             answer = read_answer(content)
         except ValueError as error:
-            raise _PassingError("the peer's answer acknowledges nothing; it is no DICOM JSON") from error
+            raise _PassingError("the peer's answer acknowledges nothing; it is no DICOM JSON or XML") from error
         if response.status_code == _NONE_STORED:
             return replace(answer, contradicted=answer.contradicted | answer.stored.keys())
         return answer

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.models import Peer, SendOptions
 
-__all__ = ["AnswerTooLongError", "WebClient", "public_url", "retry_after", "tls_failure"]
+__all__ = ["AnswerTooLongError", "WebClient", "certificate_wish", "public_url", "retry_after", "tls_failure"]
 
 _LONGEST_ANSWER_BYTES = 64 << 20
+_CERTIFICATE_WISHES = frozenset({400, 495, 496})
 _UNLOGGED_QUERY = "unlogged_query"
 _BY_ENVIRONMENT = "environment"
 
@@ -278,6 +279,19 @@ class _Watch:
         if connection is not None:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+
+def certificate_wish(response: httpx.Response, content: bytes) -> str:
+    """Returns what is said of a server that refuses a request for its certificate; empty where that is not why.
+
+    nginx, which many archives stand behind, tells it with HTTP 400 and a page, once the TLS handshake is done.
+    """
+    if response.status_code not in _CERTIFICATE_WISHES or b"SSL certificate" not in content:
+        return ""
+    return (
+        "it wants a certificate of ours, or another one: set the peer's cert_file and key_file to one that its "
+        "operator gave out"
+    )
 
 
 def retry_after(response: httpx.Response) -> float:

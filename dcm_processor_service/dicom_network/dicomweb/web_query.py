@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 from pydicom import Dataset
 
-from dcm_processor_service.dicom_network.dicomweb.web_client import AnswerTooLongError, tls_failure
+from dcm_processor_service.dicom_network.dicomweb.web_client import AnswerTooLongError, certificate_wish, tls_failure
 from dcm_processor_service.dicom_network.dimse.query import NotAnsweredError, TooManyAnswersError
 from dcm_processor_service.dicom_network.verification import COMPARED, MOST_INSTANCES, held
 from dcm_processor_service.imaging.headers.containment import contained
@@ -89,6 +89,8 @@ def answers(client: WebClient, path: str, query: str = "") -> list[Dataset]:
         raise NotAnsweredError(str(error)) from error
     if response.status_code == _NOTHING:
         return []
+    if wish := certificate_wish(response, content):
+        raise NotAnsweredError(wish)
     if response.status_code not in {_FOUND, _PARTLY}:
         passing = response.status_code in _PASSING
         raise NotAnsweredError(f"the peer answered the query with HTTP {response.status_code}", retryable=passing)

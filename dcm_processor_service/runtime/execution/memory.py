@@ -8,18 +8,27 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.memory_records import MemoryRecord
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from dcm_processor_service.runtime.logs.job_log import JobLog
 
 __all__ = ["KilledForMemory", "MemoryLimit", "MemoryWatch", "memory_watched"]
 
-_EVERY_S = 1.0
+_EVERY_S = 0.1
+"""Reading two small files takes a ten-thousandth of it; a program may fill its last tenth in less than a second."""
+
 _WARN_AT = 0.9
+
+_PATIENCE_S = 2.0
+"""How long the end of a job waits for a record that is under way to a store."""
+
 _NO_LIMIT = 1 << 60
 """cgroup v1 says some number near 2**63 where there is no limit."""
 
@@ -111,11 +120,12 @@ class KilledForMemory:
 
 
 class MemoryWatch:
-    """Warns once when nine tenths of a limit are in use."""
+    """Warns once when nine tenths of a limit are in use, and has that recorded."""
 
-    def __init__(self, limit: MemoryLimit, log: JobLog) -> None:
+    def __init__(self, limit: MemoryLimit, log: JobLog, record: Callable[[MemoryRecord], None] | None = None) -> None:
         self._limit = limit
         self._log = log
+        self._record = record
 
     def look(self) -> bool:
         """Measures the memory in use; returns whether it has warned, or cannot measure any more."""
@@ -130,17 +140,30 @@ class MemoryWatch:
             used_bytes=used_bytes,
             limit_bytes=self._limit.limit_bytes,
         )
+        if self._record is not None:
+            self._keep(self._record, MemoryRecord(used_bytes, self._limit.limit_bytes, datetime.now(timezone.utc)))
         return True
+
+    def _keep(self, record: Callable[[MemoryRecord], None], short: MemoryRecord) -> None:
+        try:
+            record(short)
+        except Exception as error:  # noqa: BLE001  the job goes on: what is missed is a hint for after its death
+            self._log.debug("that memory ran short is not recorded: %s", type(error).__name__)
 
 
 @contextmanager
-def memory_watched(log: JobLog) -> Iterator[None]:
-    """Warns in the log when memory runs short, as long as this lasts; does nothing where there is no limit."""
+def memory_watched(log: JobLog, record: Callable[[MemoryRecord], None] | None = None) -> Iterator[None]:
+    """Warns in the log when memory runs short, as long as this lasts; does nothing where there is no limit.
+
+    Args:
+        log: The job's.
+        record: Keeps once, from another thread, how much was in use then, for whoever asks what the job died of.
+    """
     limit = MemoryLimit.of_this_process()
     if limit is None:
         yield
         return
-    watch, ended = MemoryWatch(limit, log), threading.Event()
+    watch, ended = MemoryWatch(limit, log, record), threading.Event()
 
     def keep_looking() -> None:
         while not watch.look():
@@ -153,4 +176,4 @@ def memory_watched(log: JobLog) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join()
+        thread.join(_PATIENCE_S)

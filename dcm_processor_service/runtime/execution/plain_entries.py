@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from dcm_processor_service.errors import DcmProcessorError
 from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.execution.memory import memory_watched
+from dcm_processor_service.runtime.execution.memory_notes import noting
 from dcm_processor_service.runtime.execution.result_file import worker_result
 from dcm_processor_service.runtime.execution.time_limit import TimeLimit, last_words
 
@@ -23,7 +25,8 @@ _log = logging.getLogger(__name__)
 def limits_kept(container: Container) -> ExitStack:
     """Keeps the limits of the job that this process runs, where it is a ``main.py`` of the platform's worker.
 
-    The worker finds a result that says so when the process is killed; the ``timeout`` of the job's document, counted
+    The worker finds a result that says so when the process is killed, and the session a record where memory ran short
+    before; the ``timeout`` of the job's document, counted
     from now, and a grace are kept like those of an entry made by ``entrypoint``. What is returned ends that.
     """
     kept = ExitStack()
@@ -31,6 +34,7 @@ def limits_kept(container: Container) -> ExitStack:
     if result is None:
         return kept
     result.promise()
+    kept.enter_context(memory_watched(container.log(), noting(container)))
     limit_s = _stored_limit_s(container)
     if limit_s is not None:
         limit = TimeLimit(limit_s, container.settings().grace_s, time.monotonic())

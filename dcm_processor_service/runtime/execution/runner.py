@@ -28,6 +28,7 @@ from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED,
 from dcm_processor_service.runtime.execution.forgotten_awaits import forgotten_awaits
 from dcm_processor_service.runtime.execution.job_process import job_process
 from dcm_processor_service.runtime.execution.memory import memory_watched
+from dcm_processor_service.runtime.execution.memory_notes import noting
 from dcm_processor_service.runtime.execution.params import unknown_params, validated_params
 from dcm_processor_service.runtime.execution.results import json_safe, readable
 from dcm_processor_service.runtime.execution.time_limit import TimeLimit
@@ -288,7 +289,7 @@ class _Run:
             if self._ended_by is not None:
                 stack.enter_context(self._ended_by(limit))
         if self._ended_by is not None:
-            stack.enter_context(memory_watched(container.log()))
+            stack.enter_context(memory_watched(container.log(), noting(container)))
             stack.callback(self._tell_what_it_took, container.log())
 
     def _tell_what_it_took(self, log: JobLog) -> None:

@@ -25,6 +25,8 @@ from dcm_processor_service.runtime.container import Container, opened
 from dcm_processor_service.runtime.execution.callbacks import CALLBACK_ATTRIBUTE
 from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
 from dcm_processor_service.runtime.execution.job_process import job_process
+from dcm_processor_service.runtime.execution.memory import memory_watched
+from dcm_processor_service.runtime.execution.memory_notes import noting
 from dcm_processor_service.runtime.execution.mounts import mounted_folders
 from dcm_processor_service.runtime.execution.result_file import worker_result
 from dcm_processor_service.runtime.execution.results import readable
@@ -134,6 +136,7 @@ def _run_hook(work: Callable[[Container], T], container: Container, job: Job | N
     with ExitStack() as stack:
         stack.enter_context(opened(container))
         stack.enter_context(job_process(container))
+        stack.enter_context(memory_watched(container.log(), noting(container)))
         if job is not None:
             container.current_job().preset(job)
         try:

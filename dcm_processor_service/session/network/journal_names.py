@@ -1,4 +1,4 @@
-"""The names of data that are not the job's own; told apart without loading what keeps the journal."""
+"""The names of data that are not the job's own; told apart without loading what keeps them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 
 __all__ = ["is_journal"]
 
-_NAME = re.compile(r"(?:sending|commitment)-[0-9a-f]{32}/.+")
+_NAME = re.compile(r"(?:sending|commitment|memory)-[0-9a-f]{32}/.+")
 
 
 def is_journal(name: str) -> bool:
-    """Returns whether data of this name is a sending's journal or commitments, which are no result of the job."""
+    """Returns whether data of this name is a journal, commitments or a memory record: no result of the job."""
     return _NAME.fullmatch(name) is not None

@@ -76,6 +76,20 @@ def test_a_refused_syntax_is_converted_without_loss(
     assert (received.pixel_array == dataset.pixel_array).all()
 
 
+def test_a_peer_that_takes_big_endian_alone_gets_the_same_values(sender: PynetdicomSender) -> None:
+    names = ["MR_small_bigendian.dcm", "MR_small.dcm", "MR_small_RLE.dcm"]  # the context of the first takes the others
+    items = [dcmread(data_file(name)) for name in names]
+    for number, item in enumerate(items):
+        item.SOPInstanceUID = f"1.2.3.{number}"
+    with FakePacs(Faults(accept_syntaxes=[str(ExplicitVRBigEndian)])) as pacs:
+        report = sender.send(items, pacs.peer)
+    assert report.ok
+    received = {str(one.SOPInstanceUID): one for one in pacs.datasets()}
+    for item in items:
+        assert received[item.SOPInstanceUID].file_meta.TransferSyntaxUID == ExplicitVRBigEndian
+        assert (received[item.SOPInstanceUID].pixel_array == item.pixel_array).all()
+
+
 def test_compressed_and_plain_of_one_class_go_as_they_are(sender: PynetdicomSender) -> None:
     items = [data_file("MR_small.dcm"), data_file("MR_small_RLE.dcm"), data_file("MR_small_jpeg_ls_lossless.dcm")]
     with FakePacs() as pacs:

@@ -296,8 +296,13 @@ def test_no_shorter_time_out_is_proposed_than_the_one_that_holds() -> None:
 
 
 def test_a_peer_that_answers_no_echo_is_given_more_time() -> None:
+    def silent(wire: Wire) -> None:
+        wire.accept()
+        wire.read_request()
+        time.sleep(1.0)
+
     held = SendOptions(dimse_timeout_s=0.5)
-    with scripted_peer(lambda wire: (wire.accept(), wire.read_request(), time.sleep(1.0))[-1]) as script:
+    with scripted_peer(silent) as script:
         proposal = PynetdicomSender().propose(script.peer, options=held)
     assert proposal.peer.timeout_s == 60
     assert any("left a C-ECHO without an answer" in reason for reason in proposal.reasons)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import logging
 import socket
 import ssl
@@ -84,6 +85,25 @@ def test_an_instance_that_was_made_anew_under_its_uid_goes_again(
     datasets[1].SeriesDescription = "another"
     assert sender.send(datasets, service.peer, acknowledged=acknowledged).records[0] == first.records[0]
     assert service.requests == [[make_ct(0), make_ct(1)], [datasets[1]]]
+
+
+def test_an_answer_in_xml_acknowledges_what_it_names(service: StowService, sender: PynetdicomSender) -> None:
+    """Some services know no JSON, whatever is asked for."""
+
+    def in_xml(uids: list[str]) -> tuple[int, dict[str, str], bytes]:
+        items = "".join(
+            f'<Item><DicomAttribute tag="00081155" vr="UI"><Value number="1">{uid}</Value></DicomAttribute></Item>'
+            for uid in uids
+        )
+        told = f'<DicomAttribute tag="00081199" vr="SQ">{items}</DicomAttribute>'
+        content = gzip.compress(f"<NativeDicomModel>{told}</NativeDicomModel>".encode())
+        return 200, {"Content-Type": "application/dicom+xml", "Content-Encoding": "gzip"}, content
+
+    service.orders.append(in_xml)
+    report = sender.send([make_ct(0), make_ct(1)], service.peer)
+    assert report.ok
+    assert [record.outcome for record in report.records] == [Outcome.STORED] * 2
+    assert len(service.requests) == 1
 
 
 def test_all_failed_is_an_answer_too(sender: PynetdicomSender, service: StowService) -> None:

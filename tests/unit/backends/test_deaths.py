@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from dcm_processor_service.backends.mongo.operator.deaths import Evidence, cause_of_death
+from dcm_processor_service.backends.mongo.operator.deaths import Evidence, cause_of_death, cause_of_early_end
 from dcm_processor_service.backends.mongo.operator.queue import Heartbeat, QueueJob, queue_job
 from dcm_processor_service.backends.mongo.operator.service_code import EntryCode
+from dcm_processor_service.memory_records import MemoryRecord
 
 NOW = datetime(2024, 2, 29, 12, tzinfo=timezone.utc)
 NO_RESULT = {"message": "Error [Errno 2] No such file or directory: '/tmp/x/result.json'", "trace": "FileNotFoundError"}
 PLAIN, EXITS = "def worker(): ...", "import sys\ndef worker(): sys.exit()"
+SHORT = MemoryRecord(95, 100, NOW)
 MADE = "worker = entrypoint(run)"
 
 
@@ -47,6 +49,10 @@ def error(message: str, trace: str = "") -> dict[str, str]:
         (NO_RESULT, evidence(EXITS), ("exit", "killed", "out_of_memory")),
         (NO_RESULT, evidence(stored_something=True), ("killed", "out_of_memory")),
         (NO_RESULT, evidence(), ("killed", "out_of_memory", "import_error")),
+        (NO_RESULT, evidence(memory=SHORT), ("out_of_memory", "killed")),
+        (NO_RESULT, evidence(None, memory=SHORT), ("out_of_memory", "killed")),
+        (NO_RESULT, evidence(EXITS, memory=SHORT), ("out_of_memory", "killed")),
+        (NO_RESULT, evidence("def (", memory=SHORT), ("syntax_error",)),
         (NO_RESULT, evidence(None), ("killed", "out_of_memory", "import_error", "exit")),
         (error("Error Expecting value: line 1 column 12 (char 11)"), evidence(), ("result_not_json",)),
         (error("Error Expecting value: line 1 column 1 (char 0)"), evidence(), ("killed", "out_of_memory")),
@@ -59,6 +65,33 @@ def error(message: str, trace: str = "") -> dict[str, str]:
 )
 def test_the_documents_tell_causes_apart(fault: Any, known: Evidence, causes: tuple[str, ...]) -> None:
     assert cause_of_death(dead(fault), known).causes == causes
+
+
+@pytest.mark.parametrize(
+    ("left_behind", "memory", "causes"),
+    [
+        ("ProcessEnded: the process of the job ended before its callback returned", None, ("killed", "out_of_memory")),
+        ("ProcessEnded: the process of the job ended before its callback returned", SHORT, ("out_of_memory", "killed")),
+        ("ProcessEnded: the job was asked to end (SIGTERM) before it was done", SHORT, ("asked_to_end",)),
+        ("JobTimeoutError: the job reached its time limit", SHORT, ("timed_out",)),
+    ],
+)
+def test_a_result_that_was_left_for_a_process_tells_how_it_ended(
+    left_behind: str, memory: MemoryRecord | None, causes: tuple[str, ...]
+) -> None:
+    verdict = cause_of_early_end(left_behind, memory)
+    assert verdict.causes == causes
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, [], "95", {}, {"used_bytes": 1}, {"used_bytes": "1", "limit_bytes": 2, "at_s": 3}),
+        *({"used_bytes": -1, "limit_bytes": 2, "at_s": 3}, {"used_bytes": 1, "limit_bytes": 2, "at_s": 10**30}),
+    ],
+)
+def test_what_is_no_record_of_memory_is_read_as_none(value: object) -> None:
+    assert MemoryRecord.of(value) is None
 
 
 def test_a_worker_that_was_lost_twice_by_one_job_most_likely_met_its_result() -> None:

@@ -4,6 +4,7 @@ import os
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -156,6 +157,56 @@ def test_a_compressed_data_set_that_says_it_is_plain_is_reported() -> None:
     content = Path(path).read_bytes().replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0")
     with pytest.raises(UnsoundFileError, match=r"^compressed, while its"):
         examine(BytesIO(content), EXPLICIT)
+
+
+ITEM = b"\xfe\xff\x00\xe0"
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
+def test_a_sequence_whose_lengths_contradict_each_other_is_reported(syntax: str) -> None:
+    content = encoded(nested(undefined=False), syntax)
+    assert survives(content, syntax)
+    item = ITEM if syntax != BIG else b"\xff\xfe\xe0\x00"
+    order: Literal["little", "big"] = "little" if syntax != BIG else "big"
+    positions = [at for at in range(len(content)) if content[at : at + 4] == item]
+    assert len(positions) == 4
+    for at in positions:
+        length = int.from_bytes(content[at + 4 : at + 8], order)
+        for lie in (length + 2, length - 2, 0xFFFF, 4):
+            said = content[: at + 4] + lie.to_bytes(4, order) + content[at + 8 :]
+            assert not survives(said, syntax), (at, lie)
+
+
+def test_a_private_sequence_that_is_written_implicitly_inside_an_explicit_data_set_is_sound() -> None:
+    inner = b"\x08\x00\x00\x01\x04\x00\x00\x00T-1 "
+    value = ITEM + len(inner).to_bytes(4, "little") + inner
+    sequence = b"\x21\x00\x10\x00LO\x04\x00VEND\x21\x00\x01\x10SQ\0\0" + len(value).to_bytes(4, "little") + value
+    content = encoded(make_ct(rows=4))
+    pixels = content.rindex(b"\xe0\x7f\x10\x00")
+    assert survives(content[:pixels] + sequence + content[pixels:], EXPLICIT)
+    assert not survives(content[:pixels] + sequence[:-2] + content[pixels:], EXPLICIT)
+
+
+def test_a_data_set_that_names_two_instances_is_reported() -> None:
+    content = encoded(make_ct(rows=4))
+    element = content[content.index(b"\x08\x00\x18\x00UI") :]
+    element = element[: 8 + int.from_bytes(element[6:8], "little")]
+    at = content.index(element) + len(element)
+    assert survives(content[:at] + element + content[at:], EXPLICIT)  # readers agree on it
+    other = element[:-2] + bytes([element[-2] ^ 1]) + element[-1:]
+    with pytest.raises(UnsoundFileError, match="two SOP classes or instances"):
+        examine(BytesIO(content[:at] + other + content[at:]), EXPLICIT)
+
+
+def test_what_goes_on_behind_a_deflated_data_set_is_reported() -> None:
+    syntax = str(DeflatedExplicitVRLittleEndian)
+    content = encoded(make_ct(), syntax)
+    start = 144 + dcmread(BytesIO(content)).file_meta.FileMetaInformationGroupLength
+    inflated = zlib.decompress(content[start:], -zlib.MAX_WBITS)
+    trailer = zlib.crc32(inflated).to_bytes(4, "little") + len(inflated).to_bytes(4, "little")
+    assert survives(content + b"\0", syntax)
+    assert survives(content + trailer, syntax)  # some writers leave what gzip adds
+    assert not survives(content + b"garbage!", syntax)
 
 
 def test_sequences_deeper_than_any_are_reported() -> None:

@@ -36,22 +36,55 @@ def test_an_answer_is_read_instance_by_instance() -> None:
         "00081199": {"vr": "SQ", "Value": [item("1"), item("2", warning=0xB007)]},
         "00081198": {"vr": "SQ", "Value": [item("3", failure=0xA900), item("4")]},
     }
-    for content in (module, [module]):
+    divided = [{tag: element} for tag, element in module.items()]
+    for content in (module, [module], divided):
         answer = read_answer(json.dumps(content).encode())
         assert answer.stored == {"1": 0, "2": 0xB007}
         assert answer.failed == {"3": 0xA900, "4": 0x0110}
 
 
 ODD_REASON = b'{"00081199": {"Value": [{"00081155": {"Value": ["1"]}, "00081196": {"Value": [{}]}}]}}'
+ENTITIES = b'<!DOCTYPE x [<!ENTITY a "1.2">]><NativeDicomModel/>'
+NESTED = b"<NativeDicomModel>" + b'<DicomAttribute tag="00081199"><Item>' * 500
+NESTED += b"</Item></DicomAttribute>" * 500 + b"</NativeDicomModel>"
 ENDLESS_REASON = ODD_REASON.replace(b"[{}]", b"[1e999]")
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<xml/>", b"\xff\xfe", b"[]", b"null", b"3", b"[" * 100_000, ODD_REASON, ENDLESS_REASON]
+    "content",
+    [
+        *(b"", b"<xml/>", b"<xml", ENTITIES, b"<\0x\0", NESTED),
+        *(b"\xff\xfe", b"[]", b"null", b"3", b"[" * 100_000, ODD_REASON, ENDLESS_REASON),
+    ],
 )
 def test_what_is_no_answer_acknowledges_nothing(content: bytes) -> None:
-    with pytest.raises(ValueError, match=r"no DICOM JSON object|Expecting value|decode|invalid literal"):
+    with pytest.raises(ValueError, match=r"no DICOM data set|Expecting value|decode|invalid literal|in XML|no XML"):
         read_answer(content)
+
+
+XML = """<?xml version="1.0" encoding="UTF-8"?>
+<NativeDicomModel{space}>
+  <DicomAttribute tag="00081199" vr="SQ" keyword="ReferencedSOPSequence">
+    <Item number="1"><DicomAttribute tag="00081155" vr="UI"><Value number="1">1</Value></DicomAttribute></Item>
+    <Item number="2">
+      <DicomAttribute tag="00081155" vr="UI"><Value number="1"> 2 </Value></DicomAttribute>
+      <DicomAttribute tag="00081196" vr="US"><Value number="1">45063</Value></DicomAttribute>
+    </Item>
+  </DicomAttribute>
+  <DicomAttribute tag="00081198" vr="SQ">
+    <Item number="1"><DicomAttribute tag="00081155" vr="UI"><Value number="1">3</Value></DicomAttribute>
+      <DicomAttribute tag="00081197" vr="US"><Value number="1">43264</Value></DicomAttribute></Item>
+    <Item number="2"><DicomAttribute tag="00081155" vr="UI"><Value number="1"/></DicomAttribute></Item>
+    <Item number="3"><DicomAttribute tag="00081155" vr="UI"></DicomAttribute></Item>
+  </DicomAttribute>
+</NativeDicomModel>"""
+
+
+@pytest.mark.parametrize("space", ["", ' xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM"'])
+def test_an_answer_in_xml_is_read_as_one_in_json(space: str) -> None:
+    answer = read_answer(XML.format(space=space).encode())
+    assert answer.stored == {"1": 0, "2": 0xB007}
+    assert {uid: code for uid, code in answer.failed.items() if uid} == {"3": 0xA900}
 
 
 @pytest.mark.parametrize(

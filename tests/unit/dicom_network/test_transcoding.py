@@ -11,6 +11,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -23,6 +24,7 @@ from dcm_processor_service.dicom_network.conversion.transcoding import convert, 
 from dcm_processor_service.errors import UnsupportedTransferSyntaxError
 from tests.unit.dicom_network.instances import make_ct
 
+EXPLICIT, IMPLICIT = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)
 PLAIN = [str(uid) for uid in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)]
 LOSSLESS = [str(uid) for uid in (RLELossless, JPEGLSLossless, JPEG2000Lossless)]
 
@@ -189,6 +191,34 @@ def test_bulk_data_of_big_endian_is_turned_around(vr: str, keyword: str, word_by
     result = converted(dataset, PLAIN[0])
     assert result[keyword].value == turned
     assert result.ReferencedImageSequence[0][keyword].value == turned
+
+
+@pytest.mark.parametrize("own", [EXPLICIT, IMPLICIT, str(RLELossless)])
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_samples_in_big_endian_are_what_they_were(own: str, bits: int) -> None:
+    dataset = make_ct(rows=6)
+    dataset.BitsStored, dataset.HighBit = bits, bits - 1
+    dataset.PixelData = (np.arange(36) * 7 - (1 << bits - 1)).clip(max=(1 << bits - 1) - 1).astype("<i2").tobytes()
+    dataset.RedPaletteColorLookupTableDescriptor = [4, 0, 16]
+    dataset.RedPaletteColorLookupTableData = bytes(range(8))
+    expected = dcmread(BytesIO(part10(copy_of(dataset, EXPLICIT)))).pixel_array
+    source = convert(copy_of(dataset, EXPLICIT), EXPLICIT, own)
+    found = dcmread(BytesIO(part10(convert(copy_of(source, own), own, str(ExplicitVRBigEndian)))))
+    assert found.file_meta.TransferSyntaxUID == ExplicitVRBigEndian
+    assert (found.pixel_array == expected).all()
+    assert found.PixelData[:2] == (-(1 << bits - 1)).to_bytes(2, "big", signed=True)
+    assert found.RedPaletteColorLookupTableData == bytes([1, 0, 3, 2, 5, 4, 7, 6])
+
+
+def test_what_readers_take_differently_is_refused() -> None:
+    dataset = make_ct(rows=6)
+    dataset.BitsStored, dataset.HighBit = 8, 7
+    with pytest.raises(UnsupportedTransferSyntaxError, match="samples of 8 bits in 16"):
+        convert(copy_of(dataset, EXPLICIT), EXPLICIT, str(JPEGLSLossless))
+    dataset.BitsAllocated = dataset.BitsStored = 32
+    dataset.PixelData = bytes(6 * 6 * 4)
+    with pytest.raises(UnsupportedTransferSyntaxError, match="samples of 32 bits in 32"):
+        convert(copy_of(dataset, EXPLICIT), EXPLICIT, str(ExplicitVRBigEndian))
 
 
 def test_private_elements_are_copied_undecoded() -> None:

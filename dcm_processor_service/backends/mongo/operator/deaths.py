@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
     from dcm_processor_service.backends.mongo.operator.queue import Heartbeat, QueueJob
     from dcm_processor_service.backends.mongo.operator.service_code import EntryCode
+    from dcm_processor_service.memory_records import MemoryRecord
     from dcm_processor_service.models import DeathCause
 
-__all__ = ["Evidence", "Postmortem", "cause_of_death"]
+__all__ = ["EARLY_END", "Evidence", "Postmortem", "cause_of_death", "cause_of_early_end"]
+
+EARLY_END = r"^(ProcessEnded|JobTimeoutError): "
+"""What the traceback begins with that this package leaves in the place of a result; others may hold patient data."""
 
 RESTART_GAP = timedelta(minutes=15)
 """A worker that was last heard of so shortly before MongoDB started has died of MongoDB's end."""
@@ -57,6 +61,8 @@ class Evidence:
     """Whether the job stored data, a file or its progress, so that its callback had begun."""
     heartbeats: Sequence[Heartbeat]
     server_started_at: datetime | None
+    memory: MemoryRecord | None = None
+    """That memory ran short in this run of the job, where a call of this package was there to notice."""
 
 
 class Postmortem(NamedTuple):
@@ -102,11 +108,13 @@ def _no_result(evidence: Evidence) -> Postmortem:
         return Postmortem(("syntax_error",), f"its service's code has a syntax error ({code.syntax_error})")
     if code and code.missing:
         return Postmortem(("import_error",), f"its service's code cannot be imported: there is no {code.missing}")
-    if code and code.may_exit and not code.is_entrypoint:
+    if code and code.may_exit and not code.is_entrypoint and not evidence.memory:
         return Postmortem(
             ("exit", "killed", "out_of_memory"),
             f"its process ended without a result, as it does by {code.may_exit}, or when it is killed",
         )
+    if evidence.memory:
+        return _starved(evidence.memory)
     if evidence.stored_something:
         return Postmortem(
             ("killed", "out_of_memory"),
@@ -127,6 +135,35 @@ def _no_result(evidence: Evidence) -> Postmortem:
     return Postmortem(
         ("killed", "out_of_memory", "import_error", "exit"),
         "its process ended without a result, and the code that it ran is not in the database any more",
+    )
+
+
+def _starved(memory: MemoryRecord) -> Postmortem:
+    return Postmortem(
+        ("out_of_memory", "killed"),
+        f"memory ran out: {memory.used_bytes} of the {memory.limit_bytes} bytes of its limit were in use at "
+        f"{memory.at:%H:%M:%S} UTC, and beyond it the kernel ends a process; raise the limit, or hold fewer volumes at "
+        "once",
+    )
+
+
+def cause_of_early_end(left_behind: str, memory: MemoryRecord | None) -> Postmortem:
+    """Returns why a job's process ended that left a result of this package's own in the place of the callback's.
+
+    Args:
+        left_behind: The traceback in that result; matches :data:`EARLY_END`.
+        memory: That memory ran short in that run.
+    """
+    if left_behind.startswith("JobTimeoutError"):
+        return Postmortem(("timed_out",), "it was ended at its time limit")
+    if "SIGTERM" in left_behind:
+        return Postmortem(("asked_to_end",), "it was asked to end (SIGTERM) before it was done")
+    if memory:
+        return _starved(memory)
+    return Postmortem(
+        ("killed", "out_of_memory"),
+        "its process was killed: by a person or a program, by a crash of a library, or because memory ran out faster "
+        "than it could be noticed",
     )
 
 

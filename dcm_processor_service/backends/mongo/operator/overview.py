@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bson import ObjectId
 
 from dcm_processor_service.backends.mongo.documents import either, id_text, mapping
 from dcm_processor_service.backends.mongo.job_documents import OLDEST_FIRST
-from dcm_processor_service.backends.mongo.operator.deaths import Evidence, cause_of_death
+from dcm_processor_service.backends.mongo.operator.deaths import EARLY_END, Evidence, cause_of_death, cause_of_early_end
 from dcm_processor_service.backends.mongo.operator.queue import PROJECTION, QueuedSession, heartbeat, queue_job
 from dcm_processor_service.backends.mongo.operator.service_code import EntryCode, sources_of
 from dcm_processor_service.errors import SessionNotFoundError
+from dcm_processor_service.memory_records import MEMORY_RECORD, MemoryRecord
 from dcm_processor_service.models import HeldBytes, JobDeath, SessionDiagnosis, SessionSummary
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Overview", "ServerClock", "patient_digest"]
 
 _BATCH = 100
+_CLOCKS = timedelta(seconds=2)
+"""How far the clock of a job's machine may be behind the queue's; one further behind leaves both causes open."""
+
 _DIGEST_CHARACTERS = 12
 
 
@@ -95,7 +99,9 @@ class Overview:
         record, session, clock = await self.one(session_id)
         (summary,) = await self.summaries([record], clock)
         deaths = tuple([await self._death(session, job, clock) for job in session.dead])
-        return SessionDiagnosis(session=summary, deaths=deaths, sentence=_sentence(summary, deaths))
+        early = tuple([await self._early_end(job, told) for job, told in await self._ended_early(session)])
+        sentence = " ".join([_sentence(summary, deaths), *(one.sentence for one in early)])
+        return SessionDiagnosis(session=summary, deaths=deaths, ended_early=early, sentence=sentence)
 
     async def one(self, session_id: str) -> tuple[SessionRecord, QueuedSession, ServerClock]:
         """Returns one session with its jobs, and the server's time.
@@ -127,11 +133,49 @@ class Overview:
             holds_back=tuple(one.id for one in session.held_back_by(job)),
         )
 
+    async def _ended_early(self, session: QueuedSession) -> list[tuple[QueueJob, str]]:
+        """Returns the done jobs whose result is one that this package left for a process that was ended."""
+        done = {job.id: job for job in session.jobs if job.done and not job.error}
+        found = []
+        for start in range(0, len(done), _BATCH):
+            query = {"_id": either(*[*done][start : start + _BATCH]), "result.error.traceback": {"$regex": EARLY_END}}
+            rows = await self._collection("jobs").find(query, projection=["result.error.traceback"])
+            told = {id_text(row["_id"]): mapping(mapping(row.get("result")).get("error")) for row in rows}
+            found += [(done[job_id], str(error.get("traceback"))) for job_id, error in told.items() if job_id in done]
+        return found
+
+    async def _early_end(self, job: QueueJob, left_behind: str) -> JobDeath:
+        verdict = cause_of_early_end(left_behind, await self._memory(job))
+        return JobDeath(
+            job_id=job.id,
+            job=job.label,
+            event=job.event,
+            service=job.service,
+            subject_uid=job.subject_uid,
+            causes=verdict.causes,
+            certain=len(verdict.causes) == 1,
+            sentence=f"The job {job.in_words} ended early: {verdict.sentence}; the session goes on without its result.",
+            died_at=job.dates.get("completedAt"),
+        )
+
+    async def _memory(self, job: QueueJob) -> MemoryRecord | None:
+        """Returns the record of memory that ran short in the job's last run; an earlier run's does not count."""
+        query: Document = {
+            "job_id": either(job.id),
+            "session_id": either(job.session_id),
+            "name": MEMORY_RECORD,
+        }
+        rows = await self._collection("sessiondata").find(query, projection=["value"], limit=1)
+        record = MemoryRecord.of(rows[0].get("value")) if rows else None
+        started_at = job.dates.get("startedAt")
+        return None if record is None or (started_at and record.at < started_at - _CLOCKS) else record
+
     async def _evidence(self, session: QueuedSession, job: QueueJob, clock: ServerClock) -> Evidence:
         rows = await self._collection("jobs").find({"_id": either(job.id)}, projection=["data.kwargs"], limit=1)
         kwargs = dict(mapping(mapping(rows[0].get("data")).get("kwargs"))) if rows else {}
         code = await self._code(job)
-        return Evidence(kwargs, code, await self._has_stored(job), session.heartbeats, clock.started_at)
+        stored, memory = await self._has_stored(job), await self._memory(job)
+        return Evidence(kwargs, code, stored, session.heartbeats, clock.started_at, memory)
 
     async def _has_stored(self, job: QueueJob) -> bool:
         started_at, progress_at = job.dates.get("startedAt"), job.dates.get("lastProgressAt")

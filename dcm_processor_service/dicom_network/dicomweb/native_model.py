@@ -1,0 +1,62 @@
+"""DICOM in XML, as services answer that know no JSON (PS3.19, A.1): read into what DICOM JSON looks like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+__all__ = ["from_xml", "is_xml"]
+
+_DEEPEST = 16
+
+
+def is_xml(content: bytes) -> bool:
+    """Whether an answer begins as XML does."""
+    return content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
+
+
+def from_xml(content: bytes) -> dict[str, Any]:
+    """Returns the attributes by tag; values are text.
+
+    Raises:
+        ValueError: It is no ``NativeDicomModel``, or declares entities, which no such answer needs.
+
+    Example:
+        >>> told = b'<NativeDicomModel><DicomAttribute tag="00081155" vr="UI"><Value number="1">1.2</Value>'
+        >>> from_xml(told + b"</DicomAttribute></NativeDicomModel>")
+        {'00081155': {'vr': 'UI', 'Value': ['1.2']}}
+    """
+    if b"<!DOCTYPE" in content or b"\0" in content:  # NUL: in an encoding that would hide a declaration
+        raise ValueError("the answer in XML declares entities, or is in an odd encoding")
+    try:
+        root = ET.fromstring(content)  # noqa: S314  without entities there is nothing to expand
+    except ET.ParseError as error:
+        raise ValueError("the answer is no XML") from error
+    if _name(root) != "NativeDicomModel":
+        raise ValueError("the answer in XML is no NativeDicomModel")
+    return _data_set(root, 0)
+
+
+def _data_set(parent: Element, depth: int) -> dict[str, Any]:
+    if depth > _DEEPEST:
+        raise ValueError("the answer in XML is nested deeper than any")
+    found: dict[str, Any] = {}
+    for attribute in parent:
+        if _name(attribute) == "DicomAttribute":
+            values: list[Any] = []
+            for child in attribute:
+                if _name(child) == "Item":
+                    values.append(_data_set(child, depth + 1))
+                elif _name(child) == "Value":
+                    values.append((child.text or "").strip())
+            tag = attribute.get("tag", "").upper()
+            found.setdefault(tag, {"vr": attribute.get("vr", ""), "Value": []})["Value"] += values
+    return found
+
+
+def _name(element: Element) -> str:
+    """The name without its namespace: some services leave that out."""
+    return element.tag.rpartition("}")[2]

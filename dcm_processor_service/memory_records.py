@@ -1,0 +1,47 @@
+"""The record of a job whose memory runs short: written in the job's process, read after its death."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+__all__ = ["MEMORY_RECORD", "MemoryRecord"]
+
+MEMORY_RECORD = "memory-" + 4 * "9e3779b9" + "/short"
+"""What the record is stored under, among the data of the job; no name that a job would choose."""
+
+_MOST = 1 << 63
+_LAST_S = 1 << 36
+"""Beyond it are dates that no clock of a computer tells."""
+
+
+@dataclass(frozen=True)
+class MemoryRecord:
+    """How much memory was in use when nine tenths of the limit were reached, and when that was.
+
+    Example:
+        >>> record = MemoryRecord(95, 100, datetime(2024, 2, 29, tzinfo=timezone.utc))
+        >>> MemoryRecord.of(record.as_value()) == record
+        True
+    """
+
+    used_bytes: int
+    limit_bytes: int
+    at: datetime
+    """By the clock of the job's machine."""
+
+    def as_value(self) -> dict[str, object]:
+        """Returns plain values, which every store takes."""
+        return {"used_bytes": self.used_bytes, "limit_bytes": self.limit_bytes, "at_s": int(self.at.timestamp())}
+
+    @classmethod
+    def of(cls, value: object) -> MemoryRecord | None:
+        """Returns the record of a stored value; None if it is none."""
+        if not isinstance(value, Mapping):
+            return None
+        numbers = [value.get(name) for name in ("used_bytes", "limit_bytes", "at_s")]
+        used, limit, at_s = [one if isinstance(one, int) and 0 < one < _MOST else 0 for one in numbers]
+        if not (used and limit and 0 < at_s < _LAST_S):
+            return None
+        return cls(used, limit, datetime.fromtimestamp(0, timezone.utc) + timedelta(seconds=at_s))

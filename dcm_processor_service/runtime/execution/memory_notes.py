@@ -1,0 +1,39 @@
+"""Keeps in the session that a job's memory ran short, so that ``sessions why`` knows what it died of."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from dcm_processor_service.codec import to_normal
+from dcm_processor_service.memory_records import MEMORY_RECORD
+from dcm_processor_service.ports import ANY
+from dcm_processor_service.ports.concurrency import run_inline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dcm_processor_service.memory_records import MemoryRecord
+    from dcm_processor_service.runtime.container import Container
+
+__all__ = ["noting"]
+
+
+def noting(container: Container) -> Callable[[MemoryRecord], None]:
+    """Returns what keeps a record among the data of the container's job; nothing is opened before it is called.
+
+    In an asynchronous job, where this is called in its event loop, nobody waits for the store: the loop may be at its
+    end, and waits itself for the thread that calls this.
+    """
+
+    async def put(record: MemoryRecord) -> None:
+        await container.data_repository().put(container.job_key(), MEMORY_RECORD, to_normal(record.as_value()), ANY)
+
+    if container.mode() == "blocking":
+        return lambda record: run_inline(put(record))
+    loop = asyncio.get_running_loop()
+
+    def begin(record: MemoryRecord) -> None:
+        asyncio.run_coroutine_threadsafe(put(record), loop)
+
+    return begin
