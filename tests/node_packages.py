@@ -15,7 +15,11 @@ from tests.platform_venv import cache_folder, locked
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DCMJS_DIMSE", "node", "node_modules"]
+__all__ = ["ADAPTERS", "DCMJS_DIMSE", "node", "node_modules"]
+
+ADAPTERS = ("@cornerstonejs/adapters@5.14.0", "dcmjs@0.52.0", "@babel/runtime@7.28.4")
+"""How viewers such as OHIF read derived objects: MIT. It imports the last one and does not say so."""
+
 
 DCMJS_DIMSE = "dcmjs-dimse@0.3.3"
 """DIMSE services of another make, in JavaScript: MIT."""
@@ -32,15 +36,15 @@ def node(name: str = "node") -> str:
     return path
 
 
-def node_modules(package: str) -> Path:
-    """Returns the folder of a package and of what it needs, which are installed when they are not there yet."""
+def node_modules(*packages: str) -> Path:
+    """Returns the folder of packages and of what they need, which are installed when they are not there yet."""
     npm = node("npm")
-    folder = cache_folder() / f"npm-{package.replace('/', '-')}"
+    folder = cache_folder() / f"npm-{'+'.join(packages).replace('/', '-')}"
     with locked(folder.with_suffix(".lock")):
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
             options = ("--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder))
-            command = [npm, "install", *options, package]
+            command = [npm, "install", *options, *packages]
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=_INSTALL_S)
             (folder / "complete").touch()
     return folder / "node_modules"

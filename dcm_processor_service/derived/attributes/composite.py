@@ -199,7 +199,7 @@ class Composite:
         service.Manufacturer = producer.manufacturer
         service.ManufacturerModelName = producer.service_name
         service.SoftwareVersions = producer.version
-        service.ContributionDateTime = self.recipe.created.strftime("%Y%m%d%H%M%S.%f%z")
+        service.ContributionDateTime = self.created.strftime("%Y%m%d%H%M%S.%f%z")
         service.ContributionDescription = self.derivation
         return [*found, service]
 

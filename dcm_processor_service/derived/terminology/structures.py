@@ -50,7 +50,18 @@ _SYNONYMS = {
     "left ventricular pool": "heart_ventricle_left", "right ventricular pool": "heart_ventricle_right",
     "left ventricular myocardium": "left_ventricle_myocardium", "tool": "surgical_instrument",
     "tools": "surgical_instrument", "instrument": "surgical_instrument",
+    "cerebellum white matter": "cerebellar_white_matter", "inf lat vent": "inferior_horn_of_lateral_ventricle",
+    "temporal horn of lateral ventricle": "inferior_horn_of_lateral_ventricle", "ventral dc": "ventral_diencephalon",
+    "entorhinal cortex": "entorhinal_area", "mpog postcentral gyrus": "postcentral_gyrus_medial_segment",
+    "mprg precentral gyrus": "precentral_gyrus_medial_segment",
+    "msfg superior frontal gyrus": "superior_frontal_gyrus_medial_segment",
+    "opifg opercular part of the ifg": "opercular_part_of_the_inferior_frontal_gyrus",
+    "orifg orbital part of the ifg": "orbital_part_of_the_inferior_frontal_gyrus",
+    "trifg triangular part of the ifg": "triangular_part_of_the_inferior_frontal_gyrus",
+    "colon cancer primaries": "colon neoplasm",
 }  # fmt: skip
+_ABBREVIATED = re.compile(r"((?:left|right)-)?[a-z]+--+(.+)")
+"""Such as Right-AnG---angular-gyrus."""
 _VERTEBRA = re.compile(r"(?:vertebrae?\s*)?([ctls]\s?\d{1,2})(?:\s*vertebrae?)?")
 _MORPHOLOGIES = {
     "tumor": Code("108369006", "SCT", "Neoplasm"),
@@ -112,14 +123,15 @@ def find_structure(name: str) -> Structure | None:
         >>> find_structure("lung nodule").code.meaning, find_structure("unheard of") is None
         ('Nodule', True)
     """
-    for spelling in _spellings(name):
+    spellings = _spellings(name)
+    for spelling in spellings:
         base, side = split_side(spelling)
         found = _of_side(_key(base), side)
         if found is not None and found.category == _CATEGORIES[_ABNORMAL]:
             return replace(found, side=found.side or SIDES.get(side), region=_organ(base)[1])
         if found is not None:
             return found
-    return _lesion(name)
+    return next((found for found in map(_lesion, spellings) if found is not None), None)
 
 
 def _lesion(name: str) -> Structure | None:
@@ -147,6 +159,9 @@ def _spellings(name: str) -> list[str]:
     if words in _SYNONYMS:
         found.insert(0, _SYNONYMS[words])
     base, side = split_side(words)
+    abbreviated = _ABBREVIATED.fullmatch(name.lower())
+    if abbreviated is not None and base not in _SYNONYMS:
+        return _spellings(f"{abbreviated[1] or ''}{abbreviated[2]}")
     if base in _SYNONYMS:
         found.append(f"{_SYNONYMS[base]} {side}")
     vertebra = _VERTEBRA.fullmatch(words)

@@ -35,6 +35,7 @@ from pydicom.uid import (
 from dcm_processor_service.errors import DicomError, UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.decoding.decoders import NEEDS_CODECS, decoders_of, is_decodable
 from dcm_processor_service.imaging.decoding.frame_decoder import EncodedImage
+from dcm_processor_service.imaging.decoding.native import drop_offset_tables, put_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,6 +175,7 @@ def _decompress(dataset: Dataset, own_uid: str) -> None:
             _leave_colours_as_coded(dataset, own_uid)
         # colours stay as they were coded: YBR to RGB rounds
         dataset.decompress(as_rgb=False, generate_instance_uid=False)
+        drop_offset_tables(dataset)
     if dataset.PhotometricInterpretation == "YBR_FULL_422":
         dataset.PhotometricInterpretation = "YBR_FULL"  # decoders give each pixel its own chrominance
     if own_uid in _LOSSY_METHODS and not dataset.get("LossyImageCompression"):
@@ -183,12 +185,8 @@ def _decompress(dataset: Dataset, own_uid: str) -> None:
 def _decompress_by_imagecodecs(dataset: Dataset, own_uid: str) -> None:
     """Decodes grey frames with the library that pydicom has no way to; no other one has JPEG of 12 bits."""
     image = EncodedImage(dataset, own_uid)
-    frames = [image.decode(number, "imagecodecs", for_display=False) for number in range(1, len(image.frames) + 1)]
-    content = b"".join(frame.tobytes() for frame in frames)
-    dataset.PixelData = content + b"\0" * (len(content) % 2)
-    dataset["PixelData"].VR = "OB" if dataset.BitsAllocated <= 8 else "OW"  # noqa: PLR2004 bits of a byte
-    dataset["PixelData"].is_undefined_length = False
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    numbers = range(1, len(image.frames) + 1)
+    put_frames(dataset, (image.decode(number, "imagecodecs", for_display=False) for number in numbers))
 
 
 def _leave_colours_as_coded(dataset: Dataset, own_uid: str) -> None:
@@ -198,9 +196,7 @@ def _leave_colours_as_coded(dataset: Dataset, own_uid: str) -> None:
     )  # a table cannot count beyond 4 GB
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
-    for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
-        if keyword in dataset:
-            del dataset[keyword]
+    drop_offset_tables(dataset)
 
 
 def _put_colours_together(dataset: Dataset) -> None:

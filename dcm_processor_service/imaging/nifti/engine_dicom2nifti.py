@@ -18,11 +18,11 @@ import dicom2nifti.settings
 import numpy as np
 from dicom2nifti.convert_dicom import dicom_array_to_nifti
 from dicom2nifti.exceptions import ConversionValidationError
-from pydicom.uid import ExplicitVRLittleEndian
 
 from dcm_processor_service.errors import InvalidSeriesError, NiftiConversionError, UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.decoding.decoders import NEEDS_CODECS, decoders_of
 from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_frames
+from dcm_processor_service.imaging.decoding.native import put_frames
 from dcm_processor_service.imaging.frames.frame import frames_of
 from dcm_processor_service.imaging.frames.pixel_format import pixel_format, smallest_exact
 from dcm_processor_service.imaging.headers.instance_file import contained, read_dataset, read_instance
@@ -157,13 +157,11 @@ class Dicom2NiftiConverter:
             )
         count = len(frames_of(instance))
         wanted = [EncodedFrame(instance, number, decoders[0]) for number in range(1, count + 1)]
-        frames: dict[int, bytes] = {}
-        for index, answer in decode_frames(wanted, self._limits):
-            frames[index] = answer.read().tobytes()
-        content = b"".join(frames[index] for index in range(count))
-        dataset.PixelData = content + b"\0" * (len(content) % 2)
-        dataset["PixelData"].is_undefined_length = False
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        frames = {index: answer.read() for index, answer in decode_frames(wanted, self._limits)}
+        try:
+            put_frames(dataset, (frames[index] for index in range(count)))
+        except ValueError as error:
+            raise NiftiConversionError(f"{instance.label} is too large ({error}): try the engine native") from error
         return dataset
 
 

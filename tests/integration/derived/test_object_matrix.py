@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.version import Version
 
-from tests.command_line import ROOT
-from tests.integration.derived.object_matrix import LIMITS, READERS, SOURCES, Made, cells, table
+from tests.integration.derived.matrix_limits import LIMITS
+from tests.integration.derived.matrix_readers import READERS
+from tests.integration.derived.object_matrix import KINDS, SOURCES, Made, cells
+from tests.object_tables import PAGE, PINNED, filled, made_table, readers_table, stated_versions, versions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOCUMENT = ROOT / "docs" / "derived_objects.md"
+COMMAND = "python -m tests.object_tables"
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +32,30 @@ def test_a_reader_finds_an_object_as_it_was_made(
     if cell.refusal:
         assert not cell.paths  # the table of the documentation says why
         return
-    reason = LIMITS.get((kind, reader, source))
-    if reason is None:
+    limit = LIMITS.get((kind, reader, source))
+    if limit is None:
         READERS[kind, reader](kind, cell, tmp_path)
     else:  # a limit that is none any more is taken from the list
-        with pytest.raises(Exception, match=reason):
+        with pytest.raises(Exception, match=limit.match):
             READERS[kind, reader](kind, cell, tmp_path)
 
 
-def test_the_documentation_lists_what_is_made_and_what_is_refused(made: dict[tuple[str, str], Made]) -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    found = re.search(r"<!-- matrix -->\n(.*?)\n<!-- end of matrix -->", text, flags=re.DOTALL)
-    assert found is not None
-    assert found.group(1).strip() == table(made), f"the table in {DOCUMENT.name} should be:\n{table(made)}"
+def test_every_limit_is_one_of_a_reader_that_is_tried() -> None:
+    assert {(kind, reader) for kind, reader, _ in LIMITS} <= set(READERS)
+    assert {source for _, _, source in LIMITS} <= set(SOURCES)
+    assert {kind for kind, _ in READERS} == set(KINDS)
+
+
+def test_the_documentation_lists_what_is_made_and_what_is_read(made: dict[tuple[str, str], Made]) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    tables = {"matrix": made_table(made), "readers": readers_table(made, stated_versions(page))}
+    assert page == filled(page, tables), f"run {COMMAND}"
+
+
+def test_the_versions_in_the_documentation_are_ones_that_were_tested() -> None:
+    stated, installed = stated_versions(PAGE.read_text(encoding="utf-8")), versions()
+    assert set(stated) <= set(installed)
+    assert set(stated) >= PINNED
+    for name, said in stated.items():
+        is_pinned = name in PINNED  # the others become newer by themselves
+        assert said == installed[name] if is_pinned else Version(said) <= Version(installed[name]), f"run {COMMAND}"

@@ -147,6 +147,7 @@ def test_dates_are_in_the_time_zone_of_the_study() -> None:
     recipe = make_recipe()
     first = derive_image(ZEROS, make_source(TimezoneOffsetFromUTC="-1130"), recipe).datasets[0]
     assert (first.TimezoneOffsetFromUTC, first.SeriesDate, first.SeriesTime) == ("-1130", "20250303", "225030.500000")
+    assert first.ContributingEquipmentSequence[-1].ContributionDateTime == "20250303225030.500000-1130"
     assert (first.ContentDate, first.ContentTime) == (first.SeriesDate, first.SeriesTime)
     local = derive_image(ZEROS, make_source(), recipe).datasets[0]
     assert "TimezoneOffsetFromUTC" not in local

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dcm_processor_service.derived import Segment, segmentation, validate
+from dcm_processor_service.derived.objects.segmentations.segment_names import SegmentName
 from dcm_processor_service.derived.objects.segmentations.segmentation import label_segmentation
 from dcm_processor_service.derived.terminology.structures import find_structure, label_names
 from dcm_processor_service.errors import DerivedObjectError
@@ -123,6 +124,61 @@ def test_bundles_of_monai_have_their_labels() -> None:
     assert [item.SegmentLabel for item in made.SegmentSequence] == ["spleen", "esophagus", "inferior vena cava"]
     with pytest.raises(DerivedObjectError, match=r"no table of labels 'monai:swin_unetr'.*swin_unetr_btcv"):
         label_names("monai:swin_unetr")
+
+
+def test_every_label_of_the_large_bundles_of_monai_has_its_code_or_is_known_to_have_none() -> None:
+    brain = label_names("monai:wholeBrainSeg_Large_UNEST_segmentation")
+    found = {name: find_structure(name) for name in brain.values()}
+    assert (len(brain), len(set(brain.values()))) == (132, 132)
+    assert not [name for name, structure in found.items() if structure is None]
+    sides = [structure.side.meaning for structure in found.values() if structure is not None and structure.side]
+    assert sides.count("Left") == sides.count("Right") == 63
+    coded = {structure.code.value for structure in found.values() if structure is not None and structure.code}
+    assert coded == {
+        "49841001", "35918002", "427667007", "4958002", "119238007", "11000004", "33060004", "68523003", "5366008",
+        "53118009", "66720007", "14738005", "89278009", "119406000", "110700", "3937002",
+    }  # fmt: skip
+    organs = label_names("monai:vista3d")
+    assert (len(organs), organs[33], organs[62], organs[97], organs[115]) == (
+        132, "vertebrae L5", "colon", "sacrum", "heart",
+    )  # fmt: skip
+    assert label_names("monai:multi_organ_segmentation")[3] == "liver"
+    without = {"prostate or uterus", "vertebrae L6"}
+    for name in {*organs.values(), *label_names("monai:multi_organ_segmentation").values()} - without:
+        assert SegmentName.of(name).code.value, name
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        ("Right-ACgG--anterior-cingulate-gyrus", "right anterior cingulate gyrus"),
+        ("Left-MPoG--postcentral-gyrus", "left postcentral gyrus medial segment"),
+        ("Left-PoG---postcentral-gyrus", "left postcentral gyrus"),
+        ("Right-Inf-Lat-Vent", "right temporal horn of lateral ventricle"),
+        ("Right-OpIFG-opercular-part-of-the-IFG", "right opercular part of the inferior frontal gyrus"),
+        ("Right-FuG---fusiform-gyrus ", "right fusiform gyrus"), ("Left-Ventral-DC", "left ventral diencephalon"),
+        ("Left-Cerebellum-White-Matter", "left cerebellar white matter"), ("Brain-Stem", "brainstem"),
+        ("Cerebellar-Vermal-Lobules-I-V", "cerebellar vermal lobules I-V"),
+        ("Left-Ent---entorhinal-area", "entorhinal cortex left"),
+    ],
+)  # fmt: skip
+def test_labels_of_brains_are_found_as_their_bundle_spells_them(name: str, spelled: str) -> None:
+    found, same = find_structure(name), find_structure(spelled)
+    assert found is not None
+    assert found == same
+
+
+def test_all_labels_without_a_code_are_named_at_once_and_what_to_do() -> None:
+    labels = np.where(LABELS == 1, 35, np.where(LABELS == 5, 46, np.where(LABELS == 9, 8, 0)))
+    bundle = "monai:wholeBrainSeg_Large_UNEST_segmentation"
+    with pytest.raises(
+        DerivedObjectError, match=r"35 \(right anterior cingulate gyrus\), 46 \(left central operculum\)"
+    ):
+        label_map_of(bundle, labels)
+    with pytest.raises(DerivedObjectError, match=r"and 48 more: give labels="):
+        label_map_of(bundle, np.arange(35, 95).reshape(5, 4, 3))
+    own = {35: Code("ACgG", "99LAB", "Cingulate gyrus"), 46: Code("CO", "99LAB", "Operculum"), 8: "right caudate"}
+    assert len(label_map_of(own, labels).SegmentSequence) == 3
 
 
 def test_half_of_a_pair_with_a_code_of_its_own_is_not_taken_for_the_whole() -> None:

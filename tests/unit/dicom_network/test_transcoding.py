@@ -237,3 +237,14 @@ def test_frames_that_share_their_chrominance_can_be_compressed(wanted: str) -> N
     expected = pixel_array(dataset, raw=True)
     assert len(expected) == 3
     assert np.array_equal(pixel_array(converted(dataset, wanted), raw=True), expected)
+
+
+@pytest.mark.parametrize("name", ["JPEG-lossy.dcm", "693_J2KR.dcm", "SC_rgb_jpeg_dcmtk.dcm"])
+def test_native_pixels_come_without_a_table_of_where_encoded_frames_begin(name: str) -> None:
+    dataset = data_set(name)
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData, dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths = encapsulate_extended(frames)
+    result = converted(dataset, str(ExplicitVRLittleEndian))
+    assert not [keyword for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths") if keyword in result]
+    assert not result["PixelData"].is_undefined_length
+    assert len(result.PixelData) % 2 == 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from dcm_processor_service.derived.terminology.structures import label_names
+from dcm_processor_service.derived.terminology.structures import find_structure, label_names
 from dcm_processor_service.errors import DerivedObjectError, UnsupportedValueError
 from dcm_processor_service.models.derived import Code
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["chosen_labels", "holds_fractions", "require_one_grid", "whole_numbers"]
 
 _SAME_PLACE_MM = 1e-3
+_MOST_NAMED = 10
 
 
 def whole_numbers(array: NDArray[Any]) -> NDArray[Any]:
@@ -78,7 +79,26 @@ def _occurring(array: NDArray[Any], names: Mapping[int, str]) -> dict[int, Code 
         raise DerivedObjectError(f"the table has no names for the labels {unknown[:10]}: is it another task's?")
     if not occur:
         raise DerivedObjectError("the label map is empty: give the names of the labels that were looked for, by label")
-    return {label: name for label, name in names.items() if label in occur}
+    chosen: dict[int, Code | str] = {label: name for label, name in names.items() if label in occur}
+    _require_codes({label: names[label] for label in chosen})
+    return chosen
+
+
+def _require_codes(names: Mapping[int, str]) -> None:
+    """Refuses labels of a model for which no terminology has a code, all of them at once.
+
+    Raises:
+        DerivedObjectError: There are such.
+    """
+    found = {label: find_structure(name) for label, name in names.items()}
+    without = [label for label, structure in found.items() if structure is not None and structure.code is None]
+    if without:
+        named = ", ".join(f"{label} ({names[label]})" for label in without[:_MOST_NAMED])
+        further = f" and {len(without) - _MOST_NAMED} more" if len(without) > _MOST_NAMED else ""
+        raise DerivedObjectError(
+            f"no public terminology has a code for the labels {named}{further}: give labels={{label: name or code}} "
+            "with a code of your own for these, Code(value, scheme, meaning), and a scheme such as '99MYLAB'"
+        )
 
 
 def require_one_grid(placements: Sequence[Placement]) -> None:
