@@ -12,11 +12,12 @@ is alive after all, it cannot make visible what is no longer there.
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+import time
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.backends.mongo.digest import Digest
 from dcm_processor_service.backends.mongo.documents import (
     CHUNK_INDEXES,
     chunk_document,
@@ -37,7 +38,6 @@ from dcm_processor_service.backends.mongo.foreign_files import foreign_files, re
 from dcm_processor_service.errors import StoredValueError, StoreError, StoreUnavailableError, UnsupportedValueError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
     from typing import Any, BinaryIO
 
     from bson import ObjectId
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.models import StoredFile
     from dcm_processor_service.ports import JobKey, NewFile, Offload
 
-__all__ = ["MongoFileRepository"]
+__all__ = ["QUICK_S", "MongoFileRepository"]
 
 CHUNK_BYTES = 1024 * 1024
 """Faster than the drivers' 255 KiB, and than 4 MiB."""
@@ -55,8 +55,8 @@ CHUNK_BYTES = 1024 * 1024
 BATCH_BYTES = 8 * CHUNK_BYTES
 """What one command carries: memory stays bounded, and a slow line sends it within the time-out."""
 
-_SMALL_BYTES = 128 * 1024
-"""Below this, computing the checksum takes no longer than handing it to a thread."""
+QUICK_S = 3.0
+"""An upload that took no longer is visible before a clean-up that saw its chunks removes them: that waits for it."""
 
 _OLDEST_FIRST = [("version", 1), ("_id", 1)]
 
@@ -81,8 +81,9 @@ class MongoFileRepository:
         self._under_way.add(file_id)
         try:
             abandoned = await self._abandoned(key, name)
+            began = time.monotonic()
             content = await self._write_or_discard(file_id, source, mark)
-            stored, version, replaced = await self._publish(key, name, file_id, new, content)
+            stored, version, replaced = await self._publish(key, name, file_id, new, content, began)
             await self._retire(key, name, version, abandoned - {replaced})
         except BaseException:
             self._left.pop(key, None)  # what this put may have left is looked for by the next
@@ -93,7 +94,7 @@ class MongoFileRepository:
         return stored
 
     async def _write_or_discard(self, file_id: ObjectId, source: BinaryIO, mark: Document) -> tuple[int, str]:
-        digest = _Digest()
+        digest = Digest()
         try:
             size_bytes = await self._write(file_id, source, digest, mark)
             return size_bytes, await self._offload(digest.hexdigest)
@@ -106,7 +107,7 @@ class MongoFileRepository:
             digest.close()
 
     async def _publish(
-        self, key: JobKey, name: str, file_id: ObjectId, new: NewFile, content: tuple[int, str]
+        self, key: JobKey, name: str, file_id: ObjectId, new: NewFile, content: tuple[int, str], began: float
     ) -> tuple[StoredFile, Document | None, ObjectId | None]:
         """Makes the version visible, removes the one before; returns its file, its document, the removed one's id."""
         size_bytes, sha256 = content
@@ -118,6 +119,11 @@ class MongoFileRepository:
             # version had been replaced at once
             await self._discard(file_id)
             return stored_file({"_id": file_id, **change["$setOnInsert"]}), None, None
+        if size_bytes and time.monotonic() - began > QUICK_S and not await self._has_content(file_id):
+            # a clean-up of the session has removed it on its way, as if it had come right after this put
+            await self._files.delete_many({"_id": file_id})
+            await self._discard(file_id)
+            return stored_file(document), None, None
         try:
             await remove_foreign(self._files, self._chunks, self._foreign.get(key, {}).pop(name, []))
             # there is only one, unless a process died right here before: a later put removes what it left
@@ -134,6 +140,9 @@ class MongoFileRepository:
             error.maybe_applied = True
             raise
         return stored_file(document), document, None if old is None else old["_id"]
+
+    async def _has_content(self, file_id: ObjectId) -> bool:
+        return bool(await self._chunks.find({"files_id": file_id, "n": 0}, projection=["n"], limit=1))
 
     async def _made_visible(self, file_id: ObjectId, change: Document) -> Document:
         """Creates the version's document; if the answer is lost, checks whether it is there.
@@ -179,7 +188,7 @@ class MongoFileRepository:
                 continue  # it has become visible meanwhile
             await self._chunks.delete_many({"files_id": upload})
 
-    async def _write(self, file_id: ObjectId, source: BinaryIO, digest: _Digest, mark: Document) -> int:
+    async def _write(self, file_id: ObjectId, source: BinaryIO, digest: Digest, mark: Document) -> int:
         """Writes the chunks; returns the number of bytes."""
         size_bytes, number = 0, 0
 
@@ -258,41 +267,6 @@ class MongoFileRepository:
             versions.setdefault(stored_file(document).name, []).append(document)
         found = {name: newest(documents) for name, documents in versions.items()}
         return [stored_file(document) for _name, document in sorted(found.items()) if document is not None]
-
-
-class _Digest:
-    """The checksum of an upload; that of large chunks is computed while they are being sent."""
-
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
-        self._thread: ThreadPoolExecutor | None = None
-        self._last: Future[None] | None = None
-
-    def update(self, blocks: list[bytes]) -> None:
-        """Starts to add blocks once those before are in, so that no more than two batches are in memory."""
-        if self._last is None and sum(map(len, blocks)) < _SMALL_BYTES:
-            self._add(blocks)
-            return
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "file-checksum")
-        if self._last is not None:
-            self._last.result()
-        self._last = self._thread.submit(self._add, blocks)
-
-    def _add(self, blocks: list[bytes]) -> None:
-        for block in blocks:
-            self._sha256.update(block)
-
-    def hexdigest(self) -> str:
-        """Returns the checksum of all that was added."""
-        if self._last is not None:
-            self._last.result()
-        return self._sha256.hexdigest()
-
-    def close(self) -> None:
-        """Lets the thread end."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=False)
 
 
 def _among(uploads: set[ObjectId]) -> Document:

@@ -22,6 +22,7 @@ from dcm_processor_service.backends.mongo.documents import (
     id_text,
     uploads_pipeline,
 )
+from dcm_processor_service.backends.mongo.files import QUICK_S
 from dcm_processor_service.errors import ConfigurationError, StoreUnavailableError
 from dcm_processor_service.models import RemovedImages, SessionRecord
 
@@ -131,11 +132,17 @@ class MongoSessionRepository:
         return removed + await self._remove_unfinished(session_id)
 
     async def _remove_unfinished(self, session_id: str) -> int:
-        """Removes the chunks of uploads that were never finished; returns the number of uploads."""
+        """Removes the chunks of uploads that were never finished; returns the number of uploads.
+
+        One that becomes visible meanwhile loses its document, too. One that does so later finds its chunks gone.
+        """
         chunks, removed = self._collection("sessionfiles.chunks"), 0
         await chunks.create_indexes(CHUNK_INDEXES, unlimited=True)  # without it the search reads every file's content
-        for upload in await chunks.aggregate(uploads_pipeline(session_id)):
-            await chunks.delete_many({"files_id": upload["_id"]})
+        uploads = await chunks.aggregate(uploads_pipeline(session_id))
+        if uploads:
+            await chunks.pause(QUICK_S + 1.0)
+        for upload in uploads:
+            await self._remove_files("sessionfiles", [upload["_id"]])
             removed += 1
         return removed
 

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from tests.faults.mongo.servers import Mongod
 
 JOB = """
-import asyncio, sys, threading, time
+import asyncio, os, signal, sys, threading, time
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import AsyncContainer, Container, opened
 from dcm_processor_service.runtime.settings import RuntimeSettings
 
 url, database, mode = sys.argv[1:]
 values = {"session_id": "5e" * 12, "job_id": "10" * 12, "db_provider": "mongodb", "db_url": url, "db_name": database}
-container = AsyncContainer() if mode == "async" else Container()
+container = Container() if mode == "blocking" else AsyncContainer()
 container.settings.override(RuntimeSettings.without_environment(**values))
 kept = []
 
@@ -38,6 +38,16 @@ async def in_flight():
     kept.append(asyncio.ensure_future(put(2)))  # nobody waits for it
     await asyncio.sleep(0.2)
 
+async def interrupted():
+    await put(1)
+    print("used", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        await put(2)
+    except asyncio.CancelledError:
+        sys.exit(0)
+
 def in_thread():
     run_inline(put(1))
     print("used", flush=True)
@@ -46,12 +56,12 @@ def in_thread():
     time.sleep(0.2)
 
 with opened(container):
-    asyncio.run(in_flight()) if mode == "async" else in_thread()
+    asyncio.run({"async": in_flight, "interrupted": interrupted}[mode]()) if mode != "blocking" else in_thread()
 print("ends", flush=True)
 """
 
 
-@pytest.mark.parametrize("mode", ["blocking", "async"])
+@pytest.mark.parametrize("mode", ["blocking", "async", "interrupted"])
 def test_an_operation_that_nobody_waits_for_keeps_no_process_from_ending(
     standalone: Mongod, opener: Opener, mode: str
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +128,42 @@ def test_a_cancelled_write_never_lands_after_a_later_one(standalone: Mongod, ope
 
     with proxied(standalone.port, 2.0 * 2**20) as line:
         asyncio.run(write(line.url))
+
+
+@pytest.mark.parametrize("driver", [AsyncIOMotorClient, AsyncMongoClient], ids=["motor", "pymongo"])
+def test_a_cancellation_goes_on_though_no_answer_comes_and_later_writes_wait_for_it(
+    standalone: Mongod, opener: Opener, driver: Any
+) -> None:
+    made: list[Any] = []
+
+    def make(url: str, **options: Any) -> Any:
+        made.append(driver(url, **options))
+        return made[0]
+
+    async def write() -> float:
+        location = StoreLocation(standalone.url, opener.database, 20.0, "async", operation_timeout_s=300.0)
+        with open_async(location, in_thread, client_class=make) as backend:
+            await backend.data.put(KEY, "n", "first")
+            standalone.freeze()
+            cancelled = asyncio.create_task(backend.data.put(KEY, "n", "cancelled"))
+            while not any(map(_is_on_its_way, asyncio.all_tasks())):  # noqa: ASYNC110  the driver tells nobody
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.2)
+            began = time.monotonic()
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+            took_s = time.monotonic() - began
+            last = asyncio.create_task(backend.data.put(KEY, "n", "last"))
+            await asyncio.sleep(0.2)
+            standalone.thaw()
+            await last
+            assert await backend.data.find(KEY, "n") == Found("last")
+        if driver is AsyncMongoClient:
+            await made[0].close()
+        return took_s
+
+    assert asyncio.run(write()) < 30.0  # two seconds, on a machine that has time
 
 
 def _is_on_its_way(task: asyncio.Task[Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,38 @@ def test_an_upload_that_lives_on_after_it_was_retired_never_shows_a_damaged_file
     assert sink.getvalue() == b"quick"
     assert chunk_owners(database) == {stored.id}
     assert run_inline(opener(standalone.url).sessions.remove(KEY.session_id, "files")) == 2
+    assert database["sessionfiles.files"].count_documents({}) == 0
+
+
+def test_a_put_in_a_session_that_is_cleaned_up_meanwhile_goes_with_it_and_leaves_nothing(
+    standalone: Mongod, opener: Opener
+) -> None:
+    """As if it had ended right before: it is not refused, nor does it leave a file without its beginning."""
+    backend = opener(standalone.url)
+    source = Torn(b"s" * 40 * MIB, lambda: run_inline(backend.sessions.remove(KEY.session_id, "files")))
+    run_inline(opener(standalone.url).files.put(KEY, "mask.nii", source, NEW))
+    assert run_inline(backend.files.list(KEY)) == []
+    database = opener.seen(standalone.url)
+    assert chunk_owners(database) == set()
+    assert database["sessionfiles.files"].count_documents({}) == 0
+
+
+def test_a_put_that_ends_while_the_clean_up_waits_for_it_goes_whole(standalone: Mongod, opener: Opener) -> None:
+    backend, slow = opener(standalone.url), opener(standalone.url).files
+    half, on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        half.set()
+        on.wait(60)
+
+    putting = threading.Thread(target=lambda: run_inline(slow.put(KEY, "a", Torn(b"s" * 40 * MIB, wait), NEW)))
+    putting.start()
+    assert half.wait(60)
+    threading.Timer(0.5, on.set).start()
+    assert run_inline(backend.sessions.remove(KEY.session_id, "files")) == 1
+    putting.join(60)
+    database = opener.seen(standalone.url)
+    assert chunk_owners(database) == set()
     assert database["sessionfiles.files"].count_documents({}) == 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import time
 from contextlib import contextmanager, suppress
 from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,7 @@ class Async:
     def __init__(self, client_class: Any) -> None:
         self._client_class = client_class
         self._keepers: list[AsyncGenerator[None, None]] = []
+        self._unanswered: set[asyncio.Future[Any]] = set()
 
     def make(self, url: str, **options: Any) -> Any:
         """Makes a client; does not connect."""
@@ -114,18 +116,28 @@ class Async:
     async def done(self, call: Callable[[], Any]) -> Any:
         """Makes a call of the driver; when the task is cancelled meanwhile, what was sent is finished first.
 
-        Otherwise it could come after a later write.
+        Otherwise it could come after a later write. Where no answer comes, as from a server that is gone, the
+        cancellation goes on after two seconds, and later writes wait for the answer in its place.
         """
+        loop = asyncio.get_running_loop()
+        if before := {task for task in self._unanswered if task.get_loop() is loop}:
+            await asyncio.wait(before)
         task = asyncio.ensure_future(_awaited(call()))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            while not task.done():
+            self._unanswered.add(task)
+            task.add_done_callback(self._answered)
+            deadline = time.monotonic() + CLOSING_S
+            while not task.done() and (left_s := deadline - time.monotonic()) > 0:
                 with suppress(asyncio.CancelledError):
-                    await asyncio.wait({task})
-            if not task.cancelled():
-                task.exception()  # retrieved, so that asyncio does not warn that it was not
+                    await asyncio.wait({task}, timeout=left_s)
             raise
+
+    def _answered(self, task: asyncio.Future[Any]) -> None:
+        self._unanswered.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, so that asyncio does not warn that it was not
 
     async def listed(self, call: Callable[[], Any]) -> list[Document]:
         """Returns all documents of a cursor."""

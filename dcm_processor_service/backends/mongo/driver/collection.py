@@ -220,6 +220,10 @@ class Collection:
         answer: Document = await self._attempts(lambda driver: self._mode.done(lambda: driver.database.command(name)))
         return answer
 
+    async def pause(self, seconds: float) -> None:
+        """Waits."""
+        await self._mode.pause(seconds)
+
     async def _read(self, attempt: Callable[[Any], Any], **how: Any) -> list[Document]:
         documents: list[Document] = await self._attempts(attempt, **how)
         return documents
