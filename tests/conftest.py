@@ -24,7 +24,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # machine makes examples slowly, which says nothing of the code
 _PATIENT = [hypothesis.HealthCheck.too_slow]
 hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, suppress_health_check=_PATIENT)
-hypothesis.settings.register_profile("short", max_examples=20, suppress_health_check=_PATIENT)
+hypothesis.settings.register_profile("short", max_examples=10, suppress_health_check=_PATIENT)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

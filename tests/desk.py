@@ -1,8 +1,8 @@
 """What a run of all tests at a desk leaves to continuous integration.
 
-It ends after about four minutes on two cores, and needs nothing that pip does not bring: of what is random it takes a
-fifth of the examples, of a test with many costly cases some, and what is marked ``slow`` not at all. Naming a path,
-``--all`` or the variable ``CI`` runs everything.
+It ends within two minutes on two cores, and needs nothing that pip does not bring: of what is random it takes a tenth
+of the examples, of a test with many cases some, and what is marked ``slow`` not at all. Each folder of tests keeps
+some. Naming a path, ``--all`` or the variable ``CI`` runs everything.
 
 ``tests/slow.txt`` has a line for each costly test: how many of its cases a short run takes, then its place. It is made
 of what a whole run has measured::
@@ -40,14 +40,16 @@ __all__ = [
 
 ROOT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("slow.txt")
-_SHARE = 5
-_FUNCTION_S, _CASE_S, _SAVED_S = 0.07, 0.35, 0.1
+_SHARE = 10
+_MOST_CASES, _MOST_OF_STORE = 12, 2
+"""Of more cases a short run takes so many of each test, where the cases are stores of each store; costly or not."""
+_FUNCTION_S, _CASE_S, _SAVED_S = 0.04, 0.2, 0.05
 """Processor time that a short run spends on one test function; one whose single case takes more than the second is left
 out of it; less than the third is not worth a line."""
 _HOUSE, _HOUSE_S = "tests/test_", 1.5
 """What holds for the whole package, documents and examples stays whole where it may."""
 _STORES = "tests/contract/test_stores.py"
-"""Cases there are the stores: which of them a short run takes is decided where they stand."""
+"""Cases there are the stores: each of them stays in a short run."""
 _short = False
 
 
@@ -67,7 +69,7 @@ def set_short(*, short: bool) -> None:
 
 
 def examples(number: int) -> int:
-    """Returns how many random examples a test takes: so many, and a fifth of them in a short run."""
+    """Returns how many random examples a test takes: so many, and a tenth of them in a short run."""
     return max(5, number // _SHARE) if _short else number
 
 
@@ -85,23 +87,35 @@ def cases(names: Iterable[str], kept: int) -> set[str]:
 
 
 def leave_out_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Takes out of a short run the tests marked ``slow``, and cases of those that the table names."""
+    """Takes out of a short run the tests marked ``slow``, and cases of those that have many or that the table names."""
     if not _short or config.option.markexpr:
         return
     table = read_table()
-    costly: dict[str, list[str]] = defaultdict(list)
+    left = [item for item in items if item.get_closest_marker("slow")]
+    groups: dict[str, dict[str, pytest.Item]] = defaultdict(dict)
     for item in items:
-        costly[_place(item.nodeid)].append(item.nodeid)
-    taken = {name for place, kept in table.items() for name in cases(costly.get(place, ()), kept)}
-    left = [
-        item
-        for item in items
-        if item.get_closest_marker("slow") or (_place(item.nodeid) in table and item.nodeid not in taken)
-    ]
+        if not item.get_closest_marker("slow"):
+            groups[_group(item.nodeid)][item.nodeid] = item
+    for group, found in groups.items():
+        taken = cases(found, _most(group, table))
+        left += [item for name, item in found.items() if name not in taken]
     if left:
         config.hook.pytest_deselected(items=left)
         gone = set(left)
         items[:] = [item for item in items if item not in gone]
+
+
+def _group(name: str) -> str:
+    """Returns what a short run takes some cases of: a test, and where its cases are stores, the test in one store."""
+    place, _, case = name.partition("[")
+    return f"{place}[{case.partition('-')[0].rstrip(']')}" if place.startswith(_STORES) else place
+
+
+def _most(group: str, table: dict[str, int]) -> int:
+    """Returns how many cases a short run takes."""
+    if group.startswith(_STORES):
+        return _MOST_OF_STORE
+    return table.get(group, sys.maxsize if group.startswith(_HOUSE) else _MOST_CASES)
 
 
 class CpuTimes:
@@ -144,8 +158,9 @@ def table_of(times: Iterable[str]) -> Iterator[str]:
     for place, spent in sorted(by_place.items()):
         mean = sum(spent) / len(spent)
         function_s, case_s = (_HOUSE_S, _HOUSE_S) if place.startswith(_HOUSE) else (_FUNCTION_S, _CASE_S)
-        kept = 0 if mean > case_s else max(1, int(function_s / mean)) if mean else len(spent)
-        if (len(spent) - kept) * mean > _SAVED_S and not place.startswith(_STORES):
+        most = len(spent) if place.startswith(_HOUSE) else min(len(spent), _MOST_CASES)
+        kept = 0 if mean > case_s else max(1, min(most, int(function_s / mean))) if mean else most
+        if (most - kept) * mean > _SAVED_S and not place.startswith(_STORES):
             yield f"{kept} {place}"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import json
+import re
+import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,7 +66,7 @@ def test_a_run_of_everything_at_a_desk_is_short(
     parallel: tuple[str, ...], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
-    assert run(pytester, *parallel) == (5, 20)
+    assert run(pytester, *parallel) == (5, 10)
 
 
 @pytest.mark.parametrize(("ci", "arguments"), [("", ["--all"]), ("", ["checks"]), ("true", [])])
@@ -75,18 +77,44 @@ def test_all_is_run_where_that_is_asked_for(
     assert run(pytester, *arguments) == (14, 100)
 
 
+def names_in(path: str) -> list[str]:
+    """The names of a file's test functions; to parse all files takes longer than many a room's tests."""
+    file = ROOT / path
+    return (
+        re.findall(r"^ *(?:async )?def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+        if file.is_file()
+        else []
+    )
+
+
 def test_each_line_of_the_table_names_a_test() -> None:
     names: dict[str, set[str]] = {}
     for place in desk.read_table():
         path, *_, name = place.split("::")
         if path not in names:
-            tree = (
-                ast.parse((ROOT / path).read_text(encoding="utf-8")) if (ROOT / path).is_file() else ast.Module([], [])
-            )
-            names[path] = {
-                one.name for one in ast.walk(tree) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
-            }
+            names[path] = set(names_in(path))
         assert name in names[path], f"tests/slow.txt: there is no {place}; take the line out, or name what it became"
+
+
+def test_each_folder_of_tests_keeps_some_in_a_short_run() -> None:
+    left_out = Counter(place.partition("::")[0] for place, kept in desk.read_table().items() if not kept)
+    kept: Counter[str] = Counter()
+    for file in sorted((ROOT / "tests").rglob("test_*.py")):
+        path = file.relative_to(ROOT).as_posix()
+        text = file.read_text(encoding="utf-8")
+        always_slow = text.count("@pytest.mark.slow") + ("pytestmark = pytest.mark.slow" in text) * sys.maxsize
+        kept[file.parent.relative_to(ROOT).as_posix()] += max(0, len(names_in(path)) - left_out[path] - always_slow)
+    assert kept
+    assert [folder for folder, number in kept.items() if not number] == ["tests/typing"]  # one run of mypy
+
+
+def test_of_many_cases_a_dozen_stays_and_of_stores_some_of_each() -> None:
+    assert desk._most("tests/unit/test_it.py::test_one", {}) == 12
+    assert desk._most("tests/test_architecture.py::test_one", {}) > 1000
+    group = desk._group("tests/contract/test_stores.py::TestStores::test_one[sqlite-a-b]")
+    assert group == "tests/contract/test_stores.py::TestStores::test_one[sqlite"
+    assert desk._most(group, {}) == 2
+    assert desk._group("tests/unit/test_it.py::test_one[a]") == "tests/unit/test_it.py::test_one"
 
 
 def test_cases_are_spread_over_all_and_the_same_in_every_run() -> None:
@@ -98,9 +126,8 @@ def test_cases_are_spread_over_all_and_the_same_in_every_run() -> None:
 def test_the_table_follows_from_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     measured = {"a.py::test_quick": 0.01, "a.py::test_long": 2.0, "a.py::test_free[x]": 0.0}
-    measured |= {f"a.py::test_cases[{number}]": 0.05 for number in range(9)} | {
-        "a.py::test_little[0]": 0.1,
-        "a.py::test_little[1]": 0.1,
-    }
+    measured |= {f"a.py::test_cases[{number}]": 0.03 for number in range(9)}
+    measured |= {f"a.py::test_many[{number}]": 0.03 for number in range(50)}
+    measured |= {f"a.py::test_little[{number}]": 0.02 for number in range(3)}
     lines = [json.dumps(pair) for pair in measured.items()]
-    assert list(desk.table_of(lines)) == ["1 a.py::test_cases", "0 a.py::test_long"]
+    assert list(desk.table_of(lines)) == ["1 a.py::test_cases", "0 a.py::test_long", "1 a.py::test_many"]

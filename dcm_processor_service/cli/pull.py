@@ -127,7 +127,8 @@ def _print(report: PullReport) -> None:
         counted(report.data, "value"),
         counted(report.files, "file"),
     )
-    console.print(f"Brought into {report.workspace}: {', '.join(counts)}.", soft_wrap=True)
+    behind = f"; left behind: {len(report.left_behind)}, each named below" if report.left_behind else ""
+    console.print(f"Brought into {report.workspace}: {', '.join(counts)}{behind}.", soft_wrap=True)
     if report.jobs:
         names = ", ".join(dict.fromkeys(report.jobs))
         console.print(

@@ -25,6 +25,7 @@ from dcm_processor_service.cli.network.peer_options import parse_peer
 from dcm_processor_service.cli.watching import run_whenever_changed, watched_folder
 from dcm_processor_service.disk import exists, is_file, is_folder
 from dcm_processor_service.errors import EXIT_DONE, CallbackFailedError, ConfigurationError
+from dcm_processor_service.local.chosen_store import chosen_store
 from dcm_processor_service.local.pulling.pulled_session import pulled_session
 from dcm_processor_service.local.run_report import write_run_report
 from dcm_processor_service.local.service.manifest import manifest_path, read_manifest
@@ -95,6 +96,13 @@ def run(
     on: Annotated[
         str, typer.Option("--on", help="dask://HOST:PORT: run the subjects on the workers of this Dask cluster")
     ] = "",
+    store: Annotated[
+        str,
+        typer.Option(
+            help="mongodb://HOST:PORT/DATABASE, or mongodb for that of the environment: a database of its own as the "
+            "workspace's store, with which --on reaches several machines"
+        ),
+    ] = "",
     preview: Annotated[bool, typer.Option(help="Draw a contact sheet of each NIfTI file, or of the series")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each job")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Run again whenever the code changes")] = False,
@@ -121,6 +129,9 @@ def run(
         run_whenever_changed(watched_folder(callback), arguments, without=workspace)
     emit = result_channel() if as_json else None
     with sentences(), _cluster(on, workers) as cluster:
+        place = Workspace(workspace, chosen_store(store))
+        if store and not (dicom or sample):
+            raise ConfigurationError("--store takes scans, which it files in the database; give a folder: --dicom DIR")
         session = None if dicom or sample else pulled_session(workspace)
         source = service_source(callback, event, job_name, one_of_several=session is not None)
         service = source.load()
@@ -129,17 +140,15 @@ def run(
         chosen = params_by_job(service, param or [])  # before anything is read
         service = service.with_params(chosen)
         peers = [parse_peer(text) for text in peer or []]
-        place = Workspace(workspace)
         for known in peers:
             place.add_peer(known)
         for note in service.notes:
             error_console().print(f"note: {note}", soft_wrap=True)
         sender = peers[0] if peers else None
         filed = session.filed if session else _ingest(place, _sources(dicom, sample=sample), show_files=show_files)
-        if cluster is not None:
-            cluster.check(place.folder)
         pulled = session is not None
         service_run = ServiceRun(source, service, place, filed, sender, preview, workers, data_dir, pulled, cluster)
+        service_run.check_cluster()
         levels = session.plan(_names(service, job_name), event, chosen) if session else service_run.plan(event)
         not_created = [one for plans in levels for plan in plans for one in plan.not_created]
         for missing in not_created:

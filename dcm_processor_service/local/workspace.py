@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Required, Unpack
 
+    from dcm_processor_service.local.chosen_store import ChosenStore
     from dcm_processor_service.runtime.execution.callbacks import CallbackFunction
     from dcm_processor_service.runtime.settings import SettingsValues
     from dcm_processor_service.session.session import Session
@@ -83,7 +84,10 @@ class LocalRun:
         ]
         return self.outcome.as_portable() | {
             "job_id": self.job.id,
-            "sheets": [str(sheet.relative_to(self.folder)) for sheet in self.sheets],
+            "sheets": {
+                str(sheet.relative_to(self.folder)): b64encode(sheet.read_bytes()).decode("ascii")
+                for sheet in self.sheets
+            },
             "report": self.report.model_dump(mode="json"),
             "pictures": pictures,
         }
@@ -160,14 +164,21 @@ def _job(subject: Patient | Study | SeriesRecord, values: JobValues) -> Job:
 
 
 class Workspace:
-    """A folder with an embedded store."""
+    """A folder with an embedded store, or one for results alone beside a database.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where results lie, and the embedded store.
+        store: The database that takes its place, which other machines reach as well.
+    """
+
+    def __init__(self, folder: Path, store: ChosenStore | None = None) -> None:
         self.folder = folder
+        self.store = store
 
     def settings(self, **values: Unpack[SettingsValues]) -> RuntimeSettings:
         """Returns settings of this workspace's store; of no job, unless ``values`` say which."""
-        store: SettingsValues = {"db_provider": "sqlite", "db_url": str(self.folder), "workspace": self.folder}
+        embedded: SettingsValues = {"db_provider": "sqlite", "db_url": str(self.folder)}
+        store: SettingsValues = {**(self.store.settings() if self.store else embedded), "workspace": self.folder}
         of_no_job: SettingsValues = {"session_id": NO_ID, "job_id": NO_ID}
         merged: SettingsValues = {**of_no_job, **values, **store}
         return RuntimeSettings.without_environment(**merged)
@@ -268,17 +279,26 @@ class Workspace:
         with opened(Container(settings=self.settings(session_id=session_id_of(subject), job_id=job_id))) as container:
             session = container.session()
             job = session.job.read()
-            folder = self._results_folder(job, subject)
+            folder, files = self._results_folder(job, subject), tuple(session.files.list())
+            if self.store is not None:  # the process was one of another machine, maybe, with a folder of its own
+                _fill_results(session, [stored.name for stored in files], told["sheets"], folder)
             return LocalRun(
                 job,
                 CallbackOutcome.of_portable(told),
                 tuple(session.data.items()),
-                tuple(session.files.list()),
+                files,
                 folder,
                 JobReport.model_validate(told["report"]),
                 tuple(folder / name for name in told["sheets"]),
                 tuple(ResultPicture(**one | {"png": b64decode(one["png"])}) for one in told["pictures"]),
             )
+
+    def clear(self, subject: Patient | Study | SeriesRecord, job_names: Iterable[str]) -> None:
+        """Removes the results of an earlier run of a subject's jobs: those that this process has in its folder too."""
+        for name in job_names:
+            job = Job(id=job_id_of(subject, name), session_id=session_id_of(subject), name=name)
+            settings = self.settings(session_id=job.session_id, job_id=job.id)
+            self._clear(settings, self._results_folder(job, subject))
 
     def _results_folder(self, job: Job, subject: Patient | Study | SeriesRecord) -> Path:
         of_subject = f"{subject.level}-{file_stem(subject.id)[:8]}"
@@ -390,6 +410,17 @@ def _place(folder: Path, name: str) -> Path:
 def _write_result(session: Session, name: str, folder: Path) -> None:
     with session.files.open(name) as content, write_whole(_place(folder, name), private=True) as file:
         shutil.copyfileobj(content, file)
+
+
+def _fill_results(session: Session, names: Sequence[str], sheets: Mapping[str, str], folder: Path) -> None:
+    """Writes into a folder what a job has stored, and its contact sheets; removes those of an earlier run."""
+    for name in sheet_names(names):
+        _place(folder, name).unlink(missing_ok=True)
+    for name in names:
+        _write_result(session, name, folder)
+    for name, png in sheets.items():
+        with write_whole(_place(folder, name), private=True) as file:
+            file.write(b64decode(png))
 
 
 def _ids_below(subject: Patient | Study | SeriesRecord, filed: Filed) -> Iterator[str]:

@@ -24,6 +24,7 @@ from dcm_processor_service.backends.mongo.files import MongoFileRepository
 from dcm_processor_service.backends.mongo.operations import Operations, increment_change
 from dcm_processor_service.backends.mongo.platform_documents import MongoPlatformDocuments
 from dcm_processor_service.backends.mongo.sessions import MongoSessionRepository
+from dcm_processor_service.backends.mongo.workspace import MongoWorkspaceRepository
 from dcm_processor_service.codec import check_text
 from dcm_processor_service.errors import StoreError, StoreUnavailableError
 from dcm_processor_service.ports import ABSENT, ANY, Backend, Found, Sentinel
@@ -56,14 +57,15 @@ def bundle(client: LazyClient, mode: DriverMode, offload: Offload) -> Backend:
     def collection(name: str) -> Collection:
         return Collection(client, mode, name)
 
-    values = MongoDataRepository(collection("sessiondata"))
+    values, sessions = MongoDataRepository(collection("sessiondata")), MongoSessionRepository(collection)
     return Backend(
         data=values,
         files=MongoFileRepository(collection("sessionfiles.files"), collection("sessionfiles.chunks"), offload),
         jobs=MongoJobRepository(collection("jobs"), collection("sessiondata")),
         peers=MongoPeerRepository(collection("peers"), collection("dicomnodes")),
         dicom=MongoDicomRepository(collection),
-        sessions=MongoSessionRepository(collection),
+        sessions=sessions,
+        workspace=MongoWorkspaceRepository(collection, sessions.ensure_indexes),
         documents=MongoPlatformDocuments(values.upsert, collection),
         warnings=lambda: deployment_warnings(collection("sessions")),
     )

@@ -1,8 +1,8 @@
 """Subjects handed to an existing Dask cluster: each runs in a process of its own on one of the cluster's workers.
 
 The cluster is the user's: nothing is started or stopped in it but these processes. A worker needs this package in the
-same version, the service at the same path, and the workspace. A workspace is a folder with SQLite, which is safe on one
-machine only, so workers on another one are refused.
+same version, the service at the same path, and the workspace. A workspace that is a folder with SQLite is safe on one
+machine only, so workers on another one are refused; one in MongoDB is for as many as there are.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.local.chosen_store import ChosenStore
+from dcm_processor_service.local.service.cluster_store import look_at, run_token, worker_problem
 from dcm_processor_service.local.service.cluster_worker import Seen, end_subjects, look_around, run_subject
 from dcm_processor_service.local.service.subject_process import LOOKED_EVERY_S, ProcessEnd
 from dcm_processor_service.runtime.execution.cancellation import Cancellation, cancelled_by_sigterm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
+    from contextlib import AbstractContextManager
+
 
 __all__ = ["Cluster", "scheduler_address"]
 
@@ -86,12 +90,38 @@ class Cluster:
             ConfigurationError: There is no worker, or one lacks this package, has another version of it, is on another
                 machine, or does not see the workspace.
         """
-        told: dict[str, Any] = self.client.run(look_around, str(workspace.absolute()), on_error="return")
+        place = str(workspace.absolute())
+        own = look_around(place)
+        self._ask(lambda seen: _problem(seen, own), look_around, place)
+
+    def check_store(
+        self, store: ChosenStore, *, service: str | None, callback: str | None, data_dir: str | None
+    ) -> None:
+        """Asks every worker whether it can run subjects of a workspace in a database.
+
+        Args:
+            store: The database.
+            service: Folder of the service.
+            callback: Else the callback.
+            data_dir: The value of ``ctx.data_dir``.
+
+        Raises:
+            ConfigurationError: There is no worker, or one lacks this package, has another version of it, does not reach
+                the database, or does not find the same code.
+        """
+        run_id = _new_run_id()
+        asked: dict[str, Any] = {"store": store.as_request(), "run_id": run_id, "folder": str(Path.cwd())}
+        asked |= {"service": service, "callback": callback, "data_dir": data_dir}
+        with run_token(store, run_id, 0):
+            own = look_at(asked)
+            self._ask(lambda seen: _without_package(seen) or worker_problem(seen, own, asked), look_at, asked)
+
+    def _ask(self, problem_of: Callable[[Any], str], look: Callable[[Any], Any], asked: Any) -> None:
+        told: dict[str, Any] = self.client.run(look, asked, on_error="return")
         if not told:
             raise ConfigurationError(f"the cluster at {self.url} has no workers; start one with: dask worker HOST:PORT")
-        own = look_around(str(workspace.absolute()))
         for worker, seen in sorted(told.items()):
-            problem = _problem(seen, own)
+            problem = problem_of(seen)
             if problem:
                 raise ConfigurationError(f"the worker {worker} {problem}")
 
@@ -102,8 +132,8 @@ class Cluster:
         """
         if not requests:
             return
-        cancellation, run_id, folder = Cancellation(), uuid.uuid4().hex, str(Path.cwd())
-        with _marks(requests[0]["workspace"]) as marks, cancelled_by_sigterm(cancellation):
+        cancellation, run_id, folder = Cancellation(), _new_run_id(), str(Path.cwd())
+        with _marks(requests, run_id) as marks, cancelled_by_sigterm(cancellation):
             executor = self.client.get_executor(pure=False)
             numbers: dict[Future[ProcessEnd | None], int] = {
                 executor.submit(run_subject, run_id, number, request, folder, marks): number
@@ -128,23 +158,37 @@ class Cluster:
         self.client.run(end_subjects, run_id, on_error="ignore")
 
 
-def _marks(workspace: str) -> TemporaryDirectory[str]:
-    """Returns a folder for marks of the subjects that were begun, where each worker sees it."""
-    return TemporaryDirectory(prefix=".run-", dir=Path(workspace).absolute(), ignore_cleanup_errors=True)
+def _new_run_id() -> str:
+    return f"run-{uuid.uuid4().hex}"
+
+
+def _marks(requests: Sequence[dict[str, Any]], run_id: str) -> AbstractContextManager[str | None]:
+    """Returns what keeps marks of the subjects that were begun, where each worker sees it: a folder or the database."""
+    store = ChosenStore.of_request(requests[0]["store"])
+    if store is not None:
+        return run_token(store, run_id, len(requests))
+    workspace = Path(requests[0]["workspace"]).absolute()
+    return TemporaryDirectory(prefix=".run-", dir=workspace, ignore_cleanup_errors=True)
+
+
+def _without_package(seen: object) -> str:
+    if not isinstance(seen, BaseException):
+        return ""
+    return (
+        f"cannot load this package ({type(seen).__name__}); install dcm-processor-service[dask] "
+        f"{version('dcm-processor-service')} there"
+    )
 
 
 def _problem(seen: Seen | BaseException, own: Seen) -> str:
     if isinstance(seen, BaseException):
-        return (
-            f"cannot load this package ({type(seen).__name__}); install dcm-processor-service[dask] "
-            f"{version('dcm-processor-service')} there"
-        )
+        return _without_package(seen)
     if seen.version != own.version:
         return f"has dcm-processor-service {seen.version}, and this machine {own.version}; install the same there"
     if seen.machine != own.machine:
         return (
             "is on another machine: the workspace is a folder with SQLite, which several machines at once would damage;"
-            " use workers on this machine, or --workers N without --on"
+            " use workers on this machine, or a workspace in MongoDB: --store mongodb"
         )
     if seen.workspace != own.workspace:
         return "does not see the workspace at the same path; start it where that folder is mounted"

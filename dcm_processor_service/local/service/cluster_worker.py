@@ -6,8 +6,10 @@ import socket
 import threading
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dcm_processor_service.local.service.cluster_store import begin_once
 from dcm_processor_service.local.service.subject_process import ProcessEnd, run_in_process, tell_to_end
 
 if TYPE_CHECKING:
@@ -48,23 +50,36 @@ def look_around(workspace: str) -> Seen:
     return Seen(version("dcm-processor-service"), machine, (found.st_dev, found.st_ino))
 
 
-def run_subject(run_id: str, number: int, request: dict[str, Any], folder: str, marks: str) -> ProcessEnd | None:
+def run_subject(run_id: str, number: int, request: dict[str, Any], folder: str, marks: str | None) -> ProcessEnd | None:
     """Runs one subject in a process of its own, in a folder; returns None where the run was asked to end before.
 
     A scheduler hands a subject on when its worker has died, whose process goes on all the same. So a subject is begun
-    once: a file in the folder of marks, which is there as long as the run, tells that it was.
+    once: a file in the folder of marks, which is there as long as the run, tells that it was; or a value in the
+    workspace's database, beside which results lie in a folder of this worker's own until the process has ended.
     """
     with _lock:
         if run_id in _ended:
             return None
         processes = _running.setdefault(run_id, [])
-    try:
-        (Path(marks) / str(number)).touch(exist_ok=False)
-    except FileExistsError:
-        return ProcessEnd(number, [], _BEGUN_BEFORE, cancelled=False)
-    except FileNotFoundError:  # the run is over
+    begun = _begin_once(Path(marks) / str(number)) if marks else begin_once(request["store"], run_id, number)
+    if begun is None:  # the run is over
         return None
-    return run_in_process(number, request, processes, folder)
+    if not begun:
+        return ProcessEnd(number, [], _BEGUN_BEFORE, cancelled=False)
+    if marks:
+        return run_in_process(number, request, processes, folder)
+    with TemporaryDirectory(prefix="dcm-subject-", ignore_cleanup_errors=True) as own:
+        return run_in_process(number, {**request, "workspace": own}, processes, folder)
+
+
+def _begin_once(mark: Path) -> bool | None:
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:
+        return None
+    return True
 
 
 def end_subjects(run_id: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from dcm_processor_service.errors import EXIT_FAILED
+from dcm_processor_service.local.chosen_store import ChosenStore
 from dcm_processor_service.local.service.manifest import ServiceJob, read_manifest
 from dcm_processor_service.local.service.scheduling import PlannedJob, SubjectPlan, plan_levels
 from dcm_processor_service.local.service.service_code import LoadedJob, LoadedService, load_service
@@ -110,6 +111,9 @@ class ServiceRun:
 
     def _run_level(self, plans: list[SubjectPlan]) -> Iterator[LocalRun]:
         requests = [self._request(plan) for plan in plans]
+        if self.cluster is not None and self.place.store is not None:
+            for plan in plans:
+                self.place.clear(plan.subject, [job.name for job in plan.jobs])
         if self.cluster is not None or (self.workers > 1 and len(plans) > 1):
             for end in self.cluster.run(requests) if self.cluster else run_in_processes(requests, self.workers):
                 plan = plans[end.number]
@@ -123,6 +127,22 @@ class ServiceRun:
                 yield one
                 if one.outcome.exit_code == EXIT_CANCELLED:
                     return
+
+    def check_cluster(self) -> None:
+        """Asks the workers of the cluster, where there is one, whether they can run this.
+
+        Raises:
+            ConfigurationError: One cannot; the sentence says why.
+        """
+        if self.cluster is None:
+            return
+        if self.place.store is None:
+            self.cluster.check(self.place.folder)
+            return
+        source, data_dir = self.source, str(self.data_dir) if self.data_dir else None
+        service = str(source.folder) if isinstance(source, FolderSource) else None
+        callback = source.reference if isinstance(source, CallbackSource) else None
+        self.cluster.check_store(self.place.store, service=service, callback=callback, data_dir=data_dir)
 
     def _failed(self, plan: SubjectPlan, end: ProcessEnd) -> Iterator[LocalRun]:
         """Records the jobs that a process did not finish."""
@@ -138,6 +158,7 @@ class ServiceRun:
             "folder": str(self.source.folder) if isinstance(self.source, FolderSource) else None,
             "callback": vars(self.source) if isinstance(self.source, CallbackSource) else None,
             "workspace": str(self.place.folder),
+            "store": self.place.store.as_request() if self.place.store else None,
             "filed": self.filed.as_json(),
             "peer": self.peer.model_dump(mode="json") if self.peer else None,
             "preview": self.preview,
@@ -160,7 +181,8 @@ class ServiceRun:
         filed = Filed.of_json(told["filed"])
         subject = TypeAdapter[Any](Subject).validate_python(told["subject"])
         jobs = tuple(PlannedJob(**job | {"depends_on": tuple(job["depends_on"])}) for job in told["jobs"])
-        place, data_dir = Workspace(Path(told["workspace"])), Path(told["data_dir"]) if told["data_dir"] else None
+        place = Workspace(Path(told["workspace"]), ChosenStore.of_request(told["store"]))
+        data_dir = Path(told["data_dir"]) if told["data_dir"] else None
         run = cls(source, source.load(), place, filed, peer, told["preview"], data_dir=data_dir, pulled=told["pulled"])
         return run, SubjectPlan(subject, jobs, ())
 

@@ -1,0 +1,213 @@
+"""A workspace in MongoDB: a database of its own that this package fills, in the platform's shapes.
+
+What the platform's scheduler and DICOM server write for theirs is written here for the jobs of ``run --store``. A
+database that the platform, or anyone else, fills is never written to: the first thing that is filed is a mark, and only
+in a database without one that is empty.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from bson import Int64, ObjectId
+
+from dcm_processor_service.backends.mongo.documents import Document, either, new_id
+from dcm_processor_service.errors import ConfigurationError, StoreError
+from dcm_processor_service.models import JobState, Patient, Study
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from dcm_processor_service.backends.mongo.driver.collection import Collection
+    from dcm_processor_service.models import Instance, Job, Peer, SeriesRecord
+
+__all__ = ["MongoWorkspaceRepository"]
+
+CHUNK_BYTES = 255 * 1024
+"""Of GridFS, and of the platform's own DICOM server."""
+
+BATCH_CHUNKS = 32
+"""What one command carries: 8 MB."""
+
+_MARKS = "dcm_workspace"
+_MARK = "workspace"
+_OF_OTHERS = (
+    *("sessions", "jobs", "patients", "studies", "series", "dicomfiles.files", "sessiondata", "sessionfiles.files"),
+    *("peers", "dicomnodes", "services", "workers", "settings", "componentfiles.files"),
+)
+
+
+class MongoWorkspaceRepository:
+    """Fills a workspace.
+
+    Args:
+        collection: Returns a collection by name.
+        ensure_indexes: Makes the indexes that reads need.
+    """
+
+    def __init__(
+        self, collection: Callable[[str], Collection], ensure_indexes: Callable[[], Awaitable[list[str]]]
+    ) -> None:
+        self._collection = collection
+        self._ensure_indexes = ensure_indexes
+        self._is_own = False
+
+    async def _own(self) -> None:
+        """Makes sure that the database is a workspace.
+
+        Raises:
+            ConfigurationError: Someone else fills it.
+        """
+        if self._is_own:
+            return
+        marks = self._collection(_MARKS)
+        if not await marks.find({"_id": _MARK}, limit=1):
+            for name in _OF_OTHERS:
+                if await self._collection(name).find({}, projection=["_id"], limit=1):
+                    raise ConfigurationError(
+                        f"the database holds {name!r} that the platform or another program has filed, and is no "
+                        "workspace; name one that is empty, which becomes the workspace"
+                    )
+            await marks.update_one({"_id": _MARK}, {"$set": {"made_at": datetime.now(timezone.utc)}}, upsert=True)
+            await self._ensure_indexes()
+        self._is_own = True
+
+    async def _put(self, name: str, document: Document, *, without: tuple[str, ...] = ()) -> None:
+        await self._own()
+        fields = {key: value for key, value in document.items() if key != "_id"}
+        change: Document = {"$set": fields}
+        if without:
+            change["$unset"] = dict.fromkeys(without, "")
+        await self._collection(name).update_one({"_id": document["_id"]}, change, upsert=True)
+
+    async def add_subject(self, subject: Patient | Study | SeriesRecord, peer_id: str = "") -> None:
+        """Files a patient, study or series."""
+        name = "patients" if isinstance(subject, Patient) else "studies" if isinstance(subject, Study) else "series"
+        await self._put(name, _subject_document(subject) | {"PeerUID": peer_id})
+
+    async def add_instance(self, series_id: str, instance: Instance, content: Path | bytes) -> None:
+        """Files the bytes of one DICOM file, unless the same are stored.
+
+        Raises:
+            StoreError: The file can no longer be read.
+        """
+        del series_id  # the series' document lists its instances
+        await self._own()
+        data = _bytes_of(content)
+        sha256 = hashlib.sha256(data).hexdigest()
+        files, chunks = self._collection("dicomfiles.files"), self._collection("dicomfiles.chunks")
+        if await files.find({"_id": ObjectId(instance.id), "sha256": sha256}, projection=["_id"], limit=1):
+            return
+        await files.delete_many({"_id": ObjectId(instance.id)})
+        await chunks.delete_many({"files_id": ObjectId(instance.id)})
+        for batch in _chunk_batches(instance.id, data):
+            await chunks.insert_chunks(batch)
+        await self._put("dicomfiles.files", _file_document(instance, len(data), sha256))
+
+    async def add_job(self, job: Job) -> None:
+        """Files a job."""
+        document = _job_document(job)
+        await self._put("jobs", document, without=() if "result" in document else ("result",))
+
+    async def remove_job(self, job_id: str) -> None:
+        """Removes a job."""
+        await self._own()
+        await self._collection("jobs").delete_many({"_id": either(job_id)})
+
+    async def add_peer(self, peer: Peer) -> None:
+        """Files a peer."""
+        await self._own()
+        fields = peer.model_dump(mode="json", exclude={"id", "ae_title", "calling_ae_title"}, exclude_none=True)
+        fields |= {"aet": peer.ae_title, "whitelist_aet": [], "whitelist_ip": []}
+        if peer.calling_ae_title:
+            fields["calling_aet"] = peer.calling_ae_title
+        peers = self._collection("peers")
+        await peers.delete_many({"name": peer.name})
+        await self._put("peers", {"_id": ObjectId(peer.id) if peer.id else new_id(), **fields})
+
+
+def _bytes_of(content: Path | bytes) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    try:
+        return content.read_bytes()
+    except OSError as error:
+        raise StoreError(
+            f"a DICOM file can no longer be read ({type(error).__name__}), so that it cannot be stored: {content}"
+        ) from error
+
+
+def _chunk_batches(instance_id: str, data: bytes) -> Iterator[list[Document]]:
+    step = CHUNK_BYTES * BATCH_CHUNKS
+    for start in range(0, len(data), step):
+        yield [
+            {
+                "_id": new_id(),
+                "files_id": ObjectId(instance_id),
+                "n": offset // CHUNK_BYTES,
+                "data": data[offset : offset + CHUNK_BYTES],
+            }
+            for offset in range(start, min(start + step, len(data)), CHUNK_BYTES)
+        ]
+
+
+def _file_document(instance: Instance, size_bytes: int, sha256: str) -> Document:
+    return {
+        "_id": ObjectId(instance.id),
+        "filename": f"{sha256[:32]}.dcm",
+        "contentType": "application/dicom",
+        "length": Int64(size_bytes),
+        "chunkSize": CHUNK_BYTES,
+        "uploadDate": datetime.now(timezone.utc),
+        "metadata": {"SOPInstanceUID": instance.sop_instance_uid, "PeerUID": "", "Slices": 1},
+        "sha256": sha256,
+    }
+
+
+def _subject_document(subject: Patient | Study | SeriesRecord) -> Document:
+    document: Document = {
+        "_id": ObjectId(subject.id),
+        "PatientUID": subject.patient_uid,
+        "Metadata": subject.metadata,
+    }
+    if isinstance(subject, Patient):
+        return document | {"Studies": list(subject.study_ids)}
+    document["StudyInstanceUID"] = subject.study_instance_uid
+    if isinstance(subject, Study):
+        return document | {"Series": list(subject.series_ids)}
+    return document | {"SeriesInstanceUID": subject.series_instance_uid, "Instances": list(subject.instance_ids)}
+
+
+def _job_document(job: Job) -> Document:
+    kwargs = {
+        "headers": _subject_document(job.subject) if job.subject else {},
+        "params": job.params,
+        "added_params": job.added_params,
+        "session_id": job.session_id,
+        "job_id": job.id,
+    }
+    document: Document = {
+        "_id": ObjectId(job.id),
+        "sessionId": job.session_id,
+        "job_name": job.name,
+        "job_event": job.event.value if job.event else None,
+        "service_name": job.service_name,
+        "depends_on": [ObjectId(other) for other in job.depends_on],
+        "done": job.state in {JobState.DONE, JobState.FAILED},
+        "error": False,
+        "inProgress": job.state is JobState.RUNNING,
+        "attempts": 1,
+        "max_attempts": 1,
+        "job_timeout": job.timeout_s,
+        "progress": job.progress_percent,
+        "createdAt": job.created_at or datetime.now(timezone.utc),
+        "data": {"function_name": "dcm_processor_service.run", "kwargs": kwargs},
+    }
+    if job.progress_message:
+        document["progressMessage"] = job.progress_message
+    if job.state is JobState.FAILED:
+        return document | {"result": {"error": {"message": job.error_message}}}
+    return document | {"result": {"result": None}} if job.state is JobState.DONE else document

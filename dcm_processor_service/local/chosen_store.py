@@ -1,0 +1,103 @@
+"""The store of a workspace where it is no folder: a database of MongoDB, which several machines reach.
+
+The platform's own database is never taken for one: what is filed there first is refused (see
+:mod:`dcm_processor_service.backends.mongo.workspace`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from dcm_processor_service.env_vars import Fault, posix_name, read_variables, variable_name
+from dcm_processor_service.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dcm_processor_service.runtime.settings import SettingsValues
+
+__all__ = ["ChosenStore", "chosen_store"]
+
+_SCHEMES = {"mongodb", "mongodb+srv"}
+_OF_ENVIRONMENT = "mongodb"
+
+
+@dataclass(frozen=True)
+class ChosenStore:
+    """A database that is the store of a workspace."""
+
+    url: str = field(repr=False)
+    database: str
+    of_environment: bool
+    """Whether every process reads its own environment, so that the URL goes nowhere."""
+
+    def settings(self) -> SettingsValues:
+        """Returns what names it, for a container."""
+        return {"db_provider": "mongodb", "db_url": self.url, "db_name": self.database}
+
+    def as_request(self) -> dict[str, Any]:
+        """Returns it as plain JSON, for another process."""
+        return {} if self.of_environment else {"url": self.url, "database": self.database}
+
+    @classmethod
+    def of_request(cls, told: Mapping[str, Any] | None) -> ChosenStore | None:
+        """Returns the store of a request, which names it or leaves it to the environment of this process.
+
+        Raises:
+            ConfigurationError: The environment of this process does not name it.
+        """
+        if told is None:
+            return None
+        return cls(told["url"], told["database"], of_environment=False) if told else _of_environment()
+
+
+def chosen_store(text: str) -> ChosenStore | None:
+    """Reads the option ``--store``; None when it is left out, which means the workspace's folder.
+
+    Args:
+        text: ``mongodb`` for the database that the environment names, or ``mongodb://HOST:PORT/DATABASE``.
+
+    Raises:
+        ConfigurationError: It names no database, or shows a password.
+
+    Example:
+        >>> chosen_store("mongodb://10.0.0.5:27017/laptop")
+        ChosenStore(database='laptop', of_environment=False)
+    """
+    if not text:
+        return None
+    if text == _OF_ENVIRONMENT:
+        return _of_environment()
+    try:
+        parts = urlsplit(text)
+        has_password = parts.password is not None
+    except ValueError:
+        parts, has_password = urlsplit(""), False
+    if has_password:
+        raise ConfigurationError(
+            f"--store shows a password to all who list processes; set {_variable('db_url')} and {_variable('db_name')} "
+            "here and on the workers, and give --store mongodb"
+        )
+    database = parts.path.removeprefix("/")
+    if parts.scheme not in _SCHEMES or not parts.netloc or not database or "/" in database:
+        raise ConfigurationError(
+            "--store names no database of MongoDB; give mongodb://HOST:PORT/DATABASE, or mongodb for that of the "
+            f"environment ({_variable('db_url')}, {_variable('db_name')})"
+        )
+    return ChosenStore(text, database, of_environment=False)
+
+
+def _of_environment() -> ChosenStore:
+    found = read_variables(("db_url", "db_name"))
+    missing = [one for one in ("db_url", "db_name") if not found.get(one) or isinstance(found.get(one), Fault)]
+    if missing:
+        raise ConfigurationError(
+            f"--store mongodb: {' and '.join(map(_variable, missing))} is not set, which names the workspace's database"
+        )
+    return ChosenStore(str(found["db_url"]), str(found["db_name"]), of_environment=True)
+
+
+def _variable(field_name: str) -> str:
+    return posix_name(variable_name(field_name))

@@ -1,0 +1,132 @@
+"""What makes a run on several machines: the workspace is a database, which each worker of a cluster opens for itself.
+
+Nothing is shared but that database and the code. Whether a worker sees both is asked before anything runs: the parent
+leaves a token in the database, and tells what the code is by its checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcm_processor_service.errors import DcmProcessorError
+from dcm_processor_service.local.chosen_store import ChosenStore
+from dcm_processor_service.local.workspace import Workspace
+from dcm_processor_service.models.platform_ids import NO_ID
+from dcm_processor_service.ports import ABSENT, JobKey
+from dcm_processor_service.ports.concurrency import run_inline
+from dcm_processor_service.runtime.container import Container, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dcm_processor_service.ports import DataRepository
+
+__all__ = ["begin_once", "code_checksum", "look_at", "run_token", "worker_problem"]
+
+_OF_NO_JOB = JobKey(NO_ID, NO_ID)
+_CODE = {".py", ".json"}
+
+
+@contextmanager
+def _values(store: ChosenStore | None) -> Iterator[DataRepository]:
+    with opened(Container(settings=Workspace(Path(), store).settings())) as container:
+        yield container.data_repository()
+
+
+@contextmanager
+def run_token(store: ChosenStore, run_id: str, subjects: int) -> Iterator[None]:
+    """Leaves a token in the workspace as long as a run lasts; takes the marks of its subjects away with it."""
+    with _values(store) as values:
+        run_inline(values.put(_OF_NO_JOB, run_id, subjects))
+    try:
+        yield
+    finally:
+        with _values(store) as values:
+            for name in (run_id, *(_mark(run_id, number) for number in range(subjects))):
+                run_inline(values.delete(_OF_NO_JOB, name))
+
+
+def begin_once(told: Mapping[str, Any], run_id: str, number: int) -> bool | None:
+    """Marks a subject as begun; False where it was before, None where the run is over."""
+    with _values(ChosenStore.of_request(told)) as values:
+        if run_inline(values.find(_OF_NO_JOB, run_id)) is None:
+            return None
+        return run_inline(values.put(_OF_NO_JOB, _mark(run_id, number), 1, ABSENT))
+
+
+def _mark(run_id: str, number: int) -> str:
+    return f"{run_id}-{number}"
+
+
+def code_checksum(folder: Path, service: str | None, callback: str | None) -> str:
+    """Returns a checksum of the code that runs; empty where it is not there.
+
+    Args:
+        folder: What relative paths are relative to.
+        service: Folder of a service, of which all ``.py`` and ``.json`` files count.
+        callback: Else a callback, ``path/to/file.py:FUNCTION`` or ``MODULE:FUNCTION``, of which its file counts.
+    """
+    digest = hashlib.sha256()
+    if service is not None:
+        place = folder / service
+        files = [one for one in sorted(place.rglob("*")) if one.suffix in _CODE and one.is_file()]
+    else:
+        place, files = folder, _file_of(folder, callback or "")
+    for one in files:
+        digest.update(f"{one.relative_to(place) if service is not None else one.name}\n".encode())
+        digest.update(one.read_bytes())
+    return digest.hexdigest() if files else ""
+
+
+def _file_of(folder: Path, callback: str) -> list[Path]:
+    place = callback.rpartition(":")[0] or callback
+    if not place.endswith(".py"):
+        try:
+            spec = importlib.util.find_spec(place)
+        except (ImportError, ValueError):
+            spec = None
+        place = (spec.origin or "") if spec else ""
+    return [folder / place] if place and (folder / place).is_file() else []
+
+
+def look_at(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what this process sees of what a run needs: its version, the token, the code, the folders."""
+    folder = Path(asked["folder"])
+    try:
+        with _values(ChosenStore.of_request(asked["store"])) as values:
+            has_token = run_inline(values.find(_OF_NO_JOB, asked["run_id"])) is not None
+        problem = "" if has_token else "opens another database than this machine does"
+    except DcmProcessorError as error:
+        problem = f"cannot open the workspace's database: {error}"
+    return {
+        "version": version("dcm-processor-service"),
+        "store_problem": problem,
+        "has_folder": folder.is_dir(),
+        "code": code_checksum(folder, asked["service"], asked["callback"]),
+        "has_data_dir": not asked["data_dir"] or (folder / asked["data_dir"]).is_dir(),
+    }
+
+
+def worker_problem(seen: Mapping[str, Any], own: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """Returns why a worker cannot run subjects, and what to do; empty where it can."""
+    if seen["version"] != own["version"]:
+        return f"has dcm-processor-service {seen['version']}, and this machine {own['version']}; install the same there"
+    if seen["store_problem"]:
+        return (
+            f"{seen['store_problem']}; its environment (DCM_PROCESSOR_SERVICE_DB_URL, …_DB_NAME), or --store, has to "
+            "name one that all reach"
+        )
+    if not seen["has_folder"]:
+        return f"has no folder {asked['folder']}, in which this command runs; mount it there, or copy the service to it"
+    if not seen["code"]:
+        return f"does not find {asked['service'] or asked['callback']} below {asked['folder']}; copy the code there"
+    if seen["code"] != own["code"]:
+        return f"has other code of {asked['service'] or asked['callback']} than this machine; copy it there anew"
+    if not seen["has_data_dir"]:
+        return f"has no folder {asked['data_dir']}, which --data-dir names; mount it there"
+    return ""
