@@ -62,15 +62,15 @@ class Runs:
         """Runs everything; what became of each mutant is a line of ``results.jsonl``."""
         self._measure()
         self._read()
-        if self._attempt({"no mutant": self._tests("", self.costs)}) != {"no mutant": "lived"}:
+        if self._attempt({"no mutant": self._tests(self.costs, self.budget / 4)}) != {"no mutant": "lived"}:
             print("tests fail in forks without a mutant: believe nothing of this", flush=True)
-        tried = self._attempt({name: self._tests(name, self.reached[name]) for name in self.names})
+        tried = self._attempt({name: self._tests(self.reached[name], self.budget) for name in self.names})
         again = {}
         for name, found in tried.items():
             if found == "lived":
                 files = {test.partition("::")[0] for test in self.reached[name] if test}
                 others = {test for test in self.costs if test.partition("::")[0] in files} - self.reached[name]
-                again[name] = self._tests(name, others)
+                again[name] = self._tests(others, self.budget / 2)
         self._attempt(again)
 
     def _measure(self) -> None:
@@ -87,7 +87,7 @@ class Runs:
     def _measured(self, items: list[pytest.Item]) -> int:
         switch: Any = sys.modules[self.switch]
         switch.noted = os.environ["MUTANTS_NOTED"] = str(self.folder / "reached.tsv")
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip(items, [*items[1:], None], strict=False):
             before = _cpu()
             failed = _fails(item, following)
             self._note("costs.jsonl", test=item.nodeid, cost=_cpu() - before, failed=failed)
@@ -105,12 +105,12 @@ class Runs:
             if not test or test in self.costs:
                 self.reached[name].add(test)
 
-    def _tests(self, name: str, tests: Iterable[str]) -> list[str]:
+    def _tests(self, tests: Iterable[str], budget: float) -> list[str]:
         """The quickest of the tests, as many as the budget allows."""
         chosen, spent = list[str](), 0.0
         for test in sorted(tests, key=lambda test: self.costs.get(test, 0)):
             spent += self.costs.get(test, 0)
-            if chosen and spent > self.budget:
+            if chosen and spent > budget:
                 break
             chosen.append(test)
         return chosen
@@ -139,7 +139,7 @@ class Runs:
             command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:randomly", *files]
             return min(1, subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode)
         items = [self.items[test] for test in chosen]
-        return int(any(_fails(item, following) for item, following in zip(items, [*items[1:], None], strict=True)))
+        return int(any(_fails(item, following) for item, following in zip(items, [*items[1:], None], strict=False)))
 
     def _side_by_side(
         self,

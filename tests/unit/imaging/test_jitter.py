@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -173,6 +174,9 @@ def test_rounded_positions_are_even_and_the_report_says_so(
         assert volume.spacing_mm[2] == pytest.approx(step, rel=0.01)
         assert volume.report is not None
         assert volume.report.codes <= {"ROUNDED_POSITIONS"}
+        for finding in volume.report.findings:
+            [said] = re.findall(r"evenly, ([\d.]+) mm apart", finding.message)
+            assert float(said) == pytest.approx(step, rel=0.01)
 
 
 @pytest.mark.parametrize(("off", "is_one"), [(0.05, True), (0.2, False), (0.3, False)])

@@ -260,3 +260,18 @@ def test_times_go_before_counters(tmp_path: Path, counter: str, clock: str) -> N
     by_uid = {str(ds.SOPInstanceUID): float(getattr(ds, clock)) for ds in times}
     expected = [by_uid[line[0].sop_instance_uid] for line in volume.sources]
     assert expected == sorted(expected)
+
+
+@pytest.mark.parametrize("mark", ["AcquisitionTime", "ContentTime", "TriggerTime", "RepetitionTime"])
+@pytest.mark.parametrize(("modality", "is_one"), [("CT", False), ("MR", True)])
+def test_clocks_that_go_through_a_stack_twice_are_two_passes_of_an_mr_and_else_in_doubt(
+    tmp_path: Path, mark: str, modality: str, *, is_one: bool
+) -> None:
+    scan = Scan(2, 6, "slice by slice", (0.0, STEP / 2), (mark,), (), 1, 0, modality)
+    scan.write(tmp_path)
+    paths = sorted(tmp_path.iterdir())
+    if is_one:
+        assert read_volumes(paths)[0].shape == (3, 2, 12)
+        return
+    [finding] = [one for one in refused(paths, "INTERLEAVED_VOLUMES").findings if one.blocking]
+    assert f"values of {mark} go through" in finding.message
