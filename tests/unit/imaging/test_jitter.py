@@ -265,3 +265,21 @@ def test_steps_of_a_few_micrometres_are_no_noise(gaps: list[float]) -> None:
     labels, found = cluster_positions(np.cumsum([0.0, *gaps]))
     assert labels.tolist() == list(range(len(gaps) + 1))
     np.testing.assert_allclose(np.diff(found), gaps)
+
+
+@pytest.mark.parametrize(("pixels_off", "is_one"), [(0.08, True), (0.12, False)])
+def test_how_far_pixel_spacings_may_differ_is_measured_at_the_far_edge(
+    tmp_path: Path, pixels_off: float, *, is_one: bool
+) -> None:
+    recipe = Recipe(slices=4, rows=512, columns=512, row_distance=0.7, column_distance=0.7)
+    spacing = round(0.7 * (1 + pixels_off / 512), 9)
+
+    def edit(ds: Dataset, index: int) -> None:
+        if index == 2:
+            ds.PixelSpacing = [spacing, 0.7]
+
+    paths = change(single_frame(recipe, tmp_path), edit)
+    if is_one:
+        assert read_volume(paths).shape == (512, 512, 4)
+    else:
+        assert "pixels have 2 sizes" in str(refused(paths, "MIXED_SPACING").findings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -17,6 +18,7 @@ from pydicom.data import get_testdata_file
 
 from dcm_processor_service.imaging.pictures.key_slices import Scan, picture_of_scan, tiles_of
 from dcm_processor_service.imaging.pictures.mosaic import LABEL_COLOURS, Tile, draw_mosaic, label_colour
+from dcm_processor_service.imaging.pictures.panel import Letters
 from dcm_processor_service.imaging.pictures.png import encode_png
 from dcm_processor_service.imaging.pictures.presets import preset_window
 from dcm_processor_service.imaging.pictures.results import pictures_of_results
@@ -263,6 +265,7 @@ def test_segments_are_drawn_on_their_slices_and_measured(tmp_path: Path, *, pack
     tiles = tiles_of(VoxelGrid(np.zeros((37, 41, 3), np.uint8), volume.affine_lps), ["3", "4", "5"], labels[:, :, 2:5])
     expected, found = opened(draw_mosaic(tiles)), opened(picture.png)
     for colour in LABEL_COLOURS[:2]:
+        assert (found == colour).all(axis=2).any()
         assert np.array_equal((found == colour).all(axis=2), (expected == colour).all(axis=2))
 
 
@@ -280,3 +283,34 @@ def test_segments_that_lie_beside_the_slices_or_are_empty_are_not_drawn(tmp_path
     empty.PixelData = bytes(len(empty.PixelData))
     assert picture_of_segmentation(empty, scan) is None
     assert picture_of_segmentation(empty, []) is None
+
+
+@pytest.mark.parametrize(
+    ("letter", "across", "down"), [("left", 0.0, 0.5), ("right", 1.0, 0.5), ("top", 0.5, 0.0), ("bottom", 0.5, 1.0)]
+)
+def test_letters_stand_at_the_edge_that_they_name(letter: str, across: float, down: float) -> None:
+    tile = Tile(np.zeros((100, 100), np.uint8), letters=Letters(**{letter: "R"}))
+    rows, columns = np.nonzero(opened(draw_mosaic([tile])).max(axis=2) > 100)
+    if letter == "bottom":  # where the caption stands
+        assert not len(rows)
+        return
+    height, width = opened(draw_mosaic([tile])).shape[:2]
+    assert columns.mean() / width == pytest.approx(across, abs=0.1)
+    assert rows.mean() / height == pytest.approx(down, abs=0.1)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_image_that_lies_on_no_scan_is_drawn_slice_by_slice_as_it_lies(tmp_path: Path, times: int) -> None:
+    array = np.random.default_rng(1).normal(size=(14, 12, 5, times)).astype(np.float32).cumsum(axis=0)
+    affine = np.diag([-0.6, -0.8, 2.5, 1.0])
+    nib.save(nib.nifti1.Nifti1Image(array if times > 1 else array[..., 0], affine), tmp_path / "x.nii")
+    picture = drawn(tmp_path / "x.nii", [])
+    shown = array[..., times // 2]
+    said = re.search(r"window ([-\d.]+) / ([\d.]+)", picture.caption)
+    assert said is not None
+    grid = VoxelGrid(apply_window(shown, DisplayWindow(*map(float, said.groups()))), np.diag([0.6, 0.8, 2.5, 1.0]))
+    expected = opened(draw_mosaic(tiles_of(grid, ["1", "2", "3", "4", "5"])))
+    # the caption rounds the window
+    np.testing.assert_allclose(opened(picture.png).astype(int), expected.astype(int), atol=3)
+    size = "14 × 12 × 5" + (" × 3" if times > 1 else "")
+    assert picture.caption.startswith(f"5 of 5 slices · {size}, 0.6 × 0.8 × 2.5 mm · window")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydicom import Dataset, dcmread
 
+from dcm_processor_service.imaging.acquisition.mr_scan import functional_groups
 from dcm_processor_service.imaging.acquisition.private_blocks import (
     owned_item,
     owned_number,
@@ -231,3 +232,15 @@ def test_private_elements_are_read_by_owner_and_type() -> None:
     assert owned_value(header, 0x21, "OWNER", 5) is None
     assert owned_item(header, 0x21, "OWNER", 0xFE) == inner
     assert owned_item(header, 0x21, "OWNER", 1) is None
+
+
+def test_attributes_of_a_frame_are_its_own_and_the_shared_ones() -> None:
+    header, shared, *own = (Dataset() for _ in range(5))
+    for number, each in enumerate(own, 1):
+        each.InStackPositionNumber = number
+    shared.StackID = "1"
+    header.PerFrameFunctionalGroupsSequence, header.SharedFunctionalGroupsSequence = own, [shared]
+    assert functional_groups(header, 2) == (own[1], shared, header)
+    assert functional_groups(header, 3) == (own[2], shared, header)
+    assert functional_groups(header, 0) == functional_groups(header, 4) == (shared, header)
+    assert functional_groups(Dataset(), 1) == (Dataset(),)

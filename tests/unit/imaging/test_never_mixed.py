@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ MARKS: dict[str, Callable[[Dataset, int, int], None]] = {
     "Units": lambda ds, t, _: setattr(ds, "Units", ["BQML", "CNTS", "GML", "CM2ML"][t]),
     "FrameOfReferenceUID": lambda ds, t, _: setattr(ds, "FrameOfReferenceUID", f"1.2.3.{t + 1}"),
 }
+NAMED = {"ImageType", "Units", "FrameOfReferenceUID"}
 IN_TIME = {"TemporalPositionIdentifier", "AcquisitionTime", "AcquisitionTime of slices", "FrameReferenceTime"}
 
 
@@ -214,6 +216,8 @@ def test_volumes_a_part_of_a_step_apart_are_as_many_volumes(tmp_path: Path, part
     scan = Scan(parts, 6, "slice by slice", shifts, (mark,), (), 1, 0, "MR")
     assert not volumes_of(scan, tmp_path, "strict")
     assert volumes_of(scan, tmp_path, "split") == [[{t}] for t in range(parts)]
+    names = [volume.name for volume in read_volumes(sorted(tmp_path.iterdir()), "split")]
+    assert [re.sub(r".*?(\d+)$", r"\1", name) for name in names] == [str(t + 1) for t in range(parts)] or mark in NAMED
 
 
 def test_a_shift_of_one_step_is_reported_by_what_counts_volumes(tmp_path: Path) -> None:
