@@ -67,7 +67,11 @@ ROOMS = {
     "dicom_network": Room(
         code=(f"{PACKAGE}/dicom_network/*",), tests=("tests/unit/dicom_network", "tests/integration/dicom_network")
     ),
-    "imaging": Room(code=(f"{PACKAGE}/imaging/*",), tests=("tests/unit/imaging",)),
+    "imaging": Room(
+        code=(f"{PACKAGE}/imaging/*",),
+        # pictures of results, and what a browser shows, are tested where they are used
+        tests=("tests/unit/imaging", "tests/unit/local/test_result_sheets.py", "tests/unit/session/test_report.py"),
+    ),
     "session": Room(
         code=(f"{PACKAGE}/session/*", f"{PACKAGE}/codec.py"),
         tests=("tests/contract", "tests/unit/session", "tests/unit/test_codec.py", "tests/unit/test_names.py"),
