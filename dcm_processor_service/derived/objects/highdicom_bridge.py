@@ -223,7 +223,7 @@ class Planes:
             made.FrameOfReferenceUID = self._frame_of_reference_uid
             made.PixelSpacing = [ds(distance) for distance in spacing]
             made.SliceThickness = self._thickness
-            if len(self.placement.origins) > 1 and self.placement.has_one_step:
+            if self.placement.has_one_step:  # of one slice too: highdicom would say that such are 1 mm apart
                 made.SpacingBetweenSlices = ds(self.placement.step_mm)
             made.ImageOrientationPatient = [ds(cosine) for cosine in orientation]
             self._geometries[key] = made
@@ -255,7 +255,7 @@ class Planes:
         if not self._is_explicit:
             return {}
         placement = self.placement
-        between = placement.step_mm if len(placement.origins) > 1 and placement.has_one_step else None
+        between = placement.step_mm if placement.has_one_step else None
         return {
             "pixel_measures": highdicom.PixelMeasuresSequence(placement.pixel_spacing, float(self._thickness), between),
             "plane_orientation": highdicom.PlaneOrientationSequence("PATIENT", placement.orientation),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
+from pydicom.uid import CTImageStorage, PositronEmissionTomographyImageStorage, SecondaryCaptureImageStorage
 
 from dcm_processor_service.derived import ImageOptions, derive_image
 from dcm_processor_service.derived.source import SourceSeries
@@ -223,3 +223,29 @@ def test_sources_of_two_series_are_refused() -> None:
         SourceSeries.from_headers(mixed)
     with pytest.raises(DerivedObjectError, match="none was given"):
         SourceSeries.from_headers([])
+
+
+@pytest.mark.parametrize("volumes", [1, 2, 3])
+def test_a_pet_says_how_many_slices_and_times_it_has_and_which_image_is_which(volumes: int) -> None:
+    source = make_source(SOPClassUID=PositronEmissionTomographyImageStorage, Modality="PT", Units="BQML")
+    array = np.zeros((*SHAPE, volumes), np.uint16) if volumes > 1 else np.zeros(SHAPE, np.uint16)
+    made = derive_image(array, source, make_recipe(), PLAIN).datasets
+    assert len(made) == 3 * volumes
+    assert {tuple(each.SeriesType) for each in made} == {("DYNAMIC" if volumes > 1 else "STATIC", "IMAGE")}
+    assert {each.NumberOfSlices for each in made} == {3}
+    assert {each.get("NumberOfTimeSlices") for each in made} == {volumes if volumes > 1 else None}
+    assert [each.ImageIndex for each in made] == list(range(1, 3 * volumes + 1))
+    times = [(each.AcquisitionNumber, each.FrameReferenceTime, each.ImagePositionPatient[2]) for each in made]
+    assert times == [(t + 1, t, 2.5 * k) for t in range(volumes) for k in range(3)]
+
+
+@pytest.mark.parametrize(
+    "change", [(0, 0, np.nan), (1, 3, np.inf), (3, 0, 0.5), (3, 3, 2.0), (3, 3, 0.0), (3, 2, np.nan)]
+)
+def test_an_affine_that_is_none_is_refused(change: tuple[int, int, float]) -> None:
+    row, column, value = change
+    affine = PLAIN.copy()
+    affine[row, column] = value
+    for wrong in (affine, PLAIN[:3], np.eye(3), PLAIN * np.array([1, 1, 0, 1])):
+        with pytest.raises(DerivedObjectError, match="4 x 4 matrix"):
+            derive_image(ZEROS, make_source(), make_recipe(), wrong)

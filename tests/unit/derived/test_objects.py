@@ -28,7 +28,9 @@ from dcm_processor_service.derived import (
 )
 from dcm_processor_service.derived.objects import highdicom_bridge
 from dcm_processor_service.derived.objects.highdicom_bridge import released
-from dcm_processor_service.errors import ConfigurationError, DerivedObjectError
+from dcm_processor_service.derived.reading.segments import read_segments
+from dcm_processor_service.errors import ConfigurationError, DerivedObjectError, UnsupportedValueError
+from dcm_processor_service.imaging.volumes.volume import SliceSource, Volume
 from tests.unit.derived.sources import PLAIN, make_recipe, make_source, stored
 from tests.unit.derived.test_source import enhanced
 
@@ -343,3 +345,41 @@ def test_a_map_names_the_part_of_the_body_where_its_source_says_it(
     anatomy = groups.FrameAnatomySequence[0]
     assert (anatomy.AnatomicRegionSequence[0].CodeMeaning, anatomy.FrameLaterality) == (meaning, side)
     assert "Laterality" not in made  # FrameLaterality says it (PS3.3, section C.7.3.1)
+
+
+@pytest.mark.parametrize("kind", ["binary", "labelmap", None])
+@pytest.mark.parametrize("with_sources", [False, True])
+def test_masks_that_do_not_overlap_in_their_arrays_and_lie_elsewhere_are_not_put_together(
+    kind: Any, *, with_sources: bool
+) -> None:
+    one, other = np.zeros((5, 4, 2), np.uint8), np.zeros((5, 4, 2), np.uint8)
+    one[1, 1:3], other[3, 2] = 1, 1
+    above = PLAIN.copy()
+    above[2, 3] += 2.5
+    lines = [tuple(SliceSource(f"1.2.3.1.{k}") for k in (first, first + 1)) for first in (1, 2)]
+    given = {
+        name: Volume(mask, place, sources=(line,) if with_sources else ())
+        for name, mask, place, line in (("liver", one, PLAIN, lines[0]), ("spleen", other, above, lines[1]))
+    }
+    with pytest.raises(UnsupportedValueError, match="different grids"):
+        segmentation(given, make_source(), make_recipe(), options=SegmentationOptions(kind=kind))
+
+
+@pytest.mark.parametrize("kind", ["binary", "labelmap", "map"])
+@pytest.mark.parametrize("form", ["series of one slice", "one slice of several", "slice elsewhere"])
+def test_one_slice_is_as_thick_as_it_was(tmp_path: Path, kind: Any, form: str) -> None:
+    shape = (5, 4, 1) if form == "series of one slice" else SHAPE
+    place = None if form == "series of one slice" else PLAIN @ np.diag([1, 1, 1 if form[:3] == "one" else 2, 1])
+    step = 5.0 if form == "slice elsewhere" else 2.5
+    if kind == "map":
+        values, options = MASK[:, :, :1] * np.float32(1.5), MapOptions(units="1")
+        made = parametric_map(values, make_source(shape=shape), make_recipe(), place, options=options)
+    else:
+        how = SegmentationOptions(kind=kind)
+        made = segmentation({"liver": MASK[:, :, :1]}, make_source(shape=shape), make_recipe(), place, options=how)
+        path = tmp_path / "seg.dcm"
+        made.save_as(path, enforce_file_format=True)
+        [segment] = read_segments([path])
+        np.testing.assert_allclose(segment.mask().spacing_mm, (0.5, 0.75, step))
+    [measures] = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert measures.SpacingBetweenSlices == step

@@ -20,7 +20,11 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from dcm_processor_service import Code, StructureMask, Volume
 from dcm_processor_service.derived import Segment, SegmentationOptions, SourceSeries, segmentation
 from dcm_processor_service.derived.objects.highdicom_bridge import released
+from dcm_processor_service.derived.reading.grids import MaskGrid
+from dcm_processor_service.derived.reading.names import rgb_of_lab
+from dcm_processor_service.derived.reading.seg_placing import frame_places_on
 from dcm_processor_service.derived.reading.segments import read_segments
+from dcm_processor_service.derived.source import frames_of_header
 from dcm_processor_service.errors import InvalidSeriesError, UnsupportedTransferSyntaxError
 from dcm_processor_service.models.images.limits import Limits
 from tests.desk import examples
@@ -508,3 +512,22 @@ def test_structures_are_compared_without_their_pixels() -> None:
         raise AssertionError
 
     assert StructureMask(1, "liver", read) == StructureMask(1, "liver", lambda: volume(PLAIN))
+
+
+@pytest.mark.parametrize("wrong", [[65535, 32896], [65535, 32896, 32896, 32896], []])
+def test_a_colour_of_another_number_of_parts_is_none(wrong: list[int]) -> None:
+    segment = Dataset()
+    segment.RecommendedDisplayCIELabValue = wrong
+    assert rgb_of_lab(segment) is None
+
+
+@pytest.mark.parametrize(("part", "is_pixel_grid"), [(1.0, True), (1.0001, True), (1.01, False), (0.99, False)])
+def test_pixels_of_almost_the_size_of_the_grids_are_its_pixels_where_the_far_edge_is_too(
+    part: float, *, is_pixel_grid: bool
+) -> None:
+    shape = (64, 48, 3)
+    grid = MaskGrid(shape, PLAIN)
+    [header, *_] = make_headers(PLAIN, shape, PixelSpacing=[0.75 * part, 0.5 * part])
+    header.BitsAllocated = header.BitsStored = 16
+    places = frame_places_on(frames_of_header(header), grid)
+    assert (places is not None) == is_pixel_grid

@@ -11,6 +11,7 @@ from pydicom import Dataset
 from dcm_processor_service import Finding, Region
 from dcm_processor_service.derived import measurement_report
 from dcm_processor_service.derived.reading.measurements import read_measurements
+from dcm_processor_service.derived.reading.regions import _solid
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError, InvalidSeriesError
 from tests.unit.derived.sources import PLAIN, make_headers, make_recipe, make_source, stored
@@ -225,3 +226,29 @@ def test_damaged_coordinates_are_refused(damage: str, tmp_path: Path) -> None:
         found.GraphicType = "SPLINE"
     with pytest.raises(InvalidSeriesError, match="region of the report"):
         read(made, tmp_path)
+
+
+def rectangle(low: tuple[float, float, float], high: tuple[float, float, float]) -> Region:
+    return Region("box", (low, high))
+
+
+@pytest.mark.parametrize(
+    ("surface", "is_one"),
+    [
+        ([rectangle((1, 2, k), (5, 6, k)) for k in (0.0, 2.5, 5.0)], True),
+        ([rectangle((k, 2, 3), (k, 6, 9)) for k in (4.0, 1.0)], True),
+        ([rectangle((1, 2, 0), (5, 6, 0))], False),
+        ([rectangle((1, 2, 0), (5, 6, 0)), rectangle((1, 2, 3), (7, 6, 3))], False),
+        ([rectangle((1, 2, 0), (5, 6, 0)), rectangle((2, 2, 3), (5, 6, 3))], False),
+        ([rectangle((1, 2, 0), (5, 6, 1)), rectangle((1, 2, 2), (5, 6, 4))], False),
+        ([rectangle((1, 2, 0), (5, 6, 0)), Region("outline", [(1, 2, 3), (5, 2, 3), (3, 6, 3)])], False),
+    ],
+)
+def test_contours_are_a_box_where_all_of_them_are_rectangles_of_it(surface: list[Region], *, is_one: bool) -> None:
+    found = _solid(surface)
+    if not is_one:
+        assert found == surface
+        return
+    [box] = found
+    corners = np.array([each.points for each in surface])
+    assert np.array_equal(box.points, [corners[:, 0].min(axis=0), corners[:, 1].max(axis=0)])

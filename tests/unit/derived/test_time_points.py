@@ -78,6 +78,9 @@ def test_objects_are_distinguished_and_the_same_on_every_run() -> None:
         assert len({*values}) == VOLUMES
         assert values == [str(each[keyword].value) for each in again]
     assert made[1].SeriesDescription.endswith(", time point 2")
+    first = made[0].SeriesNumber
+    assert first // 1000 == source().first.SeriesNumber  # as of every series that is derived from it
+    assert [each.SeriesNumber for each in made] == [*range(first, first + VOLUMES)]
 
 
 def test_a_given_number_is_that_of_the_first_time_point_and_a_long_description_is_cut() -> None:

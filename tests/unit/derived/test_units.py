@@ -121,3 +121,12 @@ def test_three_volumes_of_bytes_are_volumes_when_the_kind_is_said() -> None:
     made = derive_image(COLOURS, ct(volumes=3), make_recipe(), options=ImageOptions(kind="ct")).datasets
     assert len(made) == 9
     assert made[0].PhotometricInterpretation == "MONOCHROME2"
+
+
+def test_a_rescale_has_a_type_where_its_class_has_one_alone() -> None:
+    values = np.linspace(-3, 5, 60, dtype=np.float32).reshape(5, 4, 3)
+    assert image(values, ct(), kind="ct", units="HU").RescaleType == "HU"
+    assert image(values, ct(), kind="ct", units="").RescaleType
+    assert image(values, make_source(), kind="mr", units="ms").RescaleType == "ms"
+    assert image(values, make_source(), kind="mr").RescaleType == "US"
+    assert not image(np.abs(values), pet(), kind="pt", units="source").get("RescaleType")

@@ -10,7 +10,7 @@ from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from dcm_processor_service.derived import derive_image, encapsulated_pdf, save, validate
+from dcm_processor_service.derived import ImageOptions, derive_image, encapsulated_pdf, save, validate
 from dcm_processor_service.errors import DerivedObjectError
 from tests.unit.derived.sources import make_recipe, make_source
 
@@ -102,3 +102,12 @@ def test_saved_files_have_safe_names_and_are_replaced_by_a_retry(tmp_path: Path)
     assert not any("P-1" in path.name or "Test" in path.name for path in paths)
     with pytest.raises(DerivedObjectError, match="an archive would keep one of them"):
         save([made.datasets[0], made.datasets[0]], tmp_path)
+
+
+@pytest.mark.parametrize("lacking", ["RescaleSlope", "RescaleIntercept"])
+def test_half_a_rescale_is_found(lacking: str) -> None:
+    capture = derive_image(PIXELS, make_source(), make_recipe(), options=ImageOptions(kind="sc")).datasets[0]
+    capture.RescaleSlope, capture.RescaleIntercept, capture.RescaleType = 1, 0, "US"
+    assert lacking not in [problem.keyword for problem in validate(capture)]
+    del capture[lacking]
+    assert lacking in [problem.keyword for problem in validate(capture)]

@@ -9,6 +9,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
 
+from dcm_processor_service.imaging.frames.classic_multiframe import detector
 from dcm_processor_service.imaging.volumes.read import read_volume
 from tests.unit.imaging.refusals import refused
 from tests.unit.imaging.synthetic import Recipe, new_instance, save
@@ -80,3 +81,23 @@ def test_a_tomogram_lies_where_its_detector_and_slice_vector_say(tmp_path: Path,
     refused([save(ds, tmp_path / "windows.dcm")], "MISSING_GEOMETRY")
     ds.EnergyWindowVector, ds.ImageType = [1, 1, 1], ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]
     refused([save(ds, tmp_path / "projections.dcm")], "MISSING_GEOMETRY")
+
+
+@pytest.mark.parametrize(
+    ("modality", "kind", "is_placed"),
+    [
+        ("NM", "RECON TOMO", True),
+        ("NM", "RECON GATED TOMO", True),
+        ("PT", "RECON TOMO", True),
+        ("NM", "TOMO", False),
+        ("NM", "STATIC", False),
+        ("PT", "WHOLE BODY", False),
+        ("OT", "RECON TOMO", False),
+    ],
+)
+def test_a_detector_says_where_reconstructed_tomograms_of_nuclear_medicine_lie_alone(
+    modality: str, kind: str, *, is_placed: bool
+) -> None:
+    header, place = Dataset(), Dataset()
+    header.Modality, header.ImageType, header.DetectorInformationSequence = modality, ["ORIGINAL", kind], [place]
+    assert detector(header) == (place if is_placed else None)

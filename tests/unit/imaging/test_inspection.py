@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -276,3 +276,71 @@ def test_stacks_side_by_side_are_two_places(tmp_path: Path) -> None:
     for recipe in (left, right):
         np.testing.assert_array_equal(volumes[recipe.origin[0]].array, recipe.values[..., 0])
         np.testing.assert_allclose(volumes[recipe.origin[0]].affine_lps, recipe.affine_lps, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [
+        ("EchoTime", ("5.5", "11")),
+        ("StackID", ("1", "2")),
+        ("RectilinearPhaseEncodeReordering", ("LINEAR", "REVERSE_LINEAR")),
+        ("FrameOfReferenceUID", ("1.2.3.1", "1.2.3.2")),
+        ("Units", ("BQML", "CNTS")),
+    ],
+)
+def test_two_kinds_are_two_volumes_even_where_no_place_has_both(
+    tmp_path: Path, keyword: str, values: tuple[str, str]
+) -> None:
+    recipe = Recipe(modality="MR", slices=6)
+    paths = change(single_frame(recipe, tmp_path), lambda ds, k: setattr(ds, keyword, values[k // 3]))
+    parts = read_volumes(paths, "split")
+    assert [part.shape for part in parts] == [(5, 4, 3), (5, 4, 3)]
+    found = np.concatenate([part.array for part in sorted(parts, key=lambda part: part.affine_lps[2, 3])], axis=2)
+    np.testing.assert_array_equal(found, recipe.values[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values", "name"),
+    [
+        ("InversionTime", ("500", "900"), "inversion"),
+        ("FlipAngle", ("5", "15"), "flipangle"),
+        ("EchoNumbers", (1, 2), "echo"),
+        ("ConvolutionKernel", ("B30", "B70"), "convolutionkernel"),
+        ("KVP", ("80", "140"), "kvp"),
+    ],
+)
+@pytest.mark.parametrize("slices", [1, 4])
+def test_two_settings_at_one_place_are_two_volumes(
+    tmp_path: Path, keyword: str, values: tuple[Any, Any], name: str, slices: int
+) -> None:
+    recipe = Recipe(volumes=2, slices=slices, modality="MR")
+
+    def edit(ds: Dataset, _: int) -> None:
+        setattr(ds, keyword, values[int(ds.TemporalPositionIdentifier) - 1])
+        del ds.TemporalPositionIdentifier
+
+    parts = read_volumes(change(single_frame(recipe, tmp_path), edit), "split")
+    assert [part.name for part in parts] == [f"{name}-1", f"{name}-2"]
+    for time, part in enumerate(parts):
+        np.testing.assert_array_equal(part.array, recipe.values[..., time])
+
+
+def test_slices_of_one_volume_may_be_inverted_at_several_times(tmp_path: Path) -> None:
+    recipe = Recipe(slices=6, modality="MR")
+    paths = change(single_frame(recipe, tmp_path), lambda ds, k: setattr(ds, "InversionTime", f"{500 + 100 * (k % 3)}"))
+    np.testing.assert_array_equal(read_volume(paths).array, recipe.values[..., 0])
+
+
+def test_directions_of_diffusion_alone_make_the_fourth_axis(tmp_path: Path) -> None:
+    recipe = Recipe(volumes=3, slices=4, modality="MR")
+    directions = ([0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0])
+    numbers = np.random.default_rng(2).permutation(12) + 1
+
+    def edit(ds: Dataset, index: int) -> None:
+        ds.DiffusionBValue = 1000.0
+        ds.DiffusionGradientOrientation = directions[int(ds.TemporalPositionIdentifier) - 1]
+        ds.InstanceNumber = int(numbers[index])
+        del ds.TemporalPositionIdentifier
+
+    volume = read_volume(change(single_frame(recipe, tmp_path), edit))
+    np.testing.assert_array_equal(volume.array, recipe.values)

@@ -164,3 +164,18 @@ def test_order_keeps_both_of_two_equal_files(tmp_path: Path) -> None:
 def test_a_dataset_is_read_whole(tmp_path: Path) -> None:
     for path in multi_frame(Recipe(volumes=2), tmp_path) + single_frame(Recipe(), tmp_path):
         assert read_dataset(path) == dcmread(path)
+
+
+@pytest.mark.parametrize("wrong", [[1, 0, 0, 0, 1], [1, 0, 0, 0, 1, 0, 0], [1, 0, 0]])
+@pytest.mark.parametrize("keyword", ["ImageOrientationPatient", "ImagePositionPatient"])
+def test_a_file_whose_place_cannot_be_read_has_one_in_the_order_all_the_same(
+    tmp_path: Path, wrong: list[int], keyword: str
+) -> None:
+    paths = single_frame(Recipe(slices=5), tmp_path)
+    ds = dcmread(paths[2])
+    setattr(ds, keyword, wrong if keyword == "ImageOrientationPatient" else wrong[:2])
+    ds.save_as(paths[2])
+    placed = [path for path in paths if path != paths[2]]
+    ordered = order_files(paths)
+    assert [path for path in ordered if path != paths[2]] == order_files(placed)
+    assert paths[2] in {ordered[0], ordered[-1]}

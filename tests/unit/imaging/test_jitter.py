@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -173,6 +174,9 @@ def test_rounded_positions_are_even_and_the_report_says_so(
         assert volume.spacing_mm[2] == pytest.approx(step, rel=0.01)
         assert volume.report is not None
         assert volume.report.codes <= {"ROUNDED_POSITIONS"}
+        for finding in volume.report.findings:
+            [said] = re.findall(r"evenly, ([\d.]+) mm apart", finding.message)
+            assert float(said) == pytest.approx(step, rel=0.01)
 
 
 @pytest.mark.parametrize(("off", "is_one"), [(0.05, True), (0.2, False), (0.3, False)])
@@ -261,3 +265,21 @@ def test_steps_of_a_few_micrometres_are_no_noise(gaps: list[float]) -> None:
     labels, found = cluster_positions(np.cumsum([0.0, *gaps]))
     assert labels.tolist() == list(range(len(gaps) + 1))
     np.testing.assert_allclose(np.diff(found), gaps)
+
+
+@pytest.mark.parametrize(("pixels_off", "is_one"), [(0.08, True), (0.12, False)])
+def test_how_far_pixel_spacings_may_differ_is_measured_at_the_far_edge(
+    tmp_path: Path, pixels_off: float, *, is_one: bool
+) -> None:
+    recipe = Recipe(slices=4, rows=512, columns=512, row_distance=0.7, column_distance=0.7)
+    spacing = round(0.7 * (1 + pixels_off / 512), 9)
+
+    def edit(ds: Dataset, index: int) -> None:
+        if index == 2:
+            ds.PixelSpacing = [spacing, 0.7]
+
+    paths = change(single_frame(recipe, tmp_path), edit)
+    if is_one:
+        assert read_volume(paths).shape == (512, 512, 4)
+    else:
+        assert "pixels have 2 sizes" in str(refused(paths, "MIXED_SPACING").findings)

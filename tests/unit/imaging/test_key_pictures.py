@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -12,18 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from pydicom import Dataset
 from pydicom.data import get_testdata_file
 
-from dcm_processor_service.imaging.pictures.key_slices import Scan, picture_of_scan
-from dcm_processor_service.imaging.pictures.mosaic import LABEL_COLOURS, Tile, draw_mosaic
+from dcm_processor_service.imaging.pictures.key_slices import Scan, picture_of_scan, tiles_of
+from dcm_processor_service.imaging.pictures.mosaic import LABEL_COLOURS, Tile, draw_mosaic, label_colour
+from dcm_processor_service.imaging.pictures.panel import Letters
 from dcm_processor_service.imaging.pictures.png import encode_png
 from dcm_processor_service.imaging.pictures.presets import preset_window
 from dcm_processor_service.imaging.pictures.results import pictures_of_results
+from dcm_processor_service.imaging.pictures.segmentation_picture import picture_of_segmentation
 from dcm_processor_service.imaging.volumes.read import read_volume
 from dcm_processor_service.imaging.volumes.resampling import apply_window
-from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow
+from dcm_processor_service.imaging.volumes.voxel_grid import DisplayWindow, VoxelGrid
 from tests.desk import examples
-from tests.unit.imaging.synthetic import Recipe, single_frame
+from tests.unit.imaging.synthetic import Recipe, all_orientations, single_frame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,3 +169,148 @@ def test_a_series_without_a_volume_has_no_scan_below_labels(tmp_path: Path) -> N
     assert Scan.of([]) is None
     (tmp_path / "x.dcm").write_bytes(b"no DICOM")
     assert Scan.of([tmp_path / "x.dcm"]) is None
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("orientation", all_orientations(), ids=str)
+def test_tiles_stand_as_radiologists_see_them_each_with_its_caption(
+    orientation: tuple[float, ...], *, reverse: bool
+) -> None:
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    affine = np.eye(4)
+    affine[:3, :3] = np.column_stack([row, column, np.cross(row, column) * (-1 if reverse else 1)])
+    shape = (6, 4, 5)
+    places = np.einsum("ax,xijk->aijk", affine[:3, :3], np.indices(shape))
+    numbers = [str(k + 1) for k in range(shape[2])]
+    tiles = tiles_of(VoxelGrid(np.indices(shape)[2].astype(np.uint8), affine), numbers)
+    assert [(tile.caption, np.unique(tile.grey).tolist()) for tile in tiles] == [
+        (number, [k]) for k, number in enumerate(numbers)
+    ]
+    for axis, (low, high) in enumerate(("RL", "AP", "IS")):
+        is_high = (places[axis] > np.median(places[axis])).astype(np.uint8)
+        for tile in tiles_of(VoxelGrid(is_high, affine), numbers, is_high):
+            assert tile.labels is not None
+            assert np.array_equal(tile.labels, tile.grey)
+            letters = tile.letters
+            for one, other, half in (
+                (letters.left, letters.right, tile.grey.mean(axis=0)),
+                (letters.top, letters.bottom, tile.grey.mean(axis=1)),
+            ):
+                if {one, other} == {low, high}:
+                    assert one in {"R", "A", "S"}
+                    assert (half[0] > half[-1]) == (one == high)
+
+
+@pytest.mark.parametrize("inside", [(slice(9, 20), slice(11, 30)), (slice(0, 15), slice(25, 40))])
+def test_a_cropped_mask_is_drawn_as_the_whole_one_is(tmp_path: Path, inside: tuple[slice, slice]) -> None:
+    scan = scan_of(tmp_path)
+    volume = read_volume(scan)
+    mask = np.zeros(volume.shape, np.uint8)
+    mask[inside] = 1
+    nib.save(volume.like(mask).to_nifti(), tmp_path / "whole.nii.gz")
+    affine = volume.affine("RAS") @ np.block(
+        [[np.eye(3), np.array([[one.start] for one in (*inside, slice(0, 1))])], [0, 0, 0, 1]]
+    )
+    nib.save(nib.nifti1.Nifti1Image(mask[inside], affine), tmp_path / "cropped.nii.gz")
+    whole, cropped = (drawn(tmp_path / f"{name}.nii.gz", scan) for name in ("whole", "cropped"))
+    assert np.array_equal(opened(whole.png), opened(cropped.png))
+    assert whole.legend[0].volume_ml == cropped.legend[0].volume_ml
+
+
+def seg_over(scan: list[Path], masks: np.ndarray[Any, Any], *, packed: bool, aside_mm: float = 0.0) -> Dataset:
+    """A SEG as little as is drawn of it, of masks of shape (segments, columns, rows, slices); empty frames left out."""
+    affine = read_volume(scan).affine_lps
+    ds, frames, content = Dataset(), [], []
+    for number, mask in enumerate(masks, 1):
+        for k in np.flatnonzero(mask.any(axis=(0, 1))):
+            groups, place, segment = Dataset(), Dataset(), Dataset()
+            place.ImagePositionPatient = list(affine[:3, 2] * k + affine[:3, 3] + [0, 0, aside_mm])
+            segment.ReferencedSegmentNumber = number
+            groups.PlanePositionSequence, groups.SegmentIdentificationSequence = [place], [segment]
+            frames.append(groups)
+            content.append(mask[:, :, k].T)
+    ds.PerFrameFunctionalGroupsSequence, ds.SegmentSequence = frames, []
+    for number, label in enumerate(("liver", ""), 1):
+        described = Dataset()
+        described.SegmentNumber, described.SegmentLabel = number, label
+        ds.SegmentSequence.append(described)
+    ds.Columns, ds.Rows, ds.BitsAllocated = *masks.shape[1:3], 1 if packed else 8
+    if not packed:
+        ds.MaximumFractionalValue = 100
+    whole = np.stack(content)
+    fractions = np.where(whole, 50, 49).astype(np.uint8)
+    ds.PixelData = (np.packbits(whole, bitorder="little") if packed else fractions).tobytes()
+    return ds
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_segments_are_drawn_on_their_slices_and_measured(tmp_path: Path, *, packed: bool) -> None:
+    scan = single_frame(Recipe(columns=37, rows=41, slices=10), tmp_path)
+    volume = read_volume(scan)
+    masks = np.zeros((2, *volume.shape), bool)
+    masks[0, 3:12, 4:15, 2:5] = True
+    masks[1, 22:30, 25:35, 3:4] = True
+    picture = picture_of_segmentation(seg_over(scan, masks, packed=packed), scan)
+    assert picture is not None
+    assert "3 of 10 slices" in picture.caption
+    voxel_ml = float(np.prod(volume.spacing_mm)) / 1000
+    assert [(one.number, one.name, one.colour) for one in picture.legend] == [
+        (1, "liver", label_colour(0)),
+        (2, "segment 2", label_colour(1)),
+    ]
+    assert [one.volume_ml for one in picture.legend] == pytest.approx(
+        [9 * 11 * 3 * voxel_ml, 8 * 10 * voxel_ml], abs=1e-3
+    )
+    labels = (masks[0] + 2 * masks[1]).astype(np.uint8)
+    tiles = tiles_of(VoxelGrid(np.zeros((37, 41, 3), np.uint8), volume.affine_lps), ["3", "4", "5"], labels[:, :, 2:5])
+    expected, found = opened(draw_mosaic(tiles)), opened(picture.png)
+    for colour in LABEL_COLOURS[:2]:
+        assert (found == colour).all(axis=2).any()
+        assert np.array_equal((found == colour).all(axis=2), (expected == colour).all(axis=2))
+
+
+def test_segments_that_lie_beside_the_slices_or_are_empty_are_not_drawn(tmp_path: Path) -> None:
+    scan = single_frame(Recipe(columns=16, rows=12, slices=4), tmp_path)
+    masks = np.zeros((1, 16, 12, 4), bool)
+    masks[0, 3:9, 2:7] = True
+    assert picture_of_segmentation(seg_over(scan, masks, packed=True), scan) is not None
+    for aside_mm in (1.0, -40.0, -2.5, 10.0):
+        assert picture_of_segmentation(seg_over(scan, masks[..., -1:], packed=True, aside_mm=aside_mm), scan) is None
+    transposed = seg_over(scan, masks, packed=True)
+    transposed.Rows, transposed.Columns = 16, 12
+    assert picture_of_segmentation(transposed, scan) is None
+    empty = seg_over(scan, masks, packed=True)
+    empty.PixelData = bytes(len(empty.PixelData))
+    assert picture_of_segmentation(empty, scan) is None
+    assert picture_of_segmentation(empty, []) is None
+
+
+@pytest.mark.parametrize(
+    ("letter", "across", "down"), [("left", 0.0, 0.5), ("right", 1.0, 0.5), ("top", 0.5, 0.0), ("bottom", 0.5, 1.0)]
+)
+def test_letters_stand_at_the_edge_that_they_name(letter: str, across: float, down: float) -> None:
+    tile = Tile(np.zeros((100, 100), np.uint8), letters=Letters(**{letter: "R"}))
+    rows, columns = np.nonzero(opened(draw_mosaic([tile])).max(axis=2) > 100)
+    if letter == "bottom":  # where the caption stands
+        assert not len(rows)
+        return
+    height, width = opened(draw_mosaic([tile])).shape[:2]
+    assert columns.mean() / width == pytest.approx(across, abs=0.1)
+    assert rows.mean() / height == pytest.approx(down, abs=0.1)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_image_that_lies_on_no_scan_is_drawn_slice_by_slice_as_it_lies(tmp_path: Path, times: int) -> None:
+    array = np.random.default_rng(1).normal(size=(14, 12, 5, times)).astype(np.float32).cumsum(axis=0)
+    affine = np.diag([-0.6, -0.8, 2.5, 1.0])
+    nib.save(nib.nifti1.Nifti1Image(array if times > 1 else array[..., 0], affine), tmp_path / "x.nii")
+    picture = drawn(tmp_path / "x.nii", [])
+    shown = array[..., times // 2]
+    said = re.search(r"window ([-\d.]+) / ([\d.]+)", picture.caption)
+    assert said is not None
+    grid = VoxelGrid(apply_window(shown, DisplayWindow(*map(float, said.groups()))), np.diag([0.6, 0.8, 2.5, 1.0]))
+    expected = opened(draw_mosaic(tiles_of(grid, ["1", "2", "3", "4", "5"])))
+    # the caption rounds the window
+    np.testing.assert_allclose(opened(picture.png).astype(int), expected.astype(int), atol=3)
+    size = "14 × 12 × 5" + (" × 3" if times > 1 else "")
+    assert picture.caption.startswith(f"5 of 5 slices · {size}, 0.6 × 0.8 × 2.5 mm · window")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydicom import Dataset, dcmread
 
+from dcm_processor_service.imaging.acquisition.mr_scan import functional_groups
 from dcm_processor_service.imaging.acquisition.private_blocks import (
     owned_item,
     owned_number,
@@ -153,7 +154,10 @@ def test_partial_fourier_of_ge_rounds_lines_up_to_four(tmp_path: Path) -> None:
 RAW = {name: value for name, value in FMRI.items() if name != "RectilinearPhaseEncodeReordering"}
 
 
-@pytest.mark.parametrize("revision", [16.0, 26.0])
+OF_UNKNOWN_LAYOUT = [raw_header(revision=revision) for revision in (float("nan"), 1.0, 99.0)]
+
+
+@pytest.mark.parametrize("revision", [5.0, 16.0, 26.0, 40.0])
 @pytest.mark.parametrize(("polarity", "view_order", "said"), [(0, 0, "j"), (4, 0, "j-"), (0, 2, "j-"), (4, 2, "j")])
 def test_polarity_of_older_ge_releases_stands_in_the_raw_header(
     tmp_path: Path, revision: float, polarity: int, view_order: int, said: str
@@ -162,7 +166,7 @@ def test_polarity_of_older_ge_releases_stands_in_the_raw_header(
     assert sidecar(tmp_path, RAW, ge_elements(0x10, raw=raw))["PhaseEncodingDirection"] == said
 
 
-@pytest.mark.parametrize("raw", [None, b"short", bytes(100), raw_header(options=0), raw_header(revision=99.0)], ids=str)
+@pytest.mark.parametrize("raw", [None, b"short", bytes(100), raw_header(options=0), *OF_UNKNOWN_LAYOUT], ids=str)
 def test_without_polarity_the_axis_alone_is_reported(tmp_path: Path, raw: bytes | None) -> None:
     fields = sidecar(tmp_path, RAW, ge_elements(0x10, raw=raw))
     assert fields["PhaseEncodingAxis"] == "j"
@@ -217,13 +221,26 @@ def test_private_elements_are_read_by_owner_and_type() -> None:
     header.add_new(0x00211201, "DS", ["1.5", "2"])
     header.add_new(0x00211202, "LO", ["one ", "two"])
     header.add_new(0x00211203, "UN", b"\1\2")
+    header.add_new(0x00211204, "UN", b"12")
     header.add_new(0x002112FE, "SQ", [inner])
     assert owned_numbers(header, 0x21, "OWNER", 1) == (1.5, 2)
     assert owned_number(header, 0x21, "owner", 1) == 1.5
     assert owned_texts(header, 0x21, "OWNER", 2) == ("one", "two")
     assert owned_numbers(header, 0x21, "OWNER", 2) == ()
-    assert owned_numbers(header, 0x21, "OWNER", 3) == ()
+    assert owned_numbers(header, 0x21, "OWNER", 3) == owned_numbers(header, 0x21, "OWNER", 4) == ()
     assert owned_texts(header, 0x21, "OWNER", 3) == ()
-    assert owned_value(header, 0x21, "OWNER", 4) is None
+    assert owned_value(header, 0x21, "OWNER", 5) is None
     assert owned_item(header, 0x21, "OWNER", 0xFE) == inner
     assert owned_item(header, 0x21, "OWNER", 1) is None
+
+
+def test_attributes_of_a_frame_are_its_own_and_the_shared_ones() -> None:
+    header, shared, *own = (Dataset() for _ in range(5))
+    for number, each in enumerate(own, 1):
+        each.InStackPositionNumber = number
+    shared.StackID = "1"
+    header.PerFrameFunctionalGroupsSequence, header.SharedFunctionalGroupsSequence = own, [shared]
+    assert functional_groups(header, 2) == (own[1], shared, header)
+    assert functional_groups(header, 3) == (own[2], shared, header)
+    assert functional_groups(header, 0) == functional_groups(header, 4) == (shared, header)
+    assert functional_groups(Dataset(), 1) == (Dataset(),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ MARKS: dict[str, Callable[[Dataset, int, int], None]] = {
     "Units": lambda ds, t, _: setattr(ds, "Units", ["BQML", "CNTS", "GML", "CM2ML"][t]),
     "FrameOfReferenceUID": lambda ds, t, _: setattr(ds, "FrameOfReferenceUID", f"1.2.3.{t + 1}"),
 }
+NAMED = {"ImageType", "Units", "FrameOfReferenceUID"}
 IN_TIME = {"TemporalPositionIdentifier", "AcquisitionTime", "AcquisitionTime of slices", "FrameReferenceTime"}
 
 
@@ -214,6 +216,8 @@ def test_volumes_a_part_of_a_step_apart_are_as_many_volumes(tmp_path: Path, part
     scan = Scan(parts, 6, "slice by slice", shifts, (mark,), (), 1, 0, "MR")
     assert not volumes_of(scan, tmp_path, "strict")
     assert volumes_of(scan, tmp_path, "split") == [[{t}] for t in range(parts)]
+    names = [volume.name for volume in read_volumes(sorted(tmp_path.iterdir()), "split")]
+    assert [re.sub(r".*?(\d+)$", r"\1", name) for name in names] == [str(t + 1) for t in range(parts)] or mark in NAMED
 
 
 def test_a_shift_of_one_step_is_reported_by_what_counts_volumes(tmp_path: Path) -> None:
@@ -260,3 +264,18 @@ def test_times_go_before_counters(tmp_path: Path, counter: str, clock: str) -> N
     by_uid = {str(ds.SOPInstanceUID): float(getattr(ds, clock)) for ds in times}
     expected = [by_uid[line[0].sop_instance_uid] for line in volume.sources]
     assert expected == sorted(expected)
+
+
+@pytest.mark.parametrize("mark", ["AcquisitionTime", "ContentTime", "TriggerTime", "RepetitionTime"])
+@pytest.mark.parametrize(("modality", "is_one"), [("CT", False), ("MR", True)])
+def test_clocks_that_go_through_a_stack_twice_are_two_passes_of_an_mr_and_else_in_doubt(
+    tmp_path: Path, mark: str, modality: str, *, is_one: bool
+) -> None:
+    scan = Scan(2, 6, "slice by slice", (0.0, STEP / 2), (mark,), (), 1, 0, modality)
+    scan.write(tmp_path)
+    paths = sorted(tmp_path.iterdir())
+    if is_one:
+        assert read_volumes(paths)[0].shape == (3, 2, 12)
+        return
+    [finding] = [one for one in refused(paths, "INTERLEAVED_VOLUMES").findings if one.blocking]
+    assert f"values of {mark} go through" in finding.message

@@ -97,6 +97,17 @@ def test_resampling_a_ramp_gives_the_ramp() -> None:
         ramp.resample(1.0, "fourier")  # type: ignore[arg-type]  # what the message is for
 
 
+def test_resampling_keeps_large_integers_exact() -> None:
+    values = (np.arange(4 * 5 * 6).reshape(4, 5, 6) * 1_000_003 + 2**29).astype(np.int32)
+    same = Volume(values, np.eye(4)).resample((1, 1, 0.5)).array[:, :, ::1]
+    for k in range(6):
+        between = values[:, :, k].astype(np.int64)
+        later = values[:, :, min(k + 1, 5)].astype(np.int64)
+        earlier = values[:, :, max(k - 1, 0)].astype(np.int64)
+        assert np.abs(same[:, :, 2 * k] - (0.75 * between + 0.25 * earlier)).max() <= 0.5
+        assert np.abs(same[:, :, 2 * k + 1] - (0.75 * between + 0.25 * later)).max() <= 0.5
+
+
 def test_windows() -> None:
     values = volume().window(60, 40)
     assert values.dtype == np.uint8
