@@ -120,7 +120,7 @@ def _mixed(code: str, what: str, groups: Sequence[FrameGroup]) -> SeriesFinding:
 
 def stack_findings(stack: Stack) -> list[SeriesFinding]:
     """What keeps one stack from being one uniform volume, or is worth knowing about it."""
-    doubts = [_doubt(stack)] if stack.doubt else []
+    doubts = [_doubt(stack)] if stack.doubt else [_passes(stack)] if stack.passes_by else []
     found = [*_axis_findings(stack), *_position_findings(stack), *_line_findings(stack), *_rescale_findings(stack)]
     return [*doubts, *found]
 
@@ -133,6 +133,15 @@ def _doubt(stack: Stack) -> SeriesFinding:
     return SeriesFinding(
         code="INTERLEAVED_VOLUMES", message=message, sop_instance_uids=uids(frame.instance for frame in stack.grid[0])
     )
+
+
+def _passes(stack: Stack) -> SeriesFinding:
+    message = (
+        f"values of {stack.passes_by} go through its {len(stack.grid[0])} slices several times: since these lie evenly "
+        "and are numbered along the stack, they are taken for passes of one volume; if they are several volumes, "
+        "convert the files of each by themselves"
+    )
+    return SeriesFinding(code="ASSUMED_PASSES", message=message, blocking=False, attribute=stack.passes_by)
 
 
 def _axis_findings(stack: Stack) -> list[SeriesFinding]:
