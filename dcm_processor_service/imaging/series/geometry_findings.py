@@ -6,11 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydicom.uid import UID
+from pydicom.uid import UID, ParametricMapStorage
 
 from dcm_processor_service.imaging.decoding.decoders import DECODERS, NEEDS_CODECS, is_decodable
 from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, slice_normal
-from dcm_processor_service.imaging.headers.values import number
+from dcm_processor_service.imaging.headers.values import in_groups, number, text
 from dcm_processor_service.imaging.series.stack import uneven_by_mm, uniform_runs
 from dcm_processor_service.models import SeriesFinding, TransferSyntax
 
@@ -296,8 +296,10 @@ def _rescale_findings(stack: Stack) -> list[SeriesFinding]:
 
 
 def _stated_scaling(frame: FrameInfo) -> list[str]:
-    """Lists what the header says of how stored values become real ones; functional groups are taken to say it all."""
-    keywords = ("RescaleSlope", "RescaleIntercept")
-    if len(frame.places) > 1 or frame.lut is not None:
+    """Lists what the header says of how stored values become real ones; a table or a mapping says it all."""
+    keywords, places = ("RescaleSlope", "RescaleIntercept"), frame.places
+    is_mapped = text(places[-1], "SOPClassUID") == ParametricMapStorage
+    if is_mapped or frame.lut is not None:
         return [*keywords]
-    return [keyword for keyword in keywords if number(frame.places[0], keyword) is not None]
+    macro = "PixelValueTransformationSequence"
+    return [keyword for keyword in keywords if in_groups(places, macro, number, keyword) is not None]
