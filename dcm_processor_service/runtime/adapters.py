@@ -80,6 +80,7 @@ def imaging_functions(limits: Limits) -> ImagingFunctions:
     """Returns what reads DICOM files, within these limits."""
     from dcm_processor_service.imaging.headers.folder import file_attributes, files_below, glance
     from dcm_processor_service.imaging.headers.instance_file import read_dataset
+    from dcm_processor_service.imaging.headers.repeats import is_same_instance
     from dcm_processor_service.imaging.series.heads import SeriesHeads, read_headers
     from dcm_processor_service.imaging.series.inspection import inspect_series
     from dcm_processor_service.imaging.series.order.slice_order import order_files
@@ -89,6 +90,7 @@ def imaging_functions(limits: Limits) -> ImagingFunctions:
     return ImagingFunctions(
         files_below=files_below,
         glance=glance,
+        is_same_instance=is_same_instance,
         attributes=file_attributes,
         headers=lambda paths: read_headers(paths, limits),
         heads=lambda keeps_datasets: SeriesHeads(keeps_datasets=keeps_datasets),

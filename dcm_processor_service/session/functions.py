@@ -64,6 +64,9 @@ class ImagingFunctions:
     glance: Callable[[Path], Glance]
     """Reads whose a file is, in a fraction of the time that ``header`` takes where it is an ordinary image."""
 
+    is_same_instance: Callable[[Path, Path], bool]
+    """Compares two files of one SOPInstanceUID."""
+
     attributes: Callable[[Path, Iterable[str]], dict[str, str]]
     """Reads some attributes of a file as text, without those that are absent or malformed."""
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.compressed_rows import compressed_rows
 from tests.benchmarks.imaging_rows import imaging_rows, series_folder
 from tests.benchmarks.measuring import MIB, Growth, Measured, Row, measure
 from tests.benchmarks.process_rows import process_rows
@@ -34,7 +35,7 @@ from tests.growth import LINEAR, exponent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GROUPS = ("imaging", "stores", "processes", "sending", "growth")
+GROUPS = ("imaging", "compressed", "stores", "processes", "sending", "growth")
 
 
 def rows(wanted: str) -> Iterator[Row | Growth]:
@@ -42,7 +43,10 @@ def rows(wanted: str) -> Iterator[Row | Growth]:
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         paths = stack.enter_context(series_folder())
-        made: list[tuple[str, Any]] = [("imaging", lambda: imaging_rows(paths, scratch))]
+        made: list[tuple[str, Any]] = [
+            ("imaging", lambda: imaging_rows(paths, scratch)),
+            ("compressed", lambda: compressed_rows(paths, scratch)),
+        ]
         store = stack.enter_context(running_database())
         made += [
             ("stores", lambda: store_rows(store, paths)),

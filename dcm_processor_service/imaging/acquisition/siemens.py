@@ -116,10 +116,8 @@ def _frame_times(line: Sequence[FrameInfo]) -> tuple[float, ...]:
     """Returns when one volume's frames were taken, seconds after the first of them, by the frames' own clock.
 
     TimeAfterStart, a private element, is finer, and of some scans wrong in the first volume: it counts where the clock
-    says the same.
+    says the same. Files of one frame each say AcquisitionTime alone.
     """
-    if len(line[0].places) == 1:
-        return ()
     by_clock = _since_first([None if us is None else us / 1e6 for us in clock_times(marks(line, "AcquisitionTime"))])
     items = [_frame_item(frame.places[:-1]) for frame in line]
     after_start = _since_first(

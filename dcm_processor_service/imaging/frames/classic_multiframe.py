@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["detector", "offsets_mm"]
 
 _UPRIGHT = 0.9999
+_SAME_PLACE_MM = 0.1
 # what frames may differ in besides their slice (PS3.3, section C.8.4.8): such a tomogram is several volumes
 _NM_VECTORS = (
     "EnergyWindowVector",
@@ -40,7 +41,7 @@ def offsets_mm(header: Header, normal: FloatArray, count: int) -> tuple[float, .
     """Returns the distance of each frame from the position in the header along the normal, or None."""
     dose = numbers(header, "GridFrameOffsetVector", count=count)
     if dose is not None:
-        return _dose_offsets(dose, normal)
+        return _dose_offsets(dose, normal, numbers(header, "ImagePositionPatient", count=3))
     slices, step = numbers(header, "SliceVector", count=count), number(header, "SpacingBetweenSlices")
     kinds = (numbers(header, keyword) or () for keyword in _NM_VECTORS)
     if slices is None or not step or not _is_tomogram(header) or any(len(set(kind)) > 1 for kind in kinds):
@@ -50,12 +51,14 @@ def offsets_mm(header: Header, normal: FloatArray, count: int) -> tuple[float, .
     return tuple((number_of_slice - 1) * step for number_of_slice in slices)  # a negative step stacks the other way
 
 
-def _dose_offsets(offsets: tuple[float, ...], normal: FloatArray) -> tuple[float, ...] | None:
+def _dose_offsets(
+    offsets: tuple[float, ...], normal: FloatArray, position: tuple[float, ...] | None
+) -> tuple[float, ...] | None:
     if offsets[0] == 0:
         return offsets
-    # absolute ones are z coordinates, which only transverse planes have
+    # absolute ones are z coordinates, which only transverse planes have, beginning with that of the position
     along = float(normal[2])
-    if abs(along) < _UPRIGHT:
+    if abs(along) < _UPRIGHT or position is None or abs(offsets[0] - position[2]) > _SAME_PLACE_MM:
         return None
     return tuple((offset - offsets[0]) / along for offset in offsets)
 

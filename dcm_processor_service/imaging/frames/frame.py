@@ -7,6 +7,7 @@ objects of many frames say is in :mod:`dcm_processor_service.imaging.frames.clas
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["FrameInfo", "frame_of_reference_uid", "frames_of", "mark", "marks"]
 
 
+_OFFSET, _OFFSET_LENGTH = re.compile(r"[+-]\d{4}"), 5
 _COSINE_NOISE = 0.01
 _SMALLEST_ENCODED_FRAME_BYTES = 16
 _FLOAT_BITS = {0x7FE00008: 32, 0x7FE00009: 64}  # FloatPixelData and DoubleFloatPixelData
@@ -254,13 +256,20 @@ def mark(frame: FrameInfo, name: str) -> Any:
         group = item(place, macro)
         value = read(group, inner) if group is not None else None
         if value not in {None, ""}:
-            return value
+            return _with_zone(frame.places[-1], value) if outer in _DATES else value
     value = read(frame.places[-1], outer)
     if value and outer in _DATES:  # a scan may go on past midnight
-        return text(frame.places[-1], _DATES[outer]) + value
+        return _with_zone(frame.places[-1], text(frame.places[-1], _DATES[outer]) + value)
     if value in {None, ""} and outer in _OTHERWISE:
         value = read(frame.places[-1], _OTHERWISE[outer])
+        value = _with_zone(frame.places[-1], value) if value and outer in _DATES else value
     return None if value == "" else value
+
+
+def _with_zone(header: Header, when: str) -> str:
+    """Adds to a time the offset from UTC that the header states (0008,0201), which changes with summer time."""
+    offset = text(header, "TimezoneOffsetFromUTC")
+    return when + offset if _OFFSET.fullmatch(offset) and not _OFFSET.search(when[-_OFFSET_LENGTH:]) else when
 
 
 def marks(frames: Sequence[FrameInfo], name: str) -> list[Any]:

@@ -101,6 +101,7 @@ SCANNED_KEYWORDS = (
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
     "TemporalPositionTimeOffset",
+    "TimezoneOffsetFromUTC",
     "TriggerTime",
     "Units",
     "WindowWidth",

@@ -1,7 +1,8 @@
 """Colour maps that lie in a patient, as RGB images: a colour a voxel, which no volume holds.
 
-NIfTI-1 has a type for them (``RGB24``, code 128: red, green and blue of 8 bits). Uncompressed RGB is converted, and
-compressed colours where the standard leaves no doubt about what the decoded numbers are (PS3.5, section 8.2).
+NIfTI-1 has a type for them (``RGB24``, code 128: red, green and blue of 8 bits). Palettes and uncompressed RGB and YBR
+are converted, and compressed colours where the standard leaves no doubt about what the decoded numbers are (PS3.5,
+section 8.2).
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from pydicom.uid import (
 from dcm_processor_service.errors import InvalidSeriesError
 from dcm_processor_service.imaging.decoding.decoders import LOSSY, decoders_of, is_decodable
 from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_frames, decode_one
-from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as
-from dcm_processor_service.imaging.headers.values import text
+from dcm_processor_service.imaging.frames.palette import is_palette, palette_of
+from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as, read_header
+from dcm_processor_service.imaging.headers.values import integer, text
 from dcm_processor_service.imaging.series.policies import largest_stack, open_findings, refusal, split_stacks
 from dcm_processor_service.imaging.volumes.interop import RGB24
+from dcm_processor_service.imaging.volumes.pixels import read_pixels
 from dcm_processor_service.imaging.volumes.read import read_stack
 
 if TYPE_CHECKING:
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 __all__ = ["colour_images"]
 
 _RGB_SAMPLES, _RGB_BITS = 3, 8
+_PALETTE_BITS = frozenset({8, 16})
+_UNCOMPRESSED = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422"})
 _YBR_BY_JPEG = frozenset({"YBR_FULL", "YBR_FULL_422"})
 # by what colours are called in each syntax; RGB in JPEG is left out, where nobody can say if the encoder transformed it
 _COLOURS: dict[str, frozenset[str]] = {
@@ -83,19 +88,40 @@ def _chosen(inspection: Inspection, policy: Policy) -> list[Stack]:
         raise refusal(inspection.report, others or found)
     stacks = split_stacks(inspection) if policy in {"split", "largest"} else list(inspection.stacks)
     frames = [frame for stack in stacks for line in stack.grid for frame in line]
-    if policy == "resample" or not all(map(_has_certain_colours, frames)):
-        raise refusal(inspection.report, found)  # colours are not interpolated, and palettes are no colours yet
+    if policy == "resample":
+        told = f"series {inspection.report.series_instance_uid} is refused: COLOUR: colours are not interpolated, "
+        raise InvalidSeriesError(f"{told}convert with policy strict, split or largest", inspection.report)
+    doubtful = next((frame for frame in frames if not _has_certain_colours(frame)), None)
+    if doubtful is not None:
+        raise _doubt(inspection, doubtful)
     return [largest_stack(stacks)] if policy == "largest" else stacks
+
+
+def _doubt(inspection: Inspection, frame: FrameInfo) -> InvalidSeriesError:
+    pixels, colours = frame.pixel_format, text(frame.places[-1], "PhotometricInterpretation") or "no colours"
+    said = f"{pixels.samples} x {pixels.bits_stored} of {pixels.bits_allocated} bits, {colours}"
+    return InvalidSeriesError(
+        f"series {inspection.report.series_instance_uid} is refused: COLOUR: {frame.instance.label} does not say for "
+        f"certain which colours its pixels are ({said}, {frame.instance.transfer_syntax_uid.name}): get it as "
+        "uncompressed RGB of 8 bits",
+        inspection.report,
+    )
 
 
 def _has_certain_colours(frame: FrameInfo) -> bool:
     pixels, syntax = frame.pixel_format, str(frame.instance.transfer_syntax_uid)
+    if is_palette(frame.places[-1]):
+        is_read = not frame.instance.is_compressed or is_decodable(syntax)
+        is_place = pixels.is_supported and pixels.bits_allocated in _PALETTE_BITS
+        return is_place and is_read and palette_of(read_header(frame.instance.path)) is not None
     if (pixels.samples, pixels.bits_allocated, pixels.bits_stored) != (_RGB_SAMPLES, _RGB_BITS, _RGB_BITS):
         return False
     colours = text(frame.places[-1], "PhotometricInterpretation").upper()
-    if not frame.instance.is_compressed:
-        return colours == "RGB"
-    return colours in _COLOURS.get(syntax, ()) and is_decodable(syntax)
+    if frame.instance.is_compressed:
+        return colours in _COLOURS.get(syntax, ()) and is_decodable(syntax)
+    if colours == "YBR_FULL_422":  # two pixels of a row share their hue, and lie together (PS3.3, C.7.6.3.1.2)
+        return pixels.columns % 2 == 0 and not integer(frame.places[-1], "PlanarConfiguration")
+    return colours in _UNCOMPRESSED
 
 
 def _assemble(
@@ -104,6 +130,26 @@ def _assemble(
     """Returns the colours of frames in the order (t, k), as an array (i, j, k) or (i, j, k, t) of ``RGB24``."""
     pixels = frames[0].pixel_format
     colours = np.empty((len(frames), pixels.rows, pixels.columns, _RGB_SAMPLES), np.uint8)
+    if is_palette(frames[0].places[-1]):
+        _look_up(frames, colours, limits)
+    else:
+        _read(frames, colours, limits)
+    array = colours.view(RGB24)[..., 0].reshape(volumes, slices, pixels.rows, pixels.columns).transpose(3, 2, 1, 0)
+    return array[..., 0] if volumes == 1 else array, []
+
+
+def _look_up(frames: Sequence[FrameInfo], colours: NDArray[np.uint8], limits: Limits) -> None:
+    """Fills in the colours of frames by each file's own palette."""
+    pixels = frames[0].pixel_format
+    scratch = np.empty((len(frames), pixels.rows, pixels.columns), pixels.stored_type)
+    for index in read_pixels(frames, scratch.__getitem__, limits):
+        palette = palette_of(read_header(frames[index].instance.path, limits))
+        assert palette is not None
+        colours[index] = palette.apply(scratch[index])
+
+
+def _read(frames: Sequence[FrameInfo], colours: NDArray[np.uint8], limits: Limits) -> None:
+    """Fills in the colours of frames of three samples a pixel."""
     by_file: dict[int, list[int]] = defaultdict(list)
     _decode([(index, frame) for index, frame in enumerate(frames) if frame.instance.is_compressed], colours, limits)
     for index, frame in enumerate(frames):
@@ -117,8 +163,6 @@ def _assemble(
             decoder = get_decoder(instance.transfer_syntax_uid)
             for index in indices:
                 colours[index], _ = decoder.as_array(dataset, index=frames[index].number - 1)
-    array = colours.view(RGB24)[..., 0].reshape(volumes, slices, pixels.rows, pixels.columns).transpose(3, 2, 1, 0)
-    return array[..., 0] if volumes == 1 else array, []
 
 
 def _decode(numbered: Sequence[tuple[int, FrameInfo]], colours: NDArray[np.uint8], limits: Limits) -> None:

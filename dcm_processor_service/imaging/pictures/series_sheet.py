@@ -11,7 +11,8 @@ from dcm_processor_service.errors import DicomError, InvalidSeriesError
 from dcm_processor_service.imaging.decoding.decoders import decoders_of
 from dcm_processor_service.imaging.decoding.frames import EncodedFrame, decode_one
 from dcm_processor_service.imaging.frames.frame import frames_of
-from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as
+from dcm_processor_service.imaging.frames.palette import is_palette, palette_of
+from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as, read_header
 from dcm_processor_service.imaging.headers.values import text
 from dcm_processor_service.imaging.pictures.contact_sheet import MOST_TILES, draw_sheet, preview_volume, spread
 from dcm_processor_service.imaging.pictures.panel import Panel
@@ -83,7 +84,7 @@ def _images_as_they_are(inspection: Inspection, limits: Limits) -> bytes:
 
 
 def display_pixels(frame: FrameInfo, limits: Limits) -> NDArray[Any]:
-    """Returns one image for display, colours as RGB.
+    """Returns one image for display, colours and palettes as RGB.
 
     Raises:
         InvalidSeriesError: It cannot be decoded, or its header declares more than the file holds.
@@ -92,6 +93,20 @@ def display_pixels(frame: FrameInfo, limits: Limits) -> NDArray[Any]:
     told = f"frame {frame.number} of {instance.label} cannot be shown: its pixels are damaged, or not decodable here"
     if instance.is_cut_off or not limits.allow_expansion(instance.file_size_bytes, frame.pixel_format.frame_bytes):
         raise InvalidSeriesError(told)
+    if is_palette(instance.header):
+        palette = palette_of(read_header(instance.path, limits))
+        if palette is None:
+            raise InvalidSeriesError(
+                f"frame {frame.number} of {instance.label} cannot be shown: its palette does not say for certain which "
+                "colours it means"
+            )
+        return palette.apply(_stored(frame, told, limits))
+    return _stored(frame, told, limits)
+
+
+def _stored(frame: FrameInfo, told: str, limits: Limits) -> NDArray[Any]:
+    """Returns one image's pixels, colours of three samples as RGB."""
+    instance = frame.instance
     if not instance.is_compressed:
         with foreign_errors_as(lambda: InvalidSeriesError(told)), contained():
             return pixel_array(instance.path, index=frame.number - 1)

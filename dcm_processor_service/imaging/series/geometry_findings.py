@@ -6,11 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydicom.uid import UID
+from pydicom.uid import UID, ParametricMapStorage
 
 from dcm_processor_service.imaging.decoding.decoders import DECODERS, NEEDS_CODECS, is_decodable
 from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, slice_normal
-from dcm_processor_service.imaging.headers.values import number
+from dcm_processor_service.imaging.headers.values import in_groups, number, text
 from dcm_processor_service.imaging.series.stack import uneven_by_mm, uniform_runs
 from dcm_processor_service.models import SeriesFinding, TransferSyntax
 
@@ -120,7 +120,7 @@ def _mixed(code: str, what: str, groups: Sequence[FrameGroup]) -> SeriesFinding:
 
 def stack_findings(stack: Stack) -> list[SeriesFinding]:
     """What keeps one stack from being one uniform volume, or is worth knowing about it."""
-    doubts = [_doubt(stack)] if stack.doubt else []
+    doubts = [_doubt(stack)] if stack.doubt else [_passes(stack)] if stack.passes_by else []
     found = [*_axis_findings(stack), *_position_findings(stack), *_line_findings(stack), *_rescale_findings(stack)]
     return [*doubts, *found]
 
@@ -133,6 +133,15 @@ def _doubt(stack: Stack) -> SeriesFinding:
     return SeriesFinding(
         code="INTERLEAVED_VOLUMES", message=message, sop_instance_uids=uids(frame.instance for frame in stack.grid[0])
     )
+
+
+def _passes(stack: Stack) -> SeriesFinding:
+    message = (
+        f"values of {stack.passes_by} go through its {len(stack.grid[0])} slices several times: since these lie evenly "
+        "and are numbered along the stack, they are taken for passes of one volume; if they are several volumes, "
+        "convert the files of each by themselves"
+    )
+    return SeriesFinding(code="ASSUMED_PASSES", message=message, blocking=False, attribute=stack.passes_by)
 
 
 def _axis_findings(stack: Stack) -> list[SeriesFinding]:
@@ -287,8 +296,10 @@ def _rescale_findings(stack: Stack) -> list[SeriesFinding]:
 
 
 def _stated_scaling(frame: FrameInfo) -> list[str]:
-    """Lists what the header says of how stored values become real ones; functional groups are taken to say it all."""
-    keywords = ("RescaleSlope", "RescaleIntercept")
-    if len(frame.places) > 1 or frame.lut is not None:
+    """Lists what the header says of how stored values become real ones; a table or a mapping says it all."""
+    keywords, places = ("RescaleSlope", "RescaleIntercept"), frame.places
+    is_mapped = text(places[-1], "SOPClassUID") == ParametricMapStorage
+    if is_mapped or frame.lut is not None:
         return [*keywords]
-    return [keyword for keyword in keywords if number(frame.places[0], keyword) is not None]
+    macro = "PixelValueTransformationSequence"
+    return [keyword for keyword in keywords if in_groups(places, macro, number, keyword) is not None]

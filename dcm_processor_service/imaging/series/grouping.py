@@ -20,6 +20,7 @@ from dcm_processor_service.imaging.frames.frame import FrameInfo, mark, marks
 from dcm_processor_service.imaging.geometry import cluster_positions, orientation_label, slice_normal
 from dcm_processor_service.imaging.series.identity import IDENTITY_MARKS, identity_values
 from dcm_processor_service.imaging.series.order.interleaving import (
+    assumed_passes,
     interleaving_doubt,
     lie_through_each_other,
     separating_mark,
@@ -283,7 +284,8 @@ def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
         name = separating_mark(frames, along)
         if name is None:
             single = _single_volume(frames, labels)
-            return [replace(single, doubt=interleaving_doubt(frames, along, is_even=not single.is_uneven))]
+            doubt = interleaving_doubt(frames, along, is_even=not single.is_uneven)
+            return [replace(single, doubt=doubt, passes_by="" if doubt else assumed_passes(frames, along))]
         values = marks(frames, name)
         distinct = sorted(set(values), key=lambda value: _sortable((value,)))
         numbers = [distinct.index(value) for value in values]

@@ -14,6 +14,7 @@ from dcm_processor_service.imaging.frames.vendor import b_values, with_vendor_re
 from dcm_processor_service.imaging.geometry import orientation_angles_deg, orientation_label
 from dcm_processor_service.imaging.headers.fast_scan import SeriesMemory, scan_instance
 from dcm_processor_service.imaging.headers.instance_file import contained, foreign_errors_as
+from dcm_processor_service.imaging.headers.repeats import is_same_instance
 from dcm_processor_service.imaging.headers.values import integer, number, text, texts
 from dcm_processor_service.imaging.series.geometry_findings import (
     group_findings,
@@ -168,7 +169,7 @@ def _by_number(instance: InstanceFile) -> tuple[float, str]:
 
 
 def _same_instance(first: InstanceFile, second: InstanceFile) -> SeriesFinding:
-    if first.file_size_bytes == second.file_size_bytes and first.path.read_bytes() == second.path.read_bytes():
+    if is_same_instance(first.path, second.path):
         return SeriesFinding(
             code="DUPLICATE_INSTANCES",
             message=f"{first.label} is there more than once: the first file counts",

@@ -31,6 +31,10 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _INT32_MAX = np.iinfo(np.int32).max
 _MOST_BITS = 64
 _SURPLUS_PART = 0.05
+_COLOUR = (
+    "is in colour, and a volume has one number a voxel: convert it to NIfTI, whose voxels can be colours, without "
+    "verify and with policy strict, split or largest"
+)
 _TRAIT_KEYS = ("PhotometricInterpretation", "ImageType", "Manufacturer")
 
 
@@ -54,7 +58,7 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
         (
             "COLOUR",
             having["COLOUR"],
-            "is in colour, and a volume has one number a voxel: convert RGB to NIfTI, take palettes and others singly",
+            _COLOUR,
         ),
         ("MOSAIC", having["MOSAIC"], "has the slices of a volume side by side in one image: use the engine dcm2niix"),
         ("EMPTY_IMAGE", having["EMPTY_IMAGE"], "has no row or no column, so no pixel: get it again, or leave it out"),

@@ -61,6 +61,9 @@ class Stack:
     doubt: str = ""
     """Why its slices may be those of several volumes; empty if they are one."""
 
+    passes_by: str = ""
+    """The attribute whose values lie through each other, taken for passes of one volume; empty if there are none."""
+
     duplicated: tuple[int, ...] = ()
     """Slices (k) with more frames than volumes, which nothing tells apart."""
 

@@ -71,6 +71,11 @@ class OrderCertificate(BaseModel):
         default="", description="What InstanceNumber follows: volume by volume, slice by slice, or empty for neither"
     )
     varies: tuple[str, ...] = Field(default=(), description="Keywords of what differs between slices of one volume")
+    passes_by: str = Field(
+        default="",
+        description="Keyword of a time that goes through the slices several times, which is assumed to be of passes of "
+        "one volume; empty where nothing is assumed",
+    )
 
 
 class SeriesPart(BaseModel):

@@ -7,6 +7,7 @@ date and sex, else by study.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,8 @@ class Catalogue:
             raise UnreadableFileError(NO_UIDS)
         if glance.belongs_to not in self._glances:
             self._glances[glance.belongs_to] = self._identify(imaging.attributes(path, ATTRIBUTES))
-        self._add_instance(self._glances[glance.belongs_to], glance.sop_instance_uid, path, glance.size_bytes)
+        series_id, sop_uid = self._glances[glance.belongs_to], glance.sop_instance_uid
+        self._add_instance(series_id, sop_uid, path, glance.size_bytes, imaging.is_same_instance)
 
     def _identify(self, attributes: Mapping[str, str]) -> str:
         """Returns the id of the series that an instance belongs to."""
@@ -128,10 +130,23 @@ class Catalogue:
             raise UnreadableFileError(NO_UIDS)
         return self._series_of(attributes)
 
-    def _add_instance(self, series_id: str, sop_uid: str, content: Path | bytes, size_bytes: int) -> None:
+    def _add_instance(
+        self,
+        series_id: str,
+        sop_uid: str,
+        content: Path | bytes,
+        size_bytes: int,
+        is_same: Callable[[Path, Path], bool] = lambda _one, _other: True,
+    ) -> None:
+        """Notes an instance; another one under the same UID is filed beside it, so that reading the series refuses."""
         instance_id = platform_id("instance", series_id, sop_uid)
-        if instance_id in self._instances:
-            raise UnreadableFileError(DUPLICATE, faulty=False)
+        for number in itertools.count(2):
+            if instance_id not in self._instances:
+                break
+            known = self._instances[instance_id][2]
+            if isinstance(known, bytes) or isinstance(content, bytes) or is_same(known, content):
+                raise UnreadableFileError(DUPLICATE, faulty=False)
+            instance_id = platform_id("instance", series_id, sop_uid, f"another {number}")
         self._series[series_id]["instance_ids"][instance_id] = None
         instance = Instance(id=instance_id, sop_instance_uid=sop_uid, size_bytes=size_bytes)
         self._instances[instance_id] = (series_id, instance, content)

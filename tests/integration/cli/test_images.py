@@ -71,6 +71,21 @@ def test_every_series_is_converted_or_refused_with_its_codes(scans: Path, tmp_pa
     assert "1 file left out: not readable as DICOM." in ran.stderr
 
 
+@pytest.mark.parametrize("policy", ["strict", "split", "largest", "resample"])
+def test_of_two_instances_that_share_a_uid_none_is_picked(tmp_path: Path, policy: str) -> None:
+    made = synthetic_series(slices=5)
+    (tmp_path / "scans").mkdir()
+    for dataset in made:
+        dataset.save_as(tmp_path / "scans" / f"{dataset.InstanceNumber}.dcm", enforce_file_format=True)
+    made[2].PixelData = made[2].PixelData[::-1]
+    made[2].save_as(tmp_path / "scans" / "0.dcm", enforce_file_format=True)
+    [row] = lines(here("convert", tmp_path / "scans", tmp_path / "out", "--policy", policy, "--json", expected=1))
+    assert "CONFLICTING_INSTANCES" in row["findings"]
+    [report] = lines(here("inspect", tmp_path / "scans", "--json"))
+    assert "CONFLICTING_INSTANCES" in [finding["code"] for finding in report["findings"]]
+    assert not list(tmp_path.rglob("*.nii*"))
+
+
 def test_a_policy_converts_what_strict_refuses(scans: Path, tmp_path: Path) -> None:
     here("convert", scans, tmp_path / "out", "--policy", "resample", "--plain")
     assert len(list((tmp_path / "out").glob("*.nii"))) == 2

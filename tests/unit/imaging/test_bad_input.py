@@ -222,6 +222,15 @@ def test_an_intercept_of_frames_without_a_slope_is_refused(tmp_path: Path) -> No
     assert "an intercept without a slope" in finding.message
 
 
+def test_a_frame_that_lost_its_rescale_is_refused(tmp_path: Path) -> None:
+    paths = multi_frame(Recipe(rescale=("2", "-1024")), tmp_path)
+    ds = dcmread(paths[0])
+    del ds.PerFrameFunctionalGroupsSequence[2].PixelValueTransformationSequence
+    ds.save_as(paths[0])
+    for policy in ("strict", "split", "largest", "resample"):
+        refused(paths, "MISSING_RESCALE", policy)
+
+
 def test_a_slice_that_lost_its_rescale_is_named(tmp_path: Path) -> None:
     paths = single_frame(Recipe(rescale=("1", "-1024")), tmp_path)
     ds = dcmread(paths[2])

@@ -65,6 +65,14 @@ def test_z_coordinates_of_planes_that_are_not_transverse_say_nothing(tmp_path: P
     refused([save(ds, tmp_path / "dose.dcm")], "MISSING_GEOMETRY")
 
 
+@pytest.mark.parametrize("offsets", [[8, 6, 4], [3, 6, 9]])
+def test_z_coordinates_that_do_not_begin_at_the_position_say_nothing(tmp_path: Path, offsets: list[float]) -> None:
+    ds = film("RTDOSE", DOSE)
+    ds.ImageOrientationPatient, ds.ImagePositionPatient = UPRIGHT, [-12.5, 40.25, -7.0]
+    ds.GridFrameOffsetVector = offsets
+    refused([save(ds, tmp_path / "dose.dcm")], "MISSING_GEOMETRY")
+
+
 @pytest.mark.parametrize("step", [4.0, -4.0])
 def test_a_tomogram_lies_where_its_detector_and_slice_vector_say(tmp_path: Path, step: float) -> None:
     ds = film("NM", NM)

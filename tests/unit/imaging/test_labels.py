@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VALUES: dict[str, Any] = {
+    "UI": ["1.2.7", "1.2.8", "1.2.9"],
     "CS": ["AA", "BB", "CC"],
     "DA": ["20200101", "20200102", "20200103"],
     "DS": ["1.5", "2.5", "3.5"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import struct
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,11 +19,13 @@ from dcm_processor_service.imaging.acquisition.private_blocks import (
     owned_texts,
     owned_value,
 )
+from dcm_processor_service.imaging.nifti.engine_dcm2niix import run_dcm2niix
+from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.imaging.volumes.read import read_volume
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 FMRI = {
@@ -191,6 +194,78 @@ def test_philips_readout_is_called_an_estimate(tmp_path: Path, block: int, creat
     assert fields["EstimatedEffectiveEchoSpacing"] == pytest.approx(0.000284377, rel=1e-4)
     assert fields["PhaseEncodingAxis"] == "i"
     assert not {"TotalReadoutTime", "EffectiveEchoSpacing", "PhaseEncodingDirection"} & fields.keys()
+
+
+SIEMENS_EPI = {
+    "Manufacturer": "SIEMENS",
+    "ScanningSequence": "EP",
+    "MRAcquisitionType": "2D",
+    "RepetitionTime": "2000",
+    "AcquisitionDate": "20240301",
+}
+
+
+def timed(
+    slice_s: Sequence[float], volume_s: Sequence[float], start: str = "235958.500000"
+) -> Callable[[Dataset], None]:
+    """Sets AcquisitionTime by the place of a slice and the volume's number; a scan may go on past midnight."""
+    begin = datetime.strptime(f"20240301 {start}", "%Y%m%d %H%M%S.%f")  # noqa: DTZ007 headers have no zone
+
+    def add(ds: Dataset) -> None:
+        k = round((float(ds.ImagePositionPatient[2]) + 7) / 2.5)
+        volume = int(ds.get("TemporalPositionIdentifier", 1)) - 1
+        at = begin + timedelta(seconds=slice_s[k] + volume_s[volume])
+        ds.AcquisitionDate, ds.AcquisitionTime = f"{at:%Y%m%d}", f"{at:%H%M%S.%f}"
+
+    return add
+
+
+INTERLEAVED = (0.9975, 0.0, 1.3325, 0.3325, 1.6675, 0.665)
+
+
+@pytest.mark.parametrize("volumes", [1, 3])
+def test_siemens_slices_of_one_file_each_are_timed_by_their_clock(tmp_path: Path, volumes: int) -> None:
+    fields = sidecar(tmp_path, SIEMENS_EPI, timed(INTERLEAVED, (0.0, 2.0, 4.0)), volumes=volumes)
+    assert fields["SliceTiming"] == pytest.approx(INTERLEAVED)
+    assert "MultibandAccelerationFactor" not in fields
+
+
+def test_siemens_slices_at_one_time_were_excited_together(tmp_path: Path) -> None:
+    fields = sidecar(tmp_path, SIEMENS_EPI, timed((0.0, 0.5, 1.0) * 2, (0.0, 2.0)), volumes=2)
+    assert fields["SliceTiming"] == [0.0, 0.5, 1.0] * 2
+    assert fields["MultibandAccelerationFactor"] == 2
+
+
+def test_dcm2niix_has_the_same_times_of_siemens_slices(tmp_path: Path) -> None:
+    fields = sidecar(tmp_path, SIEMENS_EPI, timed(INTERLEAVED, (0.0, 2.0), "120000.000000"), volumes=2)
+    paths = sorted(tmp_path.glob("*.dcm"))
+    (tmp_path / "other").mkdir()
+    [other] = run_dcm2niix(paths, tmp_path / "other", inspect_series(paths), 100)
+    # dcm2niix holds the time of day in single precision
+    assert fields["SliceTiming"] == pytest.approx(other.metadata["SliceTiming"], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("slice_s", "volume_s", "change"),
+    [
+        pytest.param((0.5,) * 6, (0.0, 2.0), {}, id="one time"),
+        pytest.param((0.0, 0.5, 1.0, 1.5, 2.0, 2.5), (0.0, 3.0), {}, id="longer than the repetition time"),
+        pytest.param(INTERLEAVED, (0.0, 2.0), {"ScanningSequence": "GR"}, id="not echo-planar"),
+        pytest.param(INTERLEAVED, (0.0, 2.0), {"MRAcquisitionType": "3D"}, id="in three dimensions"),
+    ],
+)
+def test_siemens_slice_times_that_are_not_certain_are_left_out(
+    tmp_path: Path, slice_s: tuple[float, ...], volume_s: tuple[float, ...], change: dict[str, str]
+) -> None:
+    assert "SliceTiming" not in sidecar(tmp_path, SIEMENS_EPI | change, timed(slice_s, volume_s), volumes=2)
+
+
+def test_siemens_volumes_that_differ_in_their_slices_times_have_none(tmp_path: Path) -> None:
+    def moved(ds: Dataset) -> None:
+        turned = int(ds.TemporalPositionIdentifier) == 2
+        timed(INTERLEAVED[::-1] if turned else INTERLEAVED, (0.0, 2.0))(ds)
+
+    assert "SliceTiming" not in sidecar(tmp_path, SIEMENS_EPI, moved, volumes=2)
 
 
 def test_a_damaged_csa_header_costs_what_it_says_and_no_more(tmp_path: Path) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydicom import dcmread
 
+from dcm_processor_service.imaging.series.inspection import inspect_series
 from dcm_processor_service.imaging.volumes.read import read_volume
 from dcm_processor_service.models import OrderCertificate
-from tests.unit.imaging.refusals import change
+from tests.unit.imaging.refusals import change, refused
 from tests.unit.imaging.synthetic import Recipe, single_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pydicom import Dataset
@@ -51,6 +53,48 @@ def test_volumes_distinguished_by_a_counter_and_ordered_by_time(tmp_path: Path, 
     assert certificate(sorted(tmp_path.iterdir())) == OrderCertificate(
         volumes_by="TemporalPositionIdentifier", ordered_by="AcquisitionTime", plan=plan, varies=("AcquisitionTime",)
     )
+
+
+def at_times(slice_s: Callable[[int], float], **changes: Any) -> Callable[[Dataset, int], None]:
+    def edit(ds: Dataset, k: int) -> None:
+        seconds = slice_s(k)
+        ds.AcquisitionTime = f"12{int(seconds // 60):02}{seconds % 60:09.6f}"
+        for keyword, value in changes.items():
+            setattr(ds, keyword, value)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    "slice_s", [lambda k: 90.0 * (k % 2), lambda k: 90.0 * (k % 2) + k], ids=["shared", "distinct"]
+)
+def test_passes_of_one_volume_are_called_an_assumption(tmp_path: Path, slice_s: Callable[[int], float]) -> None:
+    recipe = Recipe(slices=8, modality="MR", extra={"RepetitionTime": "4000"})
+    paths = change(single_frame(recipe, tmp_path), at_times(slice_s))
+    found = certificate(paths)
+    assert (found.passes_by, found.varies) == ("AcquisitionTime", ("AcquisitionTime",))
+    [finding] = inspect_series(paths).findings
+    assert (finding.code, finding.attribute, finding.blocking) == ("ASSUMED_PASSES", "AcquisitionTime", False)
+
+
+@pytest.mark.parametrize(
+    "slice_s",
+    [
+        pytest.param(lambda k: k / 2, id="one after the other"),
+        pytest.param(lambda k: 1.5 * (k % 2) + 0.1 * k, id="in turns within one repetition"),
+        pytest.param(lambda k: 90.0 * (k > 3), id="two blocks"),
+    ],
+)
+def test_slices_that_are_excited_in_turns_assume_nothing(tmp_path: Path, slice_s: Callable[[int], float]) -> None:
+    recipe = Recipe(slices=8, modality="MR", extra={"RepetitionTime": "4000"})
+    paths = change(single_frame(recipe, tmp_path), at_times(slice_s))
+    assert certificate(paths).passes_by == ""
+    assert inspect_series(paths).findings == ()
+
+
+def test_two_phases_of_a_ct_are_no_passes(tmp_path: Path) -> None:
+    paths = change(single_frame(Recipe(slices=8), tmp_path), at_times(lambda k: 90.0 * (k % 2)))
+    refused(paths, "INTERLEAVED_VOLUMES")
 
 
 def test_volumes_distinguished_by_their_numbers(tmp_path: Path) -> None:

@@ -52,6 +52,48 @@ def test_a_scan_that_goes_on_past_midnight(tmp_path: Path, kind: str, *, with_da
     np.testing.assert_array_equal(volume.array, RECIPE.values)
 
 
+def shuffled(ds: Dataset, t: int, k: int) -> None:
+    """Numbers that follow no plan."""
+    numbers = np.random.default_rng(5).permutation(RECIPE.volumes * RECIPE.slices)
+    ds.InstanceNumber = int(numbers[t * RECIPE.slices + k]) + 1
+
+
+def test_a_date_that_was_put_in_for_all_says_nothing_past_midnight(tmp_path: Path) -> None:
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        shuffled(ds, t, k)
+        ds.AcquisitionDate, ds.AcquisitionTime = "20200101", ["235956", "235958.5", "000001", "000003"][t]
+
+    refused(list(series(tmp_path, edit).values()), "DUPLICATE_POSITIONS")
+
+
+@pytest.mark.parametrize("keyword", ["AcquisitionTime", "AcquisitionDateTime", "ContentTime"])
+def test_the_end_of_summer_time_does_not_turn_time_back(tmp_path: Path, keyword: str) -> None:
+    times = [("024000", "+0200"), ("025000", "+0200"), ("020000", "+0100"), ("021000", "+0100")]
+
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        shuffled(ds, t, k)
+        clock, ds.TimezoneOffsetFromUTC = times[t]
+        ds.AcquisitionDate = ds.ContentDate = "20241027"
+        setattr(ds, keyword, "20241027" + clock if keyword.endswith("DateTime") else clock)
+
+    volume = read_volume(list(series(tmp_path, edit).values()))
+    np.testing.assert_array_equal(volume.array, RECIPE.values)
+    assert volume.order is not None
+    assert volume.order.ordered_by == keyword.replace("DateTime", "Time")
+    if keyword != "ContentTime":
+        assert volume.frame_times_s == (0, 600, 1200, 1800)
+
+
+def test_an_offset_that_some_files_lack_is_no_order(tmp_path: Path) -> None:
+    def edit(ds: Dataset, t: int, k: int) -> None:
+        shuffled(ds, t, k)
+        ds.AcquisitionDate, ds.AcquisitionTime = "20241027", f"0{2 + t}0000"
+        if t < 2:
+            ds.TimezoneOffsetFromUTC = "+0200"
+
+    refused(list(series(tmp_path, edit).values()), "DUPLICATE_POSITIONS")
+
+
 def test_times_go_before_instance_numbers(tmp_path: Path) -> None:
     def edit(ds: Dataset, t: int, _: int) -> None:
         ds.ContentTime = f"1200{9 - t:02}"

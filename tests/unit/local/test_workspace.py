@@ -215,6 +215,43 @@ def test_several_patients_have_a_session_each(place: Workspace, tmp_path: Path) 
     assert len({one.job.session_id for one in runs}) == 2
 
 
+def read(ctx: RuntimeContext) -> list[str]:
+    volume = ctx.session.dicom.get_series().volume()
+    return sorted(slice_of.sop_instance_uid for slice_of in volume.sources[0])
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID", "IssuerOfPatientID"])
+def test_two_patients_or_studies_under_one_series_uid_are_read_apart(
+    place: Workspace, tmp_path: Path, keyword: str
+) -> None:
+    expected: dict[str, list[str]] = {"1.2.8": [], "1.2.9": []}
+    made = make_series(1, slices=6)
+    for number, dataset in enumerate(made):
+        whose = sorted(expected)[number % 2]
+        setattr(dataset, keyword, whose)
+        expected[whose].append(str(dataset.SOPInstanceUID))
+    save(made, tmp_path / "scans")
+    filed, catalogue = place.ingest([tmp_path / "scans"])
+    assert catalogue.left_out == []
+    runs = [run(place, read, series, filed, "read") for series in filed.series]
+    assert sorted(one.outcome.result for one in runs) == sorted(expected.values())
+    assert len({one.folder for one in runs}) == 2
+    assert len({one.job.session_id for one in runs}) == (1 if keyword == "StudyInstanceUID" else 2)
+
+
+def test_a_uid_that_two_instances_share_is_refused_when_it_is_read(place: Workspace, tmp_path: Path) -> None:
+    made = make_series(1, slices=5)
+    save(made, tmp_path / "scans")
+    made[2].PixelData = made[2].PixelData[::-1]
+    save(made[1:3], tmp_path / "more")  # one of them a copy
+    filed, catalogue = place.ingest([tmp_path])
+    assert [one.reason for one in catalogue.left_out] == ["the same instance as another file"]
+    assert place.ingest([tmp_path])[0] == filed
+    outcome = run(place, read, filed.series[0], filed, "read").outcome
+    assert not outcome.ok
+    assert "CONFLICTING_INSTANCES" in str(outcome.error)
+
+
 def test_a_folder_that_cannot_be_a_workspace_is_a_sentence(scans: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConnectionError, match="is no folder"):

@@ -24,7 +24,7 @@ def clock_times(values: Sequence[str | None]) -> list[int | None]:
     """Returns times in µs, to be compared with each other; all None where their order is not certain.
 
     It is not certain where one is absent or malformed, where some have a date or an offset from UTC and others have
-    not, and where times without a date may be of two days.
+    not, and where times without a date, or of one date that was put in for all, may be of two days.
     """
     unknown: list[int | None] = [None] * len(values)
     found = [None if value is None else _CLOCK.fullmatch(value) for value in values]
@@ -36,9 +36,9 @@ def clock_times(values: Sequence[str | None]) -> list[int | None]:
         times = [_microseconds(match) for match in matches]
     except ValueError:
         return unknown
-    has_no_date = any(is_undated for is_undated, _ in kinds)
+    is_one_date = len({match["date"] for match in matches}) == 1
     # no scan takes half a day, so it went on past midnight
-    return unknown if has_no_date and max(times) - min(times) > _DAY_US // 2 else [*times]
+    return unknown if is_one_date and max(times) - min(times) > _DAY_US // 2 else [*times]
 
 
 def _microseconds(match: re.Match[str]) -> int:

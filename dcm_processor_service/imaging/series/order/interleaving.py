@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dcm_processor_service.imaging.frames.frame import marks
+from dcm_processor_service.imaging.frames.frame import mark, marks
 from dcm_processor_service.imaging.geometry import LARGEST_NOISE_MM, allowed_difference_mm
 from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
 from dcm_processor_service.imaging.headers.values import text
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.geometry import FloatArray
 
-__all__ = ["interleaving_doubt", "lie_through_each_other", "separating_mark"]
+__all__ = ["assumed_passes", "interleaving_doubt", "lie_through_each_other", "separating_mark"]
 
 # no volume has two values of these
 _SEPARATING = ("TemporalPositionIdentifier", "TemporalPositionTimeOffset", "DiffusionBValue")
@@ -40,6 +40,7 @@ _BLOCKS = (
 )
 # slices of one MR volume may differ in these and lie through each other, as in two passes
 _PASSES = ("AcquisitionTime", "TriggerTime", "ContentTime", "RepetitionTime", "InversionTime")
+_CLOCKS = frozenset({"AcquisitionTime", "ContentTime"})
 _IN_PASSES = frozenset({"MR"})
 _FEWEST_SLICES = 3
 _RUNS_OF_GAPS = 5
@@ -109,6 +110,37 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
         if not may_be_passes and (_are_passes(values, positions) or (not is_counted and _runs(values, positions))):
             return f"their values of {name} go through the stack several times"
     return ""
+
+
+def assumed_passes(frames: Sequence[FrameInfo], along: FloatArray) -> str:
+    """Returns by what slices that are taken for passes of one volume could be several volumes as well; else empty.
+
+    Slices of MR that are excited in turns are numbered along the stack by scanners, and of several volumes they would
+    be so only after somebody has numbered them anew. Within one repetition there is one volume.
+
+    Args:
+        frames: Of one kind, in any order, without a doubt that they are one volume.
+        along: Their positions along the normal, mm, all distinct.
+    """
+    if len(frames) <= _FEWEST_SLICES or text(frames[0].places[-1], "Modality") not in _IN_PASSES:
+        return ""
+    order = np.argsort(along, kind="stable")
+    ascending = [frames[index] for index in order]
+    for name in _PASSES:
+        values = comparable(ascending, name)
+        if values is None or len(set(values)) == 1 or _is_one_repetition(name, values, ascending[0]):
+            continue
+        if _are_passes(values, along[order]) or _runs(values, along[order]):
+            return name
+    return ""
+
+
+def _is_one_repetition(name: str, values: Sequence[Any], frame: FrameInfo) -> bool:
+    """Whether times of the day, µs, lie closer together than the volumes of a scan."""
+    repetition_ms = mark(frame, "RepetitionTime")
+    if name not in _CLOCKS or not repetition_ms:
+        return False
+    return bool(max(values) - min(values) < repetition_ms * 1000)
 
 
 def _is_explained(gaps: FloatArray, numbers: Sequence[tuple[float, float]], *, is_counted: bool) -> bool:

@@ -37,4 +37,5 @@ def order_certificate(stack: Stack) -> OrderCertificate:
         ordered_by=stack.ordered_by,
         plan=plan_of_grid(stack.grid),
         varies=tuple(name for name in _MAY_VARY if any(len(set(marks(line, name))) > 1 for line in stack.grid)),
+        passes_by=stack.passes_by,
     )

@@ -1,0 +1,90 @@
+"""Reading and converting compressed series: a part of the synthetic CT, encoded without loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import imagecodecs
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 its own name for itself
+from dcm2niix import bin as dcm2niix_program
+from pydicom import dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless
+
+from dcm_processor_service.imaging.nifti.convert import AutoConverter
+from dcm_processor_service.imaging.series.order.slice_order import order_files
+from dcm_processor_service.imaging.volumes.read import read_volume
+from tests.benchmarks.imaging_rows import fresh
+from tests.benchmarks.measuring import MIB, Row, Way, process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["compressed_rows"]
+
+SLICES = 100
+
+
+def compressed_rows(paths: list[Path], scratch: Path) -> Iterator[Row]:
+    """Yields the rows over compressed series; ours decodes in processes, and compares a part with a second decoder."""
+    chosen = paths[:SLICES]
+    jpeg_ls = encoded(chosen, fresh(scratch / "jpeg-ls"), JPEGLSLossless, imagecodecs.jpegls_encode)
+    size = f"{len(chosen)} x 512 x 512 of 12 bits, {sum(path.stat().st_size for path in jpeg_ls) / MIB:.0f} MiB"
+
+    def dcm2niix() -> Any:
+        out = fresh(scratch / "dcm2niix")
+        return process([dcm2niix_program, "-f", "x", "-b", "n", "-z", "n", "-o", out, jpeg_ls[0].parent])
+
+    yield Row(
+        "jpeg-ls",
+        f"JPEG-LS files to .nii, {size}",
+        Way(
+            "native engine",
+            lambda: AutoConverter().convert(jpeg_ls, fresh(scratch / "ours") / "x.nii", engine="native"),
+        ),
+        Way("dcm2niix -z n (a process)", dcm2niix),
+        target="0.77",
+    )
+    jpeg_2000 = encoded(chosen, fresh(scratch / "jpeg-2000"), JPEG2000Lossless, as_jpeg_2000)
+    size = f"{len(chosen)} x 512 x 512 of 12 bits, {sum(path.stat().st_size for path in jpeg_2000) / MIB:.0f} MiB"
+    yield Row(
+        "jpeg-2000",
+        f"JPEG 2000 files to voxels in memory, {size}",
+        Way("read_volume", lambda: read_volume(jpeg_2000)),
+        Way("SimpleITK ImageSeriesReader", lambda: by_simpleitk(jpeg_2000)),
+        target="0.67",
+    )
+
+
+def encoded(
+    paths: list[Path], folder: Path, syntax: str, encode: Callable[[NDArray[Any]], bytes | bytearray]
+) -> list[Path]:
+    """Writes the files once more, encoded; in slice order."""
+    for path in paths:
+        ds = dcmread(path)
+        ds.PixelRepresentation = 0
+        content = bytes(encode(ds.pixel_array & np.uint16(0xFFF)))
+        ds.PixelData = encapsulate([content])
+        ds["PixelData"].VR = "OB"
+        ds["PixelData"].is_undefined_length = True
+        ds.file_meta.TransferSyntaxUID = UID(syntax)
+        ds.save_as(folder / path.name)
+    return order_files(sorted(folder.iterdir()))
+
+
+def as_jpeg_2000(pixels: NDArray[Any]) -> bytes | bytearray:
+    found: bytes | bytearray = imagecodecs.jpeg2k_encode(
+        pixels, codecformat="j2k", level=0, reversible=True, bitspersample=12
+    )
+    return found
+
+
+def by_simpleitk(paths: list[Path]) -> Any:
+    """What a script does."""
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames([str(path) for path in paths])
+    return reader.Execute()
