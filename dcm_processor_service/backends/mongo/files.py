@@ -35,6 +35,7 @@ from dcm_processor_service.backends.mongo.documents import (
 from dcm_processor_service.backends.mongo.driver.collection import find_in_lanes
 from dcm_processor_service.backends.mongo.driver.failures import DuplicateIdError
 from dcm_processor_service.backends.mongo.foreign_files import foreign_files, remove_foreign
+from dcm_processor_service.backends.mongo.readable import readable
 from dcm_processor_service.errors import StoredValueError, StoreError, StoreUnavailableError, UnsupportedValueError
 
 if TYPE_CHECKING:
@@ -231,7 +232,10 @@ class MongoFileRepository:
 
     async def _copy(self, document: Document, stored: StoredFile, sink: BinaryIO) -> str:
         """Copies the chunks; returns what is wrong with them, or an empty text."""
-        chunk_bytes = int(document.get("chunkSize") or CHUNK_BYTES)
+        try:
+            chunk_bytes = int(document.get("chunkSize") or 0) or CHUNK_BYTES
+        except (TypeError, ValueError, OverflowError):
+            return "its document is malformed: chunkSize is no number"
         count = -(-stored.size_bytes // chunk_bytes)
         step = max(1, BATCH_BYTES // chunk_bytes)
         digest, size_bytes = hashlib.sha256(), 0
@@ -263,8 +267,9 @@ class MongoFileRepository:
     async def list(self, key: JobKey) -> list[StoredFile]:
         """Lists the newest version of each file, by name."""
         versions: dict[str, list[Document]] = {}
-        for document in await self._files.find({**files_query(key), "retired": {"$exists": False}}):
-            versions.setdefault(stored_file(document).name, []).append(document)
+        rows = await self._files.find({**files_query(key), "retired": {"$exists": False}})
+        for document, stored in readable(rows, stored_file, "the job's files"):
+            versions.setdefault(stored.name, []).append(document)
         found = {name: newest(documents) for name, documents in versions.items()}
         return [stored_file(document) for _name, document in sorted(found.items()) if document is not None]
 

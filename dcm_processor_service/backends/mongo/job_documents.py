@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dcm_processor_service.backends.mongo.documents import Document, either, id_text, id_texts, mapping, plain, subject
+from dcm_processor_service.backends.mongo.readable import readable
 from dcm_processor_service.codec import check_text, modelled
 from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
 from dcm_processor_service.models import Job, JobEvent, JobOutput, JobState, Patient, Study, SubjectLevel
@@ -137,13 +138,7 @@ def _output(document: Document, row: Document | None, data_name: str) -> JobOutp
 
 def readable_jobs(rows: Iterable[Document]) -> list[Job]:
     """Reads job documents; a malformed one is left out, because its subject is unknown."""
-    found = []
-    for row in rows:
-        try:
-            found.append(job(row))
-        except StoredValueError as error:
-            _log.warning("left out of the session's jobs: %s", error)
-    return found
+    return [found for _row, found in readable(rows, job, "the session's jobs")]
 
 
 def job(document: Document) -> Job:

@@ -160,8 +160,8 @@ class MongoDataRepository:
         projection = {"_id": 0, "name": 1, **({"value": 1} if values else {})}
         found: dict[str, NormalValue] = {}
         for row in await self._values.find(data_query(key), projection=projection):
-            name = str(row["name"])
-            found.setdefault(name, plain(row.get("value"), f"the data {name!r}"))
+            if isinstance(name := row.get("name"), str):  # else another program's, which nobody can ask for
+                found.setdefault(name, plain(row.get("value"), f"the data {name!r}"))
         return sorted(found.items())
 
 

@@ -25,6 +25,7 @@ from typing_extensions import override
 
 from dcm_processor_service.runtime.execution.results import json_safe
 from dcm_processor_service.runtime.logs.kept_lines import LOGGER_NAME
+from dcm_processor_service.runtime.logs.records import clean_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -49,7 +50,6 @@ _NO_DEBUG = ("httpcore", "httpx", "motor", "pydicom", "pymongo")
 _TALKATIVE = ("highdicom",)
 """Libraries that log each module they copy at INFO; such lines are shown at DEBUG."""
 _FROM_DICOM_LIBRARY = re.compile(r"[/\\](?:highdicom|pydicom|pynetdicom)[/\\]")
-_RECORD_TEXTS = ("name", "pathname", "filename", "module", "funcName", "threadName", "processName", "taskName")
 _QUOTED = re.compile(r"""(?<![\w])(?:b?'[^'\n]*'|"[^"\n]*")""")
 _ELEMENT_LINE = re.compile(r"^[ >]*\(?[0-9A-Fa-f]{4},\s?[0-9A-Fa-f]{4}\).*$", re.MULTILINE)
 
@@ -123,7 +123,7 @@ class _ScrubbedRecords:
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._before(*args, **kwargs)
-        library = record.name.partition(".")[0]
+        library = str(record.name or "").partition(".")[0]  # logging.makeLogRecord names it later
         if library == "pynetdicom":
             _silence_identifiers()
         try:
@@ -141,10 +141,7 @@ class _ScrubbedRecords:
             record.exc_info = None
         if record.stack_info:
             record.stack_info = self._scrubber.text(record.stack_info)
-        for name in _RECORD_TEXTS:
-            held = getattr(record, name, None)
-            if isinstance(held, str):
-                setattr(record, name, self._scrubber.text(held))
+        clean_names(record, self._scrubber)
         return record
 
 

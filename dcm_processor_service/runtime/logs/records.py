@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dcm_processor_service.runtime.logs.scrubbing import Scrubber
 
-__all__ = ["clean_record"]
+__all__ = ["clean_names", "clean_record"]
+
+_PLACE = ("pathname", "filename", "module", "funcName")
+_NAMES = ("name", "levelname", *_PLACE, "threadName", "processName", "taskName")
+_USUAL = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "MainThread", "MainProcess"})
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -33,12 +37,21 @@ def clean_record(record: logging.LogRecord, scrubber: Scrubber) -> None:
     for name in ("exc_text", "stack_info"):
         if held := vars(record).get(name):
             vars(record)[name] = scrubber.text(held)
+    clean_names(record, scrubber)
     for name in vars(record).keys() - _OF_EVERY_RECORD:
         held = vars(record)[name]
         try:
             vars(record)[name] = _clean_field(held, scrubber)
         except Exception:  # noqa: BLE001  it has no text, so it cannot be printed either
             vars(record)[name] = f"<{type(held).__qualname__}>"
+
+
+def clean_names(record: logging.LogRecord, scrubber: Scrubber) -> None:
+    """Removes from the names that a record has of its logger, level, place, thread and task what they hold."""
+    for name in _NAMES:
+        held = getattr(record, name, None)
+        if isinstance(held, str) and held not in _USUAL:
+            setattr(record, name, scrubber.text(held))
 
 
 def _is_clean(held: Any, scrubber: Scrubber) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from dcm_processor_service.codec import modelled
 from dcm_processor_service.errors import StepBusyError, StoreError, StoreUnavailableError
 from dcm_processor_service.models.platform_ids import platform_id
 from dcm_processor_service.models.steps import StepRecord
@@ -101,7 +102,7 @@ class StepLease:
                 if await self._begin(ABSENT, attempts=1):
                     return
                 continue
-            before = StepRecord.model_validate(found.value)
+            before = self._read(found.value)
             if before.state == "done":
                 self.record = before
                 return
@@ -110,6 +111,9 @@ class StepLease:
             if await self._begin(found.value, attempts=before.attempts + 1):
                 await self._remove(before.attempt)  # half of the outputs of a run that did not end
                 return
+
+    def _read(self, value: Any) -> StepRecord:
+        return modelled(StepRecord, f"the record of the step {self.name!r}", value)
 
     async def _begin(self, expected: Any, *, attempts: int) -> bool:
         self.record = StepRecord(
@@ -133,7 +137,7 @@ class StepLease:
         while self.timing.clock() < ends_s:
             await self.pause(min(self.timing.beat_s, 1.0))
             found = await self.data.find(self._place, self.digest)
-            now = None if found is None else StepRecord.model_validate(found.value)
+            now = None if found is None else self._read(found.value)
             if now is None or now.state != "running":
                 return  # the next look says what it is
             if (now.attempt, now.beat) != (before.attempt, before.beat):
@@ -166,10 +170,11 @@ class StepLease:
                     self.record, self._stored = record, stored
                     return True
                 found = await self.data.find(self._place, self.digest)
-                if found is None or found.value.get("attempt") != self._own:
+                now = None if found is None else self._read(found.value)
+                if found is None or now is None or now.attempt != self._own:
                     self.lost = True
                 else:
-                    self.record, self._stored = StepRecord.model_validate(found.value), found.value
+                    self.record, self._stored = now, found.value
             raise StoreUnavailableError(f"the record of the step {self.name!r} could not be written; try again")
 
     async def beat(self, **fields: Any) -> bool:
@@ -188,7 +193,7 @@ class StepLease:
         """
         await self._remove(self._own)
         found = await self.data.find(self._place, self.digest)
-        record = None if found is None else StepRecord.model_validate(found.value)
+        record = None if found is None else self._read(found.value)
         if record is None or record.state != "done":
             raise StepBusyError(
                 f"the step {self.name!r} gave no sign of life for as long as its lease lives, and another run of this "

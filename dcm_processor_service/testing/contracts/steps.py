@@ -12,6 +12,7 @@ from dcm_processor_service.errors import (
     DataNotFoundError,
     InvalidNameError,
     StepBusyError,
+    StoredValueError,
     UnsupportedValueError,
 )
 from dcm_processor_service.models import SeriesRecord
@@ -254,6 +255,24 @@ class StepsContract(Contract):
         assert step.record.peak_memory_bytes is None or step.record.peak_memory_bytes > 10**6
         (job,) = await store.session().jobs("own")
         assert (job.progress_percent, job.progress_message) == (40, "segmenting")
+
+    @pytest.mark.parametrize("damage", ["Doe^Jane", 5, None, {}, {"state": "Doe^Jane"}], ids=str)
+    async def test_a_damaged_record_is_a_sentence_without_what_it_holds(
+        self, store: StoreUnderTest, damage: object
+    ) -> None:
+        container = store.container()
+        async with _step(container):
+            pass
+        ((digest, _record),) = await container.data_repository().scan(RECORDS, values=True)
+        await container.data_repository().put(RECORDS, digest, damage)
+        with pytest.raises(StoredValueError, match="record of the step 'segment' is malformed") as caught:
+            await _step(container).__aenter__()
+        assert "Doe" not in str(caught.value)
+
+    @pytest.mark.parametrize("name", [{"$gt": ""}, ["segment"], b"segment", 7, None, "", "a" * 10_000, "\ud800", "a\0"])
+    async def test_a_step_is_named_by_text(self, store: StoreUnderTest, name: Any) -> None:
+        with pytest.raises(InvalidNameError):
+            _step(store.container(), name)
 
     async def test_misuse_is_a_sentence(self, store: StoreUnderTest) -> None:
         container = store.container()

@@ -11,7 +11,9 @@ import contextlib
 import importlib
 import json
 import logging
+import logging.handlers
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -220,7 +222,64 @@ def failing_handler(ctx: RuntimeContext, text: str) -> None:
         library.removeHandler(handler)
 
 
+def ready_made_record(ctx: RuntimeContext, text: str) -> None:
+    """As queues and sockets hand records on."""
+    fields = {"msg": "read %s", "args": (text,), "levelno": 40, "levelname": text, "name": text, "threadName": text}
+    logging.getLogger("library").handle(logging.makeLogRecord(fields))
+
+
+def own_level(ctx: RuntimeContext, text: str) -> None:
+    logging.addLevelName(45, text)
+    try:
+        logging.getLogger("library").log(45, "failed")
+    finally:
+        logging.addLevelName(45, "Level 45")
+
+
+def through_a_queue(ctx: RuntimeContext, text: str) -> None:
+    records: queue.Queue[logging.LogRecord] = queue.Queue()
+    library, handler = logging.getLogger("library.with.a.queue"), logging.handlers.QueueHandler(records)
+    listener = logging.handlers.QueueListener(records, logging.StreamHandler())
+    listener.start()
+    library.addHandler(handler)
+    try:
+        int(text)
+    except ValueError:
+        library.exception("read %s", text)
+    finally:
+        listener.stop()
+        library.removeHandler(handler)
+
+
+def logging_configured_anew(ctx: RuntimeContext, text: str) -> None:
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    logging.basicConfig(force=True, format="%(name)s %(message)s")
+    try:
+        logging.getLogger(text).error("read", exc_info=ValueError(text))
+    finally:
+        root.handlers[:] = handlers
+
+
+def event_loop(ctx: RuntimeContext, text: str) -> None:
+    def fail() -> None:
+        raise ValueError(text)
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(fail)
+        loop.call_exception_handler({"message": text, "exception": ValueError(text), "who": text})
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
 LINES: dict[str, Callable[[RuntimeContext, str], object]] = {
+    "a record that was made elsewhere": ready_made_record,
+    "the name of a level": own_level,
+    "a queue of records": through_a_queue,
+    "logging configured anew": logging_configured_anew,
+    "the handler of an event loop": event_loop,
     "a message": lambda ctx, text: ctx.log.info(text),
     "an argument": lambda ctx, text: ctx.log.info("read %s of %r", text, [text]),
     "a field": lambda ctx, text: ctx.log.info("read", who=text),

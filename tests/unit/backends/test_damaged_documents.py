@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId, Regex
 
 from dcm_processor_service.backends.mongo import documents, job_documents
-from dcm_processor_service.errors import StoredValueError, UnsupportedValueError
+from dcm_processor_service.errors import InvalidNameError, StoredValueError
 from dcm_processor_service.imaging.headers.folder import text_attributes
 from dcm_processor_service.local.workspace import Workspace
 from dcm_processor_service.models import Job, Peer, Study, SubjectLevel
@@ -160,5 +160,5 @@ def test_a_damaged_list_of_members_is_reported_as_such(workspace: tuple[Containe
 def test_a_lone_surrogate_is_refused_by_the_embedded_store(
     workspace: tuple[Container, sqlite3.Connection], read: Callable[[Container], object]
 ) -> None:
-    with pytest.raises(UnsupportedValueError, match="lone surrogates"):
+    with pytest.raises(InvalidNameError, match="lone surrogates"):
         read(workspace[0])

@@ -1,0 +1,36 @@
+"""Lists of documents that others write: a malformed one is left out and told, and does not hide the rest."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+from dcm_processor_service.errors import StoredValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from dcm_processor_service.backends.mongo.documents import Document
+
+__all__ = ["readable"]
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+
+
+def readable(rows: Iterable[Document], read: Callable[[Document], T], where: str) -> list[tuple[Document, T]]:
+    """Reads documents, each beside what it says; the log tells of those that cannot be read.
+
+    Args:
+        rows: The documents.
+        read: Reads one.
+        where: What they are left out of, for the log.
+    """
+    found = []
+    for row in rows:
+        try:
+            found.append((row, read(row)))
+        except StoredValueError as error:
+            _LOG.warning("left out of %s: %s", where, error)
+    return found
