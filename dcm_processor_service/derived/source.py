@@ -71,7 +71,12 @@ class SourceSeries:
                 )
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
             found = {text(header, keyword) for header in own}
-            if len(found) > 1 or not all(found):
+            if not all(found):
+                raise DerivedObjectError(
+                    f"a header of the source has no {keyword}, by which archives file what is made: write the right "
+                    "one into the headers, and give these as like"
+                )
+            if len(found) > 1:
                 raise DerivedObjectError(
                     f"the headers of the source have {len(found)} values of {keyword}: give those of one series, "
                     "and other instances that were used as 'further'"

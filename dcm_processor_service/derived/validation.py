@@ -34,6 +34,11 @@ Spelling: TypeAlias = tuple[int, str, bytes, object]
 """An element as a file holds it: tag, VR, bytes, and how the data set encodes values and text."""
 
 _LONGEST_KEPT_BYTES = 1 << 16
+_OF_OTHERS = frozenset({
+    "FrameOfReferenceUID", "ReferencedFrameOfReferenceUID", "RelatedFrameOfReferenceUID", "ReferencedSOPClassUID",
+    "ReferencedSOPInstanceUID",
+})  # fmt: skip
+_OF_OTHERS_WHERE_NESTED = frozenset({"StudyInstanceUID", "SeriesInstanceUID"})
 
 
 def validate(dataset: Dataset, known: set[Spelling] | None = None) -> tuple[Problem, ...]:
@@ -62,8 +67,15 @@ def _sorted_by_origin(problems: Iterable[Problem], dataset: Dataset) -> Iterator
     """Marks those of the identity that an object repeats from its source."""
     repeated = {_place(keyword) for keyword in IDENTITY if keyword in dataset}
     for each in problems:
-        is_sources = each.tag[:11] in repeated or each.keyword == "DeidentificationMethod"
+        is_sources = each.tag[:11] in repeated or each.keyword == "DeidentificationMethod" or _is_reference(each)
         yield replace(each, about="source") if is_sources else each
+
+
+def _is_reference(problem: Problem) -> bool:
+    """Whether it is a malformed UID that refers to the source; UIDs that are made here are never malformed."""
+    is_nested = "[" in problem.tag
+    refers = problem.keyword in _OF_OTHERS or (is_nested and problem.keyword in _OF_OTHERS_WHERE_NESTED)
+    return refers and problem.rule.startswith("a value of UI ")
 
 
 def _problem(keyword: str, rule: str, remedy: str) -> Problem:

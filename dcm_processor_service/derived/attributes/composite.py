@@ -11,7 +11,6 @@ import logging
 import zlib
 from copy import copy
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,12 @@ from pydicom import Dataset, FileDataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from dcm_processor_service.derived.attributes.identity import copy_attributes, flaws_of_source, write_identity
+from dcm_processor_service.derived.attributes.identity import (
+    copy_attributes,
+    flaws_of_source,
+    time_zone,
+    write_identity,
+)
 from dcm_processor_service.derived.attributes.uids import UidPlan, keyed_uid
 from dcm_processor_service.derived.source import Source, SourceSeries
 from dcm_processor_service.derived.terminology.codes import code_item, find_code
@@ -28,6 +32,8 @@ from dcm_processor_service.imaging.headers.values import integer, items, text
 from dcm_processor_service.models.derived import Code
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pydicom.dataelem import DataElement
 
     from dcm_processor_service.models.derived import Recipe
@@ -116,12 +122,8 @@ class Composite:
 
         TimezoneOffsetFromUTC (0008,0201) is about all dates and times of an object, so it is copied or left out.
         """
-        offset = text(self.source.first, "TimezoneOffsetFromUTC") if isinstance(self.source, SourceSeries) else ""
-        sign, digits = offset[:1], offset[1:]
-        if sign in {"+", "-"} and len(digits) == 4 and digits.isdigit():  # noqa: PLR2004 &ZZXX of PS3.5, section 6.2
-            shift = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-            return self.recipe.created.astimezone(timezone(shift if sign == "+" else -shift))
-        return self.recipe.created.astimezone()
+        zone = time_zone(self.source.first) if isinstance(self.source, SourceSeries) else None
+        return self.recipe.created.astimezone(zone)
 
     @property
     def derivation(self) -> str:

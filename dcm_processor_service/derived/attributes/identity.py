@@ -7,7 +7,7 @@ behind, and an age is brought into the form of PS3.5, section 6.2.
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from pydicom import Dataset
@@ -17,7 +17,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.valuerep import PersonName, format_number_as_ds
 
-from dcm_processor_service.derived.attributes.character_set import undeclared_text
+from dcm_processor_service.derived.attributes.character_set import NOT_DECODED, declares_characters, undeclared_text
 from dcm_processor_service.derived.attributes.values import value_problem
 from dcm_processor_service.derived.source import SourceSeries
 from dcm_processor_service.errors import DerivedObjectError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.derived.source import Source
     from dcm_processor_service.models.derived import StudyIdentity
 
-__all__ = ["IDENTITY", "age_string", "copy_attributes", "flaws_of_source", "write_identity"]
+__all__ = ["IDENTITY", "age_string", "copy_attributes", "flaws_of_source", "time_zone", "write_identity"]
 
 _PATIENT = (
     "PatientName", "PatientID", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID",
@@ -60,7 +60,8 @@ _TYPE_2 = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
     "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
-_KEYS = frozenset({"PatientID", "PatientName", "IssuerOfPatientID", "StudyInstanceUID", "StudyID", "AccessionNumber"})
+_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
+_KEYS = frozenset({"PatientID", "PatientName", "IssuerOfPatientID", "StudyID", "AccessionNumber", *_UIDS})
 IDENTITY = frozenset((*_PATIENT, *_STUDY, *_PATIENT_STUDY, *_CLINICAL_TRIAL))
 """What an object has from its source, as that states it."""
 
@@ -71,6 +72,8 @@ _SAY_IT = (
 
 _LONGEST_DS = 16
 _SAME_NUMBER = 1e-9
+_ZONE = "TimezoneOffsetFromUTC"
+_OFFSET = re.compile(r"([+-])(0\d|1[0-4])([0-5]\d)")
 _ANY_SCRIPT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _AGE = re.compile(r"\s*(\d{1,3})\s*([DWMY]?)\s*")
 
@@ -126,7 +129,7 @@ def copy_attributes(origin: Dataset, target: Dataset, keywords: Iterable[str]) -
     decimal strings that are too long are shortened. Those by which archives file an object are copied as they are.
     """
     with contained():
-        declared = text(origin, "SpecificCharacterSet") != ""
+        declared = declares_characters(origin)
         for keyword in keywords:
             tag = tag_for_keyword(keyword)
             if tag is None:
@@ -134,6 +137,8 @@ def copy_attributes(origin: Dataset, target: Dataset, keywords: Iterable[str]) -
             if tag not in origin:
                 continue
             element = _copy(origin, tag, declared=declared)
+            if keyword == _ZONE and time_zone(origin) is None:
+                continue
             if element is not None and element.VR == "SQ" and not element.value:
                 continue  # a reader that needs more than an empty sequence reports the object itself
             if element is not None and (keyword in _KEYS or value_problem(element) is None):
@@ -147,7 +152,7 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
     with contained():
         copied = Dataset()
         copy_attributes(header, copied, IDENTITY)
-        declared = text(header, "SpecificCharacterSet") != ""
+        declared = declares_characters(header)
         for keyword in sorted(IDENTITY):
             if keyword not in header:
                 continue
@@ -165,14 +170,18 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
                     f"{keyword} is beyond ASCII in a character set that nothing names: as an archive files by it, it "
                     f"is kept with each byte read as Latin-1, as most archives do. {_SAY_IT}"
                 )
+        copy_attributes(header, copied, _UIDS[1:])
+        uids = [(keyword, value_problem(copied[keyword])) for keyword in _UIDS[1:] if keyword in copied]
+        found += [f"{keyword}: {problem[0]}; references repeat it as it is" for keyword, problem in uids if problem]
         if text(header, "PatientIdentityRemoved") == "YES" and not (
             text(header, "DeidentificationMethod") or "DeidentificationMethodCodeSequence" in header
         ):
             found.append("PatientIdentityRemoved is YES and no DeidentificationMethod tells how (PS3.3, C.7.1.1)")
-        if not declared and any(not text(header, keyword).isascii() for keyword in ("PatientName", "StudyDescription")):
+        told = [text(header, keyword) for keyword in ("PatientName", "StudyDescription")]
+        if any(NOT_DECODED in each for each in told) or (not declared and not all(_is_plain(each) for each in told)):
             found.append(
-                "text beyond ASCII has no SpecificCharacterSet: declare it in the headers that you give as like, if a "
-                "name is not right in the result"
+                "text beyond ASCII has no SpecificCharacterSet that it is in: declare it in the headers that you give "
+                "as like, if a name is not right in the result"
             )
     return found
 
@@ -189,6 +198,10 @@ def _is_of_an_unknown_set(header: Dataset, keyword: str) -> bool:
         isinstance(content, (str, bytes)) and undeclared_text(content, is_name=is_name) is None
         for content, is_name in read
     )
+
+
+def _is_plain(part: str) -> bool:
+    return part.isascii() and "\x1b" not in part
 
 
 def _is_empty(header: Dataset, keyword: str) -> bool:
@@ -219,11 +232,14 @@ def _plain_part(part: Any, element: DataElement, *, declared: bool) -> Any:
     if isinstance(part, PersonName):
         # a name keeps the bytes and character set that it was read with; a new one is free of both
         read = getattr(part, "original_string", None)
-        known = str(part) if declared or not isinstance(read, bytes) else undeclared_text(read, is_name=True)
+        is_known = (declared and NOT_DECODED not in str(part)) or not isinstance(read, bytes)
+        known = str(part) if is_known or read is None else undeclared_text(read, is_name=True)
         return PersonName(known or "")
-    if isinstance(part, str) and element.VR in _ANY_SCRIPT and not declared and not part.isascii():
+    if isinstance(part, str) and element.VR in _ANY_SCRIPT and not (declared or _is_plain(part)):
         known = undeclared_text(part)
         return part if known is None and element.keyword in _KEYS else known
+    if isinstance(part, str) and element.VR in _ANY_SCRIPT and NOT_DECODED in part and element.keyword not in _KEYS:
+        return None
     return shortened(part) if element.VR == "DS" and part is not None else part
 
 
@@ -238,7 +254,7 @@ def shortened(number: Any) -> Any:
 
 def _plain_item(origin: Dataset, *, declared: bool) -> Dataset:
     plain = Dataset()
-    declared = declared or text(origin, "SpecificCharacterSet") != ""
+    declared = declared or declares_characters(origin)
     for tag in list(origin.keys()):
         if tag.is_private or tag == 0x00080005:  # noqa: PLR2004 SpecificCharacterSet: the object's own says it all
             continue
@@ -246,6 +262,25 @@ def _plain_item(origin: Dataset, *, declared: bool) -> Dataset:
         if element is not None:
             plain[tag] = element
     return plain
+
+
+def time_zone(header: Dataset) -> timezone | None:
+    """Returns the time zone of a header's dates and times, TimezoneOffsetFromUTC (0008,0201); None where it says none.
+
+    Example:
+        >>> header = Dataset()
+        >>> header.TimezoneOffsetFromUTC = "-0330"
+        >>> str(time_zone(header))
+        'UTC-03:30'
+        >>> header.TimezoneOffsetFromUTC = "+9900"
+        >>> time_zone(header) is None
+        True
+    """
+    found = _OFFSET.fullmatch(text(header, _ZONE))
+    if found is None:
+        return None
+    shift = timedelta(hours=int(found[2]), minutes=int(found[3]))
+    return timezone(shift if found[1] == "+" else -shift)
 
 
 def age_string(header: Dataset) -> str:

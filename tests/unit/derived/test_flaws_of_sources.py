@@ -181,6 +181,45 @@ def test_an_identity_that_the_caller_made_is_refused_instead(fields: dict[str, A
         text_report("words", who, make_recipe())
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("StudyInstanceUID", b"1.2.03.4"), ("StudyInstanceUID", b"study 1"), ("SeriesInstanceUID", b"1." + b"2" * 70),
+        ("FrameOfReferenceUID", b"1.2.003"), ("FrameOfReferenceUID", b"frame-1"), ("SOPInstanceUID", b""),
+    ],
+)  # fmt: skip
+def test_malformed_uids_are_those_of_the_source(
+    kind: str, keyword: str, value: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = make_headers()
+    for number, header in enumerate(headers):
+        put(header, keyword, "UI", value or b"1.2.3.00%d" % number)
+    made = KINDS[kind](SourceSeries.from_headers(headers))
+    assert {each.about for each in validate(made)} <= {"source"}
+    assert len(save([made], tmp_path)) == 1
+    assert any(keyword in message for message in caplog.messages)
+    assert not any(value.decode() in message for message in caplog.messages if value)
+    if keyword == "StudyInstanceUID":
+        assert made.StudyInstanceUID == value.decode()
+
+
+@pytest.mark.parametrize("offset", [b"+9900", b"+25:00", b"-1560", b"CET", b"0100"])
+def test_a_time_zone_that_is_none_is_left_out(offset: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    made = text_report("words", flawed(("TimezoneOffsetFromUTC", "SH", offset)), make_recipe())
+    assert "TimezoneOffsetFromUTC" not in made
+    assert any("TimezoneOffsetFromUTC" in message and "left out" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_a_source_without_a_study_or_series_says_what_is_missing(keyword: str) -> None:
+    headers = make_headers()
+    del headers[1][keyword]
+    with pytest.raises(DerivedObjectError, match=f"has no {keyword}, by which"):
+        SourceSeries.from_headers(headers)
+
+
 def test_a_mask_away_from_its_source_is_refused() -> None:
     affine = np.diag([0.5, 0.75, 2.5, 1.0])
     affine[0, 3] = 5000.0
