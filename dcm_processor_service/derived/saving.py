@@ -10,6 +10,7 @@ from pydicom import dcmread
 
 from dcm_processor_service.derived.fingerprint import fingerprint
 from dcm_processor_service.derived.validation import validate
+from dcm_processor_service.derived.writing import write_object
 from dcm_processor_service.disk import exists, write_whole
 from dcm_processor_service.errors import DerivedObjectError
 from dcm_processor_service.imaging.headers.instance_file import contained, read_dataset
@@ -73,8 +74,8 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True, re
                 f"two instances of series {text(dataset, 'SeriesInstanceUID')} have one InstanceNumber: number them"
             )
         if replace or not _is_there(dataset, path):
-            with write_whole(path) as file, contained():
-                dataset.save_as(file, enforce_file_format=True)
+            with write_whole(path) as file:
+                write_object(file, dataset)
         written[path] = None
     return list(written)
 
@@ -98,9 +99,9 @@ def _is_there(dataset: Dataset, path: Path) -> bool:
 def _as_read(dataset: Dataset) -> Dataset:
     """Returns an object as a file of it reads, in which values may be spelt otherwise than in memory."""
     file = io.BytesIO()
+    write_object(file, dataset)
+    file.seek(0)
     with contained():
-        dataset.save_as(file, enforce_file_format=True)
-        file.seek(0)
         return dcmread(file)
 
 

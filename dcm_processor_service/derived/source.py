@@ -170,9 +170,10 @@ def source_series(like: SourceFiles) -> Source:
     """
     if isinstance(like, StudyIdentity):
         return like
-    if isinstance(like, SeveralSeries):
-        return SourceSeries.from_headers(map(_header, like.first), map(_header, like.others))
-    return SourceSeries.from_headers(map(_header, like))
+    with contained():  # once for all
+        if isinstance(like, SeveralSeries):
+            return SourceSeries.from_headers(map(_header, like.first), map(_header, like.others))
+        return SourceSeries.from_headers(map(_header, like))
 
 
 def _header(each: Path | Dataset) -> Dataset:

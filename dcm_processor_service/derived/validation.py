@@ -8,6 +8,7 @@ object without problems here may still be refused by a stricter reader.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -60,7 +61,7 @@ def validate(dataset: Dataset, known: set[Spelling] | None = None) -> tuple[Prob
     """
     with contained():
         found = (*_required(dataset), *_values(dataset, "", known), *_agreement(dataset))
-        return tuple(_sorted_by_origin(found, dataset))
+        return tuple(_sorted_by_origin(found, dataset)) if found else ()
 
 
 def _sorted_by_origin(problems: Iterable[Problem], dataset: Dataset) -> Iterator[Problem]:
@@ -88,17 +89,26 @@ def _place(keyword: str) -> str:
 
 
 def _required(dataset: Dataset) -> Iterator[Problem]:
-    name, modules = IODS.get(text(dataset, "SOPClassUID"), ("", ()))
-    for module in modules:
-        section, attributes = MODULES[module]
-        for keyword, kind in attributes.items():
-            if kind.endswith("C") and not CONDITIONS[keyword](dataset):
-                continue
-            absent = keyword not in dataset
-            if absent or (kind.startswith("1") and _is_empty(dataset, keyword)):
-                what = "is required" if absent else "must have a value"
-                remedy = "write it" if kind.startswith("1") else "write it, empty where unknown"
-                yield _problem(keyword, f"{name}: type {kind} {what} (PS3.3, section {section})", remedy)
+    present = set(map(int, dataset.keys()))  # to ask the data set itself takes ten times as long
+    for tag, keyword, kind, rule in _attributes(text(dataset, "SOPClassUID")):
+        if kind.endswith("C") and not CONDITIONS[keyword](dataset):
+            continue
+        absent = tag not in present
+        if absent or (kind.startswith("1") and _is_empty(dataset, keyword)):
+            what = "is required" if absent else "must have a value"
+            remedy = "write it" if kind.startswith("1") else "write it, empty where unknown"
+            yield _problem(keyword, rule.format(what=what), remedy)
+
+
+@lru_cache(maxsize=64)
+def _attributes(sop_class_uid: str) -> tuple[tuple[int, str, str, str], ...]:
+    """Returns tag, keyword, type and rule of each attribute that objects of a class must have."""
+    name, modules = IODS.get(sop_class_uid, ("", ()))
+    return tuple(
+        (tag_for_keyword(keyword) or 0, keyword, kind, f"{name}: type {kind} {{what}} (PS3.3, section {section})")
+        for section, attributes in (MODULES[module] for module in modules)
+        for keyword, kind in attributes.items()
+    )
 
 
 def _is_empty(dataset: Dataset, keyword: str) -> bool:
@@ -113,8 +123,8 @@ def _values(dataset: Dataset, path: str, known: set[Spelling] | None = None) -> 
         for element in dataset:
             yield from _value(element, path)
         return
-    how = dataset.original_encoding, str(dataset.original_character_set), text(dataset, "SpecificCharacterSet")
-    for tag in sorted(dataset.keys()):
+    how = f"{dataset.original_encoding} {dataset.original_character_set} {text(dataset, 'SpecificCharacterSet')}"
+    for tag in sorted(dataset.keys(), key=int):  # by int's comparison: that of tags is written in Python
         item = dataset.get_item(tag)
         spelling = _spelling(item, how)
         if spelling in known:

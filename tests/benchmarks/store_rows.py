@@ -43,10 +43,14 @@ NEW = NewFile("application/octet-stream", {"a": 1})
 class Database:
     """A server with a database for the benchmark, seen by this package and by the driver alone."""
 
-    def __init__(self, url: str, client: MongoClient[dict[str, Any]], backend: Any, commands: Commands) -> None:
+    def __init__(
+        self, url: str, client: MongoClient[dict[str, Any]], backend: Any, watched: Any, commands: Commands
+    ) -> None:
         self.url = url
         self.database = client["benchmark"]
         self.backend = backend
+        self.watched = watched
+        """The same, and what it asks is counted: for growth, since that takes a tenth of the time of a read."""
         self.commands = commands
         self.key = JobKey(str(ObjectId()), str(ObjectId()))
 
@@ -57,9 +61,12 @@ def running_database() -> Iterator[Database]:
     commands = Commands()
     with running_mongod() as url, MongoClient[dict[str, Any]](url, w="majority", journal=True) as client:
         location = StoreLocation(url, "benchmark", 30.0, "blocking")
-        with open_with_options(location, inline, event_listeners=[commands]) as backend:
+        with (
+            open_with_options(location, inline) as backend,
+            open_with_options(location, inline, event_listeners=[commands]) as watched,
+        ):
             run_inline(backend.sessions.ensure_indexes())
-            yield Database(url, client, backend, commands)
+            yield Database(url, client, backend, watched, commands)
 
 
 def store_rows(store: Database, paths: list[Path]) -> Iterator[Row]:
@@ -134,7 +141,7 @@ def _job_rows(store: Database) -> Iterator[Row]:
 
     yield Row(
         "collect",
-        f"one value of each of {JOBS} jobs",
+        f"one value of each of {JOBS} jobs, ours with each job as a model that is checked",
         Way("data.collect", lambda: run_inline(data.collect("volume", job="segment"))),
         Way("two finds, documents as they are", two_finds),
         target="2",
@@ -143,7 +150,7 @@ def _job_rows(store: Database) -> Iterator[Row]:
     calls = range(50)
     yield Row(
         "get(job=…)",
-        f"{len(calls)} reads of the value of another job, one of {JOBS} of its name",
+        f"{len(calls)} reads of the value of another job, one of {JOBS} of its name: which, and then the value",
         Way("data.get", lambda: [run_inline(data.get("volume", job="segment")) for _ in calls]),
         Way("find_one of the value", lambda: [values.find_one({**owner, "job_id": one["_id"]}) for _ in calls]),
         target="3",
@@ -224,7 +231,7 @@ def store_growth(store: Database) -> Iterator[Growth]:
         key = store.key = JobKey(str(ObjectId()), store.key.job_id)
         fill_with_jobs(store, size)
         store.commands.clear()
-        run_inline(store.backend.jobs.collect(key.session_id, "segment", "volume"))
+        run_inline(store.watched.jobs.collect(key.session_id, "segment", "volume"))
         return store.commands.sent_bytes
 
     def clean_up(size: int) -> float:
@@ -232,7 +239,7 @@ def store_growth(store: Database) -> Iterator[Growth]:
 
         session_id, _patient = fill_with_images(store, size)  # type: ignore[arg-type]  # asks for the database alone
         store.commands.clear()
-        run_inline(clean_up_session(store.backend.sessions, session_id, "all"))
+        run_inline(clean_up_session(store.watched.sessions, session_id, "all"))
         return store.commands.sent_bytes
 
     yield Growth("collect grows", "data.collect over n jobs", "bytes sent", collect, (500, 1000, 2000, 4000))

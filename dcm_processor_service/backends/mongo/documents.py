@@ -97,7 +97,7 @@ def id_text(value: object) -> str:
     """
     if isinstance(value, dict):
         value = value.get("$oid", "")
-    return "" if value is None else str(value)
+    return value if type(value) is str else "" if value is None else str(value)
 
 
 def _owner(key: JobKey) -> Document:
@@ -112,7 +112,9 @@ def _owner(key: JobKey) -> Document:
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """Returns a part of a document that should be one of its own; what is something else counts as empty."""
-    return value if type(value) is dict or isinstance(value, Mapping) else {}  # asking an ABC takes ten times as long
+    if value is None or type(value) is dict:
+        return value or {}
+    return value if isinstance(value, Mapping) else {}  # asking an ABC takes ten times as long
 
 
 def id_texts(values: Any) -> Any:
@@ -362,14 +364,16 @@ def subject(level: SubjectLevel, document: Mapping[str, Any]) -> Patient | Study
     """Reads a patient, study or series; also the snapshot of one in a job's headers."""
     shape = _LEVELS[level]
     ids, array = shape.members
-    what = f"the {level.value} {id_text(document.get('_id'))}"
+    subject_id = id_text(document.get("_id"))
+    what = f"the {level.value} {subject_id}"
     fields = {
-        "id": id_text(document.get("_id")),
+        "id": subject_id,
         "patient_uid": document.get("PatientUID") or "",
-        "metadata": plain(document.get("Metadata") or {}, what),
+        "metadata": plain(metadata, what) if (metadata := document.get("Metadata")) else {},
         ids: id_texts(document.get(array)),
-        **{field: document.get(uid) or "" for field, uid in shape.uids.items()},
     }
+    for field, uid in shape.uids.items():
+        fields[field] = document.get(uid) or ""
     return modelled(shape.model, what, fields, shape.uids)
 
 

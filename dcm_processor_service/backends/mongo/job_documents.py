@@ -11,6 +11,8 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bson import ObjectId
+
 from dcm_processor_service.backends.mongo.documents import Document, either, id_text, id_texts, mapping, plain, subject
 from dcm_processor_service.backends.mongo.readable import readable
 from dcm_processor_service.codec import check_text, modelled
@@ -51,6 +53,7 @@ _LEVEL_OF_MEMBERS = {
     "Studies": SubjectLevel.PATIENT,
 }
 _FULL_PERCENT = 100
+_SPELLED = {"name": "job_name", "params": "data.kwargs.params", "added_params": "data.kwargs.added_params"}
 _EVENTS = {event.value: event for event in JobEvent}
 
 
@@ -102,11 +105,14 @@ def progress_change(percent: int, message: str) -> Document:
     return {"$set": {"progress": percent, "progressMessage": message}, "$currentDate": {"lastProgressAt": True}}
 
 
-def values_query(session_id: str, job_ids: Sequence[str], data_name: str) -> Document:
-    """Finds what some jobs stored under a name."""
+def values_query(session_id: str, jobs: Sequence[Document], data_name: str) -> Document:
+    """Finds what some jobs stored under a name, whether their ids are spelt there as ObjectId or as text."""
+    ids = [job["_id"] for job in jobs]
+    binary = [job_id for job_id in ids if isinstance(job_id, ObjectId)]  # most are, and need no parsing
+    others = [id_text(job_id) for job_id in ids if not isinstance(job_id, ObjectId)]
     return {
         "session_id": either(session_id),
-        "job_id": either(*job_ids),
+        "job_id": {"$in": [*binary, *map(str, binary), *either(*others)["$in"]]},
         "name": check_text(data_name, "name"),
     }
 
@@ -116,10 +122,11 @@ def outputs(jobs: Iterable[Document], values: Iterable[Document], data_name: str
     by_job: dict[str, Document] = {}
     for row in values:
         by_job.setdefault(id_text(row["job_id"]), row)  # of several, the one that a plain read finds
-    return [_output(job, by_job.get(id_text(job["_id"])), data_name) for job in jobs]
+    what = f"the data {data_name!r}"
+    return [_output(job, by_job, what) for job in jobs]
 
 
-def _output(document: Document, row: Document | None, data_name: str) -> JobOutput:
+def _output(document: Document, by_job: Mapping[str, Document], what: str) -> JobOutput:
     problem, value, found = "", None, False
     try:
         about = job(document)
@@ -127,9 +134,10 @@ def _output(document: Document, row: Document | None, data_name: str) -> JobOutp
         problem = str(error)
         state, _message = _outcome(document)
         about = Job(id=id_text(document["_id"]), session_id=id_text(document.get("sessionId")), state=state)
+    row = by_job.get(about.id)
     if row is not None:
         try:
-            value = plain(row.get("value"), f"the data {data_name!r}")
+            value = plain(row.get("value"), what)
             found = True
         except StoredValueError as error:
             problem = str(error)
@@ -143,14 +151,15 @@ def readable_jobs(rows: Iterable[Document]) -> list[Job]:
 
 def job(document: Document) -> Job:
     """Reads a job's document."""
-    what = f"the job {id_text(document['_id'])}"
+    job_id = id_text(document["_id"])
+    what = f"the job {job_id}"
     kwargs = mapping(mapping(document.get("data")).get("kwargs"))
     if document.get("scriptEscaped"):  # by a retry, for the worker's generated script
         kwargs = {**kwargs, **{part: unescaped(kwargs.get(part)) for part in ("headers", "params", "added_params")}}
     event = _event(document.get("job_event"))
     state, error_message = _outcome(document)
     fields = {
-        "id": id_text(document["_id"]),
+        "id": job_id,
         "session_id": id_text(document.get("sessionId") or document.get("session_id") or kwargs.get("session_id")),
         "name": document.get("job_name") or "",
         "event": event,
@@ -161,18 +170,19 @@ def job(document: Document) -> Job:
         "progress_message": str(document.get("progressMessage") or ""),
         "depends_on": id_texts(document.get("depends_on")),
         "subject": _subject(mapping(kwargs.get("headers")), event),
-        "params": plain(kwargs.get("params") or {}, what),
-        "added_params": plain(kwargs.get("added_params") or {}, what),
+        "params": plain(params, what) if (params := kwargs.get("params")) else {},
+        "added_params": plain(added, what) if (added := kwargs.get("added_params")) else {},
         "created_at": document.get("createdAt"),
         "timeout_s": _timeout_s(document, what),
     }
-    spelled = {"name": "job_name", "params": "data.kwargs.params", "added_params": "data.kwargs.added_params"}
-    return modelled(Job, what, fields, spelled)
+    return modelled(Job, what, fields, _SPELLED)
 
 
 def _timeout_s(document: Document, what: str) -> float | None:
     """Reads the time limit, in any spelling of the manifest; logs a limit that cannot be read, and returns None."""
     limit = document.get("job_timeout")
+    if limit is None:
+        return None
     try:
         return duration_s(limit if isinstance(limit, (str, int, float)) else None)
     except UnsupportedValueError as error:
@@ -209,7 +219,7 @@ def _subject(headers: Mapping[str, Any], event: JobEvent | None) -> Patient | St
     """Tells the level by what the document lists, since a series' has its study's UID as well; else by the event."""
     if not headers.get("_id"):
         return None
-    level = next((level for members, level in _LEVEL_OF_MEMBERS.items() if members in headers), None)
-    if level is None and event is not None:
-        level = event.level
-    return None if level is None else subject(level, headers)
+    for members, level in _LEVEL_OF_MEMBERS.items():
+        if members in headers:
+            return subject(level, headers)
+    return None if event is None else subject(event.level, headers)

@@ -11,7 +11,6 @@ from dcm_processor_service.backends.mongo.documents import (
     data_query,
     either,
     equals_literal,
-    id_text,
     new_data,
     peer,
     plain,
@@ -195,8 +194,7 @@ class MongoJobRepository:
         jobs = await self._found(job_documents.jobs_query(session_id, job_name))
         values: list[Document] = []
         for start in range(0, len(jobs), JOBS_AT_ONCE):
-            ids = [id_text(job["_id"]) for job in jobs[start : start + JOBS_AT_ONCE]]
-            query = job_documents.values_query(session_id, ids, data_name)
+            query = job_documents.values_query(session_id, jobs[start : start + JOBS_AT_ONCE], data_name)
             values += await self._values.find(query, projection={"_id": 0, "job_id": 1, "value": 1})
         return job_documents.outputs(jobs, values, data_name)
 

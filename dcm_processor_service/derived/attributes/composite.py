@@ -156,6 +156,7 @@ class Composite:
         """Writes what all instances of the series share; over what another library put there."""
         meta = dataset.file_meta
         meta.TransferSyntaxUID = meta.get("TransferSyntaxUID", ExplicitVRLittleEndian)
+        meta.FileMetaInformationVersion = b"\0\1"
         meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
         meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
         dataset.SpecificCharacterSet = "ISO_IR 192"

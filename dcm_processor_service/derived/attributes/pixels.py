@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-__all__ = ["StoredPixels", "ds", "store_values", "write_pixels", "write_values"]
+__all__ = [
+    "StoredPixels",
+    "describe_pixels",
+    "ds",
+    "store_values",
+    "write_pixel_data",
+    "write_pixels",
+    "write_values",
+]
 
 # near the least number that double precision has, numbers lose the digits that the bound counts on
 _SMALLEST_SLOPE = 1e-290
@@ -178,6 +186,12 @@ def write_pixels(dataset: Dataset, rows: NDArray[Any], *, color: bool = False) -
         rows: Shape ([frames, ]rows, columns[, 3]); the last axis, red, green and blue, of colours only.
         color: Whether it has that axis.
     """
+    describe_pixels(dataset, rows, color=color)
+    write_pixel_data(dataset, rows)
+
+
+def describe_pixels(dataset: Dataset, rows: NDArray[Any], *, color: bool = False) -> None:
+    """Writes all but the pixels themselves, which the instances of a series share; see :func:`write_pixels`."""
     bits = rows.dtype.itemsize * 8
     dataset.SamplesPerPixel = 3 if color else 1
     dataset.PhotometricInterpretation = "RGB" if color else "MONOCHROME2"
@@ -187,6 +201,10 @@ def write_pixels(dataset: Dataset, rows: NDArray[Any], *, color: bool = False) -
     dataset.BitsAllocated = dataset.BitsStored = bits
     dataset.HighBit = bits - 1
     dataset.PixelRepresentation = int(rows.dtype.kind == "i")
+
+
+def write_pixel_data(dataset: Dataset, rows: NDArray[Any]) -> None:
+    """Writes the pixels alone; see :func:`write_pixels`."""
     content = rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes()
     dataset.PixelData = content + b"\0" * (len(content) % 2)
-    dataset["PixelData"].VR = "OW" if bits > 8 else "OB"  # noqa: PLR2004 by section A.2 of PS3.5
+    dataset["PixelData"].VR = "OW" if rows.dtype.itemsize > 1 else "OB"  # by section A.2 of PS3.5

@@ -11,7 +11,7 @@ from pydicom.multival import MultiValue
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
 
-__all__ = ["value_problem"]
+__all__ = ["value_problem", "written"]
 
 _LENGTHS = {"AE": 16, "CS": 16, "SH": 16, "LO": 64, "ST": 1024, "LT": 10240, "PN": 64, "UI": 64, "DS": 16, "IS": 12}
 _FORMS = {
@@ -53,29 +53,30 @@ def value_problem(element: DataElement) -> tuple[str, str] | None:
     return None
 
 
-def _written(part: Any) -> str:
+def written(part: Any) -> str:
+    """Returns a value, of several one of them, as a file spells it."""
     original = getattr(part, "original_string", None)
     return original if isinstance(original, str) and original else str(part)
 
 
 def _part_problem(vr: str, part: Any) -> tuple[str, str] | None:
-    written = _written(part)
-    if not written:
+    spelt = written(part)
+    if not spelt:
         return None
     limit = _LENGTHS.get(vr)
-    longest = max(map(len, written.split("="))) if vr == "PN" else len(written)
+    longest = max(map(len, spelt.split("="))) if vr == "PN" else len(spelt)
     form, words, remedy = _FORMS.get(vr, (None, "", ""))
     rule = ""
     if limit is not None and longest > limit:
         rule, remedy = f"a value of {vr} has at most {limit} characters", "shorten it"
-    elif form is not None and not form.fullmatch(written):
+    elif form is not None and not form.fullmatch(spelt):
         rule = f"a value of {vr} is {words}"
-    elif vr in _NO_CONTROL and not written.isprintable():
+    elif vr in _NO_CONTROL and not spelt.isprintable():
         rule, remedy = f"a value of {vr} has no control characters", "remove them"
-    elif vr == "IS" and not -_IS_RANGE <= int(written) < _IS_RANGE:
+    elif vr == "IS" and not -_IS_RANGE <= int(spelt) < _IS_RANGE:
         rule, remedy = "a value of IS fits 32 bits", "write a smaller number"
-    elif vr == "DS" and not math.isfinite(float(written)):
+    elif vr == "DS" and not math.isfinite(float(spelt)):
         rule, remedy = "a value of DS is finite", "write a finite number"
-    elif vr == "PN" and (written.count("=") > 2 or any(group.count("^") > 4 for group in written.split("="))):  # noqa: PLR2004 three groups of five parts
+    elif vr == "PN" and (spelt.count("=") > 2 or any(group.count("^") > 4 for group in spelt.split("="))):  # noqa: PLR2004 three groups of five parts
         rule, remedy = "a name has at most three groups of five parts", "write family^given^middle^prefix^suffix"
     return (f"{rule} (PS3.5, section 6.2)", remedy) if rule else None

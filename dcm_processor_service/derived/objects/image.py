@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydicom.uid import UID, SecondaryCaptureImageStorage
@@ -12,7 +13,14 @@ from dcm_processor_service.derived.attributes.composite import Composite
 from dcm_processor_service.derived.attributes.encoded import Encoded
 from dcm_processor_service.derived.attributes.identity import copy_attributes
 from dcm_processor_service.derived.attributes.modality import ImageClass, choose_class, slice_thickness, write_modality
-from dcm_processor_service.derived.attributes.pixels import StoredPixels, ds, store_values, write_pixels, write_values
+from dcm_processor_service.derived.attributes.pixels import (
+    StoredPixels,
+    describe_pixels,
+    ds,
+    store_values,
+    write_pixel_data,
+    write_values,
+)
 from dcm_processor_service.derived.attributes.references import frames_crossed, write_sources
 from dcm_processor_service.derived.attributes.units import with_unit
 from dcm_processor_service.derived.inputs import voxels_of
@@ -185,6 +193,10 @@ class _Job:
     def source(self) -> Source:
         return self.composite.source
 
+    @cached_property
+    def _normal(self) -> NDArray[np.float64]:
+        return np.cross(self.placement.orientation[:3], self.placement.orientation[3:])
+
     @property
     def frame_of_reference_uid(self) -> str:
         """The one in which positions mean what they mean there, else a new one (PS3.3, section C.7.4.1)."""
@@ -204,6 +216,7 @@ class _Job:
     def instances(self, sop_class_uid: str, modality: str) -> list[FileDataset]:
         template = self.composite.new(sop_class_uid, modality, 1)
         self._write_series(template)
+        describe_pixels(template, self._rows(0, 0), color=self.is_color)
         shared = Encoded(template)
         slices, volumes = self._slices_and_volumes
         made = []
@@ -215,13 +228,15 @@ class _Job:
                 self._write_plane(dataset, index)
                 self._write_volume(dataset, volume, number)
                 write_sources(dataset, self.source, self._sources_of(index, volume))
-                pixels = self.pixels.array[:, :, index]
-                if self.is_color:
-                    write_pixels(dataset, pixels.transpose(1, 0, 2), color=True)
-                else:
-                    write_pixels(dataset, pixels[..., volume].T)
+                write_pixel_data(dataset, self._rows(index, volume))
                 made.append(dataset)
         return made
+
+    def _rows(self, index: int, volume: int) -> NDArray[Any]:
+        """The pixels of an instance, shape (rows, columns[, 3])."""
+        pixels = self.pixels.array[:, :, index]
+        rows: NDArray[Any] = pixels.transpose(1, 0, 2) if self.is_color else pixels[..., volume].T
+        return rows
 
     def _write_series(self, template: FileDataset) -> None:
         self.composite.write_derivation(template)
@@ -235,7 +250,8 @@ class _Job:
             return
         template.FrameOfReferenceUID = self.frame_of_reference_uid
         template.PositionReferenceIndicator = None
-        template.PatientOrientation = None
+        row, column = np.array(self.placement.orientation).reshape(2, 3)
+        template.PatientOrientation = [direction_letters(row), direction_letters(column)]
         template.ImageOrientationPatient = [ds(cosine) for cosine in self.placement.orientation]
         template.PixelSpacing = [ds(distance) for distance in self.placement.pixel_spacing]
         template.SliceThickness = slice_thickness(
@@ -258,9 +274,7 @@ class _Job:
         if self.placement.is_projection:
             return
         dataset.ImagePositionPatient = [ds(coordinate) for coordinate in self.placement.origins[index]]
-        row, column = np.array(self.placement.orientation[:3]), np.array(self.placement.orientation[3:])
-        dataset.SliceLocation = ds(float(np.cross(row, column) @ self.placement.origins[index]))
-        dataset.PatientOrientation = [direction_letters(row), direction_letters(column)]
+        dataset.SliceLocation = ds(float(self._normal @ self.placement.origins[index]))
 
     def _write_volume(self, dataset: Dataset, volume: int, number: int) -> None:
         slices, volumes = self._slices_and_volumes

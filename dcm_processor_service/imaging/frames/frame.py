@@ -22,10 +22,9 @@ from dcm_processor_service.imaging.frames.rescale_from_header import classic_res
 from dcm_processor_service.imaging.geometry import slice_normal
 from dcm_processor_service.imaging.headers.private_tags import GE_COMPLEX_PART
 from dcm_processor_service.imaging.headers.series_labels import LABELS, SETTINGS
+from dcm_processor_service.imaging.headers.spelling import spelling
 from dcm_processor_service.imaging.headers.values import (
     Header,
-    ScannedElement,
-    ScannedHeader,
     in_groups,
     integer,
     item,
@@ -278,17 +277,16 @@ def marks(frames: Sequence[FrameInfo], name: str) -> list[Any]:
     shared = {"ImageType", *_TOP_LEVEL, *(outer for _, _, outer, _ in _MARKS.values())} - {*_DATES, *_OTHERWISE}
     if keyword not in shared:
         return [mark(frame, name) for frame in frames]
-    known: dict[ScannedElement | None, Any] = {}
+    known: dict[object, Any] = {}
     found = []
     for frame in frames:
-        header = frame.places[-1]
-        if len(frame.places) > 1 or not isinstance(header, ScannedHeader):
+        spelt = spelling(frame.places[-1], keyword) if len(frame.places) == 1 else None
+        if spelt is None:
             found.append(mark(frame, name))
             continue
-        element = header.elements.get(keyword)
-        if element not in known:
-            known[element] = mark(frame, name)
-        found.append(known[element])
+        if spelt not in known:
+            known[spelt] = mark(frame, name)
+        found.append(known[spelt])
     return found
 
 

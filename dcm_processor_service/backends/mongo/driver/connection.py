@@ -40,10 +40,11 @@ class Patience(NamedTuple):
 
 
 class Handle(NamedTuple):
-    """A client of the driver, and whether it has reached a server yet."""
+    """A client of the driver, whether it has reached a server yet, and its collections by name."""
 
     client: Any
     reached: threading.Event
+    collections: dict[str, Any]
 
 
 class LazyClient:
@@ -87,16 +88,19 @@ class LazyClient:
                 options = {**self._client_options(), **self._options}
                 with translated_url():
                     client = self._mode.make(self._location.url, **options)
-                self._handles[scope] = Handle(client, threading.Event())
+                self._handles[scope] = Handle(client, threading.Event(), {})
             return self._handles[scope]
 
     def collection(self, handle: Handle, name: str) -> Any:
-        """Returns the driver's collection."""
-        # a job reads what the job before it has just written: never from a secondary that lags behind
-        database = handle.client.get_database(
-            self._location.database, codec_options=CODEC, read_preference=ReadPreference.PRIMARY
-        )
-        return database[name]
+        """Returns the driver's collection, made at the first call."""
+        found = handle.collections.get(name)
+        if found is None:
+            # a job reads what the job before it has just written: never from a secondary that lags behind
+            database = handle.client.get_database(
+                self._location.database, codec_options=CODEC, read_preference=ReadPreference.PRIMARY
+            )
+            found = handle.collections[name] = database[name]
+        return found
 
     def _client_options(self) -> dict[str, Any]:
         """What is asked of the driver where the URL says nothing else.
