@@ -7,7 +7,7 @@ written here has the platform's own types.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,6 +40,7 @@ __all__ = [
     "id_text",
     "id_texts",
     "instance",
+    "listed",
     "mapping",
     "new_data",
     "new_id",
@@ -111,6 +112,11 @@ def _owner(key: JobKey) -> Document:
 def mapping(value: Any) -> Mapping[str, Any]:
     """Returns a part of a document that should be one of its own; what is something else counts as empty."""
     return value if type(value) is dict or isinstance(value, Mapping) else {}  # asking an ABC takes ten times as long
+
+
+def listed(value: Any) -> Sequence[Any]:
+    """Returns a part of a document that should be a list; what is something else counts as empty."""
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def id_texts(values: Any) -> Any:
