@@ -95,6 +95,7 @@ class SessionSummary(_Record):
     jobs: int = 0
     jobs_done: int = 0
     held: HeldBytes = HeldBytes()
+    problem: str = Field(default="", description="What of its images' documents cannot be read: a sweep leaves it then")
 
 
 class JobDeath(_Record):

@@ -117,7 +117,7 @@ def _reason_to_leave(session: SessionSummary, older_than: timedelta) -> str:
         return f"it is {session.state}"
     if session.idle_s < older_than.total_seconds():
         return f"it is {session.state} for {session.idle_s:.0f} s only"
-    return ""
+    return session.problem
 
 
 def _record(summary: SessionSummary) -> SweptSession:

@@ -7,7 +7,7 @@ written here has the platform's own types.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,6 +40,7 @@ __all__ = [
     "id_text",
     "id_texts",
     "instance",
+    "listed",
     "mapping",
     "new_data",
     "new_id",
@@ -115,6 +116,11 @@ def mapping(value: Any) -> Mapping[str, Any]:
     if value is None or type(value) is dict:
         return value or {}
     return value if isinstance(value, Mapping) else {}  # asking an ABC takes ten times as long
+
+
+def listed(value: Any) -> Sequence[Any]:
+    """Returns a part of a document that should be a list; what is something else counts as empty."""
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def id_texts(values: Any) -> Any:

@@ -23,7 +23,7 @@ from dcm_processor_service.backends.mongo.documents import (
     uploads_pipeline,
 )
 from dcm_processor_service.backends.mongo.files import QUICK_S
-from dcm_processor_service.errors import ConfigurationError, StoreUnavailableError
+from dcm_processor_service.errors import ConfigurationError, StoredValueError, StoreUnavailableError
 from dcm_processor_service.models import RemovedImages, SessionRecord
 
 if TYPE_CHECKING:
@@ -95,7 +95,11 @@ class MongoSessionRepository:
         return sorted(map(_record, await self._sessions.find({})), key=lambda session: session.created_at)
 
     async def instances_of(self, patient_id: str) -> list[str]:
-        """Lists the ids of a patient's instances."""
+        """Lists the ids of a patient's instances.
+
+        Raises:
+            StoredValueError: The documents do not tell them.
+        """
         hierarchy = await self._hierarchy(patient_id)
         return hierarchy.instances if hierarchy else []
 
@@ -216,7 +220,18 @@ def _record(row: Document) -> SessionRecord:
 
 
 def _members(row: Document, field_name: str) -> list[str]:
-    return [id_text(member) for member in row.get(field_name) or ()]
+    """Returns the ids of what a document lists.
+
+    Raises:
+        StoredValueError: It holds something else there, and nobody knows which images are below it.
+    """
+    listed = row.get(field_name)
+    if listed is not None and not isinstance(listed, list):
+        raise StoredValueError(
+            f"{field_name} of the document {id_text(row['_id'])} is no list, so the images below it are not known: set "
+            "it right in the database"
+        )
+    return [id_text(member) for member in listed or ()]
 
 
 def _slices(ids: Sequence[str], size: int = BATCH_FILES) -> Iterator[Sequence[str]]:

@@ -14,7 +14,7 @@ from dcm_processor_service.backends.mongo.job_documents import OLDEST_FIRST
 from dcm_processor_service.backends.mongo.operator.deaths import EARLY_END, Evidence, cause_of_death, cause_of_early_end
 from dcm_processor_service.backends.mongo.operator.queue import PROJECTION, QueuedSession, heartbeat, queue_job
 from dcm_processor_service.backends.mongo.operator.service_code import EntryCode, sources_of
-from dcm_processor_service.errors import SessionNotFoundError
+from dcm_processor_service.errors import SessionNotFoundError, StoredValueError
 from dcm_processor_service.memory_records import MEMORY_RECORD, MemoryRecord
 from dcm_processor_service.models import HeldBytes, JobDeath, SessionDiagnosis, SessionSummary
 
@@ -85,9 +85,12 @@ class Overview:
         files = await self._sums("sessionfiles.files", "metadata.session_id", "$length", records)
         found = []
         for record, session in zip(records, queued, strict=True):
-            images = await self._image_bytes(record)
+            try:
+                images, problem = await self._image_bytes(record), ""
+            except StoredValueError as error:
+                images, problem = 0, str(error)
             held = HeldBytes(data=data.get(record.id, 0), files=files.get(record.id, 0), images=images)
-            found.append(_summary(record, session, held))
+            found.append(_summary(record, session, held, problem))
         return found
 
     async def diagnosis(self, session_id: str) -> SessionDiagnosis:
@@ -238,7 +241,7 @@ def _aware(value: datetime) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
 
 
-def _summary(record: SessionRecord, session: QueuedSession, held: HeldBytes) -> SessionSummary:
+def _summary(record: SessionRecord, session: QueuedSession, held: HeldBytes, problem: str) -> SessionSummary:
     return SessionSummary(
         id=record.id,
         patient=patient_digest(record.patient_id),
@@ -250,6 +253,7 @@ def _summary(record: SessionRecord, session: QueuedSession, held: HeldBytes) -> 
         jobs=len(session.jobs),
         jobs_done=sum(job.done for job in session.jobs),
         held=held,
+        problem=problem,
     )
 
 

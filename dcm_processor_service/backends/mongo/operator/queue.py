@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.backends.mongo.documents import Document, id_text, mapping
+from dcm_processor_service.backends.mongo.documents import Document, id_text, listed, mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -230,13 +230,13 @@ def queue_job(document: Document) -> QueueJob:
         entry=str(document.get("job_worker_entry") or ""),
         subject_uid=str(headers.get(uid) or ""),
         channel=str(document.get("channel") or ""),
-        depends_on=frozenset(map(id_text, document.get("depends_on") or ())),
+        depends_on=frozenset(map(id_text, listed(document.get("depends_on")))),
         done=bool(document.get("done")),
         error=bool(document.get("error")),
         in_progress=bool(document.get("inProgress")),
         attempts_left=_number(document.get("attempts"), 0) < _number(document.get("max_attempts"), 1),
         swept=bool(document.get("swept")),
-        lost_before=sum(1 for one in document.get("retried") or () if mapping(one).get("was") == "in progress"),
+        lost_before=sum(1 for one in listed(document.get("retried")) if mapping(one).get("was") == "in progress"),
         error_text=str(mapping(fault).get("message") or "" if isinstance(fault, dict) else fault or ""),
         error_trace=str(mapping(fault).get("trace") or ""),
         last_sign=max([made_at, *dates.values()]),
@@ -249,7 +249,7 @@ def heartbeat(document: Document) -> Heartbeat:
     beat_at, expires_at = document.get("updatedAt"), document.get("expireAt")
     return Heartbeat(
         worker_id=id_text(document["_id"]),
-        channels=tuple(map(str, document.get("queues") or ())),
+        channels=tuple(map(str, listed(document.get("queues")))),
         job_id=id_text(document.get("current_job_id")),
         beat_at=_date(beat_at) if isinstance(beat_at, datetime) else None,
         expires_at=_date(expires_at) if isinstance(expires_at, datetime) else None,
