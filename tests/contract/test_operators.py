@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dcm_processor_service.errors import InvalidNameError, JobNotFoundError
-from dcm_processor_service.models import Peer, SeriesRecord, SubjectLevel
+from dcm_processor_service.models import FoundSeries, Peer, SeriesRecord, SubjectLevel
 from dcm_processor_service.ports import JobKey, NewFile
 from dcm_processor_service.testing.contracts.store import JOB_ID, SESSION_ID
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.testing.contracts import StoreUnderTest
 
 HOSTILE: list[Any] = [{"$gt": ""}, {"$ne": None}, {"$oid": "1" * 24}, ["PACS"], re.compile("."), b"PACS", 7, True]
+FOUND = FoundSeries(patient_id="1", study_instance_uid="1.2", series_instance_uid="1.2.3")
 KEY = JobKey(SESSION_ID, JOB_ID)
 
 
@@ -53,6 +54,8 @@ async def test_facades_refuse_it(store: StoreUnderTest, hostile: Any) -> None:
         session.peers.probe(hostile),
         session.dicom.get_series(hostile),
         session.dicom.send([], hostile),
+        session.dicom.check([], hostile),
+        session.dicom.fetch([FOUND], hostile),
         session.jobs(hostile),
         session.data.get(hostile),
         session.data.set(hostile, 1),

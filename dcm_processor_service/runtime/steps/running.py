@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dcm_processor_service.codec import check_name
-from dcm_processor_service.errors import ConfigurationError
+from dcm_processor_service.codec import check_name, check_text
+from dcm_processor_service.errors import ConfigurationError, UnsupportedValueError
 from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.steps.inputs import input_digest
 from dcm_processor_service.runtime.steps.lease import StepLease
@@ -24,7 +25,7 @@ from dcm_processor_service.session.jobs import AsyncJobs
 from dcm_processor_service.session.peak_memory import peak_memory_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -83,8 +84,12 @@ class AsyncStep:
     def __init__(self, tools: StepTools, name: str, inputs: Mapping[str, object], code: str) -> None:
         self._tools = tools
         self._name = check_name(name, "step")
+        if not isinstance(inputs, Mapping):
+            raise UnsupportedValueError(
+                f"inputs of a step are given by name, as a dict, not as a {type(inputs).__name__}"
+            )
         self._inputs = inputs
-        self._code = code
+        self._code = check_text(code, "version of a step's code")
         self._lease: StepLease | None = None
         self._open = False
         self._told: dict[str, Any] = {}

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcm_processor_service.errors import FetchError
-from dcm_processor_service.models import FetchOptions, FetchOutcome, FetchReport, FoundInstance, FoundSeries, FoundStudy
+from dcm_processor_service.models import (
+    FetchOptions,
+    FetchOutcome,
+    FetchReport,
+    FoundInstance,
+    FoundSeries,
+    FoundStudy,
+    Peer,
+)
 from dcm_processor_service.session.images.catalogue import catalogue_files
 from dcm_processor_service.session.images.series import DicomSeries
 from dcm_processor_service.session.images.series_async import AsyncDicomSeries
@@ -18,7 +26,7 @@ from dcm_processor_service.session.network.priors import choose_priors, refuse_s
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from dcm_processor_service.models import FetchRecord, FoundItem, Peer, Study
+    from dcm_processor_service.models import FetchRecord, FoundItem, Study
     from dcm_processor_service.ports import Backend, DicomRepository, Offload, Retriever
     from dcm_processor_service.runtime.execution.cancellation import Cancellation
     from dcm_processor_service.session.images.catalogue import Filed
@@ -151,7 +159,7 @@ class AsyncFetching:
         )
 
     async def _known(self, peer: Peer | str) -> Peer:
-        return await self._peers.get(peer) if isinstance(peer, str) else peer
+        return peer if isinstance(peer, Peer) else await self._peers.get(peer)
 
     async def _parts(self, study: FoundStudy, peer: Peer, modality: str) -> Sequence[FoundItem]:
         """A study as a whole, or its series of one modality."""

@@ -94,7 +94,7 @@ class AsyncSending:
         self, what: SendItem | Iterable[SendItem], to: Peer | str, options: SendOptions | None
     ) -> SendCheck:
         """Checks instances as if they were sent; see :meth:`Dicom.check`."""
-        peer = await self._peers.get(to) if isinstance(to, str) else to
+        peer = to if isinstance(to, Peer) else await self._peers.get(to)
         items = await _unpacked(what)
         return await self._tools.offload(
             lambda: self._tools.sender().check_sending(items, peer, options=options or SendOptions())

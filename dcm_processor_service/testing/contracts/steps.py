@@ -280,6 +280,10 @@ class StepsContract(Contract):
             _step(container, "../out")
         with pytest.raises(UnsupportedValueError):
             await _step(container, model=object()).__aenter__()
+        inputs: list[Any] = [["a"], b"x", 7, "text"]
+        for wrong in inputs:
+            with pytest.raises(UnsupportedValueError):
+                await AsyncStep(container.steps(), "segment", wrong, "code").__aenter__()
         with pytest.raises(ConfigurationError, match="with block"):
             _ = _step(container).record
         async with _step(container) as step:
