@@ -28,6 +28,7 @@ from tests.benchmarks.compressed_rows import compressed_rows
 from tests.benchmarks.imaging_rows import imaging_rows, series_folder
 from tests.benchmarks.measuring import MIB, Growth, Measured, Row, measure
 from tests.benchmarks.process_rows import process_rows
+from tests.benchmarks.report_rows import report_rows
 from tests.benchmarks.sending_rows import sending_rows
 from tests.benchmarks.store_rows import running_database, store_growth, store_rows
 from tests.growth import LINEAR, exponent
@@ -35,7 +36,7 @@ from tests.growth import LINEAR, exponent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-GROUPS = ("imaging", "compressed", "stores", "processes", "sending", "growth")
+GROUPS = ("imaging", "compressed", "stores", "processes", "sending", "report", "growth")
 
 
 def rows(wanted: str) -> Iterator[Row | Growth]:
@@ -52,6 +53,7 @@ def rows(wanted: str) -> Iterator[Row | Growth]:
             ("stores", lambda: store_rows(store, paths)),
             ("processes", lambda: process_rows(store, paths, scratch)),
             ("sending", lambda: sending_rows(paths, scratch)),
+            ("report", report_rows),
             ("growth", lambda: store_growth(store)),
         ]
         for group, rows_of in made:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from dcm_processor_service.session.reporting import AsyncReporting
 from dcm_processor_service.testing import synthetic_series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SERIES, SLICES, SIDE = 20, 60, 256
 SPENT: dict[str, float] = {}
@@ -48,23 +49,33 @@ def labels(ctx: RuntimeContext) -> None:
     ctx.session.files.save("labels.nii.gz", volume.like(mask).to_nifti())
 
 
-def make_scans(folder: Path) -> None:
-    noise = np.random.default_rng(0).integers(-200, 200, (SLICES, SIDE, SIDE)).astype("<i2")
-    [first] = synthetic_series(slices=1, rows=SIDE, columns=SIDE)
+def make_scans(folder: Path, slices: int = SLICES, side: int = SIDE) -> None:
+    noise = np.random.default_rng(0).integers(-200, 200, (slices, side, side)).astype("<i2")
+    [first] = synthetic_series(slices=1, rows=side, columns=side)
     for number in range(SERIES):
         first.SeriesInstanceUID = f"1.2.826.0.1.3680043.8.498.1.{200 + number}"
         (folder / str(number)).mkdir()
-        for k in range(SLICES):
+        for k in range(slices):
             first.SOPInstanceUID, first.InstanceNumber = f"{first.SeriesInstanceUID}.{k}", k + 1
             first.ImagePositionPatient = [0, 0, 2 * k]
             first.PixelData = (noise[k] + 1024).astype("<i2").tobytes()
             first.save_as(folder / str(number) / f"{k:03}.dcm", enforce_file_format=True)
 
 
-def timed(name: str) -> None:
-    """Adds up the processor time of a method."""
-    method = getattr(AsyncReporting, name)
+@contextmanager
+def timed(*names: str) -> Iterator[None]:
+    """Adds up the processor time of methods of the reporting."""
+    methods = {name: getattr(AsyncReporting, name) for name in names}
+    for name, method in methods.items():
+        setattr(AsyncReporting, name, _timed(name, method))
+    try:
+        yield
+    finally:
+        for name, method in methods.items():
+            setattr(AsyncReporting, name, method)
 
+
+def _timed(name: str, method: Any) -> Any:
     async def measured(self: AsyncReporting, **options: Any) -> Any:
         started = time.process_time()
         try:
@@ -72,19 +83,35 @@ def timed(name: str) -> None:
         finally:
             SPENT[name] = SPENT.get(name, 0) + time.process_time() - started
 
-    setattr(AsyncReporting, name, measured)
+    return measured
+
+
+class Shares(NamedTuple):
+    """Seconds of the processor."""
+
+    pictures: float
+    rest: float
+    """Checksums and the page."""
+
+    total: float
+
+
+def shares(function: Callable[[RuntimeContext], Any], scans: Path, workspace: Path) -> Shares:
+    """Runs a job a series; returns what the pictures and the rest of the report took of it."""
+    SPENT.clear()
+    with timed("pictures", "collect"):
+        place, started = Workspace(workspace), time.process_time()
+        filed, _catalogue = place.ingest([scans])
+        runs = [place.run(function, one, filed=filed, job_name="bench", params={}) for one in filed.series]
+        assert all(one.outcome.ok for one in runs)
+        before_page = time.process_time()
+        write_run_report(workspace, runs)
+        ended = time.process_time()
+    return Shares(SPENT["pictures"], SPENT["collect"] + ended - before_page, ended - started)
 
 
 def measure(function: Callable[[RuntimeContext], Any], scans: Path, workspace: Path) -> str:
-    SPENT.clear()
-    place, started = Workspace(workspace), time.process_time()
-    filed, _catalogue = place.ingest([scans])
-    runs = [place.run(function, one, filed=filed, job_name="bench", params={}) for one in filed.series]
-    assert all(one.outcome.ok for one in runs)
-    before_page = time.process_time()
-    write_run_report(workspace, runs)
-    ended = time.process_time()
-    total, pictures, rest = ended - started, SPENT["pictures"], SPENT["collect"] + ended - before_page
+    pictures, rest, total = shares(function, scans, workspace)
     return (
         f"{function.__name__:8} {total:6.2f} s; pictures {pictures:5.2f} s = {pictures / total:5.1%}; "
         f"checksums and page {rest:5.2f} s = {rest / total:5.1%}"
@@ -92,8 +119,6 @@ def measure(function: Callable[[RuntimeContext], Any], scans: Path, workspace: P
 
 
 def main() -> None:
-    timed("pictures")
-    timed("collect")
     with tempfile.TemporaryDirectory() as folder:
         scans = Path(folder, "scans")
         scans.mkdir()

@@ -138,7 +138,7 @@ def derived_rows(paths: list[Path], volume: Any, scratch: Path) -> Iterator[Row]
     yield Row(
         "derive",
         f"a derived series of {len(paths)} CT, made and saved; the loop copies the header and changes three UIDs, ours "
-        "writes references, derivation and producer, and checks each object",
+        "writes references, derivation and producer, and checks each object; neither waits for the disk",
         Way("derive and save", derive),
         Way("a plain pydicom loop", loop),
         target="2",

@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Growth", "Measured", "Row", "Way", "measure", "process"]
+__all__ = ["Growth", "Measured", "Row", "Spent", "Way", "measure", "process"]
 
 MIB = 2**20
 
 
 class ChildPeak(int):
     """Bytes that a child process had at most: what a way returns that works in one."""
+
+
+class Spent(float):
+    """Seconds of the processor that a way has counted itself: what it returns that is a part of something."""
 
 
 class Way(NamedTuple):
@@ -90,12 +94,13 @@ def measure(row: Row, rounds: int) -> dict[str, Measured]:
             result = way.work()
             seconds = time.perf_counter() - begin
             own = found[way.name]
+            spent = float(result) if isinstance(result, Spent) else seconds
             is_process = isinstance(result, (ChildPeak, subprocess.CompletedProcess))
             peak = status("VmHWM") - before if not is_process else int(result) if isinstance(result, ChildPeak) else 0
             own.peak_bytes = max(own.peak_bytes, peak)
             del result
             if number:  # the first one loads libraries and fills caches
-                own.seconds.append(seconds)
+                own.seconds.append(spent)
     return found
 
 

@@ -32,7 +32,7 @@ def spelling(header: Header, keyword: str) -> object:
     tag = tag_for_keyword(keyword)
     if tag is None or tag not in header:
         return _ABSENT
-    raw = header.get_item(tag, keep_deferred=True)
+    raw: object = header.get_item(tag, keep_deferred=True)
     if not isinstance(raw, RawDataElement) or not isinstance(raw.value, bytes):
         return None
     return raw.VR, raw.value, raw.is_little_endian, str(header.original_character_set)
