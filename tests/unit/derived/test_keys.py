@@ -15,6 +15,7 @@ from dcm_processor_service.testing import fake_context
 from tests.unit.derived.sources import make_headers, make_recipe, make_source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pydicom import Dataset
@@ -145,3 +146,42 @@ def test_a_file_that_holds_another_result_is_replaced_when_asked_only(tmp_path: 
 def test_images_that_are_there_already_are_the_same_result(tmp_path: Path) -> None:
     made = derive_image(VALUES / 3, make_source(), make_recipe()).datasets
     assert save(made, tmp_path) == save(made, tmp_path, replace=False)
+
+
+TWO_RESULTS: dict[str, Callable[[Derive, int], Any]] = {
+    "image": lambda derive, n: derive(VALUES + n, like=make_headers(), role="r"),
+    "multi-frame image": lambda derive, n: derive(
+        VALUES + n, like=make_headers(), role="r", kind="sc", multi_frame=True
+    ),
+    "colours": lambda derive, n: derive(np.full((5, 4, 3, 3), n, np.uint8), like=make_headers(), role="r"),
+    "pages": lambda derive, n: derive([np.full((8, 6, 3), n, np.uint8)], like=make_headers(), role="r"),
+    "segmentation": lambda derive, n: derive.segmentation({"liver": np.roll(MASK, n, 1)}, like=make_headers()),
+    "label map": lambda derive, n: derive.segmentation(
+        np.roll(MASK, n, 1).astype(np.uint8), labels={1: "liver"}, like=make_headers()
+    ),
+    "name of a segment": lambda derive, n: derive.segmentation({("liver", "spleen")[n]: MASK}, like=make_headers()),
+    "structure set": lambda derive, n: derive.rtstruct({"liver": np.roll(MASK, n, 1)}, like=make_headers()),
+    "overlay": lambda derive, n: derive.overlay(VALUES, {"liver": np.roll(MASK, n, 1)}, like=make_headers()),
+    "presentation": lambda derive, n: derive.presentation({"liver": np.roll(MASK, n, 1)}, like=make_headers()),
+    "map": lambda derive, n: derive.parametric_map(VALUES.astype(np.float32) + n, like=make_headers(), role="r"),
+    "measurements": lambda derive, n: derive.measurement_report({"liver": {"Volume": (n, "ml")}}, like=make_headers()),
+    "text": lambda derive, n: derive.text_report(f"{n} nodules.", like=make_headers()),
+    "PDF": lambda derive, n: derive.pdf(b"%%PDF-1.%d" % n, like=make_headers()),
+}
+
+
+@pytest.mark.parametrize("kind", TWO_RESULTS)
+def test_no_kind_of_result_is_made_twice_under_one_uid(kind: str, tmp_path: Path) -> None:
+    make = TWO_RESULTS[kind]
+    derive = derive_of()
+    first = make(derive, 0)
+    make(derive, 0)  # the same result once more
+    with pytest.raises(DerivedObjectError, match="a role of its own"):
+        make(derive, 1)
+    other = make(derive_of(), 1)  # of another process, which knows nothing of the first
+    one, two = ([*each] if isinstance(each, list) else [each] for each in (first, other))
+    save(one, tmp_path)
+    with pytest.raises(DerivedObjectError, match="holds another result"):
+        save(two, tmp_path, replace=False)
+    with pytest.raises(DerivedObjectError, match="would keep one of them"):
+        save([*one, *two], tmp_path / "together")
