@@ -181,3 +181,12 @@ def test_a_ramp_through_tilted_slices_is_the_same_ramp_on_an_even_grid(
         corner = np.linalg.inv(volume.affine_lps) @ [*recipe.positions[index], 1]
         assert (corner[:2] > -1e-3).all()
         assert corner[2] == pytest.approx(index, abs=1e-4)
+
+
+def test_rescaled_values_between_slices_are_not_rounded(tmp_path: Path) -> None:
+    recipe = Recipe(slices=5, rescale=("0.001", "0"))
+    paths = in_slice_order(single_frame(recipe, tmp_path))
+    volume = read_volume([*paths[:2], *paths[3:]], "resample")
+    expected = recipe.values[..., 0].copy()
+    expected[:, :, 2] = (expected[:, :, 1] + expected[:, :, 3]) / 2
+    np.testing.assert_allclose(volume.array, expected, atol=1e-4)
