@@ -340,3 +340,17 @@ def test_contours_that_cross_are_clear_where_the_header_says_what_is_common(
     expected[2:8, 2:7] = True
     expected[5:10, 4:9] ^= True
     assert np.array_equal(found.mask().array[:, :, 1], expected)
+
+
+def test_a_structure_set_that_cannot_be_read_is_named_as_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = written_set({"ring": ring_contours(PLAIN, keyhole=False)}, tmp_path)
+
+    def fail(*_: object) -> None:
+        raise ValueError("Test^Patient")
+
+    monkeypatch.setattr("dcm_processor_service.derived.reading.rtstruct._by_number", fail)
+    with pytest.raises(InvalidSeriesError, match="no structure set that can be read, its header is damaged") as caught:
+        read_segments(paths, images=images(tmp_path))
+    assert "Patient" not in str(caught.value)

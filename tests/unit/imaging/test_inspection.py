@@ -364,3 +364,8 @@ def test_spare_bits_that_are_bits_of_other_slices_hold_the_sign_or_nothing(
     else:
         with pytest.raises(InvalidSeriesError, match="declares 12 bits of a value and uses more"):
             read_volume(paths)
+
+
+def test_a_report_names_its_series(tmp_path: Path) -> None:
+    paths = single_frame(Recipe(slices=3), tmp_path)
+    assert inspect_series(paths).series_instance_uid == str(dcmread(paths[0]).SeriesInstanceUID)

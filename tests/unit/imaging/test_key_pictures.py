@@ -186,7 +186,7 @@ def test_tiles_stand_as_radiologists_see_them_each_with_its_caption(
     assert [(tile.caption, np.unique(tile.grey).tolist()) for tile in tiles] == [
         (number, [k]) for k, number in enumerate(numbers)
     ]
-    for axis, (low, high) in enumerate(("RL", "AP", "IS")):
+    for axis, (low, high) in enumerate((("R", "L"), ("A", "P"), ("I", "S"))):
         is_high = (places[axis] > np.median(places[axis])).astype(np.uint8)
         for tile in tiles_of(VoxelGrid(is_high, affine), numbers, is_high):
             assert tile.labels is not None
@@ -234,7 +234,8 @@ def seg_over(scan: list[Path], masks: np.ndarray[Any, Any], *, packed: bool, asi
         described = Dataset()
         described.SegmentNumber, described.SegmentLabel = number, label
         ds.SegmentSequence.append(described)
-    ds.Columns, ds.Rows, ds.BitsAllocated = *masks.shape[1:3], 1 if packed else 8
+    ds.Columns, ds.Rows = masks.shape[1:3]
+    ds.BitsAllocated = 1 if packed else 8
     if not packed:
         ds.MaximumFractionalValue = 100
     whole = np.stack(content)

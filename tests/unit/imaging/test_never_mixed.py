@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-POLICIES = ("strict", "split", "largest", "resample")
+    from dcm_processor_service.models.images.nifti import Policy
+
+POLICIES: tuple[Policy, ...] = ("strict", "split", "largest", "resample")
 STEP = 3.0
 NUMBERINGS = ("volume by volume", "slice by slice", "random", "each volume anew", "none")
 MARKS: dict[str, Callable[[Dataset, int, int], None]] = {
