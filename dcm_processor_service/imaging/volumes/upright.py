@@ -85,7 +85,8 @@ def on_even_grid(volume: V, stack: Stack) -> V:
     steps = (max(round(float(along[-1]) / geometry.step_mm), 1) if stack.is_uneven else len(along) - 1) + 1
     step_mm = float(along[-1]) / (steps - 1)
     targets = np.linspace(0.0, float(along[-1]), steps)
-    array = _interpolated(volume.array, along, shifts - low, targets, (high - low).astype(int))
+    # what is off a whole pixel by noise would lose its outermost row
+    array = _interpolated(volume.array, along, np.round(shifts - low, 5), targets, (high - low).astype(int))
     origin = origins[0] + low[0] * column_distance * orientation[:3] + low[1] * row_distance * orientation[3:]
     affine = stack_affine(orientation, (row_distance, column_distance), origin, normal * step_mm)
     nearest = np.abs(targets[:, np.newaxis] - along).min(axis=1)

@@ -201,3 +201,11 @@ def test_what_cannot_be_made_is_said() -> None:
         make_pdf_dicom(Dataset(), encoded(b"hello"))
     with pytest.raises(DerivedObjectError, match="names no study"):
         make_pdf_dicom(Dataset(), encoded())
+
+
+def test_values_stay_in_the_units_of_a_reference_that_has_some() -> None:
+    nifti = nib.nifti1.Nifti1Image(np.arange(8, dtype=np.int16).reshape(2, 2, 2), np.eye(4))
+    pet = make_headers(SOPClassUID=PositronEmissionTomographyImageStorage, Modality="PT", Units="BQML")[0]
+    assert nifti_to_dicom(nifti, "PT", "Copy", ref_dcm=pet)[0].Units == "BQML"
+    ct = make_headers(RescaleType="HU", RescaleSlope="1", RescaleIntercept="-1024")[0]
+    assert nifti_to_dicom(nifti, "CT", "Copy", ref_dcm=ct)[0].get("RescaleType", "HU") == "HU"

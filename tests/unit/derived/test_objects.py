@@ -383,3 +383,28 @@ def test_one_slice_is_as_thick_as_it_was(tmp_path: Path, kind: Any, form: str) -
         np.testing.assert_allclose(segment.mask().spacing_mm, (0.5, 0.75, step))
     [measures] = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
     assert measures.SpacingBetweenSlices == step
+
+
+def test_a_map_says_which_quantity_it_is_of() -> None:
+    def definition(**more: Any) -> Any:
+        made = parametric_map(RAMP, make_source(), make_recipe(), options=MapOptions(units="mm2/s", **more))
+        [mapping] = made.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+        return mapping.get("QuantityDefinitionSequence")
+
+    [quantity] = definition(quantity=Code("113041", "DCM", "Apparent Diffusion Coefficient"))
+    assert quantity.ConceptCodeSequence[0].CodeValue == "113041"
+    assert not definition()
+
+
+@pytest.mark.parametrize(("off_mm", "is_one"), [(0.0, True), (1e-5, True), (0.3, False)])
+def test_masks_that_lie_a_rounding_apart_lie_on_one_grid(off_mm: float, *, is_one: bool) -> None:
+    beside = PLAIN @ np.diag([2.0, 2.0, 1.0, 1.0])
+    moved = beside.copy()
+    moved[0, 3] += off_mm
+    given = {"liver": Volume(MASK, beside), "spleen": Volume(MASK[::-1], moved)}
+    if is_one:
+        made = segmentation(given, make_source(), make_recipe())
+        assert len(made.SegmentSequence) == 2
+    else:
+        with pytest.raises(UnsupportedValueError, match="different grids"):
+            segmentation(given, make_source(), make_recipe())

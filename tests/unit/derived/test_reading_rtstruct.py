@@ -323,3 +323,34 @@ def test_in_a_session_without_the_images_the_set_is_refused() -> None:
     with pytest.raises(SeriesNotFoundError, match=r"drawn on the series 1\.2\.3\.0, which is not stored"):
         series.segments()
     assert series.segments(like=volume())[0].mask().array.any()
+
+
+@pytest.mark.parametrize(("kind", "is_one"), [("CLOSEDPLANAR_XOR", True), ("CLOSED_PLANAR", False)])
+def test_contours_that_cross_are_clear_where_the_header_says_what_is_common(
+    tmp_path: Path, kind: str, *, is_one: bool
+) -> None:
+    contours = [contour(PLAIN, 1, rectangle(*box), kind) for box in ((2, 2, 7, 6), (5, 4, 9, 8))]
+    paths = written_set({"two": contours}, tmp_path)
+    (found,) = read_segments(paths, images=images(tmp_path))
+    if not is_one:
+        with pytest.raises(InvalidSeriesError, match="cross in slice 2"):
+            found.mask()
+        return
+    expected = np.zeros(SHAPE[:2], bool)
+    expected[2:8, 2:7] = True
+    expected[5:10, 4:9] ^= True
+    assert np.array_equal(found.mask().array[:, :, 1], expected)
+
+
+def test_a_structure_set_that_cannot_be_read_is_named_as_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = written_set({"ring": ring_contours(PLAIN, keyhole=False)}, tmp_path)
+
+    def fail(*_: object) -> None:
+        raise ValueError("Test^Patient")
+
+    monkeypatch.setattr("dcm_processor_service.derived.reading.rtstruct._by_number", fail)
+    with pytest.raises(InvalidSeriesError, match="no structure set that can be read, its header is damaged") as caught:
+        read_segments(paths, images=images(tmp_path))
+    assert "Patient" not in str(caught.value)

@@ -252,3 +252,19 @@ def test_contours_are_a_box_where_all_of_them_are_rectangles_of_it(surface: list
     [box] = found
     corners = np.array([each.points for each in surface])
     assert np.array_equal(box.points, [corners[:, 0].min(axis=0), corners[:, 1].max(axis=0)])
+
+
+def test_rectangles_that_are_no_surface_stay_as_many_as_they_are(tmp_path: Path) -> None:
+    made = report(BOX)
+    changed = 0
+    for container in items_of(made, "CONTAINER"):
+        for each in container.get("ContentSequence", ()):
+            if each.ValueType == "SCOORD3D":
+                each.ConceptNameCodeSequence[0].CodeValue = "111030"
+                each.ConceptNameCodeSequence[0].CodeMeaning = "Image Region"
+                changed += 1
+    assert changed > 1
+    found = read(made, tmp_path).region
+    assert isinstance(found, tuple)
+    assert len(found) == changed
+    assert {region.points[0][2] == region.points[1][2] for region in found} == {True}

@@ -112,3 +112,13 @@ def test_series_numbers_are_the_sources_and_the_role() -> None:
     assert 9000 < number(make_source(SeriesNumber=2_147_483_647), "a") < 10_000
     given = derive_image(np.zeros((5, 4, 3), np.int16), make_source(), make_recipe(series_number=12))
     assert given.datasets[0].SeriesNumber == 12
+
+
+def test_several_frames_of_reference_are_none() -> None:
+    headers = make_headers()
+    assert SourceSeries.from_headers(headers).frame_of_reference_uid == "1.2.3.9"
+    headers[1].FrameOfReferenceUID = "1.2.3.10"
+    assert SourceSeries.from_headers(headers).frame_of_reference_uid == ""
+    for header in headers:
+        del header.FrameOfReferenceUID
+    assert SourceSeries.from_headers(headers).frame_of_reference_uid == ""

@@ -17,7 +17,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless, generate_uid
 
 from dcm_processor_service import Limits
-from dcm_processor_service.errors import InvalidSeriesError, UnreadableFileError
+from dcm_processor_service.errors import DicomError, InvalidSeriesError, UnreadableFileError
 from dcm_processor_service.imaging.decoding.codestream import (
     Codestream,
     codestream_of,
@@ -410,3 +410,19 @@ def test_a_segment_of_rle_decodes_to_one_byte_for_each_pixel(segment: bytes, len
     assert not rle_fault(frame, 1, length - 2)
     assert f"a segment holds {length} bytes, and {length + 1} pixels" in rle_fault(frame, 1, length + 1)
     assert "a segment holds" in rle_fault(frame, 1, length - 3)
+
+
+def test_whatever_a_library_raises_of_pixels_names_the_file_as_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [path] = single_frame(Recipe(slices=1, syntax=DeflatedExplicitVRLittleEndian), tmp_path)
+    assert read_volume([path], "largest").shape == (5, 4, 1)
+    for error in (ValueError("Secret^Person"), MemoryError(), RecursionError()):
+
+        def fail(_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr("dcm_processor_service.imaging.volumes.pixels.get_decoder", fail)
+        with pytest.raises(DicomError) as caught:
+            read_volume([path], "largest")
+        assert "Secret" not in str(caught.value)

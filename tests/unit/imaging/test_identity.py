@@ -64,7 +64,8 @@ def test_what_differs_makes_parts(tmp_path: Path, keyword: str, *, interleaved: 
 @pytest.mark.parametrize("policy", ["strict", "split", "largest", "resample"])
 def test_two_patients_or_studies_are_refused(tmp_path: Path, keyword: str, policy: str, *, interleaved: bool) -> None:
     code, first, second = REFUSED[keyword]
-    refused(mixed(tmp_path, keyword, first, second, interleaved=interleaved), code, policy)
+    report = refused(mixed(tmp_path, keyword, first, second, interleaved=interleaved), code, policy)
+    assert [one.count for one in report.findings if one.code == code] == [2]
 
 
 @pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "RescaleType"])

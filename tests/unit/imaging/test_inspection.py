@@ -344,3 +344,28 @@ def test_directions_of_diffusion_alone_make_the_fourth_axis(tmp_path: Path) -> N
 
     volume = read_volume(change(single_frame(recipe, tmp_path), edit))
     np.testing.assert_array_equal(volume.array, recipe.values)
+
+
+@pytest.mark.parametrize(("stray", "is_one"), [(0, True), (0x1000, False), (0x2000, False)])
+def test_spare_bits_that_are_bits_of_other_slices_hold_the_sign_or_nothing(
+    tmp_path: Path, stray: int, *, is_one: bool
+) -> None:
+    recipe = Recipe(bits_stored=12, signed=True)
+
+    def edit(ds: Dataset, index: int) -> None:
+        stored = recipe.stored[0, index]
+        ds.BitsStored, ds.HighBit = (12, 11) if index == 2 else (14, 13)
+        content = (stored & 0xFFF) | stray if index == 2 else stored & 0x3FFF
+        ds.PixelData = content.astype("<u2").tobytes()
+
+    paths = change(single_frame(recipe, tmp_path), edit)
+    if is_one:
+        np.testing.assert_array_equal(read_volume(paths).array, recipe.values[..., 0])
+    else:
+        with pytest.raises(InvalidSeriesError, match="declares 12 bits of a value and uses more"):
+            read_volume(paths)
+
+
+def test_a_report_names_its_series(tmp_path: Path) -> None:
+    paths = single_frame(Recipe(slices=3), tmp_path)
+    assert inspect_series(paths).series_instance_uid == str(dcmread(paths[0]).SeriesInstanceUID)

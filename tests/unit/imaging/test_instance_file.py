@@ -179,3 +179,14 @@ def test_a_file_whose_place_cannot_be_read_has_one_in_the_order_all_the_same(
     ordered = order_files(paths)
     assert [path for path in ordered if path != paths[2]] == order_files(placed)
     assert paths[2] in {ordered[0], ordered[-1]}
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1e-5, 4e-4])
+def test_orientations_that_jitter_are_one_in_the_order(tmp_path: Path, jitter: float) -> None:
+    paths = single_frame(Recipe(slices=8), tmp_path)
+    for number, path in enumerate(paths):
+        ds = dcmread(path)
+        ds.ImageOrientationPatient = [1, jitter * (number % 3), 0, -jitter * (number % 3), 1, 0]
+        ds.save_as(path)
+    heights = [float(dcmread(path).ImagePositionPatient[2]) for path in order_files(paths)]
+    assert heights == sorted(heights)

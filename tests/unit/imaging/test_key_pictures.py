@@ -18,7 +18,7 @@ from pydicom.data import get_testdata_file
 
 from dcm_processor_service.imaging.pictures.key_slices import Scan, picture_of_scan, tiles_of
 from dcm_processor_service.imaging.pictures.mosaic import LABEL_COLOURS, Tile, draw_mosaic, label_colour
-from dcm_processor_service.imaging.pictures.panel import Letters
+from dcm_processor_service.imaging.pictures.panel import Letters, Panel
 from dcm_processor_service.imaging.pictures.png import encode_png
 from dcm_processor_service.imaging.pictures.presets import preset_window
 from dcm_processor_service.imaging.pictures.results import pictures_of_results
@@ -186,7 +186,7 @@ def test_tiles_stand_as_radiologists_see_them_each_with_its_caption(
     assert [(tile.caption, np.unique(tile.grey).tolist()) for tile in tiles] == [
         (number, [k]) for k, number in enumerate(numbers)
     ]
-    for axis, (low, high) in enumerate(("RL", "AP", "IS")):
+    for axis, (low, high) in enumerate((("R", "L"), ("A", "P"), ("I", "S"))):
         is_high = (places[axis] > np.median(places[axis])).astype(np.uint8)
         for tile in tiles_of(VoxelGrid(is_high, affine), numbers, is_high):
             assert tile.labels is not None
@@ -234,7 +234,8 @@ def seg_over(scan: list[Path], masks: np.ndarray[Any, Any], *, packed: bool, asi
         described = Dataset()
         described.SegmentNumber, described.SegmentLabel = number, label
         ds.SegmentSequence.append(described)
-    ds.Columns, ds.Rows, ds.BitsAllocated = *masks.shape[1:3], 1 if packed else 8
+    ds.Columns, ds.Rows = masks.shape[1:3]
+    ds.BitsAllocated = 1 if packed else 8
     if not packed:
         ds.MaximumFractionalValue = 100
     whole = np.stack(content)
@@ -248,7 +249,7 @@ def test_segments_are_drawn_on_their_slices_and_measured(tmp_path: Path, *, pack
     scan = single_frame(Recipe(columns=37, rows=41, slices=10), tmp_path)
     volume = read_volume(scan)
     masks = np.zeros((2, *volume.shape), bool)
-    masks[0, 3:12, 4:15, 2:5] = True
+    masks[0, 3:12, 4:15, [0, 3, 9]] = True
     masks[1, 22:30, 25:35, 3:4] = True
     picture = picture_of_segmentation(seg_over(scan, masks, packed=packed), scan)
     assert picture is not None
@@ -262,7 +263,8 @@ def test_segments_are_drawn_on_their_slices_and_measured(tmp_path: Path, *, pack
         [9 * 11 * 3 * voxel_ml, 8 * 10 * voxel_ml], abs=1e-3
     )
     labels = (masks[0] + 2 * masks[1]).astype(np.uint8)
-    tiles = tiles_of(VoxelGrid(np.zeros((37, 41, 3), np.uint8), volume.affine_lps), ["3", "4", "5"], labels[:, :, 2:5])
+    black = VoxelGrid(np.zeros((37, 41, 3), np.uint8), volume.affine_lps)
+    tiles = tiles_of(black, ["1", "4", "10"], labels[:, :, [0, 3, 9]])
     expected, found = opened(draw_mosaic(tiles)), opened(picture.png)
     for colour in LABEL_COLOURS[:2]:
         assert (found == colour).all(axis=2).any()
@@ -314,3 +316,14 @@ def test_an_image_that_lies_on_no_scan_is_drawn_slice_by_slice_as_it_lies(tmp_pa
     np.testing.assert_allclose(opened(picture.png).astype(int), expected.astype(int), atol=3)
     size = "14 × 12 × 5" + (" × 3" if times > 1 else "")
     assert picture.caption.startswith(f"5 of 5 slices · {size}, 0.6 × 0.8 × 2.5 mm · window")
+
+
+def test_the_caption_tells_the_size_of_voxels_and_of_a_few_files_that_of_pixels(tmp_path: Path) -> None:
+    paths = scan_of(tmp_path)
+    assert "40 × 40, 0.6 × 0.8 × 2.5 mm · " in picture_of_scan(paths, 10).caption
+    assert "40 × 40, 0.6 × 0.8 mm · " in picture_of_scan(paths[::3], 10).caption
+
+
+@pytest.mark.parametrize(("pixel_mm", "tall"), [(None, 1.0), ((1.0, 1.0), 1.0), ((2.0, 1.0), 2.0), ((0.5, 1.0), 0.5)])
+def test_pixels_are_drawn_as_tall_as_they_are(pixel_mm: tuple[float, float] | None, tall: float) -> None:
+    assert Panel(np.zeros((10, 20), np.uint8), pixel_mm=pixel_mm).extent == (10 * tall, 20)

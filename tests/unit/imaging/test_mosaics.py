@@ -97,9 +97,9 @@ def test_slices_are_cut_out_of_mosaics_and_lie_in_the_middle_of_their_frame(
 def test_a_mosaic_that_does_not_say_how_its_slices_lie_is_refused(tmp_path: Path) -> None:
     header = dcmread(mosaics(tmp_path)[0])
     assert mosaic_layout(header, "a file").tiles_per_side == 3
-    for change in (lambda ds: ds.pop(0x00291010), lambda ds: ds.pop(0x00290010), lambda ds: ds.pop("PixelSpacing")):
+    for lacking in (0x00291010, 0x00290010, 0x00280030):
         less = Dataset(header)
-        change(less)
+        del less[lacking]
         with pytest.raises(InvalidSeriesError, match="a file is a mosaic whose private elements do not say"):
             mosaic_layout(less, "a file")
 
@@ -170,3 +170,17 @@ def test_slices_of_a_mosaic_have_the_times_of_the_csa_header(
     assert found is not None
     assert found.slice_times_s == expected
     assert (found.slices_lps is None) == (not expected)
+
+
+@pytest.mark.parametrize(("columns", "is_known"), [(4, True), (6, False)])
+def test_lines_of_phase_encoding_are_known_of_a_square_where_no_direction_is_said(
+    tmp_path: Path, columns: int, *, is_known: bool
+) -> None:
+    paths = single_frame(Recipe(modality="MR", columns=columns, rows=4, extra={"Manufacturer": "SIEMENS"}), tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        add_csa(ds, BandwidthPerPixelPhaseEncode=("FD", [25.0]))
+        ds.save_as(path)
+    acquisition = read_volume(paths).acquisition
+    assert acquisition is not None
+    assert acquisition.echo_spacing_s == (pytest.approx(1 / 100) if is_known else None)

@@ -302,6 +302,8 @@ def test_private_elements_are_read_by_owner_and_type() -> None:
     assert owned_number(header, 0x21, "owner", 1) == 1.5
     assert owned_texts(header, 0x21, "OWNER", 2) == ("one", "two")
     assert owned_numbers(header, 0x21, "OWNER", 2) == ()
+    assert owned_texts(header, 0x21, "OWNER", 9) == ()
+    assert owned_numbers(header, 0x21, "OWNER", 9) == ()
     assert owned_numbers(header, 0x21, "OWNER", 3) == owned_numbers(header, 0x21, "OWNER", 4) == ()
     assert owned_texts(header, 0x21, "OWNER", 3) == ()
     assert owned_value(header, 0x21, "OWNER", 5) is None

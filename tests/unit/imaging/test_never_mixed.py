@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-POLICIES = ("strict", "split", "largest", "resample")
+    from dcm_processor_service.models.images.nifti import Policy
+
+POLICIES: tuple[Policy, ...] = ("strict", "split", "largest", "resample")
 STEP = 3.0
 NUMBERINGS = ("volume by volume", "slice by slice", "random", "each volume anew", "none")
 MARKS: dict[str, Callable[[Dataset, int, int], None]] = {
@@ -279,3 +281,16 @@ def test_clocks_that_go_through_a_stack_twice_are_two_passes_of_an_mr_and_else_i
         return
     [finding] = [one for one in refused(paths, "INTERLEAVED_VOLUMES").findings if one.blocking]
     assert f"values of {mark} go through" in finding.message
+
+
+@pytest.mark.parametrize("volumes", [2, 3])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_distances_that_repeat_along_a_stack_are_several_volumes(tmp_path: Path, volumes: int, lost: int) -> None:
+    scan = Scan(volumes, 5, "none", tuple(0.8 * t for t in range(volumes)), (), (), 1, 0, "CT")
+    scan.write(tmp_path)
+    in_order = sorted(tmp_path.iterdir(), key=lambda path: float(dcmread(path).ImagePositionPatient[2]))
+    for path in in_order[:lost]:
+        path.unlink()
+    for policy in POLICIES:
+        with pytest.raises(InvalidSeriesError):
+            read_volumes(sorted(tmp_path.iterdir()), policy)

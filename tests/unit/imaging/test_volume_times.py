@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
+import numpy as np
 import pytest
 from pydicom import dcmread
 
@@ -14,7 +15,7 @@ from dcm_processor_service.imaging.nifti.convert import AutoConverter
 from dcm_processor_service.imaging.volumes.read import read_volume, read_volumes
 from dcm_processor_service.models import NiftiFiles
 from tests.unit.imaging.refusals import change, in_slice_order
-from tests.unit.imaging.synthetic import Recipe, single_frame
+from tests.unit.imaging.synthetic import Recipe, rotated, single_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,3 +131,62 @@ def test_an_even_stack_has_no_invented_slice(tmp_path: Path) -> None:
 def test_a_gap_is_a_positive_number(tmp_path: Path, value: float) -> None:
     with pytest.raises(UnsupportedValueError, match="max_gap_mm is a positive number"):
         read_volumes(change(single_frame(Recipe(), tmp_path), lambda _ds, _index: None), "resample", max_gap_mm=value)
+
+
+OBLIQUE = rotated((1, 0, 0, 0, 1, 0), (12.5, -7.25, 3.0))
+SHEARS = [(0.9, 0.0), (-0.7, 0.0), (0.0, 1.1), (0.0, -0.8), (0.5, 0.6), (-1.3, 0.4)]
+
+
+@pytest.mark.parametrize("orientation", [(1, 0, 0, 0, 1, 0), (1, 0, 0, 0, 0, -1), OBLIQUE], ids=str)
+@pytest.mark.parametrize("shear", SHEARS, ids=str)
+@pytest.mark.parametrize("lost", [(), (4,)])
+def test_a_ramp_through_tilted_slices_is_the_same_ramp_on_an_even_grid(
+    tmp_path: Path, orientation: tuple[float, ...], shear: tuple[float, float], lost: tuple[int, ...]
+) -> None:
+    """What is linear in space stays what it is wherever it was measured."""
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    aside = tuple(map(float, shear[0] * row + shear[1] * column))
+    recipe = Recipe(columns=24, rows=20, slices=9, orientation=orientation, shear=aside)  # type: ignore[arg-type]
+    slope = np.array([31.0, -17.0, 23.0])
+
+    def edit(ds: Dataset, index: int) -> None:
+        across, down = np.meshgrid(np.arange(24) * 0.6, np.arange(20) * 0.8)
+        places = recipe.positions[index] + across[..., None] * row + down[..., None] * column
+        ds.PixelData = np.rint(places @ slope).astype("<i2").tobytes()
+
+    paths = single_frame(recipe, tmp_path)
+    for path in paths:
+        ds = dcmread(path)
+        edit(ds, int(ds.InstanceNumber) - 1)
+        ds.save_as(path)
+    kept = [path for path in paths if int(dcmread(path).InstanceNumber) - 1 not in lost]
+    volume = read_volume(kept, "resample", max_gap_mm=6)
+    assert not volume.is_sheared
+    assert volume.spacing_mm == pytest.approx((0.6, 0.8, 2.5), abs=1e-5)
+    assert volume.shape[2] == 9
+    assert [k for k, is_invented in enumerate(volume.invented) if is_invented] == list(lost)
+    indices = np.indices(volume.shape).reshape(3, -1)
+    places = (volume.affine_lps @ np.vstack([indices, np.ones(indices.shape[1])]))[:3].T
+    expected = (places @ slope).reshape(volume.shape)
+    starts = (np.linalg.inv(volume.affine_lps) @ np.c_[recipe.positions, np.ones(9)].T)[:2].T
+    for k in range(9):
+        near = starts[max(k - 1, 0) : k + 2]
+        low = np.ceil(near.max(axis=0) - 1e-4).astype(int)
+        high = np.floor(near.min(axis=0) + 1e-4).astype(int) + np.array([23, 19])
+        core = (slice(low[0], high[0] + 1), slice(low[1], high[1] + 1), k)
+        assert volume.array[core].size > 100
+        assert np.abs(volume.array[core] - expected[core]).max() <= 1.5
+    # what was measured lies inside: the first and the last slice's corners
+    for index in (0, 8):
+        corner = np.linalg.inv(volume.affine_lps) @ [*recipe.positions[index], 1]
+        assert (corner[:2] > -1e-3).all()
+        assert corner[2] == pytest.approx(index, abs=1e-4)
+
+
+def test_rescaled_values_between_slices_are_not_rounded(tmp_path: Path) -> None:
+    recipe = Recipe(slices=5, rescale=("0.001", "0"))
+    paths = in_slice_order(single_frame(recipe, tmp_path))
+    volume = read_volume([*paths[:2], *paths[3:]], "resample")
+    expected = recipe.values[..., 0].copy()
+    expected[:, :, 2] = (expected[:, :, 1] + expected[:, :, 3]) / 2
+    np.testing.assert_allclose(volume.array, expected, atol=1e-4)
