@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import keyword
 from collections import Counter
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.keywords import unknown_name_sentence
 from dcm_processor_service.local.checking.problem import ServiceProblem
+from dcm_processor_service.local.service.manifest import JOB_FIELDS
+from dcm_processor_service.models.durations import duration_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +29,7 @@ def dependency_problems(manifest: Manifest) -> Iterator[ServiceProblem]:
     for job in manifest.jobs:
         if not job.disabled:
             yield from _name_problems(job)
+            yield from _field_problems(job)
             yield from _depends_on_problems(job, manifest)
     counted = Counter((job.name, event) for job in manifest.jobs for event in job.events if not job.disabled)
     for (name, event), count in counted.items():
@@ -54,6 +59,24 @@ def _name_problems(job: ServiceJob) -> Iterator[ServiceProblem]:
     for field, entry in (("workerEntry", job.worker_entry), ("registryEntry", job.registry_entry)):
         if not entry.isidentifier() or keyword.iskeyword(entry):
             yield ServiceProblem("entry-name", f"its {field} {entry!r} is no name of a Python function", job.name)
+
+
+def _field_problems(job: ServiceJob) -> Iterator[ServiceProblem]:
+    for name in job.unknown:
+        meant = get_close_matches(_plain(name), [_plain(field) for field in JOB_FIELDS], 1, 0.8)
+        for field in JOB_FIELDS:
+            if _plain(field) in meant:
+                yield ServiceProblem(
+                    "job-field", f"the platform knows no field {name!r} of a job; did you mean {field!r}?", job.name
+                )
+    try:
+        duration_s(job.timeout if isinstance(job.timeout, (str, int, float)) else None)
+    except UnsupportedValueError as error:
+        yield ServiceProblem("timeout", f"its timeout is not kept: {error}", job.name)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
 
 
 def _depends_on_problems(job: ServiceJob, manifest: Manifest) -> Iterator[ServiceProblem]:

@@ -18,9 +18,14 @@ from dcm_processor_service.models import JobEvent
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MANIFEST_NAME", "Manifest", "ServiceJob", "manifest_path", "read_manifest"]
+__all__ = ["JOB_FIELDS", "MANIFEST_NAME", "Manifest", "ServiceJob", "manifest_path", "read_manifest"]
 
 MANIFEST_NAME = "dcm-processor.json"
+JOB_FIELDS = (
+    *("jobName", "workerEntry", "registryEntry", "events", "dependsOn", "worker", "timeout", "params"),
+    *("sortPosition", "description", "disabled"),
+)
+"""What the platform knows of an entry of ``jobs``."""
 
 
 class ServiceJob(BaseModel):
@@ -36,6 +41,9 @@ class ServiceJob(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict)
     sort_position: float = Field(default=1, alias="sortPosition")
     disabled: bool = False
+    timeout: Any = None
+    unknown: tuple[str, ...] = ()
+    """Fields of its entry that the platform does not know, as they are written there."""
 
     @field_validator("depends_on", mode="before")
     @classmethod
@@ -56,6 +64,21 @@ class _Section(BaseModel):
     registry: str = Field(min_length=1)
     jobs: tuple[ServiceJob, ...] = ()
     required_services: tuple[str, ...] = ()
+
+    @field_validator("jobs", mode="before")
+    @classmethod
+    def _set_unknown_apart(cls, value: Any) -> Any:
+        """Keeps what the platform does not read from being taken for what it reads, such as ``depends_on``."""
+        return (
+            [_known_fields(job) if isinstance(job, dict) else job for job in value]
+            if isinstance(value, list)
+            else value
+        )
+
+
+def _known_fields(job: dict[str, Any]) -> dict[str, Any]:
+    known = {name: value for name, value in job.items() if name in JOB_FIELDS}
+    return {**known, "unknown": tuple(sorted(set(job) - set(known)))}
 
 
 class _Worker(BaseModel):
@@ -116,7 +139,10 @@ def read_manifest(folder: Path) -> Manifest:
     with open_to_read(path) as file:
         content = file.read()
     try:
-        document = _Document.model_validate(json.loads(content))
+        written = json.loads(content.decode("utf-8"))
+        if not isinstance(written, dict):
+            raise ConfigurationError(f"{str(path)!r} is no manifest of a service: it has to be a JSON object, {{…}}")
+        document = _Document.model_validate(written)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{str(path)!r} is no JSON: {error}") from error
     except ValidationError as error:

@@ -263,3 +263,50 @@ def test_a_folder_without_a_manifest_is_a_sentence(tmp_path: Path) -> None:
     ran = check(tmp_path)
     assert ran.code == 2
     assert "there is no dcm-processor.json" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "message"),
+    [
+        ({"timeout": "ten"}, "timeout", "its timeout is not kept: 'ten' is no duration; write 90s, 10m, 2h or 1h30m"),
+        ({"dependOn": ["a"]}, "job-field", "knows no field 'dependOn' of a job; did you mean 'dependsOn'?"),
+        ({"depends_on": ["a"]}, "job-field", "did you mean 'dependsOn'?"),
+        ({"Params": {"a": 1}}, "job-field", "did you mean 'params'?"),
+    ],
+)
+def test_what_the_platform_does_not_read_of_a_job_is_found(
+    tmp_path: Path, fields: dict[str, Any], code: str, message: str
+) -> None:
+    found = one_job(tmp_path, WORKER["module/__init__.py"], job("b", **fields), job("a"))
+    assert set(found) == {code}
+    assert message in found[code][0]
+
+
+def test_a_field_of_the_authors_own_is_no_problem(tmp_path: Path) -> None:
+    assert one_job(tmp_path, WORKER["module/__init__.py"], job("a", ticket=12)) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is no JSON"),
+        (b'{"name": ', "is no JSON"),
+        (b'{"name": "\xe9"}', "is no JSON"),
+        (b'\xef\xbb\xbf{"name": "a"}', "is no JSON: Unexpected UTF-8 BOM"),
+        (b"[]", "it has to be a JSON object"),
+        (b"null", "it has to be a JSON object"),
+        (b'{"name": 3}', "name: Input should be a valid string"),
+        (b'{"name": "a", "version": "1"}', "service: Field required"),
+        (b'{"name": "a", "version": "1", "service": {"module": "m", "registry": "r", "jobs": {}}}', "service.jobs:"),
+        (b'{"name": "a", "version": "1", "service": {"module": "m", "registry": "r", "jobs": [3]}}', "service.jobs.0:"),
+        (b'{"name": "a", "version": "1", "service": {"module": "m", "registry": "r", "jobs": [{}]}}', "jobs.0.jobName"),
+        (b'{"name": "", "version": "1", "service": {"module": "", "registry": "r"}}', "name: String should have at"),
+    ],
+)
+def test_a_manifest_that_nobody_can_read_is_a_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
+    (tmp_path / "dcm-processor.json").write_bytes(content)
+    ran = check(tmp_path)
+    assert ran.code == 2
+    assert sentence in ran.stderr
+    assert "_Document" not in ran.stderr
+    assert "Traceback" not in ran.stderr
