@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
-settings.register_profile("without shrinking", phases=[Phase.explicit, Phase.generate], database=None)
-settings.load_profile("without shrinking")
+settings.register_profile(
+    "mutation",
+    phases=[Phase.explicit, Phase.generate],
+    database=None,
+    derandomize=True,  # every mutant meets the same examples
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("mutation")
