@@ -152,6 +152,7 @@ def test_content_that_is_lost_or_damaged_is_reported(store: Backend, folder: Pat
         read(store, "f")
     assert isinstance(caught.value.__cause__, FileNotFoundError)
     assert run_inline(store.files.delete(OWN, "f"))  # and the rest can go
+    assert list((folder / "claims").iterdir()) == []
 
 
 def test_a_database_that_another_process_holds_is_unavailable_and_nothing_is_written(
@@ -328,6 +329,34 @@ def test_who_may_not_write_reads_the_newest_value_while_another_process_writes(
     assert read(writer, "f") == b"x"
 
 
+def test_what_a_workspace_holds_is_its_owners_alone_whatever_the_umask(folder: Path, store: Backend) -> None:
+    before = os.umask(0)
+    try:
+        put(store, "f", b"x")
+        run_inline(store.data.put(OWN, "a", 1))
+        every = [folder, *folder.rglob("*")]
+        assert len(every) >= 5
+        assert [path.name for path in every if path.stat().st_mode & 0o077] == []
+    finally:
+        os.umask(before)
+
+
+def test_a_file_that_could_not_be_read_to_its_end_leaves_nothing(folder: Path, store: Backend) -> None:
+    kept = put(store, "f", b"old")
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell():
+                raise JobNotFoundError("ours")
+            return super().read(2 if size else size)
+
+    with pytest.raises(JobNotFoundError, match="ours"):
+        run_inline(store.files.put(OWN, "f", Broken(b"new content"), NewFile("text/plain", {})))
+    assert contents(folder) == {kept}
+    assert list((folder / "claims").iterdir()) == []
+    assert read(store, "f") == b"old"
+
+
 FULL = (
     r"the workspace '.*' cannot be written: {}; 7 bytes are needed, \d+ bytes are free on its disk; free space, or .*"
 )
@@ -393,6 +422,31 @@ def test_what_sqlite_and_the_system_say_becomes_a_sentence_about_the_workspace(
     assert type(caught.value) is kind
     assert re.fullmatch(said.replace("'.*'", re.escape(repr(str(tmp_path)))), str(caught.value))
     assert caught.value is fault or caught.value.__cause__ is fault
+
+
+def test_what_does_not_fit_says_how_much_is_needed_and_leaves_the_workspace_as_it_was(store: Backend) -> None:
+    text = "x" * 100_000
+    run_inline(store.data.put(OWN, "a", 1))
+    workspace: Any = store.fillable()
+    job = Job(id=OWN.job_id, session_id=OWN.session_id, name=text)
+    writes: dict[str, tuple[Callable[[], Any], int]] = {
+        "value": (lambda: store.data.put(OWN, "a", text), len(text) + 2),
+        "job": (lambda: workspace.add_job(job), len(text)),
+        "file": (lambda: store.files.put(OWN, "f", io.BytesIO(), NewFile("text/plain", {"x": text})), len(text)),
+    }
+    for write, least in writes.values():
+        # what it may grow by is gone with the connection, which a full disk closes
+        run_inline(workspace._store.run(lambda connection: connection.execute("PRAGMA max_page_count = 20")))
+        with pytest.raises(StoreUnavailableError, match=r"disk is full; \d+ bytes are needed, \d+ bytes") as caught:
+            run_inline(write())
+        needed = int(re.findall(r"(\d+) bytes are needed", str(caught.value))[0])
+        assert least <= needed <= 2 * least + 1000
+    found = run_inline(store.data.find(OWN, "a"))
+    assert found is not None
+    assert found.value == 1
+    assert run_inline(store.files.find(OWN, "f")) is None
+    for write, _ in writes.values():
+        run_inline(write())
 
 
 def test_a_need_that_is_not_known_is_not_told(tmp_path: Path) -> None:

@@ -84,10 +84,12 @@ class FakeLane:
         self.world, self.ledger = world, ledger
         self.is_open = False
         self.ended: list[str] = []
+        self.runs = 0
         world.lanes.append(self)
 
     def run(self, queue: deque[Parcel], contexts: tuple[object, ...], stopped: Callable[[], bool]) -> None:
         world = self.world
+        self.runs += 1
         world.rounds.append([parcel.instance.sop_instance_uid for parcel in queue])
         while queue and not stopped():
             if world.no_association:
@@ -247,17 +249,20 @@ def test_associations_are_asked_for_in_halves_where_the_peer_gives_none(world: W
 
 
 def test_a_class_that_no_association_is_given_for_fails_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = FakeLane.run
+    run, refused = FakeLane.run, list[int]()
 
     def refusing(self: FakeLane, queue: deque[Parcel], contexts: tuple[Any, ...], stopped: Callable[[], bool]) -> None:
         if any(context.sop_class_uid == "1.2.3" for context in contexts):
+            refused.append(len(contexts))
             raise PeerUnreachableError("no association of this kind")
         run(self, queue, contexts, stopped)
 
     monkeypatch.setattr(FakeLane, "run", refusing)
     world.alive = True
-    made = world.send(*(f"1.{number}#1.2.{number}" for number in range(6)), attempts=2)
+    made = world.send(*(f"1.{number}#1.2.{number}" for number in range(6)), attempts=3)
     assert made.failure is None
+    # three rounds with all, then with half of them four (in the first the other half was stored), and three alone
+    assert refused == [12] * 3 + [6] * 4 + [2] * 3
     assert world.outcomes() == [*[Outcome.STORED] * 3, Outcome.NOT_ATTEMPTED, *[Outcome.STORED] * 2]
     assert world.records()["1.3#1.2.3"].meaning == "no association of this kind"
 
@@ -279,6 +284,17 @@ def test_a_lane_that_finds_no_room_does_no_harm_while_another_empties_the_queue(
     assert world.outcomes() == [Outcome.STORED] * 5
     assert (made.failure, world.pauses) == (None, [])
     assert len(world.lanes) == 2
+
+
+def test_an_open_association_is_used_before_another_one_is_asked_for(world: World) -> None:
+    made = Delivery(PEER, SendOptions(associations=3), "OURS", Ledger(), world.pauses.append)
+    world.lanes[1].is_open = True
+    used: list[bool] = []
+    world.on_store = lambda _uid: used.append(True)
+    one: Any = SimpleNamespace(sop_class_uid="1.2", sop_instance_uid="1.1", transfer_syntax_uid=EXPLICIT)
+    made.deliver([(0, one)], lambda: False)
+    assert used == [True]
+    assert [lane.runs for lane in world.lanes] == [0, 1, 0]
 
 
 def test_an_error_in_one_lane_stops_the_others(world: World) -> None:

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydicom import Dataset
+from pydicom.datadict import dictionary_VR
 
-from dcm_processor_service.dicom_network.dimse.query import decoded_identifier, encoded_identifier
+from dcm_processor_service.dicom_network.dimse.query import (
+    decoded_identifier,
+    encoded_identifier,
+    is_passing,
+    query_status,
+)
 from dcm_processor_service.dicom_network.retrieval.answers import found_records
-from dcm_processor_service.dicom_network.retrieval.keys import identifier, parameters
+from dcm_processor_service.dicom_network.retrieval.keys import KEYWORDS, identifier, is_text, parameters
 from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models import FindQuery, FoundSeries, FoundStudy
 
@@ -175,6 +181,34 @@ def test_a_series_without_the_uid_of_its_study_has_the_one_that_was_asked_for() 
     (found,) = found_records([told], query("series", study_instance_uid="1.2.3"))
     assert isinstance(found, FoundSeries)
     assert found.study_instance_uid == "1.2.3"
+
+
+@pytest.mark.parametrize("keyword", sorted({keyword for found in KEYWORDS.values() for keyword in found}))
+def test_texts_alone_are_matched_with_wildcards(keyword: str) -> None:
+    assert is_text(keyword) == (dictionary_VR(keyword) not in {"UI", "DA"})
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "passing"),
+    [
+        (0xA700, "the peer is out of resources; try again later", True),
+        (0xA701, "the peer is out of resources to count what matches; try again later", True),
+        (0xA702, "the peer is out of resources to send what matches; try again later", True),
+        (0x0213, "the peer is at the limit of a resource", True),
+        (0xA801, "the peer does not know our AE title as a destination", False),
+        (0xA900, "the keys do not match what the peer offers", False),
+        (0xB000, "the peer could not send everything", False),
+        (0xFE00, "the peer cancelled it", False),
+        (0x0122, "the peer does not offer it", False),
+        (0xBFFF, "stored, with a warning of the peer's own", False),
+        (0xC000, "the peer is unable to process it; its log tells more", False),
+        (0xCFFF, "the peer is unable to process it; its log tells more", False),
+        (0xD000, "a status that the standard does not know", False),
+    ],
+)
+def test_a_status_of_a_query_has_a_meaning_and_may_pass(status: int, said: str, *, passing: bool) -> None:
+    assert (query_status(status), is_passing(status)) == (said, passing)
+    assert not is_passing(None)
 
 
 def test_web_parameters_are_escaped_and_address_what_is_above() -> None:

@@ -97,6 +97,13 @@ def test_the_recipe_has_the_role_the_revision_and_the_fields_that_are_given(meth
     assert {name: getattr(recipe, name) for name in told} == told
 
 
+@pytest.mark.parametrize("method", MAKERS)
+def test_the_series_that_an_object_is_on_is_one_of_those_that_it_is_like(method: str) -> None:
+    required = [object() for one in parameters(method).values() if one.default is one.empty]
+    with pytest.raises(UnsupportedValueError, match="on= names one of several series"):
+        called(method, *required, role="own", on=object())
+
+
 def test_a_field_that_no_recipe_has_is_refused_with_those_there_are() -> None:
     with pytest.raises(UnsupportedValueError, match=r"no field 'colour'; it has series_description, series_number, "):
         called("text_report", "no finding", recipe={"colour": "red"})
