@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dcm_processor_service.errors import PatientMismatchError, PeerNotFoundError
-from dcm_processor_service.models import FetchOptions, Peer, SendCheck, SendOptions
+from dcm_processor_service.backends.memory import MemoryStore
+from dcm_processor_service.errors import PatientMismatchError, PeerNotFoundError, SeriesNotFoundError
+from dcm_processor_service.models import (
+    FetchOptions,
+    InstanceRecord,
+    Job,
+    Outcome,
+    Patient,
+    Peer,
+    SendCheck,
+    SendOptions,
+    StorageCommitment,
+    Study,
+)
 from dcm_processor_service.session.images.dicom_async import ignore_progress, ignore_record
+from dcm_processor_service.session.network.commitments import _report
 from dcm_processor_service.session.network.priors import PriorsWanted
 from dcm_processor_service.testing import fake_async_context, fake_context, synthetic_series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from dcm_processor_service import Container
 
@@ -140,3 +155,58 @@ def test_a_check_goes_to_the_peer_of_that_name_or_to_the_one_that_is_given() -> 
     ]
     with pytest.raises(PeerNotFoundError, match="'CT'"):
         dicom.check(series, to="CT")
+
+
+def test_a_patient_whose_document_is_gone_has_the_studies_that_the_job_knows() -> None:
+    known = Patient(id="4" * 24, study_ids=("7" * 24, "8" * 24))
+    study = Study(id="7" * 24, study_instance_uid="1.2.3")
+    store = MemoryStore(subjects={study.id: study})
+
+    def customise(container: Container) -> None:
+        container.backend.override(store.backend())
+
+    ctx = fake_context(customise=customise)
+    ctx.job.preset(Job(id=ctx.job.id, session_id=ctx.job.session_id, subject=known))
+    dicom = ctx.session.dicom
+    assert dicom.studies() == [study]
+    with pytest.raises(SeriesNotFoundError, match="the patient of this job is no longer stored"):
+        dicom.patient()
+    store.subjects[known.id] = known.model_copy(update={"study_ids": ()})
+    assert dicom.studies() == []
+
+
+def commitment(uid: str, *outcomes: Outcome, port: int = 4242) -> StorageCommitment:
+    return StorageCommitment(
+        transaction_uid=uid,
+        peer=PACS.model_copy(update={"port": port}),
+        asked_at=datetime(2025, 1, 2, tzinfo=timezone.utc),
+        records=tuple(
+            InstanceRecord(sop_instance_uid=f"{uid}.{number}", outcome=one) for number, one in enumerate(outcomes)
+        ),
+        answered_at=datetime(2025, 1, 3, tzinfo=timezone.utc),
+    )
+
+
+def test_a_report_of_commitments_names_the_transaction_only_where_there_is_one() -> None:
+    kept, lost = commitment("1.1", Outcome.COMMITTED, Outcome.COMMITTED), commitment("1.2", Outcome.FAILED, port=105)
+    one, both = _report([kept]), _report([kept, lost])
+    assert (one.transaction_uid, one.unmet, one.peer) == ("1.1", (), PACS.address)
+    assert (both.transaction_uid, both.unmet) == ("", ("storage commitment",))
+    assert both.peer == f"{PACS.address}, {lost.peer.address}"
+    assert both.records == (*kept.records, *lost.records)
+    assert _report([kept, kept]).peer == PACS.address
+
+
+def test_a_picture_of_a_scan_is_drawn_from_a_few_slices_spread_over_it() -> None:
+    drawn: list[tuple[list[str], int]] = []
+
+    def customise(container: Container) -> None:
+        imaging = container.imaging()
+
+        def note(paths: Sequence[Path], count: int) -> Any:
+            drawn.append(([str(imaging.dataset(path).InstanceNumber) for path in paths], count))
+
+        container.imaging.override(replace(imaging, picture_of_scan=note))
+
+    fake_context(series=synthetic_series(slices=30), customise=customise).session.report()
+    assert drawn == [([str(number) for number in range(2, 26, 3)], 30)]
