@@ -155,6 +155,17 @@ def test_content_that_is_lost_or_damaged_is_reported(store: Backend, folder: Pat
     assert list((folder / "claims").iterdir()) == []
 
 
+def test_a_file_whose_checksum_nobody_wrote_is_read_as_it_is(store: Backend) -> None:
+    put(store, "f", b"content")
+    workspace: Any = store.fillable()
+    forget = "UPDATE files SET document = json_set(document, '$.sha256', NULL)"
+    run_inline(workspace._store.run(lambda connection: connection.execute(forget)))
+    assert read(store, "f") == b"content"
+    found = run_inline(store.files.find(OWN, "f"))
+    assert found is not None
+    assert found.sha256 is None
+
+
 def test_a_database_that_another_process_holds_is_unavailable_and_nothing_is_written(
     folder: Path, store: Backend
 ) -> None:

@@ -173,13 +173,11 @@ def test_a_refusal_for_good_is_not_tried_again(world: World) -> None:
 
 
 def test_a_peer_that_comes_back_gets_everything(world: World) -> None:
-    left = [PeerUnreachableError("nothing listens")] * 3
-
     def pause(seconds: float) -> None:
         world.pauses.append(seconds)
         world.no_association = world.no_association[:-1]
 
-    world.no_association = left[:2]
+    world.no_association = [PeerUnreachableError("nothing listens")] * 2
     ledger = world.ledger = Ledger()
     made = Delivery(PEER, SendOptions(attempts=3), "OURS", ledger, pause)
     one: Any = SimpleNamespace(sop_class_uid="1.2", sop_instance_uid="1.1", transfer_syntax_uid=EXPLICIT)

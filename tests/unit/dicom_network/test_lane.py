@@ -136,9 +136,9 @@ def instance_of(parcel: Parcel) -> Any:
 
 def test_all_go_over_one_association_and_each_is_announced_with_the_next(world: World) -> None:
     three = parcels(3)
-    assert not world.lane.is_open
+    states = [world.lane.is_open]
     assert world.run(*three) == deque()
-    assert world.lane.is_open
+    assert [*states, world.lane.is_open] == [False, True]
     assert world.sent == [(1, "1.0"), (1, "1.1"), (1, "1.2")]
     assert world.begun == [["1.0", "1.1"], ["1.1", "1.2"], ["1.2"]]
     assert [world.record(one).outcome for one in three] == [Outcome.STORED] * 3

@@ -60,7 +60,7 @@ def noted(use: Callable[[Any], Any], **keywords: str) -> list[tuple[Any, ...]]:
     noting = Noting()
 
     async def run() -> None:
-        dicom = fake_async_context(series=series).session.dicom
+        dicom: Any = fake_async_context(series=series).session.dicom
         dicom._sending = dicom._fetching = noting
         await use(dicom)
 

@@ -120,6 +120,8 @@ def test_a_parent_that_takes_no_folder_is_told_with_the_setting(tmp_path: Path) 
     (tmp_path / "file").write_bytes(b"")
     for parent, reason in ((tmp_path / "file", "Not a directory"), (tmp_path / "nowhere", "No such file or directory")):
         with open_scratch(parent) as scratch:
-            for use in (lambda one=scratch: one.folder("series"), lambda one=scratch: one.temporary().__enter__()):
-                with pytest.raises(ConfigurationError, match=rf"can be made: {reason}; set .*SERVICE-SCRATCH"):
-                    use()
+            told = rf"can be made: {reason}; set .*SERVICE-SCRATCH"
+            with pytest.raises(ConfigurationError, match=told):
+                scratch.folder("series")
+            with pytest.raises(ConfigurationError, match=told), scratch.temporary():
+                pass
