@@ -158,8 +158,9 @@ def test_a_compressed_data_set_that_says_it_is_plain_is_reported() -> None:
         examine(BytesIO(content), EXPLICIT)
 
 
-def test_sequences_deeper_than_any_are_reported() -> None:
-    opened = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 5000
+@pytest.mark.parametrize("item_length", [b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f"], ids=["undefined", "long"])
+def test_sequences_deeper_than_any_are_reported(item_length: bytes) -> None:
+    opened = (b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0" + item_length) * 5000
     with pytest.raises(UnsoundFileError, match="deeper"):
         examine(BytesIO(opened), EXPLICIT, is_part10=False)
 

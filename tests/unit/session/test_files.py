@@ -286,6 +286,14 @@ def test_a_name_is_checked_wherever_it_is_given(files: Files, tmp_path: Path) ->
             attempt()
 
 
+def test_what_a_path_or_an_open_file_holds_is_looked_at_too(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(PDF)
+    with path.open("rb") as opened:
+        assert [files.put("x", given).content_type for given in (path, str(path), opened)] == ["application/pdf"] * 3
+    assert files.read("x") == PDF
+
+
 def test_sniffing_leaves_the_position() -> None:
     source = io.BytesIO(b"12" + PDF)
     source.seek(2)

@@ -93,6 +93,19 @@ def test_no_word_of_the_page_is_a_value_of_the_patient_unless_it_is_asked_for() 
     assert "PAT-7788" in shown
 
 
+def test_descriptions_of_series_and_objects_are_shown_without_the_patient() -> None:
+    ctx = fake_context(series=scans())
+    series = ctx.session.dicom.get_series()
+    mask = np.ones((16, 16, 6), np.uint8)
+    ctx.session.dicom.derive.segmentation(
+        {"liver": mask == 1}, like=series, recipe={"series_description": "Liver of Jane Doe"}
+    )
+    words = Seen(page_of(ctx)).words
+    for part in ("Thorax of [removed]", "Liver of [removed]"):
+        assert part in words
+    assert not any(name in words for name in PATIENT)
+
+
 def test_a_page_does_not_show_an_earlier_page_and_takes_its_place() -> None:
     ctx = fake_context(series=scans())
     first, second = page_of(ctx), page_of(ctx)
