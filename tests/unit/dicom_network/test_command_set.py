@@ -147,6 +147,12 @@ def test_an_answer_need_not_name_the_instance_and_names_no_other() -> None:
     assert not command_set.same_instance({command_set.AFFECTED_SOP_INSTANCE_UID: b"1.2.9"}, REQUEST)
 
 
+def test_uids_are_padded_with_a_null_and_titles_with_a_space() -> None:
+    command = command_set.decode(command_set.c_move_rq(7, "1.2.4", "OURSX"))
+    assert command[command_set.AFFECTED_SOP_CLASS_UID] == b"1.2.4\0"
+    assert command[command_set.MOVE_DESTINATION] == b"OURSX "
+
+
 def test_a_number_of_another_length_is_none_and_a_uid_has_no_padding() -> None:
     assert command_set.us({command_set.STATUS: b"\x01\x02"}, command_set.STATUS) == 0x0201
     assert command_set.us({command_set.STATUS: b"\x01"}, command_set.STATUS) is None

@@ -165,6 +165,23 @@ def test_sequences_deeper_than_any_are_reported(item_length: bytes) -> None:
         examine(BytesIO(opened), EXPLICIT, is_part10=False)
 
 
+@pytest.mark.parametrize("group", [0x0000, 0x0002, 0x0004, 0x0007])
+def test_a_group_that_no_data_set_has_is_reported(group: int) -> None:
+    element = group.to_bytes(2, "little") + b"\x10\0UI\x02\x001\0"
+    with pytest.raises(UnsoundFileError, match="damaged"):
+        examine(BytesIO(encoded(make_ct(rows=4)) + element), EXPLICIT)
+
+
+def test_a_file_whose_syntax_nobody_can_read_is_taken_for_what_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "private.dcm"
+    path.write_bytes(encoded(make_ct(rows=4)).replace(b"1.2.840.10008.1.2.1\0", b"1.2.999.10008.1.2.1\0"))
+    (one,) = survey(path)
+    assert isinstance(one, Outgoing)
+    assert one.transfer_syntax_uid == "1.2.999.10008.1.2.1"
+    one.require_sound()
+    assert one.checksum(one.transfer_syntax_uid)
+
+
 def test_a_file_that_became_another_instance_is_not_sent_under_the_old_name(tmp_path: Path) -> None:
     (path,) = write_series(tmp_path, 1)
     (instance,) = survey(path)
