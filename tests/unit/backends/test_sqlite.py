@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dcm_processor_service.backends.sqlite import open_sqlite
+from dcm_processor_service.backends.sqlite.contents import Contents
 from dcm_processor_service.backends.sqlite.database import DATABASE_NAME, SCHEMA_VERSION
 from dcm_processor_service.backends.sqlite.failures import translated
 from dcm_processor_service.backends.sqlite.store import folder_of
@@ -366,6 +367,41 @@ def test_a_file_that_could_not_be_read_to_its_end_leaves_nothing(folder: Path, s
     assert contents(folder) == {kept}
     assert list((folder / "claims").iterdir()) == []
     assert read(store, "f") == b"old"
+
+
+def test_what_is_replaced_between_a_look_at_its_row_and_its_content_is_read_as_it_is_now(
+    store: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "f", b"old")
+    path_of, replaced = Contents.path, list[str]()
+
+    def path(self: Contents, content: str) -> Path:
+        if len(replaced) < 2 and content not in replaced:
+            replaced.append(content)
+            if len(replaced) == 1:
+                put(store, "f", b"new")
+        return path_of(self, content)
+
+    monkeypatch.setattr(Contents, "path", path)
+    assert read(store, "f") == b"new"
+
+
+@pytest.mark.parametrize("second", [OSError("the disk is gone"), StoreError("the disk is gone")])
+def test_a_failure_is_told_and_not_the_failed_removal_after_it(
+    store: Backend, monkeypatch: pytest.MonkeyPatch, second: Exception
+) -> None:
+    put(store, "f", b"old")
+
+    class Broken(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            raise JobNotFoundError("ours")
+
+    def fail(_self: Contents, _claim: Path) -> None:
+        raise second
+
+    monkeypatch.setattr(Contents, "_settle", fail)
+    with pytest.raises(JobNotFoundError, match="ours"):
+        run_inline(store.files.put(OWN, "f", Broken(), NewFile("text/plain", {})))
 
 
 FULL = (
