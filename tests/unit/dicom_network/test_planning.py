@@ -160,8 +160,9 @@ def test_both_default_syntaxes_share_the_context_that_is_left_of_them() -> None:
     assert [item.transfer_syntax_uids for item in plain.contexts] == [(EXPLICIT,), (IMPLICIT,)]
 
 
-@given(st.lists(kinds, min_size=1, max_size=40, unique=True), st.integers(2, 128))
-def test_a_smaller_association_holds_no_more_contexts_than_asked_for(found: list[Kind], most: int) -> None:
+@given(st.lists(kinds, min_size=1, max_size=12), st.integers(2, 20))
+def test_a_smaller_association_holds_no_more_contexts_than_asked_for(several: list[Kind], most: int) -> None:
+    found = list(dict.fromkeys(several))
     batches = plan(found, most_contexts=most)
     assert [kind for batch in batches for kind in batch.kinds if kind not in found] == []
     assert Counter(kind for batch in batches for kind in batch.kinds) == Counter(found)

@@ -165,6 +165,33 @@ def test_sequences_deeper_than_any_are_reported(item_length: bytes) -> None:
         examine(BytesIO(opened), EXPLICIT, is_part10=False)
 
 
+ITEM, ITEM_END, SEQUENCE_END = (b"\xfe\xff" + number + b"\xe0" for number in (b"\0", b"\x0d", b"\xdd"))
+SEQUENCE = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff"
+UNDEFINED, NOTHING = b"\xff" * 4, bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("content", "sound"),
+    [
+        (SEQUENCE + ITEM + UNDEFINED + ITEM_END + NOTHING + SEQUENCE_END + NOTHING, True),
+        (SEQUENCE + ITEM + NOTHING + SEQUENCE_END + NOTHING, True),
+        (SEQUENCE + ITEM + UNDEFINED + SEQUENCE_END + NOTHING + SEQUENCE_END + NOTHING, False),
+        (SEQUENCE + ITEM + UNDEFINED + ITEM + NOTHING + SEQUENCE_END + NOTHING, False),
+        (SEQUENCE + ITEM + b"\x08\0\0\0" + ITEM_END + NOTHING + SEQUENCE_END + NOTHING, False),
+        (SEQUENCE + ITEM_END + NOTHING + SEQUENCE_END + NOTHING, False),
+        (ITEM_END + NOTHING, False),
+        (SEQUENCE_END + NOTHING, False),
+    ],
+    ids=["item", "empty item", "no end of item", "item in item", "end in item", "no item", "end alone", "sequence end"],
+)
+def test_items_and_sequences_end_as_they_began(content: bytes, *, sound: bool) -> None:
+    if sound:
+        examine(BytesIO(content), EXPLICIT, is_part10=False)
+        return
+    with pytest.raises(UnsoundFileError, match=r"damaged|cut off"):
+        examine(BytesIO(content), EXPLICIT, is_part10=False)
+
+
 @pytest.mark.parametrize("group", [0x0000, 0x0002, 0x0004, 0x0007])
 def test_a_group_that_no_data_set_has_is_reported(group: int) -> None:
     element = group.to_bytes(2, "little") + b"\x10\0UI\x02\x001\0"

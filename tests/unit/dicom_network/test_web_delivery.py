@@ -14,7 +14,7 @@ from dcm_processor_service.errors import ConfigurationError
 from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 PEER = Peer(name="WEB", ae_title="WEB", host="127.0.0.1", port=4242, url="http://127.0.0.1:9/dicom-web")
 
@@ -75,7 +75,7 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(
         "dcm_processor_service.dicom_network.dicomweb.stow_sender._groups", lambda one, _most: [list(one)]
     )

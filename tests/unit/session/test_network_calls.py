@@ -197,6 +197,22 @@ def test_a_report_of_commitments_names_the_transaction_only_where_there_is_one()
     assert _report([kept, kept]).peer == PACS.address
 
 
+def test_a_volume_is_verified_from_its_own_files_before_it_is_read() -> None:
+    verified: list[tuple[Any, str, bool]] = []
+
+    def customise(container: Container) -> None:
+        def note(paths: Sequence[Path], policy: str, folder: Path) -> None:
+            verified.append((list(paths), policy, folder.is_dir()))
+
+        container.imaging.override(replace(container.imaging(), verify=note))
+
+    series = fake_context(series=synthetic_series(slices=3), customise=customise).session.dicom.get_series()
+    series.volume()
+    assert verified == []
+    series.volume("largest", verify=True)
+    assert verified == [(series.paths(), "largest", True)]
+
+
 def test_a_picture_of_a_scan_is_drawn_from_a_few_slices_spread_over_it() -> None:
     drawn: list[tuple[list[str], int]] = []
 
