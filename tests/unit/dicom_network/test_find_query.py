@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +18,7 @@ from dcm_processor_service.dicom_network.dimse.query import (
 from dcm_processor_service.dicom_network.retrieval.answers import found_records
 from dcm_processor_service.dicom_network.retrieval.keys import KEYWORDS, identifier, is_text, parameters
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.models import FindQuery, FoundSeries, FoundStudy
+from dcm_processor_service.models import FindQuery, FoundInstance, FoundSeries, FoundStudy
 
 if TYPE_CHECKING:
     from dcm_processor_service.models import FindKeys, FindLevel
@@ -168,6 +168,69 @@ def test_everything_that_a_peer_tells_of_a_study_is_typed() -> None:
 @pytest.mark.parametrize(("written", "read"), [("20241301", None), ("", None), ("1979.01.31", date(1979, 1, 31))])
 def test_a_date_that_is_none_is_reported_as_none(written: str, read: date | None) -> None:
     assert found_records([answer(StudyDate=written)], FindQuery())[0].study_date == read
+
+
+ABOVE: dict[str, Any] = {
+    "PatientID": " 4711 ",
+    "IssuerOfPatientID": "HERE",
+    "PatientName": "DOE^JANE",
+    "PatientBirthDate": "19790131",
+    "PatientSex": "F",
+    "StudyDate": "20240131",
+    "StudyTime": "1015",
+}
+TOLD: dict[str, Any] = {
+    "patient_id": "4711",
+    "issuer_of_patient_id": "HERE",
+    "patient_name": "DOE^JANE",
+    "patient_birth_date": date(1979, 1, 31),
+    "patient_sex": "F",
+    "study_instance_uid": "1.2.3",
+    "study_date": date(2024, 1, 31),
+    "study_time": time(10, 15),
+}
+
+
+def test_every_attribute_that_a_peer_tells_of_a_study_a_series_or_an_instance_is_in_its_record() -> None:
+    study = answer(
+        **ABOVE,
+        AccessionNumber="A1",
+        StudyDescription="Thorax",
+        ModalitiesInStudy=["CT", "SR"],
+        SOPClassesInStudy=["1.2.840"],
+        NumberOfStudyRelatedSeries=3,
+        NumberOfStudyRelatedInstances=301,
+    )
+    assert found_records([study], query()) == [
+        FoundStudy(
+            **TOLD,
+            accession_number="A1",
+            description="Thorax",
+            modalities=("CT", "SR"),
+            sop_class_uids=("1.2.840",),
+            series_count=3,
+            instance_count=301,
+        )
+    ]
+    series = answer(
+        **ABOVE,
+        SeriesInstanceUID="1.2.3.4",
+        Modality="CT",
+        SeriesNumber=5,
+        SeriesDescription="Axial",
+        BodyPartExamined="CHEST",
+        NumberOfSeriesRelatedInstances=60,
+    )
+    below: dict[str, Any] = {**TOLD, "series_instance_uid": "1.2.3.4"}
+    assert found_records([series], query("series")) == [
+        FoundSeries(**below, modality="CT", number=5, description="Axial", body_part="CHEST", instance_count=60)
+    ]
+    instance = answer(
+        **ABOVE, SeriesInstanceUID="1.2.3.4", SOPInstanceUID="1.9", SOPClassUID="1.2.840", InstanceNumber=7
+    )
+    assert found_records([instance], query("instance")) == [
+        FoundInstance(**below, sop_instance_uid="1.9", sop_class_uid="1.2.840", number=7)
+    ]
 
 
 def test_one_answer_twice_is_one_record_and_one_without_uids_is_none() -> None:
