@@ -194,3 +194,14 @@ def test_message_ids_count_up_and_begin_anew_after_the_largest() -> None:
         assert [association._next_message_id() for _ in range(2)] == [1, 2]
         association._message_id = 0xFFFE
         assert [association._next_message_id() for _ in range(2)] == [0xFFFF, 1]
+
+
+def test_a_peer_that_says_nothing_while_it_is_written_to_is_not_heard() -> None:
+    with connected() as (association, theirs):
+        association._stream._hear()
+        theirs.sendall(pdu(7, b"\0\0\2\1"))
+        until = time.monotonic() + 10
+        while not association._stream.has_arrived() and time.monotonic() < until:
+            time.sleep(0.01)
+        with pytest.raises(AssociationLostError, match="it did not know a PDU of ours"):
+            association._stream._hear()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dcm_processor_service.dicom_network.dicomweb.stow_sender import WebDelivery, _PassingError, _TooMuchError
+from dcm_processor_service.dicom_network.dicomweb.web_client import WebClient
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError
 from dcm_processor_service.dicom_network.parcels import Ledger
 from dcm_processor_service.errors import ConfigurationError
@@ -182,3 +184,16 @@ def test_what_a_cancelled_sending_leaves_was_not_attempted(world: World) -> None
     assert [(record.outcome, record.meaning, record.retryable) for record in world.records()] == [
         (Outcome.NOT_ATTEMPTED, "cancelled", True)
     ] * 3
+
+
+def test_each_thread_has_one_connection_that_a_late_answer_is_cut_on() -> None:
+    client = WebClient(PEER, SendOptions())
+    own = client._streams
+    own["now"] = "a connection"
+    others: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: others.append(client._streams))
+    thread.start()
+    thread.join()
+    assert client._streams is own
+    assert others == [{}]
+    client.close()
