@@ -7,16 +7,19 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 
+from dcm_processor_service.dicom_network.dicomweb.authorization import Authorization
 from dcm_processor_service.dicom_network.dicomweb.stow_sender import WebDelivery, _PassingError, _TooMuchError
 from dcm_processor_service.dicom_network.dicomweb.web_client import WebClient
 from dcm_processor_service.dicom_network.dimse.connection import PeerRefusesError
 from dcm_processor_service.dicom_network.parcels import Ledger
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.models import InstanceRecord, Outcome, Peer, SendOptions
+from dcm_processor_service.models import ClientCredentials, InstanceRecord, Outcome, Peer, SendOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PEER = Peer(name="WEB", ae_title="WEB", host="127.0.0.1", port=4242, url="http://127.0.0.1:9/dicom-web")
 
@@ -197,3 +200,18 @@ def test_each_thread_has_one_connection_that_a_late_answer_is_cut_on() -> None:
     assert client._streams is own
     assert others == [{}]
     client.close()
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "is no file"), ("garbage", "holds no certificate in PEM form")])
+def test_an_authority_of_the_token_service_that_cannot_be_used_is_told(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    auth = ClientCredentials(
+        token_url="https://login.example/token", client_id="service", client_secret=SecretStr("s"), ca_file=str(file)
+    )
+    with pytest.raises(ConfigurationError, match=f"the ca_file of the token service of the peer 'WEB' {said}"):
+        Authorization(PEER, auth)._trust(auth)
+    assert Authorization(PEER, auth)._trust(auth.model_copy(update={"ca_file": None})).check_hostname
