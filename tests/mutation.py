@@ -60,6 +60,7 @@ ROOMS = {
         tests=(
             *("tests/contract", "tests/unit/backends", "tests/unit/test_codec.py", "tests/unit/test_moved_scans.py"),
             *("tests/unit/runtime/test_cleanup.py", "tests/unit/runtime/test_function_api.py"),
+            *("tests/unit/local/test_workspace.py", "tests/faults/local/test_durability.py"),
         ),
         without=("*/backends/mongo/*",),  # each mutant would wait for the start of a server
     ),
@@ -74,7 +75,16 @@ ROOMS = {
     ),
     "session": Room(
         code=(f"{PACKAGE}/session/*", f"{PACKAGE}/codec.py"),
-        tests=("tests/contract", "tests/unit/session", "tests/unit/test_codec.py", "tests/unit/test_names.py"),
+        tests=(
+            *("tests/contract", "tests/unit/session", "tests/unit/test_codec.py", "tests/unit/test_names.py"),
+            *("tests/unit/derived/test_wording.py", "tests/unit/runtime/test_container.py"),
+            *("tests/unit/local/test_ingest.py", "tests/unit/test_moved_scans.py"),
+            # what a session asks of peers
+            *(
+                f"tests/integration/dicom_network/test_{name}.py"
+                for name in ("checking", "commitment", "finding", "late_commitments", "priors_of_a_job", "resuming")
+            ),
+        ),
     ),
 }
 

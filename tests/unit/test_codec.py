@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import bson
@@ -26,6 +26,9 @@ from dcm_processor_service.errors import UnsupportedValueError
 from dcm_processor_service.ports import ABSENT, ANY
 from tests.desk import examples
 from tests.parameters import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Colour(enum.Enum):
@@ -176,14 +179,15 @@ def test_what_refers_to_itself_is_refused() -> None:
         to_normal(loop)
 
 
+@pytest.mark.parametrize("nest", [lambda value: [value], lambda value: {"k": value}], ids=["lists", "dictionaries"])
 @pytest.mark.parametrize("depth", [79, 80])
-def test_the_deepest_value_passes_bson(depth: int) -> None:
+def test_the_deepest_value_passes_bson(depth: int, nest: Callable[[Any], Any]) -> None:
     value: Any = 1
     for _level in range(depth):
-        value = [value]
+        value = nest(value)
     assert bson.decode(bson.encode({"value": to_normal(value)}))["value"] == value
     with pytest.raises(UnsupportedValueError, match="nested deeper"):
-        to_normal([value] if depth == 80 else [[value]])
+        to_normal(nest(value) if depth == 80 else nest(nest(value)))
 
 
 @pytest.mark.parametrize(

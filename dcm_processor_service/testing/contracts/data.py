@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict
 
 from dcm_processor_service import ABSENT
 from dcm_processor_service.errors import DataNotFoundError, InvalidNameError, StoredValueError, UnsupportedValueError
-from dcm_processor_service.testing.contracts.store import Contract
+from dcm_processor_service.ports import JobKey
+from dcm_processor_service.testing.contracts.store import JOB_ID, SESSION_ID, Contract
 
 if TYPE_CHECKING:
     from dcm_processor_service.testing.contracts.store import StoreUnderTest
@@ -263,6 +264,8 @@ class DataContract(Contract):
             await data.set(name, name.upper())
         assert await data.keys() == ["a", "b", "c/d"]
         assert await data.items() == [("a", "A"), ("b", "B"), ("c/d", "C/D")]
+        repository, key = store.container().backend().data, JobKey(SESSION_ID, JOB_ID)
+        assert await repository.scan(key, values=False) == [("a", None), ("b", None), ("c/d", None)]
 
     async def test_jobs_and_sessions_do_not_see_each_others_values(self, store: StoreUnderTest) -> None:
         await store.session().data.set("name", 1)

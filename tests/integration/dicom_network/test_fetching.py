@@ -244,6 +244,12 @@ def test_a_failure_is_reported_with_its_status(
     assert type(caught.value) is error
 
 
+def test_a_peer_that_offers_no_way_is_told_so(tmp_path: Path) -> None:
+    place = Place("C-MOVE", tmp_path, Faults(retrieve=()), holding())
+    with place.pacs, pytest.raises(FetchError, match="offers no C-MOVE"):
+        place.fetch()
+
+
 def test_a_refusal_for_good_is_asked_for_once(tmp_path: Path) -> None:
     place = Place("C-GET", tmp_path, Faults(retrieve_status=0xA900), holding())
     with place.pacs:

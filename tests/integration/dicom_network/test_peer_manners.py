@@ -14,6 +14,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from dcm_processor_service.backends.mongo import documents
+from dcm_processor_service.dicom_network.dimse import proposing
 from dcm_processor_service.dicom_network.dimse.answer_times import AnswerTimes, time_outs
 from dcm_processor_service.dicom_network.dimse.pinning import fingerprint
 from dcm_processor_service.dicom_network.manners import suited_to
@@ -313,6 +314,17 @@ def test_the_time_out_of_a_connection_is_proposed_apart(measured_s: float, value
     proposed = time_outs(AnswerTimes(connect_s=measured_s), SendOptions())
     assert proposed["connection_timeout_s"].value == value
     assert proposed["timeout_s"].value is None
+
+
+@pytest.mark.parametrize("kept", [RLE, None])
+@pytest.mark.parametrize("most", [4, 1, None])
+def test_what_the_peer_shows_no_preference_for_stays_as_it_is_set(
+    monkeypatch: pytest.MonkeyPatch, kept: str | None, most: int | None
+) -> None:
+    monkeypatch.setattr(proposing, "_preference_and_room", lambda *_arguments: (None, most or 4))
+    peer = asking(Peer.model_validate(PLACE), transfer_syntax_uid=kept, max_associations=most)
+    proposal = PynetdicomSender().propose(peer)
+    assert (proposal.peer, proposal.reasons) == (peer, ())
 
 
 def test_the_name_of_a_good_certificate_is_proposed(authority: FakeAuthority, elsewhere: Certificate) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import re
 import sqlite3
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
@@ -12,11 +15,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dcm_processor_service.backends.sqlite import open_sqlite
+from dcm_processor_service.backends.sqlite.contents import Contents
 from dcm_processor_service.backends.sqlite.database import DATABASE_NAME, SCHEMA_VERSION
+from dcm_processor_service.backends.sqlite.failures import translated
 from dcm_processor_service.backends.sqlite.store import folder_of
+from dcm_processor_service.disk import claim_file
 from dcm_processor_service.errors import (
+    JobNotFoundError,
     StoredFileNotFoundError,
     StoredValueError,
+    StoreError,
     StoreUnavailableError,
     UnsupportedValueError,
 )
@@ -145,6 +153,18 @@ def test_content_that_is_lost_or_damaged_is_reported(store: Backend, folder: Pat
         read(store, "f")
     assert isinstance(caught.value.__cause__, FileNotFoundError)
     assert run_inline(store.files.delete(OWN, "f"))  # and the rest can go
+    assert list((folder / "claims").iterdir()) == []
+
+
+def test_a_file_whose_checksum_nobody_wrote_is_read_as_it_is(store: Backend) -> None:
+    put(store, "f", b"content")
+    workspace: Any = store.fillable()
+    forget = "UPDATE files SET document = json_set(document, '$.sha256', NULL)"
+    run_inline(workspace._store.run(lambda connection: connection.execute(forget)))
+    assert read(store, "f") == b"content"
+    found = run_inline(store.files.find(OWN, "f"))
+    assert found is not None
+    assert found.sha256 is None
 
 
 def test_a_database_that_another_process_holds_is_unavailable_and_nothing_is_written(
@@ -244,3 +264,238 @@ def test_the_files_of_a_series_are_paths_in_the_order_in_which_they_were_filed(
         run_inline(paths(instances))
     with pytest.raises(UnsupportedValueError, match="by path; write the bytes to a file first"):
         run_inline(workspace.add_instance(series.id, instances[0], b"bytes"))
+
+
+def paths_of(store: Backend, *instances: Instance) -> list[object]:
+    async def paths() -> list[object]:
+        return [path async for _instance, path in store.dicom.fetch(instances)]
+
+    return run_inline(paths())
+
+
+def test_a_workspace_is_moved_with_the_scans_in_it_and_without_those_beside_it(
+    folder: Path, open_store: Callable[[], Backend]
+) -> None:
+    inside, beside = Instance(id="1" * 24, sop_instance_uid="1.1"), Instance(id="2" * 24, sop_instance_uid="1.2")
+    places = {inside: folder / "scans" / "a.dcm", beside: folder.with_name("workspace of another") / "b.dcm"}
+    workspace = open_store().fillable()
+    for instance, place in places.items():
+        place.parent.mkdir(parents=True)
+        place.write_bytes(b"x")
+        run_inline(workspace.add_instance("3" * 24, instance, place))
+    folder.rename(folder.parents[1] / "moved")
+    location = StoreLocation(url=str(folder.parents[1] / "moved"), database="", timeout_s=0, mode="blocking")
+    with open_sqlite(location, inline) as moved:
+        assert paths_of(moved, inside, beside) == [
+            folder.parents[1] / "moved" / "scans" / "a.dcm",
+            folder.with_name("workspace of another") / "b.dcm",
+        ]
+
+
+def test_the_first_write_of_a_process_removes_what_a_dead_one_left_and_no_more(
+    folder: Path, open_store: Callable[[], Backend]
+) -> None:
+    kept = put(open_store(), "kept", b"x")
+    for name in ("without-a-claim", "of-the-dead", "of-the-living"):
+        (folder / "files" / name).write_bytes(b"x")
+    (folder / "claims" / "dead").write_text(f"of-the-dead\n{kept}\n", encoding="utf-8")
+    living = claim_file(folder / "claims" / "living", new=True)
+    assert living is not None
+    with living:
+        living.write(b"of-the-living\n")
+        living.flush()
+        store = open_store()
+        added = put(store, "added", b"y")
+        assert contents(folder) == {kept, added, "of-the-living"}
+        assert [path.name for path in (folder / "claims").iterdir()] == ["living"]
+        (folder / "files" / "stray").write_bytes(b"x")
+        put(store, "added", b"z")  # a process looks through the whole folder once
+        assert "stray" in contents(folder)
+        run_inline(store.sessions.remove(OTHER.session_id, "files"))  # and when a session goes
+        assert "stray" not in contents(folder)
+        assert "of-the-living" in contents(folder)
+    assert read(store, "kept") == b"x"
+    assert read(store, "added") == b"z"
+
+
+@pytest.mark.parametrize("denied", ["the folder", "the database"])
+def test_who_may_not_write_reads_the_newest_value_while_another_process_writes(
+    denied: str, folder: Path, open_store: Callable[[], Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = open_store()
+    run_inline(writer.data.put(OWN, "a", 1))
+    put(writer, "f", b"x")
+    place = folder if denied == "the folder" else folder / DATABASE_NAME
+    monkeypatch.setattr(os, "access", lambda path, mode: not (Path(path) == place and mode == os.W_OK))
+    reader = open_store()
+    for value in (2, 3):
+        found = run_inline(reader.data.find(OWN, "a"))
+        assert found is not None
+        assert found.value == value - 1
+        run_inline(writer.data.put(OWN, "a", value))
+    assert read(reader, "f") == b"x"
+    for write in (lambda: run_inline(reader.data.put(OWN, "a", 4)), lambda: put(reader, "f", b"y")):
+        with pytest.raises(StoreError, match="is read-only"):
+            write()
+    assert run_inline(reader.data.find(OWN, "a")) == run_inline(writer.data.find(OWN, "a"))
+    assert read(writer, "f") == b"x"
+
+
+def test_what_a_workspace_holds_is_its_owners_alone_whatever_the_umask(folder: Path, store: Backend) -> None:
+    before = os.umask(0)
+    try:
+        put(store, "f", b"x")
+        run_inline(store.data.put(OWN, "a", 1))
+        every = [folder, *folder.rglob("*")]
+        assert len(every) >= 5
+        assert [path.name for path in every if path.stat().st_mode & 0o077] == []
+    finally:
+        os.umask(before)
+
+
+def test_a_file_that_could_not_be_read_to_its_end_leaves_nothing(folder: Path, store: Backend) -> None:
+    kept = put(store, "f", b"old")
+
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell():
+                raise JobNotFoundError("ours")
+            return super().read(2 if size else size)
+
+    with pytest.raises(JobNotFoundError, match="ours"):
+        run_inline(store.files.put(OWN, "f", Broken(b"new content"), NewFile("text/plain", {})))
+    assert contents(folder) == {kept}
+    assert list((folder / "claims").iterdir()) == []
+    assert read(store, "f") == b"old"
+
+
+def test_what_is_replaced_between_a_look_at_its_row_and_its_content_is_read_as_it_is_now(
+    store: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "f", b"old")
+    path_of, replaced = Contents.path, list[str]()
+
+    def path(self: Contents, content: str) -> Path:
+        if len(replaced) < 2 and content not in replaced:
+            replaced.append(content)
+            if len(replaced) == 1:
+                put(store, "f", b"new")
+        return path_of(self, content)
+
+    monkeypatch.setattr(Contents, "path", path)
+    assert read(store, "f") == b"new"
+
+
+@pytest.mark.parametrize("second", [OSError("the disk is gone"), StoreError("the disk is gone")])
+def test_a_failure_is_told_and_not_the_failed_removal_after_it(
+    store: Backend, monkeypatch: pytest.MonkeyPatch, second: Exception
+) -> None:
+    put(store, "f", b"old")
+
+    class Broken(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            raise JobNotFoundError("ours")
+
+    def fail(_self: Contents, _claim: Path) -> None:
+        raise second
+
+    monkeypatch.setattr(Contents, "_settle", fail)
+    with pytest.raises(JobNotFoundError, match="ours"):
+        run_inline(store.files.put(OWN, "f", Broken(), NewFile("text/plain", {})))
+
+
+FULL = (
+    r"the workspace '.*' cannot be written: {}; 7 bytes are needed, \d+ bytes are free on its disk; free space, or .*"
+)
+NOT_OURS = r"the workspace '.*' cannot be used: {}; choose a folder that you may write to"
+UNUSABLE = r"the workspace{} '.*' cannot be used: {}; check the folder, its permissions and its disk"
+FAULTS: list[tuple[Exception, type[Exception], str]] = [
+    (
+        sqlite3.OperationalError("database or disk is full"),
+        StoreUnavailableError,
+        FULL.format("database or disk is full"),
+    ),
+    *(
+        (OSError(number, "no room"), StoreUnavailableError, FULL.format("no room"))
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    ),
+    *(
+        (OSError(number, "denied"), StoreError, NOT_OURS.format("denied"))
+        for number in (errno.EROFS, errno.EACCES, errno.EPERM)
+    ),
+    (OSError(errno.EIO, "broken"), StoreUnavailableError, UNUSABLE.format("", "broken")),
+    (OSError("no number"), StoreUnavailableError, UNUSABLE.format("", "no number")),
+    (
+        sqlite3.OperationalError("unable to open"),
+        StoreUnavailableError,
+        UNUSABLE.format(r" database in", "unable to open"),
+    ),
+    (
+        sqlite3.OperationalError("database is locked"),
+        StoreUnavailableError,
+        r"another process is writing to the workspace '.*' and has not ended in time \(database is locked\); .*",
+    ),
+    (
+        sqlite3.OperationalError("attempt to write a readonly database"),
+        StoreError,
+        r"the workspace '.*' is read-only: .*",
+    ),
+    (
+        sqlite3.OperationalError("malformed JSON"),
+        StoredValueError,
+        r"the workspace database in '.*' holds a damaged document: malformed JSON; .*",
+    ),
+    (
+        sqlite3.DatabaseError("not a database"),
+        StoredValueError,
+        r"the workspace database in '.*' is damaged: not a database; .*",
+    ),
+    (OverflowError("too large"), UnsupportedValueError, r"a name or an id holds what SQLite cannot: .*"),
+    (
+        UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogate"),
+        UnsupportedValueError,
+        r"a name or an id holds what SQLite cannot: .*",
+    ),
+    (JobNotFoundError("ours"), JobNotFoundError, "ours"),
+]
+
+
+@pytest.mark.parametrize(("fault", "kind", "said"), FAULTS, ids=[f"{type(one).__name__} {one}" for one, _, _ in FAULTS])
+def test_what_sqlite_and_the_system_say_becomes_a_sentence_about_the_workspace(
+    tmp_path: Path, fault: Exception, kind: type[Exception], said: str
+) -> None:
+    with pytest.raises(kind) as caught, translated(tmp_path, lambda: 7):
+        raise fault
+    assert type(caught.value) is kind
+    assert re.fullmatch(said.replace("'.*'", re.escape(repr(str(tmp_path)))), str(caught.value))
+    assert caught.value is fault or caught.value.__cause__ is fault
+
+
+def test_what_does_not_fit_says_how_much_is_needed_and_leaves_the_workspace_as_it_was(store: Backend) -> None:
+    text = "x" * 100_000
+    run_inline(store.data.put(OWN, "a", 1))
+    workspace: Any = store.fillable()
+    job = Job(id=OWN.job_id, session_id=OWN.session_id, name=text)
+    writes: dict[str, tuple[Callable[[], Any], int]] = {
+        "value": (lambda: store.data.put(OWN, "a", text), len(text) + 2),
+        "job": (lambda: workspace.add_job(job), len(text)),
+        "file": (lambda: store.files.put(OWN, "f", io.BytesIO(), NewFile("text/plain", {"x": text})), len(text)),
+    }
+    for write, least in writes.values():
+        # what it may grow by is gone with the connection, which a full disk closes
+        run_inline(workspace._store.run(lambda connection: connection.execute("PRAGMA max_page_count = 20")))
+        with pytest.raises(StoreUnavailableError, match=r"disk is full; \d+ bytes are needed, \d+ bytes") as caught:
+            run_inline(write())
+        needed = int(re.findall(r"(\d+) bytes are needed", str(caught.value))[0])
+        assert least <= needed <= 2 * least + 1000
+    found = run_inline(store.data.find(OWN, "a"))
+    assert found is not None
+    assert found.value == 1
+    assert run_inline(store.files.find(OWN, "f")) is None
+    for write, _ in writes.values():
+        run_inline(write())
+
+
+def test_a_need_that_is_not_known_is_not_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError, match=r"no room; \d+ bytes are free on its disk"), translated(tmp_path):
+        raise OSError(errno.ENOSPC, "no room")

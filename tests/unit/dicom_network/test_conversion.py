@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import numpy as np
@@ -18,6 +18,7 @@ from dcm_processor_service.dicom_network.conversion.in_processes import converte
 from dcm_processor_service.dicom_network.conversion.transcoding import convert, copy_of
 from dcm_processor_service.errors import UnsupportedTransferSyntaxError
 from dcm_processor_service.imaging.decoding import decoders
+from dcm_processor_service.models.images.limits import Limits
 from tests.unit.dicom_network.instances import make_ct
 
 if TYPE_CHECKING:
@@ -50,6 +51,39 @@ def test_pixels_are_the_same_before_and_after(wanted: str) -> None:
     assert again.file_meta.TransferSyntaxUID == wanted
     np.testing.assert_array_equal(again.pixel_array, dataset.pixel_array)
     assert again.SOPInstanceUID == dataset.SOPInstanceUID
+
+
+def test_a_process_gets_the_memory_and_the_time_that_the_pixels_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Noting:
+        def ask(self, request: dict[str, Any], content: bytes) -> None:
+            asked.append(request | {"content": content})
+
+        def answer(self) -> dict[str, Any]:
+            return {"bytes": 4}
+
+        def read_exactly(self, into: memoryview) -> None:
+            into[:] = b"DICM"
+
+    child, returned = Noting(), list[object]()
+    monkeypatch.setattr(conversion.CHILDREN, "borrow", lambda _count: [child])
+    monkeypatch.setattr(conversion.CHILDREN, "give_back", lambda given, _most: returned.extend(given))
+    dataset = compressed()
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = 100, 300, 7
+    dataset.SamplesPerPixel, dataset.BitsAllocated = 3, 16
+    assert converted(dataset, RLE, EXPLICIT).getvalue() == b"DICM"
+    limits, (request,) = Limits(), asked
+    assert (request["own"], request["wanted"], request["bytes"]) == (RLE, EXPLICIT, len(request["content"]))
+    assert request["seconds"] == 7 * limits.decoder_seconds
+    decoded = 7 * 100 * 300 * 3 * 2
+    assert request["memory_bytes"] == limits.decoder_memory_bytes + 8 * decoded + 4 * request["bytes"]
+    assert returned == [child]
+    dataset.Rows = dataset.Columns = 65_535
+    dataset.NumberOfFrames = 100_000
+    converted(dataset, RLE, EXPLICIT)
+    most = limits.decoder_memory_bytes + 8 * limits.volume_bytes + 4 * asked[1]["bytes"]
+    assert asked[1]["memory_bytes"] == most
 
 
 def test_plain_instances_need_no_process() -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydicom import Dataset
+from pydicom.datadict import dictionary_VR
 
-from dcm_processor_service.dicom_network.dimse.query import decoded_identifier, encoded_identifier
+from dcm_processor_service.dicom_network.dimse.query import (
+    decoded_identifier,
+    encoded_identifier,
+    is_passing,
+    query_status,
+)
 from dcm_processor_service.dicom_network.retrieval.answers import found_records
-from dcm_processor_service.dicom_network.retrieval.keys import identifier, parameters
+from dcm_processor_service.dicom_network.retrieval.keys import KEYWORDS, identifier, is_text, parameters
 from dcm_processor_service.errors import ConfigurationError
-from dcm_processor_service.models import FindQuery, FoundSeries, FoundStudy
+from dcm_processor_service.models import FindQuery, FoundInstance, FoundSeries, FoundStudy
 
 if TYPE_CHECKING:
     from dcm_processor_service.models import FindKeys, FindLevel
@@ -164,6 +170,69 @@ def test_a_date_that_is_none_is_reported_as_none(written: str, read: date | None
     assert found_records([answer(StudyDate=written)], FindQuery())[0].study_date == read
 
 
+ABOVE: dict[str, Any] = {
+    "PatientID": " 4711 ",
+    "IssuerOfPatientID": "HERE",
+    "PatientName": "DOE^JANE",
+    "PatientBirthDate": "19790131",
+    "PatientSex": "F",
+    "StudyDate": "20240131",
+    "StudyTime": "1015",
+}
+TOLD: dict[str, Any] = {
+    "patient_id": "4711",
+    "issuer_of_patient_id": "HERE",
+    "patient_name": "DOE^JANE",
+    "patient_birth_date": date(1979, 1, 31),
+    "patient_sex": "F",
+    "study_instance_uid": "1.2.3",
+    "study_date": date(2024, 1, 31),
+    "study_time": time(10, 15),
+}
+
+
+def test_every_attribute_that_a_peer_tells_of_a_study_a_series_or_an_instance_is_in_its_record() -> None:
+    study = answer(
+        **ABOVE,
+        AccessionNumber="A1",
+        StudyDescription="Thorax",
+        ModalitiesInStudy=["CT", "SR"],
+        SOPClassesInStudy=["1.2.840"],
+        NumberOfStudyRelatedSeries=3,
+        NumberOfStudyRelatedInstances=301,
+    )
+    assert found_records([study], query()) == [
+        FoundStudy(
+            **TOLD,
+            accession_number="A1",
+            description="Thorax",
+            modalities=("CT", "SR"),
+            sop_class_uids=("1.2.840",),
+            series_count=3,
+            instance_count=301,
+        )
+    ]
+    series = answer(
+        **ABOVE,
+        SeriesInstanceUID="1.2.3.4",
+        Modality="CT",
+        SeriesNumber=5,
+        SeriesDescription="Axial",
+        BodyPartExamined="CHEST",
+        NumberOfSeriesRelatedInstances=60,
+    )
+    below: dict[str, Any] = {**TOLD, "series_instance_uid": "1.2.3.4"}
+    assert found_records([series], query("series")) == [
+        FoundSeries(**below, modality="CT", number=5, description="Axial", body_part="CHEST", instance_count=60)
+    ]
+    instance = answer(
+        **ABOVE, SeriesInstanceUID="1.2.3.4", SOPInstanceUID="1.9", SOPClassUID="1.2.840", InstanceNumber=7
+    )
+    assert found_records([instance], query("instance")) == [
+        FoundInstance(**below, sop_instance_uid="1.9", sop_class_uid="1.2.840", number=7)
+    ]
+
+
 def test_one_answer_twice_is_one_record_and_one_without_uids_is_none() -> None:
     nameless = Dataset()
     nameless.PatientID = "4711"
@@ -175,6 +244,34 @@ def test_a_series_without_the_uid_of_its_study_has_the_one_that_was_asked_for() 
     (found,) = found_records([told], query("series", study_instance_uid="1.2.3"))
     assert isinstance(found, FoundSeries)
     assert found.study_instance_uid == "1.2.3"
+
+
+@pytest.mark.parametrize("keyword", sorted({keyword for found in KEYWORDS.values() for keyword in found}))
+def test_texts_alone_are_matched_with_wildcards(keyword: str) -> None:
+    assert is_text(keyword) == (dictionary_VR(keyword) not in {"UI", "DA"})
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "passing"),
+    [
+        (0xA700, "the peer is out of resources; try again later", True),
+        (0xA701, "the peer is out of resources to count what matches; try again later", True),
+        (0xA702, "the peer is out of resources to send what matches; try again later", True),
+        (0x0213, "the peer is at the limit of a resource", True),
+        (0xA801, "the peer does not know our AE title as a destination", False),
+        (0xA900, "the keys do not match what the peer offers", False),
+        (0xB000, "the peer could not send everything", False),
+        (0xFE00, "the peer cancelled it", False),
+        (0x0122, "the peer does not offer it", False),
+        (0xBFFF, "stored, with a warning of the peer's own", False),
+        (0xC000, "the peer is unable to process it; its log tells more", False),
+        (0xCFFF, "the peer is unable to process it; its log tells more", False),
+        (0xD000, "a status that the standard does not know", False),
+    ],
+)
+def test_a_status_of_a_query_has_a_meaning_and_may_pass(status: int, said: str, *, passing: bool) -> None:
+    assert (query_status(status), is_passing(status)) == (said, passing)
+    assert not is_passing(None)
 
 
 def test_web_parameters_are_escaped_and_address_what_is_above() -> None:

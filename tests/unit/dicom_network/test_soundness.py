@@ -209,10 +209,55 @@ def test_what_goes_on_behind_a_deflated_data_set_is_reported() -> None:
     assert not survives(content + b"garbage!", syntax)
 
 
-def test_sequences_deeper_than_any_are_reported() -> None:
-    opened = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 5000
+@pytest.mark.parametrize("item_length", [b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f"], ids=["undefined", "long"])
+def test_sequences_deeper_than_any_are_reported(item_length: bytes) -> None:
+    opened = (b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0" + item_length) * 5000
     with pytest.raises(UnsoundFileError, match="deeper"):
         examine(BytesIO(opened), EXPLICIT, is_part10=False)
+
+
+ITEM, ITEM_END, SEQUENCE_END = (b"\xfe\xff" + number + b"\xe0" for number in (b"\0", b"\x0d", b"\xdd"))
+SEQUENCE = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff"
+UNDEFINED, NOTHING = b"\xff" * 4, bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("content", "sound"),
+    [
+        (SEQUENCE + ITEM + UNDEFINED + ITEM_END + NOTHING + SEQUENCE_END + NOTHING, True),
+        (SEQUENCE + ITEM + NOTHING + SEQUENCE_END + NOTHING, True),
+        (SEQUENCE + ITEM + UNDEFINED + SEQUENCE_END + NOTHING + SEQUENCE_END + NOTHING, False),
+        (SEQUENCE + ITEM + UNDEFINED + ITEM + NOTHING + SEQUENCE_END + NOTHING, False),
+        (SEQUENCE + ITEM + b"\x08\0\0\0" + ITEM_END + NOTHING + SEQUENCE_END + NOTHING, False),
+        (SEQUENCE + ITEM_END + NOTHING + SEQUENCE_END + NOTHING, False),
+        (ITEM_END + NOTHING, False),
+        (SEQUENCE_END + NOTHING, False),
+    ],
+    ids=["item", "empty item", "no end of item", "item in item", "end in item", "no item", "end alone", "sequence end"],
+)
+def test_items_and_sequences_end_as_they_began(content: bytes, *, sound: bool) -> None:
+    if sound:
+        examine(BytesIO(content), EXPLICIT, is_part10=False)
+        return
+    with pytest.raises(UnsoundFileError, match=r"damaged|cut off"):
+        examine(BytesIO(content), EXPLICIT, is_part10=False)
+
+
+@pytest.mark.parametrize("group", [0x0000, 0x0002, 0x0004, 0x0007])
+def test_a_group_that_no_data_set_has_is_reported(group: int) -> None:
+    element = group.to_bytes(2, "little") + b"\x10\0UI\x02\x001\0"
+    with pytest.raises(UnsoundFileError, match="damaged"):
+        examine(BytesIO(encoded(make_ct(rows=4)) + element), EXPLICIT)
+
+
+def test_a_file_whose_syntax_nobody_can_read_is_taken_for_what_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "private.dcm"
+    path.write_bytes(encoded(make_ct(rows=4)).replace(b"1.2.840.10008.1.2.1\0", b"1.2.999.10008.1.2.1\0"))
+    (one,) = survey(path)
+    assert isinstance(one, Outgoing)
+    assert one.transfer_syntax_uid == "1.2.999.10008.1.2.1"
+    one.require_sound()
+    assert one.checksum(one.transfer_syntax_uid)
 
 
 def test_a_file_that_became_another_instance_is_not_sent_under_the_old_name(tmp_path: Path) -> None:

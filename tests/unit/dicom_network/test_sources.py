@@ -219,6 +219,18 @@ def test_a_value_that_cannot_be_encoded_is_not_told() -> None:
     assert "object" not in str(caught.value)
 
 
+def test_a_file_of_a_dicomdir_that_cannot_be_sent_is_told_as_one_of_it(tmp_path: Path) -> None:
+    (tmp_path / "TEXT").write_text("no DICOM", encoding="utf-8")
+    (good,) = write_series(tmp_path, 1)
+    good.rename(tmp_path / "GOOD")
+    found = list(survey([make_ct(5), write_dicomdir(tmp_path, ("TEXT",), ("GOOD",), ("GONE",))]))
+    assert [type(one) for one in found] == [Outgoing, Unreadable, Outgoing, Unreadable]
+    for one in found[1::2]:
+        assert isinstance(one, Unreadable)
+        assert one.reason.startswith("item 2 is a DICOMDIR that lists a file which is ")
+        assert "TEXT" not in one.reason
+
+
 def test_a_record_of_a_dicomdir_that_is_not_in_use_is_passed_over(tmp_path: Path) -> None:
     path = write_dicomdir(tmp_path, ("IM0",), ("IM1",))
     directory = dcmread(path)

@@ -66,6 +66,15 @@ def clean_up(store: MemoryStore, policy: CleanupPolicy = "all", session_id: str 
     return run_inline(clean_up_session(store.backend().sessions, session_id, policy))
 
 
+def test_the_open_sessions_of_a_patient_are_listed_oldest_first(store: MemoryStore) -> None:
+    times = {"a1" * 12: after(5), "a2" * 12: before(5), "a3" * 12: before(50)}
+    for session_id, moment in times.items():
+        store.sessions[session_id] = SessionRecord(id=session_id, patient_id=PATIENT, created_at=moment)
+    store.sessions[OTHER] = SessionRecord(id=OTHER, patient_id="71" * 12, created_at=NOW)
+    listed = [session.id for session in run_inline(store.backend().sessions.of_patient(PATIENT))]
+    assert listed == ["a3" * 12, "a2" * 12, OWN, "a1" * 12]
+
+
 def test_all_goes_and_is_counted(store: MemoryStore) -> None:
     report = clean_up(store)
     assert (report.data, report.files, report.sessions) == (2, 2, 1)

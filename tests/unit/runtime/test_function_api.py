@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import io
@@ -210,6 +211,18 @@ class TestFiles:
         assert (document["metadata"]["name"], document["metadata"]["job_id"]) == ("a.bin", JOB_ID)
         assert document["length"] == 1
 
+    def test_a_document_tells_all_that_is_known_of_a_file(self, own_job: Container) -> None:
+        sdk.upload_session_file(b"x", "a.bin", meta={"threshold": 0.5}, content_type="application/x-test")
+        stored = own_job.session().files.info("a.bin")
+        owner = {"name": "a.bin", "session_id": SESSION_ID, "job_id": JOB_ID}
+        assert sdk.get_session_file("a.bin") == {
+            "_id": stored.id,
+            "contentType": "application/x-test",
+            "length": 1,
+            "uploadDate": stored.uploaded_at,
+            "metadata": {"threshold": 0.5, **owner, "sha256": hashlib.sha256(b"x").hexdigest()},
+        }
+
     def test_select_gives_these_fields_alone(self, own_job: Container) -> None:
         sdk.upload_session_file(b"x", "a.bin", content_type="application/x-test")
         document = sdk.get_session_file("a.bin", select=["contentType", "metadata.name", "no such"])
@@ -303,6 +316,14 @@ class TestPeers:
         assert status is not None
         assert status.Status == 0
         assert pacs.titles == [(calling, pacs.peer.ae_title)]
+
+    def test_a_document_tells_all_that_is_known_of_a_node(self, own_job: Container, store: MemoryStore) -> None:
+        names = {"host": "pacs.example", "port": 2762, "tls": True}
+        files = {"cert_file": "own.pem", "key_file": "own.key", "ca_file": "ca.pem"}
+        known = Peer(id="8f" * 12, name="secure", ae_title="SECURE", calling_ae_title="OURS", **names, **files)
+        store.peers["secure"] = known
+        told = {"_id": known.id, "name": "secure", "aet": "SECURE", "calling_aet": "OURS", **names, **files}
+        assert sdk.get_peer("secure") == told
 
     def test_a_sender_with_tls_knows_its_certificates(self, own_job: Container, store: MemoryStore) -> None:
         certificates = {"cert_file": "own.pem", "key_file": "own.key"}

@@ -286,6 +286,29 @@ def test_a_name_is_checked_wherever_it_is_given(files: Files, tmp_path: Path) ->
             attempt()
 
 
+def test_what_a_path_or_an_open_file_holds_is_looked_at_too(files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(PDF)
+    with path.open("rb") as opened:
+        assert [files.put("x", given).content_type for given in (path, str(path), opened)] == ["application/pdf"] * 3
+    assert files.read("x") == PDF
+
+
+@pytest.mark.parametrize("fails", ["seekable", "tell", "seek", "read"])
+def test_a_stream_that_fails_is_told_by_its_name(files: Files, fails: str) -> None:
+    class Failing(io.BytesIO):
+        name = "scan.bin"
+
+    def fail(*_arguments: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    stream = Failing(PDF)
+    setattr(stream, fails, fail)
+    with pytest.raises(LocalFileError, match=r"scan\.bin.*Input/output error"):
+        files.put("x", stream)
+    assert not files.has("x")
+
+
 def test_sniffing_leaves_the_position() -> None:
     source = io.BytesIO(b"12" + PDF)
     source.seek(2)

@@ -214,6 +214,16 @@ def test_a_job_that_has_not_failed_can_be_read(fake_context: Any, state: JobStat
     assert ctx.session.data.get("volume", default=3, job="segment") == 3
 
 
+@pytest.mark.parametrize(("count", "more"), [(20, ""), (21, "; and 1 more"), (30, "; and 10 more")])
+def test_of_many_candidates_a_few_are_named_and_the_others_counted(count: int, more: str) -> None:
+    jobs = [make(f"s{number:02}", "segment") for number in range(count)]
+    with pytest.raises(AmbiguousJobError) as caught:
+        resolve_job([*jobs, make("own", "report")], "own", "segment")
+    shown = "; ".join(f"s{number:02} (no subject)" for number in range(min(count, 20)))
+    assert f"{count} jobs of this session are named 'segment': {shown}{more}; read all" in str(caught.value)
+    assert caught.value.job_ids == tuple(job.id for job in jobs)
+
+
 def test_jobs_are_listed_by_name(fake_context: Any) -> None:
     ctx = context([make("f" * 24, "segment"), make("e" * 24, "report")], fake_context)
     assert [job.name for job in ctx.session.jobs()] == ["job", "segment", "report"]

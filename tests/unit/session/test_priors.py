@@ -111,6 +111,25 @@ def test_priors_are_earlier_than_what_is_given_or_the_latest_study(
     assert start_of(studies, before) == datetime(*start)  # noqa: DTZ001
 
 
+@pytest.mark.parametrize(
+    ("written", "start"),
+    [
+        ("101530", (10, 15, 30)),
+        ("1015", (10, 15, 0)),
+        ("10", (10, 0, 0)),
+        ("101530.25", (10, 15, 30)),
+        ("10:15:30", (10, 15, 30)),
+        ("", (0, 0, 0)),
+        ("99", (0, 0, 0)),
+        ("noon", (0, 0, 0)),
+    ],
+)
+def test_a_study_begins_at_its_time_as_far_as_that_is_written(written: str, start: tuple[int, int, int]) -> None:
+    for day in ("20250601", "2025.06.01", "2025-06-01"):
+        begun = start_of([{"StudyDate": day, "StudyTime": written}], None)
+        assert begun == datetime(2025, 6, 1, *start)  # noqa: DTZ001
+
+
 def test_without_any_date_the_day_must_be_given() -> None:
     with pytest.raises(ConfigurationError, match="give before="):
         start_of([{}], None)

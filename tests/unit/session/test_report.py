@@ -15,6 +15,8 @@ from PIL import Image, PngImagePlugin
 
 from dcm_processor_service.errors import InvalidNameError, SendRejectedError
 from dcm_processor_service.imaging.pictures.mosaic import LABEL_COLOURS
+from dcm_processor_service.models import JobEvent
+from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.testing import FakePacs, Faults, fake_async_context, fake_context, synthetic_series
 from tests.unit.test_hypertext import Seen
 
@@ -91,6 +93,37 @@ def test_no_word_of_the_page_is_a_value_of_the_patient_unless_it_is_asked_for() 
     assert "Doe^Jane" in shown
     assert "1979-01-31" in shown
     assert "PAT-7788" in shown
+
+
+def test_what_the_environment_does_not_tell_of_a_job_its_document_does() -> None:
+    ctx = fake_context(series=scans(), job_name="own")
+    reporting = ctx.session._async._reporting()
+    told = ctx.job._async
+    document = run_inline(told.read()).model_copy(
+        update={"name": "segment", "service_name": "liver", "event": JobEvent.STABLE_SERIES}
+    )
+    ctx.job.preset(document)
+    told.name, told.service_name, told.event = "own", "ours", JobEvent.STABLE_STUDY
+    named = run_inline(reporting.collect())
+    assert (named.job_name, named.service_name, named.event) == ("own", "ours", JobEvent.STABLE_STUDY)
+    told.name, told.service_name, told.event = "", "", None
+    silent = run_inline(reporting.collect())
+    assert (silent.job_name, silent.service_name, silent.event) == ("segment", "liver", JobEvent.STABLE_SERIES)
+    (given,) = silent.inputs
+    assert (given.instance_count, given.sha256) == (6, ctx.session.dicom.get_series().checksum())
+
+
+def test_descriptions_of_series_and_objects_are_shown_without_the_patient() -> None:
+    ctx = fake_context(series=scans())
+    series = ctx.session.dicom.get_series()
+    mask = np.ones((16, 16, 6), np.uint8)
+    ctx.session.dicom.derive.segmentation(
+        {"liver": mask == 1}, like=series, recipe={"series_description": "Liver of Jane Doe"}
+    )
+    words = Seen(page_of(ctx)).words
+    for part in ("Thorax of [removed]", "Liver of [removed]"):
+        assert part in words
+    assert not any(name in words for name in PATIENT)
 
 
 def test_a_page_does_not_show_an_earlier_page_and_takes_its_place() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dcm_processor_service.errors import ConfigurationError, PeerNotFoundError, SendRejectedError
+from dcm_processor_service.errors import ConfigurationError, DerivedObjectError, PeerNotFoundError, SendRejectedError
 from dcm_processor_service.models import (
     AcceptedContext,
     EchoResult,
@@ -140,6 +140,20 @@ def test_one_parcel_or_several_of_any_kind_become_datasets_and_paths(tmp_path: P
         assert dicom.send(what, to="PACS").ok
         assert sender.items[-1] == items
     assert len(series.paths()) == 3
+
+
+def test_two_datasets_that_differ_under_one_uid_are_refused_before_anything_is_sent() -> None:
+    sender = NotingSender()
+    dicom = sending(sender).session.dicom
+    one, other, another = synthetic_series(slices=3)
+    assert dicom.send([one, one, other], to="PACS").ok
+    another.SOPInstanceUID = one.SOPInstanceUID
+    with pytest.raises(DerivedObjectError, match=f"two of the datasets have the SOPInstanceUID {one.SOPInstanceUID}"):
+        dicom.send([one, other, another], to="PACS")
+    assert len(sender.peers) == 1
+    for nameless in (one, other):
+        nameless.SOPInstanceUID = ""
+    assert dicom.send([one, other], to="PACS").ok
 
 
 def test_an_asynchronous_series_becomes_its_files() -> None:

@@ -1,0 +1,26 @@
+"""A UID that stands for several subjects is refused with the ids that tell them apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from dcm_processor_service.backends.copies import refuse_copies
+from dcm_processor_service.errors import AmbiguousSeriesError
+from dcm_processor_service.models import SubjectLevel
+
+
+@pytest.mark.parametrize(
+    ("level", "whose"),
+    [
+        (SubjectLevel.PATIENT, "patient have that identity"),  # which is no UID: it may be made of a name
+        (SubjectLevel.STUDY, "study have the UID 1.2"),
+        (SubjectLevel.SERIES, "series have the UID 1.2"),
+    ],
+)
+def test_several_are_named_by_their_ids(level: SubjectLevel, whose: str) -> None:
+    with pytest.raises(
+        AmbiguousSeriesError, match=rf"^2 documents of a {whose}, as several peers sent it; .*: aa, bb$"
+    ):
+        refuse_copies(level, "1.2", ["aa", "bb"])
+    for ids in ([], ["aa"]):
+        refuse_copies(level, "1.2", ids)
