@@ -4,8 +4,8 @@ Text under a character set that is unknown, or that it is not in, is such as wel
 computer used. What is UTF-8 is known to be, since other text hardly ever has its pattern. Single letters between ASCII
 ones are Latin-1, as in ``Müller``. Runs of other bytes, as of a Cyrillic name in Windows-1251, could be of several
 character sets, and to declare one of them would make them another name. So could a letter of a name that Latin-1 has a
-sign for, as the Polish one of ``Paw³owski``, or an Icelandic letter, as the Turkish ones of ``Yýldýz``. It is no way out
-to copy the bytes without a declaration: the other text of the object is in UTF-8.
+sign for, as the Polish one of ``Paw³owski``, or an Icelandic letter, as the Turkish ones of ``Yýldýz``. It is no way
+out to copy the bytes without a declaration: the other text of the object is in UTF-8.
 """
 
 from __future__ import annotations

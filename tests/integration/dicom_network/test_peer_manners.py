@@ -321,7 +321,8 @@ def test_the_time_out_of_a_connection_is_proposed_apart(measured_s: float, value
 def test_what_the_peer_shows_no_preference_for_stays_as_it_is_set(
     monkeypatch: pytest.MonkeyPatch, kept: str | None, most: int | None
 ) -> None:
-    monkeypatch.setattr(proposing, "_preference_and_room", lambda *_arguments: (None, most or 4))
+    seen = proposing._Seen(AnswerTimes(), None, most or 4)
+    monkeypatch.setattr(proposing, "_preference_and_room", lambda *_arguments: seen)
     peer = asking(Peer.model_validate(PLACE), transfer_syntax_uid=kept, max_associations=most)
     proposal = PynetdicomSender().propose(peer)
     assert (proposal.peer, proposal.reasons) == (peer, ())
