@@ -42,7 +42,8 @@ SUM = HEAD + (
 MODULE = HEAD + (
     "from dcm_processor_service import entrypoint\n"
     "def run(ctx: RuntimeContext):\n"
-    "    return ctx.session.dicom.get_series().instance_count()\n"
+    "    count = ctx.session.dicom.get_series().instance_count()\n"
+    "    ctx.session.files.put('count.txt', str(count).encode())\n"
     "measure = entrypoint(run)\n"
 )
 
@@ -154,6 +155,23 @@ def test_an_earlier_result_of_a_job_that_a_cluster_lost_is_not_taken_for_its_own
     ran = run(folder, "--on", url, "--store", database)
     assert ran.code == 1, ran.stderr
     assert len(counts(folder)) == 1
+
+
+def test_a_job_behind_one_that_a_cluster_lost_keeps_its_earlier_result(
+    tmp_path: Path, url: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [job("first", "measure"), job("second", "measure", dependsOn=["first"])]
+    folder = write_service(tmp_path / "service", jobs, {"module/__init__.py": MODULE})
+    save(make_series(2, slices=2), folder / "scans")
+    arguments = ("run", ".", "--dicom", "scans", "--json", "--workspace", "w", "--on", url, "--store", database)
+    ran = run_here(*arguments, folder=folder)
+    assert ran.code == 0, ran.stdout + ran.stderr
+    assert counts(folder) == ["2", "2"]
+    lost = ProcessEnd(0, [], "the cluster lost this subject", cancelled=False)
+    monkeypatch.setattr(Cluster, "run", lambda _self, requests: iter([lost] if requests else []))
+    assert run_here(*arguments, folder=folder).code == 1
+    (kept,) = (folder / "w").rglob("count.txt")
+    assert "second" in kept.parts
 
 
 def test_neither_workspace_nor_scans_are_asked_for_as_code_of_a_service(
