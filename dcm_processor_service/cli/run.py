@@ -148,7 +148,7 @@ def run(
         filed = session.filed if session else _ingest(place, _sources(dicom, sample=sample), show_files=show_files)
         pulled = session is not None
         service_run = ServiceRun(source, service, place, filed, sender, preview, workers, data_dir, pulled, cluster)
-        service_run.check_cluster()
+        service_run.check_cluster(dicom or ())
         levels = session.plan(_names(service, job_name), event, chosen) if session else service_run.plan(event)
         not_created = [one for plans in levels for plan in plans for one in plan.not_created]
         for missing in not_created:

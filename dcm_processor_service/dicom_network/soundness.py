@@ -298,6 +298,8 @@ def _defined(source: _Window, start: int, end: int, coding: _Coding, depth: int)
     try:
         _items(source, start, end, coding, depth)
     except (UnsoundFileError, struct_error):
+        if coding == _IMPLICIT:  # the same walk again, at each level, would take twice as long with each level
+            raise
         _items(source, start, end, _IMPLICIT, depth)
 
 

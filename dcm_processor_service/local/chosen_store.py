@@ -6,9 +6,10 @@ The platform's own database is never taken for one: what is filed there first is
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dcm_processor_service.env_vars import Fault, posix_name, read_variables, variable_name
 from dcm_processor_service.errors import ConfigurationError
@@ -22,6 +23,7 @@ __all__ = ["ChosenStore", "chosen_store"]
 
 _SCHEMES = {"mongodb", "mongodb+srv"}
 _OF_ENVIRONMENT = "mongodb"
+_SECRETS = ("password", "passphrase", "secret", "token")
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,9 @@ def chosen_store(text: str) -> ChosenStore | None:
         return _of_environment()
     try:
         parts = urlsplit(text)
-        has_password = parts.password is not None
     except ValueError:
-        parts, has_password = urlsplit(""), False
-    if has_password:
+        parts = urlsplit("")
+    if _may_show_secret(text):
         raise ConfigurationError(
             f"--store shows a password to all who list processes; set {_variable('db_url')} and {_variable('db_name')} "
             "here and on the workers, and give --store mongodb"
@@ -87,6 +88,13 @@ def chosen_store(text: str) -> ChosenStore | None:
             f"environment ({_variable('db_url')}, {_variable('db_name')})"
         )
     return ChosenStore(text, database, of_environment=False)
+
+
+def _may_show_secret(url: str) -> bool:
+    """Whether a password may stand in a URL, also one that it would be read wrong with, or in its options."""
+    rest = url.partition("://")[2] or url
+    options = unquote("".join(re.split("[?#]", rest, maxsplit=1)[1:])).lower()
+    return ":" in rest.rpartition("@")[0] or any(one in options for one in _SECRETS)
 
 
 def _of_environment() -> ChosenStore:

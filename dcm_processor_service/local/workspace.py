@@ -281,6 +281,7 @@ class Workspace:
             job = session.job.read()
             folder, files = self._results_folder(job, subject), tuple(session.files.list())
             if self.store is not None:  # the process was one of another machine, maybe, with a folder of its own
+                folder = self._emptied(job, subject)
                 _fill_results(session, [stored.name for stored in files], told["sheets"], folder)
             return LocalRun(
                 job,
@@ -293,24 +294,33 @@ class Workspace:
                 tuple(ResultPicture(**one | {"png": b64decode(one["png"])}) for one in told["pictures"]),
             )
 
-    def clear(self, subject: Patient | Study | SeriesRecord, job_names: Iterable[str]) -> None:
-        """Removes the results of an earlier run of a subject's jobs: those that this process has in its folder too."""
-        for name in job_names:
-            job = Job(id=job_id_of(subject, name), session_id=session_id_of(subject), name=name)
-            settings = self.settings(session_id=job.session_id, job_id=job.id)
-            self._clear(settings, self._results_folder(job, subject))
-
     def _results_folder(self, job: Job, subject: Patient | Study | SeriesRecord) -> Path:
         of_subject = f"{subject.level}-{file_stem(subject.id)[:8]}"
         return private_folder(self.folder, "results", *job.name.split("/"), of_subject)
 
+    def _emptied(self, job: Job, subject: Patient | Study | SeriesRecord) -> Path:
+        """Returns the folder of a job that another machine ran, without results of an earlier run."""
+        shutil.rmtree(self._results_folder(job, subject))
+        return self._results_folder(job, subject)
+
     def fail(
-        self, subject: Patient | Study | SeriesRecord, message: str, exit_code: int, **values: Unpack[JobValues]
+        self,
+        subject: Patient | Study | SeriesRecord,
+        message: str,
+        exit_code: int,
+        *,
+        begun: bool = True,
+        **values: Unpack[JobValues],
     ) -> LocalRun:
-        """Notes that a job had no end of its own, so that what it left is not read as its output."""
+        """Notes that a job had no end of its own, so that what it left is not read as its output.
+
+        One that may have begun has taken the results of an earlier run away; those of any other stay.
+        """
         job = _job(subject, values).model_copy(update={"state": JobState.FAILED, "error_message": message})
         outcome = CallbackOutcome(exit_code, 0.0, error=CallbackFailedError(message))
         job = self._file_job(job, None)
+        if begun and self.store is not None:
+            self._emptied(job, subject)
         with opened(Container(settings=self.settings(session_id=job.session_id, job_id=job.id))) as container:
             report = _with_outcome(run_inline(container.reporting().collect()), outcome, None)
         return LocalRun(job, outcome, (), (), self.folder, report)
@@ -413,9 +423,7 @@ def _write_result(session: Session, name: str, folder: Path) -> None:
 
 
 def _fill_results(session: Session, names: Sequence[str], sheets: Mapping[str, str], folder: Path) -> None:
-    """Writes into a folder what a job has stored, and its contact sheets; removes those of an earlier run."""
-    for name in sheet_names(names):
-        _place(folder, name).unlink(missing_ok=True)
+    """Writes into an empty folder what a job has stored, and its contact sheets."""
     for name in names:
         _write_result(session, name, folder)
     for name, png in sheets.items():

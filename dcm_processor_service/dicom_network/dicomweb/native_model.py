@@ -33,7 +33,7 @@ def from_xml(content: bytes) -> dict[str, Any]:
         raise ValueError("the answer in XML declares entities, or is in an odd encoding")
     try:
         root = ET.fromstring(content)  # noqa: S314  without entities there is nothing to expand
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError) as error:  # LookupError: it names an encoding that is none of text
         raise ValueError("the answer is no XML") from error
     if _name(root) != "NativeDicomModel":
         raise ValueError("the answer in XML is no NativeDicomModel")

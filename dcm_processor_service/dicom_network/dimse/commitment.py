@@ -57,6 +57,7 @@ HOLD_S = 2.0
 """How long the association is kept while the answer may come over another one."""
 _LOOK_S = 0.05  # how long one look at it takes then
 _PROCESSING_FAILURE = 0x0110
+_LEFT_OUT = "the peer's commitment leaves it out"
 
 
 class _NoAnswerError(Exception):
@@ -64,13 +65,19 @@ class _NoAnswerError(Exception):
 
 
 def begun(peer: Peer, records: Sequence[InstanceRecord]) -> StorageCommitment:
-    """Returns a new transaction, which the peer does not know yet."""
+    """Returns a new transaction, which the peer does not know yet; what it refused to keep before is open again."""
     return StorageCommitment(
         transaction_uid=str(generate_uid(prefix=None)),
         peer=peer.model_copy(update={"url": None, "auth": None, "proxy": None}),
         asked_at=datetime.now(timezone.utc),
-        records=tuple(records),
+        records=tuple(map(_asked_anew, records)),
     )
+
+
+def _asked_anew(record: InstanceRecord) -> InstanceRecord:
+    if record.outcome is Outcome.FAILED:
+        return record.model_copy(update={"outcome": Outcome.STORED, "status": None, "meaning": ""})
+    return record.model_copy(update={"meaning": ""}) if record.meaning == _LEFT_OUT else record
 
 
 def settled(commitment: StorageCommitment, answer: Dataset) -> StorageCommitment:
@@ -92,7 +99,9 @@ def _judged(record: InstanceRecord, committed: set[str], failed: Mapping[str, in
         code = failed[sop_instance_uid]
         meaning = f"stored, but the peer does not commit to keep it: {explain(code).meaning}"
         return record.model_copy(update={"outcome": Outcome.FAILED, "status": code, "meaning": meaning})
-    return record.model_copy(update={"meaning": "the peer's commitment leaves it out"})
+    if record.outcome is Outcome.COMMITTED:  # by an earlier answer
+        return record
+    return record.model_copy(update={"meaning": _LEFT_OUT})
 
 
 def request_commitment(

@@ -95,7 +95,13 @@ class Cluster:
         self._ask(lambda seen: _problem(seen, own), look_around, place)
 
     def check_store(
-        self, store: ChosenStore, *, service: str | None, callback: str | None, data_dir: str | None
+        self,
+        store: ChosenStore,
+        *,
+        service: str | None,
+        callback: str | None,
+        data_dir: str | None,
+        no_code: Sequence[str] = (),
     ) -> None:
         """Asks every worker whether it can run subjects of a workspace in a database.
 
@@ -104,6 +110,7 @@ class Cluster:
             service: Folder of the service.
             callback: Else the callback.
             data_dir: The value of ``ctx.data_dir``.
+            no_code: Folders that need not be alike on all machines.
 
         Raises:
             ConfigurationError: There is no worker, or one lacks this package, has another version of it, does not reach
@@ -111,7 +118,7 @@ class Cluster:
         """
         run_id = _new_run_id()
         asked: dict[str, Any] = {"store": store.as_request(), "run_id": run_id, "folder": str(Path.cwd())}
-        asked |= {"service": service, "callback": callback, "data_dir": data_dir}
+        asked |= {"service": service, "callback": callback, "data_dir": data_dir, "no_code": [*no_code]}
         with run_token(store, run_id, 0):
             own = look_at(asked)
             self._ask(lambda seen: _without_package(seen) or worker_problem(seen, own, asked), look_at, asked)

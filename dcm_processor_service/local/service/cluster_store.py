@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,7 @@ from dcm_processor_service.ports.concurrency import run_inline
 from dcm_processor_service.runtime.container import Container, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dcm_processor_service.ports import DataRepository
 
@@ -30,6 +31,7 @@ __all__ = ["begin_once", "code_checksum", "look_at", "run_token", "worker_proble
 
 _OF_NO_JOB = JobKey(NO_ID, NO_ID)
 _CODE = {".py", ".json"}
+_RESULTS_OF_A_RUN = ("run.json", "report.html")
 
 
 @contextmanager
@@ -63,18 +65,20 @@ def _mark(run_id: str, number: int) -> str:
     return f"{run_id}-{number}"
 
 
-def code_checksum(folder: Path, service: str | None, callback: str | None) -> str:
+def code_checksum(folder: Path, service: str | None, callback: str | None, no_code: Sequence[str] = ()) -> str:
     """Returns a checksum of the code that runs; empty where it is not there.
 
     Args:
         folder: What relative paths are relative to.
-        service: Folder of a service, of which all ``.py`` and ``.json`` files count.
+        service: Folder of a service, of which all ``.py`` and ``.json`` files count, but those of hidden folders and
+            of workspaces.
         callback: Else a callback, ``path/to/file.py:FUNCTION`` or ``MODULE:FUNCTION``, of which its file counts.
+        no_code: Folders whose files do not count though they lie in the service's.
     """
     digest = hashlib.sha256()
     if service is not None:
         place = folder / service
-        files = [one for one in sorted(place.rglob("*")) if one.suffix in _CODE and one.is_file()]
+        files = _files_of(place, {(folder / one).resolve() for one in no_code})
     else:
         place, files = folder, _file_of(folder, callback or "")
     for one in files:
@@ -83,15 +87,36 @@ def code_checksum(folder: Path, service: str | None, callback: str | None) -> st
     return digest.hexdigest() if files else ""
 
 
+def _files_of(place: Path, no_code: set[Path]) -> list[Path]:
+    found: list[Path] = []
+    for root, folders, names in os.walk(place):
+        here = Path(root)
+        folders[:] = [one for one in folders if not one.startswith(".") and _is_code(here / one, no_code)]
+        found += (here / name for name in names if Path(name).suffix in _CODE and (here / name).is_file())
+    return sorted(found)
+
+
+def _is_code(folder: Path, no_code: set[Path]) -> bool:
+    return folder.resolve() not in no_code and not all((folder / name).is_file() for name in _RESULTS_OF_A_RUN)
+
+
 def _file_of(folder: Path, callback: str) -> list[Path]:
+    """Returns the callback's file: of a module, that in the folder, which Python looks through first."""
     place = callback.rpartition(":")[0] or callback
-    if not place.endswith(".py"):
-        try:
-            spec = importlib.util.find_spec(place)
-        except (ImportError, ValueError):
-            spec = None
-        place = (spec.origin or "") if spec else ""
-    return [folder / place] if place and (folder / place).is_file() else []
+    if place.endswith(".py"):
+        found = [folder / place]
+    else:
+        module = folder.joinpath(*place.split("."))
+        found = [module / "__init__.py", module.with_name(f"{module.name}.py"), *_installed(place)]
+    return [one for one in found if one.is_file()][:1]
+
+
+def _installed(module: str) -> list[Path]:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (Exception, SystemExit):  # noqa: BLE001  a package runs for that, and may raise anything
+        return []
+    return [Path(spec.origin)] if spec and spec.origin else []
 
 
 def look_at(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +132,7 @@ def look_at(asked: Mapping[str, Any]) -> dict[str, Any]:
         "version": version("dcm-processor-service"),
         "store_problem": problem,
         "has_folder": folder.is_dir(),
-        "code": code_checksum(folder, asked["service"], asked["callback"]),
+        "code": code_checksum(folder, asked["service"], asked["callback"], asked["no_code"]),
         "has_data_dir": not asked["data_dir"] or (folder / asked["data_dir"]).is_dir(),
     }
 

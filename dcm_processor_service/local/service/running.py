@@ -24,7 +24,7 @@ from dcm_processor_service.runtime.execution.cancellation import EXIT_CANCELLED
 from dcm_processor_service.session.images.catalogue import Filed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from dcm_processor_service.local.service.cluster import Cluster
     from dcm_processor_service.local.service.subject_process import ProcessEnd
@@ -111,9 +111,6 @@ class ServiceRun:
 
     def _run_level(self, plans: list[SubjectPlan]) -> Iterator[LocalRun]:
         requests = [self._request(plan) for plan in plans]
-        if self.cluster is not None and self.place.store is not None:
-            for plan in plans:
-                self.place.clear(plan.subject, [job.name for job in plan.jobs])
         if self.cluster is not None or (self.workers > 1 and len(plans) > 1):
             for end in self.cluster.run(requests) if self.cluster else run_in_processes(requests, self.workers):
                 plan = plans[end.number]
@@ -128,8 +125,11 @@ class ServiceRun:
                 if one.outcome.exit_code == EXIT_CANCELLED:
                     return
 
-    def check_cluster(self) -> None:
+    def check_cluster(self, scans: Sequence[Path] = ()) -> None:
         """Asks the workers of the cluster, where there is one, whether they can run this.
+
+        Args:
+            scans: Folders that are no code, though they may lie in the service's, as the workspace may.
 
         Raises:
             ConfigurationError: One cannot; the sentence says why.
@@ -142,15 +142,17 @@ class ServiceRun:
         source, data_dir = self.source, str(self.data_dir) if self.data_dir else None
         service = str(source.folder) if isinstance(source, FolderSource) else None
         callback = source.reference if isinstance(source, CallbackSource) else None
-        self.cluster.check_store(self.place.store, service=service, callback=callback, data_dir=data_dir)
+        no_code = [str(one) for one in (self.place.folder, *scans)]
+        self.cluster.check_store(
+            self.place.store, service=service, callback=callback, data_dir=data_dir, no_code=no_code
+        )
 
     def _failed(self, plan: SubjectPlan, end: ProcessEnd) -> Iterator[LocalRun]:
         """Records the jobs that a process did not finish."""
         exit_code = EXIT_CANCELLED if end.cancelled else EXIT_FAILED
-        message = end.problem
-        for planned in plan.jobs[len(end.answers) :]:
-            yield self.place.fail(plan.subject, message, exit_code, **self._job_values(planned))
-            message = f"not begun: {end.problem}, in an earlier job"
+        for place, planned in enumerate(plan.jobs[len(end.answers) :]):
+            message = f"not begun: {end.problem}, in an earlier job" if place else end.problem
+            yield self.place.fail(plan.subject, message, exit_code, begun=not place, **self._job_values(planned))
 
     def _request(self, plan: SubjectPlan) -> dict[str, Any]:
         """Returns the request to a process, as JSON."""

@@ -46,7 +46,7 @@ class MemoryLimit:
     """Name of the file that counts the processes which the kernel has killed."""
 
     inactive: str
-    """Key in ``memory.stat`` of the file pages that the kernel drops before it kills."""
+    """Key in ``memory.stat`` of file pages that were read once; those of more than once have one like it."""
 
     @classmethod
     def of_this_process(cls, root: Path = Path("/")) -> MemoryLimit | None:
@@ -70,7 +70,11 @@ class MemoryLimit:
     def used_bytes(self) -> int | None:
         """Returns what is in use and cannot be dropped; None where that cannot be read any more."""
         usage = _number_in(self.folder / self.usage)
-        return None if usage is None else max(usage - _statistics(self.folder / "memory.stat").get(self.inactive, 0), 0)
+        if usage is None:
+            return None
+        statistics = _statistics(self.folder / "memory.stat")  # the kernel drops pages of files before it kills
+        pages = (self.inactive, self.inactive.replace("inactive", "active"))
+        return max(usage - sum(statistics.get(one, 0) for one in pages), 0)
 
     def kills(self) -> int:
         """Returns how many processes of the group the kernel has killed for lack of memory."""

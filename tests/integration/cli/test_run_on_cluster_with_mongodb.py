@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymongo import MongoClient
 
+from dcm_processor_service.local.service.cluster import Cluster
+from dcm_processor_service.local.service.cluster_store import code_checksum
+from dcm_processor_service.local.service.subject_process import ProcessEnd
 from tests.command_line import Ran, run_here
 from tests.dask_cluster import running_cluster
 from tests.integration.cli.test_exec import HEAD, write
+from tests.service_folders import job, write_service
 from tests.unit.local.test_ingest import make_series, save
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from dcm_processor_service.local.chosen_store import ChosenStore
 
 MEASURE = HEAD + (
     "import shutil\n"
@@ -32,6 +38,13 @@ SUM = HEAD + (
     "def run(ctx: RuntimeContext):\n"
     "    found = ctx.session.data.collect('count', job='measure')\n"
     "    return sum(one.value for one in found.values())\n"
+)
+MODULE = HEAD + (
+    "from dcm_processor_service import entrypoint\n"
+    "def run(ctx: RuntimeContext):\n"
+    "    count = ctx.session.dicom.get_series().instance_count()\n"
+    "    ctx.session.files.put('count.txt', str(count).encode())\n"
+    "measure = entrypoint(run)\n"
 )
 
 
@@ -109,6 +122,77 @@ def test_a_second_run_replaces_the_results_of_the_first(folder: Path, url: str, 
     assert (first.code, second.code) == (0, 0), second.stderr
     assert not [*(folder / "w").rglob("count.txt")]
     assert len([*(folder / "w").rglob("again.txt")]) == 2
+
+
+def counts(folder: Path) -> list[str]:
+    return sorted(one.read_text() for one in (folder / "w").rglob("count.txt"))
+
+
+def stored_counts(mongo_url: str, database: str) -> int:
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        return client[database.rpartition("/")[2]].sessiondata.count_documents({"name": "count"})
+
+
+def test_subjects_that_are_never_begun_keep_their_earlier_results(
+    folder: Path, url: str, database: str, mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, MEASURE.replace("scans'", "no such folder'"))
+    run(folder, "--on", url, "--store", database)
+    assert (counts(folder), stored_counts(mongo_url, database)) == (["2", "3"], 2)
+    monkeypatch.setattr(Cluster, "run", lambda _self, _requests: iter(()))  # asked to end before it begins any
+    ended = run(folder, "--on", url, "--store", database)
+    assert told(ended) == [], ended.stderr
+    assert (counts(folder), stored_counts(mongo_url, database)) == (["2", "3"], 2)
+
+
+def test_an_earlier_result_of_a_job_that_a_cluster_lost_is_not_taken_for_its_own(
+    folder: Path, url: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, MEASURE.replace("scans'", "no such folder'"))
+    run(folder, "--on", url, "--store", database)
+    lost = ProcessEnd(0, [], "the cluster lost this subject", cancelled=False)
+    monkeypatch.setattr(Cluster, "run", lambda _self, requests: iter([lost] if requests else []))
+    ran = run(folder, "--on", url, "--store", database)
+    assert ran.code == 1, ran.stderr
+    assert len(counts(folder)) == 1
+
+
+def test_a_job_behind_one_that_a_cluster_lost_keeps_its_earlier_result(
+    tmp_path: Path, url: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [job("first", "measure"), job("second", "measure", dependsOn=["first"])]
+    folder = write_service(tmp_path / "service", jobs, {"module/__init__.py": MODULE})
+    save(make_series(2, slices=2), folder / "scans")
+    arguments = ("run", ".", "--dicom", "scans", "--json", "--workspace", "w", "--on", url, "--store", database)
+    ran = run_here(*arguments, folder=folder)
+    assert ran.code == 0, ran.stdout + ran.stderr
+    assert counts(folder) == ["2", "2"]
+    lost = ProcessEnd(0, [], "the cluster lost this subject", cancelled=False)
+    monkeypatch.setattr(Cluster, "run", lambda _self, requests: iter([lost] if requests else []))
+    assert run_here(*arguments, folder=folder).code == 1
+    (kept,) = (folder / "w").rglob("count.txt")
+    assert "second" in kept.parts
+
+
+def test_neither_workspace_nor_scans_are_asked_for_as_code_of_a_service(
+    tmp_path: Path, url: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_service(tmp_path / "service", [job("measure", "measure")], {"module/__init__.py": MODULE})
+    before = code_checksum(folder, ".", None)
+    save(make_series(2, slices=2), folder / "scans")
+    (folder / "scans" / "sidecar.json").write_text("{}")
+    asked: list[Sequence[str]] = []
+    check = Cluster.check_store
+
+    def check_too(self: Cluster, store: ChosenStore, **values: Any) -> None:
+        asked.append(values["no_code"])
+        check(self, store, **values)
+
+    monkeypatch.setattr(Cluster, "check_store", check_too)
+    ran = run_here("run", ".", "--dicom", "scans", "--json", "--on", url, "--store", database, folder=folder)
+    assert ran.code == 0, ran.stdout + ran.stderr
+    assert (folder / "dcm-workspace" / "run.json").exists()
+    assert code_checksum(folder, ".", None, asked[0]) == before != code_checksum(folder, ".", None)
 
 
 def test_the_database_that_the_platform_fills_is_refused_and_stays_as_it_is(

@@ -215,10 +215,12 @@ def test_who_asks_again_asks_for_what_was_refused_too_and_not_for_what_is_promis
         asked_again = ctx.session.dicom.commitments.wait(options=SendOptions(check=False), ask_again=True)
     assert [one.peer.name for one in asked_again] == ["SAME"]
     assert not asked_again[0].ok
+    assert asked_again[0].records[0].status_hex == "0112"
     assert asked_again[0].transaction_uid not in {one.transaction_uid for one in before}
     with FakePacs(port=known.port, holds=[make_ct(1)]) as willing:
         assert willing.peer.address == known.address
         (settled,) = ctx.session.dicom.commitments.wait(ask_again=True)
         assert ctx.session.dicom.commitments.wait(ask_again=True) == []
     assert settled.ok
+    assert [(one.outcome, one.status, one.meaning) for one in settled.records] == [(Outcome.COMMITTED, None, "")]
     assert [one.ok for one in ctx.session.dicom.commitments.list()] == [True, True]

@@ -147,8 +147,11 @@ def test_a_dead_job_with_a_record_ran_out_of_memory_and_one_of_an_earlier_run_do
     made = platform.session(segment=DIED | {"startedAt": LONG_AGO}, other=DIED | {"startedAt": LONG_AGO})
     short(platform, made.id, made.jobs["segment"], LONG_AGO + timedelta(seconds=30))
     short(platform, made.id, made.jobs["other"], LONG_AGO - timedelta(minutes=5))
-    causes = {one.job: one.cause for one in explain_session(made.id, settings=platform.settings).deaths}
-    assert causes == {"segment": "out_of_memory", "other": "killed"}
+    deaths = {one.job: one for one in explain_session(made.id, settings=platform.settings).deaths}
+    assert deaths["segment"].causes == ("out_of_memory", "killed")
+    # nor does it say that the callback had begun in this run
+    assert deaths["other"].causes == ("killed", "out_of_memory", "import_error", "exit")
+    assert "begun" not in deaths["other"].sentence
 
 
 def test_a_result_of_somebody_else_that_failed_is_not_printed(platform: Platform) -> None:

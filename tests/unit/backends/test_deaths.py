@@ -51,7 +51,8 @@ def error(message: str, trace: str = "") -> dict[str, str]:
         (NO_RESULT, evidence(), ("killed", "out_of_memory", "import_error")),
         (NO_RESULT, evidence(memory=SHORT), ("out_of_memory", "killed")),
         (NO_RESULT, evidence(None, memory=SHORT), ("out_of_memory", "killed")),
-        (NO_RESULT, evidence(EXITS, memory=SHORT), ("out_of_memory", "killed")),
+        (NO_RESULT, evidence(EXITS, memory=SHORT), ("out_of_memory", "exit", "killed")),
+        (NO_RESULT, evidence(EXITS + "\n" + MADE, memory=SHORT), ("out_of_memory", "killed")),
         (NO_RESULT, evidence("def (", memory=SHORT), ("syntax_error",)),
         (NO_RESULT, evidence(None), ("killed", "out_of_memory", "import_error", "exit")),
         (error("Error Expecting value: line 1 column 12 (char 11)"), evidence(), ("result_not_json",)),
@@ -81,6 +82,15 @@ def test_a_result_that_was_left_for_a_process_tells_how_it_ended(
 ) -> None:
     verdict = cause_of_early_end(left_behind, memory)
     assert verdict.causes == causes
+
+
+def test_memory_that_ran_short_once_is_no_proof_of_what_ended_the_process() -> None:
+    early = cause_of_early_end("ProcessEnded: ended", SHORT)
+    for verdict in (cause_of_death(dead(NO_RESULT), evidence(EXITS, memory=SHORT)), early):
+        assert verdict.sentence.startswith("memory ran out, most likely: 95 of the 100 bytes of its limit were in use")
+        assert "if it lived on for long after that, it ended " in verdict.sentence
+        assert "raise the limit" in verdict.sentence
+    assert "by sys.exit" in cause_of_death(dead(NO_RESULT), evidence(EXITS, memory=SHORT)).sentence
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import os
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -19,6 +19,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dcm_processor_service.dicom_network import soundness
 from dcm_processor_service.dicom_network.soundness import UnsoundFileError, examine
 from dcm_processor_service.dicom_network.sources import Outgoing, Unreadable, UnreadableInstanceError, survey
 from dcm_processor_service.imaging.headers.instance_file import contained
@@ -304,3 +305,31 @@ def test_pixels_that_are_cut_off_need_no_look_at_the_whole_file(tmp_path: Path) 
     os.truncate(path, path.stat().st_size - 10)
     (found,) = survey(path)
     assert isinstance(found, Unreadable)
+
+
+def cut_off_below(depth: int, *, explicit: bool) -> bytes:
+    """A data set of sequences of stated length in each other, the innermost of which holds half an element."""
+    inner = b"\x10\0\x10\0" + (b"PN\x32\0" if explicit else b"\x32\0\0\0") + b"AB"
+    for _ in range(depth):
+        inner = ITEM + len(inner).to_bytes(4, "little") + inner
+        inner = b"\x40\0\x30\xa7" + (b"SQ\0\0" if explicit else b"") + len(inner).to_bytes(4, "little") + inner
+    return inner
+
+
+@pytest.mark.parametrize("explicit", [True, False], ids=["explicit", "implicit"])
+@pytest.mark.parametrize("depth", [8, 40, 63, 64, 80])
+def test_what_is_cut_off_below_many_sequences_is_reported_within_few_steps(
+    monkeypatch: pytest.MonkeyPatch, depth: int, *, explicit: bool
+) -> None:
+    content, walks, walk = cut_off_below(depth, explicit=explicit), 0, soundness._items
+
+    def counted(*arguments: Any) -> None:
+        nonlocal walks
+        walks += 1
+        assert walks <= 4 * depth
+        walk(*arguments)
+
+    monkeypatch.setattr(soundness, "_items", counted)
+    with pytest.raises(UnsoundFileError, match=r"damaged|cut off|longer"):
+        examine(BytesIO(content), EXPLICIT if explicit else IMPLICIT, is_part10=False)
+    assert walks >= min(depth, 64)

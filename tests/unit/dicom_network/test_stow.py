@@ -47,6 +47,7 @@ ODD_REASON = b'{"00081199": {"Value": [{"00081155": {"Value": ["1"]}, "00081196"
 ENTITIES = b'<!DOCTYPE x [<!ENTITY a "1.2">]><NativeDicomModel/>'
 NESTED = b"<NativeDicomModel>" + b'<DicomAttribute tag="00081199"><Item>' * 500
 NESTED += b"</Item></DicomAttribute>" * 500 + b"</NativeDicomModel>"
+NO_TEXT = [b'<?xml version="1.0" encoding="%s"?><NativeDicomModel/>' % name for name in (b"nope", b"rot13", b"base64")]
 ENDLESS_REASON = ODD_REASON.replace(b"[{}]", b"[1e999]")
 
 
@@ -54,6 +55,7 @@ ENDLESS_REASON = ODD_REASON.replace(b"[{}]", b"[1e999]")
     "content",
     [
         *(b"", b"<xml/>", b"<xml", ENTITIES, b"<\0x\0", NESTED),
+        *NO_TEXT,
         *(b"\xff\xfe", b"[]", b"null", b"3", b"[" * 100_000, ODD_REASON, ENDLESS_REASON),
     ],
 )

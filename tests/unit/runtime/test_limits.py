@@ -228,7 +228,7 @@ def test_a_job_that_ends_in_time_waits_for_nothing(tmp_path: Path) -> None:
 # memory
 
 
-def control_group(root: Path, version: int, limit: str, used: int, inactive: int) -> Path:
+def control_group(root: Path, version: int, limit: str, used: int, inactive: int, active: int = 0) -> Path:
     """Lays out what the kernel shows of a group ``job`` within a group ``worker``."""
     (root / "proc/self").mkdir(parents=True)
     if version == 2:
@@ -241,7 +241,9 @@ def control_group(root: Path, version: int, limit: str, used: int, inactive: int
     folder.mkdir(parents=True)
     (folder / names[0]).write_text(f"{limit}\n")
     (folder / names[1]).write_text(f"{used}\n")
-    (folder / "memory.stat").write_text(f"anon 12\n{names[2]} {inactive}\nodd\n")
+    pages = f"{names[2]} {inactive}\n{names[2].replace('inactive', 'active')} {active}\n"
+    own = "inactive_file 7\nactive_file 7\n" if version == 1 else ""  # without the groups below
+    (folder / "memory.stat").write_text(f"anon 12\n{own}{pages}odd\n")
     (folder.parent / names[0]).write_text("max\n" if version == 2 else f"{2**63 - 4096}\n")
     return folder
 
@@ -263,6 +265,17 @@ def test_nine_tenths_of_a_memory_limit_are_warned_of_once(
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "nine tenths of the memory limit are in use" in record.message
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_pages_of_files_are_not_in_use_however_often_they_were_read(tmp_path: Path, version: int) -> None:
+    folder = control_group(tmp_path, version, "1000", used=990, inactive=100, active=700)
+    limit = MemoryLimit.of_this_process(tmp_path)
+    assert limit is not None
+    assert limit.used_bytes() == 190
+    assert not MemoryWatch(limit, fake_context().log).look()
+    (folder / limit.usage).write_text("700")  # read before the statistics were
+    assert limit.used_bytes() == 0
 
 
 @pytest.mark.parametrize("version", [1, 2])

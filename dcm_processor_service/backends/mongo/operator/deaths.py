@@ -108,13 +108,14 @@ def _no_result(evidence: Evidence) -> Postmortem:
         return Postmortem(("syntax_error",), f"its service's code has a syntax error ({code.syntax_error})")
     if code and code.missing:
         return Postmortem(("import_error",), f"its service's code cannot be imported: there is no {code.missing}")
-    if code and code.may_exit and not code.is_entrypoint and not evidence.memory:
+    may_exit = code.may_exit if code and not code.is_entrypoint else ""
+    if evidence.memory:
+        return _starved(evidence.memory, may_exit)
+    if may_exit:
         return Postmortem(
             ("exit", "killed", "out_of_memory"),
-            f"its process ended without a result, as it does by {code.may_exit}, or when it is killed",
+            f"its process ended without a result, as it does by {may_exit}, or when it is killed",
         )
-    if evidence.memory:
-        return _starved(evidence.memory)
     if evidence.stored_something:
         return Postmortem(
             ("killed", "out_of_memory"),
@@ -138,12 +139,19 @@ def _no_result(evidence: Evidence) -> Postmortem:
     )
 
 
-def _starved(memory: MemoryRecord) -> Postmortem:
+def _starved(memory: MemoryRecord, may_exit: str = "") -> Postmortem:
+    """It ended some time after memory ran short, which may have passed.
+
+    Args:
+        memory: That memory ran short in that run.
+        may_exit: A call in its code that ends a process; empty without one.
+    """
+    otherwise = f"by {may_exit}, or killed for another reason" if may_exit else "for another reason"
     return Postmortem(
-        ("out_of_memory", "killed"),
-        f"memory ran out: {memory.used_bytes} of the {memory.limit_bytes} bytes of its limit were in use at "
-        f"{memory.at:%H:%M:%S} UTC, and beyond it the kernel ends a process; raise the limit, or hold fewer volumes at "
-        "once",
+        ("out_of_memory", "exit", "killed") if may_exit else ("out_of_memory", "killed"),
+        f"memory ran out, most likely: {memory.used_bytes} of the {memory.limit_bytes} bytes of its limit were in use "
+        f"at {memory.at:%H:%M:%S} UTC (if it lived on for long after that, it ended {otherwise}); raise the limit, or "
+        "hold fewer volumes at once",
     )
 
 

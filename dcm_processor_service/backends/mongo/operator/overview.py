@@ -188,6 +188,7 @@ class Overview:
             query: Document = {field: either(job.id)}
             session_field = field.replace("job_id", "session_id")
             query[session_field] = either(job.session_id)
+            query["name"] = {"$ne": MEMORY_RECORD}  # an earlier run's may lie there, and the callback writes none
             if await self._collection(name).find(query, projection=["_id"], limit=1):
                 return True
         return False
