@@ -1,4 +1,4 @@
-"""``ctx.progress``: reports how far a job is to the queue and its viewers."""
+"""``ctx.progress``: tells the queue and its viewers how far a job is."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["AsyncProgress", "Progress"]
 _LOG = logging.getLogger(__name__)
 
 PAUSE_S = 1.0
-"""Between two writes of one message, but for the end."""
+"""Seconds between two writes with the same message; the write at the end does not wait."""
 
 MESSAGES_AT_ONCE = 5
-"""How many new messages are written without a pause; after them one in each pause."""
+"""How many new messages are written without a pause; after them one message in each pause."""
 
 _FULL_PERCENT = 100
 _TOLERANCE = 1e-6
@@ -77,7 +77,7 @@ class AsyncProgress:
             await self.flush()
 
     def _due(self, message: str) -> bool:
-        """Whether it is time to write: a message of a new step soon, but not one for each turn of a loop."""
+        """Returns whether to write now: a new message is written soon, but not one for each turn of a fast loop."""
         now_s = self._clock()
         if self._written is not None and message == self._written[1]:
             return now_s >= self._next_s
@@ -89,7 +89,7 @@ class AsyncProgress:
         return True
 
     async def flush(self) -> None:
-        """Writes what has waited; see :meth:`Progress.flush`."""
+        """Writes the progress that was held back; see :meth:`Progress.flush`."""
         async with self._turns.turn():  # so that what one thread told first does not land last
             with self._lock:
                 state, self._waiting = self._waiting, None
@@ -121,10 +121,10 @@ class Progress:
         self._async = progress
 
     def __call__(self, fraction: float, message: str = "") -> None:
-        """Tells how far the job is: in one round trip, about once a second; a new message at once.
+        """Tells how far the job is; writes to the store about once a second, and a new message at once.
 
-        What came too soon is written with the next, or at the end. A store that does not answer is logged; the job goes
-        on.
+        A call that comes too soon is written with a later one, or at the end of the job. If the store does not answer,
+        a warning is logged and the job goes on.
 
         Args:
             fraction: From 0 to 1.
@@ -136,5 +136,5 @@ class Progress:
         run_inline(self._async(fraction, message))
 
     def flush(self) -> None:
-        """Writes what has waited; the runner does so when the callback has ended."""
+        """Writes the progress that was held back; the runner calls this when the callback has ended."""
         run_inline(self._async.flush())

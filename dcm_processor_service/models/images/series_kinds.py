@@ -11,7 +11,7 @@ class SeriesKind(str, Enum):
     """What a series holds: the sort of its images, taken together, or the sort of its other objects."""
 
     IMAGE = "image"
-    """Images of any sort: all that the record of a series tells, and a rule that each of those below meets."""
+    """Images of any sort: a series record tells no more than this, and a rule that asks for it takes every image."""
 
     VOLUME = "volume"
     FOUR_D = "4D"
@@ -44,7 +44,7 @@ class SeriesKind(str, Enum):
 
     @property
     def is_image(self) -> bool:
-        """Whether the series holds images: what was acquired, or was derived as an image; no SEG, no map.
+        """Whether the series holds images, acquired or derived; a segmentation or a parametric map is none.
 
         Example:
             >>> SeriesKind.VOLUME.is_image, SeriesKind.SEGMENTATION.is_image
@@ -53,7 +53,7 @@ class SeriesKind(str, Enum):
         return self in _IMAGES
 
     def meets(self, wanted: str) -> bool:
-        """Whether a rule that asks for a kind takes this one: itself, any image, or anything but an image.
+        """Returns whether this kind meets a rule: one that asks for this kind, for any image, or for all but images.
 
         Example:
             >>> SeriesKind.FOUR_D.meets("image"), SeriesKind.SEGMENTATION.meets("volume")

@@ -1,4 +1,4 @@
-"""What a peer is asked to find, and what it finds (PS3.4, annex C)."""
+"""Queries to a peer, and what it finds (PS3.4, annex C)."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ _Dates = Annotated[str, BeforeValidator(_dates)]
 
 
 class FindKeys(TypedDict, total=False):
-    """What narrows a search down; texts take the wildcards ``*`` and ``?`` (PS3.4, C.2.2.2.4).
+    """Keys that narrow a search down; texts take the wildcards ``*`` and ``?`` (PS3.4, C.2.2.2.4).
 
     Example:
         >>> keys: FindKeys = {"patient_id": "4711", "study_date": (date(2024, 1, 1), None), "modality": "CT"}
@@ -137,7 +137,7 @@ class FindQuery(BaseModel):
     study_instance_uid: _Uids = ()
     study_date: _Dates = Field(default="", repr=False)
     study_description: _Text = Field(default="", repr=False)
-    modality: _Code = Field(default="", description="Of a series; of studies those that have such a series")
+    modality: _Code = Field(default="", description="Modality of a series; finds the studies that have such a series")
     series_instance_uid: _Uids = ()
     series_description: _Text = Field(default="", repr=False)
     sop_instance_uid: _Uids = ()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["KilledForMemory", "MemoryLimit", "MemoryWatch", "memory_watched"]
 
 _EVERY_S = 0.1
-"""Reading two small files takes a ten-thousandth of it; a program may fill its last tenth in less than a second."""
+"""Seconds between two looks. A look takes a ten-thousandth of it; a program may fill its last tenth within a second."""
 
 _WARN_AT = 0.9
 
@@ -110,7 +110,7 @@ class KilledForMemory:
         self._before = limit.kills() if limit else 0
 
     def sentence(self) -> str:
-        """Returns what is said of a process that was; empty where none was, or nobody counts."""
+        """Returns the message about a process that the kernel killed; empty where it killed none, or does not count."""
         if self._limit is None or self._limit.kills() <= self._before:
             return ""
         return (
@@ -157,7 +157,7 @@ def memory_watched(log: JobLog, record: Callable[[MemoryRecord], None] | None = 
 
     Args:
         log: The job's.
-        record: Keeps once, from another thread, how much was in use then, for whoever asks what the job died of.
+        record: Called once, from another thread, with how much was in use then; stores it for ``sessions why``.
     """
     limit = MemoryLimit.of_this_process()
     if limit is None:

@@ -60,13 +60,13 @@ class CallbackOutcome:
     """Traceback of the error, without patient attributes of the session."""
 
     own_frames_text: str = ""
-    """The same with the frames of the user's own code alone."""
+    """The same traceback with the frames of the user's own code alone."""
 
     peak_memory_bytes: int | None = None
-    """The most that the process has had resident by then; None where the system does not tell."""
+    """The most resident memory that the process has had by then; None where the system does not tell."""
 
     error_type: str = ""
-    """Name of the type that the callback raised, of an outcome that comes out of another process, without its cause."""
+    """Name of the error's type, for an outcome from another process, which comes without its cause."""
 
     @property
     def ok(self) -> bool:
@@ -273,7 +273,7 @@ class _Run:
 
     @staticmethod
     async def _stored_limit_s(container: Container) -> float | None:
-        """Returns the limit that the job's document has: the worker's arguments do not tell it."""
+        """Returns the time limit from the job's document; the worker's arguments do not hold it."""
         try:
             document = await container.job_repository().find(container.settings().job_id)
         except StoreError as error:  # the callback may need no store
@@ -293,7 +293,7 @@ class _Run:
             stack.callback(self._tell_what_it_took, container.log())
 
     def _tell_what_it_took(self, log: JobLog) -> None:
-        """Logs it, since the platform's result file has no place for it."""
+        """Logs time and peak memory, since the platform's result file has no place for them."""
         duration_s = round(time.monotonic() - self.began_s, 3)
         log.info("the callback has ended", duration_s=duration_s, peak_memory_bytes=peak_memory_bytes())
 
@@ -317,8 +317,8 @@ def call(
     """Calls a blocking callback with its arguments.
 
     Raises:
-        CallbackSignatureError: It gave a coroutine.
-        ConfigurationError: The job's params are not those that it wants.
+        CallbackSignatureError: It returned a coroutine.
+        ConfigurationError: The job's params do not fit the callback's model.
     """
     arguments = _arguments(callback, container, document)
     entering()

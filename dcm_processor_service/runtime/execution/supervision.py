@@ -61,7 +61,7 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
     """Runs work in a forked child, and returns its record and exit code; the child itself ends with that code.
 
     SIGTERM goes on to the child, and the child is killed with its parent. Where there is no fork, or other threads run,
-    as in a notebook, the work runs in place.
+    as in a notebook, the work runs in this process.
     """
     is_replaced = sys.stdout is not sys.__stdout__
     if not hasattr(os, "fork") or threading.active_count() > 1 or is_replaced:

@@ -1,9 +1,9 @@
 """Ends a job that does not return within its time limit and a grace.
 
 A callback may be inside of a library that holds the interpreter's lock, so nothing here waits for Python code of this
-process: faulthandler's own thread, which needs no lock, prints where each thread is and ends the process; what shall be
-left behind is written before that, by a small process beside it. That one could not end this process: in a container
-the job is process 1, which takes no signal from within.
+process: faulthandler's own thread, which needs no lock, prints where each thread is and ends the process; before that,
+a small second process writes the result file. The second process could not end this one: in a container the job is
+process 1, which takes no signal from within.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["TimeLimit", "last_words", "process_ends_at"]
 _log = logging.getLogger(__name__)
 
 _HEAD_START_S = 0.5
-"""Between the writing of the last result and the end of the process."""
+"""Seconds between the writing of the last result and the end of the process."""
 
 _WAITING_PROCESS = """
 import os, select, sys
@@ -64,11 +64,11 @@ ended; give it a longer timeout in the manifest, or look at ctx.cancelled betwee
     limit_s: float
     grace_s: float
     began_s: float
-    """Of ``time.monotonic()``."""
+    """When the job began, by ``time.monotonic()``."""
 
     @property
     def ends_s(self) -> float:
-        """When the limit is reached, of ``time.monotonic()``."""
+        """When the limit is reached, by ``time.monotonic()``."""
         return self.began_s + self.limit_s
 
     @property
@@ -100,9 +100,9 @@ def process_ends_at(limit: TimeLimit, head_start_s: float = 0.0) -> Iterator[Non
 
 @contextmanager
 def last_words(path: Path, text: str, limit: TimeLimit, promise: str) -> Iterator[None]:
-    """Ends this process after the grace like :func:`process_ends_at`; ``path`` holds ``text`` by then, whole.
+    """Ends this process after the grace like :func:`process_ends_at`; writes ``text`` to ``path`` before that.
 
-    What the file holds otherwise than the promise, such as the result of the job, is left alone.
+    A file that holds something else than the promise, such as the result of the job, is left as it is.
     """
     command = [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(path), text, promise, str(limit.left_s())]
     quiet = subprocess.DEVNULL

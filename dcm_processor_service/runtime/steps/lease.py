@@ -1,6 +1,6 @@
-"""The record of one step in the store: a lease as long as it runs, and the pointer to its outputs when it is done.
+"""The record of one step in the store: a lease while the step runs, and the pointer to its outputs when it is done.
 
-Every change is a compare-and-set of the whole record, so of two runs one alone can end a step. A lease is alive as long
+Every change is a compare-and-set of the whole record, so only one of two runs can end a step. A lease is alive as long
 as its ``beat`` changes; a waiting process measures that by its own clock, since clocks of machines differ.
 """
 
@@ -37,7 +37,7 @@ _MOST_TRIES = 5
 
 @dataclass(frozen=True)
 class StepTiming:
-    """How long a lease lives without a sign of life, how often one is written, and by which clock."""
+    """How long a lease lives without a sign of life, how often the run writes one, and the clock that measures both."""
 
     lease_s: float = 60.0
     beat_s: float = 10.0
@@ -127,10 +127,10 @@ class StepLease:
         return await self.data.put(self._place, self.digest, self._stored, expected)
 
     async def _outwait(self, before: StepRecord) -> None:
-        """Waits until a lease has given no sign of life for as long as it lives.
+        """Waits until the lease of another run has expired without a sign of life.
 
         Raises:
-            StepBusyError: It gave one.
+            StepBusyError: The other run gave a sign of life.
         """
         _LOG.info("the step %r was begun by another run, which may have been killed; waiting for its lease", self.name)
         ends_s = self.timing.clock() + self.timing.lease_s
@@ -147,7 +147,7 @@ class StepLease:
                 )
 
     async def pause(self, seconds: float) -> None:
-        """Waits, as the mode does."""
+        """Waits: blocks the thread, or awaits, as the mode is."""
         if self.timing.sleep is not None:
             self.timing.sleep(seconds)
         elif self.in_loop:
@@ -189,7 +189,7 @@ class StepLease:
         """Takes the outputs of the run that ended the step meanwhile, in place of this run's.
 
         Raises:
-            StepBusyError: It has not ended.
+            StepBusyError: That run has not ended.
         """
         await self._remove(self._own)
         found = await self.data.find(self._place, self.digest)
@@ -202,7 +202,7 @@ class StepLease:
         self.record = record
 
     async def give_up(self) -> None:
-        """Ends a run that failed: what it wrote goes, and the next may begin at once."""
+        """Ends a run that failed: removes its outputs, so that the next run may begin at once."""
         try:
             await self.change(state="failed")
             await self._remove(self._own)
