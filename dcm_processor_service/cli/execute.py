@@ -1,6 +1,6 @@
 """``exec``: for workers. The context comes from the environment; the result is one line of JSON.
 
-The callback runs in a child, so that a record is written whatever becomes of it. The standard output holds the result
+The callback runs in a child process, so that a record is written however it ends. The standard output holds the result
 alone; the standard error has a line of JSON at the start and one at the end, beside those of the job's log.
 """
 
@@ -73,7 +73,7 @@ def _run(callback: str, child: Child) -> tuple[dict[str, Any], int]:
 
 
 def _told_by_environment() -> dict[str, str]:
-    """Returns which job this is, as far as the environment says, which may itself be faulty."""
+    """Returns which job this is, as far as the environment says; the environment may be faulty."""
     fields = {"session": "session_id", "job": "job_id", "event": "job_event", "service": "service_name"}
     try:
         found = read_variables(fields.values())

@@ -88,7 +88,7 @@ def run(
     workspace: Annotated[Path, typer.Option(help="Folder for the store and the results")] = Path("dcm-workspace"),
     job_name: Annotated[str, typer.Option(help="Name of the job, by which later jobs read its output")] = "",
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder that ctx.data_dir is, as the docker worker mounts its data")
+        Path | None, typer.Option(help="Folder for ctx.data_dir, as the docker worker mounts its data")
     ] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Run so many series, studies or patients at a time, each in its own process")
@@ -120,9 +120,9 @@ def run(
 
     Each result is printed as its subject ends. The workspace then holds report.html, one page with all of them that
     needs no network, and run.json, the same for programs. With --json, what the callback itself prints goes to the
-    standard error. A --param that no job's model knows is refused. Of a service, the jobs run that its registry
-    functions accept, in the order of the platform's scheduler. In a workspace that pull has filled, and without
-    --dicom, the jobs run that the platform had, with its params; --job-name then chooses one of a service.
+    standard error. A --param that no job's model knows is refused. For a service, the command runs the jobs that its
+    registry functions accept, in the order of the platform's scheduler. In a workspace that pull has filled, and
+    without --dicom, it runs the jobs that the platform had, with its params; --job-name then chooses one of a service.
     """
     if watch:
         arguments = [one for one in sys.argv[1:] if one != "--watch"]
@@ -179,8 +179,8 @@ def service_source(
 
     Args:
         reference: A folder, or a callback.
-        event: Of the callback.
-        job_name: Of the callback.
+        event: Event of the callback's job.
+        job_name: Name of the callback's job.
         one_of_several: Whether the name may choose one of a service's jobs.
 
     Raises:
@@ -242,7 +242,7 @@ def params_by_job(service: LoadedService, texts: Sequence[str]) -> dict[str, dic
     """Returns the given params by job; one without a job goes to all jobs whose models know it.
 
     Raises:
-        ConfigurationError: No job knows one of them: given by hand, it is meant.
+        ConfigurationError: No job knows one of them; a param on the command line is never ignored.
     """
     chosen: dict[str, dict[str, Any]] = {one.job.name: {} for one in service.jobs}
     models = {one.job.name: inspect_callback(one.callback).params_models for one in service.jobs}

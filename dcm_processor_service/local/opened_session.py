@@ -1,4 +1,4 @@
-"""A session of a workspace, opened as a job of it sees it: for a shell, and for whoever wants to look at what ran."""
+"""Opens a session of a workspace as one of its jobs sees it: for the command ``shell``, and to look at results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_NAMED = 10
 
 
 def session_of(workspace: Path) -> str:
-    """Returns the id of the one session that the last run of a workspace was about.
+    """Returns the id of the only session of the last run in a workspace.
 
     Raises:
         ConfigurationError: Nothing ran there, or there are several; the message lists them.

@@ -42,7 +42,7 @@ class _Own:
 
 _own = _Own()
 _first_process = os.getpid()
-"""A child process enforces no limits and writes no result: its parent does."""
+"""A forked child has another id: it enforces no limits and writes no result, since its parent does."""
 
 
 def own_container() -> Container:

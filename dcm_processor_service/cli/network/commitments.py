@@ -47,7 +47,7 @@ def commitment(
 ) -> None:
     """Wait for the answer to a storage commitment that send --commit-later asked for, and keep it in its file.
 
-    With --ask-again it is asked anew for all that it has not promised to keep, also where it refused.
+    With --ask-again the peer is asked again for every instance that it has not promised to keep, also after a refusal.
 
     Ends with 0 where the peer keeps every instance, with 3 where it has not answered yet, with 1 where it refused.
     """
@@ -64,7 +64,7 @@ def commitment(
 
 
 def keeper(file: Path, calling: str) -> Callable[[StorageCommitment], None]:
-    """Returns what keeps a transaction in a file, with the title that the peer knows us by.
+    """Returns a function that keeps a transaction in a file, with the AE title that the peer knows us by.
 
     Raises:
         ConfigurationError: The file is there, with a transaction whose answer is still missing, or with other things;

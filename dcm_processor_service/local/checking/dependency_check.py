@@ -1,4 +1,4 @@
-"""Whether the scheduler creates every job of a manifest, and in an order: names, events and ``dependsOn``."""
+"""Checks that the scheduler creates every job of a manifest, and in which order: names, events, ``dependsOn``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What makes a run on several machines: the workspace is a database, which each worker of a cluster opens for itself.
+"""Runs on several machines: the workspace is a database, which each worker of a cluster opens for itself.
 
-Nothing is shared but that database and the code. Whether a worker sees both is asked before anything runs: the parent
-leaves a token in the database, and tells what the code is by its checksum.
+The machines share only that database and the code. Before anything runs, each worker is asked whether it sees both: the
+parent leaves a token in the database, and sends a checksum of the code.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _values(store: ChosenStore | None) -> Iterator[DataRepository]:
 
 @contextmanager
 def run_token(store: ChosenStore, run_id: str, subjects: int) -> Iterator[None]:
-    """Leaves a token in the workspace as long as a run lasts; takes the marks of its subjects away with it."""
+    """Leaves a token in the workspace as long as a run lasts; removes it and the marks of its subjects at the end."""
     with _values(store) as values:
         run_inline(values.put(_OF_NO_JOB, run_id, subjects))
     try:
@@ -52,7 +52,7 @@ def run_token(store: ChosenStore, run_id: str, subjects: int) -> Iterator[None]:
 
 
 def begin_once(told: Mapping[str, Any], run_id: str, number: int) -> bool | None:
-    """Marks a subject as begun; False where it was before, None where the run is over."""
+    """Marks a subject as begun; returns False if it was begun before, None if the run is over."""
     with _values(ChosenStore.of_request(told)) as values:
         if run_inline(values.find(_OF_NO_JOB, run_id)) is None:
             return None
@@ -69,7 +69,7 @@ def code_checksum(folder: Path, service: str | None, callback: str | None) -> st
     Args:
         folder: What relative paths are relative to.
         service: Folder of a service, of which all ``.py`` and ``.json`` files count.
-        callback: Else a callback, ``path/to/file.py:FUNCTION`` or ``MODULE:FUNCTION``, of which its file counts.
+        callback: Without a service, a callback: ``path/to/file.py:FUNCTION`` or ``MODULE:FUNCTION``; its file counts.
     """
     digest = hashlib.sha256()
     if service is not None:
@@ -95,7 +95,7 @@ def _file_of(folder: Path, callback: str) -> list[Path]:
 
 
 def look_at(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what this process sees of what a run needs: its version, the token, the code, the folders."""
+    """Returns what this process sees: the version of this package, the token, the code, the folders."""
     folder = Path(asked["folder"])
     try:
         with _values(ChosenStore.of_request(asked["store"])) as values:

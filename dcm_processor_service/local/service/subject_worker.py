@@ -1,4 +1,4 @@
-"""A process that runs the jobs of one subject: told what to run through the standard input, it answers job by job."""
+"""A process that runs the jobs of one subject: it reads its request from the standard input and answers job by job."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the platform passes to a service's functions: documents of patient, study and series, and keyword arguments.
+"""Makes the arguments that the platform passes to a service's functions: documents of patient, study and series.
 
-Entries in the style of 0.0.1 and registry functions see these, so they are made as the platform makes them: the same
-keys, the header values in the same simplified form, ids and dates in the same types.
+Entries in the style of 0.0.1 and registry functions see these, so they are like the platform's: the same keys, the
+header values in the same simplified form, ids and dates of the same types.
 """
 
 from __future__ import annotations
@@ -68,10 +68,11 @@ def worker_callback(entry: Callable[..., Any]) -> CallbackFunction:
 
 
 def _written_by_worker(result: Any) -> Any:
-    """Returns a result that the worker can write: with plain ``json``, and numbers that the queue's store holds.
+    """Returns a result that the worker can write with plain ``json``, and whose numbers the queue's store can hold.
 
     Raises:
-        UnsupportedValueError: It cannot; in the platform the job would have no result, or the queue would end.
+        UnsupportedValueError: The result is no such; in the platform the job would have no result, or the queue would
+            end.
     """
     if hasattr(result, "__await__"):
         return result  # the runner refuses a coroutine with its own sentence
@@ -121,7 +122,7 @@ def _arguments(ctx: RuntimeContext) -> dict[str, Any]:
 
 
 def _as_decoded_there(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Returns the arguments as this environment would decode them: typed where the platform's package is installed."""
+    """Returns the arguments as a worker decodes them: ids and dates typed if the platform's package is installed."""
     from bson import json_util
 
     text = json_util.dumps(arguments)

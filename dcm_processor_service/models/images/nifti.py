@@ -81,7 +81,7 @@ class NiftiFiles:
 
 
 Engine: TypeAlias = Literal["auto", "native", "dcm2niix", "dicom2nifti"]
-"""Which program converts DICOM to NIfTI; ``auto`` chooses by what the series is, and says why. The others are the entries of
+"""Which engine converts DICOM to NIfTI; ``auto`` chooses by what the series is, and says why. The others are those of
 :mod:`dcm_processor_service.imaging.nifti.engines`."""
 
 

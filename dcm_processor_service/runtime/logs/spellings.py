@@ -133,7 +133,7 @@ def word(pattern: str) -> str:
 
 
 def number(pattern: str) -> str:
-    """Returns the pattern where it is no part of a longer number, and no component of a UID but the first."""
+    """Returns the pattern where it is neither part of a longer number nor a component of a UID."""
     return rf"(?<!\d)(?<!\d\.){pattern}(?!\d)(?!\.\d)"
 
 
