@@ -185,7 +185,7 @@ class ChildPool(Generic[P]):
             process.end()
 
     def forget(self) -> None:
-        """Forgets the parent's processes after a fork; makes a new lock, as the parent's threads may hold the old one."""
+        """Forgets the parent's processes after a fork; makes a new lock, as a thread of the parent may hold the old."""
         self._lock = threading.Lock()
         for process in self._idle:
             process.leave()
