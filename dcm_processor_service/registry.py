@@ -176,7 +176,7 @@ def _by_function(function: Callable[..., object]) -> Callable[[dict[str, Any]], 
         )
         if inspect.iscoroutine(accepted):
             accepted.close()
-            raise _DeclinedError(f"{name} gave a coroutine, so it has decided nothing")
+            raise _DeclinedError(f"{name} returned a coroutine, so it has decided nothing")
         if not accepted:
             raise _DeclinedError(
                 f"{name} returned {accepted if accepted is None or isinstance(accepted, bool) else 'nothing'}"

@@ -30,7 +30,7 @@ Range = tuple[float | None, float | None]
 @refuses_unknown_keywords
 @dataclass(frozen=True)
 class SeriesRules:
-    """What a series must be; a rule that is None is not checked. Rules are tried in the order in which they stand here.
+    """Conditions on a series; a rule that is None is not checked. Rules are checked in the order of these fields.
 
     Example:
         >>> rules = SeriesRules(modality="MR", description=r"t1.*mprage", min_slices=100, plane="sagittal")

@@ -105,10 +105,10 @@ class ChildProcess:
         while filled < len(target):
             count = self._answers.readinto(target[filled:])  # type: ignore[attr-defined]  # unbuffered, so a FileIO
             if not count:
-                raise ChildEndedError(self._last_words())
+                raise ChildEndedError(self._reason_of_end())
             filled += count
 
-    def _last_words(self) -> str:
+    def _reason_of_end(self) -> str:
         code = self._process.wait()
         if code >= 0:
             return f"its process ended with exit code {code}"

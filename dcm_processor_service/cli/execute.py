@@ -42,7 +42,7 @@ def execute(
     """
     emit = result_channel()
     began_s = time.monotonic()
-    told = _told_by_environment()
+    told = _job_of_environment()
     _log("the job has started", told, callback=callback, version=version("dcm-processor-service"))
     child = supervised(lambda child: _run(callback, child))
     record = child.record
@@ -72,7 +72,7 @@ def _run(callback: str, child: Child) -> tuple[dict[str, Any], int]:
     return outcome.as_json(), outcome.exit_code
 
 
-def _told_by_environment() -> dict[str, str]:
+def _job_of_environment() -> dict[str, str]:
     """Returns which job this is, as far as the environment says; the environment may be faulty."""
     fields = {"session": "session_id", "job": "job_id", "event": "job_event", "service": "service_name"}
     try:

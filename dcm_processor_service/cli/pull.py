@@ -88,7 +88,7 @@ def pull(
 def _kept(words: list[str]) -> tuple[Kept, ...]:
     for word in words:
         if word not in _KEPT:
-            raise ConfigurationError(f"--keep {word!r} is none; there are {', '.join(_KEPT)}")
+            raise ConfigurationError(f"--keep {word!r} is not known; give one of {', '.join(_KEPT)}")
     return cast("tuple[Kept, ...]", tuple(dict.fromkeys(words)))
 
 

@@ -152,7 +152,7 @@ def run(
         levels = session.plan(_names(service, job_name), event, chosen) if session else service_run.plan(event)
         not_created = [one for plans in levels for plan in plans for one in plan.not_created]
         for missing in not_created:
-            _tell_not_created(missing, emit)
+            _print_not_created(missing, emit)
         print_one = partial(_print_run, show_patient=show_patient, every_frame=traceback)
         runs = _run_all(service_run, levels, print_one if emit is None else lambda one: emit(_as_json(one)))
         page = write_run_report(place.folder, runs, show_patient=show_patient)
@@ -306,7 +306,7 @@ def _run_all(
     return runs
 
 
-def _tell_not_created(missing: JobNotCreated, emit: Emit | None) -> None:
+def _print_not_created(missing: JobNotCreated, emit: Emit | None) -> None:
     """Prints that the scheduler would not create a job, and why."""
     if missing.traceback_text:
         error_console().print(missing.traceback_text.rstrip(), soft_wrap=True)

@@ -122,7 +122,7 @@ def _duration(text: str) -> timedelta:
 
 def _policy(text: str) -> CleanupPolicy | None:
     if text and text not in _POLICIES:
-        raise ConfigurationError(f"--policy {text!r} is none; there are {', '.join(_POLICIES)}")
+        raise ConfigurationError(f"--policy {text!r} is not known; give one of {', '.join(_POLICIES)}")
     return cast("CleanupPolicy", text) if text else None
 
 

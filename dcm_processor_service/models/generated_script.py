@@ -1,4 +1,4 @@
-"""What the platform's worker makes of a job's arguments: JSON inside a Python literal, in a script that it generates.
+"""The script that the platform's worker generates, which holds a job's arguments as JSON in a Python literal.
 
 The worker writes ``json_util.dumps(arguments)`` between three quotation marks, and the script reads it back as JSON.
 Two parsers read the text, Python's and JSON's, but it is escaped for JSON alone: a quotation mark, a backslash or a

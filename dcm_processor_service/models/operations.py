@@ -76,7 +76,7 @@ class HeldBytes(_Record):
 
 
 class SessionSummary(_Record):
-    """How one session stands.
+    """The state of one session.
 
     Example:
         >>> from datetime import timezone
@@ -196,7 +196,7 @@ class LeftSession(_Record):
 
 
 class SweepReport(_Record):
-    """What a sweep did.
+    """The result of a sweep.
 
     Example:
         >>> SweepReport(policy="all", older_than_s=604_800.0, dry_run=True).swept

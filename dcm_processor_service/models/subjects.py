@@ -112,7 +112,7 @@ class SeriesRecord(_Subject):
 
     @property
     def kind(self) -> SeriesKind:
-        """What the series holds, as far as its header's class and modality tell; ``inspect()`` looks into its files.
+        """The kind of the series, as far as its header's class and modality tell; ``inspect()`` looks into its files.
 
         Example:
             >>> SeriesRecord(id="2" * 24, metadata={"Modality": "RTSTRUCT"}).kind.value
@@ -122,7 +122,7 @@ class SeriesRecord(_Subject):
 
 
 Subject: TypeAlias = Annotated[Patient | Study | SeriesRecord, Field(discriminator="level")]
-"""What a job is about, told apart by ``level``."""
+"""The subject of a job; ``level`` says which of the three it is."""
 
 _DEPTHS = ("patient", "study", "series")
 

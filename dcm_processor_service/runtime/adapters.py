@@ -1,4 +1,4 @@
-"""What a session needs besides the stores: files of values, images, derived objects, converter, network.
+"""Makes the parts that a session needs besides the stores: file formats, images, derived objects, converter, network.
 
 This module and :mod:`.stores` load lazily: each function imports the libraries below it when it is called.
 """

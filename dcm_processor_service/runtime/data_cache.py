@@ -80,7 +80,9 @@ def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) 
     if archive is None or cache is None:
         return data_dir
     if sys.platform == "win32":
-        raise ConfigurationError("the data cache needs locks that this system has not; leave DATA_CACHE out")
+        raise ConfigurationError(
+            "the data cache needs file locks, which this system does not have; leave DATA_CACHE out"
+        )
     with file_faults(cache, "made"):
         make_folder(cache)
     entry = _Entry(cache.absolute(), _told_checksum(archive) or file_sha256(archive))

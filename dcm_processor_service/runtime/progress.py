@@ -32,7 +32,7 @@ _TOLERANCE = 1e-6
 
 
 class AsyncProgress:
-    """How far the job is, for asynchronous callbacks; :class:`Progress` explains it.
+    """Tells how far the job is, for asynchronous callbacks; :class:`Progress` explains it.
 
     Example:
         >>> import asyncio
@@ -66,7 +66,7 @@ class AsyncProgress:
         """Tells how far the job is; see :meth:`Progress.__call__`."""
         if not -_TOLERANCE <= fraction <= 1 + _TOLERANCE:  # also refuses NaN
             raise UnsupportedValueError(
-                f"progress goes from 0 to 1, {fraction} is no part of that; divide what is done by what there is to do"
+                f"progress goes from 0 to 1, and {fraction} is outside; divide the work that is done by all the work"
             )
         percent = min(max(int(fraction * _FULL_PERCENT + _TOLERANCE), 0), _FULL_PERCENT)
         state = (percent, self._scrubber.text(message))

@@ -240,7 +240,7 @@ def parse_place(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
     if not host:
         raise ConfigurationError("the URL of the peer names no host")
     if how.implies_tls and parts.scheme != "https":
-        raise ConfigurationError("the options say TLS, and the URL of the peer does not: give https://…")
+        raise ConfigurationError("the options ask for TLS, but the URL of the peer does not: give https://…")
     how.require_unset(("max_pdu",), "for a peer that is given as AET@HOST:PORT")
     more = {} if how.max_request is None else {"max_request_bytes": how.max_request}
     proxy = how.proxy or "environment"

@@ -40,7 +40,7 @@ def requirement_problems(path: Path, python: tuple[int, int]) -> Iterator[Servic
         path: A file that pip reads with ``-r``.
         python: The worker's version of Python.
     """
-    needs = _own_needs()
+    needs = _own_requirements()
     for place, line in _lines(path, set()):
         if isinstance(line, ServiceProblem):
             yield line
@@ -112,7 +112,7 @@ def _problems_of(
             )
 
 
-def _own_needs() -> dict[str, SpecifierSet]:
+def _own_requirements() -> dict[str, SpecifierSet]:
     """Returns the requirements of this package, without its extras."""
     needs = [Requirement(line) for line in metadata.requires(_OWN) or []]
     return {canonicalize_name(one.name): one.specifier for one in needs if one.marker is None}

@@ -1,4 +1,4 @@
-"""What the Basic Application Confidentiality Profile does with each attribute (PS3.15, table E.1-1).
+"""The actions of the Basic Application Confidentiality Profile for each attribute (PS3.15, table E.1-1).
 
 The table comes from dicom-anonymizer, which follows each edition of the standard. Its functions are not used: they stop
 at the top level of a dataset, empty the sequences that hold references, and keep one list of UIDs for a whole process.
@@ -21,7 +21,7 @@ Kept: TypeAlias = Literal["characteristics", "descriptions"]
 """Options of the profile: the patient's age, sex, size and weight; descriptions of studies, series and protocols."""
 
 CHARACTERISTICS = frozenset({"PatientAge", "PatientSex", "PatientSize", "PatientWeight"})
-"""What the Retain Patient Characteristics Option keeps here (PS3.15, E.3.7)."""
+"""Attributes that the Retain Patient Characteristics Option keeps here (PS3.15, E.3.7)."""
 
 DESCRIPTIONS = frozenset(
     {
@@ -33,7 +33,7 @@ DESCRIPTIONS = frozenset(
         "StudyDescription",
     }
 )
-"""What the Clean Descriptors Option keeps here, cleaned of what is known of the patient (PS3.15, E.3.5)."""
+"""Attributes that the Clean Descriptors Option keeps here, without known values of the patient (PS3.15, E.3.5)."""
 
 _FREE_TEXT = (0x0040, 0xA160)
 """TextValue: a part of ContentSequence, which the table replaces as a whole."""

@@ -146,10 +146,10 @@ class Substitution:
         text = _JOINED.sub(self._joined_uid_in_text, text)
         text = _DATE.sub(self._date_in_text, text)
         if self._whole:
-            text = self._ids_alone().sub(REMOVED, text)
+            text = self._standalone_id().sub(REMOVED, text)
         return self._scrubber.text(text)
 
-    def _ids_alone(self) -> re.Pattern[str]:
+    def _standalone_id(self) -> re.Pattern[str]:
         """Returns the pattern of an id that is no part of a longer number or UID."""
         if self._whole_pattern is None:
             choices = "|".join(map(re.escape, sorted(self._whole, key=len, reverse=True)))

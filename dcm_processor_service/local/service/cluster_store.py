@@ -67,7 +67,7 @@ def code_checksum(folder: Path, service: str | None, callback: str | None) -> st
     """Returns a checksum of the code that runs; empty where it is not there.
 
     Args:
-        folder: What relative paths are relative to.
+        folder: The folder to which relative paths refer.
         service: Folder of a service, of which all ``.py`` and ``.json`` files count.
         callback: Without a service, a callback: ``path/to/file.py:FUNCTION`` or ``MODULE:FUNCTION``; its file counts.
     """

@@ -67,7 +67,7 @@ class _Section(BaseModel):
 
     @field_validator("jobs", mode="before")
     @classmethod
-    def _set_unknown_apart(cls, value: Any) -> Any:
+    def _separate_unknown_fields(cls, value: Any) -> Any:
         """Separates fields that the platform does not read, such as ``depends_on``, from those that it reads."""
         return (
             [_known_fields(job) if isinstance(job, dict) else job for job in value]

@@ -117,10 +117,10 @@ def tell_to_end(running: list[subprocess.Popen[bytes]], told: list[subprocess.Po
 
 def _end_of(number: int, answer: bytes, code: int) -> ProcessEnd:
     lines = answer.split(b"\n")[:-1]  # without a line feed it is an answer that the process did not finish
-    return ProcessEnd(number, [json.loads(line) for line in lines], _last_words(code), -code == signal.SIGTERM)
+    return ProcessEnd(number, [json.loads(line) for line in lines], _reason_of_end(code), -code == signal.SIGTERM)
 
 
-def _last_words(code: int) -> str:
+def _reason_of_end(code: int) -> str:
     if code == 0:
         return ""
     if code > 0:

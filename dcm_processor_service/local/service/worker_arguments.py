@@ -56,7 +56,7 @@ def worker_callback(entry: Callable[..., Any]) -> CallbackFunction:
     def run(ctx: RuntimeContext) -> Any:
         arguments = _arguments(ctx)
         try:
-            return _written_by_worker(entry(**arguments))
+            return _checked_for_worker(entry(**arguments))
         except SystemExit as leaving:
             raise CallbackFailedError(
                 f"the entry ended its process (SystemExit: {leaving.code}): in the platform the job then has no "
@@ -67,7 +67,7 @@ def worker_callback(entry: Callable[..., Any]) -> CallbackFunction:
     return run
 
 
-def _written_by_worker(result: Any) -> Any:
+def _checked_for_worker(result: Any) -> Any:
     """Returns a result that the worker can write with plain ``json``, and whose numbers the queue's store can hold.
 
     Raises:
@@ -118,10 +118,10 @@ def _arguments(ctx: RuntimeContext) -> dict[str, Any]:
         "db_name": ctx.db_name,
         "db_url": ctx.db_url.get_secret_value(),
     }
-    return _as_decoded_there(arguments)
+    return _decoded_by_worker(arguments)
 
 
-def _as_decoded_there(arguments: dict[str, Any]) -> dict[str, Any]:
+def _decoded_by_worker(arguments: dict[str, Any]) -> dict[str, Any]:
     """Returns the arguments as a worker decodes them: ids and dates typed if the platform's package is installed."""
     from bson import json_util
 

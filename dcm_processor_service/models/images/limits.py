@@ -1,4 +1,4 @@
-"""How much of this machine the reading of one file or series may take."""
+"""Limits of the memory and time that reading one file or series may take."""
 
 from __future__ import annotations
 

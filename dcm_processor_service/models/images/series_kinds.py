@@ -1,4 +1,4 @@
-"""What a series holds: which sort of images, or which other sort of object."""
+"""The kinds of series: sorts of images, and sorts of other objects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["SeriesKind", "kind_of_class"]
 
 
 class SeriesKind(str, Enum):
-    """What a series holds: the sort of its images, taken together, or the sort of its other objects."""
+    """The kind of a series: the sort of its images, taken together, or the sort of its other objects."""
 
     IMAGE = "image"
     """Images of any sort: a series record tells no more than this, and a rule that asks for it takes every image."""

@@ -1,4 +1,4 @@
-"""What an inspection of a series found."""
+"""The report of an inspection of a series."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class SeriesPart(BaseModel):
 
 
 class SeriesReport(BaseModel):
-    """What a series is, before anything is converted. ``str()`` gives it as text, ``model_dump_json()`` as JSON.
+    """The report of an inspection of a series; ``str()`` returns it as text, ``model_dump_json()`` as JSON.
 
     Example:
         >>> report = SeriesReport(series_instance_uid="1.2.3", kind=SeriesKind.NON_IMAGE)

@@ -1,4 +1,4 @@
-"""How instances are fetched."""
+"""Options of finding and fetching instances."""
 
 from __future__ import annotations
 

@@ -220,4 +220,4 @@ class FoundInstance(_FoundRecord):
 
 
 FoundItem: TypeAlias = FoundStudy | FoundSeries | FoundInstance
-"""What a peer finds, and what can be fetched."""
+"""A study, series or instance that a peer holds, and that can be fetched."""

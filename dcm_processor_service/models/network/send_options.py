@@ -1,4 +1,4 @@
-"""How instances are sent."""
+"""Options of sending instances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How we prove to a DICOMweb peer who we are. No repr shows a secret, and no store keeps one."""
+"""Credentials with which we identify ourselves to a DICOMweb peer. No repr shows a secret, and no store keeps one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory this process uses, and a warning before the kernel ends it for lack of memory.
+"""Measures the memory that this process uses, and warns before the kernel ends it for lack of memory.
 
 A container that exceeds its limit is killed without a word; what its log says before is all that anybody learns.
 """

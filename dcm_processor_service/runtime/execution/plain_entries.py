@@ -46,6 +46,6 @@ def _stored_limit_s(container: Container) -> float | None:
     try:
         job = run_inline(container.job_repository().find(container.settings().job_id))
     except DcmProcessorError as error:
-        _log.warning("the job's time limit is not known, so not kept: %s", type(error).__name__)
+        _log.warning("the job's time limit is not known, so it is not enforced: %s", type(error).__name__)
         return None
     return job.timeout_s if job else None

@@ -53,7 +53,7 @@ A file that says more than the promise is the job's own result, and stays.
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """How long a job may take, and what happens then.
+    """The time limit of a job, and the grace after it.
 
     Example:
         >>> TimeLimit(limit_s=600, grace_s=30, began_s=0).sentence

@@ -19,14 +19,14 @@ __all__ = ["KnownTexts"]
 _FREE_LENGTH = 8
 """A text of at least so many characters is removed inside of words too."""
 _GRAM = 3
-"""How many first characters of a sign it is looked up by."""
+"""A sign is looked up by so many of its first characters."""
 _MOST_COMPILED = 256
 
 _LABEL = (
     r"(?<![^\W_])(?:(?:patient|pat|accession|study|medical record)(?:[ _-]?(?:id|no|nr|number|name))?s?|mrn|pid"
     r"|(?<!\w )(?<!\w_)id)"
 )
-"""What stands before an id that could as well be an ordinary number or word."""
+"""A label before an id; needed if the id could as well be an ordinary number or word."""
 
 
 class _Known(NamedTuple):

@@ -40,9 +40,9 @@ REMOVED = "[removed]"
 _NAME_GROUPS = frozenset({"Alphabetic", "Ideographic", "Phonetic"})  # of a person name in DICOM's JSON (PS3.18, F.2.2)
 _SHORTEST_NAME, _SHORTEST_ID, _SHORTEST_NUMBER = 2, 3, 5
 _SHORTEST_PIECE = 4
-"""Of a name with a hyphen, which is removed alone."""
+"""Least letters of a piece of a name (as between hyphens) that is removed alone."""
 _SHORTEST_JOINED = 4
-"""Of an id in which letters meet digits, between which a separator may stand or not."""
+"""Least letters and digits of an id that is removed also with separators between its parts."""
 _DATE_DIGITS = 8
 
 

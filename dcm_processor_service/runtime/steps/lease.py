@@ -107,7 +107,7 @@ class StepLease:
                 self.record = before
                 return
             if before.state == "running":
-                await self._outwait(before)
+                await self._wait_for_expiry(before)
             if await self._begin(found.value, attempts=before.attempts + 1):
                 await self._remove(before.attempt)  # half of the outputs of a run that did not end
                 return
@@ -126,7 +126,7 @@ class StepLease:
         self._stored = self.record.model_dump(mode="json")
         return await self.data.put(self._place, self.digest, self._stored, expected)
 
-    async def _outwait(self, before: StepRecord) -> None:
+    async def _wait_for_expiry(self, before: StepRecord) -> None:
         """Waits until the lease of another run has expired without a sign of life.
 
         Raises:
@@ -143,7 +143,7 @@ class StepLease:
             if (now.attempt, now.beat) != (before.attempt, before.beat):
                 raise StepBusyError(
                     f"the step {self.name!r} is being done by another run of this job, which is alive; try again when "
-                    "that has ended: its result is found then"
+                    "that has ended, to get its result"
                 )
 
     async def pause(self, seconds: float) -> None:
