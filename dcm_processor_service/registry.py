@@ -113,9 +113,9 @@ def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseMod
             reason = str(refusal)
         except DcmProcessorError as error:  # its sentences hold no value of a patient
             reason = f"{type(error).__name__}: {error}"
-        except (Exception, SystemExit) as error:  # noqa: BLE001  told by its place; the text may quote a header
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the log names its place: its text may quote a header
             reason = _place(error)
-        # a warning, since the scheduler configures no logging and Python then prints warnings alone
+        # a warning, since the scheduler configures no logging, and Python then prints only warnings and errors
         _log.warning("the registry declines the job %r for the %s: %s", job_name, _described(headers), reason)
         return False, {}
 

@@ -173,7 +173,7 @@ def _is_found(pattern: str, text: str) -> bool:
 
 
 def _found(name: str, get: Callable[[SeriesFacts], str], facts: SeriesFacts, pattern: Any) -> str:
-    # the text itself stays out
+    # the sentence does not quote the text, which may name the patient
     return "" if _is_found(pattern, get(facts)) else f"{name} does not match {pattern!r}"
 
 

@@ -192,7 +192,7 @@ def service_source(
             raise ConfigurationError("--job-name is for a single callback; a service's manifest names its jobs")
         return FolderSource(folder)
     if is_folder(folder) and not is_file(folder / "__init__.py"):
-        read_manifest(folder)  # says what is missing
+        read_manifest(folder)  # raises an error that says what is missing
     return CallbackSource(reference, job_name or default_job_name(reference), event or JobEvent.STABLE_SERIES)
 
 
@@ -351,7 +351,7 @@ def _print_run(one: LocalRun, *, show_patient: bool, every_frame: bool) -> None:
         table.add_row("returned", _shown(one.outcome.result))
     console.print(table)
     if one.outcome.error is not None:
-        if isinstance(one.outcome.error, CallbackFailedError):  # any other is a sentence about what to set
+        if isinstance(one.outcome.error, CallbackFailedError):  # any other error is only a sentence about what to set
             error_console().print(_trace(one, every_frame=every_frame), soft_wrap=True)
         error_console().print(f"error: {one.outcome.error}", style="bold red", soft_wrap=True)
 

@@ -39,7 +39,7 @@ def run_whenever_changed(folder: Path, arguments: Sequence[str], *, without: Pat
     """
     command = [sys.executable, "-m", "dcm_processor_service", *arguments]
     while True:
-        before = _state(folder, without)  # what changes while the command runs counts
+        before = _state(folder, without)  # so that changes made while the command runs count
         ran = subprocess.run(command, check=False)  # noqa: S603  this interpreter, this package
         error_console().print(f"exit code {ran.returncode}; runs again when the code in {folder} changes, Ctrl-C ends")
         while _state(folder, without) == before:

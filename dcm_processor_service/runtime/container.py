@@ -341,7 +341,7 @@ def opened(container: C) -> Iterator[C]:
     finally:
         with ExitStack() as closing:  # unwinds from the end
             closing.callback(adapters.close_decoders)
-            closing.callback(container.shutdown_resources)  # what an overriding provider opened for itself
+            closing.callback(container.shutdown_resources)  # closes what an overriding provider has opened
             for provider in container.providers.values():
                 for part in (provider, *provider.overridden):
                     if isinstance(part, providers.Resource):

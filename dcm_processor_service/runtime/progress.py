@@ -90,7 +90,7 @@ class AsyncProgress:
 
     async def flush(self) -> None:
         """Writes the progress that was held back; see :meth:`Progress.flush`."""
-        async with self._turns.turn():  # so that what one thread told first does not land last
+        async with self._turns.turn():  # so that an earlier call of one thread is not written after a later one
             with self._lock:
                 state, self._waiting = self._waiting, None
                 self._next_s = self._clock() + PAUSE_S if state else self._next_s
@@ -100,7 +100,7 @@ class AsyncProgress:
     async def _write(self, state: tuple[int, str]) -> None:
         try:
             await self._repository.set_progress(self._key.job_id, *state)
-        except StoreError as error:  # progress is for people: a job that can go on goes on
+        except StoreError as error:  # progress is for people only: the job goes on
             _LOG.warning("the progress of the job could not be written: %s: %s", type(error).__name__, error)
             return
         self._written = state

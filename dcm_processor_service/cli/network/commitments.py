@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ListenPort", "commitment", "keeper"]
 
 
-class _TriedOut(Exception):  # noqa: N818 no error: a file can be written, and is left as it was
+class _TriedOut(Exception):  # noqa: N818 no error: the file can be written, and stays as it was
     """Ends the writing of a file before anything is written."""
 
 

@@ -31,7 +31,7 @@ _UID_COMPONENTS, _UID_CHARACTERS = 6, 20
 """A text of at least so many components is a UID and no version or address, also when no header has it."""
 _PLATFORM_ID = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{24}|[0-9a-f]{64})(?![0-9a-zA-Z])")
 _DATE = re.compile(r"(?<![\d.])(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)(?!\.\d)")
-_TIME_OF_DAY = r"(?:[01]\d|2[0-3])(?:(:?)[0-5]\d(?:\1(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"  # colons: of ACR-NEMA
+_TIME_OF_DAY = r"(?:[01]\d|2[0-3])(?:(:?)[0-5]\d(?:\1(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"  # with colons in ACR-NEMA
 _TIME = re.compile(_TIME_OF_DAY, re.ASCII)
 _AFTER_DATE = re.compile(rf"(?:{_TIME_OF_DAY})?(?:[+-](?:0\d|1[0-4])[0-5]\d)?", re.ASCII)
 _WHOLE_IDS = frozenset({"AccessionNumber", "IssuerOfPatientID", "OtherPatientIDs", "PatientID"})
@@ -118,7 +118,7 @@ class Substitution:
 
     def moved(self, written: str) -> str:
         """Returns a value of VR DA or DT, moved back by this pull's days; empty if it is no date (PS3.5, 6.2)."""
-        plain = re.sub(r"^(\d{4})\.(\d{2})\.(\d{2})", r"\1\2\3", written.strip())  # of ACR-NEMA
+        plain = re.sub(r"^(\d{4})\.(\d{2})\.(\d{2})", r"\1\2\3", written.strip())  # dates of ACR-NEMA have dots
         day = _day(plain[:8]) if _AFTER_DATE.fullmatch(plain[8:]) else None
         shifted = self._shifted(day) if day else None
         return f"{shifted:%Y%m%d}{plain[8:]}" if shifted and shifted.year > 999 else ""  # noqa: PLR2004  four digits

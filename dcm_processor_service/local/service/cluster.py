@@ -200,5 +200,5 @@ def _end_of(future: Future[ProcessEnd | None], number: int) -> ProcessEnd | None
         return future.result()
     except ConfigurationError as error:
         return ProcessEnd(number, [], str(error), cancelled=False)
-    except (Exception, CancelledError) as error:  # noqa: BLE001  by whatever a cluster loses a task
+    except (Exception, CancelledError) as error:  # noqa: BLE001  whatever the reason for which a cluster loses a task
         return ProcessEnd(number, [], f"the cluster lost this subject ({type(error).__name__})", cancelled=False)

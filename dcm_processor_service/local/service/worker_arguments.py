@@ -34,7 +34,7 @@ ARGUMENT_NAMES = (
 REGISTRY_ARGUMENTS = ("session_id", "job_name", "headers", "added_params", "params")
 """The keyword arguments of a registry function."""
 
-# what the platform's database keeps of a header, by level
+# the keywords of a header that the platform's database keeps, by level
 _OF_PATIENT = (
     *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientSize"),
     *("PatientWeight", "PatientAddress", "EthnicGroup", "PatientComments"),

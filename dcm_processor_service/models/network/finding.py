@@ -22,7 +22,7 @@ DateRange: TypeAlias = "date | str | tuple[date | None, date | None]"
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_CHARACTERS = 64
-_LONGEST_TEXT = 64  # of a Long String, and of each part of a person's name (PS3.5, table 6.2-1)
+_LONGEST_TEXT = 64  # characters of a Long String, and of each part of a person's name (PS3.5, table 6.2-1)
 _CODE = re.compile(r"[A-Z0-9 _?*]{1,16}")
 _NO_DATE = "is no date: give a date, YYYYMMDD, or a range such as YYYYMMDD-YYYYMMDD, YYYYMMDD- or -YYYYMMDD"
 _DATES = re.compile(r"(?P<first>[0-9]{8})?(?P<dash>-)?(?P<last>[0-9]{8})?")
@@ -76,7 +76,7 @@ def _parsed_day(text: str | None) -> date | None:
     try:
         return date(int(text[:4]), int(text[4:6]), int(text[6:])) if text else None
     except ValueError:
-        raise ValueError(_NO_DATE) from None  # whose own message quotes the value
+        raise ValueError(_NO_DATE) from None  # its own message quotes the value
 
 
 def _day(value: object) -> str:

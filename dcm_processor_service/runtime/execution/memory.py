@@ -147,7 +147,7 @@ class MemoryWatch:
     def _keep(self, record: Callable[[MemoryRecord], None], short: MemoryRecord) -> None:
         try:
             record(short)
-        except Exception as error:  # noqa: BLE001  the job goes on: what is missed is a hint for after its death
+        except Exception as error:  # noqa: BLE001  the job goes on: the record is only a hint for sessions why
             self._log.debug("that memory ran short is not recorded: %s", type(error).__name__)
 
 

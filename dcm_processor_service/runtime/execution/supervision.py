@@ -68,11 +68,11 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
         return Ended(*work(Child()))
     began_s = time.monotonic()
     memory = KilledForMemory(MemoryLimit.of_this_process())
-    for stream in (sys.stdout, sys.stderr):  # what waits there would be written by both
+    for stream in (sys.stdout, sys.stderr):  # both processes would write buffered text
         stream.flush()
     with tempfile.TemporaryFile() as file:
         parent = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is a process to pass it on to
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is a child to pass it on to
         process = os.fork()
         if process == 0:
             _end_with(parent)

@@ -108,7 +108,7 @@ def last_words(path: Path, text: str, limit: TimeLimit, promise: str) -> Iterato
     quiet = subprocess.DEVNULL
     try:
         waiting = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)  # noqa: S603  our own
-    except OSError as error:  # the limit is kept all the same
+    except OSError as error:  # the limit is enforced all the same
         _log.warning("nothing can be left behind at the time limit of the job: %s", type(error).__name__)
         with process_ends_at(limit):
             yield
@@ -118,7 +118,8 @@ def last_words(path: Path, text: str, limit: TimeLimit, promise: str) -> Iterato
             yield
         finally:
             with suppress(OSError):  # it has written, and ended
-                os.write(_descriptor(waiting), b"done")  # not its end: a forked child may hold a copy of the pipe
+                # closing the pipe is not enough: a forked child may hold a copy of it
+                os.write(_descriptor(waiting), b"done")
 
 
 def _descriptor(process: subprocess.Popen[bytes]) -> int:

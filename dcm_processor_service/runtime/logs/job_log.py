@@ -87,7 +87,7 @@ class JobLog(_Adapter):
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Separates the arguments of logging itself from fields."""
         fields = {name: kwargs.pop(name) for name in list(kwargs) if name not in _OWN_ARGUMENTS}
-        given = self._scrubber.value(json_safe({**self._bound, **fields}))  # here, so that no handler sees more
+        given = self._scrubber.value(json_safe({**self._bound, **fields}))  # here, so that no handler sees the values
         kwargs["extra"] = {**(kwargs.get("extra") or {}), "job_fields": given}
         return msg, kwargs
 

@@ -62,7 +62,7 @@ class Scrubber:
     def __init__(self) -> None:
         self._known = KnownTexts()
         self._days: dict[date, bool] = {}
-        self._signs: dict[int, tuple[str, ...]] = {}  # of years
+        self._signs: dict[int, tuple[str, ...]] = {}  # by year, see year_signs
         self._dates: dict[int, re.Pattern[str]] = {}  # by year
         self._lock = SharedLock()
 
@@ -169,7 +169,7 @@ class Scrubber:
         """Returns a text without what has been learned."""
         lower = text.lower()
         with self._lock:
-            # a look for the year first: most lines name none
+            # look for the year first: most lines name none
             years = [year for year, signs in self._signs.items() if any(sign in lower for sign in signs)]
             dates = [self._dates_of(year) for year in years]
             for dates_of_year in dates:

@@ -109,7 +109,7 @@ class StepLease:
             if before.state == "running":
                 await self._wait_for_expiry(before)
             if await self._begin(found.value, attempts=before.attempts + 1):
-                await self._remove(before.attempt)  # half of the outputs of a run that did not end
+                await self._remove(before.attempt)  # incomplete outputs of a run that did not end
                 return
 
     def _read(self, value: Any) -> StepRecord:
@@ -139,7 +139,7 @@ class StepLease:
             found = await self.data.find(self._place, self.digest)
             now = None if found is None else self._read(found.value)
             if now is None or now.state != "running":
-                return  # the next look says what it is
+                return  # done, failed or gone: the caller reads the record again
             if (now.attempt, now.beat) != (before.attempt, before.beat):
                 raise StepBusyError(
                     f"the step {self.name!r} is being done by another run of this job, which is alive; try again when "
@@ -181,7 +181,7 @@ class StepLease:
         """Writes a sign of life; returns whether there is a lease to keep alive."""
         try:
             return await self.change(**fields)
-        except StoreError as error:  # the next one may come through; the lease lives longer than some beats
+        except StoreError as error:  # the next one may succeed; the lease outlives several missed beats
             _LOG.warning("the lease of the step %r was not renewed: %s", self.name, type(error).__name__)
             return True
 
