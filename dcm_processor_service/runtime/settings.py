@@ -232,9 +232,8 @@ class RuntimeSettings(BaseSettings):
     @classmethod
     def _require_location(cls, values: dict[str, Any]) -> dict[str, Any]:
         backend = _canonical(str(values.get("db_provider") or ""))
-        required = {"mongodb": ("db_url", "db_name"), "sqlite": ("db_url",)}.get(
-            backend, ()
-        )  # a store of another package checks what it needs
+        # a store of another package checks for itself what it needs
+        required = {"mongodb": ("db_url", "db_name"), "sqlite": ("db_url",)}.get(backend, ())
         return values | {field: Fault("is not set") for field in required if not values.get(field)}
 
     @field_validator("*", mode="before")
