@@ -46,16 +46,16 @@ class SeriesRules:
     :class:`~dcm_processor_service.SeriesKind`. A segmentation meets no rule about slices."""
 
     description: str | None = None
-    """Regular expression that is found in SeriesDescription, whatever the case."""
+    """Regular expression that is found in SeriesDescription; case does not matter."""
 
     not_description: str | None = None
     """Regular expression that is not found in SeriesDescription."""
 
     body_part: str | None = None
-    """Regular expression that is found in BodyPartExamined, whatever the case."""
+    """Regular expression that is found in BodyPartExamined; case does not matter."""
 
     kernel: str | None = None
-    """Regular expression that is found in ConvolutionKernel, whatever the case."""
+    """Regular expression that is found in ConvolutionKernel; case does not matter."""
 
     plane: str | None = None
     """``axial``, ``coronal`` or ``sagittal``; an oblique series counts as the plane that it is nearest to."""

@@ -132,7 +132,7 @@ class ChildProcess:
 
 
 def _widen(pipe: int) -> None:
-    """Lets a pipe hold a frame, so that a decoder goes on while the last one is read."""
+    """Enlarges a pipe so that it holds a frame: a decoder then goes on while the parent reads the last frame."""
     if sys.platform == "linux":
         import fcntl
 

@@ -175,7 +175,7 @@ def _cluster(url: str, workers: int) -> AbstractContextManager[Cluster | None]:
 def service_source(
     reference: str, event: JobEvent | None, job_name: str, *, one_of_several: bool = False
 ) -> FolderSource | CallbackSource:
-    """Tells a service's folder from a callback.
+    """Returns the source of a service's folder, or of a callback.
 
     Args:
         reference: A folder, or a callback.

@@ -110,7 +110,7 @@ def open_session(place: Workspace, session_id: str, job: str = "") -> Iterator[t
 
 
 def banner(place: Workspace, context: RuntimeContext, jobs: list[Job]) -> str:
-    """Says what is open, in words that hold no value of the patient."""
+    """Returns lines that say what is open; they hold no value of the patient."""
     job = next(one for one in jobs if one.id == context.job.id)
     others = [one for one in jobs if one.id != job.id]
     named = ", ".join(dict.fromkeys(one.name for one in others[:_MOST_NAMED]))

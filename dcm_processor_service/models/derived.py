@@ -71,7 +71,7 @@ ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 
 @dataclass(frozen=True)
 class Producer:
-    """The service that makes the object; goes into the equipment and algorithm identification of every object.
+    """The service that makes the object; the equipment and algorithm identification of every object names it.
 
     Example:
         >>> Producer("liver-volume", "1.4.0").manufacturer

@@ -276,7 +276,7 @@ def _shown(text: str) -> str:
 
 
 def _refused(error: ValidationError, otherwise: str) -> ConfigurationError:
-    """Says which option has a value that no peer takes."""
+    """Returns an error that names the option with a value that no peer can have."""
     options = {"certificate_sha256": "--fingerprint", "tls_server_name": "--tls-name"}
     found = {str(one["loc"][0]): one["msg"].removeprefix("Value error, ") for one in error.errors() if one["loc"]}
     faults = [f"{option}: {found[name]}" for name, option in options.items() if name in found]

@@ -165,7 +165,7 @@ class HeaderCleaner:
         return text if limit is None or len(text) <= limit else text.replace(REMOVED, "")[:limit]
 
     def _mark(self, dataset: Dataset, *, doubt: bool) -> None:
-        """Says in the header what was done (PS3.15, E.1.1), and that pixels were not looked at."""
+        """Writes into the header what was done (PS3.15, E.1.1), and that pixels are unchanged."""
         from pydicom import Dataset as Item
 
         methods = {**_METHODS, **dict(_OPTIONS[one] for one in self._kept)}

@@ -261,7 +261,7 @@ class _Pull:
             raise
 
     def _file(self, path: Path, series: SeriesRecord, catalogue: Catalogue) -> None:
-        """Files an instance below the series that the platform has it in, whatever its own header says."""
+        """Adds an instance to the series in which the platform has it, even if its header names another."""
         uids = {"StudyInstanceUID": series.study_instance_uid, "SeriesInstanceUID": series.series_instance_uid}
         attributes = self._imaging.attributes(path, ATTRIBUTES)
         placed = {name: self._uid(uid) or attributes.get(name, "") for name, uid in uids.items()}

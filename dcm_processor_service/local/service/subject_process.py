@@ -48,7 +48,7 @@ class ProcessEnd:
 
 
 def run_in_processes(requests: Sequence[dict[str, Any]], workers: int) -> Iterator[ProcessEnd]:
-    """Hands each request to a process of its own, so many at a time; yields each end as it comes.
+    """Hands each request to a process of its own, ``workers`` at a time; yields each end as it comes.
 
     After SIGTERM it asks the processes to end, begins no other, and waits for those that run.
     """

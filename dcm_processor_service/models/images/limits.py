@@ -43,7 +43,7 @@ class Limits(BaseModel):
     )
 
     def allow_expansion(self, packed_bytes: int, unpacked_bytes: int) -> bool:
-        """Returns whether so much compressed data may expand to so many bytes.
+        """Returns whether compressed data may expand from ``packed_bytes`` to ``unpacked_bytes``.
 
         Example:
             >>> Limits().allow_expansion(2_000_000, 8 << 30), Limits().allow_expansion(2_000, 8 << 20)

@@ -103,7 +103,7 @@ def _statistics(file: Path) -> Mapping[str, int]:
 
 
 class KilledForMemory:
-    """Tells whether the kernel has killed a process of this one's group since this was made."""
+    """Finds out whether the kernel has killed a process of this process's control group since the object was made."""
 
     def __init__(self, limit: MemoryLimit | None) -> None:
         self._limit = limit
@@ -153,7 +153,7 @@ class MemoryWatch:
 
 @contextmanager
 def memory_watched(log: JobLog, record: Callable[[MemoryRecord], None] | None = None) -> Iterator[None]:
-    """Warns in the log when memory runs short, as long as this lasts; does nothing where there is no limit.
+    """Warns in the log when memory runs short within the block; does nothing where there is no limit.
 
     Args:
         log: The job's.

@@ -92,7 +92,7 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
 
 
 def _end_with(parent: int) -> None:
-    """Has the kernel kill this process when its parent ends: its result would be lost."""
+    """Makes the kernel kill this process when its parent ends, since nobody would read the result."""
     if sys.platform.startswith("linux"):
         import ctypes
 

@@ -1,4 +1,4 @@
-"""Keeps patient attributes out of what is printed: knows this session's own names, ids and dates, and removes them.
+"""Removes patient attributes from text that is printed: the names, ids and dates of this session.
 
 What is removed is what the headers of the job's patient, study or series say, in the spellings of this module and of
 :mod:`.written_dates`; nothing is guessed from how a text looks. What could as well be an ordinary word or number is
