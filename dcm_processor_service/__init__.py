@@ -8,11 +8,11 @@ A service is a function that takes a :class:`RuntimeContext`::
         series = ctx.session.dicom.get_series()
         ctx.session.data["instance_count"] = series.instance_count()
 
-Public, and promised from release to release, are these places and no others:
+Only these modules are public, and stay compatible from release to release:
 
-- this package itself: every type that a service holds, annotates or constructs,
-- ``.errors``: what it may catch; ``.testing``: what its tests use,
-- ``.ports`` and ``.models``: what a store of one's own is written with, ``.testing.contracts``: what proves it,
+- this package itself: every type that a service uses,
+- ``.errors``: the errors that it may catch; ``.testing``: the fakes for its tests,
+- ``.ports`` and ``.models``: the types for a store of your own; ``.testing.contracts``: the tests of such a store,
 - the addresses of the 0.0.1 API: ``env_vars``, ``db_manager``, ``converters``, ``dicom_conversion``, ``pre_services``,
   ``post_services``, ``dicom_network``, ``dicom_network.dicom_sender`` and ``dicom_network.utils``.
 

@@ -1,6 +1,6 @@
 """Which values session data can hold, and their normal form.
 
-The strictest backend sets the rules for all, so what passes against the memory backend passes against MongoDB:
+The strictest backend sets the rules for all, so a value that the memory backend takes is taken by MongoDB too:
 ``None``, ``bool``, integers of 64 bits, ``float``, ``str``, ``bytes``, aware ``datetime`` (kept in UTC, to the
 millisecond), lists, and dictionaries with string keys. On the way in also pydantic models, dataclasses, enums,
 named tuples and tuples, sets (as sorted lists), paths, dates, times of day, durations, UUIDs and decimals (as text),
@@ -61,7 +61,7 @@ _FILE_REMEDY = "store it as a file: session.files.save(name, value)"
 
 
 def check_text(value: object, what: str) -> str:
-    """Returns ``value`` when it is text, so that no operator of a database passes for a name or an id.
+    """Returns ``value`` if it is text, so that no database operator is taken for a name or an id.
 
     Raises:
         InvalidNameError: It is something else.
@@ -91,7 +91,7 @@ def shown(name: object) -> str:
 
 
 def check_name(name: str, what: str) -> str:
-    """Returns ``name`` back when it can name ``what`` (data or a file).
+    """Returns ``name`` if it is a valid name of ``what`` (data or a file).
 
     A name is 1 to 200 printable characters; ``/`` may separate parts, none of which is empty, ``.`` or ``..``, so that
     a name joined to a folder never leaves it, on any system.
@@ -300,7 +300,7 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
     """Reads a normal form as ``as_type``: a model, a dataclass, an enum, a path, a builtin or a generic of those.
 
     Raises:
-        StoredValueError: What is stored is no such thing; the message names the fields, never their values.
+        StoredValueError: The stored value is not of this type; the message names the fields, never their values.
         UnsupportedValueError: Nothing can be read as ``as_type``.
 
     Example:
@@ -322,7 +322,7 @@ def from_normal(value: Any, as_type: type[T], name: str) -> T:
 
 
 def _validated(adapter: TypeAdapter[T], value: Any) -> T:
-    """Reads a value as Python; what a strict model refuses as such, since it was kept as text or a list, as JSON."""
+    """Reads a value as Python; if a strict model refuses it, as it was stored as text or a list, reads it as JSON."""
     try:
         return adapter.validate_python(value)
     except ValidationError:
@@ -332,7 +332,7 @@ def _validated(adapter: TypeAdapter[T], value: Any) -> T:
 
 
 def modelled(model: type[M], what: str, fields: Any, spelled: Mapping[str, str] | None = None) -> M:
-    """Makes a model of what a store holds; ``spelled`` tells how the store calls a field.
+    """Makes a model of a stored document; ``spelled`` maps a field to its name in the store.
 
     Raises:
         StoredValueError: A field is not what it must be; the message names it, never its value.
@@ -346,12 +346,12 @@ def modelled(model: type[M], what: str, fields: Any, spelled: Mapping[str, str] 
 
 
 def validation_faults(error: ValidationError, whole: str, spelled: Mapping[str, str] | None = None) -> list[str]:
-    """Returns what pydantic found, a sentence a field, without the values: they may be a patient's.
+    """Returns pydantic's findings, one sentence for each field, without the values: they may be a patient's.
 
     Args:
-        error: What pydantic raised.
-        whole: How the value as a whole is called.
-        spelled: How the reader knows a field, where not by its name.
+        error: The error that pydantic raised.
+        whole: Name of the value as a whole.
+        spelled: Names that the reader knows fields by, where these differ.
     """
     faults = []
     for fault in error.errors(include_input=False, include_url=False, include_context=False):
@@ -363,7 +363,7 @@ def validation_faults(error: ValidationError, whole: str, spelled: Mapping[str, 
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Whether two normal forms are the same to a compare-and-set, as MongoDB compares.
+    """Returns whether two normal forms are the same to a compare-and-set, as MongoDB compares.
 
     Numbers compare by value (1 equals 1.0), NaN equals NaN, a bool equals no number, and the order of keys counts.
     """

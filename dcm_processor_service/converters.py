@@ -56,7 +56,7 @@ def get_series_dicom(
 
     Args:
         series_id: The platform's id, as text, as ObjectId or as Extended JSON.
-        dir_path: A folder; where it is given, the instances are written there, and the result is their paths.
+        dir_path: A folder; if given, the instances are written there, and the result is their paths.
 
     Raises:
         StoredFileNotFoundError: The file of an instance is gone.
@@ -106,15 +106,15 @@ def get_series_nifti(
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.get_series(…).to_nifti(…)``.
 
     Unlike 0.0.1 the image in memory depends on no file, ``.nii`` is not gzipped, the JSON lies beside the image, and
-    what dcm2niix gives is checked against the headers. Of a series that is not one volume it is the largest part.
+    the output of dcm2niix is checked against the headers. If a series is not one volume, its largest part is converted.
 
     Args:
         series_id: The platform's id, as text or ObjectId.
         filename: ``.nii`` or ``.nii.gz``; where it is given, the image is written there, and a JSON beside it.
 
     Returns:
-        With ``filename``: it, the path of the JSON, and None. Without: the image, the header as a dictionary, and the
-        voxels as float32, axes as in the image.
+        With ``filename``: that path, the path of the JSON, and None. Without: the image, the header as a dictionary,
+        and the voxels as float32, axes as in the image.
 
     Raises:
         InvalidSeriesError: No such series, or nothing in it can be converted.
@@ -139,7 +139,7 @@ def _instance_ids(series: SeriesRecord) -> list[str]:
 
 
 def _convert(paths: list[Path], target: Path, sidecar: Sidecar) -> NiftiFiles:
-    """Converts with dcm2niix as 0.0.1 did, since its services know its voxel axes; natively what it cannot convert."""
+    """Converts with dcm2niix, whose voxel axes services of 0.0.1 expect; natively what dcm2niix cannot convert."""
     convert = own_container().converter().convert
     try:
         return convert(paths, target, engine="dcm2niix", policy="largest", sidecar=sidecar)
@@ -150,13 +150,13 @@ def _convert(paths: list[Path], target: Path, sidecar: Sidecar) -> NiftiFiles:
 
 
 def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str | os.PathLike[str]) -> int:
-    """Converts the DICOM files of a folder; gives the number of slices, 0 and no file where nothing can be converted.
+    """Converts the DICOM files of a folder; returns the number of slices, or 0 and no file if nothing can be converted.
 
     Part of the 0.0.1 API; stays until 2.0. New code: the command ``convert``, or ``series.to_nifti(…)``.
 
     Unlike 0.0.1 the reason is logged, pixels that cannot be decoded are an error, and ``.nii`` is not gzipped. Of
-    several series it takes the one of most instances, of several volumes the largest. Temporary files lie in the
-    folder that ``DCM-PROCESSOR-SERVICE-SCRATCH`` names.
+    several series the one with the most instances is converted, of several volumes the largest. Temporary files lie in
+    the folder that ``DCM-PROCESSOR-SERVICE-SCRATCH`` names.
 
     Args:
         series_path: The folder; files in folders below it count too.
@@ -183,7 +183,7 @@ def dicom_series_to_nifti(series_path: str | os.PathLike[str], output_file: str 
 
 @contextmanager
 def _temporary() -> Iterator[Path]:
-    """Makes a folder in the scratch of this process's job; beside no job, where SCRATCH says or the system has it."""
+    """Makes a folder in the scratch of this process's job; without a job, where SCRATCH or the system says."""
     with ExitStack() as stack:
         try:
             scratch = own_container().scratch()

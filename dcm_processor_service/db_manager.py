@@ -2,9 +2,9 @@
 
 Part of the 0.0.1 API; stays until 2.0.
 
-They have the names, parameters and results of 0.0.1, and are thin over the session that ``ctx.session`` is. What was
-broken there works here; each difference is named where it is, and all stand in ``docs/migrating.md``. New code asks for
-a context.
+They have the names, parameters and results of 0.0.1, and call the same session as ``ctx.session``. Functions that were
+broken there work here; each docstring names its differences, and ``docs/migrating.md`` lists all. New code asks for a
+context.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def get_mgr() -> Any:
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session``.
 
-    Nothing of this package uses it. Unlike 0.0.1 each call makes one.
+    Nothing of this package uses it. Unlike 0.0.1 each call makes a new one.
 
     Raises:
         ConfigurationError: That package is not installed here.
@@ -72,9 +72,9 @@ def get_session_data(name: str, default: Any = None, job_name: str | None = None
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.get``.
 
-    Unlike 0.0.1, ``job_name`` finds the value: that of the job which this one depends on, else of the one for the same
-    subject, else of the only one; never that of another series, study or patient. A name that no job of the session has
-    gives the default, and a warning in the log. Datetimes come back with their zone, UTC.
+    Unlike 0.0.1, ``job_name`` finds the value: that of the job which this one depends on, else of the job for the same
+    subject, else of the only job of that name; never that of another series, study or patient. If no job of the session
+    has the name, the default is returned, and the log has a warning. Datetimes come back with their zone, UTC.
 
     Raises:
         AmbiguousJobError: Several jobs are meant.
@@ -92,7 +92,7 @@ def set_session_data(name: str, value: object) -> str | int:
     concurrent writers leave one value.
 
     Raises:
-        UnsupportedValueError: The value, or something in it, cannot be stored; the message tells where it is.
+        UnsupportedValueError: The value, or a part of it, cannot be stored; the message says which part.
     """
     container = own_container()
     documents = container.platform_documents()
@@ -101,7 +101,7 @@ def set_session_data(name: str, value: object) -> str | int:
 
 
 def has_session_data(name: str, job_name: str | None = None) -> bool:
-    """Says whether there is a value; errors are those of :func:`get_session_data`.
+    """Returns whether there is a value; errors are those of :func:`get_session_data`.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.has``.
     """
@@ -109,7 +109,7 @@ def has_session_data(name: str, job_name: str | None = None) -> bool:
 
 
 def remove_session_data(name: str) -> int | None:
-    """Removes a value: 1, or None when there was none.
+    """Removes a value; returns 1, or None if there was none.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.data.delete``.
     """
@@ -123,20 +123,21 @@ def upload_session_file(
     content_type: str | None = None,
     ext: str | None = None,
 ) -> Any:
-    """Stores a file in place of the one before; returns its id, over MongoDB an ObjectId.
+    """Stores a file, and replaces an earlier one of the name; returns its id, with MongoDB an ObjectId.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.put``.
 
-    Unlike 0.0.1 bytes need no ``content_type``, an upload that fails leaves the version before, and what was given is
-    left alone: an open file stays open, ``meta`` as it was.
+    Unlike 0.0.1 bytes need no ``content_type``, an upload that fails keeps the earlier version, and the arguments are
+    not
+    changed: an open file stays open, ``meta`` as it was.
 
     Args:
         file: A path, bytes, or a file opened with ``rb``, which is read from its start.
-        name: Its name.
+        name: Name of the session file.
         meta: Values to keep with the file.
-        content_type: Told from the content when not given.
-        ext: What the stored file's internal name ends with, such as ``.pdf``, over MongoDB; that of the name when None.
-            Where the name has no extension, the content type is told from it too.
+        content_type: Detected from the content when not given.
+        ext: With MongoDB, the ending of the stored file's internal name, such as ``.pdf``; that of ``name`` when None.
+            Where ``name`` has no extension, the content type is derived from it too.
 
     Raises:
         LocalFileError: The file cannot be read; LocalFileNotFoundError if there is none.
@@ -173,7 +174,7 @@ def _content_type(ext: str) -> str | None:
 def download_session_file(
     name: str, filename: str | os.PathLike[str] | None = None, job_name: str | None = None
 ) -> BytesIO | None:
-    """Returns a file's content, or None: where there is no such file, and where it is written to ``filename``.
+    """Returns a file's content; None if there is no such file, or if the content is written to ``filename``.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.read`` and ``get``.
 
@@ -202,7 +203,7 @@ def get_session_file(
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.info``.
 
-    Unlike 0.0.1 it finds the file, and ``select`` names the fields to give besides ``_id``. Errors are those of
+    Unlike 0.0.1 it finds the file, and ``select`` names the fields to return besides ``_id``. Errors are those of
     :func:`download_session_file`.
     """
     container = own_container()
@@ -216,7 +217,7 @@ def get_session_file(
 
 
 def has_session_file(name: str, job_name: str | None = None) -> bool:
-    """Says whether there is a file; errors are those of :func:`download_session_file`. Unlike 0.0.1 it finds it.
+    """Returns whether there is a file; errors are those of :func:`download_session_file`. Unlike 0.0.1 it finds it.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.has``.
     """
@@ -224,7 +225,7 @@ def has_session_file(name: str, job_name: str | None = None) -> bool:
 
 
 def remove_session_file(name: str) -> bool:
-    """Removes a file; says whether there was one. Unlike 0.0.1 it finds it.
+    """Removes a file; returns whether there was one. Unlike 0.0.1 it finds the file.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.files.delete``.
     """
@@ -236,8 +237,8 @@ def get_peer(name: str | None = None) -> dict[str, Any] | None:
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.peers.get`` and ``current``.
 
-    The log then warns, with the names of those that are. Unlike 0.0.1 the sender is found also when the session is
-    closed.
+    For a peer that is not known, the log has a warning with the known names. Unlike 0.0.1 the sender is found also when
+    the session is closed.
     """
     container = own_container()
     documents = container.platform_documents()
@@ -265,12 +266,12 @@ def get_dicom_sender(
     additional_sops: Iterable[str] | None = None,
     additional_syntaxes: Iterable[str] | None = None,
 ) -> DicomSender | None:
-    """Returns a sender to a peer by name, or to the one that sent this session's images; None where it is not known.
+    """Returns a sender to a peer by name, or to the one that sent this session's images; None if it is not known.
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.send``.
 
-    Unlike 0.0.1 the peer is called by its own title and sees ours (the setting ``AE_TITLE``). What to propose comes
-    from what is sent, so the additional classes and syntaxes are not needed.
+    Unlike 0.0.1 the called AE title is the peer's own, and the calling one is ours (the setting ``AE_TITLE``). The
+    sender proposes what the sent files need, so the additional classes and syntaxes are not needed.
     """
     peer = get_peer(peer_name)
     if peer is None:

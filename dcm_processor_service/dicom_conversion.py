@@ -2,8 +2,8 @@
 
 Part of the 0.0.1 API; stays until 2.0.
 
-``get_simplified_json`` is at home in :mod:`dcm_processor_service.imaging.nifti.sidecar`, ``dicom_series_to_nifti`` in
-:mod:`dcm_processor_service.converters`; both are loaded when they are asked for.
+:mod:`dcm_processor_service.imaging.nifti.sidecar` defines ``get_simplified_json``, and
+:mod:`dcm_processor_service.converters` defines ``dicom_series_to_nifti``; both are loaded at their first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files of this machine: written whole or not at all, claimed by one process, and faults in this package's words."""
+"""Files of this machine: writes them whole or not at all, claims them for one process, and explains faults."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def file_faults(
     error: type[DcmProcessorError] = LocalFileError,
     faults: tuple[type[Exception], ...] = (OSError, ValueError),
 ) -> Iterator[None]:
-    """Turns what the system says about a path into an error that names it.
+    """Turns errors of the system about a path into an error of this package that names the path.
 
     Args:
         path: The file or folder that the block works on.
         verb: What the block does to it, such as ``written``.
-        error: What to raise.
-        faults: What counts; ValueError is what Python says of a path with a NUL or a lone surrogate.
+        error: The class to raise.
+        faults: Errors to turn; Python raises ValueError for a path with a NUL or a lone surrogate.
     """
     try:
         yield
@@ -66,7 +66,7 @@ def file_faults(
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
-    """Returns whether there is a file at a path; there is none where the name is more than the system can take."""
+    """Returns whether there is a file at a path; False if the name is too long for the system."""
     return os.path.isfile(path)  # noqa: PTH113  pathlib's raises for a long name
 
 
@@ -95,7 +95,7 @@ def open_to_read(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def open_new(path: Path, *, private: bool) -> BinaryIO:
-    """Makes a file and opens it to write; never through a link, never one that is there.
+    """Makes a file and opens it to write; follows no link, and opens no file that exists already.
 
     Raises:
         OSError: It cannot be made.
@@ -109,8 +109,8 @@ def make_folder(path: Path, *, private: bool = False, durable: bool = False) -> 
 
     Args:
         path: The folder.
-        private: Whether what is made is readable by this user alone.
-        durable: Whether what is made survives a power cut.
+        private: Whether only this user may read the new folders.
+        durable: Whether the new folders survive a power cut.
 
     Raises:
         OSError: It cannot be made, or there is something else of this name.
@@ -136,7 +136,7 @@ def claim_file(path: Path, *, new: bool = False) -> BinaryIO | None:
     """Opens a file that this process keeps for itself until it closes it or ends, however it ends.
 
     Returns:
-        The open file; None when another has it, or has just removed it, or this system cannot tell.
+        The open file; None if another process has it or has just removed it, or if this system has no such locks.
 
     Raises:
         OSError: It cannot be opened: there is none, or with ``new`` there is one already, or it is a link.
@@ -162,7 +162,7 @@ else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        return os.fstat(descriptor).st_nlink > 0  # who had it may have removed it
+        return os.fstat(descriptor).st_nlink > 0  # its last owner may have removed it
 
 
 def file_sha256(path: Path) -> str:
@@ -191,10 +191,10 @@ def write_whole(
         path: The file.
         durable: Whether content and name survive a power cut from the end of the block on.
         private: Whether this user alone may read it; else it has the permissions that any new file of this process has.
-        error: What to raise.
+        error: The class to raise.
 
     Raises:
-        DcmProcessorError: Of the kind ``error``: the file cannot be written. What was there before is there still.
+        DcmProcessorError: Of the class ``error``: the file cannot be written. An earlier file is still there.
     """
     with file_faults(path, "written", error):
         with suppress(FileNotFoundError):
@@ -204,7 +204,7 @@ def write_whole(
         temporary = path.with_name(f".{secrets.token_hex(8)}.part")
         file = open_new(temporary, private=private)
     try:
-        with file_faults(path, "written", error, (OSError,)), file:  # a ValueError is of who writes
+        with file_faults(path, "written", error, (OSError,)), file:  # a ValueError is the caller's own
             yield file
             if durable:
                 file.flush()
@@ -222,8 +222,8 @@ def private_folder(root: Path, *parts: str) -> Path:
     """Makes the folder ``parts`` below ``root``, each level for its owner alone; returns its path.
 
     Raises:
-        LocalFileError: It cannot be made, or a level below ``root`` is a link: who planted it chose where patient data
-            would be written.
+        LocalFileError: It cannot be made, or a level below ``root`` is a link: whoever made the link could choose where
+            patient data is written.
     """
     folder = root
     with file_faults(root, "made"):
@@ -242,7 +242,7 @@ def private_folder(root: Path, *parts: str) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Brings the names in a folder to the disk, where the system can.
+    """Writes the names in a folder to the disk, where the system can.
 
     Raises:
         OSError: The disk does not take them.

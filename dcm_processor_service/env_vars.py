@@ -1,9 +1,9 @@
 """The environment: the variables that a worker sets, and this package's own. Nothing else reads ``os.environ``.
 
 Every variable is read under two spellings, ``DCM-PROCESSOR-SERVICE-DB-URL`` (the worker's) and
-``DCM_PROCESSOR_SERVICE_DB_URL`` (a POSIX shell drops names with hyphens). Both set and different is an error. An empty
-value means that the variable is not set. A ``.env`` file in the working directory fills in what the environment leaves
-open, and ``…_DB_URL_FILE`` names a file that holds the URL, as container secrets come.
+``DCM_PROCESSOR_SERVICE_DB_URL`` (a POSIX shell drops names with hyphens). It is an error to set both to different
+values. An empty value means that the variable is not set. A ``.env`` file in the working directory sets variables that
+the environment lacks, and ``…_DB_URL_FILE`` names a file that holds the URL, such as a container's secret.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def posix_name(name: str) -> str:
 
 
 def read_variables(fields: Iterable[str]) -> dict[str, str | Fault]:
-    """Returns what is set, by field: from the environment, else from the ``.env`` file; or what is wrong with it.
+    """Returns the set values by field, from the environment, else from the ``.env`` file; a fault for a wrong one.
 
     Raises:
         ConfigurationError: There is a ``.env`` file that cannot be read.
@@ -79,9 +79,9 @@ def read_variables(fields: Iterable[str]) -> dict[str, str | Fault]:
 
 @contextmanager
 def variables_set(values: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables as a worker does, by field, as long as this lasts; the other spellings of them are not set then.
+    """Sets variables as a worker does, by field, within the block, and unsets their other spellings.
 
-    A local run has one job at a time in a process, whose code and child processes may read them.
+    The code of a local run's job and its child processes may read them; a process runs one job at a time.
     """
     names = {spelling for field in values for name in _spellings(field) for spelling in (name, posix_name(name))}
     before = {name: os.environ.pop(name, None) for name in names}

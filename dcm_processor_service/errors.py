@@ -45,10 +45,11 @@
         └ SendRejectedError
           └ SendIncompleteError                      retryable
 
-One root to catch; each leaf is also the builtin that a Python reader would catch. A message says what happened,
-where, and what to do. No message carries a patient attribute, a secret or a connection string.
+``DcmProcessorError`` catches all of them; those with a builtin in parentheses are also caught as that builtin. A
+message says what happened, where, and what to do. No message carries a patient attribute, a secret or a connection
+string.
 
-``exit_code`` is what a process that ends with the error exits with.
+``exit_code`` is the exit code of a process that ends with the error.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 """The callback failed, or something was refused."""
 EXIT_CONFIGURATION = 2
-"""What was asked for, or the environment, is wrong: it has to be corrected first."""
+"""An option, an argument or the environment is wrong and has to be corrected first."""
 EXIT_RETRYABLE = 3
 """Trying again later may help."""
 
@@ -192,9 +193,9 @@ class LocalFileNotFoundError(LocalFileError, FileNotFoundError):
 
 
 class StoreError(DcmProcessorError):
-    """The store did not give what was asked of it.
+    """The store failed, or does not have what was asked for.
 
-    ``maybe_applied`` is True where the answer to a write was lost: it may be stored, or not, or may still come to be.
+    ``maybe_applied`` is True where the answer to a write was lost: the write may be stored, or not, or be stored later.
     """
 
     def __init__(self, message: str, *, maybe_applied: bool = False) -> None:
@@ -205,7 +206,7 @@ class StoreError(DcmProcessorError):
 class StoreUnavailableError(StoreError, ConnectionError):
     """The store cannot be reached or did not answer in time; trying again later may help.
 
-    With ``maybe_applied`` the write may have been stored all the same; to repeat it does no harm.
+    With ``maybe_applied`` the write may have been stored all the same; repeating it does no harm.
     """
 
     exit_code = EXIT_RETRYABLE
@@ -213,25 +214,25 @@ class StoreUnavailableError(StoreError, ConnectionError):
 
 
 class StepBusyError(StoreError):
-    """Another run of this job does the step, and is alive; its result is found when it has ended."""
+    """Another run of this job is doing the step, and is alive; try again to get its result when it has ended."""
 
     exit_code = EXIT_RETRYABLE
     retryable = True
 
 
 class SessionsLockedError(StoreError):
-    """Another process sweeps the sessions, or retries a job of them; it is done, or its lock has ended, soon."""
+    """Another process sweeps the sessions or retries a job; try again soon, when it is done or its lock has ended."""
 
     exit_code = EXIT_RETRYABLE
     retryable = True
 
 
 class RetryRefusedError(StoreError):
-    """A job cannot be run again: it is done, in progress, or would die of the same."""
+    """A job cannot be run again: it is done, waiting or in progress, or would die of the same cause."""
 
 
 class StoredValueError(StoreError, ValueError):
-    """What is stored is not what was asked for: another type, another checksum, an unreadable document."""
+    """The stored value or file is not as expected: another type, another checksum, an unreadable document."""
 
 
 class NotFoundError(StoreError, LookupError):
@@ -301,8 +302,8 @@ class InvalidSeriesError(DicomError, ValueError):
 class UnreadableFileError(InvalidSeriesError):
     """A file is no DICOM instance, is damaged, or cannot be opened.
 
-    ``reason`` says which, as the end of the sentence "the file is …", without the file's name. ``faulty`` tells that
-    it is a DICOM file or may be one, so that an instance is missing.
+    ``reason`` says which, as the end of the sentence "the file is …", without the file's name. ``faulty`` is True if
+    the file is or may be a DICOM file, so that an instance is missing.
     """
 
     def __init__(self, message: str, reason: str = "", *, faulty: bool = True) -> None:
@@ -312,11 +313,11 @@ class UnreadableFileError(InvalidSeriesError):
 
 
 class DerivedObjectError(DicomError, ValueError):
-    """A DICOM object cannot be made from what was given: a shape, a geometry, a value or a missing identity."""
+    """A DICOM object cannot be made, because of a shape, a geometry, a value or a missing identity."""
 
 
 class NiftiConversionError(DicomError):
-    """A converter ran and gave no usable result."""
+    """A converter ran and made no usable result."""
 
 
 class UnsupportedTransferSyntaxError(DicomError):
@@ -324,11 +325,11 @@ class UnsupportedTransferSyntaxError(DicomError):
 
 
 class FindError(DicomError):
-    """The peer did not tell what it holds, or found more than was allowed."""
+    """The peer did not say what it holds, or found more than was allowed."""
 
 
 class FindIncompleteError(FindError):
-    """The peer did not tell what it holds, and asking again may help: it was busy, or went away midway."""
+    """The peer did not say what it holds, and asking again may help: it was busy, or stopped midway."""
 
     exit_code = EXIT_RETRYABLE
     retryable = True
@@ -343,14 +344,14 @@ class FetchError(DicomError):
 
 
 class FetchIncompleteError(FetchError):
-    """Not everything was fetched, and asking for the rest again may help: the peer was busy, or went away midway."""
+    """Not everything was fetched, and asking for the rest again may help: the peer was busy, or stopped midway."""
 
     exit_code = EXIT_RETRYABLE
     retryable = True
 
 
 class PatientMismatchError(DicomError, ValueError):
-    """Objects that would be taken together are of different patients, or not surely of one."""
+    """Objects that were to be used together are of different patients, or not certainly of one."""
 
 
 class SendError(DicomError):
@@ -360,7 +361,7 @@ class SendError(DicomError):
 class PeerUnreachableError(SendError, ConnectionError):
     """No association with the peer: nothing listens there, a rejection, a failed TLS handshake or a time-out.
 
-    ``report`` has one record an instance when a sending got that far.
+    ``report`` has one record for each instance, if the sending got that far.
     """
 
     exit_code = EXIT_RETRYABLE
@@ -380,7 +381,7 @@ class SendRejectedError(SendError):
 
 
 class SendIncompleteError(SendRejectedError):
-    """The peer did not store everything, and sending the rest again may help: it was busy, or went away midway."""
+    """The peer did not store everything, and sending the rest again may help: it was busy, or stopped midway."""
 
     exit_code = EXIT_RETRYABLE
     retryable = True

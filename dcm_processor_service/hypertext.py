@@ -1,4 +1,4 @@
-"""HTML by small functions that escape all they are given: one way in the package, for pages and for notebooks.
+"""Makes HTML, for pages and for notebooks, by small functions that escape all text that they are given.
 
 A page holds all that it shows. It has no script, and its policy keeps a browser from asking any network for anything.
 """
@@ -100,7 +100,7 @@ class Html(str):
 def element(tag: str, *children: str, **attributes: str) -> Html:
     """Returns an element; text in it and values of its attributes are escaped, and empty attributes are left out.
 
-    A name ends in an underscore where Python has it for itself.
+    The name of an attribute that is a Python keyword ends in an underscore.
 
     Example:
         >>> element("p", "a < b", element("b", "c"), class_="facts")
@@ -130,7 +130,7 @@ def chip(text: str, state: str = "") -> Html:
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> Html:
-    """Returns names with what there is to say of each; nothing for what is empty."""
+    """Returns a list of names with their texts; leaves out names with an empty text."""
     shown = [element("dt", name) + element("dd", value) for name, value in rows if value]
     return element("dl", Html("".join(shown))) if shown else Html("")
 
@@ -158,7 +158,7 @@ def picture(png: bytes, alternative: str, media_type: str = "image/png") -> Html
 
 
 def notebook(*parts: str) -> str:
-    """Returns what a notebook shows of a value, with its style."""
+    """Returns the HTML that a notebook shows for a value, with the style."""
     return str(element("div", element("style", Html(STYLE)), *parts, class_="dps"))
 
 

@@ -1,4 +1,4 @@
-"""Names that nothing knows are refused with the one that was probably meant: the sentence, and who raises it."""
+"""Refuses unknown names, with a message that says which name was probably meant."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def refuse_unknown(owner: str, kind: str, given: Iterable[str], known: Collectio
 def refuses_unknown_keywords(cls: type[T]) -> type[T]:
     """Makes a pydantic model or a dataclass refuse keywords that are no field of it, at every call of the class.
 
-    Python before 3.13 does not say what was meant, and pydantic does not in any release.
+    Python before 3.13 does not say which name was probably meant, and pydantic does not in any release.
 
     Example:
         >>> from dataclasses import dataclass

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta, timezone
 __all__ = ["MEMORY_RECORD", "MemoryRecord"]
 
 MEMORY_RECORD = "memory-" + 4 * "9e3779b9" + "/short"
-"""What the record is stored under, among the data of the job; no name that a job would choose."""
+"""Name of the record among the data of the job; no job would choose such a name."""
 
 _MOST = 1 << 63
 _LAST_S = 1 << 36
-"""Beyond it are dates that no clock of a computer tells."""
+"""A later date cannot come from the clock of a computer."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class MemoryRecord:
     used_bytes: int
     limit_bytes: int
     at: datetime
-    """By the clock of the job's machine."""
+    """When that was, by the clock of the job's machine."""
 
     def as_value(self) -> dict[str, object]:
         """Returns plain values, which every store takes."""

@@ -1,4 +1,4 @@
-"""What the platform's worker runs after the last job of a session: the clean-up.
+"""The clean-up of a session, which the platform's worker runs after the last job.
 
 Part of the 0.0.1 API; stays as long as the platform's worker calls it.
 """
@@ -25,15 +25,14 @@ def run_post_services(*_positional: object, **arguments: Any) -> dict[str, Any]:
     Part of the 0.0.1 API; stays as long as the platform's worker calls it.
 
     Calls the hooks of the entry-point group ``dcm_processor_service.post_services`` first, while everything is there;
-    one that raises keeps the clean-up from happening. Then removes, as the setting ``CLEANUP`` says: nothing
-    (``keep``), the session's data and files (``session``), or the patient's images too (``all``, the default and what
-    0.0.1 did).
+    if a hook raises, nothing is cleaned up. Then removes, as the setting ``CLEANUP`` says: nothing (``keep``), the
+    session's data and files (``session``), or the patient's images too (``all``, the default and what 0.0.1 did).
 
-    Unlike 0.0.1 images stay that arrived after the session was made, or that another open session of the patient needs;
-    a missing document is passed over; it can be run again; and it logs and gives counts.
+    Unlike 0.0.1 it keeps images that arrived after the session was made, or that another open session of the patient
+    needs; it ignores a missing document; it can be run again; and it logs and returns counts.
 
     Args:
-        **arguments: The worker's; what the environment lacks is taken from them.
+        **arguments: The worker's arguments, which supply values that the environment lacks.
 
     Returns:
         The counts of :class:`~dcm_processor_service.models.CleanupReport`, with the names of the hooks.

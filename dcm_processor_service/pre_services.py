@@ -1,4 +1,4 @@
-"""What the platform's worker runs before the first job of a session.
+"""The preparation of a session, which the platform's worker runs before the first job.
 
 Part of the 0.0.1 API; stays as long as the platform's worker calls it.
 """
@@ -28,10 +28,10 @@ def run_pre_services(*_positional: object, **arguments: Any) -> dict[str, Any]:
 
     Checks that the session is there, makes the indexes that its queries need where they are missing, warns of headers
     that would end the script of a job before its callback starts, then calls the hooks of the entry-point group
-    ``dcm_processor_service.pre_services``, and logs one line. 0.0.1 did nothing of this.
+    ``dcm_processor_service.pre_services``, and logs one line. 0.0.1 did none of this.
 
     Args:
-        **arguments: The worker's; what the environment lacks is taken from them.
+        **arguments: The worker's arguments, which supply values that the environment lacks.
 
     Returns:
         The session's id, the collections with indexes, the names of the hooks.
@@ -52,7 +52,7 @@ def _prepare(container: Container) -> dict[str, Any]:
 
 
 def _warn_of_headers(container: Container, session_id: str) -> None:
-    """Names what would end a job's script, before the jobs die of it; a session that cannot be looked at goes on."""
+    """Warns of headers that would end a job's script; if the session cannot be read, it warns and goes on."""
     log = container.log()
     stores = container.session_repository(), container.dicom_repository(), container.job_repository()
     try:

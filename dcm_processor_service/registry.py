@@ -1,9 +1,9 @@
-"""Registry functions: which jobs a series, study or patient gets, decided in the scheduler's own process.
+"""Registry functions, which decide in the scheduler's own process which jobs a series, study or patient gets.
 
 The scheduler imports the ``registry`` folder of a service once for each job and subject, calls the function that the
-manifest's ``registryEntry`` names, and waits. An exception counts as a refusal there, and a value that the database
-cannot hold ends the scheduler. A function that :func:`accepts` makes raises nothing, answers in plain JSON, and says in
-the log why a job was declined.
+manifest's ``registryEntry`` names, and waits. It takes an exception for a refusal, and ends if the function returns a
+value that the database cannot hold. A function that :func:`accepts` makes raises nothing, answers in plain JSON, and
+says in the log why a job was declined.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _log = logging.getLogger(__name__)
 
 _GIVEN = ("session_id", "job_name", "headers", "added_params", "params")
 _LEVELS = {"Instances": "series", "Series": "study", "Studies": "patient"}
-"""What a header document lists, and so is about."""
+"""The level of a header document, by the key of the list that it has."""
 
 _TOLD_OF_SERIES = {"modality", "description", "not_description", "body_part", "min_slices", "series_number"}
 _TOLD_OF_OTHERS = {"modality"}
 
 
 class RegistryFunction(Protocol):
-    """What the scheduler calls, by keyword alone."""
+    """The type of a function that the scheduler calls, by keyword alone."""
 
     def __call__(
         self,
@@ -59,26 +59,26 @@ class _DeclinedError(Exception):
 def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseModel] | None = None) -> RegistryFunction:
     """Makes a registry function, for the manifest's ``registryEntry``, of rules or of a function.
 
-    Rules are decided by the header document, with the sentences of :meth:`Dicom.select`. It holds Modality,
-    SeriesDescription, BodyPartExamined and SeriesNumber of a series and the ids of its instances, so only ``modality``,
-    ``description``, ``not_description``, ``body_part``, ``series_number`` and ``min_slices`` can be decided here; for a
-    study or a patient ``modality`` alone, which one of their series must have. An instance counts as one slice:
-    leave ``min_slices`` to the job where multi-frame objects come in.
+    Rules are checked against the header document, and explained as by :meth:`Dicom.select`. The document holds
+    Modality, SeriesDescription, BodyPartExamined and SeriesNumber of a series and the ids of its instances, so only
+    ``modality``, ``description``, ``not_description``, ``body_part``, ``series_number`` and ``min_slices`` can be
+    checked here; for a study or a patient only ``modality``, which one of their series must have. An instance counts as
+    one slice: leave ``min_slices`` to the job where multi-frame objects arrive.
 
-    What is made never raises. Whatever goes wrong declines the job; the log of the scheduler says which job, for which
-    subject, and why, without a value of the patient. The header document and the params stay as they are, whatever the
-    function does to its own.
+    The registry function never raises. Any error declines the job; the log of the scheduler says which job, for which
+    subject, and why, without a value of the patient. A function of yours gets copies of the header document and the
+    params, so it cannot change the scheduler's.
 
     Args:
         decide: Rules, or a function that takes any of ``session_id``, ``job_name``, ``headers``, ``added_params`` and
-            ``params`` by name and returns whether the job is made, or that and a dictionary.
+            ``params`` by name and returns whether the job is made, or a pair of that and a dictionary.
         params: Model of the job's params. A job whose params do not fit is declined. A function gets the model as its
-            ``params``; of rules, the second part of the answer is the params with their defaults.
+            ``params``; with rules, the second part of the answer is the params with their defaults.
 
     Raises:
-        UnsupportedValueError: A rule that no header document decides; choose with ``ctx.session.dicom.select`` in the
-            job.
-        CallbackSignatureError: The function is ``async def``, or wants something else.
+        UnsupportedValueError: A header document does not suffice to check a rule; choose with
+            ``ctx.session.dicom.select`` in the job.
+        CallbackSignatureError: The function is ``async def``, or has a parameter of another name.
 
     Example:
         >>> from dcm_processor_service.testing import fake_registry
@@ -113,9 +113,9 @@ def accepts(decide: SeriesRules | Callable[..., object], *, params: type[BaseMod
             reason = str(refusal)
         except DcmProcessorError as error:  # its sentences hold no value of a patient
             reason = f"{type(error).__name__}: {error}"
-        except (Exception, SystemExit) as error:  # noqa: BLE001  told by its place; the text may quote a header
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the log names its place: its text may quote a header
             reason = _place(error)
-        # a warning, since the scheduler configures no logging and Python then prints warnings alone
+        # a warning, since the scheduler configures no logging, and Python then prints only warnings and errors
         _log.warning("the registry declines the job %r for the %s: %s", job_name, _described(headers), reason)
         return False, {}
 
@@ -176,7 +176,7 @@ def _by_function(function: Callable[..., object]) -> Callable[[dict[str, Any]], 
         )
         if inspect.iscoroutine(accepted):
             accepted.close()
-            raise _DeclinedError(f"{name} gave a coroutine, so it has decided nothing")
+            raise _DeclinedError(f"{name} returned a coroutine, so it has decided nothing")
         if not accepted:
             raise _DeclinedError(
                 f"{name} returned {accepted if accepted is None or isinstance(accepted, bool) else 'nothing'}"
@@ -189,7 +189,7 @@ def _by_function(function: Callable[..., object]) -> Callable[[dict[str, Any]], 
 
 
 def _modelled(model: type[BaseModel] | None, params: dict[str, Any], job_name: str) -> Any:
-    """Returns the job's params, as the model where there is one.
+    """Returns the job's params, read as the model if there is one.
 
     Raises:
         ConfigurationError: They do not fit.
@@ -202,7 +202,7 @@ def _modelled(model: type[BaseModel] | None, params: dict[str, Any], job_name: s
 
 
 def _plain(added: dict[str, Any]) -> dict[str, Any]:
-    """Returns what the database can hold: what it cannot ends the scheduler, and with it every session after this."""
+    """Returns the dictionary as plain JSON: a value that the database cannot hold would end the scheduler."""
     if not added:
         return {}
     from dcm_processor_service.runtime.execution.results import json_safe  # loads pydantic, seldom needed
@@ -216,7 +216,7 @@ def _level(headers: Mapping[str, Any]) -> str:
 
 
 def _facts(headers: Mapping[str, Any]) -> SeriesFacts:
-    """Returns what rules ask for, as far as the platform's document of a series, study or patient tells it."""
+    """Returns the values that rules check, as far as the platform's document of a series, study or patient has them."""
     told = headers.get("Metadata")
     metadata: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     modalities = next(

@@ -1,9 +1,9 @@
-"""What a series must be, and which rule it fails first.
+"""Rules for choosing series, and which rule a series fails first.
 
-Rules are asked of two sources: of the report of an inspection, where a job chooses among the series that it has, and of
-the header document that the scheduler hands to a registry function, which holds few values and no pixels. Both become
-:class:`SeriesFacts`, so that a rule is evaluated and explained in one place. Nothing here loads more than the standard
-library: the scheduler waits for it.
+Rules are checked against two sources: the report of an inspection, where a job chooses among the series that it has,
+and the header document that the scheduler hands to a registry function, which holds few values and no pixels. Both
+become :class:`SeriesFacts`, so that one function evaluates and explains a rule. This module loads only the standard
+library, because the scheduler waits for it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Range = tuple[float | None, float | None]
 @refuses_unknown_keywords
 @dataclass(frozen=True)
 class SeriesRules:
-    """What a series must be; a rule that is None is not checked. Rules are tried in the order in which they stand here.
+    """Conditions on a series; a rule that is None is not checked. Rules are checked in the order of these fields.
 
     Example:
         >>> rules = SeriesRules(modality="MR", description=r"t1.*mprage", min_slices=100, plane="sagittal")
@@ -39,23 +39,23 @@ class SeriesRules:
     """
 
     modality: str | tuple[str, ...] | None = None
-    """Such as ``CT``; one of several when a tuple."""
+    """Modality, such as ``CT``; a tuple accepts any of its values."""
 
     kind: str | tuple[str, ...] | None = None
     """Such as ``volume``, ``4D``, ``segmentation``, or ``image`` for any images: a value of
     :class:`~dcm_processor_service.SeriesKind`. A segmentation meets no rule about slices."""
 
     description: str | None = None
-    """Regular expression that is found in SeriesDescription, whatever the case."""
+    """Regular expression that is found in SeriesDescription; case does not matter."""
 
     not_description: str | None = None
-    """Regular expression that is not found in it."""
+    """Regular expression that is not found in SeriesDescription."""
 
     body_part: str | None = None
-    """Regular expression that is found in BodyPartExamined, whatever the case."""
+    """Regular expression that is found in BodyPartExamined; case does not matter."""
 
     kernel: str | None = None
-    """Regular expression that is found in ConvolutionKernel, whatever the case."""
+    """Regular expression that is found in ConvolutionKernel; case does not matter."""
 
     plane: str | None = None
     """``axial``, ``coronal`` or ``sagittal``; an oblique series counts as the plane that it is nearest to."""
@@ -68,14 +68,14 @@ class SeriesRules:
     """Least and greatest distance between pixels, in both directions."""
 
     volumes: Range | None = None
-    """Least and greatest number of volumes, 1 for what has no fourth axis."""
+    """Least and greatest number of volumes; a series without a fourth axis has 1."""
 
     series_number: Range | None = None
     convertible: bool | None = None
-    """Whether the policy ``strict`` converts it."""
+    """Whether the policy ``strict`` converts the series."""
 
     where: Callable[[SeriesReport], bool] | None = None
-    """Any other condition."""
+    """Any other condition, as a function of the inspection's report."""
 
     def __post_init__(self) -> None:
         for name in ("description", "not_description", "body_part", "kernel"):
@@ -104,7 +104,7 @@ class SeriesFacts:
     """The values that rules check; empty, or None, if they are not known."""
 
     modalities: tuple[str, ...] = ()
-    """One of a series; those of its series where a study or a patient is asked about."""
+    """The modality of a series, or those of all series of a study or patient."""
 
     kind: str = ""
     description: str = ""
@@ -125,7 +125,7 @@ class SeriesFacts:
     """Codes of the findings that keep the series from being one clean volume."""
 
     report: SeriesReport | None = None
-    """What the condition ``where`` is asked of."""
+    """The report that the condition ``where`` gets."""
 
 
 def first_failure(facts: SeriesFacts, rules: SeriesRules) -> str | None:
@@ -173,7 +173,7 @@ def _is_found(pattern: str, text: str) -> bool:
 
 
 def _found(name: str, get: Callable[[SeriesFacts], str], facts: SeriesFacts, pattern: Any) -> str:
-    # the text itself stays out
+    # the sentence does not quote the text, which may name the patient
     return "" if _is_found(pattern, get(facts)) else f"{name} does not match {pattern!r}"
 
 

@@ -1,7 +1,7 @@
-"""What a child process is made of: where its answers go, what it may take, and that Ctrl-C is not meant for it.
+"""Functions for use inside a child process: its output for answers, its limits, and that it ignores Ctrl-C.
 
-It lives as long as its input is open, so it ends with the process that started it, whatever ends that. What a library
-does there, an exception, a panic, an abort, ends a request or that process, and nothing else.
+The child lives as long as its input is open, so it ends with the process that started it, whatever ends that. A failure
+of a library there (an exception, a panic, an abort) ends a request or the child, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["HEAD", "as_failure", "begin", "limit", "write_answer"]
 
 HEAD = struct.Struct("<I")
-"""Before each answer: the length of its JSON, which says how many bytes follow."""
+"""Stands before each answer: the length of its JSON, which says how many bytes follow."""
 
 _MOST_CHARACTERS = 2000
 
 
 def begin() -> BinaryIO:
-    """Takes the output for answers alone, and leaves Ctrl-C to the process that asks.
+    """Returns the standard output, reserved for answers, and ignores Ctrl-C, which the parent process handles.
 
     Output of libraries is discarded, because it may quote values.
     """
@@ -40,11 +40,11 @@ def begin() -> BinaryIO:
 
 
 def limit(seconds: int, memory_bytes: int) -> None:
-    """Sets what the next request may take of the processor and of memory, on systems that have such limits.
+    """Limits the processor time and memory of the next request, on systems that have such limits.
 
     Args:
-        seconds: Of the processor, from now on.
-        memory_bytes: Beyond what the process has.
+        seconds: Processor time from now on.
+        memory_bytes: Memory beyond what the process has now.
     """
     if sys.platform == "win32":
         return
@@ -74,7 +74,7 @@ def as_failure(error: BaseException) -> dict[str, Any]:
 
 
 def write_answer(answers: BinaryIO, said: dict[str, Any], content: Buffer = b"") -> None:
-    """Writes JSON, and the bytes that it says the number of."""
+    """Writes JSON, then the bytes whose number it states."""
     text = json.dumps(said).encode()
     for part in (HEAD.pack(len(text)) + text, content):
         rest = memoryview(part)

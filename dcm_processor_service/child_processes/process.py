@@ -1,8 +1,8 @@
-"""Child processes for what must not end this one: decoders and encoders of libraries, which may abort.
+"""Child processes for code that must not end this process: decoders and encoders of libraries, which may abort.
 
-A child is an interpreter of its own, asked through pipes. So it needs no ``__main__`` guard, inherits no lock of a
-thread, and ends when its pipe does. A process that forks leaves its children to its parent and starts its own. What a
-child runs stands beside: :mod:`.inside`.
+A child is a new interpreter that gets its requests through a pipe. So it needs no ``__main__`` guard, inherits no lock
+of a thread, and ends when its pipe does. A forked process leaves the children to its parent and starts its own. The
+functions for the child's side are in :mod:`.inside`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChildEndedError", "ChildPool", "ChildProcess"]
 
-# what an interpreter and its libraries need; the rest of the environment, which may hold secrets, is not theirs to see
+# what an interpreter and its libraries need; they must not see the rest of the environment, which may hold secrets
 _KEPT_VARIABLES = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _PIPE_BYTES = 1 << 20
@@ -41,7 +41,7 @@ class ChildProcess:
     """One child process; used by one thread at a time.
 
     Args:
-        module: Whose ``main()`` it runs.
+        module: The module whose ``main()`` it runs.
         purpose: What it is for, as "decode compressed pixels".
 
     Raises:
@@ -75,8 +75,8 @@ class ChildProcess:
         return self._answers.fileno()
 
     def ask(self, request: dict[str, Any], content: bytes = b"") -> None:
-        """Sends a request: one line of JSON, and bytes that it says the number of."""
-        with suppress(BrokenPipeError):  # the answer that does not come tells
+        """Sends a request: one line of JSON, then the bytes whose number it states."""
+        with suppress(BrokenPipeError):  # reading the answer raises the error
             for part in (json.dumps(request).encode() + b"\n", content):
                 rest = memoryview(part)
                 while rest:
@@ -105,10 +105,10 @@ class ChildProcess:
         while filled < len(target):
             count = self._answers.readinto(target[filled:])  # type: ignore[attr-defined]  # unbuffered, so a FileIO
             if not count:
-                raise ChildEndedError(self._last_words())
+                raise ChildEndedError(self._reason_of_end())
             filled += count
 
-    def _last_words(self) -> str:
+    def _reason_of_end(self) -> str:
         code = self._process.wait()
         if code >= 0:
             return f"its process ended with exit code {code}"
@@ -132,7 +132,7 @@ class ChildProcess:
 
 
 def _widen(pipe: int) -> None:
-    """Lets a pipe hold a frame, so that a decoder goes on while the last one is read."""
+    """Enlarges a pipe so that it holds a frame: a decoder then goes on while the parent reads the last frame."""
     if sys.platform == "linux":
         import fcntl
 
@@ -144,10 +144,10 @@ P = TypeVar("P", bound=ChildProcess)
 
 
 class ChildPool(Generic[P]):
-    """Child processes of one kind that wait for their next use; a fork has none of its own yet.
+    """Child processes of one kind that wait for their next use; a forked process begins with none.
 
     Args:
-        make: Starts one.
+        make: Starts a process.
     """
 
     def __init__(self, make: Callable[[], P]) -> None:
@@ -185,7 +185,7 @@ class ChildPool(Generic[P]):
             process.end()
 
     def forget(self) -> None:
-        """Leaves the processes of the parent to it; another thread of it may have held the lock."""
+        """Forgets the parent's processes after a fork; makes a new lock, as a thread of the parent may hold the old."""
         self._lock = threading.Lock()
         for process in self._idle:
             process.leave()

@@ -9,7 +9,7 @@ import sys
 __all__ = ["collect_seldom", "main"]
 
 _OF_OTHERS = frozenset({"run", "exec", "check", "describe", "shell"})
-"""Commands that load code of others, which finds the garbage collector as Python has it."""
+"""Commands that load code of users, for which the garbage collector keeps Python's settings."""
 
 _SELDOM = 50_000
 
@@ -24,9 +24,10 @@ def main() -> None:
 
 
 def collect_seldom() -> None:
-    """Spares a short command a fifth of its time: what libraries make as they load stays until the process ends.
+    """Collects garbage seldom, which saves a short command a fifth of its time.
 
-    Collections look through all of it again and again, and once more at the end, when nothing is left to free.
+    Objects that libraries make as they load stay until the process ends; each collection would look through all of
+    them, and so would the one at the end, when nothing is left to free.
     """
     gc.set_threshold(_SELDOM)
     atexit.register(gc.freeze)

@@ -53,7 +53,7 @@ COMMANDS = {
     ),
     "describe": Command(
         "describe:describe",
-        "Tell the commands, what a callback reaches, and the jobs and params of a service.",
+        "List the commands, what a callback reaches, and the jobs and params of a service.",
         "describe lung --json",
     ),
     "shell": Command(
@@ -98,7 +98,7 @@ COMMANDS = {
     ),
     "find": Command(
         "network.retrieval:find",
-        "List what a peer holds, by C-FIND or QIDO-RS; with --json also whose it is.",
+        "List what a peer holds, by C-FIND or QIDO-RS; with --json also the patient of each item.",
         "find ORTHANC@127.0.0.1:4242 --patient-id 4711 --study-date 20240101-",
     ),
     "fetch": Command(
@@ -108,12 +108,12 @@ COMMANDS = {
     ),
     "echo": Command(
         "network.sending:echo",
-        "Ask a peer whether it is there (C-ECHO).",
+        "Ask a peer whether it answers (C-ECHO).",
         "echo ORTHANC@127.0.0.1:4242",
     ),
     "probe": Command(
         "network.sending:probe",
-        "Ask a peer which kinds of objects it takes, in which transfer syntaxes, and for values of its own fields.",
+        "Ask a peer which objects it accepts, in which transfer syntaxes, and propose values for its fields.",
         "probe ORTHANC@127.0.0.1:4242",
     ),
     "doctor": Command(
@@ -123,7 +123,7 @@ COMMANDS = {
     ),
     "pull": Command(
         "pull:pull",
-        "Bring a session of the platform's database into a workspace, without the patient, to run its jobs there.",
+        "Copy a session of the platform's database into a workspace, without the patient, to run its jobs there.",
         "pull 65f0c0ffee65f0c0ffee65f0 --from mongodb://localhost:27017/dcm-processor --workspace night",
     ),
     "sessions": Command("sessions:sessions", "List, explain, retry and sweep the platform's sessions that do not end."),

@@ -1,4 +1,4 @@
-"""What the commands print: people read it on a terminal, programs with ``--json``.
+"""Prints the output of commands: for people on a terminal, for programs with ``--json``.
 
 Names of data, header values, paths and messages may hold anything. Whatever is printed here cannot move the cursor,
 change colours or reverse the text: the consoles ensure this for every text, :func:`styled` and the progress bar

@@ -59,9 +59,9 @@ def describe(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as one line of JSON")] = False,
 ) -> None:
-    """Tell the commands, what a callback reaches, and the jobs and params of a service.
+    """List the commands, what a callback reaches, and the jobs and params of a service.
 
-    Made for assistants and other programs: what it tells is read from the code, so that it is that of this version.
+    Made for assistants and other programs: the descriptions are read from the code, so they fit this version.
     """
     with sentences():
         service = None if folder is None else checked_as_json(check_service(folder))

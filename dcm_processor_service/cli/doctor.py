@@ -26,7 +26,7 @@ __all__ = ["doctor"]
 
 Row = tuple[str, str, bool, str]
 
-# what each extra brings: a module of it, and what for
+# for each extra a module that it installs, and its purpose
 _EXTRAS = {
     "codecs": ("pylibjpeg", "decodes JPEG, JPEG 2000, JPEG-LS and RLE"),
     "highdicom": ("highdicom", "derives segmentations, parametric maps and reports"),

@@ -1,6 +1,6 @@
 """``exec``: for workers. The context comes from the environment; the result is one line of JSON.
 
-The callback runs in a child, so that a record is written whatever becomes of it. The standard output holds the result
+The callback runs in a child process, so that a record is written however it ends. The standard output holds the result
 alone; the standard error has a line of JSON at the start and one at the end, beside those of the job's log.
 """
 
@@ -42,7 +42,7 @@ def execute(
     """
     emit = result_channel()
     began_s = time.monotonic()
-    told = _told_by_environment()
+    told = _job_of_environment()
     _log("the job has started", told, callback=callback, version=version("dcm-processor-service"))
     child = supervised(lambda child: _run(callback, child))
     record = child.record
@@ -66,18 +66,18 @@ def _run(callback: str, child: Child) -> tuple[dict[str, Any], int]:
         outcome = run_callback(find_callback(callback), own_process=True, ended_by=ended_by if child.is_apart else None)
     except DcmProcessorError as error:
         outcome = CallbackOutcome(error.exit_code, 0.0, error=error)
-    except SystemExit as leaving:  # without a line on the standard output it would look as if it never ended
+    except SystemExit as leaving:  # else the standard output would have no line, as if the job had never ended
         left = left_process(leaving)
         outcome = CallbackOutcome(left.exit_code, 0.0, error=left)
     return outcome.as_json(), outcome.exit_code
 
 
-def _told_by_environment() -> dict[str, str]:
-    """Returns which job this is, as far as the environment says, which may itself be faulty."""
+def _job_of_environment() -> dict[str, str]:
+    """Returns which job this is, as far as the environment says; the environment may be faulty."""
     fields = {"session": "session_id", "job": "job_id", "event": "job_event", "service": "service_name"}
     try:
         found = read_variables(fields.values())
-    except DcmProcessorError:  # told by the run itself
+    except DcmProcessorError:  # the run reports it
         found = {}
     told = {name: found.get(field, "") for name, field in fields.items()}
     return {

@@ -98,7 +98,7 @@ def convert(
             help="Folder for the NIfTI files, named by SeriesInstanceUID; or, of a single series, a file: out.nii.gz"
         ),
     ],
-    engine: Annotated[Engine, typer.Option(help="Who converts; auto chooses by what the series is")] = "auto",
+    engine: Annotated[Engine, typer.Option(help="Which engine converts; auto chooses by what the series is")] = "auto",
     policy: Annotated[Policy, typer.Option(help="What to do with a series that is not one clean volume")] = "strict",
     sidecar: Annotated[
         Sidecar, typer.Option(help="The JSON beside each image; simplified holds patient data")

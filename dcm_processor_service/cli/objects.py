@@ -96,7 +96,7 @@ def derive(
     with sentences(), opened(Container()) as container, unpacked(like) as (place,):
         source, recipe, make = _source(container, place, series_uid), _recipe(service, role), container.derived()
         if not is_file(nifti) or not nifti.name.lower().endswith((".nii", ".nii.gz")):
-            raise ConfigurationError(f"there is no file {str(nifti)!r} of NIfTI; give a .nii or .nii.gz file")
+            raise ConfigurationError(f"there is no NIfTI file {str(nifti)!r}; give a .nii or .nii.gz file")
         image = container.formats().read(nifti)
         if to_source and kind not in {"seg", "rtstruct", "presentation"}:
             raise ConfigurationError(f"--to-source is for --kind seg, rtstruct and presentation, not {kind}")

@@ -41,29 +41,29 @@ def pull(
             "DCM_PROCESSOR_SERVICE_DB_URL_FILE to a file that holds the URL",
         ),
     ] = "",
-    workspace: Annotated[Path, typer.Option(help="Folder that the session comes into: new, or empty")] = Path(
+    workspace: Annotated[Path, typer.Option(help="Folder that the session is copied into: new, or empty")] = Path(
         "dcm-workspace"
     ),
-    only_headers: Annotated[bool, typer.Option("--only-headers", help="Bring no pixels")] = False,
+    only_headers: Annotated[bool, typer.Option("--only-headers", help="Copy no pixels")] = False,
     with_files: Annotated[
         bool,
-        typer.Option("--with-files", help="Bring also files that are neither text nor DICOM, as they are"),
+        typer.Option("--with-files", help="Copy also files that are neither text nor DICOM, as they are"),
     ] = False,
     keep: Annotated[
         list[str] | None,
         typer.Option(help="characteristics (age, sex, size, weight), or descriptions (cleaned); may be repeated"),
     ] = None,
     identified: Annotated[
-        bool, typer.Option("--identified", help="Bring everything as it is, with the patient")
+        bool, typer.Option("--identified", help="Copy everything as it is, with the patient's identity")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON")] = False,
 ) -> None:
-    """Bring a session of the platform's database into a workspace, without the patient, to run its jobs there.
+    """Copy a session of the platform's database into a workspace, without the patient, to run its jobs there.
 
-    Headers are cleaned by the Basic Application Confidentiality Profile of DICOM, PS3.15 annex E; UIDs are replaced
-    everywhere by the same ones, dates moved by the same days. Pixels stay as they are, also what is written in them:
-    the command says which series to look at. The platform's database is only read. Then run CODE --workspace FOLDER,
-    without --dicom, runs a job as the platform did.
+    Headers are cleaned by the Basic Application Confidentiality Profile of DICOM, PS3.15 annex E; each UID is
+    replaced by the same one everywhere, all dates are moved by the same number of days. Pixels stay as they are, with
+    any text in them: the command names the series to look at. It only reads the platform's database. Then
+    run CODE --workspace FOLDER, without --dicom, runs a job as the platform did.
     """
     with sentences():
         options = PullOptions(identified, only_headers, with_files, _kept(keep or []))
@@ -88,7 +88,7 @@ def pull(
 def _kept(words: list[str]) -> tuple[Kept, ...]:
     for word in words:
         if word not in _KEPT:
-            raise ConfigurationError(f"--keep {word!r} is none; there are {', '.join(_KEPT)}")
+            raise ConfigurationError(f"--keep {word!r} is not known; give one of {', '.join(_KEPT)}")
     return cast("tuple[Kept, ...]", tuple(dict.fromkeys(words)))
 
 
@@ -137,7 +137,7 @@ def _print(report: PullReport) -> None:
 
 
 def _warn(report: PullReport) -> None:
-    """Says on the standard error what is not as one may think."""
+    """Prints to the standard error what was left behind, and where the patient may still show."""
     say = error_console().print
     for one in report.left_behind:
         say(f"left behind: {one.what}: {one.reason}", soft_wrap=True)

@@ -88,7 +88,7 @@ def run(
     workspace: Annotated[Path, typer.Option(help="Folder for the store and the results")] = Path("dcm-workspace"),
     job_name: Annotated[str, typer.Option(help="Name of the job, by which later jobs read its output")] = "",
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder that ctx.data_dir is, as the docker worker mounts its data")
+        Path | None, typer.Option(help="Folder for ctx.data_dir, as the docker worker mounts its data")
     ] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Run so many series, studies or patients at a time, each in its own process")
@@ -120,9 +120,9 @@ def run(
 
     Each result is printed as its subject ends. The workspace then holds report.html, one page with all of them that
     needs no network, and run.json, the same for programs. With --json, what the callback itself prints goes to the
-    standard error. A --param that no job's model knows is refused. Of a service, the jobs run that its registry
-    functions accept, in the order of the platform's scheduler. In a workspace that pull has filled, and without
-    --dicom, the jobs run that the platform had, with its params; --job-name then chooses one of a service.
+    standard error. A --param that no job's model knows is refused. For a service, the command runs the jobs that its
+    registry functions accept, in the order of the platform's scheduler. In a workspace that pull has filled, and
+    without --dicom, it runs the jobs that the platform had, with its params; --job-name then chooses one of a service.
     """
     if watch:
         arguments = [one for one in sys.argv[1:] if one != "--watch"]
@@ -152,7 +152,7 @@ def run(
         levels = session.plan(_names(service, job_name), event, chosen) if session else service_run.plan(event)
         not_created = [one for plans in levels for plan in plans for one in plan.not_created]
         for missing in not_created:
-            _tell_not_created(missing, emit)
+            _print_not_created(missing, emit)
         print_one = partial(_print_run, show_patient=show_patient, every_frame=traceback)
         runs = _run_all(service_run, levels, print_one if emit is None else lambda one: emit(_as_json(one)))
         page = write_run_report(place.folder, runs, show_patient=show_patient)
@@ -175,12 +175,12 @@ def _cluster(url: str, workers: int) -> AbstractContextManager[Cluster | None]:
 def service_source(
     reference: str, event: JobEvent | None, job_name: str, *, one_of_several: bool = False
 ) -> FolderSource | CallbackSource:
-    """Tells a service's folder from a callback.
+    """Returns the source of a service's folder, or of a callback.
 
     Args:
         reference: A folder, or a callback.
-        event: Of the callback.
-        job_name: Of the callback.
+        event: Event of the callback's job.
+        job_name: Name of the callback's job.
         one_of_several: Whether the name may choose one of a service's jobs.
 
     Raises:
@@ -192,7 +192,7 @@ def service_source(
             raise ConfigurationError("--job-name is for a single callback; a service's manifest names its jobs")
         return FolderSource(folder)
     if is_folder(folder) and not is_file(folder / "__init__.py"):
-        read_manifest(folder)  # says what is missing
+        read_manifest(folder)  # raises an error that says what is missing
     return CallbackSource(reference, job_name or default_job_name(reference), event or JobEvent.STABLE_SERIES)
 
 
@@ -242,7 +242,7 @@ def params_by_job(service: LoadedService, texts: Sequence[str]) -> dict[str, dic
     """Returns the given params by job; one without a job goes to all jobs whose models know it.
 
     Raises:
-        ConfigurationError: No job knows one of them: given by hand, it is meant.
+        ConfigurationError: No job knows one of them; a param on the command line is never ignored.
     """
     chosen: dict[str, dict[str, Any]] = {one.job.name: {} for one in service.jobs}
     models = {one.job.name: inspect_callback(one.callback).params_models for one in service.jobs}
@@ -306,7 +306,7 @@ def _run_all(
     return runs
 
 
-def _tell_not_created(missing: JobNotCreated, emit: Emit | None) -> None:
+def _print_not_created(missing: JobNotCreated, emit: Emit | None) -> None:
     """Prints that the scheduler would not create a job, and why."""
     if missing.traceback_text:
         error_console().print(missing.traceback_text.rstrip(), soft_wrap=True)
@@ -351,7 +351,7 @@ def _print_run(one: LocalRun, *, show_patient: bool, every_frame: bool) -> None:
         table.add_row("returned", _shown(one.outcome.result))
     console.print(table)
     if one.outcome.error is not None:
-        if isinstance(one.outcome.error, CallbackFailedError):  # any other is a sentence about what to set
+        if isinstance(one.outcome.error, CallbackFailedError):  # any other error is only a sentence about what to set
             error_console().print(_trace(one, every_frame=every_frame), soft_wrap=True)
         error_console().print(f"error: {one.outcome.error}", style="bold red", soft_wrap=True)
 

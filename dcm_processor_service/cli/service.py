@@ -32,7 +32,7 @@ def check(
 
     Its code is imported and not called. Of requirements.txt only what can be known without a network is checked:
     whether pip can read it, markers, pins that contradict this package, and pinned versions that are installed here and
-    want a newer Python. Exits with 1 when there are problems; notes are none.
+    want a newer Python. Exits with 1 when there are problems; a note is no problem.
     """
     with sentences():
         checked = check_service(folder)
@@ -115,7 +115,7 @@ def checked_as_json(checked: CheckedService) -> dict[str, Any]:
 
 def new(
     name: Annotated[str, typer.Argument(help="Name of the service, and of its folder")],
-    template: Annotated[Template, typer.Option(help="What it does to begin with")] = Template.SEGMENTATION,
+    template: Annotated[Template, typer.Option(help="What the new service does at first")] = Template.SEGMENTATION,
 ) -> None:
     """Make a service that runs: manifest, registry, callback, params, a test with fakes, README and AGENTS.md."""
     with sentences():

@@ -85,10 +85,12 @@ def retry(
 
 @sessions.command("sweep", epilog=example("sessions sweep --older-than 7d --dry-run"))
 def sweep(
-    older_than: Annotated[str, typer.Option(help="For how long nothing was heard of a session: 7d, 12h, 30m")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would go, and remove nothing")] = False,
+    older_than: Annotated[str, typer.Option(help="For how long a session has been idle, at least: 7d, 12h, 30m")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Report what would be removed, and remove nothing")
+    ] = False,
     policy: Annotated[
-        str, typer.Option(help="What goes: all, session (data and files), keep; the setting CLEANUP when left out")
+        str, typer.Option(help="What to remove: all, session (data and files), keep; the setting CLEANUP when left out")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -110,7 +112,7 @@ def _duration(text: str) -> timedelta:
     """Reads ``7d``, ``1d12h``, ``90m``.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: The text is no length of time.
     """
     parts = _DURATION.findall(text)
     if not parts or "".join(f"{number}{unit}" for number, unit in parts) != text:
@@ -120,7 +122,7 @@ def _duration(text: str) -> timedelta:
 
 def _policy(text: str) -> CleanupPolicy | None:
     if text and text not in _POLICIES:
-        raise ConfigurationError(f"--policy {text!r} is none; there are {', '.join(_POLICIES)}")
+        raise ConfigurationError(f"--policy {text!r} is not known; give one of {', '.join(_POLICIES)}")
     return cast("CleanupPolicy", text) if text else None
 
 

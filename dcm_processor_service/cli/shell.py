@@ -25,13 +25,15 @@ def shell(
         str, typer.Argument(help="Id of the session, as run.json names it; the only one of the last run when left out")
     ] = "",
     workspace: Annotated[Path, typer.Option(help="Folder of the workspace")] = Path("dcm-workspace"),
-    job: Annotated[str, typer.Option(help="Name or id of the job that ctx is of; the last one when left out")] = "",
+    job: Annotated[
+        str, typer.Option(help="Name or id of the job of which ctx is the context; the last one when left out")
+    ] = "",
     code: Annotated[str | None, typer.Option("-c", "--code", help="Run this Python, and end")] = None,
 ) -> None:
     """Open Python on a session of a workspace: ctx and session are what a callback of the job has.
 
-    IPython is taken where it is installed, and keeps no history of what is typed. What is written goes to the
-    workspace, as the job's. With --code, an error ends with exit code 1.
+    IPython is used if it is installed, without a history of what is typed. Values and files that you write go to the
+    workspace, as those of the job. With --code, an error ends with exit code 1.
     """
     with sentences():
         place = Workspace(workspace)
@@ -44,7 +46,7 @@ def shell(
 
 
 def _ran(text: str, names: dict[str, Any]) -> bool:
-    """Runs the code; prints what it raises, in frames of its own; says whether it came to its end."""
+    """Runs the code; prints an error with the frames of that code; returns whether there was none."""
     try:
         exec(compile(text, "<code>", "exec"), names)  # noqa: S102  # nosec B102  the user's own, as python -c
     except Exception as error:  # noqa: BLE001  it may raise anything

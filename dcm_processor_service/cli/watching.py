@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_whenever_changed", "watched_folder"]
 
-_LOOKED_EVERY_S = 0.3
+_LOOK_EVERY_S = 0.3
 _WATCHED = (".json", ".py", ".toml", ".txt")
 
 
@@ -33,17 +33,17 @@ def run_whenever_changed(folder: Path, arguments: Sequence[str], *, without: Pat
     """Runs a command of this package now and after every change of the code below a folder, until it is interrupted.
 
     Args:
-        folder: What is looked at: files of code and settings, at any depth.
+        folder: The folder that is watched: its files of code and settings, at any depth.
         arguments: The command and its options.
-        without: A folder below it that is not looked at.
+        without: A folder below it that is not watched.
     """
     command = [sys.executable, "-m", "dcm_processor_service", *arguments]
     while True:
-        before = _state(folder, without)  # what changes while the command runs counts
+        before = _state(folder, without)  # so that changes made while the command runs count
         ran = subprocess.run(command, check=False)  # noqa: S603  this interpreter, this package
         error_console().print(f"exit code {ran.returncode}; runs again when the code in {folder} changes, Ctrl-C ends")
         while _state(folder, without) == before:
-            time.sleep(_LOOKED_EVERY_S)
+            time.sleep(_LOOK_EVERY_S)
 
 
 def _state(folder: Path, without: Path) -> dict[str, tuple[int, int]]:

@@ -1,1 +1,1 @@
-"""A workspace on a laptop: files a folder of scans, runs a callback over it, draws what came out."""
+"""A workspace on a laptop: stores a folder of scans, runs a callback over it, draws its results."""

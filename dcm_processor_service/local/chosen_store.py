@@ -1,6 +1,6 @@
-"""The store of a workspace where it is no folder: a database of MongoDB, which several machines reach.
+"""A database of MongoDB as the store of a workspace, which several machines reach, in place of a folder.
 
-The platform's own database is never taken for one: what is filed there first is refused (see
+The platform's own database cannot become one: storing the first scan there is refused (see
 :mod:`dcm_processor_service.backends.mongo.workspace`).
 """
 
@@ -33,10 +33,10 @@ class ChosenStore:
     url: str = field(repr=False)
     database: str
     of_environment: bool
-    """Whether every process reads its own environment, so that the URL goes nowhere."""
+    """Whether every process reads the URL from its own environment, so that it is not sent to others."""
 
     def settings(self) -> SettingsValues:
-        """Returns what names it, for a container."""
+        """Returns the settings that name it, for a container."""
         return {"db_provider": "mongodb", "db_url": self.url, "db_name": self.database}
 
     def as_request(self) -> dict[str, Any]:

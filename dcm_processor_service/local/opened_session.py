@@ -1,4 +1,4 @@
-"""A session of a workspace, opened as a job of it sees it: for a shell, and for whoever wants to look at what ran."""
+"""Opens a session of a workspace as one of its jobs sees it: for the command ``shell``, and to look at results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_NAMED = 10
 
 
 def session_of(workspace: Path) -> str:
-    """Returns the id of the one session that the last run of a workspace was about.
+    """Returns the id of the only session of the last run in a workspace.
 
     Raises:
         ConfigurationError: Nothing ran there, or there are several; the message lists them.
@@ -110,7 +110,7 @@ def open_session(place: Workspace, session_id: str, job: str = "") -> Iterator[t
 
 
 def banner(place: Workspace, context: RuntimeContext, jobs: list[Job]) -> str:
-    """Says what is open, in words that hold no value of the patient."""
+    """Returns lines that say what is open; they hold no value of the patient."""
     job = next(one for one in jobs if one.id == context.job.id)
     others = [one for one in jobs if one.id != job.id]
     named = ", ".join(dict.fromkeys(one.name for one in others[:_MOST_NAMED]))

@@ -30,9 +30,9 @@ def sheet_names(names: Sequence[str]) -> list[str]:
 
 
 def write_sheets(pictures: Mapping[str, ResultPicture], names: Sequence[str], folder: Path) -> tuple[Path, ...]:
-    """Writes pictures, by what they show, beside the files of a folder; returns their paths.
+    """Writes pictures beside the files that they show; returns their paths.
 
-    A file of the job's own is never written over.
+    A file that the job itself wrote is never overwritten.
     """
     sheets = _sheets_of(names)
     series = [picture for picture in pictures.values() if picture.shows == "series"]

@@ -1,7 +1,7 @@
-"""A workspace on a laptop: a folder of DICOM becomes sessions and jobs, over which a callback runs as in the platform.
+"""A workspace on a laptop: makes sessions and jobs of a folder of DICOM, and runs a callback as the platform does.
 
-One folder holds everything. Ids follow from what they stand for, so running again finds the same session and job and
-replaces its output, and a callback of a later event reads what an earlier one stored, by job name.
+One folder holds everything. Ids are computed from what they stand for, so a second run finds the same session and job
+and replaces the job's output, and a callback of a later event reads by job name what an earlier one stored.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ class LocalRun:
     """Contact sheets of the NIfTI files, or of the series if there are none."""
 
     pictures: tuple[ResultPicture, ...] = ()
-    """The same with further pictures, for a page."""
+    """The same contact sheets with further pictures, for a page."""
 
     def as_portable(self) -> dict[str, Any]:
-        """Returns as JSON what only the process that ran the job knows of it; see :meth:`Workspace.left_by`."""
+        """Returns as JSON what only the process that ran the job knows; :meth:`Workspace.left_by` reads it."""
         pictures = [
             one.model_dump(mode="json", exclude={"png"}) | {"png": b64encode(one.png).decode("ascii")}
             for one in self.pictures
@@ -99,7 +99,7 @@ class LocalRun:
 
 
 def describe(subject: Patient | Study | SeriesRecord | None) -> str:
-    """Names a subject by what a person tells it apart by, without the patient."""
+    """Returns a line by which people tell subjects apart, without patient attributes."""
     if isinstance(subject, SeriesRecord):
         scrubber = Scrubber()
         scrubber.learn(subject)
@@ -134,7 +134,7 @@ class JobValues(TypedDict, total=False):
     service_name: str
     added_params: dict[str, Any]
     depends_on: tuple[str, ...] | None
-    """Ids of the jobs before it; all that ran for the subject and for what lies below when it is None."""
+    """Ids of the jobs before it; None for all jobs that ran for the subject and for those below it."""
 
 
 def _job(subject: Patient | Study | SeriesRecord, values: JobValues) -> Job:
@@ -167,8 +167,8 @@ class Workspace:
     """A folder with an embedded store, or one for results alone beside a database.
 
     Args:
-        folder: Where results lie, and the embedded store.
-        store: The database that takes its place, which other machines reach as well.
+        folder: The folder of the results and of the embedded store.
+        store: A database in place of the embedded store, which other machines reach as well.
     """
 
     def __init__(self, folder: Path, store: ChosenStore | None = None) -> None:
@@ -186,12 +186,12 @@ class Workspace:
     def ingest(
         self, sources: Sequence[Path], advance: Callable[[int], None] = lambda _total: None
     ) -> tuple[Filed, Catalogue]:
-        """Files the DICOM files below some folders, which stay where they are; tells what was filed and what was not.
+        """Adds the DICOM files below some folders to the store; returns what was added, and what was left out.
 
-        A zip file is unpacked into the workspace.
+        The files stay where they are. A zip file is unpacked into the workspace.
 
-        What this workspace itself holds, such as results of an earlier run, is no scan, unless a folder inside of it is
-        named. ``advance`` is called with the number of files, once for each.
+        Files in this workspace itself, such as results of an earlier run, are not scans, unless a folder inside of it
+        is named. ``advance`` is called with the number of files, once for each.
         """
         with opened(Container(settings=self.settings())) as container:
             imaging = container.imaging()
@@ -201,7 +201,7 @@ class Workspace:
             return run_inline(catalogue.file_into(container.backend())), catalogue
 
     def add_peer(self, peer: Peer) -> None:
-        """Files a DICOM peer that jobs may send to."""
+        """Adds a DICOM peer that jobs may send to."""
         with opened(Container(settings=self.settings())) as container:
             run_inline(container.workspace_repository().add_peer(peer))
 
@@ -216,9 +216,9 @@ class Workspace:
         data_dir: Path | None = None,
         **values: Unpack[JobValues],
     ) -> LocalRun:
-        """Runs a callback as the job of one subject, and puts the files it wrote into a folder of its own.
+        """Runs a callback as the job of one subject, and writes the job's files into the folder of its results.
 
-        With ``preview``, contact sheets lie beside them. Logs, errors and ``sys.exit`` are treated as a worker does.
+        With ``preview``, contact sheets lie beside them. Logs, errors and ``sys.exit`` are handled as by a worker.
         As with the docker worker, ``ctx.session_dir`` is a folder that is empty when the job begins; what the job
         leaves there stays, below ``session-folders``.
 
@@ -272,15 +272,15 @@ class Workspace:
         """Returns the results of a job that another process ran here.
 
         Args:
-            subject: What it was about.
-            told: The :meth:`LocalRun.as_portable` of that process.
+            subject: The job's subject.
+            told: The result of :meth:`LocalRun.as_portable` in that process.
         """
         job_id = told["job_id"]
         with opened(Container(settings=self.settings(session_id=session_id_of(subject), job_id=job_id))) as container:
             session = container.session()
             job = session.job.read()
             folder, files = self._results_folder(job, subject), tuple(session.files.list())
-            if self.store is not None:  # the process was one of another machine, maybe, with a folder of its own
+            if self.store is not None:  # the process may have run on another machine, with a folder of its own
                 folder = self._emptied(job, subject)
                 _fill_results(session, [stored.name for stored in files], told["sheets"], folder)
             return LocalRun(
@@ -312,9 +312,9 @@ class Workspace:
         begun: bool = True,
         **values: Unpack[JobValues],
     ) -> LocalRun:
-        """Notes that a job had no end of its own, so that what it left is not read as its output.
+        """Records that a job was ended early, so that what it left is not read as its output.
 
-        One that may have begun has taken the results of an earlier run away; those of any other stay.
+        A job that may have begun has removed the results of an earlier run; those of any other stay.
         """
         job = _job(subject, values).model_copy(update={"state": JobState.FAILED, "error_message": message})
         outcome = CallbackOutcome(exit_code, 0.0, error=CallbackFailedError(message))
@@ -350,7 +350,7 @@ class Workspace:
                 session.files.delete(name)
 
     def _file_job(self, job: Job, filed: Filed | None) -> Job:
-        """Files a job; with ``filed`` it depends on all that ran for its subject and for what lies below."""
+        """Stores a job; with ``filed`` it depends on all jobs that ran for its subject and for those below it."""
         with opened(Container(settings=self.settings())) as container:
             if filed is not None and job.subject is not None:
                 below = set(_ids_below(job.subject, filed))
@@ -367,7 +367,7 @@ class Workspace:
         return [job for job in jobs if job.subject and job.subject.id == subject.id]
 
     def forget_jobs(self, job_ids: Iterable[str]) -> None:
-        """Removes jobs of an earlier run that this one has not, so that their output is not read."""
+        """Removes jobs of an earlier run that this run does not have, so that their output is not read."""
         with opened(Container(settings=self.settings())) as container:
             for job_id in job_ids:
                 run_inline(container.workspace_repository().remove_job(job_id))
@@ -384,7 +384,7 @@ def _worker_variables(settings: RuntimeSettings) -> dict[str, str]:
 def _preparation(
     subject: Patient | Study | SeriesRecord, filed: Filed, recording: Recording
 ) -> Callable[[Container], None]:
-    """Returns what prepares each container of a job: one recording and one scrubber, which knows the patient."""
+    """Returns a function that gives each container of a job one recording and one scrubber, which knows the patient."""
     below = set(_ids_below(subject, filed))
     known: list[Scrubber] = []
 
@@ -412,7 +412,7 @@ def _with_outcome(report: JobReport, outcome: CallbackOutcome, result: Any) -> J
 
 
 def _place(folder: Path, name: str) -> Path:
-    """Returns where a file of a job lies, whose name may have parts; no part leads out of the folder."""
+    """Returns the path of a job's file, whose name may have parts; no part leads out of the folder."""
     *parts, own = check_name(name, "file").split("/")
     return private_folder(folder, *parts) / own
 
@@ -432,7 +432,7 @@ def _fill_results(session: Session, names: Sequence[str], sheets: Mapping[str, s
 
 
 def _ids_below(subject: Patient | Study | SeriesRecord, filed: Filed) -> Iterator[str]:
-    """Lists the subject and everything under it: what a job of its level waits for in the platform."""
+    """Yields the ids of the subject and of everything under it, whose jobs a job of its level waits for."""
     yield subject.id
     if isinstance(subject, Study):
         yield from subject.series_ids

@@ -1,7 +1,8 @@
 """Frozen values that cross a port: what repositories return and facades hand out.
 
-One module a subject, loaded when the first of its names is asked for: who reads a value of another job loads no model
-of series reports or sendings. A ``repr`` never shows a patient attribute: header values are kept out of it.
+Each subject has a module, which is loaded when one of its names is first used: a job that only reads a value of another
+job loads no model of series reports or sendings. A ``repr`` never shows a patient attribute: header values are kept out
+of it.
 """
 
 from __future__ import annotations

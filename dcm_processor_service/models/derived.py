@@ -1,4 +1,4 @@
-"""What a caller says about an object that is to be made, and what is said about it afterwards.
+"""Options for making a derived object, and descriptions of one that was made.
 
 Plain values without DICOM objects, so that importing them costs nothing. Names, ids and dates of a patient never enter
 a ``repr``.
@@ -71,7 +71,7 @@ ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 
 @dataclass(frozen=True)
 class Producer:
-    """The service that makes the object; goes into the equipment and algorithm identification of every object.
+    """The service that makes the object; the equipment and algorithm identification of every object names it.
 
     Example:
         >>> Producer("liver-volume", "1.4.0").manufacturer
@@ -84,7 +84,7 @@ class Producer:
     """The platform's session; part of the key of every UID, so that two sessions never write over each other."""
 
     job_name: str = ""
-    """The job within the service's manifest; part of the key of every UID, so that two jobs never do so either."""
+    """The job within the service's manifest; part of the key of every UID, so that two jobs never make the same one."""
 
     manufacturer: str = "dcm-processor"
     device_serial_number: str = "0"
@@ -93,7 +93,7 @@ class Producer:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What every derived object says about its own making.
+    """How a derived object is made, as its header records it.
 
     Example:
         >>> recipe = Recipe(Producer("liver-volume", "1.4.0"), role="smoothed", series_description="Smoothed")
@@ -111,8 +111,8 @@ class Recipe:
     before it as the one that it replaces."""
 
     object_kind: str = ""
-    """What sort of object it is, such as ``SEG``; part of the key of its UIDs, so that two sorts of one role never have
-    the same."""
+    """The sort of object, such as ``SEG``; part of the key of its UIDs, so that two sorts of object with one role never
+    have the same UIDs."""
 
     series_description: str = ""
     """SeriesDescription (0008,103E), at most 64 characters; the role when empty."""
@@ -190,7 +190,7 @@ class OverlayOptions:
 
 @dataclass(frozen=True)
 class PresentationOptions:
-    """Options of presentation states: arguments of ``presentation`` of ``derive``, which explains them."""
+    """Arguments of ``derive.presentation``, which explains them."""
 
     window: tuple[float, float] | None = None
     text: str = ""
@@ -221,7 +221,7 @@ class DocumentOptions:
 @refuses_unknown_keywords
 @dataclass(frozen=True)
 class StudyIdentity:
-    """Whose object it is, for objects without a DICOM source. An empty value is written as empty, as type 2 allows.
+    """Patient and study of an object without a DICOM source. An empty value is written as empty, as type 2 allows.
 
     Example:
         >>> StudyIdentity(patient_id="17", study_instance_uid="2.25.7")
@@ -251,7 +251,7 @@ class StudyIdentity:
 
 @dataclass(frozen=True)
 class SeveralSeries:
-    """The files of several series that one result was computed from; ``like=[t1, t2]`` makes it.
+    """The files of several series from which one result was computed; ``like=[t1, t2]`` makes this object.
 
     Example:
         >>> both = SeveralSeries(first=["t1/1.dcm", "t1/2.dcm"], others=["t2/1.dcm"])
@@ -268,7 +268,7 @@ class SeveralSeries:
 
 @dataclass(frozen=True)
 class ValueMapping:
-    """How stored integers stand for the values that were given: value = stored * slope + intercept.
+    """The mapping from stored integers to the given values: value = stored * slope + intercept.
 
     Example:
         >>> ValueMapping(slope=0.5, intercept=0, error_bound=0.25, stored_type="int16").is_exact
@@ -291,7 +291,7 @@ class ValueMapping:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that keeps an object from being what the standard asks for.
+    """One fault of an object against the DICOM standard.
 
     Example:
         >>> Problem("(0010,0020)", "PatientID", "type 2 (PS3.3, C.7.1.1)", "add it, empty when unknown").keyword
@@ -303,7 +303,7 @@ class Problem:
 
     keyword: str
     rule: str
-    """What the standard asks, with its part and section; holds no value of the object."""
+    """The requirement of the standard, with part and section; holds no value of the object."""
 
     remedy: str
 

@@ -13,7 +13,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)\s*")
 
 
 def duration_s(text: str | float | None) -> float | None:
-    """Returns the seconds that a duration stands for; None for none, an empty one, and one of 0 or below: no limit.
+    """Returns the seconds of a duration; None, which means no limit, for None, an empty text, and 0 or less.
 
     Raises:
         UnsupportedValueError: It is no duration.

@@ -18,7 +18,7 @@ DUPLICATE = "the same instance as another file"
 
 
 class StoredFile(BaseModel):
-    """What the store knows of one session file; the content is fetched apart.
+    """What the store knows of one session file; the content is fetched separately.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context

@@ -1,8 +1,9 @@
-"""What the platform's worker makes of a job's arguments: JSON inside a Python literal, in a script that it generates.
+"""The script that the platform's worker generates, which holds a job's arguments as JSON in a Python literal.
 
 The worker writes ``json_util.dumps(arguments)`` between three quotation marks, and the script reads it back as JSON.
-Text passes through two readers, but was escaped for one: a quotation mark, a backslash or a line break ends the script
-before the callback starts, or arrives as something else, as do characters beyond the Basic Multilingual Plane.
+Two parsers read the text, Python's and JSON's, but it is escaped for JSON alone: a quotation mark, a backslash or a
+line break ends the script before the callback starts, or arrives as something else, as do characters beyond the Basic
+Multilingual Plane.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ _NAMES = (
 
 
 IN_A_NAME = " in a name"
-"""Ends the character of a fault that stands in a key, where its text would be the name of the place."""
+"""Ends the ``character`` of a fault in a key, which cannot name the place: its text must not be shown."""
 
 
 class ScriptFault(NamedTuple):
-    """Text that ends the worker's script: where it stands, and what in it does so. Never the text itself.
+    """Where a text stands that ends the worker's script, and the kind of character that does so; never the text itself.
 
     Example:
         >>> list(faults_below({"SeriesDescription": 'the "best" one'}))
@@ -99,7 +100,7 @@ def faults_of(text: str) -> list[str]:
 
 
 def faults_below(value: Any, where: str = "") -> Iterator[ScriptFault]:
-    """Yields every text inside of a value that ends the script, and where it stands; keys of mappings count."""
+    """Yields a fault for each text in a value that would end the script; keys of mappings are texts too."""
     if isinstance(value, str):
         yield from (ScriptFault(where, character) for character in faults_of(value))
     elif isinstance(value, Mapping):
@@ -124,9 +125,9 @@ def fault_sentence(faults: Sequence[ScriptFault]) -> str:
 
 
 def escaped(value: Any) -> Any:
-    r"""Returns a value whose text arrives as that of ``value``: what does not survive is escaped for the second reader.
+    r"""Returns the value with those texts escaped for the second parser that would not arrive as they are.
 
-    Text that survives has no backslash, so what was escaped is told by its backslash: :func:`unescaped`.
+    A text that arrives as it is has no backslash, so :func:`unescaped` knows an escaped text by its backslash.
 
     Example:
         >>> escaped({"SeriesDescription": 'the "best" one'})
@@ -140,7 +141,7 @@ def escaped(value: Any) -> Any:
 
 
 def unescaped(value: Any) -> Any:
-    r"""Returns what :func:`escaped` was given.
+    r"""Returns the value that :func:`escaped` was given.
 
     Example:
         >>> unescaped({"SeriesDescription": 'the \\"best\\" one'})

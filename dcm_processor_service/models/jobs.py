@@ -42,7 +42,7 @@ class JobEvent(str, Enum):
 
 
 class JobState(str, Enum):
-    """How far a job is.
+    """The state of a job.
 
     The platform's queue records a job that raised as done, with the error in its result; here that is ``FAILED``.
     """

@@ -25,5 +25,5 @@ class LogLine(BaseModel):
     level: str = Field(description="debug, info, warning, error or critical")
     logger: str = ""
     message: str
-    fields: dict[str, Any] = Field(default_factory=dict, description="What the callback gave by name")
+    fields: dict[str, Any] = Field(default_factory=dict, description="Fields that the callback gave by name")
     traceback: str = ""

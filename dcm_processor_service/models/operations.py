@@ -50,7 +50,7 @@ DeathCause: TypeAlias = Literal[
     "asked_to_end",
     "unknown",
 ]
-"""What a job can die of: so that the queue neither ends it nor starts it again, or with a result that says so."""
+"""What a job can die of: the queue then neither ends it nor starts it again, or finds a result that says so."""
 
 
 class _Record(BaseModel):
@@ -76,7 +76,7 @@ class HeldBytes(_Record):
 
 
 class SessionSummary(_Record):
-    """How one session stands.
+    """The state of one session.
 
     Example:
         >>> from datetime import timezone
@@ -95,7 +95,7 @@ class SessionSummary(_Record):
     jobs: int = 0
     jobs_done: int = 0
     held: HeldBytes = HeldBytes()
-    problem: str = Field(default="", description="What of its images' documents cannot be read: a sweep leaves it then")
+    problem: str = Field(default="", description="Which documents of its images cannot be read; a sweep leaves it then")
 
 
 class JobDeath(_Record):
@@ -184,7 +184,7 @@ class SweptSession(_Record):
 
 
 class LeftSession(_Record):
-    """One session that a sweep let be, and why.
+    """One session that a sweep did not remove, and why.
 
     Example:
         >>> LeftSession(session_id="5" * 24, reason="a job is in progress").reason
@@ -196,7 +196,7 @@ class LeftSession(_Record):
 
 
 class SweepReport(_Record):
-    """What a sweep did.
+    """The result of a sweep.
 
     Example:
         >>> SweepReport(policy="all", older_than_s=604_800.0, dry_run=True).swept
@@ -211,5 +211,5 @@ class SweepReport(_Record):
 
     @property
     def freed_bytes(self) -> int:
-        """What the swept sessions held, in bytes."""
+        """How many bytes the swept sessions held."""
         return sum(one.held.total for one in self.swept)

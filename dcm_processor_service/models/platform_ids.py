@@ -32,9 +32,9 @@ def platform_id(*parts: str) -> str:
 
 
 def file_stem(text: str) -> str:
-    """Returns what a file of an id or a UID is named: itself where it is one (PS3.5, section 9.1), else a digest of it.
+    """Returns a file name for an id or a UID: the text itself where it is one (PS3.5, section 9.1), else its digest.
 
-    What stands in a header or in a database may be anything, also a way out of the folder.
+    A header or a database may hold any text, also a path that leads out of the folder.
 
     Example:
         >>> file_stem("1.2.840.1"), file_stem("../../x")

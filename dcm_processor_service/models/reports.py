@@ -1,4 +1,4 @@
-"""What a caller says about a report besides its content: its title, who observed, and its language."""
+"""Options of reports besides their content: title, observer, language."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PERSON_NAME = re.compile(r"[^\\\x00-\x1f\x7f=^]+(\^[^\\\x00-\x1f\x7f=^]*){0,4}"
 class PersonObserver:
     """A person who observed what a report says, in place of the service (PS3.16, TID 1003).
 
-    It says who looked, not that someone signed: reports stay unverified.
+    It names who looked at the images; it is no signature: reports stay unverified.
 
     Raises:
         UnsupportedValueError: The name is no person's name as DICOM writes it.

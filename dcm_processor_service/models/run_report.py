@@ -1,6 +1,6 @@
-"""What a run did: ``run.json`` beside a report, and what the report is made from.
+"""The record of a run, from which ``run.json`` and the page ``report.html`` are made.
 
-No value of the patient is among the fields that JSON has. Lists stand in an order that a second run repeats.
+The fields that go into JSON hold no value of the patient. Lists have an order that a second run repeats.
 """
 
 from __future__ import annotations
@@ -34,14 +34,16 @@ class InputSeries(_Part):
     study_instance_uid: str = ""
     modality: str = ""
     instance_count: int = 0
-    sha256: str = Field(default="", description="Of the UIDs and contents of all instances; see DicomSeries.checksum")
+    sha256: str = Field(
+        default="", description="Digest of UIDs and contents of all instances; see DicomSeries.checksum"
+    )
     description: str = Field(default="", exclude=True, description="SeriesDescription, for the page alone")
     date: str = Field(default="", exclude=True, description="SeriesDate or StudyDate, for the page alone")
     body_part: str = Field(default="", exclude=True, description="BodyPartExamined, for the page alone")
 
     @property
     def label(self) -> str:
-        """What a person tells it apart by: modality, description, date, and the number of instances."""
+        """A line by which people tell series apart: modality, description, date, and the number of instances."""
         count = f"{self.instance_count} instance{'' if self.instance_count == 1 else 's'}"
         return ", ".join(part for part in (self.modality, self.description, self.date, count) if part)
 
@@ -56,8 +58,8 @@ class OutputValue(_Part):
 
     name: str
     value: Any = Field(default=None, description="As JSON, without patient attributes; None where it is left out")
-    size_characters: int = Field(default=0, description="Of its JSON; beyond 4096 the value is left out")
-    sha256: str = Field(description="Of its JSON with sorted keys, without patient attributes")
+    size_characters: int = Field(default=0, description="Length of its JSON; beyond 4096 the value is left out")
+    sha256: str = Field(description="Digest of its JSON with sorted keys, without patient attributes")
 
 
 class OutputFile(_Part):
@@ -71,7 +73,7 @@ class OutputFile(_Part):
     name: str
     size_bytes: int
     content_type: str = ""
-    sha256: str | None = Field(default=None, description="Of its content")
+    sha256: str | None = Field(default=None, description="Digest of its content")
 
 
 class DerivedObject(_Part):
@@ -86,14 +88,14 @@ class DerivedObject(_Part):
     sop_instance_uid: str
     series_instance_uid: str = ""
     modality: str = ""
-    digest: str = Field(default="", description="Of all that it holds but the time of its making")
+    digest: str = Field(default="", description="Digest of all that it holds except the time when it was made")
     segments: tuple[str, ...] = Field(default=(), description="Labels of a segmentation's segments")
     kind: str = Field(default="", exclude=True, description="Name of the SOP class, for the page alone")
     description: str = Field(default="", exclude=True, description="SeriesDescription, for the page alone")
 
 
 class JobReport(_Part):
-    """What one job had, did and left.
+    """The inputs, the end and the outputs of one job.
 
     Example:
         >>> JobReport(job_id="1" * 24, job_name="segment", session_id="5" * 24).ok
@@ -127,7 +129,7 @@ class JobReport(_Part):
     steps: tuple[StepRecord, ...] = Field(default=(), description="In the order in which they ended")
     log: tuple[LogLine, ...] = Field(default=(), description="The last 1000 lines")
     patient: dict[str, str] = Field(
-        default_factory=dict, exclude=True, repr=False, description="For a page that is asked to show the patient"
+        default_factory=dict, exclude=True, repr=False, description="For a page that shows the patient"
     )
 
     @property

@@ -1,4 +1,4 @@
-"""Sessions: one patient's images on their way through the jobs, and what a clean-up removed."""
+"""Sessions of the platform, and reports of what a clean-up removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["CleanupPolicy", "CleanupReport", "RemovedImages", "SessionPart", "SessionRecord"]
 
 CleanupPolicy: TypeAlias = Literal["keep", "session", "all"]
-"""What goes at a session's end: nothing; its data and files; the patient's images too."""
+"""What a clean-up removes: nothing (``keep``), data and files (``session``), the patient's images too (``all``)."""
 
 SessionPart: TypeAlias = Literal["data", "files", "session"]
 """A part of a session that is removed at once: all its data, all its files, or its own document."""
@@ -51,7 +51,7 @@ class RemovedImages(BaseModel):
 
 
 class CleanupReport(BaseModel):
-    """What became of a session at its end.
+    """What a clean-up removed of a session.
 
     Example:
         >>> CleanupReport(session_id="5" * 24, policy="session", data=3, files=1, sessions=1).images.instances

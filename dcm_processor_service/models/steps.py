@@ -11,7 +11,7 @@ __all__ = ["StepRecord"]
 
 
 class StepRecord(BaseModel):
-    """What is known of a step: whether it is done, how far it is, what it took.
+    """What is known of a step: whether it is done, its progress, its time and memory.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context
@@ -28,11 +28,11 @@ class StepRecord(BaseModel):
     state: Literal["running", "failed", "done"]
     attempt: str = Field(description="Id of the run whose outputs these are; they are stored under it")
     attempts: int = Field(default=1, description="How often the step was begun")
-    beat: int = Field(default=0, description="Grows as long as the run is alive")
+    beat: int = Field(default=0, description="A number that grows as long as the run is alive")
     progress_percent: int = 0
     progress_message: str = Field(default="", repr=False)
     started_at: datetime = Field(description="UTC, by the clock of the machine that runs it")
-    duration_s: float = Field(default=0.0, description="Of the run that ended the step")
+    duration_s: float = Field(default=0.0, description="Duration of the run that ended the step")
     peak_memory_bytes: int | None = Field(
         default=None,
         description="The most resident memory that the process had until the step ended; None where it is not known",

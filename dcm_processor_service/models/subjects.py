@@ -56,7 +56,7 @@ class Patient(_Subject):
 
     @property
     def uid(self) -> str:
-        """What a patient is found by besides its id: the platform's hash."""
+        """The platform's hash of the patient's identity; a store finds a patient by it, as by the id."""
         return self.patient_uid
 
 
@@ -81,7 +81,7 @@ class Study(_Subject):
 
     @property
     def uid(self) -> str:
-        """What a study is found by besides its id: StudyInstanceUID."""
+        """StudyInstanceUID; a store finds a study by it, as by the id."""
         return self.study_instance_uid
 
 
@@ -102,7 +102,7 @@ class SeriesRecord(_Subject):
 
     @property
     def uid(self) -> str:
-        """What a series is found by besides its id: SeriesInstanceUID."""
+        """SeriesInstanceUID; a store finds a series by it, as by the id."""
         return self.series_instance_uid
 
     @property
@@ -112,7 +112,7 @@ class SeriesRecord(_Subject):
 
     @property
     def kind(self) -> SeriesKind:
-        """What the series holds, as far as its header's class and modality tell; ``inspect()`` looks into its files.
+        """The kind of the series, as far as its header's class and modality tell; ``inspect()`` looks into its files.
 
         Example:
             >>> SeriesRecord(id="2" * 24, metadata={"Modality": "RTSTRUCT"}).kind.value
@@ -122,7 +122,7 @@ class SeriesRecord(_Subject):
 
 
 Subject: TypeAlias = Annotated[Patient | Study | SeriesRecord, Field(discriminator="level")]
-"""What a job is about, told apart by ``level``."""
+"""The subject of a job; ``level`` says which of the three it is."""
 
 _DEPTHS = ("patient", "study", "series")
 
@@ -152,9 +152,10 @@ def contradicts(one: Patient | Study | SeriesRecord, other: Patient | Study | Se
 
 
 def patient_uid(attributes: Mapping[str, str]) -> str:
-    """Returns what the platform groups files into patients by.
+    """Returns the hash by which the platform groups files into patients.
 
-    PatientID and IssuerOfPatientID, else PatientName, PatientBirthDate and PatientSex, else the study; hashed.
+    It is made of PatientID and IssuerOfPatientID, else of PatientName, PatientBirthDate and PatientSex, else of the
+    study.
     """
     for keywords in (("PatientID", "IssuerOfPatientID"), ("PatientName", "PatientBirthDate", "PatientSex")):
         if attributes.get(keywords[0]):

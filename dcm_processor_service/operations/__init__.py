@@ -1,7 +1,6 @@
-"""What an operator does about sessions that do not end: functions for a cron job, and for the command ``sessions``.
+"""Functions for sessions that do not end, for an operator's cron job and for the command ``sessions``.
 
-All of it works on the platform's own documents in MongoDB. Nothing here touches a session that a worker is at work on,
-or that one could take up.
+They work on the platform's own documents in MongoDB, and change no session that a worker is working on or could take.
 """
 
 from dcm_processor_service.operations.sessions import explain_session, list_sessions, retry_session

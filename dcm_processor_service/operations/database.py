@@ -1,4 +1,4 @@
-"""The platform's database for an operator: opened, one process at a time, every change written down."""
+"""Opens the platform's database for an operator, lets one process at a time change it, and records every change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _user() -> str:
 
 
 def take_lease(database: PlatformDatabase) -> None:
-    """Takes or renews the lease that keeps sweeps and retries from working at once.
+    """Takes or renews the lease that keeps sweeps and retries from running at the same time.
 
     Raises:
         SessionsLockedError: Another process holds it.
@@ -49,7 +49,7 @@ def take_lease(database: PlatformDatabase) -> None:
 
 @contextmanager
 def lease(database: PlatformDatabase) -> Iterator[None]:
-    """Holds the lease; that of a process which dies meanwhile ends by the server's clock.
+    """Holds the lease within the block; the lease of a process that dies ends by the server's clock.
 
     Raises:
         SessionsLockedError: Another process holds it.
@@ -66,7 +66,7 @@ def opened_database(settings: RuntimeSettings | None) -> Iterator[PlatformDataba
     """Opens the database of the settings, or of the environment.
 
     Raises:
-        ConfigurationError: They name no MongoDB.
+        ConfigurationError: The settings name no MongoDB.
     """
     chosen = settings or environment_settings()
     if chosen.backend_name != "mongodb":
@@ -88,7 +88,7 @@ def opened_database(settings: RuntimeSettings | None) -> Iterator[PlatformDataba
 
 
 def environment_settings() -> RuntimeSettings:
-    """Returns the settings of the environment, which needs to name the store alone: an operator has no job.
+    """Returns the settings of the environment, which needs to name only the store: an operator has no job.
 
     Raises:
         ConfigurationError: It does not name a store.

@@ -1,4 +1,4 @@
-"""Sessions that never end: which there are, why, and another try for a dead job."""
+"""Lists sessions that never end, explains why, and runs a dead job again."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def explain_session(session_id: str, *, settings: RuntimeSettings | None = None)
 def retry_session(session_id: str, job: str = "", *, settings: RuntimeSettings | None = None) -> RetryReport:
     """Lets the queue run dead jobs of a session again; what depends on them starts when they are done.
 
-    Where a header ended the script that the worker generates for the job, it is escaped so that it arrives as it is.
+    Where a header value ended the script that the worker generates for the job, it is escaped, so that the callback
+    gets the original value.
 
     Args:
         session_id: The session.

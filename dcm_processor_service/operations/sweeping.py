@@ -1,4 +1,4 @@
-"""A clean-up of the sessions that nothing can end any more."""
+"""Cleans up the sessions that nothing can end any more."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def sweep_sessions(
 ) -> SweepReport:
     """Cleans up the sessions that nothing can end any more, as the post-service would have done.
 
-    A session is swept when it is stuck or ended and no job of it gave a sign for the given time. It can be repeated: a
-    sweep that was interrupted goes on where it stopped. With the policy ``all`` the headers and results in the
-    session's job documents go, too; what ran, and when, stays. Each swept session leaves an entry in the collection
-    ``sessionaudit`` and a line in the log.
+    A session is swept when it is stuck or ended and no job of it gave a sign for the given time. It can be repeated:
+    the next sweep finishes one that was interrupted. With the policy ``all`` the headers and results in the session's
+    job documents are removed, too; which jobs ran, and when, stays. Each swept session leaves an entry in the
+    collection ``sessionaudit`` and a line in the log.
 
     Args:
         older_than: For how long nothing was heard of a session.
-        dry_run: Whether to tell what would go, and remove nothing.
+        dry_run: Whether to report what would be removed, and remove nothing.
         policy: ``all`` or ``session``, or ``keep``, which removes nothing; the setting ``CLEANUP`` when left out.
         settings: As of :func:`list_sessions`.
 
     Raises:
         SessionsLockedError: Another sweep or a retry is at work.
         ConfigurationError: The settings name no MongoDB, or one that refuses the login; ``older_than`` is negative.
-        StoreUnavailableError: MongoDB cannot be reached; what was swept until then is swept.
+        StoreUnavailableError: MongoDB cannot be reached; sessions that were swept until then stay removed.
 
     Example:
         >>> from datetime import timedelta
@@ -133,7 +133,7 @@ def _record(summary: SessionSummary) -> SweptSession:
 def _swept(
     database: PlatformDatabase, summary: SessionSummary, swept: list[SweptSession], policy: CleanupPolicy
 ) -> str:
-    """Removes one session; returns why not, where it came to life meanwhile."""
+    """Removes one session; returns the reason if it was not removed because it came to life meanwhile."""
     take_lease(database)
     with suppress(SessionNotFoundError):  # its post-service ended it meanwhile
         _one, before, _clock = run_inline(database.overview.one(summary.id))

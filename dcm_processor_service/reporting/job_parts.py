@@ -40,7 +40,7 @@ _LEVELS = {"warning": "warn", "error": "bad", "critical": "bad"}
 
 
 def error_part(job: JobReport) -> Html:
-    """Returns what went wrong, with its traceback."""
+    """Returns the error of the job, with its traceback."""
     if not job.error:
         return _NOTHING
     trace = element("pre", job.traceback.rstrip()) if job.traceback else ""
@@ -82,7 +82,7 @@ def inputs_part(inputs: Sequence[InputSeries]) -> Html:
 
 
 def data_part(values: Sequence[OutputValue]) -> Html:
-    """Returns what the job left in its data."""
+    """Returns the values that the job left in its data."""
     rows = [(one.name, element("code", _value(one))) for one in values]
     return join([element("h3", "Data"), facts(rows)]) if rows else _NOTHING
 
@@ -94,7 +94,7 @@ def _value(one: OutputValue) -> str:
 
 
 def files_part(files: Sequence[OutputFile]) -> Html:
-    """Returns what files the job left."""
+    """Returns the files that the job left."""
     rows = [[one.name, one.content_type, _digest(one.sha256 or ""), memory_text(one.size_bytes)] for one in files]
     return (
         join([element("h3", "Files"), table(["name", "type", "SHA-256", "size"], rows, right=[3])])

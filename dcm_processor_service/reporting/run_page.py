@@ -1,4 +1,4 @@
-"""The page of a run: what each job had, made, sent and took."""
+"""The page of a run: inputs, results, sendings, time and memory of each job."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TIMES = "%Y-%m-%d %H:%M UTC"
 def run_page(
     report: RunReport, pictures: Mapping[str, Sequence[ResultPicture]] | None = None, *, show_patient: bool = False
 ) -> str:
-    """Returns a page that holds all it shows.
+    """Returns the page of a run, which loads nothing from elsewhere.
 
     Args:
         report: What the jobs did.

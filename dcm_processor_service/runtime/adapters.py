@@ -1,6 +1,6 @@
-"""What a session needs besides the stores: files of values, images, derived objects, converter, network.
+"""Makes the parts that a session needs besides the stores: file formats, images, derived objects, converter, network.
 
-With :mod:`.stores` the one seam of laziness: every library below a function here is imported when it is called.
+This module and :mod:`.stores` load lazily: each function imports the libraries below it when it is called.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ __all__ = [
 
 
 def file_formats() -> FileFormats:
-    """Returns how values become files."""
+    """Returns the formats in which values become files."""
     from dcm_processor_service.imaging.file_formats import read_value, write_value
     from dcm_processor_service.session.functions import FileFormats
 
@@ -77,7 +77,7 @@ def file_formats() -> FileFormats:
 
 
 def imaging_functions(limits: Limits) -> ImagingFunctions:
-    """Returns what reads DICOM files, within these limits."""
+    """Returns the functions that read DICOM files, within these limits."""
     from dcm_processor_service.imaging.headers.folder import file_attributes, files_below, glance
     from dcm_processor_service.imaging.headers.instance_file import read_dataset
     from dcm_processor_service.imaging.headers.repeats import is_same_instance
@@ -170,7 +170,7 @@ def derived_functions() -> DerivedFunctions:
 
 
 def reading_functions(limits: Limits) -> ReadingFunctions:
-    """Returns what reads derived objects, of this service or of another vendor, within these limits."""
+    """Returns the functions that read derived objects, of this service or of another vendor, within these limits."""
     from dcm_processor_service.derived.reading import measurements, report_text, segments
     from dcm_processor_service.session.functions import ReadingFunctions
 
@@ -206,7 +206,7 @@ def sender(settings: RuntimeSettings) -> Sender:
 
 
 def retriever(settings: RuntimeSettings) -> Retriever:
-    """Returns what finds and fetches over DIMSE and DICOMweb."""
+    """Returns the retriever, which finds and fetches over DIMSE and DICOMweb."""
     from dcm_processor_service.dicom_network.retrieval.retriever import DicomRetriever
 
     return DicomRetriever(settings.ae_title, timeout_s=settings.dicom_timeout_s)
@@ -227,7 +227,7 @@ def legacy_sender(settings: RuntimeSettings, **arguments: Any) -> DicomSender:
 
 
 def producer(settings: RuntimeSettings) -> Producer:
-    """Returns what derived objects name as their maker."""
+    """Returns the producer, which derived objects name as their maker."""
     from dcm_processor_service.models.derived import Producer
 
     name = settings.service_name or "dcm-processor-service"
@@ -235,35 +235,35 @@ def producer(settings: RuntimeSettings) -> Producer:
 
 
 def limits() -> Limits:
-    """Returns the limits of what a file may ask for."""
+    """Returns the limits of what reading a file may use."""
     from dcm_processor_service.models.images.limits import Limits
 
     return Limits()
 
 
 def series_tools(**parts: Any) -> SeriesTools:
-    """Returns what a series needs besides its store."""
+    """Returns the parts that a series needs besides its store."""
     from dcm_processor_service.session.images.series_async import SeriesTools
 
     return SeriesTools(**parts)
 
 
 def async_fetching(*parts: Any) -> AsyncFetching:
-    """Returns what finds and fetches from peers."""
+    """Returns the facade that finds and fetches from peers."""
     from dcm_processor_service.session.network.fetching import AsyncFetching
 
     return AsyncFetching(*parts)
 
 
 def async_reporting(**parts: Any) -> AsyncReporting:
-    """Returns what reports on a job."""
+    """Returns the facade that reports on a job."""
     from dcm_processor_service.session.reporting import AsyncReporting
 
     return AsyncReporting(**parts)
 
 
 def async_sending(repository: DataRepository, peers: AsyncPeers, **tools: Any) -> AsyncSending:
-    """Returns what sends instances and keeps the journal of it."""
+    """Returns the facade that sends instances and keeps a journal of it."""
     from dcm_processor_service.session.network.sending import AsyncSending
     from dcm_processor_service.session.network.sending_tools import SendingTools
 
@@ -285,7 +285,7 @@ def async_dicom(*parts: Any) -> AsyncDicom:
 
 
 def platform_documents(backend: Backend) -> PlatformDocuments:
-    """Returns the store's documents as the platform sees them; made of its values where it holds none."""
+    """Returns the store's documents as the platform sees them; a store without such makes them of its values."""
     from dcm_processor_service.backends.plain_documents import PlainDocuments
 
     return backend.documents or PlainDocuments(backend)

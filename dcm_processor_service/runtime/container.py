@@ -81,10 +81,10 @@ C = TypeVar("C", bound=containers.Container)
 T = TypeVar("T")
 
 _first_use = SharedLock()
-"""Held while a provider makes its part. One for all, so that no two threads wait for each other's parts.
+"""A lock, held while a provider makes its part: one for all providers, so that no two threads wait for each other.
 
-dependency-injector's own ThreadSafeSingleton has a lock each, which a forked child may inherit taken; its Resource has
-none.
+dependency-injector's own ThreadSafeSingleton has a lock for each provider, which a forked child may inherit locked; its
+Resource has no lock.
 """
 
 
@@ -185,7 +185,7 @@ class Container(containers.DeclarativeContainer):
     platform_documents: providers.Provider[PlatformDocuments] = providers.Callable(adapters.platform_documents, backend)
     workspace_repository: providers.Provider[WorkspaceRepository] = providers.Callable(_workspace, backend)
 
-    # given to facades as ``.provider``, a function that makes them: who converts nothing imports no converter
+    # facades get these as ``.provider``, a function that makes the part: a job without conversions loads no converter
     formats: providers.Provider[FileFormats] = _Once(adapters.file_formats)
     limits: providers.Provider[Limits] = _Once(adapters.limits)
     imaging: providers.Provider[ImagingFunctions] = _Once(adapters.imaging_functions, limits)
@@ -302,7 +302,7 @@ class Container(containers.DeclarativeContainer):
 
 @containers.copy(Container)
 class AsyncContainer(Container):
-    """The same for an asynchronous callback: motor in place of PyMongo, other blocking work in threads.
+    """The container of an asynchronous callback: motor in place of PyMongo, other blocking work in threads.
 
     Example:
         >>> settings = RuntimeSettings.without_environment(db_provider="memory", session_id="5" * 24, job_id="1" * 24)
@@ -341,7 +341,7 @@ def opened(container: C) -> Iterator[C]:
     finally:
         with ExitStack() as closing:  # unwinds from the end
             closing.callback(adapters.close_decoders)
-            closing.callback(container.shutdown_resources)  # what an overriding provider opened for itself
+            closing.callback(container.shutdown_resources)  # closes what an overriding provider has opened
             for provider in container.providers.values():
                 for part in (provider, *provider.overridden):
                     if isinstance(part, providers.Resource):

@@ -65,9 +65,9 @@ class _Context(RuntimeSettings):
     def cancelled(self) -> bool:
         """Whether the job should end: finish the step, and return.
 
-        True when the process was asked to end (SIGTERM), whose exit code is then 143, and when the job's time limit is
-        reached. A job that sees the latter and returns has failed with :class:`~.errors.JobTimeoutError`, since its
-        result may be part of what it was to be; one that does not return within ``grace_s`` is ended.
+        True when the process was asked to end (SIGTERM; its exit code is then 143), and when the job's time limit is
+        reached. A job that looks after the limit and returns fails with :class:`~.errors.JobTimeoutError`, since its
+        result may be incomplete; the process of one that does not return within ``grace_s`` is ended.
 
         Raises:
             ConfigurationError: The context was made from the environment alone.
@@ -78,7 +78,8 @@ class _Context(RuntimeSettings):
     def deadline(self) -> datetime | None:
         """When the job's time limit is reached, in UTC; None where the manifest sets no ``timeout``.
 
-        Counted from the start of the callback's process by a monotonic clock, and expressed in this machine's time.
+        Counted by a monotonic clock from when the runner was called with the callback, and expressed in this machine's
+        time.
 
         Raises:
             ConfigurationError: The context was made from the environment alone.
@@ -166,7 +167,7 @@ class RuntimeContext(_Context):
         Args:
             name: Its name.
             inputs: What it depends on, by name: values that session data can hold, arrays, a series (by the UIDs and
-                contents of its instances), paths (by content), stored files. With others it is another step.
+                contents of its instances), paths (by content), stored files. With other inputs it is another step.
             code: Version of its code; by default a digest of the source file that calls this.
 
         Raises:

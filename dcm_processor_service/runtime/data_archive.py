@@ -32,7 +32,7 @@ _DAMAGE = (
     EOFError,
     NotImplementedError,
 )
-"""What unpacking raises of damage; bzip2 raises an OSError without a number."""
+"""What unpacking raises for damaged data; bzip2 raises an OSError without a number."""
 _TWO_OF_A_NAME = (FileExistsError, NotADirectoryError, IsADirectoryError)
 
 
@@ -71,7 +71,7 @@ def require_files_inside(archive: Path, files: list[zipfile.ZipInfo]) -> None:
 
 @contextmanager
 def damage_told(archive: Path) -> Iterator[None]:
-    """Raises what an archive is at fault for as one error, and what the disk is at fault for as it is.
+    """Turns every error about a damaged archive into one error; errors of the disk pass unchanged.
 
     Raises:
         ConfigurationError: The archive cannot be unpacked.

@@ -1,9 +1,10 @@
 """Large data of a service, such as a model's weights, kept unpacked between jobs.
 
-The platform unpacks a worker's data anew for every job. Data that is itself one zip file costs it a copy; here the file
-is unpacked once, into a folder named by its SHA-256, which every later job finds. A job holds a shared lock on what it
-uses, from before it looks until its process ends; who fills, repairs or removes an entry holds an exclusive one. What
-is filled lies under another name until it is whole, so a killed process leaves nothing that passes for an entry.
+The platform unpacks a worker's data anew for every job. Data that is itself one zip file costs it only a copy; this
+module unpacks the file once, into a folder named by its SHA-256, which every later job finds. A job holds a shared lock
+on the entry that it uses, from before it looks for it until its process ends; a process that fills, repairs or removes
+an entry holds an exclusive lock. An entry has another name until it is complete, so a killed process leaves nothing
+that looks like an entry.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) 
             checksum, as sha256sum writes it, so that the file is read only when it is unpacked; one that is older than
             the archive may be that of another, and does not count.
         cache: Folder of the cache.
-        most_bytes: How large it may become.
+        most_bytes: How many bytes the cache may take.
 
     Raises:
         ConfigurationError: The archive is damaged, leads out of its folder, is not what its checksum says, or does not
@@ -79,7 +80,9 @@ def cached_data_dir(data_dir: Path | None, cache: Path | None, most_bytes: int) 
     if archive is None or cache is None:
         return data_dir
     if sys.platform == "win32":
-        raise ConfigurationError("the data cache needs locks that this system has not; leave DATA_CACHE out")
+        raise ConfigurationError(
+            "the data cache needs file locks, which this system does not have; leave DATA_CACHE out"
+        )
     with file_faults(cache, "made"):
         make_folder(cache)
     entry = _Entry(cache.absolute(), _told_checksum(archive) or file_sha256(archive))
@@ -114,16 +117,16 @@ def _archive(data: Path) -> Path | None:
 
 
 def _told_checksum(archive: Path) -> str:
-    """Returns what the file beside the archive says; empty where there is none, or one older than the archive.
+    """Returns the checksum in the file beside the archive; empty without such a file, or if the archive is newer.
 
     Raises:
-        ConfigurationError: It says no checksum.
+        ConfigurationError: The file holds no checksum.
     """
     beside = archive.with_name(f"{archive.name}.sha256")
     if not is_file(beside):
         return ""
     with file_faults(beside, "read"):
-        if beside.stat().st_mtime_ns < archive.stat().st_mtime_ns:  # of what the archive was before
+        if beside.stat().st_mtime_ns < archive.stat().st_mtime_ns:  # it belongs to an earlier archive
             return ""
         word = beside.read_text(encoding="ascii", errors="replace").split(maxsplit=1)[:1]
     if not word or not _CHECKSUM.fullmatch(word[0].lower()):
@@ -134,15 +137,15 @@ def _told_checksum(archive: Path) -> str:
 if sys.platform != "win32":
 
     def _lock(descriptor: int, *, exclusive: bool) -> None:
-        """Waits until the lock is ours; one that is held is let go first."""
+        """Waits until this process has the lock; releases one that it has already."""
         fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
 
     @contextmanager
     def _alone(cache: Path) -> Iterator[None]:
-        """Has one process at a time make room and unpack: two would take the same room."""
+        """Lets one process at a time make room and unpack: two would count on the same free space."""
         held = os.open(cache, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            with suppress(OSError):  # a network file system may lock files alone
+            with suppress(OSError):  # a network file system may lock files only
                 _lock(held, exclusive=True)
             yield
         finally:
@@ -150,7 +153,7 @@ if sys.platform != "win32":
 
     @contextmanager
     def _unused(path: Path) -> Iterator[bool]:
-        """Keeps others from an entry, if nobody uses it."""
+        """Locks an entry against other processes; yields False if one of them uses it."""
         with path.open("a+b") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,7 +177,7 @@ else:
 
 
 def _is_whole(entry: _Entry) -> bool:
-    """Returns whether every file of an entry is there with the content that it was filled with."""
+    """Returns whether every file of an entry is there with its original content."""
     try:
         told = json.loads((entry.folder / _MANIFEST).read_text(encoding="utf-8"))
         content = entry.folder / _CONTENT
@@ -185,7 +188,7 @@ def _is_whole(entry: _Entry) -> bool:
 
 
 def _is_of_another(entry: _Entry, archive: Path) -> bool:
-    """Returns whether an entry was filled from an archive of other files: the checksum beside this one is not its."""
+    """Returns whether an entry was filled from another archive, to which the checksum beside this one belongs."""
     try:
         told = (entry.folder / _LISTING).read_text(encoding="ascii")
     except OSError:  # not filled yet
@@ -201,7 +204,7 @@ def _require_checksum(entry: _Entry, archive: Path) -> None:
 
 
 def _fill(entry: _Entry, archive: Path, most_bytes: int) -> None:
-    """Unpacks an archive into the place of its entry, which this process has for itself."""
+    """Unpacks an archive into its entry, which this process has locked."""
     for left in (entry.folder, entry.part):  # damaged, or of a process that was killed
         if left.exists():
             shutil.rmtree(left)
@@ -226,10 +229,10 @@ def _fill(entry: _Entry, archive: Path, most_bytes: int) -> None:
 
 
 def _make_room(own: _Entry, need_bytes: int, most_bytes: int) -> None:
-    """Removes what was not used for longest and is not in use, until there is room.
+    """Removes entries that no job uses, the least recently used first, until there is room.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: There is not enough room.
     """
     locks = sorted((one for one in own.root.glob(f"*{_LOCK}") if one != own.lock), key=_used_at)
     sizes = {one: _size(one) for one in locks}
@@ -259,7 +262,7 @@ def _used_at(lock: Path) -> float:
 
 
 def _size(lock: Path) -> int:
-    """Returns what an entry takes, whole or not, in bytes."""
+    """Returns the size of an entry, complete or not, in bytes."""
     entry = _Entry(lock.parent, lock.name.removesuffix(_LOCK))
     total_bytes = 0
     for folder in (entry.folder, entry.part):

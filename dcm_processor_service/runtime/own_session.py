@@ -1,8 +1,8 @@
 """The session of this process's own job, for functions without a context.
 
-One container for the process, made from the environment at the first use and closed when the process ends. While a
-runner has a callback in hand, it is the runner's: both see one store, one connection. A forked child makes its own,
-since connections do not survive a fork.
+The process has one container, made from the environment at the first use and closed when the process ends. While a
+runner runs a callback, these functions use the runner's container: both share one store and one connection. A forked
+child makes its own container, since connections do not survive a fork.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Own:
 
 _own = _Own()
 _first_process = os.getpid()
-"""A child keeps no limits and promises no result: both are its parent's."""
+"""A forked child has another id: it enforces no limits and writes no result, since its parent does."""
 
 
 def own_container() -> Container:
@@ -73,12 +73,12 @@ def own_session() -> Session:
 
 
 def _is_first_process() -> bool:
-    """Returns whether this is the job's process: neither forked by it, nor one that imports all of it anew."""
+    """Returns whether this is the job's own process, and no child that was forked or that multiprocessing started."""
     return os.getpid() == _first_process and multiprocessing.parent_process() is None
 
 
 def spare_own_limits() -> None:
-    """Leaves limits and result to a runner that keeps them itself: there is one timer that ends a process."""
+    """Leaves the time limit and the result to a runner that handles them: only one timer can end a process."""
     with _own.lock:
         if _own.limits is None:
             _own.limits = ExitStack()
@@ -86,7 +86,7 @@ def spare_own_limits() -> None:
 
 @contextmanager
 def serving(container: Container) -> Iterator[None]:
-    """Has functions without a context use this container, as long as this lasts; who opened it closes it."""
+    """Makes functions without a context use this container within the block; the caller closes it."""
     with _own.lock:
         _own.served.append(container)
     try:

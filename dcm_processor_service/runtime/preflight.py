@@ -1,4 +1,4 @@
-"""A look at a session's headers before its first job: which of them would end the script that the worker generates.
+"""Finds, before a session's first job, the headers that would end the script that the worker generates.
 
 Where a header holds a quotation mark, a backslash or a line break, the job ends before its callback starts, nothing
 retries it, and nothing cleans its session up. Only the attribute is named, never its value.
@@ -23,7 +23,7 @@ class RiskyArguments(NamedTuple):
     """The parts of a job's arguments that would break its script."""
 
     about: str
-    """The series, study or patient whose header it is, or the job whose params."""
+    """The series, study or patient whose header it is, or the job whose params they are."""
     sentence: str
 
 

@@ -1,4 +1,4 @@
-"""``ctx.progress``: reports how far a job is to the queue and its viewers."""
+"""``ctx.progress``: tells the queue and its viewers how far a job is."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ __all__ = ["AsyncProgress", "Progress"]
 _LOG = logging.getLogger(__name__)
 
 PAUSE_S = 1.0
-"""Between two writes of one message, but for the end."""
+"""Seconds between two writes with the same message; the write at the end does not wait."""
 
 MESSAGES_AT_ONCE = 5
-"""How many new messages are written without a pause; after them one in each pause."""
+"""How many new messages are written without a pause; after them one message in each pause."""
 
 _FULL_PERCENT = 100
 _TOLERANCE = 1e-6
 
 
 class AsyncProgress:
-    """How far the job is, for asynchronous callbacks; :class:`Progress` explains it.
+    """Tells how far the job is, for asynchronous callbacks; :class:`Progress` explains it.
 
     Example:
         >>> import asyncio
@@ -66,7 +66,7 @@ class AsyncProgress:
         """Tells how far the job is; see :meth:`Progress.__call__`."""
         if not -_TOLERANCE <= fraction <= 1 + _TOLERANCE:  # also refuses NaN
             raise UnsupportedValueError(
-                f"progress goes from 0 to 1, {fraction} is no part of that; divide what is done by what there is to do"
+                f"progress goes from 0 to 1, and {fraction} is outside; divide the work that is done by all the work"
             )
         percent = min(max(int(fraction * _FULL_PERCENT + _TOLERANCE), 0), _FULL_PERCENT)
         state = (percent, self._scrubber.text(message))
@@ -77,7 +77,7 @@ class AsyncProgress:
             await self.flush()
 
     def _due(self, message: str) -> bool:
-        """Whether it is time to write: a message of a new step soon, but not one for each turn of a loop."""
+        """Returns whether to write now: a new message is written soon, but not one for each turn of a fast loop."""
         now_s = self._clock()
         if self._written is not None and message == self._written[1]:
             return now_s >= self._next_s
@@ -89,8 +89,8 @@ class AsyncProgress:
         return True
 
     async def flush(self) -> None:
-        """Writes what has waited; see :meth:`Progress.flush`."""
-        async with self._turns.turn():  # so that what one thread told first does not land last
+        """Writes the progress that was held back; see :meth:`Progress.flush`."""
+        async with self._turns.turn():  # so that an earlier call of one thread is not written after a later one
             with self._lock:
                 state, self._waiting = self._waiting, None
                 self._next_s = self._clock() + PAUSE_S if state else self._next_s
@@ -100,7 +100,7 @@ class AsyncProgress:
     async def _write(self, state: tuple[int, str]) -> None:
         try:
             await self._repository.set_progress(self._key.job_id, *state)
-        except StoreError as error:  # progress is for people: a job that can go on goes on
+        except StoreError as error:  # progress is for people only: the job goes on
             _LOG.warning("the progress of the job could not be written: %s: %s", type(error).__name__, error)
             return
         self._written = state
@@ -121,10 +121,10 @@ class Progress:
         self._async = progress
 
     def __call__(self, fraction: float, message: str = "") -> None:
-        """Tells how far the job is: in one round trip, about once a second; a new message at once.
+        """Tells how far the job is; writes to the store about once a second, and a new message at once.
 
-        What came too soon is written with the next, or at the end. A store that does not answer is logged; the job goes
-        on.
+        A call that comes too soon is written with a later one, or at the end of the job. If the store does not answer,
+        a warning is logged and the job goes on.
 
         Args:
             fraction: From 0 to 1.
@@ -136,5 +136,5 @@ class Progress:
         run_inline(self._async(fraction, message))
 
     def flush(self) -> None:
-        """Writes what has waited; the runner does so when the callback has ended."""
+        """Writes the progress that was held back; the runner calls this when the callback has ended."""
         run_inline(self._async.flush())

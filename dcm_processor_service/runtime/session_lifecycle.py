@@ -32,9 +32,9 @@ async def prepare_session(sessions: SessionRepository, session_id: str) -> list[
 
 
 async def clean_up_session(sessions: SessionRepository, session_id: str, policy: CleanupPolicy) -> CleanupReport:
-    """Removes what a session leaves, its own document last, so that one which was interrupted can be repeated.
+    """Removes what a session leaves; its own document last, so that an interrupted clean-up can be repeated.
 
-    Of the patient's images those go that arrived before the session was made, unless another open session of the same
+    Images of the patient that arrived before the session was made are removed, unless another open session of the same
     patient was made after they arrived: that one still needs them, and removes them at its own end.
     """
     if policy == "keep":

@@ -1,4 +1,4 @@
-"""The settings of a job: the environment as one validated model, every fault of it in one sentence."""
+"""The settings of a job: the environment as one validated model; one error names all its faults."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class RuntimeSettings(BaseSettings):
     )
     service_version: str = Field(
         default="0",
-        description="Version of the service, which derived DICOM objects name and their UIDs are keyed by",
+        description="Version of the service; derived DICOM objects name it, and their UIDs depend on it",
         examples=["1.4.0"],
     )
     store_timeout_s: float = Field(
@@ -142,14 +142,14 @@ class RuntimeSettings(BaseSettings):
         default=30.0,
         gt=0,
         le=3600,
-        description="Seconds that one operation of the store may take, with the election of a new primary within",
+        description="Seconds that one operation of the store may take, the election of a new primary included",
         examples=["60"],
     )
     store_transfer_timeout_s: float = Field(
         default=30.0,
         gt=0,
         le=3600,
-        description="Seconds without progress until the moving of a file's content is given up",
+        description="Seconds without progress until the upload or download of a file is given up",
         examples=["60"],
     )
     durability: Durability = Field(
@@ -168,7 +168,7 @@ class RuntimeSettings(BaseSettings):
     )
     cleanup: Literal["keep", "session", "all"] = Field(
         default="all",
-        description="What goes at a session's end: keep (nothing), session (data and files), all (images too)",
+        description="What is removed at a session's end: keep (nothing), session (data and files), all (images too)",
         examples=["session"],
     )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_check_log_level)] = Field(
@@ -193,13 +193,13 @@ class RuntimeSettings(BaseSettings):
     )
     data_cache: Path | None = Field(
         default=None,
-        description="Folder in which data that comes as a zip file is kept unpacked for the next job",
+        description="Folder that keeps data from a zip file unpacked for the next job",
         examples=["/var/cache/models"],
     )
     data_cache_bytes: int = Field(
         default=20 * 1024**3,
         ge=1,
-        description="How large that folder may become; what was not used for longest goes",
+        description="Most bytes in that folder; the least recently used data is removed first",
         examples=["21474836480"],
     )
 
@@ -232,9 +232,8 @@ class RuntimeSettings(BaseSettings):
     @classmethod
     def _require_location(cls, values: dict[str, Any]) -> dict[str, Any]:
         backend = _canonical(str(values.get("db_provider") or ""))
-        required = {"mongodb": ("db_url", "db_name"), "sqlite": ("db_url",)}.get(
-            backend, ()
-        )  # others ask by themselves
+        # a store of another package checks for itself what it needs
+        required = {"mongodb": ("db_url", "db_name"), "sqlite": ("db_url",)}.get(backend, ())
         return values | {field: Fault("is not set") for field in required if not values.get(field)}
 
     @field_validator("*", mode="before")

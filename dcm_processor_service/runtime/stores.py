@@ -1,7 +1,7 @@
 """Which stores there are, and what opens each: the built-in ones and those of the entry-point group.
 
-Adapters are imported when they are asked for. What the platform's worker passes to an entry is a piece of its store's
-documents, so that is read here too.
+Adapters are imported when they are asked for. The arguments that the platform's worker passes to an entry are parts of
+its store's documents, so this module reads them too.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def test_what_cannot_decide_is_refused_when_the_registry_is_made(log: pytest.Log
             accepts(function)
     returns_coroutine: Callable[..., object] = lambda: later()  # noqa: E731, PLW0108  no async def by itself
     assert called(accepts(returns_coroutine)) == (False, {})
-    assert "gave a coroutine" in log.messages[0]
+    assert "returned a coroutine" in log.messages[0]
 
 
 def test_other_functions_are_called_as_the_scheduler_calls_and_reads_them() -> None:

@@ -15,7 +15,7 @@ __all__ = ["bare_container"]
 def bare_container(calling: str) -> Container:
     """Makes a container without a session, with our AE title."""
     values: SettingsValues = {"db_provider": "memory", "session_id": NO_ID, "job_id": NO_ID, "ae_title": calling}
-    values.update(cast("SettingsValues", read_variables(["dicom_timeout_s"])))  # the settings say what is wrong with it
+    values.update(cast("SettingsValues", read_variables(["dicom_timeout_s"])))  # the settings report a wrong value
     settings = RuntimeSettings.without_environment(**values)
     container = Container()
     container.settings.override(settings)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ListenPort", "commitment", "keeper"]
 
 
-class _TriedOut(Exception):  # noqa: N818 no error: a file can be written, and is left as it was
+class _TriedOut(Exception):  # noqa: N818 no error: the file can be written, and stays as it was
     """Ends the writing of a file before anything is written."""
 
 
@@ -47,7 +47,7 @@ def commitment(
 ) -> None:
     """Wait for the answer to a storage commitment that send --commit-later asked for, and keep it in its file.
 
-    With --ask-again it is asked anew for all that it has not promised to keep, also where it refused.
+    With --ask-again the peer is asked again for every instance that it has not promised to keep, also after a refusal.
 
     Ends with 0 where the peer keeps every instance, with 3 where it has not answered yet, with 1 where it refused.
     """
@@ -64,7 +64,7 @@ def commitment(
 
 
 def keeper(file: Path, calling: str) -> Callable[[StorageCommitment], None]:
-    """Returns what keeps a transaction in a file, with the title that the peer knows us by.
+    """Returns a function that keeps a transaction in a file, with the AE title that the peer knows us by.
 
     Raises:
         ConfigurationError: The file is there, with a transaction whose answer is still missing, or with other things;

@@ -35,7 +35,7 @@ _PANEL = "How to speak to the peer"
 
 
 class Syntax(str, Enum):
-    """What a peer may prefer to get, in the order of the transfer syntaxes that can be written."""
+    """The transfer syntaxes that a peer may prefer, in the order of those that can be written."""
 
     EXPLICIT = "explicit"
     IMPLICIT = "implicit"
@@ -55,7 +55,7 @@ def _option(help_text: str, *names: str, **more: Any) -> Any:
 
 @dataclass(frozen=True)
 class PeerOptions:
-    """How a peer is spoken to, as far as the command line says."""
+    """The options of the command line for communicating with a peer."""
 
     calling: Annotated[str, _option("Our AE title")] = DEFAULT_AE_TITLE
     tls: Annotated[bool, _option("Speak TLS, and verify the peer's certificate against its host name", "--tls")] = False
@@ -73,9 +73,9 @@ class PeerOptions:
         str | None, _option("SHA-256 of the peer's certificate, which must be this one; implies --tls")
     ] = None
     prefer: Annotated[
-        Syntax | None, _option("The transfer syntax that the peer prefers, where instances can be had in it")
+        Syntax | None, _option("The transfer syntax that the peer prefers, used where no loss results")
     ] = None
-    timeout: Annotated[float | None, _option("Seconds that the peer's silence is borne", min=0.001)] = None
+    timeout: Annotated[float | None, _option("Seconds to wait for an answer of the peer", min=0.001)] = None
     connection_timeout: Annotated[float | None, _option("Seconds for the TCP connection", min=0.001)] = None
     max_pdu: Annotated[
         int | None, _option("The longest PDU to send, in bytes, below what the peer announces", min=4096, max=131_072)
@@ -91,13 +91,13 @@ class PeerOptions:
     token_url: Annotated[
         str | None, _option("Where a token is granted for --client-id (OAuth 2.0 client credentials)")
     ] = None
-    client_id: Annotated[str | None, _option("Who we are at --token-url")] = None
+    client_id: Annotated[str | None, _option("Our client id at --token-url")] = None
     client_secret_file: Annotated[Path | None, _option("A file that holds the secret of --client-id")] = None
-    scope: Annotated[str, _option("What the token of --token-url is to allow")] = ""
+    scope: Annotated[str, _option("The scope to ask for at --token-url")] = ""
 
     @property
     def fields_of_peer(self) -> dict[str, Any]:
-        """The fields of a peer that are given, whichever way it is spoken to."""
+        """The given fields of a peer that apply both to DIMSE and to DICOMweb."""
         files = {"ca_file": self.ca_file, "cert_file": self.cert_file, "key_file": self.key_file}
         values = {
             **{name: None if path is None else str(path) for name, path in files.items()},
@@ -111,7 +111,7 @@ class PeerOptions:
 
     @property
     def implies_tls(self) -> bool:
-        """Something is said that only TLS has."""
+        """Whether an option is given that only TLS has."""
         given = (self.ca_file, self.cert_file, self.key_file, self.tls_name, self.fingerprint)
         return self.tls or any(one is not None for one in given)
 
@@ -137,7 +137,7 @@ class PeerOptions:
             )
 
     def auth(self) -> WebAuth | None:
-        """Returns what a DICOMweb peer knows us by; reads the file of a client's secret.
+        """Returns how we identify ourselves to a DICOMweb peer; reads the file with a client's secret.
 
         Raises:
             ConfigurationError: Too much or too little is given, or the file cannot be read.
@@ -240,7 +240,7 @@ def parse_place(text: str, how: PeerOptions = _AS_USUAL) -> Peer:
     if not host:
         raise ConfigurationError("the URL of the peer names no host")
     if how.implies_tls and parts.scheme != "https":
-        raise ConfigurationError("the options say TLS, and the URL of the peer does not: give https://…")
+        raise ConfigurationError("the options ask for TLS, but the URL of the peer does not: give https://…")
     how.require_unset(("max_pdu",), "for a peer that is given as AET@HOST:PORT")
     more = {} if how.max_request is None else {"max_request_bytes": how.max_request}
     proxy = how.proxy or "environment"
@@ -265,18 +265,18 @@ def _is_of_the_web(text: str) -> bool:
 
 
 def _may_hold_a_secret(text: str) -> bool:
-    """Whether it may be a URL, in which a password or a token may be."""
+    """Returns whether a text may be a URL, which may hold a password or a token."""
     return "://" in text or _is_of_the_web(text.rpartition("=")[2]) or _is_of_the_web(text)
 
 
 def _shown(text: str) -> str:
-    """Returns the text, for a message; not where it may be part of a URL with a password or a token."""
+    """Returns the text for a message, unless it may be part of a URL with a password or a token."""
     is_path_with_more = "/" in text and ("@" in text or "?" in text)
     return "what was given" if _may_hold_a_secret(text) or is_path_with_more else repr(text)
 
 
 def _refused(error: ValidationError, otherwise: str) -> ConfigurationError:
-    """Says which option has a value that no peer takes."""
+    """Returns an error that names the option with a value that no peer can have."""
     options = {"certificate_sha256": "--fingerprint", "tls_server_name": "--tls-name"}
     found = {str(one["loc"][0]): one["msg"].removeprefix("Value error, ") for one in error.errors() if one["loc"]}
     faults = [f"{option}: {found[name]}" for name, option in options.items() if name in found]

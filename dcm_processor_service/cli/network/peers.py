@@ -62,7 +62,7 @@ def list_peers(workspace: Place = None, as_json: AsJson = False) -> None:
 
 @peers.command("echo", epilog=example("peers echo PACS"))
 def echo_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> None:
-    """Ask a peer whether it is there (C-ECHO)."""
+    """Ask a peer whether it answers (C-ECHO)."""
     with _known(workspace) as known:
         result = known.echo(name)
     print_echo(result, as_json=as_json)
@@ -70,7 +70,7 @@ def echo_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> N
 
 @peers.command("probe", epilog=example("peers probe PACS --workspace dcm-workspace"))
 def probe_peer(name: Name, workspace: Place = None, as_json: AsJson = False) -> None:
-    """Print which kinds of objects a peer takes, in which transfer syntaxes; sends none."""
+    """Print which kinds of objects a peer accepts, in which transfer syntaxes; sends none."""
     with _known(workspace) as known:
         contexts = known.probe(name)
     print_contexts(contexts, as_json=as_json)

@@ -32,7 +32,7 @@ __all__ = ["fetch", "find"]
 
 
 class Level(str, Enum):
-    """What is listed."""
+    """The level of the listed items."""
 
     STUDY = "study"
     SERIES = "series"
@@ -40,7 +40,7 @@ class Level(str, Enum):
 
 
 class Method(str, Enum):
-    """How instances come."""
+    """How instances are fetched."""
 
     AUTO = "auto"
     C_GET = "c-get"
@@ -72,13 +72,13 @@ def find(
     modality: Modality = "",
     study: StudyUid = None,
     series: SeriesUid = None,
-    level: Annotated[Level, typer.Option(help="What is listed")] = Level.STUDY,
+    level: Annotated[Level, typer.Option(help="Which items are listed")] = Level.STUDY,
     limit: Limit = 1000,
     as_json: AsJson = False,
     *,
     how: PeerOptions,
 ) -> None:
-    """List what a peer holds, by C-FIND or QIDO-RS; with --json also whose it is."""
+    """List what a peer holds, by C-FIND or QIDO-RS; with --json also the patient of each item."""
     with sentences(), opened(bare_container(how.calling)) as container:
         peer = parse_place(address, how)
         keys = _keys(patient_id, patient_name, birth_date, accession, study_date, modality, study, series, limit)
@@ -105,7 +105,7 @@ def fetch(
     limit: Limit = 1000,
     method: Annotated[Method, typer.Option(help="auto takes C-GET, and C-MOVE where only that works")] = Method.AUTO,
     listen_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Ours, as the peer knows it, for a C-MOVE")
+        int | None, typer.Option(min=0, max=65535, help="Our port, as the peer knows it, for a C-MOVE")
     ] = None,
     as_json: AsJson = False,
     *,
@@ -113,7 +113,8 @@ def fetch(
 ) -> None:
     """Fetch studies, or with --modality or --series some of their series, as files; and report on each instance.
 
-    By C-GET, C-MOVE or WADO-RS. Each file is as it was received. What is damaged or not what was asked for is not kept.
+    By C-GET, C-MOVE or WADO-RS. Each file is as it was received. An instance that is damaged or was not asked for is
+    not kept.
     """
     with sentences(), opened(bare_container(how.calling)) as container:
         peer = parse_place(address, how)

@@ -55,18 +55,19 @@ def send(
         typer.Option(
             min=1,
             max=32,
-            help="How many associations send side by side; over two help where answers are slow",
+            help="How many associations send side by side; over two help only where answers are slow",
         ),
     ] = 1,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Ask the peer afterwards which instances it holds; a miss is a failure")
+        bool,
+        typer.Option("--verify", help="Ask the peer afterwards which instances it holds; a missing one is a failure"),
     ] = False,
     commit: Annotated[
-        bool, typer.Option("--commit", help="Ask for storage commitment, and wait for it; none is a failure")
+        bool, typer.Option("--commit", help="Ask for storage commitment, and wait for it; to get none is a failure")
     ] = False,
     commit_later: Annotated[
         Path | None,
-        typer.Option(help="Ask for storage commitment, and keep it in this file for the command commitment to wait"),
+        typer.Option(help="Ask for storage commitment, and keep that in this file; the command commitment waits"),
     ] = None,
     listen_port: ListenPort = None,
     as_json: AsJson = False,
@@ -75,7 +76,7 @@ def send(
 ) -> None:
     """Send DICOM files to a peer by C-STORE, or by STOW-RS to a URL, and report on each.
 
-    What is no DICOM instance in a folder is left out and named; a damaged one is a failure.
+    Files of a folder that are no DICOM instances are left out and named; a damaged instance is a failure.
     """
     with sentences(), opened(bare_container(how.calling)) as container, unpacked(*paths) as places:
         peer = parse_place(to, how)
@@ -122,7 +123,7 @@ def echo(
     *,
     how: PeerOptions,
 ) -> None:
-    """Ask a peer whether it is there (C-ECHO)."""
+    """Ask a peer whether it answers (C-ECHO)."""
     with sentences(), opened(bare_container(how.calling)) as container:
         peer = parse_address(address, how)
         result = container.sender().echo(peer)
@@ -145,7 +146,7 @@ def probe(
     *,
     how: PeerOptions,
 ) -> None:
-    """Ask a peer which kinds of objects it takes, in which transfer syntaxes, and for values of its own fields."""
+    """Ask a peer which objects it accepts, in which transfer syntaxes, and propose values for its fields."""
     with sentences(), opened(bare_container(how.calling)) as container:
         peer = parse_address(address, how)
         if not as_json:
@@ -155,7 +156,7 @@ def probe(
 
 
 def print_contexts(contexts: Sequence[AcceptedContext], *, as_json: bool) -> None:
-    """Prints what a peer takes."""
+    """Prints what a peer accepts."""
     if as_json:
         for context in contexts:
             print_json_line(context.model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""Whether the scheduler creates every job of a manifest, and in an order: names, events and ``dependsOn``."""
+"""Checks that the scheduler creates every job of a manifest, and in which order: names, events, ``dependsOn``."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _field_problems(job: ServiceJob) -> Iterator[ServiceProblem]:
     try:
         duration_s(job.timeout if isinstance(job.timeout, (str, int, float)) else None)
     except UnsupportedValueError as error:
-        yield ServiceProblem("timeout", f"its timeout is not kept: {error}", job.name)
+        yield ServiceProblem("timeout", f"its timeout has no effect: {error}", job.name)
 
 
 def _plain(name: str) -> str:

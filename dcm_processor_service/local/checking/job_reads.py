@@ -1,7 +1,7 @@
 """Reads of other jobs' output, found in the source: ``data.get("volume", job="segment")``.
 
 A read belongs to a job when the job's entry leads to it: through functions and classes of the service's own module, by
-their names. What is called in another way, such as by ``getattr``, is not found.
+their names. Functions that are called in another way, such as by ``getattr``, are not found.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Checks of a service's requirements without a network.
 
-That is: whether pip can read the lines, whether their markers hold for the worker's Python, whether a pinned version
-that is installed here says that it wants a newer Python, and whether a pin contradicts what this package itself needs.
-Whether a version exists, and what it needs in turn, is not known.
+The check finds lines that pip cannot read, lines whose markers do not hold for the worker's Python, pinned versions
+that are installed here and want a newer Python, and pins that contradict what this package itself needs. It cannot know
+whether a version exists, nor what that version needs in turn.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def requirement_problems(path: Path, python: tuple[int, int]) -> Iterator[Servic
         path: A file that pip reads with ``-r``.
         python: The worker's version of Python.
     """
-    needs = _own_needs()
+    needs = _own_requirements()
     for place, line in _lines(path, set()):
         if isinstance(line, ServiceProblem):
             yield line
@@ -112,7 +112,7 @@ def _problems_of(
             )
 
 
-def _own_needs() -> dict[str, SpecifierSet]:
+def _own_requirements() -> dict[str, SpecifierSet]:
     """Returns the requirements of this package, without its extras."""
     needs = [Requirement(line) for line in metadata.requires(_OWN) or []]
     return {canonicalize_name(one.name): one.specifier for one in needs if one.marker is None}
@@ -126,7 +126,7 @@ def _python_wanted(name: str) -> str:
 
 
 def _runs_on(name: str, pin: str, python: str) -> bool:
-    """Whether a pinned version runs on a Python, as far as it is installed here; nothing else is known."""
+    """Returns whether a pinned version runs on a Python; True if it is not installed here, and so not known."""
     wanted = _python_wanted(name)
     if not wanted or metadata.version(name) != pin:
         return True

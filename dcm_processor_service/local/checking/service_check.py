@@ -1,4 +1,4 @@
-"""Checks a service before it is deployed: what the platform would drop, refuse or fail at, without a platform."""
+"""Checks, without a platform, what the platform would drop, refuse or fail at in a service."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class CheckedService:
 
     @property
     def ok(self) -> bool:
-        """Whether no problem keeps it from working."""
+        """Whether the service has no problem that keeps it from working."""
         return not any(problem.blocking for problem in self.problems)
 
 

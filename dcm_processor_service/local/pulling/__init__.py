@@ -1,1 +1,1 @@
-"""A session of the platform's database, brought into a workspace on a laptop without what tells of the patient."""
+"""Copies a session of the platform's database into a workspace on a laptop, without the patient's identity."""

@@ -1,4 +1,4 @@
-"""Which pictures may show text of the patient: those that say so, and kinds that often do and do not deny it."""
+"""Finds pictures that may show text of the patient: their header says so, or their kind often does, undenied."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _DRAWN_CLASSES = frozenset(
     }
 )
 _DRAWN_MODALITIES = frozenset({"US", "IVUS", "OT", "SC", "ES", "XC", "DOC", "CR", "DX", "RF", "XA", "MG", "OP"})
-"""Whose machines write names into pictures, or whose pictures are scans of film and paper."""
+"""Modalities whose machines write names into pictures, or whose pictures are scans of film and paper."""
 _CAPTURE = re.compile(r"(?<![A-Z])(?:PROT|PROTOCOL)(?![A-Z])|SAVE|REPORT|DOSE|SCREEN|CAPTURE")
 """In ImageType: pages of text that a scanner files among its pictures."""
 
 
 def burned_in_doubt(dataset: Dataset) -> bool:
-    """Returns whether a picture may show text of the patient: its header says so, or does not deny it."""
+    """Returns whether a picture may show text of the patient: its header says so, or its kind often does, undenied."""
     told = said(dataset, "BurnedInAnnotation")
     drawn = (
         bool(said(dataset, "SOPClassUID") & _DRAWN_CLASSES)

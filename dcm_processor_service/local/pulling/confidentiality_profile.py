@@ -1,7 +1,7 @@
-"""What the Basic Application Confidentiality Profile does with each attribute (PS3.15, table E.1-1).
+"""The actions of the Basic Application Confidentiality Profile for each attribute (PS3.15, table E.1-1).
 
-The table is that of dicom-anonymizer, which follows each edition of the standard. Its own walk is not used: it stops at
-the top level of a dataset, empties the sequences that hold references, and keeps one list of UIDs for a whole process.
+The table comes from dicom-anonymizer, which follows each edition of the standard. Its functions are not used: they stop
+at the top level of a dataset, empty the sequences that hold references, and keep one list of UIDs for a whole process.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dcm_processor_service.errors import ConfigurationError
 __all__ = ["CHARACTERISTICS", "DESCRIPTIONS", "EDITION", "Action", "Kept", "Profile", "confidentiality_profile"]
 
 EDITION = "2026c"
-"""Of the standard whose table is used."""
+"""Edition of the standard whose table is used."""
 
 Kept: TypeAlias = Literal["characteristics", "descriptions"]
 """Options of the profile: the patient's age, sex, size and weight; descriptions of studies, series and protocols."""
 
 CHARACTERISTICS = frozenset({"PatientAge", "PatientSex", "PatientSize", "PatientWeight"})
-"""What the Retain Patient Characteristics Option keeps here (PS3.15, E.3.7)."""
+"""Attributes that the Retain Patient Characteristics Option keeps here (PS3.15, E.3.7)."""
 
 DESCRIPTIONS = frozenset(
     {
@@ -33,14 +33,14 @@ DESCRIPTIONS = frozenset(
         "StudyDescription",
     }
 )
-"""What the Clean Descriptors Option keeps here, cleaned of what is known of the patient (PS3.15, E.3.5)."""
+"""Attributes that the Clean Descriptors Option keeps here, without known values of the patient (PS3.15, E.3.5)."""
 
 _FREE_TEXT = (0x0040, 0xA160)
 """TextValue: a part of ContentSequence, which the table replaces as a whole."""
 
 
 class Action(Enum):
-    """What becomes of an attribute."""
+    """What the profile does with an attribute."""
 
     REMOVE = "X"
     EMPTY = "Z"
@@ -64,7 +64,7 @@ class Profile:
         self._ranges = ranges
 
     def action(self, group: int, element: int) -> Action | None:
-        """Returns what becomes of the attribute (group,element); None for one that stays."""
+        """Returns what is done with the attribute (group,element); None for one that stays."""
         found = self._actions.get((group, element))
         if found is None and any(
             group & one.group_mask == one.group and element & one.element_mask == one.element for one in self._ranges
@@ -84,7 +84,7 @@ _CATEGORIES = {
     "X_Z_D_TAGS": Action.REPLACE,
     "X_Z_U_STAR_TAGS": Action.REFERENCES,
 }
-"""Of a choice, what keeps an object valid whatever its kind."""
+"""Where the table leaves a choice: the action that keeps an object valid whatever its kind."""
 
 
 @lru_cache(maxsize=1)

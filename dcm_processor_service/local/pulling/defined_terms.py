@@ -1,7 +1,7 @@
-"""The standard's own terms in attributes of VR CS, which tell nothing of a person who is called like one.
+"""The standard's own terms in attributes of VR CS, which stay even if a person's name or initials are the same.
 
-An operator "PT" must not cost a PET series its Modality. The terms are those of PS3.3 and PS3.16 for what decides how
-an object is read; a value that is none of them is looked at like any text.
+An operator "PT" must not cost a PET series its Modality. The terms are those of PS3.3 and PS3.16 for attributes that
+decide how an object is read; any other value is cleaned like a text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which keys of session data are attributes that no header keeps: ``{"InstitutionName": ...}`` tells what it tells."""
+"""Finds keys of session data that repeat an attribute which headers lose, such as ``{"InstitutionName": ...}``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["removed_keywords"]
 
 _SUBSTITUTED = frozenset({"PatientID", "PatientName"})
 _PATIENT = 0x0010
-"""The group whose dates and times go; others move, or stay."""
+"""The group whose dates and times are removed; those of other groups are moved, or stay."""
 
 
 def removed_keywords(profile: Profile, kept: Collection[str]) -> frozenset[str]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["HeaderCleaner"]
 
 _PERSON_GROUPS = frozenset({0x0010, 0x0012, 0x0032, 0x0038, 0x0040, 0x4008})
-"""Patient, trial, request, visit, procedure, result: what else of them is removed is known of the person as well."""
+"""Groups of patient, trial, request, visit, procedure, result: values removed from them are learned as the person's."""
 _NO_PERSON = DESCRIPTIONS | CHARACTERISTICS | {"PatientPosition", "ScheduledProcedureStepDescription"}
 _TEXTS = frozenset({"AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 _BYTES = frozenset({"OB", "UN"})
@@ -45,9 +45,9 @@ _OPTIONS = {
 
 
 class HeaderCleaner:
-    """Learns the patient from headers, and writes files without.
+    """Learns the patient's values from headers, and writes files without them.
 
-    Not to be used by several threads at once: it holds warnings back, which is a setting of the process.
+    Not to be used by several threads at once: it suppresses warnings, which is a setting of the process.
     """
 
     def __init__(self, substitution: Substitution, kept: Sequence[Kept] = ()) -> None:
@@ -60,7 +60,7 @@ class HeaderCleaner:
         substitution.remove_values_of(removed_keywords(self._profile, self._keywords))
 
     def learn(self, dataset: Dataset) -> None:
-        """Takes in whatever a header says of the patient, in sequences and private elements as well."""
+        """Learns every value that a header has of the patient, in sequences and private elements as well."""
         with quiet():
             for element in _elements(dataset):
                 for text in texts(element):
@@ -83,7 +83,7 @@ class HeaderCleaner:
             self._to.learn(keyword if keyword in IDS else "PatientComments", text)
 
     def cleaned(self, dataset: FileDataset, *, header_alone: bool = False) -> bytes:
-        """Returns the file without the patient; with ``header_alone`` without its pixels too.
+        """Returns the file without the patient's identity; with ``header_alone`` also without its pixels.
 
         Raises:
             UnreadableFileError: It cannot be written, since a part of it is malformed.
@@ -113,7 +113,7 @@ class HeaderCleaner:
 
     def _clean(self, dataset: Dataset) -> None:
         for tag in list(dataset.keys()):
-            if tag.is_private or tag.group == 0xFFFC:  # noqa: PLR2004  what pads the end
+            if tag.is_private or tag.group == 0xFFFC:  # noqa: PLR2004  padding at the end
                 del dataset[tag]
                 continue
             element = dataset[tag]
@@ -121,7 +121,7 @@ class HeaderCleaner:
                 del dataset[tag]
 
     def _stays(self, element: DataElement) -> bool:
-        """Changes an element; returns False for one that goes."""
+        """Changes an element; returns False if it must be removed."""
         group, number = element.tag.group, element.tag.element
         action = self._profile.action(group, number)
         if element.keyword == "PatientID":
@@ -150,7 +150,7 @@ class HeaderCleaner:
         return True
 
     def _remainder_stays(self, element: DataElement) -> bool:
-        """Cleans what the profile keeps of what is known of the patient."""
+        """Removes known values of the patient from an element that the profile keeps."""
         if element.VR in _TEXTS and element.VR != "CS":
             element.value = _each(element, lambda text: self._fitting(element.VR, self._to.text(text)))
         elif element.VR == "CS":
@@ -165,7 +165,7 @@ class HeaderCleaner:
         return text if limit is None or len(text) <= limit else text.replace(REMOVED, "")[:limit]
 
     def _mark(self, dataset: Dataset, *, doubt: bool) -> None:
-        """Says in the header what was done (PS3.15, E.1.1), and that pixels were not looked at."""
+        """Writes into the header what was done (PS3.15, E.1.1), and that pixels are unchanged."""
         from pydicom import Dataset as Item
 
         methods = {**_METHODS, **dict(_OPTIONS[one] for one in self._kept)}

@@ -1,4 +1,4 @@
-"""Brings what the jobs of a session stored: values and text files without the patient, DICOM files likewise."""
+"""Copies what the jobs of a session stored: values, text files and DICOM files, without the patient's identity."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class OutputCopy:
     target: Backend
     to: Substitution
     cleaner: HeaderCleaner | None
-    """None where everything comes as it is."""
+    """None if everything is copied as it is."""
 
     with_files: bool
     only_headers: bool
 
     async def learn(self, key: JobKey) -> None:
-        """Takes in the headers of a job's DICOM files, before anything of the session is written."""
+        """Learns from the headers of a job's DICOM files, before anything of the session is written."""
         for stored in await self.source.files.list(key) if self.cleaner else ():
             with tempfile.TemporaryFile() as content:
                 await self.source.files.fetch(key, stored.name, content)
@@ -78,7 +78,7 @@ class OutputCopy:
         return len(names), left
 
     def _name(self, name: str, taken: dict[str, None]) -> str:
-        """Returns a name without the patient; a number tells apart what has become one."""
+        """Returns a name without values of the patient; a number tells names apart that have become equal."""
         if self.cleaner is None:
             return name
         cleaned = self.to.text(name)

@@ -1,8 +1,8 @@
 """``pull``: a session of the platform's database becomes a workspace, in which its jobs run as they ran there.
 
-Reads the platform's database and never writes to it. What comes is what the platform's jobs see: the patient's images
-in their order of arrival, the jobs with their params and what each stored. The platform's peers stay behind, so that a
-run here sends nothing to a hospital's archive by accident.
+Reads the platform's database and never writes to it. It copies what the platform's jobs see: the patient's images in
+their order of arrival, the jobs with their params, and what each stored. It does not copy the platform's peers, so that
+a run here sends nothing to a hospital's archive by accident.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ _FOLDER = "pulled"
 
 @dataclass(frozen=True)
 class PullOptions:
-    """What comes, and how."""
+    """What is copied, and how."""
 
     identified: bool = False
-    """Whether everything comes as it is, with the patient."""
+    """Whether everything is copied as it is, with the patient's identity."""
 
     only_headers: bool = False
     with_files: bool = False
@@ -71,13 +71,13 @@ def pull_session(
     options: PullOptions,
     advance: Callable[[int], None] = lambda _total: None,
 ) -> PullReport:
-    """Brings a session of the platform's database into a new workspace.
+    """Copies a session of the platform's database into a new workspace.
 
     Args:
         session_id: The platform's id of it, 24 hexadecimal digits.
         place: A workspace that is not there yet, or an empty folder.
         settings: Where the database is.
-        options: What comes.
+        options: What is copied.
         advance: Called with the number of instances, once for each.
 
     Raises:
@@ -197,7 +197,7 @@ class _Pull:
         return found
 
     async def _learn(self, images: _Images, jobs: Sequence[Job]) -> None:
-        """Takes in all that any header says of the patient, before anything is written."""
+        """Learns all that any header says of the patient, before anything is written."""
         if self._cleaner is None:
             return
         for subject in (*images.subjects, *(one.subject for one in jobs if one.subject)):
@@ -210,7 +210,7 @@ class _Pull:
                         done += 1
                         with suppress(UnreadableFileError):
                             self._cleaner.learn(read_dataset(_content(head), header_alone=True))
-                except (StoredFileNotFoundError, StoredValueError):  # told when it is brought
+                except (StoredFileNotFoundError, StoredValueError):  # reported when it is copied
                     done += 1
 
     async def _bring_images(self, images: _Images, advance: Callable[[int], None]) -> Filed:
@@ -239,7 +239,7 @@ class _Pull:
         self._left.append(LeftBehind(what=what, reason=reason, faulty=faulty))
 
     def _bring(self, content: bytes, path: Path, series: SeriesRecord, catalogue: Catalogue) -> None:
-        """Writes and files one instance.
+        """Writes one instance and adds it to the catalogue.
 
         Raises:
             UnreadableFileError: It cannot be read, cleaned or filed.
@@ -261,7 +261,7 @@ class _Pull:
             raise
 
     def _file(self, path: Path, series: SeriesRecord, catalogue: Catalogue) -> None:
-        """Files an instance below the series that the platform has it in, whatever its own header says."""
+        """Adds an instance to the series in which the platform has it, even if its header names another."""
         uids = {"StudyInstanceUID": series.study_instance_uid, "SeriesInstanceUID": series.series_instance_uid}
         attributes = self._imaging.attributes(path, ATTRIBUTES)
         placed = {name: self._uid(uid) or attributes.get(name, "") for name, uid in uids.items()}
@@ -271,7 +271,7 @@ class _Pull:
         return self._to.uid(uid) if self._cleaner else uid
 
     def _learn_ids(self, images: _Images, filed: Filed) -> dict[str, Patient | Study | SeriesRecord]:
-        """Returns by the platform's id what a patient, study or series is here."""
+        """Returns the local patient, study or series for each id of the platform."""
         patient = filed.patients[0]
         by_uid: dict[str, Patient | Study | SeriesRecord] = {one.uid: one for one in filed.studies}
         by_uid |= {one.uid: one for one in filed.series}
@@ -292,7 +292,7 @@ class _Pull:
     def _local_jobs(
         self, jobs: Sequence[Job], subjects: dict[str, Patient | Study | SeriesRecord]
     ) -> list[tuple[Job, Job]]:
-        """Returns each job with what it is here."""
+        """Returns each job of the platform with the local job that stands for it."""
         found: dict[str, tuple[Job, Job]] = {}
         for job in jobs:
             subject = subjects.get(job.subject.id) if job.subject else None

@@ -1,4 +1,4 @@
-"""What a workspace remembers of the session that was pulled into it: which jobs there were, and what they had."""
+"""The record of a pulled session in its workspace: its jobs, with their params and dependencies."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PULLED_NAME = "pulled.json"
 
 @dataclass(frozen=True)
 class PulledSession:
-    """The session that a workspace holds, with the ids that it has here."""
+    """The session that a workspace holds, with its local ids."""
 
     filed: Filed
     jobs: tuple[Job, ...]
     """In the order in which the platform made them."""
 
     def write(self, folder: Path) -> None:
-        """Writes it into the workspace; nothing is pulled until this is there."""
+        """Writes the record into the workspace; a workspace without it holds no pulled session."""
         told = {"filed": self.filed.as_json(), "jobs": [one.model_dump(mode="json") for one in self.jobs]}
         with write_whole(folder / PULLED_NAME, private=True) as file:
             file.write(json.dumps(told, ensure_ascii=False).encode())
@@ -43,9 +43,9 @@ class PulledSession:
         No registry function is asked: the scheduler has decided already.
 
         Args:
-            names: Of the jobs that are to run.
-            event: Of this event alone, where given.
-            params: By job, in place of the platform's.
+            names: Names of the jobs that are to run.
+            event: If given, only jobs of this event run.
+            params: Params by job, in place of the platform's.
 
         Raises:
             JobNotFoundError: The session had no such job.

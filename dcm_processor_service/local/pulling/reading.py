@@ -1,4 +1,4 @@
-"""Reads DICOM files and their values without a word of what stands in them, however malformed they are."""
+"""Reads DICOM files, however malformed they are; no message shows a value of theirs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps in what pydicom says of values, since it prints them: as warnings, and in its log."""
+    """Suppresses pydicom's warnings and log lines, since they print values."""
     logger = logging.getLogger("pydicom")
     level = logger.level
     with warnings.catch_warnings():
@@ -39,23 +39,23 @@ def read_dataset(content: bytes, *, header_alone: bool = False) -> FileDataset:
     """Reads a DICOM file.
 
     Raises:
-        UnreadableFileError: It is none.
+        UnreadableFileError: It is no DICOM file.
     """
     from pydicom import dcmread
 
     try:
         with quiet():
             return dcmread(BytesIO(content), stop_before_pixels=header_alone, force=header_alone)
-    except Exception as error:  # noqa: BLE001  what a damaged file makes of pydicom is not one kind
+    except Exception as error:  # noqa: BLE001  pydicom raises many kinds for a damaged file
         raise UnreadableFileError(f"not readable as DICOM ({type(error).__name__})", faulty=True) from None
 
 
 def said(dataset: Dataset, keyword: str) -> set[str]:
-    """Returns the values of an attribute, as texts in capitals; none of one that is missing or malformed."""
+    """Returns the values of an attribute, as texts in capitals; none if it is missing or malformed."""
     with quiet():
         try:
             return {text.strip().upper() for text in texts(dataset[keyword]) if text.strip()}
-        except Exception:  # noqa: BLE001  what is malformed raises what it likes
+        except Exception:  # noqa: BLE001  a malformed element may raise anything
             return set()
 
 

@@ -1,4 +1,4 @@
-"""What a pull brought, and what stayed behind. Nothing here holds a patient's value."""
+"""The report of a pull: what it copied, and what it left behind. It holds no value of the patient."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class LeftBehind(BaseModel):
 
 
 class PullReport(BaseModel):
-    """What is in the workspace now."""
+    """The report of a pull: what is in the workspace now."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     workspace: str
-    session_id: str = Field(description="What the session is called here")
+    session_id: str = Field(description="Local id of the session")
     deidentified: bool
     only_headers: bool = False
     patients: int = 0

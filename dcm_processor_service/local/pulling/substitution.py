@@ -1,6 +1,6 @@
-"""One substitute for each identifying text, the same wherever it stands: in headers, values, keys, file names, texts.
+"""Replaces each identifying text by one substitute, the same in headers, values, keys, file names and texts.
 
-The key of a pull is made for it and written nowhere, so nobody can find out afterwards which UID became which.
+Each pull makes its own key and writes it nowhere, so nobody can find out afterwards which UID became which.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ _ROOTS = frozenset("012")
 _MOST_COMPONENTS = 32
 _REGISTERED = "1.2.840.10008."
 _UID_COMPONENTS, _UID_CHARACTERS = 6, 20
-"""What has so many is a UID and no version or address, also when no header has it."""
+"""A text of at least so many components is a UID and no version or address, also when no header has it."""
 _PLATFORM_ID = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-f]{24}|[0-9a-f]{64})(?![0-9a-zA-Z])")
 _DATE = re.compile(r"(?<![\d.])(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)(?!\.\d)")
-_TIME_OF_DAY = r"(?:[01]\d|2[0-3])(?:(:?)[0-5]\d(?:\1(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"  # colons: of ACR-NEMA
+_TIME_OF_DAY = r"(?:[01]\d|2[0-3])(?:(:?)[0-5]\d(?:\1(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"  # with colons in ACR-NEMA
 _TIME = re.compile(_TIME_OF_DAY, re.ASCII)
 _AFTER_DATE = re.compile(rf"(?:{_TIME_OF_DAY})?(?:[+-](?:0\d|1[0-4])[0-5]\d)?", re.ASCII)
 _WHOLE_IDS = frozenset({"AccessionNumber", "IssuerOfPatientID", "OtherPatientIDs", "PatientID"})
 _SHORTEST_ID = 3
-"""A log keeps a number of so few digits, which could be any; what leaves a hospital does not, where it is an id."""
+"""A log keeps a number of so few digits, which may mean anything; in a pull an id is replaced also then."""
 _LEAST_DAYS, _MOST_DAYS = 365, 3650
 _MOST_KEPT_CHARACTERS = 1024
-"""Of a text whose substitute is remembered: headers repeat in each instance, files do not."""
+"""Most characters of a text whose substitute is remembered: texts of headers repeat in each instance, files do not."""
 _UID_BYTES = 16
 _MOST_OF_A_WHOLE_FLOAT = 1e16
-"""From here on a float does not tell one whole number from the next."""
+"""From here on a float cannot tell one whole number from the next."""
 
 
 class Substitution:
-    """What is known of one patient, and what stands in its place."""
+    """The known values of one patient, and their substitutes."""
 
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key or secrets.token_bytes(32)
@@ -72,7 +72,7 @@ class Substitution:
         return hmac.new(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
 
     def learn(self, keyword: str, value: str) -> None:
-        """Takes in what a header says of the person; the keyword tells a name from an id and a date."""
+        """Learns a value of the person from a header; the keyword tells whether it is a name, an id or a date."""
         if (keyword, value) in self._learned or not value.strip():
             return
         self._learned.add((keyword, value))
@@ -88,7 +88,7 @@ class Substitution:
         self._text.cache_clear()
 
     def learn_subject(self, subject: Patient | Study | SeriesRecord) -> None:
-        """Takes in what the platform's record of a patient, study or series says."""
+        """Learns the values in the platform's record of a patient, study or series."""
         self._scrubber.learn(subject.model_copy(update={"patient_uid": ""}))
         for keyword, value in subject.metadata.items():
             if isinstance(value, str) and (keyword in _WHOLE_IDS or keyword.endswith(("Date", "DateTime"))):
@@ -96,29 +96,29 @@ class Substitution:
         self._text.cache_clear()
 
     def learn_uid(self, uid: str) -> None:
-        """Takes in a UID, so that one with few components is known in a text as well."""
+        """Learns a UID, so that it is found in a text even if it has few components."""
         if uid not in self._uids:
             self._uids.add(uid)
             self._text.cache_clear()
 
     def learn_id(self, platform_id: str, local_id: str) -> None:
-        """Takes in which id of the platform became which here."""
+        """Learns which local id stands for an id of the platform."""
         self._ids[platform_id] = local_id
         self._text.cache_clear()
 
     def remove_values_of(self, keys: frozenset[str]) -> None:
-        """Takes in the keys of session data whose values go, whatever they are."""
+        """Learns the keys of session data whose values are removed, whatever they are."""
         self._removed_keys = keys
 
     def uid(self, uid: str) -> str:
-        """Returns what stands for a UID: itself where the standard defines it (PS3.6), else one below ``2.25``."""
+        """Returns the substitute of a UID: itself if the standard defines it (PS3.6), else one below ``2.25``."""
         if not uid or uid.startswith(_REGISTERED):
             return uid
         return f"2.25.{int.from_bytes(self._digest(f'uid {uid}')[:_UID_BYTES], 'big')}"
 
     def moved(self, written: str) -> str:
-        """Returns a value of VR DA or DT, earlier by this pull's days; empty where it is no date (PS3.5, 6.2)."""
-        plain = re.sub(r"^(\d{4})\.(\d{2})\.(\d{2})", r"\1\2\3", written.strip())  # of ACR-NEMA
+        """Returns a value of VR DA or DT, moved back by this pull's days; empty if it is no date (PS3.5, 6.2)."""
+        plain = re.sub(r"^(\d{4})\.(\d{2})\.(\d{2})", r"\1\2\3", written.strip())  # dates of ACR-NEMA have dots
         day = _day(plain[:8]) if _AFTER_DATE.fullmatch(plain[8:]) else None
         shifted = self._shifted(day) if day else None
         return f"{shifted:%Y%m%d}{plain[8:]}" if shifted and shifted.year > 999 else ""  # noqa: PLR2004  four digits
@@ -135,7 +135,7 @@ class Substitution:
             return None
 
     def text(self, text: str) -> str:
-        """Returns a text with UIDs and ids replaced, known dates moved, what else is known of the person removed."""
+        """Returns a text with UIDs and ids replaced, known dates moved, other known values of the person removed."""
         if not text:
             return text
         return self._text(text) if len(text) <= _MOST_KEPT_CHARACTERS else self._substituted(text)
@@ -146,11 +146,11 @@ class Substitution:
         text = _JOINED.sub(self._joined_uid_in_text, text)
         text = _DATE.sub(self._date_in_text, text)
         if self._whole:
-            text = self._ids_alone().sub(REMOVED, text)
+            text = self._standalone_id().sub(REMOVED, text)
         return self._scrubber.text(text)
 
-    def _ids_alone(self) -> re.Pattern[str]:
-        """Returns the pattern of an id that stands alone, and is no part of a longer number or UID."""
+    def _standalone_id(self) -> re.Pattern[str]:
+        """Returns the pattern of an id that is no part of a longer number or UID."""
         if self._whole_pattern is None:
             choices = "|".join(map(re.escape, sorted(self._whole, key=len, reverse=True)))
             alone = rf"(?<![0-9A-Za-z])(?<!\d\.)(?:{choices})(?![0-9A-Za-z])(?!\.\d)"
@@ -160,14 +160,14 @@ class Substitution:
     def _uid_in_text(self, found: re.Match[str]) -> str:
         parts = found[0].split(".")
         start = next((number for number, part in enumerate(parts) if part in _ROOTS), len(parts))
-        uid = ".".join(parts[start:])  # what stands before is a number of its own, as in 3.1.2.840
+        uid = ".".join(parts[start:])  # the numbers before belong to something else, as in 3.1.2.840
         long = len(parts) - start >= _UID_COMPONENTS or len(uid) >= _UID_CHARACTERS
         if not long and (start or uid not in self._uids):
             return found[0]
         return ".".join([*parts[:start], self.uid(uid)])
 
     def _joined_uid_in_text(self, found: re.Match[str]) -> str:
-        """Returns numbers between underscores or hyphens with the UIDs replaced that a header has."""
+        """Returns numbers joined by underscores or hyphens, with UIDs that a header has replaced."""
         sign, parts = found[1], found[0].split(found[1])
         done: list[str] = []
         start = 0
@@ -204,7 +204,7 @@ class Substitution:
         return self._scrubber.value(value)
 
     def _datetime(self, value: datetime) -> datetime | str:
-        """Returns a datetime without what it tells; a day more or less is another time zone's."""
+        """Returns a datetime moved, or removed if of the birth; one day off counts too, because of time zones."""
         if any(abs(value.date() - day) <= timedelta(days=1) for day in self._births):
             return REMOVED
         if all(abs(value.date() - day) > timedelta(days=1) for day in self._days):
@@ -228,7 +228,7 @@ class Substitution:
 
     @staticmethod
     def unused(name: str, taken: Any) -> str:
-        """Returns a name, with a number where two have become one."""
+        """Returns a name, with a number added if the name is taken."""
         number, chosen = 1, name
         while chosen in taken:
             number += 1
@@ -236,7 +236,7 @@ class Substitution:
         return chosen
 
     def content(self, content: bytes) -> bytes:
-        """Returns bytes that are text with the same done to them; others without what is known, or none at all."""
+        """Returns bytes that are text as :meth:`text` does; others unchanged, or empty if they hold a known value."""
         try:
             return self.text(content.decode("utf-8")).encode("utf-8")
         except UnicodeDecodeError:
@@ -245,7 +245,7 @@ class Substitution:
 
 
 def _removed(item: Any) -> Any:
-    """Returns what stands for the value of an attribute that no header keeps; a container keeps its shape."""
+    """Returns the substitute for the value of an attribute that headers lose; a container keeps its shape."""
     if isinstance(item, dict):
         return {key: _removed(one) for key, one in item.items()}
     if isinstance(item, list):

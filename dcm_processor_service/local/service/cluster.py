@@ -1,8 +1,8 @@
-"""Subjects handed to an existing Dask cluster: each runs in a process of its own on one of the cluster's workers.
+"""Hands subjects to an existing Dask cluster: each runs in a process of its own on one of the cluster's workers.
 
-The cluster is the user's: nothing is started or stopped in it but these processes. A worker needs this package in the
-same version, the service at the same path, and the workspace. A workspace that is a folder with SQLite is safe on one
-machine only, so workers on another one are refused; one in MongoDB is for as many as there are.
+The cluster is the user's: this module starts and stops nothing in it but these processes. A worker needs this package
+in the same version, the service at the same path, and the workspace. A workspace that is a folder with SQLite is safe
+on one machine only, so workers on another machine are refused; one in MongoDB may be used by workers on any machine.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def scheduler_address(url: str) -> str:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A connection to a cluster, whose workers were asked what they see."""
+    """A connection to a cluster, which can ask its workers what they see."""
 
     client: Any
     url: str
@@ -108,7 +108,7 @@ class Cluster:
         Args:
             store: The database.
             service: Folder of the service.
-            callback: Else the callback.
+            callback: The callback, if there is no service.
             data_dir: The value of ``ctx.data_dir``.
             no_code: Folders that need not be alike on all machines.
 
@@ -133,9 +133,9 @@ class Cluster:
                 raise ConfigurationError(f"the worker {worker} {problem}")
 
     def run(self, requests: Sequence[dict[str, Any]]) -> Iterator[ProcessEnd]:
-        """Hands each request to the cluster; tells of each as it ends.
+        """Hands each request to the cluster; yields the end of each as it comes.
 
-        Asked to end (SIGTERM), it asks the processes, withdraws what has not begun, and waits for those that run.
+        After SIGTERM it asks the processes to end, withdraws requests that have not begun, and waits for the others.
         """
         if not requests:
             return
@@ -170,7 +170,7 @@ def _new_run_id() -> str:
 
 
 def _marks(requests: Sequence[dict[str, Any]], run_id: str) -> AbstractContextManager[str | None]:
-    """Returns what keeps marks of the subjects that were begun, where each worker sees it: a folder or the database."""
+    """Returns the place for marks of subjects that were begun, which each worker sees: a folder or the database."""
     store = ChosenStore.of_request(requests[0]["store"])
     if store is not None:
         return run_token(store, run_id, len(requests))
@@ -207,5 +207,5 @@ def _end_of(future: Future[ProcessEnd | None], number: int) -> ProcessEnd | None
         return future.result()
     except ConfigurationError as error:
         return ProcessEnd(number, [], str(error), cancelled=False)
-    except (Exception, CancelledError) as error:  # noqa: BLE001  by whatever a cluster loses a task
+    except (Exception, CancelledError) as error:  # noqa: BLE001  whatever the reason for which a cluster loses a task
         return ProcessEnd(number, [], f"the cluster lost this subject ({type(error).__name__})", cancelled=False)

@@ -1,7 +1,7 @@
-"""What makes a run on several machines: the workspace is a database, which each worker of a cluster opens for itself.
+"""Runs on several machines: the workspace is a database, which each worker of a cluster opens for itself.
 
-Nothing is shared but that database and the code. Whether a worker sees both is asked before anything runs: the parent
-leaves a token in the database, and tells what the code is by its checksum.
+The machines share only that database and the code. Before anything runs, each worker is asked whether it sees both: the
+parent leaves a token in the database, and sends a checksum of the code.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _values(store: ChosenStore | None) -> Iterator[DataRepository]:
 
 @contextmanager
 def run_token(store: ChosenStore, run_id: str, subjects: int) -> Iterator[None]:
-    """Leaves a token in the workspace as long as a run lasts; takes the marks of its subjects away with it."""
+    """Leaves a token in the workspace as long as a run lasts; removes it and the marks of its subjects at the end."""
     with _values(store) as values:
         run_inline(values.put(_OF_NO_JOB, run_id, subjects))
     try:
@@ -54,7 +54,7 @@ def run_token(store: ChosenStore, run_id: str, subjects: int) -> Iterator[None]:
 
 
 def begin_once(told: Mapping[str, Any], run_id: str, number: int) -> bool | None:
-    """Marks a subject as begun; False where it was before, None where the run is over."""
+    """Marks a subject as begun; returns False if it was begun before, None if the run is over."""
     with _values(ChosenStore.of_request(told)) as values:
         if run_inline(values.find(_OF_NO_JOB, run_id)) is None:
             return None
@@ -69,10 +69,10 @@ def code_checksum(folder: Path, service: str | None, callback: str | None, no_co
     """Returns a checksum of the code that runs; empty where it is not there.
 
     Args:
-        folder: What relative paths are relative to.
-        service: Folder of a service, of which all ``.py`` and ``.json`` files count, but those of hidden folders and
+        folder: The folder to which relative paths refer.
+        service: Folder of a service, of which all ``.py`` and ``.json`` files count, except those of hidden folders and
             of workspaces.
-        callback: Else a callback, ``path/to/file.py:FUNCTION`` or ``MODULE:FUNCTION``, of which its file counts.
+        callback: Without a service, a callback: ``path/to/file.py:FUNCTION`` or ``MODULE:FUNCTION``; its file counts.
         no_code: Folders whose files do not count though they lie in the service's.
     """
     digest = hashlib.sha256()
@@ -120,7 +120,7 @@ def _installed(module: str) -> list[Path]:
 
 
 def look_at(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what this process sees of what a run needs: its version, the token, the code, the folders."""
+    """Returns what this process sees: the version of this package, the token, the code, the folders."""
     folder = Path(asked["folder"])
     try:
         with _values(ChosenStore.of_request(asked["store"])) as values:

@@ -1,4 +1,4 @@
-"""What a worker of a Dask cluster does for a run: it looks around, and runs subjects in processes of their own."""
+"""The functions that a worker of a Dask cluster calls for a run: they look around, and run subjects in processes."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Seen(NamedTuple):
-    """What a process sees: alike in two of them when both can use a workspace."""
+    """What a process sees of a workspace; equal for two processes that can both use it."""
 
     version: str
     machine: str
-    """Alike where one kernel keeps the locks of a file."""
+    """Equal for processes of one kernel, which keeps the locks of files."""
 
     workspace: tuple[int, int]
     """Device and number of the folder; zeros where it is not there."""
 
 
 def look_around(workspace: str) -> Seen:
-    """Returns what this process sees."""
+    """Returns what this process sees of a workspace."""
     machine = _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else socket.gethostname()
     try:
         found = Path(workspace).stat()
@@ -53,9 +53,10 @@ def look_around(workspace: str) -> Seen:
 def run_subject(run_id: str, number: int, request: dict[str, Any], folder: str, marks: str | None) -> ProcessEnd | None:
     """Runs one subject in a process of its own, in a folder; returns None where the run was asked to end before.
 
-    A scheduler hands a subject on when its worker has died, whose process goes on all the same. So a subject is begun
-    once: a file in the folder of marks, which is there as long as the run, tells that it was; or a value in the
-    workspace's database, beside which results lie in a folder of this worker's own until the process has ended.
+    When a worker dies, the scheduler hands its subject to another one, although the subject's process may go on. So a
+    subject is begun only once: a file in the folder of marks, which exists as long as the run, shows that it was begun.
+    For a workspace in a database, a value there shows it, and results lie in a folder of this worker's own until the
+    process has ended.
     """
     with _lock:
         if run_id in _ended:

@@ -25,7 +25,7 @@ JOB_FIELDS = (
     *("jobName", "workerEntry", "registryEntry", "events", "dependsOn", "worker", "timeout", "params"),
     *("sortPosition", "description", "disabled"),
 )
-"""What the platform knows of an entry of ``jobs``."""
+"""The fields of an entry of ``jobs`` that the platform knows."""
 
 
 class ServiceJob(BaseModel):
@@ -48,7 +48,7 @@ class ServiceJob(BaseModel):
     @field_validator("depends_on", mode="before")
     @classmethod
     def _take_one_name(cls, value: Any) -> Any:
-        """Takes what the scheduler takes: a list of names, one name, or null."""
+        """Accepts what the scheduler accepts: a list of names, one name, or null."""
         return () if value is None else (value,) if isinstance(value, str) else value
 
     @field_validator("params", mode="before")
@@ -67,8 +67,8 @@ class _Section(BaseModel):
 
     @field_validator("jobs", mode="before")
     @classmethod
-    def _set_unknown_apart(cls, value: Any) -> Any:
-        """Keeps what the platform does not read from being taken for what it reads, such as ``depends_on``."""
+    def _separate_unknown_fields(cls, value: Any) -> Any:
+        """Separates fields that the platform does not read, such as ``depends_on``, from those that it reads."""
         return (
             [_known_fields(job) if isinstance(job, dict) else job for job in value]
             if isinstance(value, list)

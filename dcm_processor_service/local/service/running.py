@@ -1,6 +1,6 @@
-"""Runs a service, or one callback, over what a workspace holds: level by level, as the platform does.
+"""Runs a service, or one callback, over the scans of a workspace: level by level, as the platform does.
 
-Subjects of one level do not depend on each other: with several workers each runs in a process of its own.
+Subjects of one level do not depend on each other: with several workers, each subject runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["CallbackSource", "FolderSource", "ServiceRun"]
 
 @dataclass(frozen=True)
 class FolderSource:
-    """A service out of its folder; every process loads it for itself."""
+    """A service in a folder; every process loads it for itself."""
 
     folder: Path
 
@@ -44,7 +44,7 @@ class FolderSource:
 
         Raises:
             ConfigurationError: The manifest is not usable.
-            CallbackNotFoundError: What it names is not there, or cannot be imported.
+            CallbackNotFoundError: A module or function that it names is not there, or cannot be imported.
         """
         return load_service(read_manifest(self.folder))
 
@@ -71,11 +71,11 @@ class CallbackSource:
 
 @dataclass(frozen=True)
 class ServiceRun:
-    """A run of a service over what was filed in a workspace."""
+    """A run of a service over the scans in a workspace."""
 
     source: FolderSource | CallbackSource
     service: LoadedService
-    """What the source has loaded; each process loads it for itself."""
+    """The service that the source has loaded; each process loads it for itself."""
 
     place: Workspace
     filed: Filed
@@ -86,10 +86,10 @@ class ServiceRun:
     """The value of ``ctx.data_dir``."""
 
     pulled: bool = False
-    """Whether the platform's scheduler made the jobs, so that each depends on what it did there."""
+    """Whether the platform's scheduler made the jobs, so that each has the dependencies that it had there."""
 
     cluster: Cluster | None = None
-    """Where subjects run, in place of this machine's processes."""
+    """The cluster that runs the subjects, in place of this machine's processes."""
 
     def plan(self, event: JobEvent | None = None) -> list[list[SubjectPlan]]:
         """Asks the registry functions and returns the jobs of each level, of one event where it is given."""
@@ -97,9 +97,9 @@ class ServiceRun:
         return [plans for of_event, plans in levels.items() if event in {None, of_event}]
 
     def run(self, levels: list[list[SubjectPlan]]) -> Iterator[LocalRun]:
-        """Runs the jobs; tells of each one when it has ended, with several workers when its subject's have.
+        """Runs the jobs; yields each when it has ended, or with several workers when all jobs of its subject have.
 
-        When this process is asked to end (SIGTERM), no further job is begun.
+        After SIGTERM no further job is begun.
         """
         for plans in levels:
             cancelled = False
@@ -205,7 +205,7 @@ class ServiceRun:
                 return
 
     def _job_values(self, planned: PlannedJob) -> JobValues:
-        # one callback depends on all that ran before, a service's jobs on what the scheduler says
+        # a single callback depends on all jobs that ran before, a service's job on those that the scheduler names
         scheduled = self.pulled or isinstance(self.source, FolderSource)
         return {
             "job_name": planned.name,

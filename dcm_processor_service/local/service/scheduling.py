@@ -1,4 +1,4 @@
-"""Which jobs there are for each series, study and patient: what the platform's scheduler decides.
+"""Decides, as the platform's scheduler does, which jobs each series, study and patient gets.
 
 =====================  =============================================================================================
 order of the levels    all series jobs of a study, then its study jobs, then those of the patient
@@ -8,7 +8,7 @@ within a subject       the registry functions are asked in the order of ``sortPo
 what a job waits for   every job of the level below, and those that it depends on
 =====================  =============================================================================================
 
-A registry function that raises declines, as there; here its author sees the error.
+A registry function that raises declines the job, as in the platform; but here its author sees the error.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class JobNotCreated:
     subject: Patient | Study | SeriesRecord
     reason: str
     faulty: bool = False
-    """Whether something is wrong, and not merely declined."""
+    """Whether something is wrong, rather than that a registry function declined the job."""
 
     traceback_text: str = ""
     """Traceback of a registry function's error, without patient attributes."""
@@ -67,7 +67,7 @@ class PlannedJob:
     """Ids of the jobs that run before it."""
 
     service_name: str = ""
-    """Of a job that was pulled; else it is the service's that runs."""
+    """Name of the service of a pulled job; empty for a job of the service that runs."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def plan_levels(
     for study in filed.studies:
         below = _ids_of(series, study.series_ids)
         studies[study.id] = planner.plan(study, below)
-        last_of_study[study.id] = studies[study.id].job_ids or below  # without jobs of its own, those of its series
+        last_of_study[study.id] = studies[study.id].job_ids or below  # a study without jobs: those of its series
     patients = []
     for patient in filed.patients:
         below = tuple(job_id for study_id in patient.study_ids for job_id in last_of_study.get(study_id, ()))
@@ -158,7 +158,7 @@ class _Planner:
         return decisions
 
     def _jobs_of(self, event: JobEvent, decisions: _Decisions) -> list[LoadedJob]:
-        """Returns the jobs of an event in the order in which they are asked; of one name there is the first alone."""
+        """Returns the jobs of an event in the order in which they are asked; of those of one name only the first."""
         found: dict[str, LoadedJob] = {}
         for one in self._service.jobs:
             if event in one.job.events and found.setdefault(one.job.name, one) is not one:
@@ -182,7 +182,7 @@ class _Planner:
                 added_params=decisions.added_params,
                 params=copy.deepcopy(one.job.params),
             )
-        except (Exception, SystemExit) as error:  # noqa: BLE001  as there, what it raises declines; its author reads it
+        except (Exception, SystemExit) as error:  # noqa: BLE001  an error declines, as in the platform
             scrubber = container.scrubber()
             reason = scrubber.text(f"its registry function raised {type(error).__name__}: {error}")
             decisions.leave_out(name, reason, faulty=True, traceback_text=scrubber.text(formatted(error)))
@@ -204,7 +204,7 @@ class _Planner:
             decisions.leave_out(name, "its registry function declined")
 
     def _in_order(self, decisions: _Decisions, below: tuple[str, ...]) -> list[PlannedJob]:
-        """Puts the accepted jobs in the order of what they depend on; leaves out those that never can run."""
+        """Puts each accepted job after those that it depends on; leaves out jobs that can never run."""
         subject = decisions.subject
         elsewhere = self._elsewhere = self._jobs_elsewhere(decisions)
         planned: dict[str, PlannedJob] = {}
@@ -272,7 +272,7 @@ class _Planner:
 
 
 def _unstorable(added: dict[str, Any]) -> str:
-    """Returns why a document of the platform cannot hold this; the scheduler itself would end."""
+    """Returns why a document of the platform cannot hold this, which would end the scheduler itself."""
     import bson
 
     try:

@@ -1,8 +1,8 @@
 """The code of a service: its module and its registry, imported as the platform imports them.
 
 The worker puts the module's folder into an empty one as the package ``service_module``, and imports each entry out of
-it; the scheduler does the same with the registry as ``registry_JOBNAME``. So relative imports work there and here, and
-``import neighbour`` works in neither.
+it; the scheduler does the same with the registry as ``registry_JOBNAME``. So relative imports work both in the platform
+and here, and ``import neighbour`` works in neither.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class LoadedService:
     jobs: tuple[LoadedJob, ...]
     required_services: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    """Sentences about what works here and would not in the platform."""
+    """Warnings about code that works here and would not work in the platform."""
 
     def with_params(self, params: Mapping[str, Mapping[str, Any]]) -> LoadedService:
         """Returns the service with other params in place of the manifest's, by job."""
@@ -132,7 +132,7 @@ def registry_name(job: ServiceJob) -> str:
 
 
 def import_folder(folder: Path, name: str) -> ModuleType:
-    """Imports a folder as a package of this name; what an earlier service left under it is forgotten.
+    """Imports a folder as a package of this name; forgets the modules of an earlier service under the name.
 
     Raises:
         CallbackNotFoundError: There is no such package, or importing it fails (the cause is kept).
@@ -184,7 +184,7 @@ def worker_entry(module: ModuleType, job: ServiceJob) -> Entry:
 
 
 def _is_callback(function: Callable[..., Any]) -> bool:
-    """Whether a function asks for a context, a session or a model of its params: no worker's argument is one."""
+    """Returns whether a function asks for a context, a session or a model of its params; no worker passes these."""
     try:
         return bool(inspect_callback(function).wants) and not takes(function, ARGUMENT_NAMES)
     except CallbackSignatureError:
@@ -194,7 +194,7 @@ def _is_callback(function: Callable[..., Any]) -> bool:
 
 
 def takes(function: Callable[..., Any], names: tuple[str, ...]) -> bool:
-    """Whether a function can be called with these keyword arguments."""
+    """Returns whether a function can be called with these keyword arguments."""
     try:
         inspect.signature(function).bind(**dict.fromkeys(names))
     except TypeError:

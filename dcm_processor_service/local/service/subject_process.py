@@ -1,8 +1,8 @@
-"""Processes that each run the jobs of one subject, some at a time.
+"""Runs the jobs of each subject in a process of its own, several at a time.
 
-Each is an interpreter of its own that reads from a pipe what to run and answers through another, a line of JSON
-for each job; :mod:`.subject_worker` is that side. So it needs no ``__main__`` guard and inherits no lock. Whatever it
-ends by, its subject's jobs have an outcome.
+Each process is a new interpreter that runs :mod:`.subject_worker`: it reads its request from one pipe and answers
+through another, a line of JSON for each job. So it needs no ``__main__`` guard and inherits no lock. However it ends,
+the jobs of its subject have an outcome.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class ProcessEnd:
 
 
 def run_in_processes(requests: Sequence[dict[str, Any]], workers: int) -> Iterator[ProcessEnd]:
-    """Hands each request to a process of its own, so many at a time; yields each end as it comes.
+    """Hands each request to a process of its own, ``workers`` at a time; yields each end as it comes.
 
-    Asked to end (SIGTERM), it asks the processes, begins no other, and waits for those that run.
+    After SIGTERM it asks the processes to end, begins no other, and waits for those that run.
     """
     cancellation = Cancellation()
     running: list[subprocess.Popen[bytes]] = []
@@ -79,7 +79,7 @@ def run_in_processes(requests: Sequence[dict[str, Any]], workers: int) -> Iterat
 def run_in_process(
     number: int, request: dict[str, Any], running: list[subprocess.Popen[bytes]], folder: str | None = None
 ) -> ProcessEnd:
-    """Hands a request to a process of its own, which stands in a list while it runs, and waits for its end.
+    """Hands a request to a process of its own, which is in the list ``running`` while it runs, and waits for its end.
 
     Raises:
         ConfigurationError: No process can be started.
@@ -108,7 +108,7 @@ def _started(folder: str | None) -> subprocess.Popen[bytes]:
 
 
 def tell_to_end(running: list[subprocess.Popen[bytes]], told: list[subprocess.Popen[bytes]]) -> None:
-    """Asks processes to end, each once: those that know it stand in the second list."""
+    """Asks processes to end, each once: the second list holds those that were asked already."""
     for process in list(running):
         if process not in told:
             told.append(process)
@@ -116,11 +116,11 @@ def tell_to_end(running: list[subprocess.Popen[bytes]], told: list[subprocess.Po
 
 
 def _end_of(number: int, answer: bytes, code: int) -> ProcessEnd:
-    lines = answer.split(b"\n")[:-1]  # what has no end was being written when the process ended
-    return ProcessEnd(number, [json.loads(line) for line in lines], _last_words(code), -code == signal.SIGTERM)
+    lines = answer.split(b"\n")[:-1]  # without a line feed it is an answer that the process did not finish
+    return ProcessEnd(number, [json.loads(line) for line in lines], _reason_of_end(code), -code == signal.SIGTERM)
 
 
-def _last_words(code: int) -> str:
+def _reason_of_end(code: int) -> str:
     if code == 0:
         return ""
     if code > 0:

@@ -1,7 +1,7 @@
-"""What the platform passes to a service's functions: documents of patient, study and series, and keyword arguments.
+"""Makes the arguments that the platform passes to a service's functions: documents of patient, study and series.
 
-Entries in the style of 0.0.1 and registry functions see these, so they are made as the platform makes them: the same
-keys, the header values in the same simplified form, ids and dates in the same types.
+Entries in the style of 0.0.1 and registry functions see these, so they are like the platform's: the same keys, the
+header values in the same simplified form, ids and dates of the same types.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ARGUMENT_NAMES = (
 REGISTRY_ARGUMENTS = ("session_id", "job_name", "headers", "added_params", "params")
 """The keyword arguments of a registry function."""
 
-# what the platform's database keeps of a header, by level
+# the keywords of a header that the platform's database keeps, by level
 _OF_PATIENT = (
     *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientSize"),
     *("PatientWeight", "PatientAddress", "EthnicGroup", "PatientComments"),
@@ -56,7 +56,7 @@ def worker_callback(entry: Callable[..., Any]) -> CallbackFunction:
     def run(ctx: RuntimeContext) -> Any:
         arguments = _arguments(ctx)
         try:
-            return _written_by_worker(entry(**arguments))
+            return _checked_for_worker(entry(**arguments))
         except SystemExit as leaving:
             raise CallbackFailedError(
                 f"the entry ended its process (SystemExit: {leaving.code}): in the platform the job then has no "
@@ -67,11 +67,12 @@ def worker_callback(entry: Callable[..., Any]) -> CallbackFunction:
     return run
 
 
-def _written_by_worker(result: Any) -> Any:
-    """Returns a result that the worker can write: with plain ``json``, and numbers that the queue's store holds.
+def _checked_for_worker(result: Any) -> Any:
+    """Returns a result that the worker can write with plain ``json``, and whose numbers the queue's store can hold.
 
     Raises:
-        UnsupportedValueError: It cannot; in the platform the job would have no result, or the queue would end.
+        UnsupportedValueError: The result is no such; in the platform the job would have no result, or the queue would
+            end.
     """
     if hasattr(result, "__await__"):
         return result  # the runner refuses a coroutine with its own sentence
@@ -117,11 +118,11 @@ def _arguments(ctx: RuntimeContext) -> dict[str, Any]:
         "db_name": ctx.db_name,
         "db_url": ctx.db_url.get_secret_value(),
     }
-    return _as_decoded_there(arguments)
+    return _decoded_by_worker(arguments)
 
 
-def _as_decoded_there(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Returns the arguments as this environment would decode them: typed where the platform's package is installed."""
+def _decoded_by_worker(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments as a worker decodes them: ids and dates typed if the platform's package is installed."""
     from bson import json_util
 
     text = json_util.dumps(arguments)

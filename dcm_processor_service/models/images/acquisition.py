@@ -27,7 +27,7 @@ class MrAcquisition:
     """Along which phase was encoded, as BIDS's PhaseEncodingDirection counts it."""
 
     is_polarity_known: bool = False
-    """Whether it was that direction; else it may have been the opposite one."""
+    """Whether the sign of that direction is known; if not, phase may have been encoded in the opposite direction."""
 
     echo_spacing_s: float | None = None
     """Between lines of the image as it was reconstructed: BIDS's EffectiveEchoSpacing."""
@@ -36,13 +36,13 @@ class MrAcquisition:
     """From the first line to the last one, of the image as it was reconstructed: BIDS's TotalReadoutTime."""
 
     is_readout_estimated: bool = False
-    """Whether the two come from the water-fat shift, which is all that Philips states."""
+    """Whether echo spacing and readout time come from the water-fat shift, the only value that Philips states."""
 
     slice_times_s: tuple[float, ...] = ()
     """When each slice of a volume was excited, seconds after its first; in the order of :attr:`slices_lps`."""
 
     slices_lps: Direction | None = None
-    """From the first slice to the next one."""
+    """Direction from the first slice to the next one."""
 
     multiband_factor: int | None = None
     """How many slices were excited at once, where they were several."""

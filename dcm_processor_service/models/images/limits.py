@@ -1,4 +1,4 @@
-"""How much of this machine the reading of one file or series may take."""
+"""Limits of the memory and time that reading one file or series may take."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Limits"]
 
 @refuses_unknown_keywords
 class Limits(BaseModel):
-    """What reading refuses before it allocates anything, and what a decoder process may take.
+    """Limits of reading: sizes that are refused before memory is allocated, and how much a decoder process may use.
 
-    A header may declare any size, and a few bytes of compressed data may stand for gigabytes. Declared sizes are
+    A header may declare any size, and a few bytes of compressed data may expand to gigabytes. Declared sizes are
     compared with the file; decoders of compressed pixels run in processes of their own, within these limits.
 
     Example:
@@ -30,9 +30,9 @@ class Limits(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     volume_bytes: int = Field(default=64 << 30, gt=0, description="Most bytes that the voxels of one volume may take")
-    free_bytes: int = Field(default=256 << 20, ge=0, description="Up to here, compressed data may expand to any degree")
+    free_bytes: int = Field(default=256 << 20, ge=0, description="Compressed data may always expand to so many bytes")
     expansion: int = Field(
-        default=500, ge=1, description="Beyond that, most bytes that one compressed byte may stand for"
+        default=500, ge=1, description="Beyond free_bytes, most bytes that one compressed byte may expand to"
     )
     decoder_seconds: int = Field(default=60, ge=1, description="Most processor time for one frame, in seconds")
     decoder_memory_bytes: int = Field(
@@ -43,7 +43,7 @@ class Limits(BaseModel):
     )
 
     def allow_expansion(self, packed_bytes: int, unpacked_bytes: int) -> bool:
-        """Whether compressed data may stand for that much.
+        """Returns whether compressed data may expand from ``packed_bytes`` to ``unpacked_bytes``.
 
         Example:
             >>> Limits().allow_expansion(2_000_000, 8 << 30), Limits().allow_expansion(2_000, 8 << 20)

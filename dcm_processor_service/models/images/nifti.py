@@ -1,4 +1,4 @@
-"""What conversions to NIfTI are asked for, and what they give."""
+"""Options and results of conversions to NIfTI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Engine", "Glance", "NiftiFiles", "NiftiVolume", "Policy", "Sidecar"]
 
 
 class Glance(NamedTuple):
-    """What a quick look at a DICOM file tells.
+    """What a quick look at the header of a DICOM file finds.
 
     Example:
         >>> Glance("1.2.3", ("series", "patient"), size_bytes=526_000).sop_instance_uid
@@ -24,7 +24,7 @@ class Glance(NamedTuple):
 
     sop_instance_uid: str
     belongs_to: Hashable
-    """The same for files of one series of one patient whose headers say so in the same words; nothing to show."""
+    """Equal for two files whose headers name the same series and patient in the same words; not for display."""
 
     size_bytes: int
 
@@ -45,7 +45,7 @@ class NiftiVolume:
 
     path: Path
     name: str
-    """What tells it apart from the others, such as ``echo-2``; empty when it is the only one."""
+    """Name that tells the volume apart from the others, such as ``echo-2``; empty when it is the only one."""
 
     shape: tuple[int, ...]
     """(i, j, k) or (i, j, k, t)."""
@@ -56,7 +56,7 @@ class NiftiVolume:
 
 @dataclass(frozen=True)
 class NiftiFiles:
-    """What a conversion wrote.
+    """The files that a conversion wrote.
 
     Example:
         >>> import tempfile
@@ -74,19 +74,19 @@ class NiftiFiles:
     engine: str
     reason: str
     sidecars: tuple[Path, ...] = ()
-    """What lies beside them: ``.json``, and for diffusion ``.bval`` and ``.bvec``."""
+    """The files beside the images: ``.json``, and for diffusion ``.bval`` and ``.bvec``."""
 
     volumes: tuple[NiftiVolume, ...] = ()
     report: SeriesReport | None = None
 
 
 Engine: TypeAlias = Literal["auto", "native", "dcm2niix", "dicom2nifti"]
-"""Who converts DICOM to NIfTI; ``auto`` chooses by what the series is, and says why. The others are the entries of
+"""Which engine converts DICOM to NIfTI; ``auto`` chooses by what the series is, and says why. The others are those of
 :mod:`dcm_processor_service.imaging.nifti.engines`."""
 
 
 Policy: TypeAlias = Literal["strict", "split", "largest", "resample"]
-"""What to do with a series that is not one clean volume: refuse it, give every part, the largest, or resample."""
+"""What to do with a series that is not one clean volume: refuse it, return the largest or every part, or resample."""
 
 
 Sidecar: TypeAlias = Literal["bids", "simplified", "none"]

@@ -19,10 +19,10 @@ class LabelEntry(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
-    number: int = Field(description="The value of its voxels")
-    name: str = Field(description="As the file, or who stored it, says; else 'label 1'")
-    colour: str = Field(description="Of its outline, #rrggbb")
-    volume_ml: float = Field(description="Its voxels times the volume of a voxel")
+    number: int = Field(description="Value of the label's voxels")
+    name: str = Field(description="From the file, or from the job that stored it; else such as 'label 1'")
+    colour: str = Field(description="Colour of the outline, #rrggbb")
+    volume_ml: float = Field(description="Number of voxels times the volume of one voxel")
 
 
 class ResultPicture(BaseModel):
@@ -35,7 +35,7 @@ class ResultPicture(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
-    name: str = Field(description="Of the file; or the SeriesInstanceUID of the scan")
+    name: str = Field(description="Name of the file, or SeriesInstanceUID of the scan")
     shows: Literal["series", "file"] = "file"
     png: bytes = Field(repr=False)
     caption: str = Field(default="", description="What is shown and how; holds no patient attribute")

@@ -1,4 +1,4 @@
-"""What a series holds: which sort of images, or which other sort of object."""
+"""The kinds of series: sorts of images, and sorts of other objects."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["SeriesKind", "kind_of_class"]
 
 
 class SeriesKind(str, Enum):
-    """What a series holds: the sort of its images, taken together, or the sort of its other objects."""
+    """The kind of a series: the sort of its images, taken together, or the sort of its other objects."""
 
     IMAGE = "image"
-    """Images of any sort: all that the record of a series tells, and a rule that each of those below meets."""
+    """Images of any sort: a series record tells no more than this, and a rule that asks for it takes every image."""
 
     VOLUME = "volume"
     FOUR_D = "4D"
@@ -44,7 +44,7 @@ class SeriesKind(str, Enum):
 
     @property
     def is_image(self) -> bool:
-        """Whether the series holds images: what was acquired, or was derived as an image; no SEG, no map.
+        """Whether the series holds images, acquired or derived; a segmentation or a parametric map is none.
 
         Example:
             >>> SeriesKind.VOLUME.is_image, SeriesKind.SEGMENTATION.is_image
@@ -53,7 +53,7 @@ class SeriesKind(str, Enum):
         return self in _IMAGES
 
     def meets(self, wanted: str) -> bool:
-        """Whether a rule that asks for a kind takes this one: itself, any image, or anything but an image.
+        """Returns whether this kind meets a rule: one that asks for this kind, for any image, or for all but images.
 
         Example:
             >>> SeriesKind.FOUR_D.meets("image"), SeriesKind.SEGMENTATION.meets("volume")
@@ -87,7 +87,7 @@ _BY_FAMILY = {
     "67": SeriesKind.NON_IMAGE,  # real world value mapping
     "68.": SeriesKind.NON_IMAGE,  # surface scans
     "200.": SeriesKind.NON_IMAGE,  # protocols
-    "481.": SeriesKind.NON_IMAGE,  # plans and treatment records, but for what is below
+    "481.": SeriesKind.NON_IMAGE,  # plans and treatment records, except the classes below
 }
 _IMAGES_OF_RADIOTHERAPY = ("481.1", "481.2")  # RT Image and RT Dose
 _BY_MODALITY = {

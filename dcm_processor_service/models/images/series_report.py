@@ -1,4 +1,4 @@
-"""What an inspection of a series found."""
+"""The report of an inspection of a series."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SeriesFinding(BaseModel):
     code: str = Field(description="Such as MISSING_SLICES")
     message: str = Field(description="What, where and what to do; holds no patient attribute")
     blocking: bool = Field(default=True, description="Whether the policy strict refuses the series for it")
-    positions_mm: tuple[float, ...] = Field(default=(), description="Along the slices' normal, where it was found")
+    positions_mm: tuple[float, ...] = Field(default=(), description="Where it was found, along the slices' normal")
     sop_instance_uids: tuple[str, ...] = Field(default=(), description="Of the instances concerned, at most 20")
     attribute: str = Field(default="", description="Keyword of the attribute that tells volumes apart")
     count: int | None = Field(default=None, description="How many: slices missing, volumes, instances")
@@ -53,7 +53,7 @@ class TransferSyntax(BaseModel):
 
 
 class OrderCertificate(BaseModel):
-    """By what the slices and volumes of an array stand in their order, and what speaks for it.
+    """Which attributes order the slices and volumes of an array, and what confirms this order.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context, synthetic_series
@@ -64,17 +64,20 @@ class OrderCertificate(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
-    slices_by: str = Field(default="ImagePositionPatient", description="Keyword: along the normal of the slices")
+    slices_by: str = Field(
+        default="ImagePositionPatient", description="Keyword of what orders slices, along their normal"
+    )
     volumes_by: str = Field(default="", description="Keyword of what separates volumes; empty for one volume")
     ordered_by: str = Field(default="", description="Keyword of what orders volumes; empty for one volume")
     plan: str = Field(
-        default="", description="What InstanceNumber follows: volume by volume, slice by slice, or empty for neither"
+        default="",
+        description="Order that InstanceNumber follows: volume by volume, slice by slice, or empty for neither",
     )
     varies: tuple[str, ...] = Field(default=(), description="Keywords of what differs between slices of one volume")
     passes_by: str = Field(
         default="",
-        description="Keyword of a time that goes through the slices several times, which is assumed to be of passes of "
-        "one volume; empty where nothing is assumed",
+        description="Keyword of a time that runs through the slices several times, assumed to be passes over one "
+        "volume; empty where nothing is assumed",
     )
 
 
@@ -90,7 +93,7 @@ class SeriesPart(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
-    name: str = Field(default="", description="What tells it apart, such as echo-2; empty for the only one")
+    name: str = Field(default="", description="Tells it apart from the others, such as echo-2; empty for the only one")
     shape: tuple[int, ...] = Field(description="(i, j, k) or (i, j, k, t): columns, rows, slices, volumes")
     spacing_mm: tuple[float, float, float] = Field(description="Along i, j, k; k from slice positions")
     orientation: str = Field(description="axial, coronal, sagittal or oblique")
@@ -100,16 +103,14 @@ class SeriesPart(BaseModel):
     )
     tilt_deg: float = Field(default=0.0, description="Between the normal and the line through the slices' origins")
     voxel_type: str = Field(description="Such as int16; float32 where the rescale demands it")
-    memory_bytes: int = Field(description="Of the array that a conversion makes")
+    memory_bytes: int = Field(description="Size of the array that a conversion makes")
     time_attribute: str = Field(default="", description="Keyword of the attribute along the fourth axis")
     first_position_mm: tuple[float, float, float] = Field(description="Centre of the first voxel, LPS")
-    order: OrderCertificate = Field(
-        default=OrderCertificate(), description="By what slices and volumes stand in their order"
-    )
+    order: OrderCertificate = Field(default=OrderCertificate(), description="Which attributes order slices and volumes")
 
 
 class SeriesReport(BaseModel):
-    """What a series is, before anything is converted. ``str()`` gives it as text, ``model_dump_json()`` as JSON.
+    """The report of an inspection of a series; ``str()`` returns it as text, ``model_dump_json()`` as JSON.
 
     Example:
         >>> report = SeriesReport(series_instance_uid="1.2.3", kind=SeriesKind.NON_IMAGE)
@@ -145,22 +146,22 @@ class SeriesReport(BaseModel):
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """Of the first volume: (i, j, k) or (i, j, k, t)."""
+        """Shape of the first volume, (i, j, k) or (i, j, k, t); None without a volume."""
         return self.parts[0].shape if self.parts else None
 
     @property
     def spacing_mm(self) -> tuple[float, float, float] | None:
-        """Of the first volume, along i, j, k."""
+        """Voxel spacing of the first volume in mm, along i, j, k; None without a volume."""
         return self.parts[0].spacing_mm if self.parts else None
 
     @property
     def orientation(self) -> str:
-        """Of the first volume: axial, coronal, sagittal or oblique; empty when nothing says."""
+        """Orientation of the first volume: axial, coronal, sagittal or oblique; empty without a volume."""
         return self.parts[0].orientation if self.parts else ""
 
     @property
     def memory_bytes(self) -> int:
-        """Of all arrays that a conversion makes."""
+        """Size of all arrays that a conversion makes, in bytes."""
         return sum(part.memory_bytes for part in self.parts)
 
     def _repr_html_(self) -> str:

@@ -40,7 +40,7 @@ class StorageCommitment(BaseModel):
     answered_at: datetime | None = Field(default=None, description="UTC; None without an answer so far")
     problem: str = Field(default="", description="Why there will be no answer: the peer does not offer it, or refused")
     job_id: str = Field(default="", description="The job that asked")
-    sending: str = Field(default="", repr=False, description="What the session keeps it under")
+    sending: str = Field(default="", repr=False, description="Key that the session keeps it under")
 
     @property
     def is_open(self) -> bool:
@@ -53,10 +53,10 @@ class StorageCommitment(BaseModel):
         return all(record.outcome is Outcome.COMMITTED for record in self.records)
 
     def is_awaited(self, *, ask_again: bool) -> bool:
-        """Tells whether a wait takes it up: its answer may still come, or its peer is asked again for what it refused.
+        """Returns whether a wait covers it: its answer may still come, or its peer is asked again for what it refused.
 
         Args:
-            ask_again: Whether the peer is asked anew; then all that it has not promised to keep is.
+            ask_again: Whether the peer is asked again, for every instance that it has not promised to keep.
 
         Example:
             >>> from datetime import datetime, timezone

@@ -1,4 +1,4 @@
-"""How instances are fetched."""
+"""Options of finding and fetching instances."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FetchMethod: TypeAlias = Literal["auto", "c-get", "c-move"]
 
 @refuses_unknown_keywords
 class FetchOptions(BaseModel):
-    """How patient a search or a fetch is. Every wait is bounded.
+    """Options of a search or a fetch: its attempts and time-outs. Every wait has a limit.
 
     Example:
         >>> FetchOptions(listen_port=11112).method
@@ -31,13 +31,13 @@ class FetchOptions(BaseModel):
 
     check: bool = Field(default=True, description="Raise when not everything was fetched")
     method: FetchMethod = "auto"
-    attempts: int = Field(default=3, ge=1, description="How often what is missing is asked for")
+    attempts: int = Field(default=3, ge=1, description="How often missing instances are asked for")
     backoff_s: float = Field(default=0.5, ge=0, description="Pause before the second attempt; doubles each time")
     connection_timeout_s: float = Field(default=10.0, gt=0, description="For the TCP connection")
     acse_timeout_s: float = Field(default=30.0, gt=0, description="For association, TLS handshake and release")
     dimse_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to a request, and for each piece")
     network_timeout_s: float = Field(default=60.0, gt=0, description="For the peer to take in what is sent")
-    listen_host: str = Field(default="", description="Where a C-MOVE brings instances to; empty: all interfaces")
+    listen_host: str = Field(default="", description="Our address for the instances of a C-MOVE; empty: all interfaces")
     listen_port: int | None = Field(
-        default=None, ge=0, le=65535, description="Ours, as the peer knows it; None: no C-MOVE"
+        default=None, ge=0, le=65535, description="Our port, as the peer knows it; None: no C-MOVE"
     )

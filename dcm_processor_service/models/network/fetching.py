@@ -1,4 +1,4 @@
-"""What became of every instance that was fetched from a peer."""
+"""Results of fetching instances from a peer."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class FetchOutcome(str, Enum):
 
 
 class FetchRecord(BaseModel):
-    """What became of one instance.
+    """The result of fetching one instance.
 
     ``missing`` means that the peer listed it and did not send it, ``failed`` that the peer said it could not send it,
-    ``rejected`` that what came is damaged or not what was asked for, and was not kept. Where the peer told only how
-    many there are, one that is missing has no SOPInstanceUID.
+    ``rejected`` that the received instance is damaged or was not asked for, and was not kept. Where the peer told only
+    how many instances there are, the record of a missing one has no SOPInstanceUID.
 
     Example:
         >>> FetchRecord(sop_instance_uid="1.2.3", outcome="missing", meaning="the peer did not send it").path
@@ -43,7 +43,7 @@ class FetchRecord(BaseModel):
     outcome: FetchOutcome = FetchOutcome.MISSING
     meaning: str = Field(default="", description="Why it is not there, or what is odd about it")
     path: str = Field(default="", repr=False, description="The file, as it was received")
-    transfer_syntax_uid: str = Field(default="", description="What it was received in")
+    transfer_syntax_uid: str = Field(default="", description="Transfer syntax that it was received in")
     size_bytes: int = 0
     retryable: bool = Field(default=False, description="Not fetched, and asking again may help")
 
@@ -71,22 +71,22 @@ class FetchReport(BaseModel):
 
     @property
     def ok(self) -> bool:
-        """Every instance that the peer listed is here."""
+        """Whether every instance that the peer listed was fetched."""
         return not self.not_fetched
 
     @property
     def fetched(self) -> int:
-        """How many instances are here."""
+        """How many instances were fetched."""
         return len(self.records) - len(self.not_fetched)
 
     @property
     def not_fetched(self) -> tuple[FetchRecord, ...]:
-        """The records of instances that are not here."""
+        """The records of instances that were not fetched."""
         return tuple(record for record in self.records if record.outcome is not FetchOutcome.FETCHED)
 
     @property
     def retryable(self) -> bool:
-        """Something is not here, and asking for it again may help."""
+        """Whether an instance was not fetched, and asking for it again may help."""
         return not self.ok and all(record.retryable for record in self.not_fetched)
 
     def count(self, outcome: FetchOutcome) -> int:
@@ -103,7 +103,7 @@ class FetchReport(BaseModel):
         return "\n".join([first, *self._remarks()])
 
     def _remarks(self) -> list[str]:
-        """One line for each outcome and meaning that there is something to say about, most frequent first."""
+        """Returns a line for each outcome and meaning worth telling, most frequent first."""
         kinds: dict[tuple[str, str], list[str]] = {}
         for record in self.records:
             if record.outcome is not FetchOutcome.FETCHED or record.meaning:

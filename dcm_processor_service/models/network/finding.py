@@ -1,4 +1,4 @@
-"""What a peer is asked to find, and what it finds (PS3.4, annex C)."""
+"""Queries to a peer, and what it finds (PS3.4, annex C)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DateRange: TypeAlias = "date | str | tuple[date | None, date | None]"
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_CHARACTERS = 64
-_LONGEST_TEXT = 64  # of a Long String, and of each part of a person's name (PS3.5, table 6.2-1)
+_LONGEST_TEXT = 64  # characters of a Long String, and of each part of a person's name (PS3.5, table 6.2-1)
 _CODE = re.compile(r"[A-Z0-9 _?*]{1,16}")
 _NO_DATE = "is no date: give a date, YYYYMMDD, or a range such as YYYYMMDD-YYYYMMDD, YYYYMMDD- or -YYYYMMDD"
 _DATES = re.compile(r"(?P<first>[0-9]{8})?(?P<dash>-)?(?P<last>[0-9]{8})?")
@@ -76,7 +76,7 @@ def _parsed_day(text: str | None) -> date | None:
     try:
         return date(int(text[:4]), int(text[4:6]), int(text[6:])) if text else None
     except ValueError:
-        raise ValueError(_NO_DATE) from None  # whose own message quotes the value
+        raise ValueError(_NO_DATE) from None  # its own message quotes the value
 
 
 def _day(value: object) -> str:
@@ -94,7 +94,7 @@ _Dates = Annotated[str, BeforeValidator(_dates)]
 
 
 class FindKeys(TypedDict, total=False):
-    """What narrows a search down; texts take the wildcards ``*`` and ``?`` (PS3.4, C.2.2.2.4).
+    """Keys that narrow a search down; texts take the wildcards ``*`` and ``?`` (PS3.4, C.2.2.2.4).
 
     Example:
         >>> keys: FindKeys = {"patient_id": "4711", "study_date": (date(2024, 1, 1), None), "modality": "CT"}
@@ -137,7 +137,7 @@ class FindQuery(BaseModel):
     study_instance_uid: _Uids = ()
     study_date: _Dates = Field(default="", repr=False)
     study_description: _Text = Field(default="", repr=False)
-    modality: _Code = Field(default="", description="Of a series; of studies those that have such a series")
+    modality: _Code = Field(default="", description="Modality of a series; finds the studies that have such a series")
     series_instance_uid: _Uids = ()
     series_description: _Text = Field(default="", repr=False)
     sop_instance_uid: _Uids = ()
@@ -220,4 +220,4 @@ class FoundInstance(_FoundRecord):
 
 
 FoundItem: TypeAlias = FoundStudy | FoundSeries | FoundInstance
-"""What a peer finds, and what can be fetched."""
+"""A study, series or instance that a peer holds, and that can be fetched."""

@@ -57,7 +57,7 @@ def _check_fingerprint(value: str) -> str:
 
 @refuses_unknown_keywords
 class Peer(BaseModel):
-    """One DICOM peer, and how it wants to be spoken to; a C-STORE, C-ECHO, query or fetch obeys its fields.
+    """One DICOM peer, and how to communicate with it; every C-STORE, C-ECHO, query and fetch follows these fields.
 
     Example:
         >>> Peer(name="PACS", ae_title="ORTHANC", host="127.0.0.1", port=4242).address
@@ -70,16 +70,23 @@ class Peer(BaseModel):
     ae_title: AETitle = Field(description="Called AE title: the peer's own")
     host: str = Field(min_length=1)
     port: int = Field(ge=1, le=65535)
-    calling_ae_title: AETitle | None = Field(default=None, description="Ours, where this peer wants its own spelling")
+    calling_ae_title: AETitle | None = Field(
+        default=None, description="Our AE title, where this peer expects another one"
+    )
     tls: bool = False
     cert_file: str | None = Field(default=None, repr=False, description="Our certificate, PEM")
     key_file: str | None = Field(default=None, repr=False, description="Our private key, PEM")
     ca_file: str | None = Field(
-        default=None, repr=False, description="Authority behind the peer's certificate, or that itself"
+        default=None, repr=False, description="Certificate of the authority that signed the peer's, or the peer's own"
     )
-    url: str | None = Field(default=None, repr=False, description="DICOMweb root; sent to by STOW-RS when set")
+    url: str | None = Field(
+        default=None, repr=False, description="DICOMweb root; instances go there by STOW-RS when set"
+    )
     auth: WebAuth | None = Field(
-        default=None, repr=False, exclude=True, description="What the DICOMweb service knows us by; never stored"
+        default=None,
+        repr=False,
+        exclude=True,
+        description="How we identify ourselves to the DICOMweb service; never stored",
     )
     proxy: str | None = Field(
         default=None,
@@ -88,15 +95,22 @@ class Peer(BaseModel):
         description="URL of a proxy on the way to it; ``environment`` takes HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
     )
     transfer_syntax_uid: Annotated[str, AfterValidator(_check_syntax)] | None = Field(
-        default=None, description="What it prefers to get, where it takes that and it can be had without loss"
+        default=None, description="Transfer syntax it prefers; used if it accepts that, and no loss results"
     )
-    timeout_s: float | None = Field(default=None, gt=0, description="How long its silence is borne, unless options say")
-    connection_timeout_s: float | None = Field(default=None, gt=0, description="For the TCP connection, likewise")
+    timeout_s: float | None = Field(
+        default=None, gt=0, description="Seconds to wait for its answer, unless options say"
+    )
+    connection_timeout_s: float | None = Field(
+        default=None, gt=0, description="Seconds to wait for the TCP connection, likewise"
+    )
     max_associations: int | None = Field(
-        default=None, ge=1, le=32, description="How many associations or connections side by side it bears"
+        default=None, ge=1, le=32, description="How many associations or connections it accepts at once"
     )
     max_pdu_bytes: int | None = Field(
-        default=None, ge=4096, le=131_072, description="Longest PDU to send, where it announces more than it bears"
+        default=None,
+        ge=4096,
+        le=131_072,
+        description="Longest PDU to send, where it announces more than it can receive",
     )
     max_request_bytes: int | None = Field(
         default=None, ge=1 << 20, description="Longest STOW-RS request, though one instance is never divided"

@@ -1,4 +1,4 @@
-"""What a peer was found to want, as values for its fields."""
+"""Values for the fields of a peer, proposed after it was probed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["PeerProposal"]
 
 
 class PeerProposal(BaseModel):
-    """A peer with the values that asking it suggests; nothing is set until the caller does it.
+    """A peer with the field values that probing it suggests; the caller decides whether to use them.
 
     Example:
         >>> from dcm_processor_service import Peer
@@ -25,8 +25,8 @@ class PeerProposal(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     peer: Peer = Field(description="With the proposed values in its fields")
-    reasons: tuple[str, ...] = Field(default=(), description="One for each proposed value, with what speaks for it")
-    notes: tuple[str, ...] = Field(default=(), description="What was measured and needs no value: what holds suffices")
+    reasons: tuple[str, ...] = Field(default=(), description="Why each value is proposed, one sentence for each")
+    notes: tuple[str, ...] = Field(default=(), description="Measurements for which the present values suffice")
 
     def __str__(self) -> str:
         return f"{self.peer.name}: {'; '.join([*(self.reasons or ['nothing to propose']), *self.notes])}"

@@ -1,4 +1,4 @@
-"""What would become of instances if they were sent: the answer of a check that sends none."""
+"""Results of a check whether instances can be sent, which sends none."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Verdict(str, Enum):
 
     @property
     def can_be_sent(self) -> bool:
-        """The peer takes it, in its own transfer syntax or in another."""
+        """Whether the peer accepts the instance, in the instance's own transfer syntax or in another."""
         return self in {Verdict.AS_IT_IS, Verdict.CONVERTED}
 
 
 class CheckedInstance(BaseModel):
-    """What would become of one instance.
+    """Whether one instance can be sent, and why not.
 
     ``unsound`` means that it is damaged, cut off, not what it says or not readable; ``not_taken`` that the peer refuses
-    its SOP class or every transfer syntax that it could go in.
+    its SOP class, or every transfer syntax in which it could be sent.
 
     Example:
         >>> CheckedInstance(verdict="converted", transfer_syntax_uid="1.2.840.10008.1.2").verdict.can_be_sent
@@ -47,14 +47,14 @@ class CheckedInstance(BaseModel):
     verdict: Verdict
     sop_class_uid: str = ""
     sop_instance_uid: str = Field(default="", description="Empty when the item could not be read")
-    path: str = Field(default="", repr=False, description="Of a file that cannot be sent")
+    path: str = Field(default="", repr=False, description="Path of a file that cannot be sent")
     meaning: str = Field(default="", description="Why it cannot be sent, or what is odd about it")
-    transfer_syntax_uid: str = Field(default="", description="What it would be sent in")
+    transfer_syntax_uid: str = Field(default="", description="Transfer syntax that it would be sent in")
     has_meta_information: bool = Field(default=True, description="The file has a preamble and file meta information")
 
 
 class SendCheck(BaseModel):
-    """One record an instance, in the order in which they were given, and the files that are no instances.
+    """The results of a check: one record for each instance, in the given order, and the files that are no instances.
 
     Example:
         >>> check = SendCheck(peer="PACS@127.0.0.1:104", records=(CheckedInstance(verdict="unsound", meaning="empty"),))
@@ -73,7 +73,7 @@ class SendCheck(BaseModel):
 
     @property
     def ok(self) -> bool:
-        """Every instance can be sent."""
+        """Whether every instance can be sent."""
         return all(record.verdict.can_be_sent for record in self.records)
 
     def count(self, verdict: Verdict) -> int:

@@ -1,4 +1,4 @@
-"""How instances are sent."""
+"""Options of sending instances."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["SendOptions"]
 
 @refuses_unknown_keywords
 class SendOptions(BaseModel):
-    """How patient and how bold a sending is. Every wait is bounded.
+    """Options of a sending: its checks, attempts, associations and time-outs. Every wait has a limit.
 
     Example:
         >>> SendOptions(associations=2).attempts
@@ -34,23 +34,28 @@ class SendOptions(BaseModel):
         description="How many associations send side by side; more than one helps where answers take long, and more "
         "than two bring nothing for small instances at a peer nearby",
     )
-    attempts: int = Field(default=3, ge=1, description="How often an instance is tried that may yet succeed")
+    attempts: int = Field(default=3, ge=1, description="How often an instance is sent, where trying again may help")
     backoff_s: float = Field(default=0.5, ge=0, description="Pause before the second attempt; doubles each time")
     backoff_limit_s: float = Field(default=30.0, ge=0, description="Longest pause between two attempts")
-    transcode: bool = Field(default=True, description="Convert without loss what the peer does not take as it is")
+    transcode: bool = Field(default=True, description="Convert without loss what the peer does not accept as it is")
     connection_timeout_s: float = Field(default=10.0, gt=0, description="For the TCP connection")
     acse_timeout_s: float = Field(default=30.0, gt=0, description="For association, TLS handshake and release")
     dimse_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to one request")
     network_timeout_s: float = Field(default=60.0, gt=0, description="For the peer to take in what is sent")
-    resend: bool = Field(default=False, description="Send again what an earlier, unfinished sending left acknowledged")
+    resend: bool = Field(
+        default=False, description="Send also what the peer acknowledged in an earlier, unfinished sending"
+    )
     verify: bool = Field(default=False, description="Ask the peer after sending which of the instances it holds")
     commit: bool = Field(default=False, description="Ask for storage commitment after sending, and wait for the answer")
-    require_commit: bool = Field(default=True, description="A commitment that was asked for and not given is not ok")
+    require_commit: bool = Field(default=True, description="The report is not ok if the peer does not commit")
     wait_for_commitment: bool = Field(
-        default=True, description="False: ask alone; session.dicom.commitments.wait() takes the answer later"
+        default=True, description="False: only ask; session.dicom.commitments.wait() takes the answer later"
     )
     commitment_timeout_s: float = Field(default=60.0, gt=0, description="For the answer to the storage commitment")
     listen_host: str = Field(default="", description="Where we listen for the commitment; empty: all interfaces")
     listen_port: int | None = Field(
-        default=None, ge=0, le=65535, description="Ours, as the peer knows it; None: on the same association only"
+        default=None,
+        ge=0,
+        le=65535,
+        description="Our port, as the peer knows it; None: the answer comes on the same association only",
     )

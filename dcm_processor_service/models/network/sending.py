@@ -1,4 +1,4 @@
-"""What became of every instance that was sent, and what a peer answered when it was asked."""
+"""Results of sending instances, of a C-ECHO, and of asking a peer what it accepts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Outcome(str, Enum):
 
     @property
     def acknowledged(self) -> bool:
-        """The peer said that it holds the instance: no need to send it again.
+        """Whether the peer said that it holds the instance, so that it need not be sent again.
 
         Example:
             >>> Outcome.STORED_WITH_WARNING.acknowledged, Outcome.FAILED.acknowledged
@@ -45,7 +45,7 @@ _BEST = frozenset({Outcome.VERIFIED, Outcome.COMMITTED})
 
 
 class InstanceRecord(BaseModel):
-    """What became of one instance.
+    """The result of sending one instance.
 
     ``verified`` means that the peer listed the instance when it was asked after the sending, ``committed`` that it
     promised to keep it. ``refused`` means that the peer said no and will say no again; ``failed`` that it did not
@@ -62,15 +62,15 @@ class InstanceRecord(BaseModel):
 
     sop_class_uid: str = ""
     sop_instance_uid: str = Field(default="", description="Empty when the item could not be read")
-    path: str = Field(default="", repr=False, description="Of a file that could not be read")
+    path: str = Field(default="", repr=False, description="Path of a file that could not be read")
     outcome: Outcome = Outcome.NOT_ATTEMPTED
     status: int | None = Field(
         default=None, description="The peer's status code (PS3.4, B.2.3); None without an answer"
     )
     meaning: str = Field(default="", description="What the status means, or why there is none, and what to do")
-    transfer_syntax_uid: str = Field(default="", description="What the instance was sent in")
+    transfer_syntax_uid: str = Field(default="", description="Transfer syntax that the instance was sent in")
     checksum: str = Field(
-        default="", description="Of the data set as it was sent, by which a changed instance is recognized; or empty"
+        default="", description="Digest of the data set as it was sent, which shows a later change; or empty"
     )
     transcoded_from: str = Field(default="", description="The instance's own transfer syntax, where it was converted")
     retryable: bool = Field(default=False, description="Not stored, and sending it again as it is may help")
@@ -85,7 +85,7 @@ class InstanceRecord(BaseModel):
 
 
 class SendReport(BaseModel):
-    """One record an instance, in the order in which they were given, and the files that are no instances.
+    """The results of a sending: one record for each instance, in the given order, and the files that are no instances.
 
     In a folder, files that are not DICOM, hidden ones, a DICOMDIR, and a second file of the same instance are
     ``left_out``, which is no failure. A damaged DICOM file, or one that cannot be opened, has a record: ``failed``.
@@ -107,17 +107,17 @@ class SendReport(BaseModel):
     records: tuple[InstanceRecord, ...] = ()
     left_out: tuple[LeftOutFile, ...] = ()
     duration_s: float = 0.0
-    transaction_uid: str = Field(default="", description="Of the storage commitment, where one was asked for")
-    unmet: tuple[str, ...] = Field(default=(), description="What was asked for besides storing and was not given")
+    transaction_uid: str = Field(default="", description="UID of the storage commitment, where one was asked for")
+    unmet: tuple[str, ...] = Field(default=(), description="What was asked for besides storing, and was not done")
 
     @property
     def ok(self) -> bool:
-        """Every instance is stored, and verified or committed where that was asked for."""
+        """Whether every instance is stored, and verified or committed where that was asked for."""
         return not self.unmet and all(record.outcome.acknowledged for record in self.records)
 
     @property
     def retryable(self) -> bool:
-        """Not everything is stored, and sending the rest again as it is may help.
+        """Whether some instances are not stored, and sending them again as they are may help.
 
         Example:
             >>> busy = InstanceRecord(sop_instance_uid="1.2.3", outcome="failed", status=0xA700, retryable=True)
@@ -162,7 +162,7 @@ class SendReport(BaseModel):
         )
 
     def _remarks(self) -> list[str]:
-        """One line for each outcome and meaning that there is something to say about, most frequent first."""
+        """Returns a line for each outcome and meaning worth telling, most frequent first."""
         kinds: dict[tuple[str, str, str], list[str]] = {}
         for record in self.records:
             plain = record.outcome is Outcome.STORED and record.meaning in {"", _STORED}
@@ -182,7 +182,7 @@ class SendReport(BaseModel):
 
 
 def sending_html(report: SendReport) -> Html:
-    """Returns what became of every instance as HTML: on a page about a run and in a notebook."""
+    """Returns the result of each instance as HTML, for the page of a run and for a notebook."""
     head, *remarks = str(report).splitlines()
     state = chip("stored", "ok") if report.ok else chip("not all stored", "warn" if report.retryable else "bad")
     rows = [
@@ -203,7 +203,7 @@ def sending_html(report: SendReport) -> Html:
 
 
 class EchoResult(BaseModel):
-    """What came of a C-ECHO.
+    """The result of a C-ECHO.
 
     Example:
         >>> print(EchoResult(peer="PACS@127.0.0.1:104", ok=False, reason="nothing listens there"))
@@ -216,8 +216,8 @@ class EchoResult(BaseModel):
     ok: bool
     status: int | None = None
     reason: str = Field(default="", description="Why it failed, and what to do")
-    connect_s: float = Field(default=0.0, description="Until the association stood")
-    echo_s: float = Field(default=0.0, description="From the request to its answer")
+    connect_s: float = Field(default=0.0, description="Seconds until the association was open")
+    echo_s: float = Field(default=0.0, description="Seconds from the request to its answer")
 
     def __str__(self) -> str:
         if not self.ok:
@@ -226,7 +226,7 @@ class EchoResult(BaseModel):
 
 
 class AcceptedContext(BaseModel):
-    """What a peer said to one kind of object.
+    """Whether a peer accepts one kind of object, and in which transfer syntaxes.
 
     Example:
         >>> AcceptedContext(sop_class_uid="1.2.840.10008.5.1.4.1.1.2", name="CT Image Storage").accepted
@@ -242,5 +242,5 @@ class AcceptedContext(BaseModel):
 
     @property
     def accepted(self) -> bool:
-        """The peer takes such objects in at least one transfer syntax."""
+        """Whether the peer accepts such objects in at least one transfer syntax."""
         return bool(self.transfer_syntax_uids)

@@ -1,4 +1,4 @@
-"""How we prove to a DICOMweb peer who we are. What is secret shows in no repr, and is stored nowhere."""
+"""Credentials with which we identify ourselves to a DICOMweb peer. No repr shows a secret, and no store keeps one."""
 
 from __future__ import annotations
 
@@ -72,8 +72,10 @@ class ClientCredentials(BaseModel):
     client_id: str = Field(min_length=1)
     client_secret: SecretStr = Field(repr=False)
     scope: str = ""
-    ca_file: str | None = Field(default=None, repr=False, description="Authority behind the certificate of token_url")
+    ca_file: str | None = Field(
+        default=None, repr=False, description="Certificate of the authority that signed token_url's"
+    )
 
 
 WebAuth: TypeAlias = BasicAuth | BearerToken | ClientCredentials
-"""One of the ways in which a DICOMweb peer may want to know who we are."""
+"""One of the ways in which we identify ourselves to a DICOMweb peer."""

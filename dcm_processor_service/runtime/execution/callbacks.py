@@ -136,7 +136,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _module_name(path: Path) -> str:
-    """Returns the file's stem, unless a library has it: a callback in ``statistics.py`` replaces nothing."""
+    """Returns the file's stem, unless a library has that name: a callback in ``statistics.py`` must not replace it."""
     loaded = sys.modules.get(path.stem)
     file = getattr(loaded, "__file__", None)
     own = file is not None and Path(file).resolve() == path.resolve()
@@ -192,7 +192,7 @@ def _parameter_types(function: CallbackFunction) -> dict[str, Any]:
 
 
 def _required(hint: Any) -> Any:
-    """Returns ``X`` for ``X | None``: what can be injected always is."""
+    """Returns ``X`` for ``X | None``: an argument that can be injected is always given."""
     members = [member for member in get_args(hint) if member is not type(None)]
     return members[0] if get_origin(hint) in {Union, UnionType} and len(members) == 1 else hint
 
@@ -231,7 +231,7 @@ def _want(name: str, parameter: inspect.Parameter, hint: Any, mode: Mode) -> Wan
 
 
 def _is_ours(model: type[BaseModel]) -> bool:
-    """Whether a model is of this package, so that the job's params are never meant by it."""
+    """Returns whether a model is this package's own, and so never one of a job's params."""
     return issubclass(model, RuntimeSettings) or model.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 

@@ -1,8 +1,8 @@
 """Requests to stop: SIGTERM, as worker managers and container runtimes send it, or the job's time limit.
 
-The signal only sets a flag. The callback looks at ``ctx.cancelled`` between its steps and returns; what is open is
-closed, and the process ends with exit code 143, as one that SIGTERM ended. A second signal does not wait for a step.
-The time limit is such a flag too; what ends a job that does not look at it is :mod:`.time_limit`.
+The signal only sets a flag. The callback looks at ``ctx.cancelled`` between its steps and returns; the runner closes
+what is open, and the process ends with exit code 143, as one that SIGTERM ended. A second signal does not wait for a
+step. The time limit sets such a flag too; :mod:`.time_limit` ends a job that does not look at it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXIT_CANCELLED = 128 + signal.SIGTERM
 
 
 class Cancellation:
-    """Whether this run should end, and when at the latest.
+    """The request that a run should end, and its time limit.
 
     Example:
         >>> cancellation = Cancellation()
@@ -39,7 +39,7 @@ class Cancellation:
         """Whether it was requested, by SIGTERM or by :meth:`cancel`."""
 
         self.saw_limit = False
-        """Whether anybody has looked since the time limit was reached, so that what is returned may be part of it."""
+        """Whether the callback has looked since the time limit was reached, so that its result may be incomplete."""
 
         self._clock = clock
         self._ends_s: float | None = None
@@ -49,7 +49,7 @@ class Cancellation:
 
     @property
     def requested(self) -> bool:
-        """Whether it was requested, or the time limit is reached."""
+        """Whether the end was requested, or the time limit is reached."""
         self.saw_limit = self.saw_limit or self.over_limit
         return self.signalled or self.over_limit
 
@@ -84,7 +84,7 @@ class Cancellation:
 
 @contextmanager
 def cancelled_by_sigterm(cancellation: Cancellation) -> Iterator[None]:
-    """Turns SIGTERM into a request, as long as this lasts; elsewhere than in the main thread nothing changes.
+    """Turns SIGTERM into a request within the block; does nothing outside of the main thread.
 
     Raises:
         SystemExit: In the midst of whatever runs, with code 143, when the signal comes again.

@@ -30,7 +30,7 @@ _SENTENCE = rf"coroutine '(?P<call>(?:{'|'.join(ASYNC_FACADES)})\.\w+)' was neve
 
 @contextmanager
 def forgotten_awaits(callback_name: str) -> Iterator[None]:
-    """Fails at the end of the block when it called something of the session without awaiting it.
+    """Raises at the end of the block if the block called a method of the session without awaiting it.
 
     An error of the block itself takes precedence. Every other warning is shown as usual.
 

@@ -24,7 +24,7 @@ __all__ = ["job_process"]
 
 @contextmanager
 def job_process(container: Container) -> Iterator[None]:
-    """Makes this process that of the container's job, as long as this lasts.
+    """Makes this process that of the container's job, within the block.
 
     Logging goes through the scrubber, SIGTERM asks for an end, and functions that are given no context use this
     container. Uncaught errors, log lines and warnings are scrubbed until the process ends, which is after its job. At
@@ -39,14 +39,14 @@ def job_process(container: Container) -> Iterator[None]:
         kept = KeptLines(container.recording().add_line, bound)
         stack.enter_context(job_logging(bound, container.scrubber(), settings.log_level, kept=kept))
         stack.enter_context(cancelled_by_sigterm(container.cancellation()))
-        if container.mode() == "blocking":  # functions without a context are
+        if container.mode() == "blocking":  # as functions without a context are
             stack.enter_context(serving(container))
         stack.callback(_abort_associations, container, set(threading.enumerate()))
         yield
 
 
 def _abort_associations(container: Container, before: set[threading.Thread]) -> None:
-    library: Any = sys.modules.get("pynetdicom.association")  # who has not loaded it has no association
+    library: Any = sys.modules.get("pynetdicom.association")  # without it there is no association
     if library is None:
         return
     left_open = [thread for thread in set(threading.enumerate()) - before if isinstance(thread, library.Association)]

@@ -1,4 +1,4 @@
-"""How much memory this process uses, and a warning before the kernel ends it for lack of memory.
+"""Measures the memory that this process uses, and warns before the kernel ends it for lack of memory.
 
 A container that exceeds its limit is killed without a word; what its log says before is all that anybody learns.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["KilledForMemory", "MemoryLimit", "MemoryWatch", "memory_watched"]
 
 _EVERY_S = 0.1
-"""Reading two small files takes a ten-thousandth of it; a program may fill its last tenth in less than a second."""
+"""Seconds between two looks. A look takes a ten-thousandth of it; a program may fill its last tenth within a second."""
 
 _WARN_AT = 0.9
 
@@ -107,14 +107,14 @@ def _statistics(file: Path) -> Mapping[str, int]:
 
 
 class KilledForMemory:
-    """Tells whether the kernel has killed a process of this one's group since this was made."""
+    """Finds out whether the kernel has killed a process of this process's control group since the object was made."""
 
     def __init__(self, limit: MemoryLimit | None) -> None:
         self._limit = limit
         self._before = limit.kills() if limit else 0
 
     def sentence(self) -> str:
-        """Returns what is said of a process that was; empty where none was, or nobody counts."""
+        """Returns the message about a process that the kernel killed; empty where it killed none, or does not count."""
         if self._limit is None or self._limit.kills() <= self._before:
             return ""
         return (
@@ -151,17 +151,17 @@ class MemoryWatch:
     def _keep(self, record: Callable[[MemoryRecord], None], short: MemoryRecord) -> None:
         try:
             record(short)
-        except Exception as error:  # noqa: BLE001  the job goes on: what is missed is a hint for after its death
+        except Exception as error:  # noqa: BLE001  the job goes on: the record is only a hint for sessions why
             self._log.debug("that memory ran short is not recorded: %s", type(error).__name__)
 
 
 @contextmanager
 def memory_watched(log: JobLog, record: Callable[[MemoryRecord], None] | None = None) -> Iterator[None]:
-    """Warns in the log when memory runs short, as long as this lasts; does nothing where there is no limit.
+    """Warns in the log when memory runs short within the block; does nothing where there is no limit.
 
     Args:
         log: The job's.
-        record: Keeps once, from another thread, how much was in use then, for whoever asks what the job died of.
+        record: Called once, from another thread, with how much was in use then; stores it for ``sessions why``.
     """
     limit = MemoryLimit.of_this_process()
     if limit is None:

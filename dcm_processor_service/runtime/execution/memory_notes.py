@@ -1,4 +1,4 @@
-"""Keeps in the session that a job's memory ran short, so that ``sessions why`` knows what it died of."""
+"""Records in the session that a job's memory ran short, so that ``sessions why`` knows what it died of."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["noting"]
 
 
 def noting(container: Container) -> Callable[[MemoryRecord], None]:
-    """Returns what keeps a record among the data of the container's job; nothing is opened before it is called.
+    """Returns a function that stores a record among the data of the container's job; opens nothing before its call.
 
     In an asynchronous job, where this is called in its event loop, nobody waits for the store: the loop may be at its
     end, and waits itself for the thread that calls this.

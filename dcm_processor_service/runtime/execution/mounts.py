@@ -29,8 +29,8 @@ __all__ = ["mounted_folders"]
 def mounted_folders(arguments: Mapping[str, Any], main_file: str | None = None) -> dict[str, Path | None]:
     """Returns ``session_dir`` and ``data_dir`` as this process sees them; None if there are none.
 
-    Only the docker worker gives ``session_dir``: beside the virtual-environment worker a folder ``/data`` may be
-    anybody's.
+    Only the docker worker gives ``session_dir``: on the machine of a virtual-environment worker, ``/data`` may be any
+    folder.
 
     Args:
         arguments: The worker's keyword arguments.

@@ -1,6 +1,6 @@
 """The job's params as the callback's own model, and params that the model does not know.
 
-A param that no model of the callback knows is most likely misspelt, and its default would be taken in silence:
+A param that no model of the callback knows is most likely misspelt, and the default would be used without a message:
 
 =======================================  ==========================================================================
 the model forbids others                 the job is refused (``ConfigurationError``), with what was probably meant

@@ -1,4 +1,4 @@
-"""Limits of an entry in the style of 0.0.1, which nothing of this package calls: kept from its first use of it on."""
+"""Enforces the limits of an entry in the style of 0.0.1, from its first call of a function of this package on."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _log = logging.getLogger(__name__)
 
 
 def limits_kept(container: Container) -> ExitStack:
-    """Keeps the limits of the job that this process runs, where it is a ``main.py`` of the platform's worker.
+    """Enforces the limits of this process's job, where the process runs a ``main.py`` of the platform's worker.
 
-    The worker finds a result that says so when the process is killed, and the session a record where memory ran short
-    before; the ``timeout`` of the job's document, counted
-    from now, and a grace are kept like those of an entry made by ``entrypoint``. What is returned ends that.
+    If the process is killed, the worker finds a result that says so; if memory runs short, the session gets a record of
+    it. The ``timeout`` of the job's document, counted from now, and a grace are enforced as for an entry made by
+    ``entrypoint``. Closing the returned stack ends all this.
     """
     kept = ExitStack()
     result = worker_result()
@@ -46,6 +46,6 @@ def _stored_limit_s(container: Container) -> float | None:
     try:
         job = run_inline(container.job_repository().find(container.settings().job_id))
     except DcmProcessorError as error:
-        _log.warning("the job's time limit is not known, so not kept: %s", type(error).__name__)
+        _log.warning("the job's time limit is not known, so it is not enforced: %s", type(error).__name__)
         return None
     return job.timeout_s if job else None

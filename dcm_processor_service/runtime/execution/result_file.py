@@ -1,4 +1,4 @@
-"""The result file of the platform's worker: there from the beginning, so that it is there at the end.
+"""The result file of the platform's worker: written when the job begins, in case its process is killed.
 
 The worker runs a ``main.py`` that it has written, drops the process's exit status, and reads ``result.json`` beside it.
 If there is none, because the process was killed, ran out of memory or crashed, the queue keeps the job as an error
@@ -54,7 +54,7 @@ class WorkerResult:
             _log.warning("the result file cannot be written before the job has ended: %s", type(error).__name__)
 
     def promise(self) -> None:
-        """Has the file say that the process was killed, until the worker's own ``main.py`` writes over it."""
+        """Writes that the process was killed into the file; the worker's own ``main.py`` writes over it."""
         self.write(self.promise_text())
 
     @classmethod
@@ -64,7 +64,7 @@ class WorkerResult:
 
     @contextmanager
     def promised(self) -> Iterator[None]:
-        """Has the file say that the process was killed; after SIGTERM, that it was asked to end.
+        """Writes that the process was killed into the file; after SIGTERM, that it was asked to end.
 
         Whatever the callback returns or raises, the worker's own ``main.py`` writes over it.
         """

@@ -60,13 +60,13 @@ class CallbackOutcome:
     """Traceback of the error, without patient attributes of the session."""
 
     own_frames_text: str = ""
-    """The same with the frames of the user's own code alone."""
+    """The same traceback with the frames of the user's own code alone."""
 
     peak_memory_bytes: int | None = None
-    """The most that the process has had resident by then; None where the system does not tell."""
+    """The most resident memory that the process has had by then; None where the system does not tell."""
 
     error_type: str = ""
-    """Name of the type that the callback raised, of an outcome that comes out of another process, without its cause."""
+    """Name of the error's type, for an outcome from another process, which comes without its cause."""
 
     @property
     def ok(self) -> bool:
@@ -227,7 +227,7 @@ class _Run:
         with ExitStack() as stack:
             self._enter(stack, container)
             run_inline(self._learn_job(container))
-            self._keep_limits(stack, container)
+            self._enforce_limits(stack, container)
             stack.callback(lambda: run_inline(container.async_progress().flush()))
             document = container.session().job.read() if callback.params_models else None
             return call(callback, container, document, self._entering)
@@ -236,7 +236,7 @@ class _Run:
         with ExitStack() as stack:
             self._enter(stack, container)
             await self._learn_job(container)
-            self._keep_limits(stack, container)
+            self._enforce_limits(stack, container)
             document = await container.current_job().read() if callback.params_models else None
             arguments = _arguments(callback, container, document)
             self._entering()
@@ -273,15 +273,17 @@ class _Run:
 
     @staticmethod
     async def _stored_limit_s(container: Container) -> float | None:
-        """Returns the limit that the job's document has: the worker's arguments do not tell it."""
+        """Returns the time limit from the job's document; the worker's arguments do not hold it."""
         try:
             document = await container.job_repository().find(container.settings().job_id)
         except StoreError as error:  # the callback may need no store
-            container.log().warning("the job's time limit is not known, so not kept: %s", type(error).__name__)
+            container.log().warning(
+                "the job's time limit is not known, so it is not enforced: %s", type(error).__name__
+            )
             return None
         return document.timeout_s if document else None
 
-    def _keep_limits(self, stack: ExitStack, container: Container) -> None:
+    def _enforce_limits(self, stack: ExitStack, container: Container) -> None:
         """Sets the callback's time limit; in a worker, ends the process after it, and watches its memory."""
         if self._limit_s is not None:
             limit = TimeLimit(self._limit_s, container.settings().grace_s, self.began_s)
@@ -290,10 +292,10 @@ class _Run:
                 stack.enter_context(self._ended_by(limit))
         if self._ended_by is not None:
             stack.enter_context(memory_watched(container.log(), noting(container)))
-            stack.callback(self._tell_what_it_took, container.log())
+            stack.callback(self._log_time_and_memory, container.log())
 
-    def _tell_what_it_took(self, log: JobLog) -> None:
-        """Logs it, since the platform's result file has no place for it."""
+    def _log_time_and_memory(self, log: JobLog) -> None:
+        """Logs time and peak memory, since the platform's result file has no place for them."""
         duration_s = round(time.monotonic() - self.began_s, 3)
         log.info("the callback has ended", duration_s=duration_s, peak_memory_bytes=peak_memory_bytes())
 
@@ -303,7 +305,7 @@ class _Run:
             return None, EXIT_DONE
         failure = JobTimeoutError(
             f"the callback returned when it saw that its time limit of {self._limit_s:g} s was reached, so its result "
-            "may be part of what it was to be; give the job a longer timeout in the manifest"
+            "may be incomplete; give the job a longer timeout in the manifest"
         )
         return failure, failure.exit_code
 
@@ -317,8 +319,8 @@ def call(
     """Calls a blocking callback with its arguments.
 
     Raises:
-        CallbackSignatureError: It gave a coroutine.
-        ConfigurationError: The job's params are not those that it wants.
+        CallbackSignatureError: It returned a coroutine.
+        ConfigurationError: The job's params do not fit the callback's model.
     """
     arguments = _arguments(callback, container, document)
     entering()
@@ -326,7 +328,7 @@ def call(
     if inspect.iscoroutine(result):
         result.close()
         raise CallbackSignatureError(
-            f"{callback.name} gave a coroutine, so it has not run; write async def, also in a decorator around it"
+            f"{callback.name} returned a coroutine, so it has not run; write async def, also in a decorator around it"
         )
     return result
 

@@ -61,18 +61,18 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
     """Runs work in a forked child, and returns its record and exit code; the child itself ends with that code.
 
     SIGTERM goes on to the child, and the child is killed with its parent. Where there is no fork, or other threads run,
-    as in a notebook, the work runs in place.
+    as in a notebook, the work runs in this process.
     """
     is_replaced = sys.stdout is not sys.__stdout__
     if not hasattr(os, "fork") or threading.active_count() > 1 or is_replaced:
         return Ended(*work(Child()))
     began_s = time.monotonic()
     memory = KilledForMemory(MemoryLimit.of_this_process())
-    for stream in (sys.stdout, sys.stderr):  # what waits there would be written by both
+    for stream in (sys.stdout, sys.stderr):  # both processes would write buffered text
         stream.flush()
     with tempfile.TemporaryFile() as file:
         parent = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is a process to pass it on to
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is a child to pass it on to
         process = os.fork()
         if process == 0:
             _end_with(parent)
@@ -92,7 +92,7 @@ def supervised(work: Callable[[Child], tuple[dict[str, Any], int]]) -> Ended:
 
 
 def _end_with(parent: int) -> None:
-    """Has the kernel kill this process when its parent ends: its result would be lost."""
+    """Makes the kernel kill this process when its parent ends, since nobody would read the result."""
     if sys.platform.startswith("linux"):
         import ctypes
 

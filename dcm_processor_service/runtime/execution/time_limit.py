@@ -1,9 +1,9 @@
 """Ends a job that does not return within its time limit and a grace.
 
 A callback may be inside of a library that holds the interpreter's lock, so nothing here waits for Python code of this
-process: faulthandler's own thread, which needs no lock, prints where each thread is and ends the process; what shall be
-left behind is written before that, by a small process beside it. That one could not end this process: in a container
-the job is process 1, which takes no signal from within.
+process: faulthandler's own thread, which needs no lock, prints where each thread is and ends the process; before that,
+a small second process writes the result file. The second process could not end this one: in a container the job is
+process 1, which takes no signal from within.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["TimeLimit", "last_words", "process_ends_at"]
 _log = logging.getLogger(__name__)
 
 _HEAD_START_S = 0.5
-"""Between the writing of the last result and the end of the process."""
+"""Seconds between the writing of the last result and the end of the process."""
 
 _WAITING_PROCESS = """
 import os, select, sys
@@ -53,7 +53,7 @@ A file that says more than the promise is the job's own result, and stays.
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """How long a job may take, and what happens then.
+    """The time limit of a job, and the grace after it.
 
     Example:
         >>> TimeLimit(limit_s=600, grace_s=30, began_s=0).sentence
@@ -64,11 +64,11 @@ ended; give it a longer timeout in the manifest, or look at ctx.cancelled betwee
     limit_s: float
     grace_s: float
     began_s: float
-    """Of ``time.monotonic()``."""
+    """When the job began, by ``time.monotonic()``."""
 
     @property
     def ends_s(self) -> float:
-        """When the limit is reached, of ``time.monotonic()``."""
+        """When the limit is reached, by ``time.monotonic()``."""
         return self.began_s + self.limit_s
 
     @property
@@ -100,15 +100,15 @@ def process_ends_at(limit: TimeLimit, head_start_s: float = 0.0) -> Iterator[Non
 
 @contextmanager
 def last_words(path: Path, text: str, limit: TimeLimit, promise: str) -> Iterator[None]:
-    """Ends this process after the grace like :func:`process_ends_at`; ``path`` holds ``text`` by then, whole.
+    """Ends this process after the grace like :func:`process_ends_at`; writes ``text`` to ``path`` before that.
 
-    What the file holds otherwise than the promise, such as the result of the job, is left alone.
+    A file that holds something else than the promise, such as the result of the job, is left as it is.
     """
     command = [sys.executable, "-I", "-S", "-c", _WAITING_PROCESS, str(path), text, promise, str(limit.left_s())]
     quiet = subprocess.DEVNULL
     try:
         waiting = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)  # noqa: S603  our own
-    except OSError as error:  # the limit is kept all the same
+    except OSError as error:  # the limit is enforced all the same
         _log.warning("nothing can be left behind at the time limit of the job: %s", type(error).__name__)
         with process_ends_at(limit):
             yield
@@ -118,7 +118,8 @@ def last_words(path: Path, text: str, limit: TimeLimit, promise: str) -> Iterato
             yield
         finally:
             with suppress(OSError):  # it has written, and ended
-                os.write(_descriptor(waiting), b"done")  # not its end: a forked child may hold a copy of the pipe
+                # closing the pipe is not enough: a forked child may hold a copy of it
+                os.write(_descriptor(waiting), b"done")
 
 
 def _descriptor(process: subprocess.Popen[bytes]) -> int:

@@ -64,9 +64,9 @@ def entrypoint(function: CallbackFunction) -> Callable[..., Any]:
     returns becomes plain JSON. What it raises reaches the worker with traceback and cause, ``sys.exit`` as an error
     that tells its code. Asked to end (SIGTERM), the process ends with code 143 when the callback has returned.
 
-    The ``timeout`` of the job's document is kept: ``ctx.cancelled`` is True from then on, and after a grace
-    (``DCM_PROCESSOR_SERVICE_GRACE_S``) the process ends, whatever it is stuck in. However the process ends, killed for
-    lack of memory too, the worker finds a result that says so, so that the session goes on.
+    The ``timeout`` of the job's document is enforced: when it is reached, ``ctx.cancelled`` becomes True, and after a
+    grace (``DCM_PROCESSOR_SERVICE_GRACE_S``) the process is ended, whatever it does. However the process ends, also
+    when it is killed for lack of memory, the worker finds a result that says so, so that the session goes on.
 
     An entry of the 0.0.1 API, ``def worker(session_id, job_name, headers, params, added_params, **kwargs)``, needs
     none of this and works beside it.
@@ -152,7 +152,8 @@ def _settings(arguments: Mapping[str, Any]) -> RuntimeSettings:
     """Returns the environment's settings; variables that a shell has dropped are taken from the arguments.
 
     Raises:
-        ConfigurationError: A value is missing or malformed, or both tell another session or job.
+        ConfigurationError: A value is missing or malformed, or environment and arguments name different sessions or
+            jobs.
     """
     job = _job(arguments)
     provider, url, name = get_db_info()

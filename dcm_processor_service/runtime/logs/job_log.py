@@ -1,9 +1,8 @@
 """``ctx.log`` and the logging of a job's process.
 
-It is the standard library's logging with a formatter, and no framework beside it: pydicom, pynetdicom, drivers and
-``warnings`` speak through the standard library in any case, so whatever stands between them and the output stands
-there. What stands there is a scrubber: every record loses this session's names, ids and dates when it is made, before
-any handler, ours or another's, sees it.
+It is the standard library's logging with a formatter and a scrubber, and no other framework: pydicom, pynetdicom,
+drivers and ``warnings`` log through the standard library in any case. The scrubber removes this session's names, ids
+and dates from every record when it is made, before any handler, ours or another's, sees it.
 
 A line is JSON when the output is no terminal: ``time``, ``level``, ``logger``, ``message``, ``session``, ``job``,
 ``event``, ``service``, then the fields that were given, then ``traceback``.
@@ -39,7 +38,7 @@ __all__ = ["JobLog", "job_logging", "log_fields"]
 
 if TYPE_CHECKING:
     _Adapter = logging.LoggerAdapter[logging.Logger]
-else:  # before Python 3.11 it takes no parameter when it runs
+else:  # before Python 3.11 it cannot be subscripted at run time
     _Adapter = logging.LoggerAdapter
 
 _RESERVED = frozenset({"time", "level", "logger", "message", "session", "job", "event", "service", "traceback"})
@@ -88,7 +87,7 @@ class JobLog(_Adapter):
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Separates the arguments of logging itself from fields."""
         fields = {name: kwargs.pop(name) for name in list(kwargs) if name not in _OWN_ARGUMENTS}
-        given = self._scrubber.value(json_safe({**self._bound, **fields}))  # here, so that no handler sees more
+        given = self._scrubber.value(json_safe({**self._bound, **fields}))  # here, so that no handler sees the values
         kwargs["extra"] = {**(kwargs.get("extra") or {}), "job_fields": given}
         return msg, kwargs
 
@@ -108,7 +107,7 @@ def _without_values(text: str) -> str:
 
 
 def _silence_identifiers() -> None:
-    """Turns off what pynetdicom logs of queries: whole identifiers. It may be loaded later."""
+    """Turns off pynetdicom's lines about queries, which hold whole identifiers; also if it is loaded later."""
     config: Any = sys.modules.get("pynetdicom._config")
     if config is not None:
         config.LOG_REQUEST_IDENTIFIERS = config.LOG_RESPONSE_IDENTIFIERS = False
@@ -183,16 +182,16 @@ def job_logging(
     stream: TextIO | None = None,
     kept: logging.Handler | None = None,
 ) -> Iterator[None]:
-    """Makes the logging of this process that of one job, as long as this lasts.
+    """Makes the logging of this process that of one job, within the block.
 
     The root logger writes scrubbed lines to the standard error and nowhere else; warnings and the failures of threads
     are lines too. Records that go to other handlers, which libraries made for themselves, are scrubbed as well.
 
     Args:
         bound: Fields of every line: session, job, event, service.
-        scrubber: What is removed; it may learn meanwhile.
+        scrubber: Removes what it knows of the patient; it may learn more meanwhile.
         level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
-        stream: Where lines go.
+        stream: Where lines are written; the standard error when not given.
         kept: Receives each record too, for the job's report.
     """
     output = stream or sys.stderr

@@ -1,7 +1,7 @@
 """The names and ids that a scrubber knows, found in a text in a time that does not grow with their number.
 
-Each has signs: texts of which one stands in every text that holds it. A look for the signs by their first characters
-tells which few names and ids a line may hold, and these alone become one regular expression.
+Each name or id has signs: every text that holds it holds one of its signs. A search for signs by their first characters
+finds the few names and ids that a line may hold, and only these become a regular expression.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["KnownTexts"]
 
 _FREE_LENGTH = 8
-"""From so many characters on a text is removed inside of words too."""
+"""A text of at least so many characters is removed inside of words too."""
 _GRAM = 3
-"""By so many first characters a sign is looked up."""
+"""A sign is looked up by so many of its first characters."""
 _MOST_COMPILED = 256
 
 _LABEL = (
     r"(?<![^\W_])(?:(?:patient|pat|accession|study|medical record)(?:[ _-]?(?:id|no|nr|number|name))?s?|mrn|pid"
     r"|(?<!\w )(?<!\w_)id)"
 )
-"""What stands before an id that could as well be an ordinary number or word."""
+"""A label before an id; needed if the id could as well be an ordinary number or word."""
 
 
 class _Known(NamedTuple):
@@ -49,15 +49,15 @@ class KnownTexts:
         return len(self._signs)
 
     def add_pattern(self, pattern: str, signs: Iterable[str]) -> None:
-        """Takes in a pattern; one of the signs stands in whatever it matches."""
+        """Adds a pattern; every text that it matches holds one of the signs."""
         self._add(_Known("pattern", pattern), signs)
 
     def add_word(self, text: str) -> None:
-        """Takes in a text that is a word of its own, or a part of one where it is long."""
+        """Adds a text that is removed as a whole word, and as a part of one if it is long."""
         self._add(_Known("word", text), [text])
 
     def add_labelled(self, text: str) -> None:
-        """Takes in a text that means the patient only after a word such as ``patient``."""
+        """Adds a text that means the patient only after a word such as ``patient``."""
         self._add(_Known("labelled", text), [text])
 
     def is_labelled(self, text: str) -> bool:
@@ -73,7 +73,7 @@ class KnownTexts:
             self._lengths.add(min(_GRAM, len(sign)))
 
     def pattern_for(self, text: str) -> re.Pattern[str] | None:
-        """Returns the pattern of all that this text may hold; None where it holds nothing of it."""
+        """Returns the pattern of all known texts that this text may hold; None where it can hold none."""
         folded = _folded(text)
         grams = {folded[start : start + length] for length in self._lengths for start in range(len(folded))}
         possible = set[_Known]().union(*(self._by_gram.get(gram, ()) for gram in grams))

@@ -1,6 +1,6 @@
-"""Uncaught errors: of ``__del__``, of atexit functions, of the interpreter's end.
+"""Scrubs uncaught errors: of ``__del__``, of atexit functions, of the interpreter's end.
 
-The interpreter prints them itself, past all logging, and most of them after the job's logging has ended. So the hooks
+The interpreter prints them itself, without logging, and most of them after the job's logging has ended. So the hooks
 that print them stay in place until the process ends.
 """
 
@@ -27,7 +27,7 @@ _CLEAN = "_errors_are_clean"
 
 
 class _LastErrors:
-    """The hooks of this process; their needs are attributes, because modules are empty at the very end."""
+    """The hooks of this process; attributes hold what they need, because the interpreter empties modules at its end."""
 
     def __init__(self) -> None:
         self._scrubbers: list[Scrubber] = []
@@ -36,7 +36,7 @@ class _LastErrors:
         self._sys = sys
 
     def add(self, scrubber: Scrubber) -> None:
-        """Has the hooks remove what a scrubber knows, now or later."""
+        """Makes the hooks remove what a scrubber knows, now or later."""
         if scrubber not in self._scrubbers:
             self._scrubbers = [*self._scrubbers, scrubber][-_MOST_SCRUBBERS:]
         if not hasattr(sys.unraisablehook, _CLEAN):
@@ -63,7 +63,7 @@ class _LastErrors:
         where = getattr(failure.object, "__qualname__", type(failure.object).__qualname__)
         try:
             shown = self._formatted(error)
-        except ImportError:  # from Python 3.13 on, when the interpreter has come too far to look at source lines
+        except ImportError:  # from Python 3.13 on, when the interpreter is too near its end to read source lines
             shown = f"{type(error).__qualname__}: {error}\n"
         self._print(f"{what}: {where}\n{shown}")
 

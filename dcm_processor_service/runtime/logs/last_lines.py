@@ -1,8 +1,8 @@
-"""Lines and warnings that the job's own log does not make: of other handlers, and of code that runs after the job.
+"""Scrubs lines and warnings outside of the job's own log: of other handlers, and of code that runs after the job.
 
-A thread that goes on, a function of atexit, a task that nobody waited for: they log, warn and fail when the job's
-logging has ended. What fields a library adds by ``extra``, which record factory it sets, what a handler fails of: that
-passes the log by. So these hooks stay in place until the process ends.
+A thread that goes on, an atexit function or a task that nobody awaited may log, warn and fail when the job's logging
+has ended. Fields that a library adds by ``extra``, records of a library's own record factory, and errors inside of a
+handler do not pass through the job's log. So these hooks stay in place until the process ends.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _LastLines:
         self._scrubber: Scrubber | None = None
 
     def serve(self, scrubber: Scrubber) -> None:
-        """Puts the hooks in place, where others have been put over them or none are."""
+        """Puts the hooks in place, unless they are there and no other hook replaces them."""
         self._scrubber = scrubber
         made: list[tuple[Any, str, Callable[[_Hook], _Hook]]] = [
             (logging.Logger, "handle", self._handled),
@@ -96,5 +96,5 @@ _last_lines = _LastLines()
 
 
 def scrub_last_lines(scrubber: Scrubber) -> None:
-    """Has this process log and warn without what the scrubber knows, until it ends or its next job begins."""
+    """Removes what the scrubber knows from this process's lines and warnings, until it ends or its next job begins."""
     _last_lines.serve(scrubber)

@@ -105,7 +105,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def printable(error: BaseException, scrubber: Scrubber, message: str | None = None) -> BaseException:
-    """Returns the error, scrubbed in place, or one in its place where its text still says what must not be printed.
+    """Returns the error, scrubbed in place, or a replacement if its text still holds what must not be printed.
 
     Args:
         error: What is going to be raised.

@@ -1,4 +1,4 @@
-"""Log records of code that knows nothing of the scrubber, on their way to the handlers of others."""
+"""Scrubs log records that other code makes, on their way to handlers of other code."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 
 def clean_record(record: logging.LogRecord, scrubber: Scrubber) -> None:
-    """Removes from a record what whoever made it has not removed: its text, its error, its additional fields.
+    """Scrubs a record that was made without the scrubber: its text, its error, its additional fields.
 
-    What holds nothing to remove stays as it is: handlers read more of a record than its text.
+    A part that holds nothing to remove stays as it is: handlers read more of a record than its text.
     """
     try:
         text = record.getMessage()
@@ -47,7 +47,7 @@ def clean_record(record: logging.LogRecord, scrubber: Scrubber) -> None:
 
 
 def clean_names(record: logging.LogRecord, scrubber: Scrubber) -> None:
-    """Removes from the names that a record has of its logger, level, place, thread and task what they hold."""
+    """Scrubs the names in a record: those of its logger, level, place, thread and task."""
     for name in _NAMES:
         held = getattr(record, name, None)
         if isinstance(held, str) and held not in _USUAL:

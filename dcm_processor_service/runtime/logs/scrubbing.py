@@ -1,4 +1,4 @@
-"""Keeps patient attributes out of what is printed: knows this session's own names, ids and dates, and removes them.
+"""Removes patient attributes from text that is printed: the names, ids and dates of this session.
 
 What is removed is what the headers of the job's patient, study or series say, in the spellings of this module and of
 :mod:`.written_dates`; nothing is guessed from how a text looks. What could as well be an ordinary word or number is
@@ -40,9 +40,9 @@ REMOVED = "[removed]"
 _NAME_GROUPS = frozenset({"Alphabetic", "Ideographic", "Phonetic"})  # of a person name in DICOM's JSON (PS3.18, F.2.2)
 _SHORTEST_NAME, _SHORTEST_ID, _SHORTEST_NUMBER = 2, 3, 5
 _SHORTEST_PIECE = 4
-"""Of a name with a hyphen, which is removed alone."""
+"""Least letters of a piece of a name (as between hyphens) that is removed alone."""
 _SHORTEST_JOINED = 4
-"""Of an id in which letters meet digits, between which a separator may stand or not."""
+"""Least letters and digits of an id that is removed also with separators between its parts."""
 _DATE_DIGITS = 8
 
 
@@ -62,7 +62,7 @@ class Scrubber:
     def __init__(self) -> None:
         self._known = KnownTexts()
         self._days: dict[date, bool] = {}
-        self._signs: dict[int, tuple[str, ...]] = {}  # of years
+        self._signs: dict[int, tuple[str, ...]] = {}  # by year, see year_signs
         self._dates: dict[int, re.Pattern[str]] = {}  # by year
         self._lock = SharedLock()
 
@@ -169,7 +169,7 @@ class Scrubber:
         """Returns a text without what has been learned."""
         lower = text.lower()
         with self._lock:
-            # a look for the year first: most lines name none
+            # look for the year first: most lines name none
             years = [year for year, signs in self._signs.items() if any(sign in lower for sign in signs)]
             dates = [self._dates_of(year) for year in years]
             for dates_of_year in dates:

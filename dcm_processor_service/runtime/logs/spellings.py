@@ -30,20 +30,20 @@ __all__ = [
 
 _FIRST_IDEOGRAPH = "\u2e80"
 _SHORTEST_PLAIN = 4
-"""Of a name without its accents: of fewer letters it is too often a word."""
+"""Least letters of a name without its accents; a shorter one is too often a word."""
 _SHORTEST_GLUED = 6
-"""Of two names between which nothing stands."""
+"""Least letters of two names with nothing between them."""
 _SHORTEST_BESIDE_DIGITS = 3
 _SHORTEST_IN_CAMEL_CASE = 4
 _MOST_PAIRED = 4
-"""Parts of a name that are looked for side by side: the number of pairs grows with the square."""
+"""Most parts of a name that are looked for side by side: the number of pairs grows with the square."""
 
 _HYPHENS = "\u2010-\u2015\u2212"
 _NAME_SEPARATOR = rf"(?:[\s^,_.=+'’{_HYPHENS}-]|%5E|%20){{0,3}}"
 _ID_SEPARATOR = rf"(?:[-_./:' ’\xa0{_HYPHENS}]|%2[DEF0]|%3A){{0,2}}"
 _TELEPHONE_SEPARATOR = r"[ ()/\xa0-]{0,3}"
 _TELEPHONE_DIGITS = 7
-"""Those at the end tell whose number it is; what is written before them differs with the place of the caller."""
+"""How many digits at the end tell whose number it is; the digits before them depend on where the caller is."""
 
 _WITHOUT_MARK = {
     "ø": "o",
@@ -70,7 +70,7 @@ _LONG = _both_cases(_TWO_LETTERS)
 
 
 def spellings(text: str) -> set[str]:
-    """Returns a text as it is, without its accents, and as programs write it where it is not understood.
+    """Returns a text as it is, without its accents, and as programs escape it or misread it.
 
     Example:
         >>> sorted(spellings("Müller"))[:4]
@@ -103,7 +103,7 @@ def _escaped(text: str) -> Iterator[str]:
 
 
 def _misread(text: str) -> Iterator[str]:
-    """Yields a text as programs show it that take it for another character set."""
+    """Yields a text as programs show it that decode it with a wrong character set."""
     yield text.encode("ascii", "replace").decode()
     yield text.encode("latin-1", "replace").decode("utf-8", "replace")
     yield text.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
@@ -128,19 +128,19 @@ def as_a_name(text: str) -> str:
 
 
 def word(pattern: str) -> str:
-    """Returns the pattern of what stands between no letters and no digits."""
+    """Returns the pattern with no letter and no digit directly before or after it."""
     return rf"(?<![^\W_]){pattern}(?![^\W_])"
 
 
 def number(pattern: str) -> str:
-    """Returns the pattern of what is in no longer number, and no component of a UID, whose first has one digit."""
+    """Returns the pattern where it is neither part of a longer number nor a component of a UID."""
     return rf"(?<!\d)(?<!\d\.){pattern}(?!\d)(?!\.\d)"
 
 
 def between_letters(names: Iterable[str]) -> Iterator[str]:
     """Yields the patterns of names beside digits, and inside of a word whose capitals part it: ``CTMueller``.
 
-    What could as well stand in a hexadecimal number is none.
+    A name that could be part of a hexadecimal number has no such pattern.
     """
     letters = [name for name in names if name.isalpha() and len(name) >= _SHORTEST_BESIDE_DIGITS]
     safe = [name for name in letters if not set(name.lower()) <= set("abcdef")]
@@ -162,7 +162,7 @@ def joined_names(parts: list[str], vocabulary: frozenset[str]) -> Iterator[tuple
 
 
 def runs(text: str) -> list[str]:
-    """Returns what an id is made of: letters that stand together, and digits that do."""
+    """Returns the parts of an id: runs of letters, and runs of digits."""
     return re.findall(r"[^\W\d_]+|\d+", text)
 
 
@@ -181,5 +181,5 @@ def telephone_number(text: str) -> str | None:
 
 
 def is_ideographic(text: str) -> bool:
-    """Returns whether one character is a name in the script of a text, in which nothing stands between words."""
+    """Returns whether a text is in a script where one character may be a name, and nothing separates words."""
     return any(character >= _FIRST_IDEOGRAPH for character in text)

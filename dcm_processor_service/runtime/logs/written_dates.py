@@ -82,7 +82,7 @@ def date_pattern(day: date, *, short_year: bool) -> str:
         True
     """
     alone = rf"{day.year:04}{day.month:02}{day.day:02}{_TIME}|{'|'.join(_digits(day, short_year=short_year))}"
-    # no part of a longer number, and not as a component of a UID, whose first has one digit
+    # neither part of a longer number nor a component of a UID
     return rf"(?<!\d)(?<!\d\.)(?:{alone}|(?:{'|'.join(_separated(day, short_year=short_year))})(?!\.\d))(?!\d)"
 
 

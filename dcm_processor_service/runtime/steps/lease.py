@@ -1,6 +1,6 @@
-"""The record of one step in the store: a lease as long as it runs, and the pointer to its outputs when it is done.
+"""The record of one step in the store: a lease while the step runs, and the pointer to its outputs when it is done.
 
-Every change is a compare-and-set of the whole record, so of two runs one alone can end a step. A lease is alive as long
+Every change is a compare-and-set of the whole record, so only one of two runs can end a step. A lease is alive as long
 as its ``beat`` changes; a waiting process measures that by its own clock, since clocks of machines differ.
 """
 
@@ -37,7 +37,7 @@ _MOST_TRIES = 5
 
 @dataclass(frozen=True)
 class StepTiming:
-    """How long a lease lives without a sign of life, how often one is written, and by which clock."""
+    """How long a lease lives without a sign of life, how often the run writes one, and the clock that measures both."""
 
     lease_s: float = 60.0
     beat_s: float = 10.0
@@ -107,9 +107,9 @@ class StepLease:
                 self.record = before
                 return
             if before.state == "running":
-                await self._outwait(before)
+                await self._wait_for_expiry(before)
             if await self._begin(found.value, attempts=before.attempts + 1):
-                await self._remove(before.attempt)  # half of the outputs of a run that did not end
+                await self._remove(before.attempt)  # incomplete outputs of a run that did not end
                 return
 
     def _read(self, value: Any) -> StepRecord:
@@ -126,11 +126,11 @@ class StepLease:
         self._stored = self.record.model_dump(mode="json")
         return await self.data.put(self._place, self.digest, self._stored, expected)
 
-    async def _outwait(self, before: StepRecord) -> None:
-        """Waits until a lease has given no sign of life for as long as it lives.
+    async def _wait_for_expiry(self, before: StepRecord) -> None:
+        """Waits until the lease of another run has expired without a sign of life.
 
         Raises:
-            StepBusyError: It gave one.
+            StepBusyError: The other run gave a sign of life.
         """
         _LOG.info("the step %r was begun by another run, which may have been killed; waiting for its lease", self.name)
         ends_s = self.timing.clock() + self.timing.lease_s
@@ -139,15 +139,15 @@ class StepLease:
             found = await self.data.find(self._place, self.digest)
             now = None if found is None else self._read(found.value)
             if now is None or now.state != "running":
-                return  # the next look says what it is
+                return  # done, failed or gone: the caller reads the record again
             if (now.attempt, now.beat) != (before.attempt, before.beat):
                 raise StepBusyError(
                     f"the step {self.name!r} is being done by another run of this job, which is alive; try again when "
-                    "that has ended: its result is found then"
+                    "that has ended, to get its result"
                 )
 
     async def pause(self, seconds: float) -> None:
-        """Waits, as the mode does."""
+        """Waits: blocks the thread, or awaits, as the mode is."""
         if self.timing.sleep is not None:
             self.timing.sleep(seconds)
         elif self.in_loop:
@@ -181,7 +181,7 @@ class StepLease:
         """Writes a sign of life; returns whether there is a lease to keep alive."""
         try:
             return await self.change(**fields)
-        except StoreError as error:  # the next one may come through; the lease lives longer than some beats
+        except StoreError as error:  # the next one may succeed; the lease outlives several missed beats
             _LOG.warning("the lease of the step %r was not renewed: %s", self.name, type(error).__name__)
             return True
 
@@ -189,7 +189,7 @@ class StepLease:
         """Takes the outputs of the run that ended the step meanwhile, in place of this run's.
 
         Raises:
-            StepBusyError: It has not ended.
+            StepBusyError: That run has not ended.
         """
         await self._remove(self._own)
         found = await self.data.find(self._place, self.digest)
@@ -202,7 +202,7 @@ class StepLease:
         self.record = record
 
     async def give_up(self) -> None:
-        """Ends a run that failed: what it wrote goes, and the next may begin at once."""
+        """Ends a run that failed: removes its outputs, so that the next run may begin at once."""
         try:
             await self.change(state="failed")
             await self._remove(self._own)

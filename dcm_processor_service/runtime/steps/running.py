@@ -1,7 +1,7 @@
 """``ctx.step``: a part of a job that happens once, however often the job is run again.
 
-A step's outputs lie under a key of their own for each run of it. A record, changed by compare-and-set alone, points to
-those of the run that ended it: they become visible together, and never those of two runs mixed.
+A step's outputs lie under a key of their own for each run of it. A record, changed only by compare-and-set, points to
+the outputs of the run that ended the step: they become visible together, and outputs of two runs are never mixed.
 """
 
 from __future__ import annotations
@@ -193,18 +193,18 @@ class AsyncStep:
 
 
 class Step:
-    """A part of a job that happens once: what it made survives whatever kills the job after it.
+    """A part of a job that happens once: its outputs are kept also when the job is killed later.
 
-    A step is one where name, inputs, code, service name and service version are one, within one job. When a job is run
-    again, a step that is done gives the outputs that it had. Outputs become visible together when the block ends; of a
-    block that fails, or is killed, none ever is. While it runs, a lease that is renewed keeps another run of the job
-    away; of a run that was killed it expires after a minute.
+    Within a job, a step is the same if name, inputs, code, service name and service version are the same. When a job is
+    run again, a step that is done has the outputs that it stored then. Outputs become visible together when the block
+    ends; those of a block that fails or is killed never do. While the block runs, it renews a lease that keeps another
+    run of the job from beginning the step; the lease of a killed run expires after a minute.
 
     Not promised: that the block itself runs once. It runs again when it was killed before its end, so what it does
     besides writing to ``step.data`` and ``step.files``, such as sending, may happen twice. A run whose process stood
     still for longer than a minute may be overtaken: then both compute, and the outputs of the one that ends first count
-    for both. Code in other modules than the calling file is not looked at. Outputs belong to the job and go with its
-    session; other jobs read what the callback stores in ``session.data``.
+    for both. Changes of code in other modules than the calling file are not noticed. Outputs belong to the job and are
+    removed with its session; other jobs read what the callback stores in ``session.data``.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context, synthetic_series

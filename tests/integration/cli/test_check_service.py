@@ -268,7 +268,7 @@ def test_a_folder_without_a_manifest_is_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "code", "message"),
     [
-        ({"timeout": "ten"}, "timeout", "its timeout is not kept: 'ten' is no duration; write 90s, 10m, 2h or 1h30m"),
+        ({"timeout": "ten"}, "timeout", "its timeout has no effect: 'ten' is no duration; write 90s, 10m, 2h or 1h30m"),
         ({"dependOn": ["a"]}, "job-field", "knows no field 'dependOn' of a job; did you mean 'dependsOn'?"),
         ({"depends_on": ["a"]}, "job-field", "did you mean 'dependsOn'?"),
         ({"Params": {"a": 1}}, "job-field", "did you mean 'params'?"),
