@@ -1,7 +1,7 @@
 """DICOM objects made from results: images, segmentations, parametric maps, reports, documents.
 
-Each maker takes the result, the source, and a :class:`~dcm_processor_service.models.derived.Recipe`, and gives pydicom
-datasets that :func:`save` writes and any sender sends. Names are loaded when they are used (PEP 562).
+Each maker takes the result, the source, and a :class:`~dcm_processor_service.models.derived.Recipe`, and returns
+pydicom datasets, which :func:`save` writes to files. Modules are imported when their names are first used (PEP 562).
 
 ==========================  ==========================================================================
 :func:`derive_image`        an array as CT, MR, PET or Secondary Capture images

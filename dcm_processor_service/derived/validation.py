@@ -73,7 +73,7 @@ def _sorted_by_origin(problems: Iterable[Problem], dataset: Dataset) -> Iterator
 
 
 def _is_reference(problem: Problem) -> bool:
-    """Whether it is a malformed UID that refers to the source; UIDs that are made here are never malformed."""
+    """Returns whether it is a malformed UID that refers to the source; UIDs that are made here are never malformed."""
     is_nested = "[" in problem.tag
     refers = problem.keyword in _OF_OTHERS or (is_nested and problem.keyword in _OF_OTHERS_WHERE_NESTED)
     return refers and problem.rule.startswith("a value of UI ")

@@ -1,8 +1,8 @@
-"""What the values of an image are: stated by the caller, or those of the source where they are known to be that still.
+"""Finds the unit of an image's values: the caller's, or the source's if the values still have it.
 
-A volume hands its unit on, but not to a mask or to probabilities (values from 0 to 1). Hounsfield units are inherited
-by values of which some are as low as those of air and lung, as no mask, label map, probability, distance or score has.
-What the values computed from a PET are cannot be told from them, so the caller says it.
+The unit of a volume is kept, except for masks and probabilities (values from 0 to 1). Values computed from a CT are
+Hounsfield units if some are as low as those of air and lung, since no mask, label map, probability, distance or score
+has such values. For values computed from a PET, the caller states the unit, because it cannot be found from the values.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ __all__ = ["with_unit"]
 _HOUNSFIELD = "HU"
 _NO_UNIT = "NONE"
 _AIR_HU = -200
-"""Below fat and above lung."""
+"""A number below the values of fat and above those of lung."""
 
 
 def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_class: ImageClass) -> ImageOptions:
-    """Returns the options with the unit of the values, and with the source's window where that suits them.
+    """Returns the options with the unit of the values, and with the source's window if the unit is HU.
 
-    ``units="source"`` are those of the source.
+    ``units="source"`` stands for the unit of the source.
 
     Raises:
-        DerivedObjectError: It is a PET, and ``units`` does not say what the values are; or the source has no units.
+        DerivedObjectError: The image is a PET and ``units`` is None; or ``units`` is ``source`` and the source has no
+            unit.
     """
     unit = options.units
     if unit == "source":

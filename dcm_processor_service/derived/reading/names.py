@@ -47,7 +47,7 @@ def code_of_item(found: Dataset) -> Code | None:
 
 
 def is_any_of(code: Code | None, known: Iterable[tuple[str, str]]) -> bool:
-    """Whether a code is one of these values and schemes."""
+    """Returns whether a code is one of these values and schemes."""
     return code is not None and (code.value, code.scheme) in set(known)
 
 

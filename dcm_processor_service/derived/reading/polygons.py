@@ -68,7 +68,7 @@ def _count_crossings(starts: FloatArray, ends: FloatArray, crossings: NDArray[np
 
 
 def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
-    """Whether two filled contours cross: neither lies inside of the other, nor outside, but for a sliver."""
+    """Returns whether two filled contours cross: neither lies inside of the other, nor outside, but for a sliver."""
     smaller = min(int(one.sum()), int(other.sum()))
     shared = int((one & other).sum())
     allowed = max(_SLIVER_PIXELS, _SLIVER_PART * smaller)

@@ -286,7 +286,7 @@ def _coordinates(contour: Dataset) -> FloatArray:
 
 
 def _cross(contours: Sequence[FloatArray], shape: tuple[int, int]) -> bool:
-    """Whether two contours cross, of those whose boxes have a part in common."""
+    """Returns whether two contours cross, of those whose boxes have a part in common."""
     low, high = (np.array([edge(points, axis=0) for points in contours]) for edge in (np.min, np.max))
     meet = ((low[:, np.newaxis] <= high) & (high[:, np.newaxis] >= low)).all(axis=2)
     alone: dict[int, NDArray[np.bool_]] = {}

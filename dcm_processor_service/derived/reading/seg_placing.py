@@ -41,7 +41,7 @@ class Lattice:
     slices: tuple[int, ...]
 
     def has_step_of(self, grid: MaskGrid) -> bool:
-        """Whether slices are as far apart as those of another grid that are parallel to them."""
+        """Returns whether slices are as far apart as those of another grid that are parallel to them."""
         normal = np.cross(self.affine_lps[:3, 0], self.affine_lps[:3, 1])
         steps = np.abs(normal @ grid.affine_lps[:3, :3])
         own = abs(float(normal @ self.affine_lps[:3, 2]))

@@ -70,7 +70,7 @@ def decoders_of(transfer_syntax_uid: str) -> tuple[str, ...]:
 
 
 def is_decodable(transfer_syntax_uid: str) -> bool:
-    """Whether compressed pixels of a transfer syntax can be decoded here.
+    """Returns whether compressed pixels of a transfer syntax can be decoded here.
 
     Example:
         >>> is_decodable("1.2.840.10008.1.2.5"), is_decodable("1.2.840.10008.1.2.4.100")

@@ -50,7 +50,7 @@ class Palette:
 
 
 def is_palette(header: Header) -> bool:
-    """Whether stored values are places in tables of colours."""
+    """Returns whether stored values are places in tables of colours."""
     return text(header, "PhotometricInterpretation").upper() == "PALETTE COLOR"
 
 

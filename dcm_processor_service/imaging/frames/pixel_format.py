@@ -139,7 +139,7 @@ def _pixel_format(values: tuple[int | None, ...], float_bits: int) -> PixelForma
 
 
 def is_whole(slope: float, intercept: float) -> bool:
-    """Whether integers stay integers."""
+    """Returns whether integers stay integers."""
     return slope == int(slope) and intercept == int(intercept)
 
 

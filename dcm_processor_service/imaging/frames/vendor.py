@@ -68,7 +68,7 @@ def is_private_mosaic(header: Header) -> bool:
 
 
 def is_uih_grid(header: Header) -> bool:
-    """Whether it is a grid of slices as UIH makes them."""
+    """Returns whether it is a grid of slices as UIH makes them."""
     return text(header, "Manufacturer").upper().startswith(_UIH) and is_private_mosaic(header)
 
 

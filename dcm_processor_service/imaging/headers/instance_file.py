@@ -109,7 +109,7 @@ def foreign_errors_as(error: Callable[[], DcmProcessorError]) -> Iterator[None]:
 
 
 def _is_raised_here(error: BaseException) -> bool:
-    """Whether a line of this package raised an error, and none of a library that it called."""
+    """Returns whether a line of this package raised an error, and none of a library that it called."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

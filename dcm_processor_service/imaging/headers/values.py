@@ -230,7 +230,7 @@ def _dataset_numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None
 
 
 def is_malformed(header: Header, keyword: str) -> bool:
-    """Whether an element has a value that should be numbers and is not.
+    """Returns whether an element has a value that should be numbers and is not.
 
     Example:
         >>> header = ScannedHeader(

@@ -172,7 +172,7 @@ def tiles_of(grid: VoxelGrid, captions: Sequence[str], labels: NDArray[np.uint8]
 
 
 def _reversed(grid: VoxelGrid, turned: VoxelGrid) -> bool:
-    """Whether turning a volume has turned the order of its slices."""
+    """Returns whether turning a volume has turned the order of its slices."""
     return bool(grid.affine_lps[:3, grid.slice_axis] @ turned.affine_lps[:3, turned.slice_axis] < 0)
 
 

@@ -1,4 +1,4 @@
-"""What to do with a series that is not one clean volume: refuse it, split it, take the largest part, or resample.
+"""Policies for a series that is not one clean volume: refuse it, split it, take the largest part, or resample.
 
 ============  ==========================================================================================================
 ``strict``    refuse, with the report; the default
@@ -87,10 +87,10 @@ def split_stacks(inspection: Inspection) -> list[Stack]:
 
 
 def check_policy(policy: str) -> None:
-    """Refuses what is no policy.
+    """Raises an error if the string names no policy.
 
     Raises:
-        UnsupportedValueError: It is not one of the four.
+        UnsupportedValueError: ``policy`` is not one of the four.
     """
     if policy not in POLICIES:
         raise UnsupportedValueError(f"a policy is one of {', '.join(POLICIES)}, not {policy!r}")
@@ -102,7 +102,7 @@ def open_findings(inspection: Inspection, policy: Policy) -> list[SeriesFinding]
     blocking = [finding for finding in inspection.report.findings if finding.blocking]
     stacks = inspection.stacks
     if policy == "resample" and (len(stacks) > 1 or any(stack.incomplete for stack in stacks)):
-        return blocking  # interpolation fills gaps in one stack; it does not make volumes whole or stacks one
+        return blocking  # interpolation fills gaps in one stack; it neither completes volumes nor joins stacks
     return [finding for finding in blocking if finding.code not in _RESOLVED[policy]]
 
 
@@ -114,7 +114,7 @@ def _voxels(stack: Stack) -> int:
 def refusal(
     report: SeriesReport, findings: Sequence[SeriesFinding]
 ) -> InvalidSeriesError | UnsupportedTransferSyntaxError:
-    """Makes the error that says why a series is refused, worst finding first."""
+    """Makes the error that says why a series is refused, with the first three findings."""
     reasons = "; ".join(str(finding) for finding in findings[:3]) or "it holds no image that lies in a patient"
     more = f"; and {len(findings) - 3} more" if len(findings) > 3 else ""  # noqa: PLR2004 three are shown
     if findings and all(finding.code == "COMPRESSED" for finding in findings):

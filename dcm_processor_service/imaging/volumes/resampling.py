@@ -1,4 +1,4 @@
-"""Volumes on other grids: axes reordered, spacing changed, values windowed for a screen."""
+"""Reorders the axes of volumes, resamples them to another spacing, and maps values to a display window."""
 
 from __future__ import annotations
 

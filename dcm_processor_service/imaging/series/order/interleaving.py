@@ -1,7 +1,7 @@
-"""Whether frames at distinct positions are one volume, or several that lie through each other.
+"""Decides whether frames at distinct positions are one volume, or several volumes that interleave.
 
-Two volumes half a step apart look like one of half the step; only marks and numbers tell (two phases of a CT, a head
-that moved between two scans). Without any such sign the slices are one volume.
+Two volumes half a step apart look like one volume of half the step (two phases of a CT, a head that moved between two
+scans). Only attributes and InstanceNumbers show that there are two; without such a sign the slices are one volume.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["assumed_passes", "interleaving_doubt", "lie_through_each_other", "se
 
 # no volume has two values of these
 _SEPARATING = ("TemporalPositionIdentifier", "TemporalPositionTimeOffset", "DiffusionBValue")
-# parts of one volume may differ in these, such as the rotations of a CT, but do not lie through each other
+# parts of one volume, such as the rotations of a CT, may differ in these, but do not interleave
 _BLOCKS = (
     "AcquisitionNumber",
     "FrameReferenceTime",
@@ -38,7 +38,7 @@ _BLOCKS = (
     "FrameLabel",
     "VelocityEncodingDirection",
 )
-# slices of one MR volume may differ in these and lie through each other, as in two passes
+# slices of one MR volume may differ in these and interleave, as in two passes
 _PASSES = ("AcquisitionTime", "TriggerTime", "ContentTime", "RepetitionTime", "InversionTime")
 _CLOCKS = frozenset({"AcquisitionTime", "ContentTime"})
 _IN_PASSES = frozenset({"MR"})
@@ -68,14 +68,14 @@ def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | Non
 
 
 def _take_turns(values: Sequence[Any], along: FloatArray) -> bool:
-    """Whether each of a few values comes back along the stack, always in the same order."""
+    """Returns whether a few values repeat along the stack, always in the same order."""
     ascending = [values[index] for index in np.argsort(along, kind="stable")]
     period = len(set(ascending))
     return len(ascending) >= period * _FEWEST_SLICES and ascending[period:] == ascending[:-period]
 
 
 def lie_through_each_other(values: Sequence[Any], along: FloatArray) -> bool:
-    """Whether two groups of frames overlap; a single frame, such as a slice taken again, is no group."""
+    """Returns whether the ranges of two groups of frames overlap; a single frame is no group."""
     counts = Counter(values)
     lines = [along[[own == value for own in values]].tolist() for value, count in counts.items() if count > 1]
     ordered = sorted(lines, key=min)
@@ -88,7 +88,7 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
     Args:
         frames: Of one kind, in any order.
         along: Their positions along the normal, mm, all distinct.
-        is_even: Whether one step puts them there.
+        is_even: Whether the positions are evenly spaced.
     """
     order = np.argsort(along, kind="stable")
     ascending = [frames[index] for index in order]
@@ -113,10 +113,11 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
 
 
 def assumed_passes(frames: Sequence[FrameInfo], along: FloatArray) -> str:
-    """Returns by what slices that are taken for passes of one volume could be several volumes as well; else empty.
+    """Returns the attribute by which slices, taken for passes of one volume, may be several volumes; else empty.
 
-    Slices of MR that are excited in turns are numbered along the stack by scanners, and of several volumes they would
-    be so only after somebody has numbered them anew. Within one repetition there is one volume.
+    A scanner that excites the slices of one MR volume in several passes numbers them along the stack. Slices of several
+    volumes are numbered like that only if somebody has renumbered them. Slices taken within one repetition time are one
+    volume.
 
     Args:
         frames: Of one kind, in any order, without a doubt that they are one volume.
@@ -136,7 +137,7 @@ def assumed_passes(frames: Sequence[FrameInfo], along: FloatArray) -> str:
 
 
 def _is_one_repetition(name: str, values: Sequence[Any], frame: FrameInfo) -> bool:
-    """Whether times of the day, µs, lie closer together than the volumes of a scan."""
+    """Returns whether all times of day, µs, lie within one RepetitionTime, and so within one volume."""
     repetition_ms = mark(frame, "RepetitionTime")
     if name not in _CLOCKS or not repetition_ms:
         return False
@@ -144,7 +145,7 @@ def _is_one_repetition(name: str, values: Sequence[Any], frame: FrameInfo) -> bo
 
 
 def _is_explained(gaps: FloatArray, numbers: Sequence[tuple[float, float]], *, is_counted: bool) -> bool:
-    """Whether uneven distances are those of one volume: slices are missing, or the step changes a few times."""
+    """Returns whether one volume explains uneven distances: slices are missing, or the step changes a few times."""
     if len(set(numbers)) > 1 and not is_counted:
         return False
     step = float(np.median(gaps))
@@ -157,7 +158,7 @@ def _is_explained(gaps: FloatArray, numbers: Sequence[tuple[float, float]], *, i
 
 
 def _repeat(gaps: FloatArray) -> bool:
-    """Whether the distances have a period, as where several volumes lie a little beside each other."""
+    """Returns whether the distances repeat periodically, as those of several volumes that interleave do."""
     slices = len(gaps) + 1
     allowed = max(LARGEST_NOISE_MM, 0.02 * float(gaps.max()))
     return any(
@@ -181,13 +182,13 @@ def _are_numbered_apart(numbers: Sequence[tuple[float, float]], positions: Float
 
 
 def _are_passes(values: Sequence[Any], positions: FloatArray) -> bool:
-    """Whether frames of one value each are as many volumes of one shape that lie through each other."""
+    """Returns whether the frames of each value make a volume, and these volumes have one shape and interleave."""
     first_seen = {value: index for index, value in enumerate(dict.fromkeys(values))}
     return are_moved([first_seen[value] for value in values], positions)
 
 
 def _runs(values: Sequence[Any], positions: FloatArray) -> bool:
-    """Whether values count through the stack several times, each time a little beside the last."""
+    """Returns whether values count through the stack several times, each time at slightly shifted positions."""
     count = len(values)
     if len(set(values)) < count:
         return False
