@@ -1,4 +1,4 @@
-"""What a caller has at hand, as what the makers take: voxels with their affine, and the source's headers."""
+"""Converts what callers give to what the makers take: voxels with their affine, and the source's headers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SimpleITK."""
 
 @dataclass(frozen=True)
 class PlacedArray:
-    """An array, and what is known of its place and its values."""
+    """An array, with its place, sources and unit as far as these are known."""
 
     array: NDArray[Any] = field(repr=False)
     """Axes (column, row, slice[, volume])."""
@@ -49,10 +49,10 @@ class PlacedArray:
     """Shape (4, 4): (i, j, k, 1) to LPS mm; None for a bare array, and for slices that lie where their sources do."""
 
     sources: tuple[tuple[SliceSource, ...], ...] = ()
-    """As those of a volume; empty where slices have none."""
+    """The DICOM frame of each slice, as in a volume; empty if slices have no sources."""
 
     frame_of_reference_uid: str = ""
-    """Empty if it is not known."""
+    """The frame of reference in which the voxels lie; empty if it is not known."""
 
     unit: str = ""
     """The unit of the values, such as HU; empty if it is not known."""
@@ -62,11 +62,11 @@ class PlacedArray:
 
 
 def voxels_of(what: Voxels, affine_lps: NDArray[np.float64] | None = None) -> PlacedArray:
-    """Returns voxels with their place. Values of a NIfTI file are those after its scaling.
+    """Returns voxels with their place; the scaling of a NIfTI file is applied.
 
     Args:
         what: Any form of voxels.
-        affine_lps: Where they lie, over what they say themselves, as after a registration.
+        affine_lps: Affine of the voxels, which replaces their own, as after a registration; None for their own.
 
     Raises:
         DerivedObjectError: The file is no NIfTI, or holds colours in another form than RGB24.
@@ -128,7 +128,7 @@ def _of_simpleitk(image: Any) -> PlacedArray:
 
 
 def _colors(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Returns RGB24 voxels of NIfTI with their colours on a last axis."""
+    """Returns RGB24 voxels of NIfTI as an array with the colours on a last axis."""
     if array.dtype.names != ("R", "G", "B") or array.ndim != 3:  # noqa: PLR2004 columns, rows, slices
         raise DerivedObjectError(
             f"the NIfTI image holds {array.ndim} axes of {array.dtype.names}: give colours as RGB24 of three axes"
@@ -137,12 +137,12 @@ def _colors(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Iterable[Path] = ()) -> SourceSeries:
-    """Reads the headers of a series from files or folders; of a folder, each image once, as ``inspect`` does.
+    """Reads the headers of a series from files or folders; in folders, each image counts once, as for ``inspect``.
 
     Args:
-        paths: Files, or folders that are searched with all they hold.
-        series_instance_uid: Which series, where there are several.
-        further: Files of other instances that were used.
+        paths: Files, or folders that are searched with all their subfolders.
+        series_instance_uid: UID of the series to read, if there are several.
+        further: Files of other instances that the result was made from.
 
     Raises:
         InvalidSeriesError: A file that was named is no DICOM file.

@@ -36,8 +36,8 @@ def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_c
     ``units="source"`` stands for the unit of the source.
 
     Raises:
-        DerivedObjectError: The image is a PET and ``units`` is None; or ``units`` is ``source`` and the source has no
-            unit.
+        DerivedObjectError: ``units`` is None, and the values of the PET are not all from 0 to 1; or ``units`` is
+            ``source``, and the source states no unit.
     """
     unit = options.units
     if unit == "source":

@@ -1,4 +1,4 @@
-"""Measurements of a report after TID 1500 (PS3.16), as the findings that a report is made of."""
+"""Reads the measurements of a report by TID 1500 (PS3.16) as findings, the same that reports are made from."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_measurements(paths: Sequence[Path], limits: Limits = _LIMITS) -> dict[s
         limits: How far a deflated data set may expand.
 
     Raises:
-        InvalidSeriesError: An object is no structured report after TID 1500, or is damaged.
+        InvalidSeriesError: An object is no structured report by TID 1500, or is damaged.
     """
     advice = "choose a series whose kind is structured report"
     found: dict[str, Finding] = {}
@@ -129,7 +129,7 @@ def _measured(found: Dataset) -> tuple[float | str, Code | str]:
 
 
 def _evaluations(group: Dataset, codes: dict[str, Code]) -> dict[str, Code | str]:
-    """Returns coded answers by question; and words, as this package writes them ("question: words") or as they are."""
+    """Returns the answers by question: codes, and texts, in which "question: answer" of a comment is split."""
     found: dict[str, Code | str] = {}
     for each in children(group):
         if text(each, "RelationshipType") not in {_CONTAINS, ""} or concept(each) in {_FINDING, *_SITES}:
@@ -149,7 +149,7 @@ def _evaluations(group: Dataset, codes: dict[str, Code]) -> dict[str, Code | str
 
 
 def _keep_code(name: str, found: Dataset, codes: dict[str, Code]) -> None:
-    """Notes the code of a quantity or question whose name alone does not lead to it."""
+    """Keeps the code of a quantity or question if its name alone does not lead to this code."""
     code = code_in(found, "ConceptNameCodeSequence")
     if code is None:
         return
@@ -167,7 +167,7 @@ def _meaning(found: Dataset) -> str:
 
 
 def _free(name: str, taken: Iterable[str]) -> str:
-    """Returns a name that is not taken: itself, or with a number."""
+    """Returns a name that is not taken: the name itself, or with a number."""
     known = set(taken)
     if name not in known:
         return name

@@ -204,7 +204,7 @@ class Volume(VoxelGrid):
 
     @_guarded
     def preview(self, mask: Volume | NDArray[Any] | None = None, layout: SheetLayout = "both") -> bytes:
-        """Draws a contact sheet as a PNG file; see ``imaging.pictures.contact_sheet``."""
+        """Draws a contact sheet and returns it as a PNG file; labels of ``mask`` are painted over the slices."""
         from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
 
         return preview_volume(self, mask, layout=layout)
