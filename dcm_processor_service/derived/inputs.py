@@ -76,13 +76,13 @@ def voxels_of(what: Voxels, affine_lps: NDArray[np.float64] | None = None) -> Pl
         >>> found.array.shape, found.affine_lps.diagonal().tolist()
         ((2, 3, 4), [-1.0, -1.0, 1.0, 1.0])
     """
-    found = _as_they_are(what)
+    found = _placed_array(what)
     if affine_lps is None:
         return found
     return PlacedArray(found.array, np.asarray(affine_lps, dtype=np.float64), unit=found.unit, is_color=found.is_color)
 
 
-def _as_they_are(what: Voxels) -> PlacedArray:
+def _placed_array(what: Voxels) -> PlacedArray:
     if isinstance(what, Volume):
         unit = what.rescale.unit
         return PlacedArray(what.array, what.affine_lps, what.sources, what.frame_of_reference_uid, unit)
@@ -90,7 +90,7 @@ def _as_they_are(what: Voxels) -> PlacedArray:
         return PlacedArray(what.array, None, (what.sources,), what.frame_of_reference_uid)
     if isinstance(what, (str, Path)):
         try:
-            return _as_they_are(nib.load(what))  # type: ignore[arg-type]  # a NIfTI file gives a spatial image
+            return _placed_array(nib.load(what))  # type: ignore[arg-type]  # a NIfTI file gives a spatial image
         except (ImageFileError, OSError) as error:
             raise DerivedObjectError(f"{Path(what).name} cannot be read as NIfTI: check the file") from error
     if isinstance(what, SpatialImage):
@@ -163,5 +163,5 @@ def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Ite
         chosen = next(iter(headers.values()))
     if chosen is None:
         known = ", ".join(sorted(headers)) or "none"
-        raise DerivedObjectError(f"which series is the source is not clear; found: {known}; name one of them")
+        raise DerivedObjectError(f"it is not clear which series is the source; found: {known}; name one of them")
     return SourceSeries.from_headers(chosen, [read_header(file) for file in further])

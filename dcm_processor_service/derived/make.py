@@ -83,7 +83,9 @@ def make_image(
             )
         ]
     if not options.shows_identity:
-        raise DerivedObjectError("shows_identity is said of pages, and this result is no list of them: leave it out")
+        raise DerivedObjectError(
+            "shows_identity is an option of pages, and this result is no list of pages: leave it out"
+        )
     affine = None if affine_lps is None else np.asarray(affine_lps, np.float64)
     how = replace(recipe, object_kind="image" if options.kind == "source" else options.kind)
     return [*derive_image(result, source, how, affine, options).datasets]

@@ -115,7 +115,7 @@ def place(voxels: PlacedArray, source: Source) -> Placement:
     series = source if isinstance(source, SourceSeries) else None
     if series is not None and voxels.affine_lps is None and voxels.sources:
         return _on_own_frames(array, voxels, series)
-    if series is not None and voxels.affine_lps is None and _lies_nowhere(series):
+    if series is not None and voxels.affine_lps is None and _has_no_place(series):
         return _on_projections(array, series)
     own, others = _own_grid(voxels, series), _grids(voxels, series)
     affine = _checked_affine(_implied_affine(array, others) if voxels.affine_lps is None else voxels.affine_lps)
@@ -157,7 +157,7 @@ def _on_own_frames(array: NDArray[Any], voxels: PlacedArray, series: SourceSerie
     )
 
 
-def _lies_nowhere(series: SourceSeries) -> bool:
+def _has_no_place(series: SourceSeries) -> bool:
     """Returns whether the images have no place in space and are of a modality that need not have one."""
     placed = any(frame.orientation is not None or frame.position is not None for frame in series.frames)
     return not placed and series.modality not in _ALWAYS_IN_SPACE

@@ -74,14 +74,14 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True, re
             raise DerivedObjectError(
                 f"two instances of series {text(dataset, 'SeriesInstanceUID')} have one InstanceNumber: number them"
             )
-        if replace or not _is_there(dataset, path):
+        if replace or not _is_saved_already(dataset, path):
             with write_whole(path) as file:
                 write_object(file, dataset)
         written[path] = None
     return list(written)
 
 
-def _is_there(dataset: Dataset, path: Path) -> bool:
+def _is_saved_already(dataset: Dataset, path: Path) -> bool:
     """Tells whether the file already holds the same result.
 
     Raises:

@@ -132,18 +132,18 @@ def _stack(source: Source, frame_of_reference: str, name: str) -> Stack:
         raise DerivedObjectError(
             "the voxels lie in another frame of reference than the series: register them, and give an image without one"
         )
-    found = _apart(near)
+    found = _one_at_each_place(near)
     if len(found) > 1:
         found = [stack for stack in found if name == stack.name or name.startswith(f"{stack.name}_run-")]
     if len(found) == 1:
         return found[0]
-    names = ", ".join(stack.name for stack in _apart(near))
+    names = ", ".join(stack.name for stack in _one_at_each_place(near))
     raise DerivedObjectError(
-        f"the series has several stacks of slices ({names}): give what volume.like(result) returns of the volume of one"
+        f"the series has several stacks of slices ({names}): give volume.like(result) with the volume of one"
     )
 
 
-def _apart(stacks: list[Stack]) -> list[Stack]:
+def _one_at_each_place(stacks: list[Stack]) -> list[Stack]:
     """Returns one stack for each place, such as the first of several echoes."""
     found: list[Stack] = []
     for stack in stacks:

@@ -2,8 +2,7 @@
 
 The checks cover the attributes that each kind of object must have (:mod:`.iods`), the form of every value (PS3.5,
 section 6.2), and attributes that must agree with each other. It is a safety net for the objects of this package, not a
-full validator: an
-object without problems here may still be refused by a stricter reader.
+full validator: an object without problems here may still be refused by a stricter reader.
 """
 
 from __future__ import annotations
@@ -46,8 +45,8 @@ _OF_OTHERS_WHERE_NESTED = frozenset({"StudyInstanceUID", "SeriesInstanceUID"})
 def validate(dataset: Dataset, known: set[Spelling] | None = None) -> tuple[Problem, ...]:
     """Lists the rules of the standard that the object breaks; an empty tuple if it breaks none.
 
-    For a class that this package does not make, only values and agreement are checked. No problem quotes a value,
-    so the list may be logged.
+    For a class that this package does not make, only values and agreement are checked. No problem quotes a value, so
+    the list may be logged.
 
     Args:
         dataset: The object.

@@ -182,7 +182,7 @@ def stack_affine(
         orientation: ImageOrientationPatient; its first three cosines point along a row, where the column index i grows.
         pixel_spacing: PixelSpacing (0028,0030) in mm: first the distance between rows, then that between columns.
         origin: ImagePositionPatient of slice 0, LPS mm.
-        step_vector: From the origin of a slice to that of the next, LPS mm.
+        step_vector: Vector from the origin of a slice to that of the next, LPS mm.
 
     Example:
         >>> stack_affine([1, 0, 0, 0, 1, 0], [0.5, 0.7], [-10, -20, 30], [0, 0, 2])

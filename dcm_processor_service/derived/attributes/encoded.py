@@ -43,7 +43,7 @@ class Encoded:
         dataset.save_as(file, enforce_file_format=True)
         file.seek(0)
         read = dcmread(file)
-        own = {element.tag for element in dataset if not _is_sound(element) or _is_to_be_encoded_anew(element)}
+        own = {element.tag for element in dataset if not _is_sound(element) or _holds_local_text(element)}
         elements = {tag: read.get_item(tag) for tag in read.keys() if tag not in own}  # noqa: SIM118 as it lies
         self._elements = {tag: one for tag, one in elements.items() if one.is_raw}
         self._own = [element for element in dataset if element.tag not in self._elements]
@@ -73,12 +73,12 @@ def _is_sound(element: DataElement) -> bool:
     return all(_is_sound(each) for item in element.value or () for each in item)
 
 
-def _is_to_be_encoded_anew(element: DataElement) -> bool:
+def _holds_local_text(element: DataElement) -> bool:
     """Returns whether the element is a sequence that holds text beyond ASCII."""
     return element.VR == "SQ" and any(_is_beyond_ascii(each) for item in element.value or () for each in item)
 
 
 def _is_beyond_ascii(element: DataElement) -> bool:
     if element.VR == "SQ":
-        return _is_to_be_encoded_anew(element)
+        return _holds_local_text(element)
     return element.VR in _IN_CHARACTER_SETS and not str(element.value).isascii()

@@ -160,7 +160,7 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
             unknown = not declared and _is_of_an_unknown_set(header, keyword)
             if keyword not in copied or (copied[keyword].is_empty and not _is_empty(header, keyword)):
                 found.append(
-                    f"{keyword} is beyond ASCII in a character set that nothing names: it is left empty. {_SAY_IT}"
+                    f"{keyword} is beyond ASCII in an unknown character set: it is left empty. {_SAY_IT}"
                     if unknown
                     else f"{keyword} cannot be read or is not as its VR allows: it is left out"
                 )
@@ -168,7 +168,7 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
                 found.append(f"{keyword}: {problem[0]}; it is kept as it is")
             elif unknown:
                 found.append(
-                    f"{keyword} is beyond ASCII in a character set that nothing names: as an archive files by it, it "
+                    f"{keyword} is beyond ASCII in an unknown character set: as an archive files by it, it "
                     f"is kept with each byte read as Latin-1, as most archives do. {_SAY_IT}"
                 )
         copy_attributes(header, copied, _UIDS[1:])

@@ -67,8 +67,8 @@ def store_values(
 ) -> StoredPixels:
     """Chooses the integer type, slope and intercept by which values are stored.
 
-    Whole numbers that 16 bits can hold stay exact, shifted by a whole intercept if necessary. Other values
-    are spread over 16 bits; zero stays exactly zero when it is among them.
+    Whole numbers that 16 bits can hold stay exact, shifted by a whole intercept if necessary. Other values are spread
+    over 16 bits; zero stays exactly zero when it is among them.
 
     Args:
         array: Numbers of any type; NaN and infinity cannot be stored.

@@ -47,8 +47,8 @@ def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_c
     elif unit is None and image_class == "pt":
         if not _are_fractions(given.array) and _stated(source, "pt"):
             raise DerivedObjectError(
-                "what the values of the PET are is not known: say units='source' where they are the source's still, or "
-                "such as units='GML' for SUV by body weight (PS3.3, section C.8.9.1.1.3), or units='NONE'"
+                "the unit of the PET's values is not known: say units='source' if it is still that of the source, or "
+                "units='GML' for SUV by body weight (PS3.3, section C.8.9.1.1.3), or units='NONE'"
             )
         unit = _NO_UNIT
     elif unit is None and (given.unit == _HOUNSFIELD or _is_computed_from_ct(given, source, image_class)):

@@ -1,10 +1,10 @@
 """Finds the outlines of a mask on one slice: closed polygons halfway between the voxels inside and those outside.
 
-A polygon with holes is one closed line: a channel of zero width leads to each hole and back (the keyhole
-technique, PS3.3, section C.8.8.6.3). A reader that tests whether the centre of each voxel lies within the polygons,
-by the even-odd rule, gets the mask back exactly. Voxels that touch only at a corner belong to different polygons. An
-outline cuts the
-corners of the voxels, so that its area is half a voxel less than that of the mask, for each outline without holes.
+A polygon with holes is one closed line: a channel of zero width leads to each hole and back (the keyhole technique,
+PS3.3, section C.8.8.6.3). A reader that tests whether the centre of each voxel lies within the polygons, by the
+even-odd rule, gets the mask back exactly. Voxels that touch only at a corner belong to different polygons. An outline
+cuts the corners of the voxels, so that its area is half a voxel less than that of the mask, for each outline without
+holes.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 highdicom is an extra. It gets *shells* instead of the source's headers: datasets with the UIDs and classes of instances
 and the geometry that the inspection found, in the form that highdicom reads. They have no patient attributes, since
-highdicom's warnings may quote these. Patient,
-study, equipment and dates are written afterwards, as for every other object.
+highdicom's warnings may quote these. Patient, study, equipment and dates are written afterwards, as for every other
+object.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ def derive_image(
 ) -> DerivedImage:
     """Makes an image series from an array, a Volume, or a NIfTI image or file.
 
-    Integers are stored unchanged if 16 bits hold them; other values by a slope and an intercept, with the
-    error bound in the result's ``mapping``. InstanceNumber grows along the normal of the slices, volume by volume.
+    Integers are stored unchanged if 16 bits hold them; other values by a slope and an intercept, with the error bound
+    in the result's ``mapping``. InstanceNumber grows along the normal of the slices, volume by volume.
 
     Args:
         voxels: Shape (i, j), (i, j, k) or (i, j, k, t): column, row, slice, volume. Axes may be in any order and

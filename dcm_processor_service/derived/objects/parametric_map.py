@@ -98,8 +98,8 @@ def parametric_map(
         dataset.ContentCreatorName = None  # the name of a person, and none made it
         finish(dataset, composite)
         write_laterality(dataset)
-        _let_windows_be_narrow(dataset)
-        _let_frames_ascend(dataset)
+        _make_windows_exact(dataset)
+        _sort_frames(dataset)
         anatomy = frame_anatomy(series.first)
         if anatomy is not None:  # dcmqi crashes without it; it states the side in place of Laterality (C.7.3.1)
             dataset.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
@@ -134,14 +134,14 @@ def _meaning(highdicom: Any, composite: Composite, options: MapOptions, value_ra
     )
 
 
-def _let_windows_be_narrow(dataset: Dataset) -> None:
+def _make_windows_exact(dataset: Dataset) -> None:
     """Makes windows LINEAR_EXACT, the only linear ones that may be less than 1 wide (PS3.3, section C.11.2.1.3)."""
     for groups in (*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence):
         for window in groups.get("FrameVOILUTSequence", ()):
             window.VOILUTFunction = "LINEAR_EXACT"
 
 
-def _let_frames_ascend(dataset: Dataset) -> None:
+def _sort_frames(dataset: Dataset) -> None:
     """Orders frames along the normal of their planes, as dcmqi expects; highdicom orders them the other way."""
     groups = list(dataset.PerFrameFunctionalGroupsSequence)
     orientation = dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient

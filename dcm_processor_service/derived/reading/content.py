@@ -34,7 +34,7 @@ def read_each(
         kind: The kind that all objects must have.
         advice: What the error message advises if an object is of another kind.
         read: Function that reads one object.
-        limits: How far a deflated data set may expand.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         InvalidSeriesError: An object is of another kind, or is damaged.

@@ -31,7 +31,7 @@ _SAME_PLACE_MM = 1e-2
 
 @dataclass(frozen=True)
 class MaskGrid:
-    """Where the voxels of a mask lie, and in which frame of reference."""
+    """The shape and affine of a mask, and its frame of reference."""
 
     shape: tuple[int, int, int]
     """Columns, rows, slices; for a volume with reordered axes, in its order."""

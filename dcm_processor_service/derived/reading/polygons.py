@@ -28,8 +28,8 @@ def filled(contours: Iterable[FloatArray], shape: tuple[int, int]) -> NDArray[np
     lower edge are outside, so that two contours that share an edge share no pixel.
 
     Args:
-        contours: Of shape (points, 2) each: columns and rows, in pixels, where whole numbers are the pixels' centres.
-        shape: Columns and rows.
+        contours: Arrays of shape (points, 2): columns and rows, in pixels, where whole numbers are the pixels' centres.
+        shape: Number of columns and rows of the mask.
 
     Example:
         >>> square = np.array([[0.5, 0.5], [3.5, 0.5], [3.5, 3.5], [0.5, 3.5]])

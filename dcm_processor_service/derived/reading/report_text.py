@@ -31,7 +31,7 @@ def read_text(paths: Sequence[Path], limits: Limits = _LIMITS) -> str:
 
     Args:
         paths: The files of the series.
-        limits: How far a deflated data set may expand.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         InvalidSeriesError: An object is no structured report, or is damaged.
@@ -107,7 +107,7 @@ def read_documents(paths: Sequence[Path], limits: Limits = _LIMITS) -> tuple[byt
 
     Args:
         paths: The files of the series.
-        limits: How far a deflated data set may expand.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         InvalidSeriesError: An object wraps no document, or is damaged.

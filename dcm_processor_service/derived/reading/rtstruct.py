@@ -215,7 +215,7 @@ class _Drawing:
             kind = text(contour, "ContourGeometricType").upper()
             if kind not in _AREAS:
                 raise InvalidSeriesError(
-                    f"{self._what} has contours of the type {kind or 'that is not said'}, such as points or lines, "
+                    f"{self._what} has contours of the type {kind or 'unknown'}, such as points or lines, "
                     "which enclose no area, so no mask can be made of it"
                 )
             values = _coordinates(contour)

@@ -117,7 +117,7 @@ def _step_mm(frame: FrameInfo, positions: FloatArray) -> float:
         step = stated or _measure(frame, "SliceThickness")
         if step is None:
             raise InvalidSeriesError(
-                f"{label} has one slice and does not say how thick it is, so nothing tells its volume: {_GIVE_LIKE}"
+                f"{label} has one slice and does not say how thick it is, so its volume is unknown: {_GIVE_LIKE}"
             )
         return step
     least = float(gaps.min())

@@ -4,8 +4,7 @@ pydicom makes an object of every element, which for a thousand slices with a few
 seconds. This scanner walks over a file's elements in one buffer (PS3.5, section 7.1) and keeps the few that are needed
 later. Parts that the files of a series have in common are compared and not parsed again
 (:mod:`~dcm_processor_service.imaging.headers.shared_layout`). It reads files in Part 10 format, little endian, with one
-frame, as nearly all are.
-At the first element that it does not expect, it leaves the file to pydicom.
+frame, as nearly all are. At the first element that it does not expect, it leaves the file to pydicom.
 """
 
 from __future__ import annotations
@@ -190,7 +189,7 @@ def scan_instance(
         path: A DICOM file.
         memory: Memory of the series, the same for each of its files.
         longest_value_bytes: Longer values stay in the file until they are accessed; None reads all.
-        limits: How far a deflated data set may expand.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         UnreadableFileError: As ``read_instance`` raises it.
@@ -234,11 +233,11 @@ def _scan(path: Path, memory: SeriesMemory) -> Scanned:
 def _parse(path: Path, buffer: bytes, file_size: int, memory: SeriesMemory) -> InstanceFile:
     if buffer[128:FIRST_ELEMENT] != b"DICM":
         raise NeedsPydicomError
-    elements, pixels, syntax = _as_the_model(buffer, memory) or _one_by_one(buffer, memory)
+    elements, pixels, syntax = _by_layout(buffer, memory) or _one_by_one(buffer, memory)
     return InstanceFile(path, ScannedHeader(elements), file_size, pixels, syntax)
 
 
-def _as_the_model(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID] | None:
+def _by_layout(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID] | None:
     """Reads a header that is laid out as those before; returns None for any other."""
     model = memory.model
     matched = memory.layout.match(buffer, _KEPT.get) if model is not None and memory.layout.is_of_use else None

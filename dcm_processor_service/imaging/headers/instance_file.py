@@ -149,7 +149,7 @@ def not_opened(path: Path, error: Exception) -> UnreadableFileError:
 
 @dataclass(frozen=True)
 class PixelLocation:
-    """Where the value of the pixel data element lies in its file."""
+    """The position of the pixel data element's value in its file."""
 
     tag: int
     vr: str
@@ -218,7 +218,7 @@ def read_instance(path: Path, *, longest_value_bytes: int | None = None, limits:
     Args:
         path: The file.
         longest_value_bytes: Longer values stay in the file until they are accessed; None reads all.
-        limits: How far a deflated data set may expand.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         UnreadableFileError: The file is no DICOM instance, is damaged, ends inside its header, or cannot be opened.
@@ -261,7 +261,7 @@ def read_dataset(path: Path, limits: Limits = _LIMITS) -> FileDataset:
 
     Args:
         path: The file.
-        limits: How far a deflated data set may expand.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         UnreadableFileError: See :func:`read_instance`.
@@ -281,7 +281,7 @@ def read_header(path: Path, limits: Limits = _LIMITS) -> FileDataset:
 
     Args:
         path: The file.
-        limits: How far a deflated data set may expand.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         InvalidSeriesError: The file is no DICOM file or ends inside its header.

@@ -2,8 +2,7 @@
 
 dicom2nifti has global settings, returns float64 wherever there is a rescale, and raises exceptions of any class. This
 module sets its settings for one conversion at a time, converts the array back to integers, and turns its error codes
-into sentences. Loading dicom2nifti takes about a second, so no other module
-imports this one at its top.
+into sentences. Loading dicom2nifti takes about a second, so no other module imports this one at its top.
 """
 
 from __future__ import annotations

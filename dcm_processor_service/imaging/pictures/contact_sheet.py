@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_TILES", "SheetLayout", "draw_sheet", "preview_volume", "spread"]
 
 SheetLayout: TypeAlias = Literal["both", "planes", "grid"]
-"""What a contact sheet shows: three planes through the middle, a grid of slices, or both."""
+"""The content of a contact sheet: three planes through the middle, a grid of slices, or both."""
 
 _WIDTH = 960
 _GRID_COLUMNS = 6

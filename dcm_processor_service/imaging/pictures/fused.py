@@ -71,7 +71,7 @@ class FusedPictures:
 
         Args:
             grey: Shape (rows, columns), 0 to 255.
-            masks: Of the same shape, each with the index of its legend entry; later ones cover earlier ones.
+            masks: Pairs of the index of a legend entry and a mask of the same shape; later masks cover earlier ones.
         """
         picture = Image.fromarray(grey).resize(self._picture_size, Image.Resampling.BILINEAR).convert("RGB")
         pixels = np.array(picture, np.float32)

@@ -48,7 +48,7 @@ def picture_of_scan(paths: Sequence[Path], count: int, limits: Limits = _LIMITS)
 
     Args:
         paths: Files of one series in any order: all, or a selection of them.
-        count: How many files the series has.
+        count: Number of files of the series.
         limits: Limits of memory and time for reading.
 
     Raises:
@@ -59,11 +59,11 @@ def picture_of_scan(paths: Sequence[Path], count: int, limits: Limits = _LIMITS)
     with foreign_errors_as(lambda: InvalidSeriesError(f"series {uid} cannot be drawn: a file is damaged")):
         stack = max(inspection.stacks, key=lambda one: len(one.grid[0]), default=None)
         if stack is None or any(finding.code == "MOSAIC" for finding in inspection.report.findings):
-            return _as_they_are(inspection, limits)
+            return _draw_images_singly(inspection, limits)
         try:
             return _of_stack(Scan(inspection, stack, limits), count)
         except DicomError:
-            return _as_they_are(inspection, limits)
+            return _draw_images_singly(inspection, limits)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _reversed(grid: VoxelGrid, turned: VoxelGrid) -> bool:
     return bool(grid.affine_lps[:3, grid.slice_axis] @ turned.affine_lps[:3, turned.slice_axis] < 0)
 
 
-def _as_they_are(inspection: Inspection, limits: Limits) -> ResultPicture:
+def _draw_images_singly(inspection: Inspection, limits: Limits) -> ResultPicture:
     """Draws images that are no volume: radiographs, films, colour."""
     frames = [frame for instance in inspection.instances for frame in frames_of(instance)]
     report = inspection.report

@@ -53,12 +53,12 @@ def preview_series(paths: Sequence[Path], *, layout: SheetLayout = "both", limit
         try:
             [volume] = volumes_of(inspection, "largest", limits=limits)
         except DicomError:
-            return _images_as_they_are(inspection, limits)
+            return _draw_images_singly(inspection, limits)
         middle = volume.shape[3] // 2 if volume.array.ndim > 3 else 0  # noqa: PLR2004 the volumes' axis
         return preview_volume(volume, layout=layout, index=middle)
 
 
-def _images_as_they_are(inspection: Inspection, limits: Limits) -> bytes:
+def _draw_images_singly(inspection: Inspection, limits: Limits) -> bytes:
     """Draws images that are no volume: radiographs, films, localizers, colour."""
     frames = [frame for instance in inspection.instances for frame in frames_of(instance)]
     panels = []

@@ -51,7 +51,7 @@ def transfer_syntax(uid: UID) -> TransferSyntax:
     if not uid.is_compressed or uid.is_deflated:
         return TransferSyntax(uid=uid, name=uid.name)
     decodable = is_decodable(str(uid))
-    needs = NEEDS_CODECS if uid in DECODERS else "a decoder that this package has not"
+    needs = NEEDS_CODECS if uid in DECODERS else "a decoder that this package does not have"
     needs = "" if decodable else needs
     return TransferSyntax(uid=uid, name=uid.name, is_compressed=True, is_decodable=decodable, needs=needs)
 
@@ -85,7 +85,7 @@ def group_findings(groups: Sequence[FrameGroup]) -> list[SeriesFinding]:
     localizers = [group for group in groups if group.is_localizer]
     if localizers:
         instances = [frame.instance for group in localizers for frame in group.frames]
-        message = "serves to plan others" if len(localizers) == len(groups) else "is a localizer among other images"
+        message = "only plans other scans" if len(localizers) == len(groups) else "is a localizer among other images"
         found.append(about("LOCALIZER", distinct(instances), f"{message}: leave it out"))
     images = [group for group in groups if not group.is_localizer]
     formats = [group.number_format for group in images]
@@ -127,7 +127,7 @@ def stack_findings(stack: Stack) -> list[SeriesFinding]:
 
 def _doubt(stack: Stack) -> SeriesFinding:
     message = (
-        f"its {len(stack.grid[0])} slices may be those of several volumes that lie through each other: {stack.doubt}, "
+        f"its {len(stack.grid[0])} slices may be those of several volumes that interleave: {stack.doubt}, "
         "and no attribute separates them; convert the files of each volume by themselves"
     )
     return SeriesFinding(
@@ -150,7 +150,7 @@ def _axis_findings(stack: Stack) -> list[SeriesFinding]:
         found.append(
             SeriesFinding(
                 code="SINGLE_SLICE",
-                message="one slice has no neighbour that would tell how thick it is: "
+                message="one slice has no neighbour from which its thickness follows: "
                 "convert with policy largest to take the header's thickness",
                 sop_instance_uids=uids(frame.instance for frame in stack.grid[0]),
             )
@@ -285,8 +285,7 @@ def _rescale_findings(stack: Stack) -> list[SeriesFinding]:
     lacking = [frame.instance for frame, own in zip(frames, stated, strict=True) if len(own) < len(most)]
     if 0 < len(lacking) < len(frames):
         message = (
-            f"{len(lacking)} of {len(frames)} slices lack a rescale, or a half of it, which the others have: get them "
-            "again"
+            f"{len(lacking)} of {len(frames)} slices lack the slope or intercept that the others have: get them again"
         )
         return [
             SeriesFinding(code="MISSING_RESCALE", message=message, sop_instance_uids=uids(lacking), count=len(lacking)),

@@ -20,9 +20,9 @@ from dcm_processor_service.imaging.frames.frame import FrameInfo, mark, marks
 from dcm_processor_service.imaging.geometry import cluster_positions, orientation_label, slice_normal
 from dcm_processor_service.imaging.series.identity import IDENTITY_MARKS, identity_values
 from dcm_processor_service.imaging.series.order.interleaving import (
+    are_interleaved,
     assumed_passes,
     interleaving_doubt,
-    lie_through_each_other,
     separating_mark,
 )
 from dcm_processor_service.imaging.series.order.time_axis import are_moved, is_borne_out, time_axis, values_by_label
@@ -205,7 +205,7 @@ def _kind_values(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> dict[
             continue
         is_always_one = name in _ALWAYS_KINDS and len(set(values) - {None}) > 1
         is_at_one_place = any(len(group) > 1 for group in values_by_label(values, labels).values())
-        lies_through = name != _ONLY_AT_ONE_PLACE and lie_through_each_other(values, along)
+        lies_through = name != _ONLY_AT_ONE_PLACE and are_interleaved(values, along)
         if not (is_always_one or is_at_one_place or lies_through):
             continue
         numbers = {value: index for index, value in enumerate(dict.fromkeys(values))}
@@ -220,10 +220,10 @@ def _values_of_kind(frames: Sequence[FrameInfo], name: str) -> list[Any]:
     if name in IDENTITY_MARKS:
         return identity_values(frames, name)
     values = marks(frames, name)
-    return _steady(values) if name == "EchoTime" else values
+    return _without_rounding(values) if name == "EchoTime" else values
 
 
-def _steady(values: Sequence[float | None]) -> list[float | None]:
+def _without_rounding(values: Sequence[float | None]) -> list[float | None]:
     """Returns echo times in which values that differ only by rounding are made equal."""
     distinct = sorted({value for value in values if value is not None})
     stands_for: dict[float | None, float | None] = {None: None}
@@ -291,17 +291,17 @@ def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
         distinct = sorted(set(values), key=lambda value: _sortable((value,)))
         numbers = [distinct.index(value) for value in values]
         if is_borne_out(numbers, frames, labels, along):
-            return _apart(name, frames, numbers)
+            return _stack_for_each_volume(name, frames, numbers)
         return [replace(_single_volume(frames, labels), doubt=f"they have {len(distinct)} values of {name}")]
     found = time_axis(frames, labels, along)
     if found is None:
         return [_with_duplicates(frames, labels, counts)]
     if are_moved(found.times, along) and len(counts) > len(frames) / (max(found.times) + 1):
-        return _apart(found.attribute, frames, found.times)
+        return _stack_for_each_volume(found.attribute, frames, found.times)
     return [_four_d(frames, labels, found)]
 
 
-def _apart(name: str, frames: Sequence[FrameInfo], numbers: Sequence[int]) -> list[Stack]:
+def _stack_for_each_volume(name: str, frames: Sequence[FrameInfo], numbers: Sequence[int]) -> list[Stack]:
     """Makes one stack of each volume, where volumes lie in different places."""
     volumes: dict[int, list[FrameInfo]] = defaultdict(list)
     for number, frame in zip(numbers, frames, strict=True):

@@ -78,8 +78,8 @@ def inspect_series(paths: Sequence[Path], limits: Limits = _LIMITS) -> SeriesRep
     A damaged file is a finding, not an error.
 
     Args:
-        paths: In any order.
-        limits: How far a deflated data set may expand.
+        paths: Files of one series, in any order.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Example:
         >>> from pathlib import Path
@@ -95,8 +95,8 @@ def examine(paths: Sequence[Path], limits: Limits = _LIMITS) -> Inspection:
     """Inspects the files of one series and keeps the stacks that were found.
 
     Args:
-        paths: In any order.
-        limits: How far a deflated data set may expand.
+        paths: Files of one series, in any order.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         InvalidSeriesError: A header is damaged in a way that no finding describes.

@@ -31,8 +31,8 @@ _SEGMENTATION = (
     "segments by their numbers, not as a volume"
 )
 _MOSAIC_LAYOUT = (
-    "is a mosaic without the private elements that say how many slices it has and how they lie: get the original, of "
-    "which these were not removed"
+    "is a mosaic without the private elements that say how many slices it has and how they lie: get the original, "
+    "which still has them"
 )
 _GE_KINDS = {
     "b0map": "a field map in Hz and its magnitude",

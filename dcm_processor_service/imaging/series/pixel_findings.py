@@ -46,7 +46,7 @@ def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
     traits: dict[Hashable, tuple[str, ...]] = {}
     having: dict[str, list[InstanceFile]] = defaultdict(list)
     for frame in by_instance:
-        key = _what_traits_are_read_from(frame)
+        key = _traits_key(frame)
         if key not in traits:
             traits[key] = _traits(frame)
         for trait in traits[key]:
@@ -107,7 +107,7 @@ def _traits(frame: FrameInfo) -> tuple[str, ...]:
     return tuple(code for code, is_so in found.items() if is_so)
 
 
-def _what_traits_are_read_from(frame: FrameInfo) -> Hashable:
+def _traits_key(frame: FrameInfo) -> Hashable:
     """Returns a key that is equal for frames with equal traits: most files of a series share it."""
     header = frame.instance.header
     if not isinstance(header, ScannedHeader):

@@ -59,7 +59,7 @@ class Stack:
     """The attribute that separates it from other volumes, which lie a little further along; empty if there are none."""
 
     doubt: str = ""
-    """Why its slices may be those of several volumes; empty if they are one."""
+    """The reason why its slices may be those of several volumes; empty if they are one volume."""
 
     passes_by: str = ""
     """The attribute whose values interleave, taken for passes of one volume; empty if there is none."""
@@ -124,7 +124,7 @@ class Stack:
 
     @property
     def shift_mm(self) -> float:
-        """How far, at most, a slice lies beside one straight stack, in any of the volumes."""
+        """The largest distance, mm, of a slice from one straight stack, in any of the volumes."""
         return max(self.geometry.lateral_deviation_mm, self.drift_mm)
 
     @property
@@ -135,7 +135,7 @@ class Stack:
 
     @property
     def drift_mm(self) -> float:
-        """How far, at most, a slice lies from the same slice of the first volume."""
+        """The largest distance, mm, of a slice from the same slice of the first volume."""
         if len(self.grid) == 1:
             return 0.0
         positions = np.array([[frame.position for frame in line] for line in self.grid], dtype=np.float64)

@@ -1,8 +1,8 @@
 """Converts volumes to images of nibabel, SimpleITK and MONAI, and such images back to volumes.
 
-SimpleITK and MONAI are extras, imported on first use. SimpleITK counts in LPS mm, as DICOM does; nibabel and
-MONAI in RAS mm. The affine of an image that comes back decides where the new volume lies: on the volume's own grid it
-keeps the volume's sources, on another grid it has no sources.
+SimpleITK and MONAI are extras, imported on first use. SimpleITK counts in LPS mm, as DICOM does; nibabel and MONAI in
+RAS mm. The affine of an image that comes back decides where the new volume lies: on the volume's own grid it keeps the
+volume's sources, on another grid it has no sources.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Placed:
 
     frame: Frame = "RAS"
     remedy: str = ""
-    """Where an image of this library gets its lost affine back from, for a message."""
+    """The expression that restores a lost affine in this library, for an error message."""
 
     @property
     def affine_lps(self) -> FloatArray | None:
@@ -155,7 +155,7 @@ def volume_like(volume: V, what: Any) -> V:
     nowhere = convert_frame(np.eye(4), placed.frame, "LPS")
     if np.array_equal(affine_lps, nowhere) and not np.array_equal(volume.affine_lps, nowhere):
         raise UnsupportedValueError(
-            "the image does not say where it lies: it lost origin, spacing and direction on the way. Give them back: "
+            "the image does not say where it lies: it lost origin, spacing and direction on the way. Restore them: "
             f"{placed.remedy}"
         )
     result = replace(volume, array=array, affine_lps=affine_lps, sources=(), slice_axis=2)

@@ -31,7 +31,7 @@ _RIGID = 1e-3
 
 
 class MosaicLayout(NamedTuple):
-    """How the slices of a volume lie in a mosaic, and in the patient."""
+    """The layout of a volume's slices in a mosaic, and their affine."""
 
     columns: int
     rows: int
@@ -128,6 +128,6 @@ def mosaic_layout(header: Dataset, label: str) -> MosaicLayout:
 
 def _unknown(label: str) -> InvalidSeriesError:
     return InvalidSeriesError(
-        f"{label} is a mosaic whose private elements do not say how its slices lie: get the original, of which no "
-        "private elements were removed"
+        f"{label} is a mosaic whose private elements do not say how its slices lie: get the original, which "
+        "still has all private elements"
     )

@@ -1,8 +1,7 @@
 """Reads volumes from DICOM files with pydicom's decoders and numpy.
 
 Uncompressed pixels are read from the file directly into their place in the array. The array is laid out as NIfTI stores
-it, so
-that writing it copies nothing.
+it, so that writing it copies nothing.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ def read_volume(
     """Reads the files of one series as one volume.
 
     Args:
-        paths: In any order.
+        paths: Files of one series, in any order.
         policy: What to do if the series is not one clean volume; see
             :mod:`dcm_processor_service.imaging.series.policies`.
         max_gap_mm: The widest gap between slices that ``resample`` fills; None for two median steps.
@@ -108,7 +107,7 @@ def read_volumes(
     """Reads the files of one series as all the volumes that the policy finds in them, in stable order.
 
     Args:
-        paths: In any order.
+        paths: Files of one series, in any order.
         policy: What to do if the series is not one clean volume.
         max_gap_mm: The widest gap between slices that ``resample`` fills; None for two median steps.
         limits: Limits of memory and time for reading.
@@ -159,7 +158,7 @@ def read_stack(stack: Stack, report: SeriesReport, limits: Limits, assemble: _As
     """Reads one stack of an inspected series.
 
     Args:
-        stack: What to read.
+        stack: Stack to read.
         report: Report of its series.
         limits: Limits of memory and time for reading.
         assemble: Function that reads frames, given in the order (t, k), and returns an array (i, j, k[, t]) with the
@@ -256,7 +255,7 @@ def _with_constant_frames(report: SeriesReport, constant: Sequence[FrameInfo], c
     """Adds CONSTANT_FRAME for frames of one value among others: failed decoders and transfers leave such frames."""
     if not 0 < len(constant) < count:
         return report
-    message = "has the same value in every pixel, and other frames have not: look at it, its pixels may be lost"
+    message = "has the same value in every pixel, unlike other frames: look at it, its pixels may be lost"
     finding = about("CONSTANT_FRAME", [frame.instance for frame in constant], message)
     findings = (*report.findings, finding.model_copy(update={"blocking": False}))
     return report.model_copy(update={"findings": findings})

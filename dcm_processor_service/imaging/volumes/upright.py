@@ -60,14 +60,14 @@ def refuse_wide_gaps(stack: Stack, report: SeriesReport, max_gap_mm: float | Non
 def on_even_grid(volume: V, stack: Stack) -> V:
     """Interpolates a volume linearly to a grid whose slices are evenly spaced, at right angles to their normal.
 
-    The step is the one nearest to the median distance between slices that leads from the first slice to the last, so
-    that both stay where they are. The grid is wide enough for every slice; where no slice was, voxels get the volume's
-    least value. A stack that is even and upright comes back as it is. ``invented`` tells which slices
-    of the result lie where none was measured.
+    The first and the last slice keep their places, and the step between is as near as possible to the median distance
+    of the slices. The grid is wide enough for every slice; voxels outside of the slices get the volume's least value. A
+    stack that is even and upright is returned unchanged. ``invented`` of the result is True for slices at places where
+    none was measured.
 
     Args:
-        volume: Read from ``stack``; array (i, j, k[, t]).
-        stack: Where the slices of ``volume`` lie.
+        volume: Volume that was read from ``stack``, array (i, j, k[, t]).
+        stack: Stack that ``volume`` was read from, with the places of its slices.
     """
     geometry = stack.geometry
     if len(stack.grid[0]) == 1 or not (stack.is_uneven or volume.is_sheared):

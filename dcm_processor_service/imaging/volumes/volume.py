@@ -117,9 +117,8 @@ class Volume(VoxelGrid):
         """Returns the volume as a SimpleITK image, a copy, for ``sitk.Resample(volume.to_sitk(), …)`` and its filters.
 
         Origin, spacing and direction are in LPS mm, as SimpleITK expects them. A 4D volume becomes a 4D image, whose
-        fourth
-        spacing is the time step in seconds (1 where that is not known); filters of three axes take
-        ``image[:, :, :, t]``. :meth:`like` takes the result back. Needs the extra ``simpleitk``.
+        fourth spacing is the time step in seconds (1 where that is not known); filters of three axes take ``image[:, :,
+        :, t]``. :meth:`like` takes the result back. Needs the extra ``simpleitk``.
 
         Raises:
             ConfigurationError: SimpleITK is not installed.
@@ -159,8 +158,7 @@ class Volume(VoxelGrid):
         """Returns display values 0 to 255 through a linear window (PS3.3, section C.11.2.1.2.1).
 
         Unless both numbers are given, it takes the header's window, else the 1st to 99th percentile. A MONOCHROME1
-        image, in which low
-        values mean white, is inverted.
+        image, in which low values mean white, is inverted.
         """
         from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
 
@@ -180,8 +178,7 @@ class Volume(VoxelGrid):
         """Returns the volume as a NIfTI image in memory, or writes it to a file.
 
         An image in memory shares the volume's array where NIfTI has its type. A file appears whole or not at all,
-        gzipped when
-        its name ends in ``.nii.gz``, with a JSON sidecar beside it.
+        gzipped when its name ends in ``.nii.gz``, with a JSON sidecar beside it.
 
         Args:
             path: File name, which ends in ``.nii`` or ``.nii.gz``; None for an image in memory.

@@ -2,8 +2,7 @@
 
 RepetitionTime is not the time between volumes: in a dynamic MR series it may be a thousandth of that time, and PET and
 CT have none. It is taken as the time between volumes only where an echo-planar scan takes one slice of every position
-in each repetition, and no
-volume has a time of its own.
+in each repetition, and no volume has a time of its own.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def volume_times(stack: Stack) -> VolumeTimes:
     if len(stack.grid) == 1:
         return VolumeTimes()
     firsts = [line[0] for line in stack.grid]
-    durations = _all([number(frame.places[-1], "ActualFrameDuration") for frame in firsts], _MILLI)
+    durations = _complete([number(frame.places[-1], "ActualFrameDuration") for frame in firsts], _MILLI)
     for times in _candidates(stack, firsts):
         if times and all(later > earlier for earlier, later in pairwise(times)):
             starts = tuple(round(time - times[0], 6) for time in times)
@@ -55,15 +54,15 @@ def volume_times(stack: Stack) -> VolumeTimes:
 
 
 def _candidates(stack: Stack, firsts: Sequence[FrameInfo]) -> Iterator[tuple[float, ...]]:
-    yield _all([_offset_s(frame) for frame in firsts])
-    yield _all([number(frame.places[-1], "FrameReferenceTime") for frame in firsts], _MILLI)
-    yield _all(clock_times(marks(firsts, "AcquisitionTime")), _MICRO)
+    yield _complete([_offset_s(frame) for frame in firsts])
+    yield _complete([number(frame.places[-1], "FrameReferenceTime") for frame in firsts], _MILLI)
+    yield _complete(clock_times(marks(firsts, "AcquisitionTime")), _MICRO)
     if stack.time_mark in {"TriggerTime", "ContentTime"}:
         found = marks(firsts, stack.time_mark)
-        yield _all(found, _MILLI) if stack.time_mark == "TriggerTime" else _all(clock_times(found), _MICRO)
+        yield (_complete(found, _MILLI) if stack.time_mark == "TriggerTime" else _complete(clock_times(found), _MICRO))
 
 
-def _all(values: Sequence[float | None], factor: float = 1.0) -> tuple[float, ...]:
+def _complete(values: Sequence[float | None], factor: float = 1.0) -> tuple[float, ...]:
     """Returns the values in seconds; an empty tuple if one is missing."""
     known = [value for value in values if value is not None]
     return tuple(value * factor for value in known) if len(known) == len(values) else ()

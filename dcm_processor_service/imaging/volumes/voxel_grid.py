@@ -117,10 +117,10 @@ class VoxelGrid:
     """Seconds between the volumes of a 4D series, where they follow each other evenly and the headers say when."""
 
     frame_times_s: tuple[float, ...] = ()
-    """When each volume of a 4D series begins, seconds after the first; empty where the headers do not say."""
+    """Start of each volume of a 4D series, in seconds after the first; empty if the headers do not state it."""
 
     frame_durations_s: tuple[float, ...] = ()
-    """How long each volume of a 4D series took, seconds (ActualFrameDuration); empty where the headers do not say."""
+    """Duration of each volume of a 4D series in seconds (ActualFrameDuration); empty if the headers do not state it."""
 
     invented: tuple[bool, ...] = ()
     """For every index along ``slice_axis``: True if no slice was measured there and its values were interpolated from
@@ -130,13 +130,14 @@ class VoxelGrid:
     """The attributes that put slices and volumes in order; None for a volume that was made from an array."""
 
     acquisition: MrAcquisition | None = field(default=None, repr=False)
-    """How an MR volume was acquired, as far as its headers say; None for other modalities."""
+    """Phase encoding, readout and slice times of an MR volume, as far as its headers state them; None for other
+    modalities."""
 
     header: Dataset | None = field(default=None, repr=False)
     """Header of the first slice, without pixels; patient data, so never shown."""
 
     report: SeriesReport | None = field(default=None, repr=False)
-    """What the inspection of the series found."""
+    """The report of the series' inspection, with what reading added; None for a volume made from an array."""
 
     def __post_init__(self) -> None:
         if self.array.ndim not in {_SPATIAL_AXES, _SPATIAL_AXES + 1}:

@@ -37,8 +37,7 @@ class Finding:
     """Value and unit by quantity, such as ``{"Volume": (1520.5, "ml")}``; a quantity is the name of a coded concept.
 
     NaN, or a reason in place of the value, states that the value is missing: ``"Measurement failure"``, ``"Measurement
-    not
-    attempted"``, ``"Value out of range"``, ``"Value unknown"`` and so on (CID 42)."""
+    not attempted"``, ``"Value out of range"``, ``"Value unknown"`` and so on (CID 42)."""
 
     evaluations: Mapping[str, Code | str] = field(default_factory=dict)
     """Answers by question, such as ``{"Image Quality": "Good"}``. Question and answer are written as codes if both are

@@ -99,7 +99,7 @@ def measurement_report(
         if not groups:
             _empty_measurements(dataset)
         _write_context(dataset, recipe.producer, observer, language)
-        _take_out_missing_values(dataset)
+        _remove_missing_values(dataset)
         evidenced = dataset.get("CurrentRequestedProcedureEvidenceSequence")
         others = dataset.get("PertinentOtherEvidenceSequence")
         write_report_header(dataset, series)
@@ -126,9 +126,9 @@ def _empty_measurements(dataset: Dataset) -> None:
             del item.ContentSequence
 
 
-def _take_out_missing_values(dataset: Dataset) -> None:
+def _remove_missing_values(dataset: Dataset) -> None:
     """Removes the value of each measurement that has a reason for having none; highdicom requires a number."""
     for item in items(dataset, "ContentSequence"):
         if "NumericValueQualifierCodeSequence" in item:
             item.MeasuredValueSequence = []
-        _take_out_missing_values(item)
+        _remove_missing_values(item)

@@ -39,8 +39,7 @@ class Region:
     closed, and its last point is joined to the first.
 
     DICOM stores coordinates as numbers of 32 bits, so that a region that was read may differ in the seventh digit. An
-    outline
-    that is a rectangle along the axes is read as a box.
+    outline that is a rectangle along the axes is read as a box.
 
     Raises:
         DerivedObjectError: The number of points is not that of the kind, or a coordinate is no finite number.

@@ -158,8 +158,8 @@ def _require_order(name: str, mask: PlacedArray, grid: Sequence[Sequence[FrameIn
     ):
         which = f"the mask of {name!r}" if name else "the label map"
         raise DerivedObjectError(
-            f"{which} names the source's frames of other time points than it stands at: give the time points in the "
-            "order of the source, and with each the frames that it was computed from"
+            f"{which} names frames of other time points of the source: give the time points in the order of the "
+            "source, each with the frames that it was computed from"
         )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.geometry import FloatArray
 
-__all__ = ["assumed_passes", "interleaving_doubt", "lie_through_each_other", "separating_mark"]
+__all__ = ["are_interleaved", "assumed_passes", "interleaving_doubt", "separating_mark"]
 
 # no volume has two values of these
 _SEPARATING = ("TemporalPositionIdentifier", "TemporalPositionTimeOffset", "DiffusionBValue")
@@ -54,11 +54,11 @@ def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | Non
             return name
     for name in _BLOCKS:
         values = marks(frames, name)
-        if len(set(values)) > 1 and lie_through_each_other(values, along):
+        if len(set(values)) > 1 and are_interleaved(values, along):
             return name
     for name in LABELS:
         values = marks(frames, name)
-        if len(set(values)) > 1 and lie_through_each_other(values, along):
+        if len(set(values)) > 1 and are_interleaved(values, along):
             return name
     for name in SETTINGS:
         values = marks(frames, name)
@@ -74,7 +74,7 @@ def _take_turns(values: Sequence[Any], along: FloatArray) -> bool:
     return len(ascending) >= period * _FEWEST_SLICES and ascending[period:] == ascending[:-period]
 
 
-def lie_through_each_other(values: Sequence[Any], along: FloatArray) -> bool:
+def are_interleaved(values: Sequence[Any], along: FloatArray) -> bool:
     """Returns whether the ranges of two groups of frames overlap; a single frame is no group."""
     counts = Counter(values)
     lines = [along[[own == value for own in values]].tolist() for value, count in counts.items() if count > 1]
@@ -86,7 +86,7 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
     """Says why frames at distinct positions may be several volumes, where no attribute separates them; else empty.
 
     Args:
-        frames: Of one kind, in any order.
+        frames: Frames of one kind, in any order.
         along: Their positions along the normal, mm, all distinct.
         is_even: Whether the positions are evenly spaced.
     """
@@ -107,7 +107,7 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
         if values is None or len(set(values)) == 1:
             continue
         may_be_passes = is_counted and is_even and text(frames[0].places[-1], "Modality") in _IN_PASSES
-        if not may_be_passes and (_are_passes(values, positions) or (not is_counted and _runs(values, positions))):
+        if not may_be_passes and (_are_passes(values, positions) or (not is_counted and _recounts(values, positions))):
             return f"their values of {name} go through the stack several times"
     return ""
 
@@ -120,7 +120,7 @@ def assumed_passes(frames: Sequence[FrameInfo], along: FloatArray) -> str:
     volume.
 
     Args:
-        frames: Of one kind, in any order, without a doubt that they are one volume.
+        frames: Frames of one kind, in any order, for which :func:`interleaving_doubt` found no doubt.
         along: Their positions along the normal, mm, all distinct.
     """
     if len(frames) <= _FEWEST_SLICES or text(frames[0].places[-1], "Modality") not in _IN_PASSES:
@@ -131,7 +131,7 @@ def assumed_passes(frames: Sequence[FrameInfo], along: FloatArray) -> str:
         values = comparable(ascending, name)
         if values is None or len(set(values)) == 1 or _is_one_repetition(name, values, ascending[0]):
             continue
-        if _are_passes(values, along[order]) or _runs(values, along[order]):
+        if _are_passes(values, along[order]) or _recounts(values, along[order]):
             return name
     return ""
 
@@ -154,7 +154,7 @@ def _is_explained(gaps: FloatArray, numbers: Sequence[tuple[float, float]], *, i
     is_whole = np.abs(gaps / step - np.rint(gaps / step)) < 0.1  # noqa: PLR2004 of a step
     if is_whole.all() and (lacking == skipped).all():
         return True
-    return not _repeat(gaps) and _runs_of(gaps) <= max(_RUNS_OF_GAPS, _RUNS_PART * len(gaps))
+    return not _repeat(gaps) and _count_runs(gaps) <= max(_RUNS_OF_GAPS, _RUNS_PART * len(gaps))
 
 
 def _repeat(gaps: FloatArray) -> bool:
@@ -167,7 +167,7 @@ def _repeat(gaps: FloatArray) -> bool:
     )
 
 
-def _runs_of(gaps: FloatArray) -> int:
+def _count_runs(gaps: FloatArray) -> int:
     """Counts the runs of equal distances."""
     allowed = np.array([allowed_difference_mm(float(gap), 0.05) for gap in gaps[:-1]])
     return 1 + int(np.count_nonzero(np.abs(np.diff(gaps)) > allowed))
@@ -178,7 +178,7 @@ def _are_numbered_apart(numbers: Sequence[tuple[float, float]], positions: Float
     if len(counts) < len(numbers):
         # every volume is numbered from 1
         return len(counts) > 1 and (len(set(counts.values())) == 1 or not is_even)
-    return _runs(numbers, positions)
+    return _recounts(numbers, positions)
 
 
 def _are_passes(values: Sequence[Any], positions: FloatArray) -> bool:
@@ -187,7 +187,7 @@ def _are_passes(values: Sequence[Any], positions: FloatArray) -> bool:
     return are_moved([first_seen[value] for value in values], positions)
 
 
-def _runs(values: Sequence[Any], positions: FloatArray) -> bool:
+def _recounts(values: Sequence[Any], positions: FloatArray) -> bool:
     """Returns whether values count through the stack several times, each time at slightly shifted positions."""
     count = len(values)
     if len(set(values)) < count:

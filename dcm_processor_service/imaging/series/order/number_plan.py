@@ -62,7 +62,7 @@ def number_plan(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> Number
     """Finds the plan that the numbers of frames follow; None if the numbers follow no plan, or repeat.
 
     Args:
-        frames: In any order.
+        frames: Frames in any order.
         labels: For each frame the number of its position.
     """
     numbers = instance_numbers(frames)
