@@ -51,7 +51,7 @@ class UidPlan:
 
         Args:
             recipe: Recipe with session, job, role, revision, and name and version of the service.
-            source_uids: SOPInstanceUIDs of the sources, or the StudyInstanceUID where there are none.
+            source_uids: SOPInstanceUIDs of the sources, or the StudyInstanceUID if there are none.
         """
         producer = recipe.producer
         maker = (producer.session_id, producer.service_name, producer.version, producer.job_name)

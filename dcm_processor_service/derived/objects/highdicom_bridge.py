@@ -66,7 +66,7 @@ def require_series(source: Source, what: str) -> SourceSeries:
     """Returns the source if it is a series of images, to which such an object must refer.
 
     Raises:
-        DerivedObjectError: The source is an identity alone.
+        DerivedObjectError: The source is only an identity, without images.
     """
     if isinstance(source, SourceSeries):
         return source

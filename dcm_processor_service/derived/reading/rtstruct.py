@@ -249,8 +249,8 @@ class _Drawing:
     def _refuse_gaps(self, slices: Sequence[int], across: int) -> None:
         """Refuses contours on every second slice or fewer, since nothing says what lies between them.
 
-        Of images that the set was drawn on, a region may be in few of the slices; on another grid, the contours of all
-        regions tell whether its slices are theirs.
+        On the images that the set was drawn on, a region may occur in only a few slices. On another grid, the contours
+        of all regions show whether its slices are those that were drawn on.
         """
         is_own = self._grid.has_real_slices and self._grid.series_instance_uid in self._referenced
         known = slices if is_own else self._planes.slices(across)

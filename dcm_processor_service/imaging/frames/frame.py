@@ -1,8 +1,8 @@
 """Makes one record for each frame, in the same form for single-frame and multi-frame files.
 
-A classic file says at its top level where its slice lies. An enhanced one says it for each frame in functional
-groups: per frame, or shared by all (PS3.3, section C.7.6.16.2); what neither has may stand at the top level. Older
-    multi-frame objects are read by :mod:`dcm_processor_service.imaging.frames.classic_multiframe`.
+A classic file states the place of its slice at the top level. An enhanced file states that of each frame in functional
+groups, per frame or shared by all frames (PS3.3, section C.7.6.16.2); attributes that are in neither may be at the top
+level. Older multi-frame objects are read by :mod:`dcm_processor_service.imaging.frames.classic_multiframe`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A contact sheet of a series, whatever it holds: its largest volume, else its images as they are."""
+"""Draws a contact sheet of any series: its largest volume, or its images one by one if it has no volume."""
 
 from __future__ import annotations
 

@@ -113,8 +113,8 @@ def read_headers(paths: Iterable[Path], limits: Limits = _LIMITS) -> list[FileDa
 def _dataset(path: Path, head: bytes, pixels: PixelLocation) -> FileDataset:
     """Makes a dataset of a header whose end the scan has found.
 
-    The steps are those of pydicom's own reader, without its search for what is known here: where the file meta
-    information ends, and where the pixels begin.
+    The steps are those of pydicom's own reader, but without its search for two positions that are known here: the end
+    of the file meta information, and the beginning of the pixels.
     """
     own_head = _LONG_VRS_HEAD_BYTES if pixels.vr else _SHORT_HEAD_BYTES
     is_implicit = not pixels.vr  # an element of an explicit transfer syntax has a VR

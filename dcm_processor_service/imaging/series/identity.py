@@ -32,7 +32,7 @@ IDENTITY_MARKS = {
     "Units": ("MIXED_UNITS", "units"),
     "RescaleType": ("MIXED_UNITS", "rescale types"),
 }
-"""Attributes that all frames of a volume share; frames that lack one are taken to be like the others."""
+"""Attributes that must be equal in all frames of a volume; a frame that lacks one counts as equal to the others."""
 
 _WHOSE = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID")
 _UNSPECIFIED = frozenset({"US", "", None})

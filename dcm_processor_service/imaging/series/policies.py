@@ -2,14 +2,14 @@
 
 ============  ==========================================================================================================
 ``strict``    refuse, with the report; the default
-``split``     every part that is one uniform volume or a clean 4D stack, named
-``largest``   the part with the most voxels
+``split``     convert every part that is one uniform volume or a clean 4D stack, each with its name
+``largest``   convert the part with the most voxels
 ``resample``  fill gaps and uneven steps and set a tilted stack upright, by linear interpolation
 ============  ==========================================================================================================
 
-No policy makes a volume of damaged files, colour, several patients or studies, or images that do not say
-where they lie; none puts slices of two volumes into one. ``split`` and ``largest`` leave out images without a place,
-such as a screenshot among CT slices, and the report names them.
+No policy makes a volume of damaged files, of colour images, of several patients or studies, or of images without a
+place in the patient, and no policy puts slices of two volumes into one. ``split`` and ``largest`` leave out images
+without a place, such as a screenshot among CT slices, and the report names them.
 """
 
 from __future__ import annotations

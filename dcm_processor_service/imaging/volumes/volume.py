@@ -117,7 +117,7 @@ class Volume(VoxelGrid):
         """Returns the volume as a SimpleITK image, a copy, for ``sitk.Resample(volume.to_sitk(), …)`` and its filters.
 
         Origin, spacing and direction are in LPS mm, as SimpleITK expects them. A 4D volume becomes a 4D image, whose
-        fourth spacing is the time step in seconds (1 where that is not known); filters of three axes take ``image[:, :,
+        fourth spacing is the time step in seconds (1 if it is not known); filters of three axes take ``image[:, :,
         :, t]``. :meth:`like` takes the result back. Needs the extra ``simpleitk``.
 
         Raises:

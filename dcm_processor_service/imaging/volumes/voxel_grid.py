@@ -1,4 +1,4 @@
-"""The data of a volume: voxels, where they lie, from which DICOM frames they come, and what the values are.
+"""The data of a volume: voxels, their affine, the DICOM frames that they come from, and the unit of the values.
 
 Modules that compute with volumes (resampling, other libraries, sidecars, contact sheets) need only this class;
 :class:`~dcm_processor_service.imaging.volumes.volume.Volume` adds the methods that call them.

@@ -1,4 +1,4 @@
-"""Times as headers write them, made comparable: TM, DA with TM, or DT (PS3.5, section 6.2)."""
+"""Makes times of headers comparable: TM, DA with TM, or DT (PS3.5, section 6.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan by which a 4D series numbers its instances: volume by volume, or slice by slice.
+"""Finds the plan by which a 4D series numbers its instances: volume by volume, or slice by slice.
 
 An InstanceNumber (0020,0013) that follows neither plan says nothing about time, and does not order volumes.
 """

@@ -27,7 +27,7 @@ _NOWHERE = 1_000_000
 def order_files(paths: Sequence[Path]) -> list[Path]:
     """Returns the files of one series in slice order.
 
-    Sorts by orientation where there are several, then by position along the slices' normal, then by time, then by
+    Sorts by orientation if there are several, then by position along the slices' normal, then by time, then by
     InstanceNumber, then by SOPInstanceUID. Files without a position come last.
 
     Raises:

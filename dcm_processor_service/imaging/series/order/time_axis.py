@@ -98,7 +98,7 @@ def values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int
 def comparable(frames: Sequence[FrameInfo], name: str) -> list[Any] | None:
     """Returns the values of a mark, fit to be sorted; None where a frame has none or their order is not certain.
 
-    ``Diffusion`` is the b-value with the gradient's direction, where there is one.
+    ``Diffusion`` is the b-value with the gradient's direction, if there is one.
     """
     if name == "Diffusion":
         weights, gradients = marks(frames, "DiffusionBValue"), marks(frames, "DiffusionGradientOrientation")
@@ -180,8 +180,8 @@ def _are_complete(times: Sequence[int], labels: NDArray[np.intp]) -> bool:
 def _are_indexed(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
     """Returns whether DimensionIndexValues (0020,9157) tell the same volumes apart.
 
-    They say how the frames of an object are ordered, whatever order the frames are stored in (PS3.3 C.7.6.17): numbers
-    of frames that happen to follow a plan do not contradict them.
+    They state the order of an object's frames, which may be stored in another order (PS3.3 C.7.6.17). So they are right
+    even if the frame numbers happen to follow a plan.
     """
     indices = comparable(frames, "DimensionIndexValues")
     return indices is not None and _are_alike(times, indices)
@@ -208,7 +208,7 @@ def _contradict(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:
 
 
 def _holds_together(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
-    """Returns whether the attributes that never differ within a volume have one value in each."""
+    """Returns whether the attributes that never differ within a volume have only one value in each volume."""
     for name in CONSTANT_MARKS:
         found: dict[int, Any] = {}
         for time, value in zip(times, marks(frames, name), strict=True):
