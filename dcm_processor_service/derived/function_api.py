@@ -207,7 +207,7 @@ def _series_number(reference: Dataset, appended: int | str) -> int:
 
 
 def _modernise(dataset: Dataset) -> None:
-    """Decodes names, so that they can be written in UTF-8, and shortens decimal strings to 16 characters."""
+    """Decodes text and names, so that they can be written in UTF-8, and shortens decimal strings to 16 characters."""
     for element in dataset:
         if element.VR == "SQ":
             for item in element.value or ():

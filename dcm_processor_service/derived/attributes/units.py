@@ -1,8 +1,9 @@
 """Finds the unit of an image's values: the caller's, or the source's if the values still have it.
 
-The unit of a volume is kept, except for masks and probabilities (values from 0 to 1). Values computed from a CT are
-Hounsfield units if some are as low as those of air and lung, since no mask, label map, probability, distance or score
-has such values. For values computed from a PET, the caller states the unit, because it cannot be found from the values.
+The unit of a volume is kept, except for masks and probabilities (values from 0 to 1). Hounsfield units, of a volume or
+of values computed from a CT, are kept only if some values are as low as those of air and lung, since no mask, label
+map, probability, distance or score has such values. For values computed from a PET, the caller states the unit, because
+it cannot be found from the values.
 """
 
 from __future__ import annotations

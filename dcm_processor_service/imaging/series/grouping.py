@@ -171,8 +171,8 @@ def _along(frames: Sequence[FrameInfo]) -> FloatArray:
 def _places(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> list[int]:
     """Numbers stacks that lie side by side at the same positions along the normal, such as two knees in one series.
 
-    Returns zeros unless every position along the normal has a frame at each place: then the frames are one stack whose
-    slices are shifted.
+    If a position along the normal lacks a frame at one of the places, the frames are one stack whose slices are
+    shifted, and all numbers are 0.
     """
     first = frames[0]
     directions = np.array(first.orientation).reshape(2, 3)

@@ -110,7 +110,7 @@ def examine(paths: Sequence[Path], limits: Limits = _LIMITS) -> Inspection:
 
 
 def report_on(instances: Sequence[InstanceFile]) -> SeriesReport:
-    """Makes the report of instances that were read already, in any order, each with its own SOPInstanceUID.
+    """Makes the report of instances that were already read; they have distinct SOPInstanceUIDs and any order.
 
     Raises:
         InvalidSeriesError: A header is damaged in a way that no finding describes.
