@@ -1,7 +1,7 @@
 """DICOM objects made from results: images, segmentations, parametric maps, reports, documents.
 
-Each maker takes the result, the source, and a :class:`~dcm_processor_service.models.derived.Recipe`, and gives pydicom
-datasets that :func:`save` writes and any sender sends. Names are loaded when they are used (PEP 562).
+Each maker takes the result, the source, and a :class:`~dcm_processor_service.models.derived.Recipe`, and returns
+pydicom datasets, which :func:`save` writes to files. Modules are imported when their names are first used (PEP 562).
 
 ==========================  ==========================================================================
 :func:`derive_image`        an array as CT, MR, PET or Secondary Capture images
@@ -12,10 +12,10 @@ datasets that :func:`save` writes and any sender sends. Names are loaded when th
 :func:`presentation`        outlines, markers and text over the images, as presentation states
 :func:`parametric_map`      floating-point values as a parametric map      (extra ``highdicom``)
 :func:`measurement_report`  measurements as a TID 1500 structured report   (extra ``highdicom``)
-:func:`text_report`         words as a Basic Text structured report
+:func:`text_report`         text as a Basic Text structured report
 :func:`encapsulated_pdf`    a PDF
-:func:`validate`            what the standard asks for and an object lacks
-:func:`save`                files, each whole or absent
+:func:`validate`            the rules of the standard that an object breaks
+:func:`save`                files, each written whole or not at all
 ==========================  ==========================================================================
 """
 

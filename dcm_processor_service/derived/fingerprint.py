@@ -1,4 +1,4 @@
-"""Whether two objects say the same, whenever they were made."""
+"""Compares the content of objects without the times at which they were made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIMES_OF_MAKING = frozenset({
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Returns a digest of all that an object holds but the time of its making.
+    """Returns a digest of all elements of an object except the times of its making.
 
     Example:
         >>> from pydicom import Dataset

@@ -2,10 +2,10 @@
 
 Part of the 0.0.1 API; stays until 2.0.
 
-Thin over the makers of this package. What was wrong there is right here: geometry, values, ages, names in any script,
-decimal strings, orientation letters, document lengths (``docs/migrating.md`` lists the differences). UIDs are still new
-on every call, since these functions are not told which role an object has; the new makers give UIDs that a retry
-repeats.
+These functions call the makers of this package, which correct errors of 0.0.1: geometry, values, ages, names in any
+script, decimal strings, orientation letters, document lengths (``docs/migrating.md`` lists the differences). UIDs are
+still new on every call, since these functions have no parameter for the role; the new makers repeat the UIDs when a job
+runs again.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def make_pdf_dicom(
         series_number: Appended to the digits of the reference's SeriesNumber; 2000 when None.
 
     Raises:
-        DerivedObjectError: The text is not base64, or not that of a PDF; or the reference belongs to no study.
+        DerivedObjectError: ``pdf_data`` is not base64, or not that of a PDF; or the reference belongs to no study.
 
     Example:
         >>> from pydicom import Dataset
@@ -99,7 +99,7 @@ def make_pdf_dicom(
         raise DerivedObjectError("pdf_data is not base64 text: encode the PDF with base64.b64encode") from error
     description = series_description or "PDF Report"
     number = _series_number(ref_dicom, series_number or "2000")
-    options = DocumentOptions(modality="OT")  # its title is the description
+    options = DocumentOptions(modality="OT")  # without a title of its own, the description becomes the title
     return encapsulated_pdf(content, SourceSeries((ref_dicom,)), _recipe(description, number), options)
 
 
@@ -108,9 +108,9 @@ def make_series_dicom(ref_dicom: Dataset, datasets: Sequence[D], series_descript
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.derive``.
 
-    Patient, study, equipment and dates are written, UIDs are new, SeriesNumber becomes the reference's digits followed
-    by the own ones. Text is written in UTF-8, decimal strings are shortened to 16 characters without changing them by
-    more than that. Positions are taken to be in the reference's frame, where it has one.
+    Writes patient, study, equipment and dates, new UIDs, and a SeriesNumber of the reference's digits followed by those
+    of the dataset. Text becomes UTF-8, and decimal strings are rounded to 16 characters. Positions are taken to be in
+    the reference's frame of reference, if it has one.
 
     Args:
         ref_dicom: Any instance of the study.
@@ -149,13 +149,14 @@ def nifti_to_dicom(
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``ctx.session.dicom.derive``.
 
-    Integers come out as they are, other values by a slope and an intercept, within half a slope of what they were.
+    Integers are stored unchanged if 16 bits hold them; other values by a slope and an intercept, with an error of half
+    a slope.
 
     Args:
-        img_nib: Two to four axes.
+        img_nib: Image with two to four axes.
         modality: Modality (0008,0060); also chooses the class: CT, MR, PT, and Secondary Capture for all others.
         series_description: SeriesDescription (0008,103E).
-        study_instance_uid: The study; of no effect with ``ref_dcm``; a new study when both are None.
+        study_instance_uid: The study; ignored if ``ref_dcm`` is given; a new study when both are None.
         sop_class_uid: CT, MR, PET or Secondary Capture Image Storage, to choose the class.
         ref_dcm: An instance of the study; patient, study and frame of reference are taken from it.
 
@@ -190,7 +191,7 @@ def nifti_to_dicom(
 def _recipe(description: str, series_number: int | None) -> Recipe:
     try:
         version = metadata.version("dcm-processor-service")
-    except metadata.PackageNotFoundError:  # run from its source
+    except metadata.PackageNotFoundError:  # not installed, but run from its source
         version = "0"
     producer = Producer("dcm-processor-service", version, session_id=uuid.uuid4().hex)
     return Recipe(
@@ -199,14 +200,14 @@ def _recipe(description: str, series_number: int | None) -> Recipe:
 
 
 def _series_number(reference: Dataset, appended: int | str) -> int:
-    """The last nine of the reference's digits followed by the appended ones."""
+    """Returns the last nine of the reference's digits followed by the appended ones."""
     own = integer(reference, "SeriesNumber")
     digits = re.sub(r"\D", "", f"{'00' if own is None else own}{appended}")
     return int(digits[-_LONGEST_SERIES_NUMBER:] or "0")
 
 
 def _modernise(dataset: Dataset) -> None:
-    """Decodes text and names, so that they can be written in UTF-8, and brings decimal strings to 16 characters."""
+    """Decodes text and names, so that they can be written in UTF-8, and shortens decimal strings to 16 characters."""
     for element in dataset:
         if element.VR == "SQ":
             for item in element.value or ():

@@ -1,4 +1,4 @@
-"""What a caller has at hand, as what the makers take: voxels with their affine, and the source's headers."""
+"""Converts what callers give to what the makers take: voxels with their affine, and the source's headers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SimpleITK."""
 
 @dataclass(frozen=True)
 class PlacedArray:
-    """An array, and what is known of its place and its values."""
+    """An array, with its place, sources and unit as far as these are known."""
 
     array: NDArray[Any] = field(repr=False)
     """Axes (column, row, slice[, volume])."""
@@ -49,10 +49,10 @@ class PlacedArray:
     """Shape (4, 4): (i, j, k, 1) to LPS mm; None for a bare array, and for slices that lie where their sources do."""
 
     sources: tuple[tuple[SliceSource, ...], ...] = ()
-    """As those of a volume; empty where slices have none."""
+    """The DICOM frame of each slice, as in a volume; empty if slices have no sources."""
 
     frame_of_reference_uid: str = ""
-    """Empty if it is not known."""
+    """The frame of reference in which the voxels lie; empty if it is not known."""
 
     unit: str = ""
     """The unit of the values, such as HU; empty if it is not known."""
@@ -62,11 +62,11 @@ class PlacedArray:
 
 
 def voxels_of(what: Voxels, affine_lps: NDArray[np.float64] | None = None) -> PlacedArray:
-    """Returns voxels with their place. Values of a NIfTI file are those after its scaling.
+    """Returns voxels with their place; the scaling of a NIfTI file is applied.
 
     Args:
         what: Any form of voxels.
-        affine_lps: Where they lie, over what they say themselves, as after a registration.
+        affine_lps: Affine of the voxels, which replaces their own, as after a registration; None for their own.
 
     Raises:
         DerivedObjectError: The file is no NIfTI, or holds colours in another form than RGB24.
@@ -76,13 +76,13 @@ def voxels_of(what: Voxels, affine_lps: NDArray[np.float64] | None = None) -> Pl
         >>> found.array.shape, found.affine_lps.diagonal().tolist()
         ((2, 3, 4), [-1.0, -1.0, 1.0, 1.0])
     """
-    found = _as_they_are(what)
+    found = _placed_array(what)
     if affine_lps is None:
         return found
     return PlacedArray(found.array, np.asarray(affine_lps, dtype=np.float64), unit=found.unit, is_color=found.is_color)
 
 
-def _as_they_are(what: Voxels) -> PlacedArray:
+def _placed_array(what: Voxels) -> PlacedArray:
     if isinstance(what, Volume):
         unit = what.rescale.unit
         return PlacedArray(what.array, what.affine_lps, what.sources, what.frame_of_reference_uid, unit)
@@ -90,7 +90,7 @@ def _as_they_are(what: Voxels) -> PlacedArray:
         return PlacedArray(what.array, None, (what.sources,), what.frame_of_reference_uid)
     if isinstance(what, (str, Path)):
         try:
-            return _as_they_are(nib.load(what))  # type: ignore[arg-type]  # a NIfTI file gives a spatial image
+            return _placed_array(nib.load(what))  # type: ignore[arg-type]  # a NIfTI file gives a spatial image
         except (ImageFileError, OSError) as error:
             raise DerivedObjectError(f"{Path(what).name} cannot be read as NIfTI: check the file") from error
     if isinstance(what, SpatialImage):
@@ -128,7 +128,7 @@ def _of_simpleitk(image: Any) -> PlacedArray:
 
 
 def _colors(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Returns RGB24 voxels of NIfTI with their colours on a last axis."""
+    """Returns RGB24 voxels of NIfTI as an array with the colours on a last axis."""
     if array.dtype.names != ("R", "G", "B") or array.ndim != 3:  # noqa: PLR2004 columns, rows, slices
         raise DerivedObjectError(
             f"the NIfTI image holds {array.ndim} axes of {array.dtype.names}: give colours as RGB24 of three axes"
@@ -137,12 +137,12 @@ def _colors(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Iterable[Path] = ()) -> SourceSeries:
-    """Reads the headers of a series from files or folders; of a folder, each image once, as ``inspect`` does.
+    """Reads the headers of a series from files or folders; in folders, each image counts once, as for ``inspect``.
 
     Args:
-        paths: Files, or folders that are searched with all they hold.
-        series_instance_uid: Which series, where there are several.
-        further: Files of other instances that were used.
+        paths: Files, or folders that are searched with all their subfolders.
+        series_instance_uid: UID of the series to read, if there are several.
+        further: Files of other instances that the result was made from.
 
     Raises:
         InvalidSeriesError: A file that was named is no DICOM file.
@@ -163,5 +163,5 @@ def source_of(paths: Iterable[Path], series_instance_uid: str = "", further: Ite
         chosen = next(iter(headers.values()))
     if chosen is None:
         known = ", ".join(sorted(headers)) or "none"
-        raise DerivedObjectError(f"which series is the source is not clear; found: {known}; name one of them")
+        raise DerivedObjectError(f"it is not clear which series is the source; found: {known}; name one of them")
     return SourceSeries.from_headers(chosen, [read_header(file) for file in further])

@@ -1,7 +1,7 @@
-"""Results as a callback has them to DICOM objects: what ``session.dicom.derive`` and the command line call.
+"""Makes DICOM objects from the results of a callback; ``session.dicom.derive`` and the command line call them.
 
-``like`` is what :func:`~dcm_processor_service.derived.source.source_series` takes. Each raises DerivedObjectError where
-result and source do not make such an object.
+``like`` is an argument of :func:`~dcm_processor_service.derived.source.source_series`. Each function raises
+DerivedObjectError if such an object cannot be made from the result and the source.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def make_image(
             )
         ]
     if not options.shows_identity:
-        raise DerivedObjectError("shows_identity is said of pages, and this result is no list of them: leave it out")
+        raise DerivedObjectError(
+            "shows_identity is an option of pages, and this result is no list of pages: leave it out"
+        )
     affine = None if affine_lps is None else np.asarray(affine_lps, np.float64)
     how = replace(recipe, object_kind="image" if options.kind == "source" else options.kind)
     return [*derive_image(result, source, how, affine, options).datasets]
@@ -117,7 +119,7 @@ def make_segmentations(
     """Makes a SEG for each time point of masks by name, or of a label map and the names of its labels."""
     from dcm_processor_service.derived.objects.segmentations.time_points import (
         segmentations,
-    )  # for masks of four axes alone
+    )  # needed only for masks of four axes
 
     return segmentations(segments, source_series(like), replace(recipe, object_kind="SEG"), labels, options)
 

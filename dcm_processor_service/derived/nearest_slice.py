@@ -1,4 +1,4 @@
-"""Which slice of a source a place in the patient is on, and where in its pixels."""
+"""Finds the slice of a source that is nearest to a place in the patient, and the pixel on it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["nearest_slice", "pixels_of"]
 
 
 def nearest_slice(place_lps: Sequence[float], source: SourceSeries) -> FrameInfo | None:
-    """Returns the frame of the slice that a place lies on or nearest to; None where it lies beside all slices.
+    """Returns the frame of the slice that a place lies on or nearest to; None if it lies beside all slices.
 
     Args:
-        place_lps: mm in LPS, shape (3,).
-        source: The images.
+        place_lps: Coordinates of the place, mm in LPS, shape (3,).
+        source: Series whose slices are searched.
     """
     place = np.array(place_lps, np.float64)
     best: tuple[float, FrameInfo] | None = None
@@ -42,7 +42,7 @@ def nearest_slice(place_lps: Sequence[float], source: SourceSeries) -> FrameInfo
 
 
 def pixels_of(points: NDArray[np.float64], frame: FrameInfo) -> NDArray[np.float64]:
-    """Returns column and row, where whole numbers are the centres of pixels, of places in LPS mm."""
+    """Converts places in LPS mm to column and row of a frame; whole numbers are the centres of pixels."""
     between_rows, between_columns = frame.pixel_spacing or (1.0, 1.0)
     axes = np.array(frame.orientation).reshape(2, 3) / np.array([[between_columns], [between_rows]])
     found: NDArray[np.float64] = (points - np.array(frame.position)) @ axes.T

@@ -1,4 +1,4 @@
-"""One volume of voxels on its planes, as masks and maps are: not away from what the source shows."""
+"""Places one volume of voxels, such as a mask or a map, and checks that it does not lie away from the source."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["place_one_volume"]
 
 _FAR_MM = 1000.0
-"""Voxels that say that they lie in the source's frame of reference may lie beside it, within the patient."""
+"""How far from the source voxels may lie if they name its frame of reference: elsewhere in the same patient."""
 
 
 def place_one_volume(voxels: PlacedArray, source: SourceSeries) -> Placement:
     """Places an array of three axes.
 
     Raises:
-        DerivedObjectError: It has a fourth axis, does not lie on planes (see :func:`.placement.place`), or lies away
+        DerivedObjectError: The array has several volumes, cannot be placed (see :func:`.placement.place`), or lies away
             from the source.
     """
     shape = voxels.array.shape
@@ -47,10 +47,11 @@ def place_one_volume(voxels: PlacedArray, source: SourceSeries) -> Placement:
 
 
 def _require_nearness(placement: Placement, source: SourceSeries, farthest_mm: float) -> None:
-    """Refuses voxels away from all that the source shows, as after a mistake in the affine.
+    """Refuses voxels that lie away from the source's images, as after a mistake in the affine.
 
     Raises:
-        DerivedObjectError: The box around the voxels is farther than that from the box around the source's frames.
+        DerivedObjectError: The box around the voxels is farther than ``farthest_mm`` from the box around the source's
+            frames.
     """
     stacks = [stack.affine_lps() @ _corners(stack.shape) for stack in source.grids]
     if placement.is_projection or placement.on_source_grid or not stacks:

@@ -1,10 +1,9 @@
-"""Where the slices of an array go: onto the planes of the source's frames where it lies on these, else where it says.
+"""Places the slices of an array: on the planes of the source's frames if it lies on these, else by its affine.
 
-A volume that was read from the source says for each slice which frame it is, and lies on that frame's plane, also where
-the gantry was tilted. Voxels that say by an affine where they lie, and do so on the grid of one of the source's stacks,
-are turned to that stack's axes, so that slice k shows what slice k of the source shows and viewers scroll them
-together. All other voxels keep their axes; since slices of an affine are stacked along their normal, a sheared one is
-refused.
+A volume that was read from the source names the frame of each slice, and is placed on the planes of these frames, even
+if the gantry was tilted. Voxels with an affine on the grid of one of the source's stacks are turned to the axes of that
+stack, so that slice k of both shows the same plane and viewers scroll them together. All other voxels keep their axes.
+DICOM stacks slices along their normal, so a sheared affine of such voxels is refused.
 """
 
 from __future__ import annotations
@@ -41,13 +40,14 @@ _ALWAYS_IN_SPACE = frozenset({"CT", "MR", "PT", "NM"})
 
 @dataclass(frozen=True)
 class Placement:
-    """An array on its planes, slices ascending along their normal; those of a source may be uneven."""
+    """An array with the geometry of its slices, which ascend along their normal; slices of a source may be uneven."""
 
     array: NDArray[Any]
     """Shape (columns, rows, slices, volumes)."""
 
     affine_lps: NDArray[np.float64]
-    """(i, j, k, 1) of this array to LPS mm; of uneven slices only i and j, from the origin of each slice."""
+    """Maps (i, j, k, 1) of this array to LPS mm; for uneven slices, only i and j are right, from each slice's
+    origin."""
 
     orientation: tuple[float, ...]
     """ImageOrientationPatient of every slice."""
@@ -56,16 +56,17 @@ class Placement:
     """PixelSpacing in mm: between rows, between columns."""
 
     step_mm: float
-    """Between slices, along the normal."""
+    """Distance between slices along the normal."""
 
     origins: NDArray[np.float64]
     """Shape (slices, 3): ImagePositionPatient of each slice, LPS mm."""
 
     slices: tuple[tuple[FrameInfo, ...], ...] | None = None
-    """For each slice the frames of the source that show the same plane; None when the array is not on its planes."""
+    """For each slice the frames of the source on the same plane; None if the array does not lie on the source's
+    planes."""
 
     frame_of_reference_uid: str = ""
-    """In which the positions are known to be; empty when nothing tells."""
+    """The frame of reference of the positions; empty if it is not known."""
 
     def corners(self, index: int) -> NDArray[np.float64]:
         """Shape (4, 3): the corners of a slice, LPS mm."""
@@ -76,7 +77,7 @@ class Placement:
 
     @property
     def heights_mm(self) -> NDArray[np.float64]:
-        """Shape (slices,): how far each slice reaches along the normal, up to halfway to its neighbours."""
+        """Shape (slices,): height of each slice along the normal, up to halfway to each of its neighbours."""
         if len(self.origins) == 1:
             return np.array([self.step_mm])
         gaps = np.abs(np.diff(self.origins @ slice_normal(self.orientation)))
@@ -85,12 +86,12 @@ class Placement:
 
     @property
     def has_one_step(self) -> bool:
-        """Whether neighbouring slices are a step apart everywhere."""
+        """Whether all neighbouring slices are ``step_mm`` apart."""
         return bool(np.allclose(self.heights_mm, self.step_mm, rtol=_SAME_STEP, atol=_SAME_PLACE_MM))
 
     @property
     def is_projection(self) -> bool:
-        """Whether these are the planes of projections or ultrasound, which lie nowhere in particular."""
+        """Whether the source has no place in space, as projections and ultrasound."""
         return not self.orientation
 
     @property
@@ -100,12 +101,12 @@ class Placement:
 
 
 def place(voxels: PlacedArray, source: Source) -> Placement:
-    """Finds the planes of an array.
+    """Finds the planes on which the slices of an array lie.
 
     Args:
         voxels: Shape (i, j), (i, j, k) or (i, j, k, t): column, row, slice, volume. Without an affine they have the
             axes and the shape of a stack of the source.
-        source: Whose frames they may lie on.
+        source: Source on whose frames the voxels may lie.
 
     Raises:
         DerivedObjectError: The shape does not fit, the affine is not invertible, or it is sheared and not the source's.
@@ -114,7 +115,7 @@ def place(voxels: PlacedArray, source: Source) -> Placement:
     series = source if isinstance(source, SourceSeries) else None
     if series is not None and voxels.affine_lps is None and voxels.sources:
         return _on_own_frames(array, voxels, series)
-    if series is not None and voxels.affine_lps is None and _lies_nowhere(series):
+    if series is not None and voxels.affine_lps is None and _has_no_place(series):
         return _on_projections(array, series)
     own, others = _own_grid(voxels, series), _grids(voxels, series)
     affine = _checked_affine(_implied_affine(array, others) if voxels.affine_lps is None else voxels.affine_lps)
@@ -129,7 +130,7 @@ def place(voxels: PlacedArray, source: Source) -> Placement:
 
 
 def _on_own_frames(array: NDArray[Any], voxels: PlacedArray, series: SourceSeries) -> Placement:
-    """Returns slices on the frames that they name, which may be uneven.
+    """Places slices on the frames that they name, which may be unevenly spaced.
 
     Raises:
         DerivedObjectError: The source has no such frame.
@@ -156,17 +157,17 @@ def _on_own_frames(array: NDArray[Any], voxels: PlacedArray, series: SourceSerie
     )
 
 
-def _lies_nowhere(series: SourceSeries) -> bool:
-    """Whether the images are of a kind that has no place in space; a CT that lost its place is damaged instead."""
+def _has_no_place(series: SourceSeries) -> bool:
+    """Returns whether the images have no place in space and are of a modality that need not have one."""
     placed = any(frame.orientation is not None or frame.position is not None for frame in series.frames)
     return not placed and series.modality not in _ALWAYS_IN_SPACE
 
 
 def _on_projections(array: NDArray[Any], series: SourceSeries) -> Placement:
-    """Returns an array on the images of a source that says nowhere where they lie, each slice on its own.
+    """Places each slice of an array on one image of a source without places in space.
 
     Raises:
-        DerivedObjectError: There are other images than slices.
+        DerivedObjectError: The images differ from the slices in number or size.
     """
     shape = (array.shape[1], array.shape[0])
     sizes = [(frame.pixel_format.rows, frame.pixel_format.columns) for frame in series.frames]
@@ -208,7 +209,7 @@ def _checked_affine(affine_lps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _own_grid(voxels: PlacedArray, series: SourceSeries | None) -> list[Stack]:
-    """Returns the stack of the frames that the voxels were read from, where these are the source's."""
+    """Returns the stack of the frames that the voxels were read from, if these are frames of the source."""
     lines: list[tuple[FrameInfo, ...]] = []
     if series is None:
         return []
@@ -218,7 +219,7 @@ def _own_grid(voxels: PlacedArray, series: SourceSeries | None) -> list[Stack]:
     if not lines or any(len(line) != len(voxels.sources[0]) for line in lines):
         return []
     stack = Stack(tuple(lines), "")
-    if stack.geometry.step_mm < 0:  # of a volume that was turned round
+    if stack.geometry.step_mm < 0:  # the volume was flipped along its slices
         stack = replace(stack, grid=tuple(line[::-1] for line in lines))
     return [stack]
 
@@ -231,7 +232,7 @@ def _grids(voxels: PlacedArray, series: SourceSeries | None) -> list[Stack]:
 
 
 def _implied_affine(array: NDArray[Any], grids: Sequence[Stack]) -> NDArray[np.float64]:
-    """Returns the place of an array that has the shape of a stack of the source."""
+    """Returns the affine of the stack of the source that has the shape of the array."""
     fitting = [grid.affine_lps() for grid in grids if grid.shape == array.shape[:3]]
     if fitting and all(np.allclose(affine, fitting[0], atol=_SAME_PLACE_MM) for affine in fitting):
         return fitting[0]
@@ -249,14 +250,14 @@ def _matches(array: NDArray[Any], affine: NDArray[np.float64], grids: Sequence[S
 
 
 def _shared_planes(found: Sequence[Placement]) -> tuple[tuple[FrameInfo, ...], ...]:
-    """Returns the frames of each slice: of all stacks that lie through each other, such as those of two echoes."""
+    """Returns the frames of each slice, from all stacks on the same planes, such as those of two echoes."""
     ends = found[0].origins[[0, -1]]
     alike = [each.slices or () for each in found if np.allclose(each.origins[[0, -1]], ends, atol=_SAME_PLACE_MM)]
     return tuple(tuple(frame for frames in column for frame in frames) for column in zip(*alike, strict=True))
 
 
 def _on_grid(array: NDArray[Any], affine: NDArray[np.float64], grid: Stack) -> Placement | None:
-    """Returns the array on a stack's axes and planes, when each of its voxels is a voxel of the stack."""
+    """Turns the array to a stack's axes; returns None unless each of its voxels is a voxel of the stack."""
     grid_affine = grid.affine_lps()
     to_grid = np.linalg.inv(grid_affine) @ affine
     axes = np.rint(to_grid[:3, :3])

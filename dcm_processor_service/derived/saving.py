@@ -1,4 +1,4 @@
-"""Datasets to files: names without patient data, each file whole or absent."""
+"""Writes datasets to files: with names without patient data, and each file whole or not at all."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ _SHOWN = 5
 def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True, replace: bool = True) -> list[Path]:
     """Writes each dataset as ``<modality>-<series>-<number>.dcm``.
 
-    The series is named by the last digits of its UID, so that two series never meet in one name.
+    ``<series>`` is the last 12 digits of the SeriesInstanceUID, so that files of two series have different names.
 
     Args:
-        datasets: Of any series, in any order.
-        directory: Made where it is missing.
-        check: Whether a dataset with problems (:func:`validate`) is refused, unless these are its source's.
-        replace: Whether a file of an earlier run is replaced. If not, one that holds another result is refused, and one
-            that holds the same stays.
+        datasets: Objects of one or several series, in any order.
+        directory: Folder to write to, which is made if it is missing.
+        check: Whether a dataset with problems (:func:`validate`) is refused; problems that come from its source are
+            allowed.
+        replace: Whether a file of an earlier run is replaced. If not, a file with another result raises an error, and a
+            file with the same result stays.
 
     Raises:
         DerivedObjectError: A dataset has problems, or two have the same UID or name; nothing of it is written.
@@ -73,18 +74,18 @@ def save(datasets: Iterable[Dataset], directory: Path, *, check: bool = True, re
             raise DerivedObjectError(
                 f"two instances of series {text(dataset, 'SeriesInstanceUID')} have one InstanceNumber: number them"
             )
-        if replace or not _is_there(dataset, path):
+        if replace or not _is_saved_already(dataset, path):
             with write_whole(path) as file:
                 write_object(file, dataset)
         written[path] = None
     return list(written)
 
 
-def _is_there(dataset: Dataset, path: Path) -> bool:
-    """Tells whether the file holds this very result already.
+def _is_saved_already(dataset: Dataset, path: Path) -> bool:
+    """Tells whether the file already holds the same result.
 
     Raises:
-        DerivedObjectError: It holds another one.
+        DerivedObjectError: The file holds another result.
     """
     if not exists(path):
         return False
@@ -97,7 +98,7 @@ def _is_there(dataset: Dataset, path: Path) -> bool:
 
 
 def _as_read(dataset: Dataset) -> Dataset:
-    """Returns an object as a file of it reads, in which values may be spelt otherwise than in memory."""
+    """Returns an object as it is read back from a file, since a file may spell values differently."""
     file = io.BytesIO()
     write_object(file, dataset)
     file.seek(0)

@@ -1,7 +1,7 @@
-"""The series that an object is derived from: its headers, and what the inspection of a series makes of them.
+"""The series that an object is derived from: its headers, with the frames and stacks that the inspection finds.
 
-Where frames lie, which of them belong together and in what order, is the inspection's answer
-(:mod:`dcm_processor_service.imaging.series`): nothing here reads geometry by rules of its own.
+The inspection (:mod:`dcm_processor_service.imaging.series`) finds where frames lie, which belong together and in what
+order; this module has no rules of its own for geometry.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MOST_FRAMES = 1 << 20
 
 @dataclass(frozen=True)
 class SourceSeries:
-    """What an object is derived from: the headers of one series, and of further instances that were used.
+    """The headers of the series that an object is derived from, and of further instances that were used.
 
     Example:
         >>> from pydicom import dcmread
@@ -52,14 +52,15 @@ class SourceSeries:
 
     @classmethod
     def from_headers(cls, headers: Iterable[Dataset], further: Iterable[Dataset] = ()) -> SourceSeries:
-        """Takes the headers of a series (``dcmread(..., stop_before_pixels=True)``), in any order, each instance once.
+        """Makes a source from headers of a series, read without pixels, in any order; each instance counts once.
 
         Args:
-            headers: One for each instance of the series that the object is like.
+            headers: Headers of the instances of the series whose patient, study and geometry the object takes.
             further: Headers of other instances that were used, such as a second sequence; referenced as sources.
 
         Raises:
-            DerivedObjectError: There is no header, one has no UID, or they belong to several studies or series.
+            DerivedObjectError: There is no header, a header lacks a UID, or the headers belong to several studies or
+                series.
         """
         own, others = tuple(headers), tuple(further)
         if not own:
@@ -111,25 +112,25 @@ class SourceSeries:
 
     @cached_property
     def frames(self) -> tuple[FrameInfo, ...]:
-        """The frames of the series, in the order of its headers; instances that are no image have none."""
+        """The frames of the series, in the order of its headers; instances that are no images have none."""
         with contained():  # once for all
             return tuple(frame for header in self.headers for frame in frames_of_header(header))
 
     @cached_property
     def stacks(self) -> tuple[Stack, ...]:
-        """What the inspection of the series finds: its frames in grids of volumes and slices, the largest first."""
+        """The stacks that the inspection finds: frames in grids of volumes and slices, the largest first."""
         with contained():
             return tuple(stacks_of(group_frames([frame for frame in self.frames if frame.has_geometry])))
 
     @cached_property
     def grids(self) -> tuple[Stack, ...]:
-        """The stacks, cut where their step changes, of which each lies where one affine says, sheared where tilted."""
+        """The stacks, split where their step changes, without parts that one affine cannot describe."""
         runs = [run for stack in self.stacks for run in (uniform_runs(stack) if stack.is_uneven else [stack])]
         return tuple(run for run in runs if run.is_straight and not run.is_uneven)
 
     @cached_property
     def _columns(self) -> dict[tuple[str, int], tuple[FrameInfo, ...]]:
-        """For each frame that has a place those of all volumes at that place, itself first."""
+        """For each frame with a place, the frames of all volumes at that place, itself first."""
         found: dict[tuple[str, int], tuple[FrameInfo, ...]]
         found = {_key(frame): (frame,) for frame in self.frames if frame.has_geometry}
         for stack in self.stacks:
@@ -138,12 +139,12 @@ class SourceSeries:
         return found
 
     def frame(self, sop_instance_uid: str, number: int) -> FrameInfo | None:
-        """Returns the frame of that number, from 1, of an instance; None where the series has none that has a place."""
+        """Returns the frame of an instance by its number, from 1; None if the series has no such frame with a place."""
         found = self._columns.get((sop_instance_uid, number))
         return None if found is None else found[0]
 
     def in_all_volumes(self, frame: FrameInfo) -> tuple[FrameInfo, ...]:
-        """Returns a frame and, of a 4D series, those of the other volumes at its place."""
+        """Returns a frame and, in a 4D series, the frames of the other volumes at its place."""
         return self._columns[_key(frame)]
 
     def led_by(self, frame: FrameInfo) -> SourceSeries:
@@ -154,19 +155,19 @@ class SourceSeries:
 
 
 Source: TypeAlias = SourceSeries | StudyIdentity
-"""What an object is derived from, or whose it is where there is no DICOM source."""
+"""The series that an object is derived from, or the identity of patient and study if there is no DICOM source."""
 
 SourceFiles: TypeAlias = "Sequence[Path] | Sequence[Dataset] | SeveralSeries | StudyIdentity"
-"""The files of a series or their headers, in any order, or those of several series; or whose the object is where there
-is no DICOM source."""
+"""The files of a series or their headers, in any order, or those of several series; or the identity of patient and
+study if there is no DICOM source."""
 
 
 def source_series(like: SourceFiles) -> Source:
-    """Returns what an object is derived from: a series by its files or its headers, in any order, or an identity.
+    """Makes the source of an object from files or headers, in any order; an identity is returned unchanged.
 
     Raises:
         InvalidSeriesError: A file is no DICOM file, or ends inside its header.
-        DerivedObjectError: There is no instance, one has no UID, or they belong to several studies or series.
+        DerivedObjectError: There is no instance, an instance lacks a UID, or they belong to several studies or series.
     """
     if isinstance(like, StudyIdentity):
         return like
@@ -181,7 +182,7 @@ def _header(each: Path | Dataset) -> Dataset:
 
 
 def frames_of_header(header: Dataset) -> list[FrameInfo]:
-    """Lists the frames of an instance as the inspection does, from its header alone: pixels are taken to be there."""
+    """Lists the frames of an instance as the inspection does, from the header alone, as if its pixels were there."""
     pixels = PixelLocation(0x7FE00010, "OW", 0, None)
     with contained():
         return frames_of(InstanceFile(Path(), header, _MOST_FRAMES, pixels, ExplicitVRLittleEndian))

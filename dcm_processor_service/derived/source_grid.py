@@ -1,8 +1,7 @@
-"""Voxels of any grid on the slices of their source: what a model found on a regular grid becomes results of the series.
+"""Resamples voxels of any grid to the slices of their source, such as the mask that a model made on a regular grid.
 
-Nearest neighbour, slice by slice, in the patient's space: each voxel of a source slice has the value of that voxel of
-the other grid in which its centre lies. A volume that knows its slices, such as a part of the series, goes to these
-alone.
+Each voxel of a source slice gets the value of the nearest voxel, that is of the voxel of the other grid that contains
+its centre. A volume whose ``sources`` name slices of the series, such as a part of it, is written to these slices only.
 """
 
 from __future__ import annotations
@@ -41,18 +40,18 @@ _MOST_LABELS = 1 << 16
 
 
 def to_source(voxels: Voxels, source: Source) -> SourceSlices:
-    """Brings a mask or a label map to the slices of a series; beyond its grid there is 0.
+    """Resamples a mask or a label map to the slices of a series; voxels outside of its grid become 0.
 
     Args:
-        voxels: A Volume, a NIfTI image or file, or an image of SimpleITK, of three axes: it says where it lies.
+        voxels: A Volume, a NIfTI image or file, or an image of SimpleITK, of three axes, which has an affine.
         source: The series.
 
     Returns:
-        All slices of the series, of the same type of values.
+        All slices of the series, with an array of the same dtype.
 
     Raises:
-        DerivedObjectError: The voxels say nowhere where they lie, or lie elsewhere; or the series has no slices in
-            space, or several stacks of slices and nothing says which.
+        DerivedObjectError: The voxels have no affine, or lie elsewhere; or the series has no slices in space, or
+            several stacks of slices and no name chooses one.
 
     Example:
         >>> from pydicom import dcmread
@@ -92,7 +91,7 @@ def to_source(voxels: Voxels, source: Source) -> SourceSlices:
 
 @dataclass(frozen=True)
 class _OwnSlices:
-    """Voxels that know their slices, and which of a stack these are."""
+    """Voxels whose slices are those of a stack, with the indices of these slices."""
 
     array: NDArray[Any]
     """Shape (columns, rows, slices), on the axes of the stack."""
@@ -102,7 +101,7 @@ class _OwnSlices:
 
 
 def _own_slices(given: PlacedArray, source: SourceSeries) -> _OwnSlices | None:
-    """Returns the slices of a volume that names them all; None where the series does not have them."""
+    """Returns the slices of a volume by the frames that it names; None if the series does not have all of them."""
     if any(source.frame(each.sop_instance_uid, each.frame_number) is None for each in given.sources[0]):
         return None
     placement = place(given, source)
@@ -119,10 +118,10 @@ def _key(frame: FrameInfo) -> tuple[str, int]:
 
 
 def _stack(source: Source, frame_of_reference: str, name: str) -> Stack:
-    """Returns the stack of slices that is meant: the only one at its place, or the one of the volume's name.
+    """Returns the stack to resample to: the only one, or the one with the volume's name.
 
     Raises:
-        DerivedObjectError: There is none in that frame of reference, or several.
+        DerivedObjectError: There is no stack in that frame of reference, or there are several.
     """
     stacks = source.stacks if isinstance(source, SourceSeries) else ()
     if not stacks:
@@ -133,19 +132,19 @@ def _stack(source: Source, frame_of_reference: str, name: str) -> Stack:
         raise DerivedObjectError(
             "the voxels lie in another frame of reference than the series: register them, and give an image without one"
         )
-    found = _apart(near)
+    found = _one_at_each_place(near)
     if len(found) > 1:
         found = [stack for stack in found if name == stack.name or name.startswith(f"{stack.name}_run-")]
     if len(found) == 1:
         return found[0]
-    names = ", ".join(stack.name for stack in _apart(near))
+    names = ", ".join(stack.name for stack in _one_at_each_place(near))
     raise DerivedObjectError(
-        f"the series has several stacks of slices ({names}): give what volume.like(result) returns of the volume of one"
+        f"the series has several stacks of slices ({names}): give volume.like(result) with the volume of one"
     )
 
 
-def _apart(stacks: list[Stack]) -> list[Stack]:
-    """Returns one of the stacks at each place, such as the first of several echoes."""
+def _one_at_each_place(stacks: list[Stack]) -> list[Stack]:
+    """Returns one stack for each place, such as the first of several echoes."""
     found: list[Stack] = []
     for stack in stacks:
         if not any(_at_one_place(stack, other) for other in found):
@@ -168,7 +167,7 @@ def _affine(stack: Stack, index: int) -> NDArray[np.float64]:
 
 
 def _fill_all(found: NDArray[Any], array: NDArray[Any], to_grid: NDArray[np.float64]) -> None:
-    """Fills slice by slice; ``to_grid`` has for each the matrix from its (i, j, 0, 1) to the indices of the array.
+    """Fills all slices; ``to_grid`` holds for each slice the matrix from (i, j, 0, 1) to indices of the array.
 
     Raises:
         DerivedObjectError: The grid reaches no slice.
@@ -183,7 +182,7 @@ def _fill_all(found: NDArray[Any], array: NDArray[Any], to_grid: NDArray[np.floa
 
 
 def _fill(plane: NDArray[Any], array: NDArray[Any], to_grid: NDArray[np.float64]) -> bool:
-    """Writes the nearest voxels into a plane of shape (columns, rows); tells whether the grid reaches it."""
+    """Writes the nearest voxels into a plane of shape (columns, rows); returns whether the grid reaches it."""
     columns, rows = np.arange(plane.shape[0])[:, np.newaxis], np.arange(plane.shape[1])[np.newaxis]
     inside = np.ones(plane.shape, np.bool_)
     nearest = []

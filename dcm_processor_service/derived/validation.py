@@ -1,8 +1,8 @@
-"""Whether an object is what the standard asks for, before it is saved or sent.
+"""Checks that an object is what the standard requires, before it is saved or sent.
 
-Looks at the attributes that each kind of object must have (:mod:`.iods`), at every value's form (PS3.5, section 6.2),
-and at what must agree within the object. It is a safety net for the objects of this package, not a full validator: an
-object without problems here may still be refused by a stricter reader.
+The checks cover the attributes that each kind of object must have (:mod:`.iods`), the form of every value (PS3.5,
+section 6.2), and attributes that must agree with each other. It is a safety net for the objects of this package, not a
+full validator: an object without problems here may still be refused by a stricter reader.
 """
 
 from __future__ import annotations
@@ -43,14 +43,15 @@ _OF_OTHERS_WHERE_NESTED = frozenset({"StudyInstanceUID", "SeriesInstanceUID"})
 
 
 def validate(dataset: Dataset, known: set[Spelling] | None = None) -> tuple[Problem, ...]:
-    """Lists what the standard asks for and the object lacks; nothing when all is well.
+    """Lists the rules of the standard that the object breaks; an empty tuple if it breaks none.
 
-    A class that this package does not make gets the checks of values and agreement alone. No problem quotes a value,
-    so the list may be logged.
+    For a class that this package does not make, only values and agreement are checked. No problem quotes a value, so
+    the list may be logged.
 
     Args:
         dataset: The object.
-        known: Elements of a series that have no problem: what its instances share is looked at once.
+        known: Elements of a series that were found to have no problem, so that elements that its instances share are
+            checked once.
 
     Example:
         >>> from pydicom import Dataset
@@ -65,7 +66,7 @@ def validate(dataset: Dataset, known: set[Spelling] | None = None) -> tuple[Prob
 
 
 def _sorted_by_origin(problems: Iterable[Problem], dataset: Dataset) -> Iterator[Problem]:
-    """Marks those of the identity that an object repeats from its source."""
+    """Marks problems of identity attributes that an object repeats from its source."""
     repeated = {_place(keyword) for keyword in IDENTITY if keyword in dataset}
     for each in problems:
         is_sources = each.tag[:11] in repeated or each.keyword == "DeidentificationMethod" or _is_reference(each)
@@ -73,7 +74,7 @@ def _sorted_by_origin(problems: Iterable[Problem], dataset: Dataset) -> Iterator
 
 
 def _is_reference(problem: Problem) -> bool:
-    """Whether it is a malformed UID that refers to the source; UIDs that are made here are never malformed."""
+    """Returns whether it is a malformed UID that refers to the source; UIDs that are made here are never malformed."""
     is_nested = "[" in problem.tag
     refers = problem.keyword in _OF_OTHERS or (is_nested and problem.keyword in _OF_OTHERS_WHERE_NESTED)
     return refers and problem.rule.startswith("a value of UI ")
@@ -136,7 +137,7 @@ def _values(dataset: Dataset, path: str, known: set[Spelling] | None = None) -> 
 
 
 def _spelling(item: DataElement | RawDataElement, how: object) -> Spelling | None:
-    """Returns how a file spells an element; None of one that was not read, and of pixels."""
+    """Returns the spelling of an element in its file; None if it was not read from a file, or is very long."""
     value = item.value
     if not isinstance(item, RawDataElement) or not isinstance(value, bytes) or len(value) > _LONGEST_KEPT_BYTES:
         return None

@@ -1,4 +1,4 @@
-"""An object to a file, as pydicom writes it, without encoding anew what is still the bytes of a file."""
+"""Writes an object to a file as pydicom does, but without encoding again the elements that are still raw bytes."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _ITEM = b"\xfe\xff\x00\xe0"
 
 
 def write_object(file: BinaryIO, dataset: Dataset) -> None:
-    """Writes the same bytes as ``dataset.save_as(file, enforce_file_format=True)``, most of a series in a fifth of it.
+    """Writes the same bytes as ``dataset.save_as(file, enforce_file_format=True)``, for most objects five times faster.
 
     Args:
-        file: Open for writing.
-        dataset: Any object. Elements that nobody has decoded (:class:`.attributes.encoded.Encoded`) are joined as they
-            are, and most of the others are text; pydicom encodes the rest, and writes objects of other encodings than
-            Explicit VR Little Endian as a whole.
+        file: File that is open for writing.
+        dataset: Any object. Raw elements (:class:`.attributes.encoded.Encoded`) are written unchanged, and texts
+            encoded here; pydicom encodes the other elements, and writes objects of other encodings than Explicit VR
+            Little Endian as a whole.
     """
     with contained():
         if not _keeps_bytes(dataset):
@@ -60,7 +60,7 @@ def write_object(file: BinaryIO, dataset: Dataset) -> None:
 
 
 def _keeps_bytes(dataset: Dataset) -> bool:
-    """Whether undecoded elements are spelt as the file is, and pydicom has nothing to add to the file's header."""
+    """Returns whether raw elements have the file's encoding, and pydicom would add nothing to the file's header."""
     meta = getattr(dataset, "file_meta", None)
     return (
         meta is not None
@@ -107,7 +107,7 @@ def _head(tag: int, vr: str, length: int) -> bytes:
 
 
 def _content(element: DataElement | RawDataElement) -> bytes | None:
-    """Returns the bytes of an element; None of one that is left to pydicom."""
+    """Returns the bytes of an element; None if pydicom must encode it."""
     vr, value = str(element.VR), cast("Any", element.value)
     if isinstance(element, RawDataElement):
         is_spelt = element.length != _UNDEFINED and not element.is_implicit_VR and element.is_little_endian
@@ -124,7 +124,7 @@ def _content(element: DataElement | RawDataElement) -> bytes | None:
 
 
 def _plain(value: object, padding: bytes) -> bytes | None:
-    """Returns text, and numbers that are spelt as text, in ASCII, which is the same in every character set."""
+    """Returns the bytes of text, or of numbers as text, in ASCII; None if the value is not ASCII, or no text."""
     parts = value if isinstance(value, MultiValue) else () if value is None else (value,)
     if not all(isinstance(part, str | DSfloat | DSdecimal | IS) for part in parts):
         return None
@@ -133,7 +133,7 @@ def _plain(value: object, padding: bytes) -> bytes | None:
 
 
 def _items(items: Iterable[Dataset]) -> bytes | None:
-    """Returns the items of a sequence, where all that they hold has its bytes and was not read of a file."""
+    """Returns the bytes of a sequence's items; None if pydicom must encode one of their elements."""
     found = []
     for item in items:
         if getattr(item, "is_undefined_length_sequence_item", False):

@@ -1,4 +1,4 @@
 """DICOM and NIfTI: reading, inspecting, assembling volumes, converting, picturing.
 
-Import the module that is needed: this package loads nothing by itself.
+Import the module that you need: this package imports nothing by itself.
 """

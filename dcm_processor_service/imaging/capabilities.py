@@ -1,4 +1,4 @@
-"""What this installation can decode and convert with, and the libraries that extras install."""
+"""Tells which decoders and converters are installed, and loads the libraries of extras."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _VERSION_TIMEOUT_S = 10
 
 @dataclass(frozen=True)
 class Capability:
-    """One thing that an installation can or cannot do, and the remedy."""
+    """A decoder or converter that is installed or not; ``detail`` says how it works, or how to install it."""
 
     name: str
     available: bool
@@ -71,7 +71,7 @@ def load_extra(module: str, extra: str) -> Any:
     """Returns a library that an extra installs.
 
     Raises:
-        ConfigurationError: It is not installed.
+        ConfigurationError: The library is not installed, or cannot be imported.
     """
     try:
         return importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""Files that hold one value, by extension: NIfTI images, arrays, datasets, JSON and text."""
+"""Reads and writes files that hold one value, by extension: NIfTI images, arrays, datasets, JSON and text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["read_value", "write_value"]
 
 
 def write_value(value: object, path: Path) -> None:
-    """Writes a value as the extension says.
+    """Writes a value in the format of the path's extension.
 
     Raises:
         UnsupportedValueError: The extension is not known, or the value does not fit it.
@@ -40,7 +40,7 @@ def write_value(value: object, path: Path) -> None:
 
 
 def read_value(path: Path) -> Any:
-    """Reads a value that does not depend on the file afterwards.
+    """Reads a value into memory; it does not need the file afterwards.
 
     Raises:
         UnsupportedValueError: The extension is not known.
@@ -55,7 +55,7 @@ def read_value(path: Path) -> Any:
 
 @contextmanager
 def _library_faults(kind: type[DcmProcessorError], sentence: str) -> Iterator[None]:
-    """Turns whatever a library raises over content or values that are not its own into one error, its cause kept."""
+    """Turns any exception of a library into one error of this package, and keeps it as the cause."""
     try:
         yield
     except DcmProcessorError:
@@ -77,7 +77,7 @@ def _write_nifti(value: object, path: Path) -> None:
 
 def _read_nifti(source: BinaryIO) -> Any:
     image = nibabel.Nifti1Image.from_bytes(source.read())
-    image.dataobj[..., -1:]  # the last voxels: content that was cut off shows here, not when the callback computes
+    image.dataobj[..., -1:]  # reads the last voxels, so that a cut-off file fails here and not in the callback
     return image
 
 
@@ -89,7 +89,7 @@ def _write_array(value: object, path: Path) -> None:
     array = np.asanyarray(value)
     if array.dtype.hasobject:
         raise _mismatch(path, "an array of numbers", value)
-    with write_whole(path) as sink:  # given a path, numpy would add an extension to VOLUME.NPY
+    with write_whole(path) as sink:  # not by path: numpy would add an extension to VOLUME.NPY
         np.save(sink, array, allow_pickle=False)
 
 
@@ -100,7 +100,7 @@ def _write_arrays(value: object, path: Path) -> None:
         raise _mismatch(path, "a dictionary of arrays", value)
     if any(array.dtype.hasobject for array in value.values()):
         raise _mismatch(path, "arrays of numbers", value)
-    # numpy's own has names that it takes for itself
+    # not by numpy.savez, which takes some names as its own parameters
     with write_whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in value.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as sink:
@@ -132,7 +132,7 @@ def _read_dataset(source: BinaryIO) -> pydicom.Dataset:
 
 
 def _write_json(value: object, path: Path) -> None:
-    normal = to_normal(value, limited=False)  # its refusal names the place
+    normal = to_normal(value, limited=False)  # its error names the place of a value that does not fit
     try:
         text = json.dumps(normal, ensure_ascii=False, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:  # bytes, datetimes and NaN are session data but not JSON

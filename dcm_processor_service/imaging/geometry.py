@@ -1,4 +1,4 @@
-"""Where slices lie: positions, affines, orientation names. Pure numpy, no DICOM objects.
+"""Computes where slices lie: positions, affines, orientation names. Pure numpy, no DICOM objects.
 
 Frames: LPS is DICOM's (x to the patient's left, y to the back, z to the head), RAS is NIfTI's (right, front, head).
 An affine maps voxel indices (i, j, k, 1) = (column, row, slice, 1) to mm. Rules: PS3.3, section C.7.6.2.1.1.
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 Frame: TypeAlias = Literal["LPS", "RAS"]
-"""Which way a patient's axes point: left, posterior, superior (DICOM) or right, anterior, superior (NIfTI); in mm."""
+"""The directions of a patient's axes: left, posterior, superior (DICOM) or right, anterior, superior (NIfTI); in mm."""
 
 FloatArray: TypeAlias = "NDArray[np.float64]"
 """An array of double precision."""
@@ -64,13 +64,13 @@ def slice_normal(orientation: Sequence[float] | FloatArray) -> FloatArray:
 
 
 def cluster_positions(positions_mm: FloatArray) -> tuple[NDArray[np.intp], FloatArray]:
-    """Finds the distinct positions among many; what rounding in the header tells apart counts as one.
+    """Finds the distinct positions among many; positions that differ only by rounding in the header count as one.
 
     Args:
         positions_mm: Shape (n,): distance of each slice along the normal.
 
     Returns:
-        For each slice the number of its position, ascending; and the positions, shape (p,).
+        For each slice the number of its position; and the distinct positions, ascending, shape (p,).
 
     Example:
         >>> labels, found = cluster_positions(np.array([3.0, 0.0, 3.000001]))
@@ -99,18 +99,19 @@ def _noise_mm(ascending: FloatArray) -> float:
 
 
 def allowed_difference_mm(step_mm: float, tolerance: float = 0.01) -> float:
-    """Returns by how much the distance between two slices may differ from the step, mm.
+    """Returns how much the distance between two slices may differ from the step, mm.
 
     Args:
         step_mm: The usual distance.
-        tolerance: Part of the step that always passes. The noise of positions passes too, up to an eighth of the step.
+        tolerance: Part of the step that is always allowed. The noise of positions is allowed too, up to an eighth of
+            the step.
     """
     return max(tolerance * step_mm, min(LARGEST_NOISE_MM, step_mm / 8))
 
 
 @dataclass(frozen=True)
 class StackGeometry:
-    """How the distinct slices of a stack lie to each other, all in one orientation."""
+    """The distances, the tilt and the deviations of the slices of a stack, all of one orientation."""
 
     step_mm: float
     """Median distance between neighbours along the normal; 0 for a single slice."""
@@ -119,7 +120,7 @@ class StackGeometry:
     """Numbers of the gaps (0 is between slices 0 and 1) that differ from the median."""
 
     missing: tuple[tuple[int, int], ...]
-    """For each gap of several whole steps: its number, and how many slices it lacks."""
+    """For each gap of several whole steps, its number and how many slices are missing in it."""
 
     tilt_deg: float
     """Angle between the normal and the line through the slices' origins; 0 for an upright stack."""
@@ -128,10 +129,10 @@ class StackGeometry:
     """From one slice's origin to the next, LPS mm; holds the shear of a tilted stack."""
 
     along_deviation_mm: float
-    """How far a slice is, at most, from where even steps put it, along the normal."""
+    """Largest distance of a slice, along the normal, from its place in an evenly spaced stack."""
 
     lateral_deviation_mm: float
-    """How far the origin of a slice is, at most, from the line through the first and last, across the normal."""
+    """Largest distance of a slice's origin from the line through the first and the last origin."""
 
 
 def stack_geometry(
@@ -181,7 +182,7 @@ def stack_affine(
         orientation: ImageOrientationPatient; its first three cosines point along a row, where the column index i grows.
         pixel_spacing: PixelSpacing (0028,0030) in mm: first the distance between rows, then that between columns.
         origin: ImagePositionPatient of slice 0, LPS mm.
-        step_vector: From the origin of a slice to that of the next, LPS mm.
+        step_vector: Vector from the origin of a slice to that of the next, LPS mm.
 
     Example:
         >>> stack_affine([1, 0, 0, 0, 1, 0], [0.5, 0.7], [-10, -20, 30], [0, 0, 2])
@@ -210,7 +211,7 @@ def convert_frame(affine: FloatArray, source: Frame, target: Frame) -> FloatArra
 
 
 def axis_codes(affine_lps: FloatArray) -> str:
-    """Names where each voxel axis points to, by the nearest patient axis, such as ``LPS`` for a plain axial volume.
+    """Names the patient axis nearest to each voxel axis, such as ``LPS`` for a plain axial volume.
 
     Each patient axis is used once, so that oblique volumes get three different letters.
 
@@ -233,7 +234,7 @@ def axis_codes(affine_lps: FloatArray) -> str:
 
 
 def orientation_angles_deg(orientation: Sequence[float] | FloatArray) -> tuple[float, float, float]:
-    """Angles between the slice normal and the sagittal, coronal and axial normals, 0 to 90 degrees.
+    """Returns the angles between the slice normal and the sagittal, coronal and axial normals, 0 to 90 degrees.
 
     Example:
         >>> orientation_angles_deg([1, 0, 0, 0, 1, 0])

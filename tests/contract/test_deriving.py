@@ -182,5 +182,5 @@ async def test_pages_take_no_options_of_volumes_and_volumes_none_of_pages(world:
         await derive([page], like=series, role="r", units="HU")
     with pytest.raises(DerivedObjectError, match="multi_frame and shows_identity only"):
         await derive([page], like=series, role="r", affine_lps=np.eye(4))
-    with pytest.raises(DerivedObjectError, match="shows_identity is said of pages"):
+    with pytest.raises(DerivedObjectError, match="shows_identity is an option of pages"):
         await derive(await series.volume(), like=series, role="r", shows_identity=False)

@@ -1,1 +1,1 @@
-"""What derived objects are made of: identity, references, pixels, UIDs."""
+"""Writes and checks attributes of derived objects: identity, references, pixels, UIDs."""

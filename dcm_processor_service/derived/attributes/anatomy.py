@@ -1,4 +1,4 @@
-"""Which part of the body frames show, as the functional group of multi-frame objects (PS3.3, section C.7.6.16.2.8)."""
+"""The functional group that states which part of the body frames show (PS3.3, section C.7.6.16.2.8)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SIDES = {"L": "L", "R": "R", "B": "B", "U": "U"}
 
 
 def frame_anatomy(header: Dataset) -> Dataset | None:
-    """Returns the item of FrameAnatomySequence (0020,9071) that a source's header leads to; None where it does not.
+    """Returns the item of FrameAnatomySequence (0020,9071) for a source's header; None without a known region and side.
 
     Example:
         >>> header = Dataset()
@@ -63,5 +63,5 @@ def _region_by_name(part: str) -> Code | None:
         found = find_code(part, _REGIONS) if part else None
     except DerivedObjectError:
         return None
-    # a name that no table of regions has may be that of a procedure or of a thing
+    # a name that is in no table of regions may be that of a procedure or of a thing
     return found if found is not None and any(in_context(found, context) for context in _REGIONS) else None

@@ -1,11 +1,11 @@
-"""Text of a source that declares no character set and yet goes beyond ASCII (PS3.3, section C.12.1.1.2).
+"""Decodes text beyond ASCII of a source that declares no character set (PS3.3, section C.12.1.1.2).
 
-Text under a character set that is unknown, or that it is not in, is such as well. It is in whatever the maker's
-computer used. What is UTF-8 is known to be, since other text hardly ever has its pattern. Single letters between ASCII
-ones are Latin-1, as in ``Müller``. Runs of other bytes, as of a Cyrillic name in Windows-1251, could be of several
-character sets, and to declare one of them would make them another name. So could a letter of a name that Latin-1 has a
-sign for, as the Polish one of ``Paw³owski``, or an Icelandic letter, as the Turkish ones of ``Yýldýz``. It is no way
-out to copy the bytes without a declaration: the other text of the object is in UTF-8.
+Text whose declared character set is unknown, or wrong, is treated alike: its encoding is that of the computer that
+wrote it. Valid UTF-8 is taken as UTF-8, since other text hardly ever has its pattern. A single byte beyond ASCII
+between ASCII letters is taken as Latin-1, as in ``Müller``. Runs of such bytes, as of a Cyrillic name in Windows-1251,
+could be in several character sets, and a wrong guess would change the name: they are not decoded. Nor are names with a
+byte that Latin-1 reads as a sign (``Paw³owski``, a Polish letter) or as an Icelandic letter (``Yýldýz``, Turkish
+letters). The bytes cannot be copied without a declaration either, because the other text of the object is in UTF-8.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ __all__ = ["NOT_DECODED", "declares_characters", "undeclared_text"]
 _AMBIGUOUS = re.compile(rb"[\x80-\x9f]|[\xa0-\xff]{2}|[A-Za-z][\xa1-\xbf\xd7\xf7][A-Za-z]")
 _NO_LETTER_OF_A_NAME = re.compile(rb"[\xa0-\xbf\xd0\xd7\xdd\xde\xf0\xf7\xfd\xfe]")
 NOT_DECODED = "\ufffd"
-"""What pydicom reads where bytes are not in the declared character set."""
+"""The character by which pydicom replaces bytes that are not in the declared character set."""
 _ESCAPE = b"\x1b"
-"""Begins another character set, which none was declared to be."""
+"""Begins a switch to another character set (ISO 2022), of which none was declared."""
 
 
 def declares_characters(header: Dataset) -> bool:
-    """Tells whether a header says what its text beyond ASCII is: a known character set, first or as an extension.
+    """Tells whether a header declares a known character set beyond ASCII, as the first one or as an extension.
 
     Example:
         >>> from pydicom import Dataset
@@ -53,11 +53,11 @@ def declares_characters(header: Dataset) -> bool:
 
 
 def undeclared_text(read: str | bytes, *, is_name: bool = False) -> str | None:
-    """Returns what undeclared text says; None where that cannot be known.
+    """Decodes text without a declared character set; returns None if several character sets are possible.
 
     Args:
-        read: The bytes, or what pydicom read them as, which is Latin-1 if no character set is declared.
-        is_name: Whether it is a person's name, which has letters alone.
+        read: The bytes, or the string that pydicom decoded them to, as Latin-1 if no character set is declared.
+        is_name: Whether it is a person's name, which has no signs such as ³.
 
     Example:
         >>> undeclared_text("MÃ¼ller"), undeclared_text("Müller"), undeclared_text("Èâàíîâ") is None

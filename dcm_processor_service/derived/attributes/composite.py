@@ -1,4 +1,4 @@
-"""What every derived object has, whatever it shows: identity, series, equipment, derivation, references, dates, UIDs.
+"""Writes the attributes that every derived object has: identity, series, equipment, derivation, dates, UIDs.
 
 PS3.3, sections C.7.1.1 (patient), C.7.2.1 (study), C.7.3.1 (series), C.7.5.1 (equipment), C.12.1 (SOP common),
 C.12.2 (common instance reference). The equipment of a derived object is the service that made it; the scanner stays
@@ -62,7 +62,7 @@ _BODY = ("BodyPartExamined", "Laterality", "AnatomicalOrientationType")
 
 @dataclass(frozen=True)
 class Composite:
-    """One series in the making: gives datasets that hold all that its instances share."""
+    """Makes the datasets of one derived series, with all attributes that its instances share."""
 
     recipe: Recipe
     source: Source
@@ -104,7 +104,7 @@ class Composite:
     def series_number(self) -> int:
         """SeriesNumber (0020,0011): as given, or the source's followed by three digits for the kind of the series.
 
-        The digits differ for certain between the kinds of object of one role, and nearly always between services, jobs,
+        The digits always differ between the kinds of object of one role, and nearly always between services, jobs,
         roles and revisions.
         """
         recipe = self.recipe
@@ -120,7 +120,7 @@ class Composite:
     def created(self) -> datetime:
         """The time of making in the time zone of the study; in local time where the study does not state one.
 
-        TimezoneOffsetFromUTC (0008,0201) is about all dates and times of an object, so it is copied or left out.
+        TimezoneOffsetFromUTC (0008,0201) holds for all dates and times of an object, so all of them are in this zone.
         """
         zone = time_zone(self.source.first) if isinstance(self.source, SourceSeries) else None
         return self.recipe.created.astimezone(zone)
@@ -133,7 +133,7 @@ class Composite:
         return self.recipe.derivation or own[:_ST]
 
     def new(self, sop_class_uid: str, modality: str, number: int) -> FileDataset:
-        """Starts an instance.
+        """Makes a new instance with the shared attributes, its class, number and UIDs.
 
         Args:
             sop_class_uid: SOPClassUID (0008,0016).
@@ -153,7 +153,7 @@ class Composite:
         return dataset
 
     def complete(self, dataset: Dataset) -> None:
-        """Writes what all instances of the series share; over what another library put there."""
+        """Writes the attributes that all instances of the series share, also over values that another library wrote."""
         meta = dataset.file_meta
         meta.TransferSyntaxUID = meta.get("TransferSyntaxUID", ExplicitVRLittleEndian)
         meta.FileMetaInformationVersion = b"\0\1"
@@ -207,7 +207,7 @@ class Composite:
         return [*found, service]
 
     def write_replaced(self, dataset: Dataset, number: int) -> None:
-        """Writes which instance a corrected one replaces: the same one of the revision before, where there is one.
+        """Writes a reference to the instance that a corrected one replaces: that of the revision before.
 
         Reports and documents have a sequence for it (PS3.3, sections C.17.2 and C.24.2); images refer to it as General
         Reference (C.12.4).

@@ -1,4 +1,4 @@
-"""Elements as the bytes that a file of them holds: encoded once, and written by every instance that has them."""
+"""Keeps shared elements as encoded bytes, so that they are encoded once and not by every instance that has them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _IN_CHARACTER_SETS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 
 
 class Encoded:
-    """The elements of an object as reading a file of it in Explicit VR Little Endian gives them.
+    """The elements of an object, raw, as pydicom reads them from a file in Explicit VR Little Endian.
 
-    pydicom decodes them when they are asked for, and writes them as they are. They cannot be changed in place, so
-    several objects may have them. Others are copied instead: values that the source has wrong, since a library warns of
-    them when it decodes them, and may quote them; sequences with words beyond ASCII, whose bytes would stay as they are
-    where an object gets another character set; and what a library decodes while it reads.
+    pydicom decodes raw elements on first access, and writes them as they are. They cannot be changed in place, so
+    several objects may share them. These elements are copied instead: values that break their VR, since pydicom warns
+    when it decodes them, and may quote them; sequences with text beyond ASCII, whose bytes would stay the same where an
+    object gets another character set; and elements that pydicom decodes while it reads.
 
     Example:
         >>> from pydicom.uid import ExplicitVRLittleEndian
@@ -43,7 +43,7 @@ class Encoded:
         dataset.save_as(file, enforce_file_format=True)
         file.seek(0)
         read = dcmread(file)
-        own = {element.tag for element in dataset if not _is_sound(element) or _is_to_be_encoded_anew(element)}
+        own = {element.tag for element in dataset if not _is_sound(element) or _holds_local_text(element)}
         elements = {tag: read.get_item(tag) for tag in read.keys() if tag not in own}  # noqa: SIM118 as it lies
         self._elements = {tag: one for tag, one in elements.items() if one.is_raw}
         self._own = [element for element in dataset if element.tag not in self._elements]
@@ -51,7 +51,7 @@ class Encoded:
         self._meta = dataset.file_meta
 
     def copied(self) -> FileDataset:
-        """Returns an object of these elements; the header of its file is a copy."""
+        """Returns a new object with these elements; the file meta information is a copy."""
         meta = FileMetaDataset({element.tag: copy(element) for element in self._meta})  # a copy() shares elements
         made = FileDataset(
             None,  # type: ignore[arg-type]  # no file yet
@@ -73,12 +73,12 @@ def _is_sound(element: DataElement) -> bool:
     return all(_is_sound(each) for item in element.value or () for each in item)
 
 
-def _is_to_be_encoded_anew(element: DataElement) -> bool:
-    """Whether it is a sequence that holds words beyond ASCII."""
+def _holds_local_text(element: DataElement) -> bool:
+    """Returns whether the element is a sequence that holds text beyond ASCII."""
     return element.VR == "SQ" and any(_is_beyond_ascii(each) for item in element.value or () for each in item)
 
 
 def _is_beyond_ascii(element: DataElement) -> bool:
     if element.VR == "SQ":
-        return _is_to_be_encoded_anew(element)
+        return _holds_local_text(element)
     return element.VR in _IN_CHARACTER_SETS and not str(element.value).isascii()

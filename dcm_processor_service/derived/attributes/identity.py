@@ -1,7 +1,7 @@
-"""Whose object it is: the patient and study attributes that a derived object shares with its source.
+"""Copies the patient and study attributes that a derived object shares with its source.
 
-Text is decoded with the source's character set and written in UTF-8 (PS3.3, section C.12.1.1.2), private groups stay
-behind, and an age is brought into the form of PS3.5, section 6.2.
+Text is decoded with the source's character set and written in UTF-8 (PS3.3, section C.12.1.1.2), private groups are
+left out, and an age is written in the form of PS3.5, section 6.2.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _TYPE_2 = (
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
 _KEYS = frozenset({"PatientID", "PatientName", "IssuerOfPatientID", "StudyID", "AccessionNumber", *_UIDS})
 IDENTITY = frozenset((*_PATIENT, *_STUDY, *_PATIENT_STUDY, *_CLINICAL_TRIAL))
-"""What an object has from its source, as that states it."""
+"""Attributes that a derived object takes from its source."""
 
 _SAY_IT = (
     "If you know it, write the text into the headers that you give as like, and declare it there: "
@@ -81,7 +81,7 @@ _AGE = re.compile(r"\s*(\d{1,3})\s*([DWMY]?)\s*")
 def write_identity(target: Dataset, source: Source) -> None:
     """Writes the patient, clinical trial, study and patient study modules of the source into the object.
 
-    Attributes of type 2 are there afterwards, empty where the source has nothing (PS3.5, section 7.4.3).
+    Attributes of type 2 that the source lacks are written empty (PS3.5, section 7.4.3).
 
     Raises:
         DerivedObjectError: The source names no study.
@@ -123,10 +123,11 @@ def _write_given_identity(target: Dataset, identity: StudyIdentity) -> None:
 
 
 def copy_attributes(origin: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
-    """Copies attributes that are there, decoded, without private elements in their sequences.
+    """Copies attributes if the origin has them, decoded, without private elements in their sequences.
 
-    A value that its VR does not allow is left out, so that a flaw of the source does not become one of the result; but
-    decimal strings that are too long are shortened. Those by which archives file an object are copied as they are.
+    A value that its VR does not allow is left out, so that the result does not repeat a flaw of the source; decimal
+    strings that are too long are shortened. Attributes by which archives file an object, such as PatientID, are copied
+    as they are.
     """
     with contained():
         declared = declares_characters(origin)
@@ -159,7 +160,7 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
             unknown = not declared and _is_of_an_unknown_set(header, keyword)
             if keyword not in copied or (copied[keyword].is_empty and not _is_empty(header, keyword)):
                 found.append(
-                    f"{keyword} is beyond ASCII in a character set that nothing names: it is left empty. {_SAY_IT}"
+                    f"{keyword} is beyond ASCII in an unknown character set: it is left empty. {_SAY_IT}"
                     if unknown
                     else f"{keyword} cannot be read or is not as its VR allows: it is left out"
                 )
@@ -167,7 +168,7 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
                 found.append(f"{keyword}: {problem[0]}; it is kept as it is")
             elif unknown:
                 found.append(
-                    f"{keyword} is beyond ASCII in a character set that nothing names: as an archive files by it, it "
+                    f"{keyword} is beyond ASCII in an unknown character set: as an archive files by it, it "
                     f"is kept with each byte read as Latin-1, as most archives do. {_SAY_IT}"
                 )
         copy_attributes(header, copied, _UIDS[1:])
@@ -187,7 +188,7 @@ def flaws_of_source(source: SourceSeries) -> list[str]:
 
 
 def _is_of_an_unknown_set(header: Dataset, keyword: str) -> bool:
-    """Whether undeclared text could be of several character sets, such as a name in Windows-1251."""
+    """Returns whether undeclared text could be in several character sets, such as a name in Windows-1251."""
     try:
         value = header[keyword].value
     except Exception:  # noqa: BLE001 pydicom raises whatever a malformed value provokes
@@ -244,7 +245,7 @@ def _plain_part(part: Any, element: DataElement, *, declared: bool) -> Any:
 
 
 def shortened(number: Any) -> Any:
-    """Returns a decimal string in at most 16 characters, where that changes its value by no more than 1e-9 of it."""
+    """Shortens a decimal string to 16 characters, unless its value would change by more than 1e-9 of it."""
     written = getattr(number, "original_string", None) or str(number)
     if len(written) <= _LONGEST_DS:
         return number

@@ -1,4 +1,4 @@
-"""What each kind of object must hold: its modules, and their attributes of type 1 and 2 (PS3.3, annexes A and C).
+"""Tables of what each kind of object must hold: modules, and their type 1 and 2 attributes (PS3.3, annexes A and C).
 
 A type is ``1`` (there, with a value), ``2`` (there, may be empty), or either with ``C``: then a condition of
 :data:`CONDITIONS` says whether it applies.

@@ -1,7 +1,7 @@
-"""What the image classes ask for beyond planes and pixels: CT, MR, PET and Secondary Capture.
+"""Writes what the image classes CT, MR, PET and Secondary Capture require beyond planes and pixels.
 
-PS3.3, sections C.8.2.1 (CT), C.8.3.1 (MR), C.8.9 (PET), C.8.6 (SC). Of the source's acquisition attributes only those
-are taken over that the class requires and that stay true of any image computed from it, such as the sequence of an MR.
+PS3.3, sections C.8.2.1 (CT), C.8.3.1 (MR), C.8.9 (PET), C.8.6 (SC). Only those acquisition attributes of the source are
+copied that the class requires and that hold for any image computed from it, such as the pulse sequence of an MR.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ _TYPE_2: dict[ImageClass, tuple[str, ...]] = {
 def choose_class(kind: ImageKind, source: Source) -> tuple[ImageClass, str, str]:
     """Returns the image class, its SOPClassUID and the Modality.
 
-    An enhanced multi-frame source gives the single-frame class of its modality.
+    For an enhanced multi-frame source, it is the single-frame class of the same modality.
 
     Raises:
         DerivedObjectError: The kind is unknown, or it is ``source`` and there is none.
@@ -116,7 +116,7 @@ def write_modality(dataset: Dataset, image_class: ImageClass, source: Source, un
             copy_attributes(like, dataset, _TAKEN[image_class])
         _write_lossy(dataset, like)
     write_laterality(dataset)
-    if image_class in {"ct", "mr"}:  # in PET its place is taken by two codes (PS3.3, section C.7.3.1.1.2)
+    if image_class in {"ct", "mr"}:  # PET has two codes instead (PS3.3, section C.7.3.1.1.2)
         copy_attributes(like or Dataset(), dataset, ("PatientPosition",))
     for keyword in _TYPE_2[image_class]:
         if keyword not in dataset:
@@ -128,7 +128,7 @@ def write_modality(dataset: Dataset, image_class: ImageClass, source: Source, un
     elif image_class == "mr":
         dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
         _require(dataset, "ScanningSequence", "RM")
-        if "IR" not in texts(dataset, "ScanningSequence"):  # of inversion recovery alone (PS3.3, section C.8.3.1)
+        if "IR" not in texts(dataset, "ScanningSequence"):  # only inversion recovery has it (PS3.3, section C.8.3.1)
             dataset.pop("InversionTime", None)
         _require(dataset, "SequenceVariant", "NONE")
     elif image_class == "pt":
@@ -139,7 +139,7 @@ def write_modality(dataset: Dataset, image_class: ImageClass, source: Source, un
 
 
 def write_laterality(dataset: Dataset) -> None:
-    """Type 2C of images: of paired parts, empty where the source does not state a side (PS3.3, section C.7.3.1)."""
+    """Writes Laterality, type 2C: present for paired parts, empty if the side is unknown (PS3.3, section C.7.3.1)."""
     if may_have_side(dataset) and "ImageLaterality" not in dataset:
         dataset.setdefault("Laterality", None)
     else:
@@ -159,12 +159,12 @@ def _write_pet(dataset: Dataset, units: str | None) -> None:
     _require(dataset, "CountsSource", "EMISSION")
     _require(dataset, "DecayCorrection", "NONE")
     if text(dataset, "DecayCorrection") != "NONE":
-        # the factor is one for each frame and is folded into the values already
+        # the values already include the decay correction of each frame
         dataset.DecayFactor = "1"
 
 
 def _write_lossy(dataset: Dataset, like: Dataset) -> None:
-    """What was compressed with losses once stays so (PS3.3, section C.7.6.1.1.5)."""
+    """Copies the attributes that mark pixels as once compressed with losses (PS3.3, section C.7.6.1.1.5)."""
     if text(like, "LossyImageCompression") == "01":
         copy_attributes(
             like, dataset, ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")

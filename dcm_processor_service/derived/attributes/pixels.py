@@ -1,7 +1,8 @@
-"""Values as DICOM pixels: integers as they are, everything else by a slope and an intercept with a stated error.
+"""Stores values as DICOM pixels: integers unchanged, others through slope and intercept with a known error bound.
 
 Slope and intercept are rounded to what DS can hold (16 characters, PS3.5, section 6.2) before the values are divided,
-so the bound holds for what a reader computes from the file. Values are rounded and clipped before they are cast.
+so the bound holds for the values that a reader computes from the file. Values are rounded and clipped before they are
+cast.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ __all__ = [
     "write_values",
 ]
 
-# near the least number that double precision has, numbers lose the digits that the bound counts on
+# numbers near the smallest of double precision have fewer digits than the error bound assumes
 _SMALLEST_SLOPE = 1e-290
 _TYPES = {"uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535)}
 
@@ -48,15 +49,15 @@ def ds(value: float) -> str:
 
 @dataclass(frozen=True)
 class StoredPixels:
-    """Integers to store, and what they stand for."""
+    """Integers to store, and their mapping to real values."""
 
     array: NDArray[Any]
-    """In the shape given; ``uint8``, ``int16`` or ``uint16``."""
+    """In the shape of the given values; ``uint8``, ``int16`` or ``uint16``."""
 
     mapping: ValueMapping
 
     lowest: float
-    """Lowest value that was given."""
+    """The lowest of the given values."""
 
     highest: float
 
@@ -64,21 +65,22 @@ class StoredPixels:
 def store_values(
     array: NDArray[Any], *, allow_8_bit: bool, allow_intercept: bool = True, may_round: bool = False
 ) -> StoredPixels:
-    """Chooses how values are stored.
+    """Chooses the integer type, slope and intercept by which values are stored.
 
-    Whole numbers stay what they are wherever 16 bits hold them, shifted by a whole intercept if need be. Other values
-    are spread over 16 bits; zero stays exactly zero when it is among them.
+    Whole numbers that 16 bits can hold stay exact, shifted by a whole intercept if necessary. Other values are spread
+    over 16 bits; zero stays exactly zero when it is among them.
 
     Args:
         array: Numbers of any type; NaN and infinity cannot be stored.
         allow_8_bit: Whether the object may have 8 bits a pixel.
         allow_intercept: Whether RescaleIntercept may differ from 0 (in PET it may not, PS3.3, section C.8.9.4).
 
-        may_round: Whether whole numbers that 16 bits cannot hold may be spread over them, as quantities may; labels and
-            counts would become other ones.
+        may_round: Whether whole numbers that 16 bits cannot hold may be rounded to steps over them: this suits
+            quantities, but labels and counts would become other numbers.
 
     Raises:
-        DerivedObjectError: The array is complex, holds what is no number, or whole numbers that 16 bits cannot hold.
+        DerivedObjectError: The array is complex, holds NaN or infinity, or whole numbers that 16 bits cannot hold and
+            that may not be rounded.
 
     Example:
         >>> stored = store_values(np.array([[0.0, 0.25], [0.5, 1.0]]), allow_8_bit=False)
@@ -116,7 +118,8 @@ def _store_whole(
         if (name != "uint8" or (allow_8_bit and array.dtype == np.uint8)) and _fits(name, low, high):
             return StoredPixels(array.astype(name, copy=False), ValueMapping(1.0, 0.0, 0.0, name), low, high)
     if allow_intercept and high - low <= 65535 and float(ds(low)) == low:  # noqa: PLR2004 what 16 bits hold
-        # in floating point large numbers lose their last digits, and in the own type a difference may overflow
+        # computed with 64-bit integers: floating point loses the last digits of large numbers, and the array's type may
+        # overflow
         shifted = array.astype(np.int64 if low < 0 or array.dtype.kind != "u" else np.uint64) - low
         return StoredPixels(shifted.astype(np.uint16), ValueMapping(1.0, float(low), 0.0, "uint16"), low, high)
     return None
@@ -138,7 +141,7 @@ def _store_scaled(array: NDArray[Any], low: float, high: float, *, allow_interce
     slope = _ds_above(max(wanted, _SMALLEST_SLOPE)) if wanted > 0 else 1.0
     smallest, largest = _TYPES[name]
     stored = np.empty(array.shape, dtype=name)
-    for rest in np.ndindex(array.shape[2:]):  # slice by slice: the intermediate in double precision stays small
+    for rest in np.ndindex(array.shape[2:]):  # slice by slice, to keep the array in double precision small
         one_slice: tuple[slice | int, ...] = (slice(None), slice(None), *rest)
         values = (array[one_slice].astype(np.float64) - intercept) / slope
         stored[one_slice] = np.clip(np.rint(values), smallest, largest).astype(name)
@@ -147,7 +150,7 @@ def _store_scaled(array: NDArray[Any], low: float, high: float, *, allow_interce
 
 
 def _ds_below(value: float) -> float:
-    """The nearest number that DS can hold and that is not above the value."""
+    """Returns the nearest number that DS can hold and that is not above the value."""
     rounded = float(ds(value))
     return rounded if rounded <= value else float(ds(value - abs(value) * 1e-9))
 
@@ -158,7 +161,7 @@ def _ds_above(value: float) -> float:
 
 
 def write_values(dataset: Dataset, pixels: StoredPixels, window: tuple[float, float] | None, *, rescale: bool) -> None:
-    """Writes rescale and window; the window covers all values, in their own unit (PS3.3, section C.11.2.1.2)."""
+    """Writes rescale and window; a window that is not given covers all values (PS3.3, section C.11.2.1.2)."""
     mapping = pixels.mapping
     if rescale:
         dataset.RescaleSlope = ds(mapping.slope)
@@ -182,16 +185,16 @@ def write_pixels(dataset: Dataset, rows: NDArray[Any], *, color: bool = False) -
     """Writes the image pixel module (PS3.3, section C.7.6.3).
 
     Args:
-        dataset: Gets the pixels.
-        rows: Shape ([frames, ]rows, columns[, 3]); the last axis, red, green and blue, of colours only.
-        color: Whether it has that axis.
+        dataset: Dataset to write to.
+        rows: Shape ([frames, ]rows, columns[, 3]); the last axis is red, green and blue, for colours only.
+        color: Whether ``rows`` has that axis.
     """
     describe_pixels(dataset, rows, color=color)
     write_pixel_data(dataset, rows)
 
 
 def describe_pixels(dataset: Dataset, rows: NDArray[Any], *, color: bool = False) -> None:
-    """Writes all but the pixels themselves, which the instances of a series share; see :func:`write_pixels`."""
+    """Writes the attributes of the module without PixelData, which are alike in all instances of a series."""
     bits = rows.dtype.itemsize * 8
     dataset.SamplesPerPixel = 3 if color else 1
     dataset.PhotometricInterpretation = "RGB" if color else "MONOCHROME2"
@@ -204,7 +207,7 @@ def describe_pixels(dataset: Dataset, rows: NDArray[Any], *, color: bool = False
 
 
 def write_pixel_data(dataset: Dataset, rows: NDArray[Any]) -> None:
-    """Writes the pixels alone; see :func:`write_pixels`."""
+    """Writes PixelData only; see :func:`write_pixels`."""
     content = rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes()
     dataset.PixelData = content + b"\0" * (len(content) % 2)
     dataset["PixelData"].VR = "OW" if rows.dtype.itemsize > 1 else "OB"  # by section A.2 of PS3.5

@@ -1,4 +1,4 @@
-"""References to the sources, as viewers and archives look for them (PS3.3, sections C.7.6.1.1.4 and C.12.2)."""
+"""Writes references to the sources of an object (PS3.3, sections C.7.6.1.1.4 and C.12.2)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def source_images(frames: Sequence[FrameInfo], further: Sequence[Dataset] = ()) 
         by_instance.setdefault((text(header, "SOPClassUID"), text(header, "SOPInstanceUID")), [])
     found = []
     for (sop_class, sop_instance), numbers in by_instance.items():
-        if not (sop_class and sop_instance):  # a header made by hand: nothing to refer to
+        if not (sop_class and sop_instance):  # a header made by hand has no UIDs to refer to
             continue
         item = _reference(sop_class, sop_instance)
         if numbers:
@@ -91,7 +91,7 @@ def referenced_series(headers: Iterable[Header]) -> list[Dataset]:
 
 
 def spread(things: Sequence[T], most: int = MOST_REFERENCES) -> list[T]:
-    """Returns at most that many of them, evenly spread, first and last included.
+    """Returns at most ``most`` of the things, evenly spread, with the first and the last.
 
     Example:
         >>> spread(range(100), most=4)
@@ -103,13 +103,14 @@ def spread(things: Sequence[T], most: int = MOST_REFERENCES) -> list[T]:
 
 
 def write_sources(dataset: Dataset, source: Source, frames: Sequence[FrameInfo] | None = None) -> None:
-    """Writes which images an image comes from: SourceImageSequence, and the series and studies that these belong to.
+    """Writes the source images of an image: SourceImageSequence, and the references to their series and studies.
 
     Args:
-        dataset: Must have its StudyInstanceUID.
-        source: Nothing is written for an identity alone.
-        frames: Those used; all of the source's when None. More than :data:`MOST_REFERENCES` are thinned out evenly:
-            to list hundreds in each of hundreds of slices takes minutes to write, and tells a viewer nothing more.
+        dataset: Dataset to write to, which already has its StudyInstanceUID.
+        source: Series of the source images; for an identity without images, nothing is written.
+        frames: Source frames that were used; None for all frames of the source. More than :data:`MOST_REFERENCES` are
+            thinned out evenly: to list hundreds in each of hundreds of slices takes minutes to write, and tells a
+            viewer nothing more.
     """
     if not isinstance(source, SourceSeries):
         return
@@ -139,10 +140,10 @@ def write_sources(dataset: Dataset, source: Source, frames: Sequence[FrameInfo] 
 
 
 def frames_crossed(source: SourceSeries, corners: NDArray[np.float64]) -> tuple[FrameInfo, ...]:
-    """Returns the frames of the source whose planes a slice touches, or lies next to; all where it meets none.
+    """Returns the source frames whose planes a slice touches or lies next to; all frames if there are none.
 
     Args:
-        source: Each of its stacks counts.
+        source: All its stacks are searched.
         corners: Shape (4, 3): corners of the slice, LPS mm, in the frame of reference of the source.
     """
     found: list[FrameInfo] = []

@@ -1,4 +1,4 @@
-"""UIDs that are the same on every run: keyed by session, job, sources, role, revision and version of the service.
+"""Makes UIDs that are the same on every run: keyed by session, job, sources, role, revision and version of the service.
 
 A job that is run again makes objects with the UIDs of the first run, so an archive keeps one result instead of two.
 Which of the two it keeps is the archive's choice: many keep the first. Objects that must live side by side need
@@ -47,11 +47,11 @@ class UidPlan:
 
     @classmethod
     def of(cls, recipe: Recipe, source_uids: tuple[str, ...]) -> UidPlan:
-        """Returns the plan for one role; the order of the sources has no say.
+        """Returns the plan for one role; it does not depend on the order of the sources.
 
         Args:
-            recipe: Session, job, role, revision, name and version of the service.
-            source_uids: SOPInstanceUIDs of the sources, or the StudyInstanceUID where there are none.
+            recipe: Recipe with session, job, role, revision, and name and version of the service.
+            source_uids: SOPInstanceUIDs of the sources, or the StudyInstanceUID if there are none.
         """
         producer = recipe.producer
         maker = (producer.session_id, producer.service_name, producer.version, producer.job_name)
@@ -67,7 +67,7 @@ class UidPlan:
 
     @cached_property
     def _written_key(self) -> str:
-        """What the key of every instance ends with: a name for each source, so it is written once for all of them."""
+        """The end of every instance's key as JSON, cached because it holds a UID for each source."""
         return json.dumps(self.key)[1:]
 
     def frame_of_reference(self) -> str:

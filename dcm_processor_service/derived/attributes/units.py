@@ -1,8 +1,9 @@
-"""What the values of an image are: stated by the caller, or those of the source where they are known to be that still.
+"""Finds the unit of an image's values: the caller's, or the source's if the values still have it.
 
-A volume hands its unit on, but not to a mask or to probabilities (values from 0 to 1). Hounsfield units are inherited
-by values of which some are as low as those of air and lung, as no mask, label map, probability, distance or score has.
-What the values computed from a PET are cannot be told from them, so the caller says it.
+The unit of a volume is kept, except for masks and probabilities (values from 0 to 1). Hounsfield units, of a volume or
+of values computed from a CT, are kept only if some values are as low as those of air and lung, since no mask, label
+map, probability, distance or score has such values. For values computed from a PET, the caller states the unit, because
+it cannot be found from the values.
 """
 
 from __future__ import annotations
@@ -27,16 +28,17 @@ __all__ = ["with_unit"]
 _HOUNSFIELD = "HU"
 _NO_UNIT = "NONE"
 _AIR_HU = -200
-"""Below fat and above lung."""
+"""A number below the values of fat and above those of lung."""
 
 
 def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_class: ImageClass) -> ImageOptions:
-    """Returns the options with the unit of the values, and with the source's window where that suits them.
+    """Returns the options with the unit of the values, and with the source's window if the unit is HU.
 
-    ``units="source"`` are those of the source.
+    ``units="source"`` stands for the unit of the source.
 
     Raises:
-        DerivedObjectError: It is a PET, and ``units`` does not say what the values are; or the source has no units.
+        DerivedObjectError: ``units`` is None, and the values of the PET are not all from 0 to 1; or ``units`` is
+            ``source``, and the source states no unit.
     """
     unit = options.units
     if unit == "source":
@@ -46,8 +48,8 @@ def with_unit(options: ImageOptions, given: PlacedArray, source: Source, image_c
     elif unit is None and image_class == "pt":
         if not _are_fractions(given.array) and _stated(source, "pt"):
             raise DerivedObjectError(
-                "what the values of the PET are is not known: say units='source' where they are the source's still, or "
-                "such as units='GML' for SUV by body weight (PS3.3, section C.8.9.1.1.3), or units='NONE'"
+                "the unit of the PET's values is not known: say units='source' if it is still that of the source, or "
+                "units='GML' for SUV by body weight (PS3.3, section C.8.9.1.1.3), or units='NONE'"
             )
         unit = _NO_UNIT
     elif unit is None and (given.unit == _HOUNSFIELD or _is_computed_from_ct(given, source, image_class)):

@@ -1,4 +1,4 @@
-"""The form of a value by its VR: length, repertoire, range (PS3.5, section 6.2)."""
+"""Checks values against their VR: length, characters, range (PS3.5, section 6.2)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _IS_RANGE = 2**31
 
 
 def value_problem(element: DataElement) -> tuple[str, str] | None:
-    """Returns the rule that a value breaks, and the remedy; None when it breaks none, or is no text."""
+    """Returns the rule that a value breaks, and the remedy; None if it breaks none, or its VR has no rule here."""
     vr = str(element.VR)
     if (vr not in _LENGTHS and vr not in _FORMS) or element.is_empty:
         return None
@@ -54,7 +54,7 @@ def value_problem(element: DataElement) -> tuple[str, str] | None:
 
 
 def written(part: Any) -> str:
-    """Returns a value, of several one of them, as a file spells it."""
+    """Returns one value, or one of several, in the spelling of the file."""
     original = getattr(part, "original_string", None)
     return original if isinstance(original, str) and original else str(part)
 

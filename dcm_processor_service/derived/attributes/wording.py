@@ -1,4 +1,4 @@
-"""What callers say in words, before it becomes values of DICOM (PS3.5, sections 6.1.3 and 6.2)."""
+"""Checks texts of callers before they become values of DICOM (PS3.5, sections 6.1.3 and 6.2)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _KEYWORD = re.compile(r"[A-Z0-9_](?:[A-Z0-9_ ]{0,14}[A-Z0-9_])?")
 
 
 def require_line(what: str, words: object, most: int | None = None) -> str:
-    """Returns one line of text.
+    """Returns the text if it is one line.
 
     Args:
-        what: What it is, for the message, which does not repeat the text.
+        what: Name of the text in the error message, which does not repeat the text itself.
         words: The text.
-        most: How many characters it may have; None where longer ones are cut, or do not matter.
+        most: Largest number of characters; None for no limit.
 
     Raises:
-        DerivedObjectError: It is empty or too long, or holds a backslash, which would make several values of it, or a
-            line break or another control character.
+        DerivedObjectError: The text is empty or too long, or holds a backslash, which DICOM takes as a separator of
+            values, a line break or another control character.
 
     Example:
         >>> require_line("the name", "left kidney")
@@ -38,10 +38,11 @@ def require_line(what: str, words: object, most: int | None = None) -> str:
 
 
 def require_lines(what: str, words: object, most: int | None = None) -> str:
-    r"""Returns text that may have line breaks, with spaces in place of tabs, which not all readers know.
+    r"""Returns the text, which may have line breaks; tabs become spaces, as not all readers know tabs.
 
     Raises:
-        DerivedObjectError: It is no text, or too long, or holds control characters besides line breaks.
+        DerivedObjectError: ``words`` is no text, or too long, or holds control characters other than tabs and line
+            breaks.
 
     Example:
         >>> require_lines("the report", "size:\t6 mm")
@@ -54,10 +55,10 @@ def require_lines(what: str, words: object, most: int | None = None) -> str:
 
 
 def require_keyword(what: str, words: object) -> str:
-    """Returns a value of the kind code string.
+    """Returns the text if it is a DICOM code string (CS).
 
     Raises:
-        DerivedObjectError: It is none.
+        DerivedObjectError: The text is no code string.
 
     Example:
         >>> require_keyword("content_label", "LIVER_V2")

@@ -1,1 +1,1 @@
-"""Structures as outlines and pictures: what is drawn of masks, on the slices of their source."""
+"""Draws structures on the slices of their source, as outlines and as pictures."""

@@ -1,9 +1,10 @@
-"""Outlines of a mask on one slice: closed polygons halfway between the voxels inside and those outside.
+"""Finds the outlines of a mask on one slice: closed polygons halfway between the voxels inside and those outside.
 
-A polygon with holes is one closed line: a channel without width, there and back, leads to each hole (the keyhole
-technique, PS3.3, section C.8.8.6.3). A reader that tests whether the centre of each voxel lies within the polygons,
-by the even-odd rule, gets the mask back exactly. Voxels that touch at a corner alone are apart. An outline cuts the
-corners of the voxels, so that its area is half a voxel less than that of the mask, for each outline without holes.
+A polygon with holes is one closed line: a channel of zero width leads to each hole and back (the keyhole technique,
+PS3.3, section C.8.8.6.3). A reader that tests whether the centre of each voxel lies within the polygons, by the
+even-odd rule, gets the mask back exactly. Voxels that touch only at a corner belong to different polygons. An outline
+cuts the corners of the voxels, so that its area is half a voxel less than that of the mask, for each outline without
+holes.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 __all__ = ["MOST_OUTLINES", "TooManyOutlinesError", "drawn_on", "outlines", "rings"]
 
 MOST_OUTLINES = 5_000
-"""Of a structure on a slice: even the vessels of both lungs are some hundreds."""
+"""The largest number of outlines of a structure on a slice: even the vessels of both lungs have some hundreds."""
 
 
 class TooManyOutlinesError(ValueError):
-    """A mask on one slice is made of more pieces and holes than any structure is."""
+    """A mask has more parts and holes on one slice than any structure has."""
 
     def __init__(self, count: int) -> None:
         super().__init__(f"{count} outlines on one slice")
@@ -41,15 +42,15 @@ class TooManyOutlinesError(ValueError):
 def drawn_on(
     masks: NamedMasks, index: int, draw: Callable[[NDArray[np.bool_]], list[NDArray[np.float64]]]
 ) -> Iterator[tuple[int, list[NDArray[np.float64]]]]:
-    """Yields the lines of each structure that occurs on a slice, with its number, from 0.
+    """Yields the number, from 0, and the lines of each structure that occurs on a slice.
 
     Args:
         masks: The structures.
-        index: Of the slice, from 0.
+        index: Index of the slice, from 0.
         draw: :func:`outlines` or :func:`rings`.
 
     Raises:
-        DerivedObjectError: One has more than :data:`MOST_OUTLINES`.
+        DerivedObjectError: A structure has more than :data:`MOST_OUTLINES`.
     """
     for number, mask in masks.on_slice(index):
         try:
@@ -71,7 +72,7 @@ def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
         mask: Shape (columns, rows).
 
     Raises:
-        TooManyOutlinesError: It has more than :data:`MOST_OUTLINES`, those of holes counted.
+        TooManyOutlinesError: The mask has more than :data:`MOST_OUTLINES`, including those of holes.
 
     Returns:
         For each connected part an array of shape (points, 2): column and row, where whole numbers are the centres of
@@ -85,7 +86,7 @@ def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
 
 
 def rings(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """Returns the outlines of a mask as those of :func:`outlines`, those of holes as closed lines of their own.
+    """Returns the outlines of a mask as :func:`outlines` does, but each hole as a closed line of its own.
 
     Example:
         >>> mask = np.ones((3, 3), np.bool_)
@@ -117,7 +118,7 @@ def _parts(mask: NDArray[np.bool_]) -> list[list[NDArray[np.float64]]]:
 
 
 def _joined(rings: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Joins holes to the ring around them, or to another hole, whichever comes first to the left.
+    """Joins each hole to the ring around it, or to another hole, whichever comes first to its left.
 
     From the leftmost point of a hole, which lies on a row of voxel centres, the channel goes along that row through
     voxels of the mask, to the point at which the row enters the mask. No other channel ends there.
@@ -138,7 +139,7 @@ def _joined(rings: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 
 def _walk(sizes: Sequence[int], holes: dict[tuple[int, int], tuple[int, int]]) -> list[tuple[int, int]]:
-    """Goes round the first ring, and from every point with a channel through it and round the hole at its end."""
+    """Lists the points around the first ring; where a channel starts, goes along it and around its hole first."""
     path = []
     todo = [(0, index) for index in reversed(range(sizes[0]))]
     while todo:

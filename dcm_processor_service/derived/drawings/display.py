@@ -1,4 +1,4 @@
-"""How a presentation state shows its images: rescale, window, shape of grey, displayed area."""
+"""Writes how a presentation state shows its images: rescale, window, Presentation LUT Shape, displayed area."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["displayed_areas", "write_shades"]
 
 
 def write_shades(made: Dataset, frames: Sequence[FrameInfo], window: tuple[float, float] | None) -> None:
-    """Writes how stored values become shades: Modality LUT, window, shape (PS3.3, sections C.11.1, C.11.8, C.11.6)."""
+    """Writes Modality LUT, window and Presentation LUT Shape (PS3.3, sections C.11.1, C.11.8 and C.11.6)."""
     frame = frames[0]
     header = frame.instance.header
     assert isinstance(header, Dataset)  # as every header of a source
@@ -38,7 +38,7 @@ def write_shades(made: Dataset, frames: Sequence[FrameInfo], window: tuple[float
 
 
 def _windows(frames: Sequence[FrameInfo], given: tuple[float, float] | None) -> list[Dataset]:
-    """Returns the windows, each with its images where these have several."""
+    """Returns the items of the windows; if there are several, each lists its images."""
     by_window: dict[tuple[float, float], list[FrameInfo]] = {}
     for frame in frames:
         proposed = display_window(frame)
@@ -56,7 +56,7 @@ def _windows(frames: Sequence[FrameInfo], given: tuple[float, float] | None) -> 
 
 
 def displayed_areas(frames: Sequence[FrameInfo]) -> list[Dataset]:
-    """Returns the displayed areas: all of each image, by size and spacing (PS3.3, section C.10.4)."""
+    """Returns one displayed area for each size and spacing of images, which covers all of the image (PS3.3, C.10.4)."""
     by_size: dict[tuple[int, int, tuple[float, ...] | None], list[FrameInfo]] = {}
     for frame in frames:
         pixels = frame.pixel_format

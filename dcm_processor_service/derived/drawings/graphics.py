@@ -1,4 +1,4 @@
-"""Items of a presentation state: lines, points, text and layers (PS3.3, sections C.10.5 and C.10.7)."""
+"""Makes items of a presentation state: lines, points, text and layers (PS3.3, sections C.10.5 and C.10.7)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["Annotation", "annotated", "images_of", "layer_item", "titled"]
 
 _BOX_PARTS = (0.04, 0.25, 0.05)
-"""Of the image's width: how far a text stands from its point, and how wide and high its box is."""
+"""Distance of a text from its point, and width and height of its box, as parts of the image's width."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What is drawn on the images at one place."""
+    """The lines, the point and the text that are drawn on the frames of one slice."""
 
     frames: tuple[FrameInfo, ...]
     layer: int
-    """From 1."""
+    """Number of the graphic layer, from 1."""
 
     lines: list[NDArray[np.float64]] = field(default_factory=list)
     """Closed lines, in pixels from the upper left corner of the upper left pixel."""
@@ -40,7 +40,7 @@ class Annotation:
 
 
 def images_of(frames: Sequence[FrameInfo]) -> list[Dataset]:
-    """Returns the items that refer to images, with the frames that are meant, as those of ReferencedImageSequence."""
+    """Returns the items of ReferencedImageSequence, with frame numbers for multi-frame images."""
     found = source_images(frames)
     for item in found:
         del item.PurposeOfReferenceCodeSequence
@@ -75,7 +75,7 @@ def _graphic(kind: str, points: NDArray[np.float64]) -> Dataset:
 
 
 def _beside(words: str, point: NDArray[np.float64], frame: FrameInfo) -> Dataset:
-    """Returns a text with a visible anchor at a point, above it, on the side on which there is more room."""
+    """Returns a text anchored to a point, placed above it and on the side with more room."""
     columns, rows = frame.pixel_format.columns, frame.pixel_format.rows
     gap, width, height = (part * columns for part in _BOX_PARTS)
     left = point[0] + gap if point[0] < columns / 2 else point[0] - gap - width
@@ -92,7 +92,7 @@ def _beside(words: str, point: NDArray[np.float64], frame: FrameInfo) -> Dataset
 
 
 def titled(words: str) -> Dataset:
-    """Returns a line at the bottom of the screen, over all images of the state."""
+    """Returns the item for a line of text at the bottom of the screen, on all images of the state."""
     line, item = Dataset(), Dataset()
     line.BoundingBoxAnnotationUnits = "DISPLAY"
     line.UnformattedTextValue = words

@@ -1,4 +1,4 @@
-"""Structures to be drawn or outlined: masks by name or a label map, slice by slice on one grid."""
+"""The structures to be drawn: masks by name, or a label map, on one grid, available slice by slice."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ _HALF = 0.5
 
 @dataclass(frozen=True)
 class NamedMasks:
-    """Masks on one grid, with what was said of each."""
+    """Masks on one grid, with the name, code and colour given for each."""
 
     said: Mapping[str, Segment]
-    """By name; of a label map without the mask."""
+    """Segments by name; those of a label map have no mask of their own."""
 
     placement: Placement
     _arrays: tuple[NDArray[Any], ...] = field(repr=False)
     """Shape (columns, rows, slices): one for each name, or the label map alone."""
 
     _labels: tuple[int, ...] = ()
-    """Of a label map, one for each name."""
+    """Labels of a label map, one for each name; empty for masks."""
 
     @classmethod
     def of(
@@ -61,7 +61,7 @@ class NamedMasks:
         """Places masks by name, or a label map with the names of its labels.
 
         Raises:
-            DerivedObjectError: One is no mask or lies elsewhere, or names are given twice or not at all.
+            DerivedObjectError: A mask is invalid or lies elsewhere, or names are given twice or not at all.
             UnsupportedValueError: The masks lie on different grids.
         """
         if isinstance(structures, Mapping):
@@ -103,9 +103,9 @@ class NamedMasks:
         return cls(said, placement, (array,), tuple(chosen))
 
     def on_slice(self, index: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-        """Yields those that occur on a slice: its number, from 0, and its mask of shape (columns, rows).
+        """Yields each structure that occurs on a slice: its number, from 0, and its mask of shape (columns, rows).
 
-        Fractions count from one half on.
+        A fraction of one half or more belongs to the mask.
         """
         if self._labels:
             plane = self._arrays[0][:, :, index]
@@ -118,7 +118,7 @@ class NamedMasks:
                 yield number, mask
 
     def colours(self) -> list[tuple[int, int, int]]:
-        """Lists the colour of each: as given, as recommended for the structure, or another one; no two are the same."""
+        """Lists the colour of each structure: the given, else the recommended one, else a free one of the palette."""
         found: list[tuple[int, int, int]] = []
         for name, each in self.said.items():
             known = None if isinstance(each.code, Code) else find_structure(each.code or name)
@@ -130,7 +130,7 @@ class NamedMasks:
         return found
 
     def volumes_ml(self) -> list[float]:
-        """Lists the volume of each: its voxels, each as high as its slice."""
+        """Lists the volume of each structure, ml: its voxels times the area of a pixel and the height of its slice."""
         found = [0.0] * len(self.said)
         area_mm2 = self.placement.pixel_spacing[0] * self.placement.pixel_spacing[1]
         for index, height_mm in enumerate(self.placement.heights_mm):

@@ -1,6 +1,6 @@
-"""Fused pictures: structures painted over the images of a series, as RGB Secondary Capture on the same planes.
+"""Makes fused pictures: structures painted over the images of a series, as RGB Secondary Capture on the same planes.
 
-Every viewer shows them, also one that knows neither segmentations nor structure sets.
+Every viewer shows them, even a viewer that supports neither segmentations nor structure sets.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ def overlay(
 ) -> list[FileDataset]:
     """Makes a series of fused pictures, one instance a slice, on the planes of the volume.
 
-    Small images are enlarged by a whole number, with finer pixels at the same place, so that the legend is legible.
+    Small images are enlarged by a whole factor, in the same place with smaller pixels, so that the legend is legible.
 
     Args:
         volume: The images, shape (i, j, k): usually the source as it was read.
         structures: Masks by name on the grid of the volume, or a label map; bare arrays lie where the volume does.
             Names need no code.
-        source: What the volume was read from.
-        recipe: Who made it, as what, when.
-        labels: What each label is; of a label map alone.
+        source: Series that the volume was read from.
+        recipe: Producer, role and time of making.
+        labels: Name or code of each label; only for a label map.
         options: Outline or fill, window, text, slices.
 
     Raises:
@@ -111,7 +111,7 @@ def overlay(
 def _with_place(
     structures: Mapping[str, Segment | Voxels] | Voxels, volume: Voxels
 ) -> Mapping[str, Segment | Voxels] | Voxels:
-    """Returns the masks; bare arrays get the place of the volume, if it has one."""
+    """Returns the masks; a bare array becomes a volume at the place of ``volume``, if that is a Volume."""
 
     def placed(mask: Voxels) -> Voxels:
         return volume.like(mask) if isinstance(volume, Volume) and isinstance(mask, np.ndarray) else mask
@@ -132,10 +132,10 @@ def _legend(masks: NamedMasks) -> tuple[LegendEntry, ...]:
 
 
 def _chosen(slices: Sequence[int] | None, voxels: PlacedArray, source: SourceSeries, count: int) -> list[int]:
-    """Lists the slices to be made, by their index on the planes, for those that are meant by their index in the array.
+    """Converts indices of slices in the given array to indices on the planes of the source, ascending.
 
     Raises:
-        DerivedObjectError: There is no such slice, or the slices of the array are not those of the planes.
+        DerivedObjectError: There is no such slice, or the third axis of the array is not that of the source's slices.
     """
     if slices is None:
         return list(range(count))
@@ -165,7 +165,7 @@ def _window(
 
 
 def _enlarged(placement: Placement, pictures: NDArray[np.uint8], scale: int, chosen: Sequence[int]) -> Placement:
-    """Returns pictures on the planes of those slices, with so many pixels for one of the source along each axis."""
+    """Places pictures on the chosen slices, with ``scale`` pixels for each source pixel along an axis."""
     affine = placement.affine_lps.copy()
     shift = affine[:3, :2].sum(axis=1) * (0.5 / scale - 0.5)  # the outer edges of the outer pixels stay where they are
     affine[:3, :2] /= scale

@@ -1,7 +1,7 @@
-"""Outlines, markers and text over the source, without changing it: Grayscale Softcopy Presentation States.
+"""Makes Grayscale Softcopy Presentation States: outlines, markers and text over the source images, which do not change.
 
-PS3.3, section A.33.1. A state applies to the images that it annotates, through one rescale: images that are rescaled
-otherwise (PET) have a state of their own.
+PS3.3, section A.33.1. A state has one rescale for all images that it annotates: images with different rescales (PET)
+get different states.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class Marker:
     """
 
     place_lps: tuple[float, float, float]
-    """mm in LPS."""
+    """Position of the point, mm in LPS."""
 
     text: str = ""
-    """Stands beside the point, with a line or an arrow to it as the viewer draws it; a point alone where empty."""
+    """Text beside the point; the viewer draws a line or an arrow between them. If empty, only the point is shown."""
 
 
 def presentation(
@@ -70,15 +70,15 @@ def presentation(
     labels: Mapping[int, Code | str] | str | None = None,
     options: PresentationOptions | None = None,
 ) -> list[FileDataset]:
-    """Makes presentation states with outlines, markers and text; one, unless the images are rescaled differently.
+    """Makes presentation states with outlines, markers and text: one, or several if the images have different rescales.
 
     Args:
         structures: Masks by name on the slices of the source, or a label map; None for markers alone. Names need no
-            code. Each has a layer with its name and its colour.
+            code. Each structure has a layer with its name and its colour.
         markers: Points in the frame of reference of the source.
-        source: The images, in shades of grey.
-        recipe: Who made it, as what, when.
-        labels: What each label is; of a label map alone.
+        source: Series of the grey images.
+        recipe: Producer, role and time of making.
+        labels: Name or code of each label; only for a label map.
         options: Window, text.
 
     Raises:
@@ -148,7 +148,7 @@ def _marked(marker: Marker, source: SourceSeries, layer: int) -> Annotation:
     """Puts a marker on the nearest slice.
 
     Raises:
-        DerivedObjectError: It lies beside all slices.
+        DerivedObjectError: The marker lies beside all slices.
     """
     frame = nearest_slice(marker.place_lps, source)
     if frame is None:
@@ -160,7 +160,7 @@ def _marked(marker: Marker, source: SourceSeries, layer: int) -> Annotation:
 
 
 def _by_rescale(annotations: Sequence[Annotation]) -> list[list[Annotation]]:
-    """Groups annotations by how their images are rescaled, and whether these are negatives."""
+    """Groups annotations by the rescale of their images, and by whether these are MONOCHROME1."""
     groups: dict[Any, list[Annotation]] = {}
     for each in annotations:
         frames: dict[Any, list[FrameInfo]] = {}

@@ -1,4 +1,4 @@
-"""Masks as an RT Structure Set: outlines on the slices of the source (PS3.3, sections A.19 and C.8.8.5 to C.8.8.8)."""
+"""Makes an RT Structure Set from masks: outlines on the slices (PS3.3, sections A.19 and C.8.8.5 to C.8.8.8)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["structure_set"]
 
-_STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # retired, and the one that every reader of structure sets expects
+_STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # retired, but readers of structure sets expect it
 _LONGEST_LABEL = 16
 _MOST_CONTOURS = 200_000  # a hundred organs on hundreds of slices have some ten thousands
 _DECIMALS = 5  # of a mm
@@ -62,16 +62,16 @@ def structure_set(
     Explicit VR allows for decimal strings (PS3.5, section 6.2.2).
 
     Args:
-        structures: Masks by name on one grid, of booleans, 0 and 1, or fractions, which count from one half on; or a
-            label map. An empty mask becomes a structure without outlines.
+        structures: Masks by name on one grid, of booleans, 0 and 1, or fractions, of which one half and more is inside;
+            or a label map. An empty mask becomes a structure without outlines.
         source: The images that were segmented. Positions are in their frame of reference.
-        recipe: Who made it, as what, when.
-        labels: What each label is; of a label map alone.
+        recipe: Producer, role and time of making.
+        labels: Name or code of each label; only for a label map.
         options: Algorithm and label.
 
     Raises:
-        DerivedObjectError: A name has no code, a mask is no mask or does not fit the source, the source has no place
-            in space, or a mask is noise: more than 5,000 outlines on a slice, 200,000 in all.
+        DerivedObjectError: A name has no code, a mask is no mask or does not fit the source, the source has no place in
+            space, or the masks have too many outlines: more than 5,000 on a slice or 200,000 in all.
         UnsupportedValueError: The masks lie on different grids.
 
     Example:
@@ -141,7 +141,7 @@ class _Outlining:
         return made
 
     def _references(self) -> list[Dataset]:
-        """Returns the images by frame of reference, study and series (PS3.3, section C.8.8.5)."""
+        """Returns the references to images by frame of reference, study and series (PS3.3, section C.8.8.5)."""
         own = self.frame_of_reference_uid
         grouped: dict[str, dict[str, dict[str, list[Dataset]]]] = {own: {}}
         for header in (*self.source.headers, *self.source.further):
@@ -219,7 +219,7 @@ class _FramesOnPlanes:
         self._positions = np.array([frame.position for frame in self._frames], dtype=np.float64).reshape(-1, 3)
 
     def on(self, origin: NDArray[np.float64], orientation: Sequence[float]) -> list[FrameInfo]:
-        """Lists those on the plane through a point."""
+        """Lists the frames on the plane through a point."""
         aligned = np.abs(self._normals @ slice_normal(orientation)) > 1 - _SAME_DIRECTION
         near = np.abs(((self._positions - origin) * self._normals).sum(axis=1)) < _SAME_PLANE_MM
         return [self._frames[index] for index in np.flatnonzero(aligned & near)]
@@ -260,7 +260,7 @@ def _colour(number: int, name: SegmentName) -> tuple[int, int, int]:
 
 
 def _observed(number: int, name: SegmentName) -> Dataset:
-    """Returns what a structure is: category, code and side (PS3.3, section C.8.8.8)."""
+    """Returns the observation of a structure: its category, code and side (PS3.3, section C.8.8.8)."""
     item = Dataset()
     item.ObservationNumber = item.ReferencedROINumber = number
     coded = code_item(name.code)

@@ -1,4 +1,4 @@
-"""A PDF as a DICOM object of the study: Encapsulated PDF (PS3.3, sections A.45.1 and C.24)."""
+"""Makes a DICOM object of the study from a PDF: Encapsulated PDF (PS3.3, sections A.45.1 and C.24)."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def encapsulated_pdf(
 
     Args:
         content: The bytes of the PDF. Their true length is recorded; DICOM pads odd lengths.
-        source: The images that the document is about, or whose it is.
-        recipe: Who made it, as what, when.
-        options: Title, kind of document, identity on the pages.
+        source: The images that the document is about, or the identity of patient and study.
+        recipe: Producer, role and time of making.
+        options: Title, kind of document, and whether the pages show the patient's identity.
 
     Raises:
         DerivedObjectError: The content is no PDF or is larger than one DICOM value can be.
@@ -69,5 +69,5 @@ def encapsulated_pdf(
         dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
         dataset.EncapsulatedDocumentLength = len(content)
         dataset.EncapsulatedDocument = content + b"\0" * (len(content) % 2)
-        dataset.pop("Laterality", None)  # of an image, not of a document
+        dataset.pop("Laterality", None)  # an attribute of images, not of documents
     return dataset

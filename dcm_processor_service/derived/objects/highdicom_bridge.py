@@ -1,8 +1,9 @@
-"""What segmentations, parametric maps and measurement reports share on their way through highdicom.
+"""Functions that segmentations, parametric maps and measurement reports share, all of which highdicom makes.
 
-highdicom is an extra. It gets shells of the source's headers: the identity of instances and where their frames lie, as
-the inspection found it, in the form that highdicom reads; no patient attribute, since its warnings quote them. Patient,
-study, equipment and dates are written afterwards, as for every other object.
+highdicom is an extra. It gets *shells* instead of the source's headers: datasets with the UIDs and classes of instances
+and the geometry that the inspection found, in the form that highdicom reads. They have no patient attributes, since
+highdicom's warnings may quote these. Patient, study, equipment and dates are written afterwards, as for every other
+object.
 """
 
 from __future__ import annotations
@@ -56,16 +57,16 @@ def load_highdicom(name: str = "highdicom") -> Any:
     """Returns highdicom, or a module of it.
 
     Raises:
-        ConfigurationError: It is not installed.
+        ConfigurationError: highdicom is not installed.
     """
     return load_extra(name, "highdicom")
 
 
 def require_series(source: Source, what: str) -> SourceSeries:
-    """Returns the source as a series of images, which such an object always refers to.
+    """Returns the source if it is a series of images, to which such an object must refer.
 
     Raises:
-        DerivedObjectError: The source is an identity alone.
+        DerivedObjectError: The source is only an identity, without images.
     """
     if isinstance(source, SourceSeries):
         return source
@@ -73,17 +74,17 @@ def require_series(source: Source, what: str) -> SourceSeries:
 
 
 def code_of(code: Code) -> PydicomCode:
-    """Returns a code as highdicom takes it."""
+    """Converts a code to the type that highdicom takes."""
     return PydicomCode(code.value, code.scheme, code.meaning)
 
 
 def shell(header: Dataset) -> Dataset:
-    """Returns what identifies an instance, without patient attributes and without geometry."""
+    """Returns the shell of an instance: what identifies it, without patient attributes and geometry."""
     return Shells().of(header)
 
 
 def _restore_classes(dataset: Dataset, classes: Mapping[str, str]) -> None:
-    """Writes the classes of instances, by SOPInstanceUID, over those that stood in for them."""
+    """Writes the true SOP classes of instances, by SOPInstanceUID, over the placeholders that highdicom was given."""
     for element in dataset:
         for each in element.value if element.VR == "SQ" else ():
             found = classes.get(text(each, "ReferencedSOPInstanceUID"))
@@ -108,7 +109,7 @@ def equipment(composite: Composite) -> dict[str, Any]:
 
 
 def finish(dataset: Dataset, composite: Composite) -> None:
-    """Writes what every object of this package shares, and UIDs that a retry repeats."""
+    """Writes the attributes that all objects of this package have, and UIDs that stay the same on every run."""
     composite.complete(dataset)
     source = composite.source
     every = (*source.headers, *source.further) if isinstance(source, SourceSeries) else ()
@@ -118,14 +119,14 @@ def finish(dataset: Dataset, composite: Composite) -> None:
     composite.write_replaced(dataset, 1)
     dataset.file_meta.MediaStorageSOPInstanceUID = UID(composite.uids.instance(1))
     dimensions: dict[str, str] = {}
-    for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):  # no frame names a dimension
+    for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):  # frames do not refer to these UIDs
         for item in items(dataset, sequence):
             own = composite.uids.other(f"dimensions {len(dimensions)}")
             item.DimensionOrganizationUID = dimensions.setdefault(text(item, "DimensionOrganizationUID"), own)
 
 
 def released(made: Dataset) -> Dataset:
-    """Returns highdicom's object as a plain dataset, and closes the index database in it, which nothing else closes."""
+    """Returns highdicom's object as a plain dataset, and closes the sqlite connection that highdicom leaves open."""
     plain = Dataset()
     plain.update(made)
     plain.file_meta = made.file_meta
@@ -136,7 +137,7 @@ def released(made: Dataset) -> Dataset:
 
 
 class Planes:
-    """Masks or maps on their planes, and the positions of these as highdicom takes them.
+    """The planes of masks or maps, with their positions and source images as highdicom takes them.
 
     Raises:
         DerivedObjectError: No image of the source is in the frame of reference of the voxels.
@@ -171,7 +172,7 @@ class Planes:
         self._is_explicit = not placement.is_projection and (is_multi_frame or not (is_whole and has_one_each))
 
     def _frames_in_space(self, source: SourceSeries) -> list[FrameInfo]:
-        """Lists the frames that the voxels lie on, else all that lie somewhere, in the frame of reference of these."""
+        """Lists the frames that the voxels lie on, or all with geometry, in the voxels' frame of reference."""
         slices = self.placement.slices
         if slices is None:
             candidates = [frame for frame in source.frames if frame.has_geometry]
@@ -181,7 +182,7 @@ class Planes:
         return [frame for frame in candidates if text(frame.instance.header, "FrameOfReferenceUID") in known]
 
     def _further_shells(self, source: SourceSeries) -> list[Dataset]:
-        """Lists the further instances of the study that lie somewhere, each in its own frame of reference."""
+        """Lists the further instances of the study that have geometry, each in its own frame of reference."""
         study = text(source.first, "StudyInstanceUID")
         found = []
         for header in source.further:
@@ -200,7 +201,7 @@ class Planes:
             return [self._placed_shell(each, orientation or each[0].orientation or ()) for each in by_instance.values()]
 
     def _placed_shell(self, frames: Sequence[FrameInfo], orientation: tuple[float, ...]) -> Dataset:
-        """Returns an instance with the place of those of its frames that are meant; its other frames lie far away."""
+        """Returns an instance's shell with the geometry of the given frames; its other frames are placed far away."""
         header = frames[0].instance.header
         assert isinstance(header, Dataset)  # as every header of a source
         made = self._made_shells.of(header)
@@ -216,14 +217,14 @@ class Planes:
         return made
 
     def _geometry(self, spacing: Sequence[float], orientation: Sequence[float]) -> Dataset:
-        """Returns the attributes that slices share; they are made once for all that are alike."""
+        """Returns the geometry attributes that slices share; equal ones are made only once."""
         key = (*spacing, None, *orientation)
         if key not in self._geometries:
             made = Dataset()
             made.FrameOfReferenceUID = self._frame_of_reference_uid
             made.PixelSpacing = [ds(distance) for distance in spacing]
             made.SliceThickness = self._thickness
-            if self.placement.has_one_step:  # of one slice too: highdicom would say that such are 1 mm apart
+            if self.placement.has_one_step:  # also for one slice: highdicom would write a spacing of 1 mm
                 made.SpacingBetweenSlices = ds(self.placement.step_mm)
             made.ImageOrientationPatient = [ds(cosine) for cosine in orientation]
             self._geometries[key] = made
@@ -247,11 +248,11 @@ class Planes:
 
     @staticmethod
     def frames(array: NDArray[Any]) -> NDArray[Any]:
-        """Returns (slices, rows, columns, …) from (columns, rows, slices, …)."""
+        """Reorders axes from (columns, rows, slices, …) to (slices, rows, columns, …)."""
         return np.ascontiguousarray(np.moveaxis(array, (2, 1, 0), (0, 1, 2)))
 
     def arguments(self, highdicom: Any) -> dict[str, Any]:
-        """Returns the constructor arguments that say where the planes are; none when they are those of the images."""
+        """Returns the constructor arguments for the planes' geometry; empty if the planes are those of the images."""
         if not self._is_explicit:
             return {}
         placement = self.placement
@@ -267,7 +268,7 @@ class Planes:
 
 
 def _is_alike(frame: FrameInfo, other: FrameInfo) -> bool:
-    """Whether highdicom may take both as one stack: of one size, and of one orientation but for rounding in headers."""
+    """Returns whether two frames have one size and, except for rounding, one orientation, as highdicom requires."""
     if frame.orientation == other.orientation:
         is_parallel = True
     else:
@@ -283,5 +284,5 @@ def _position(coordinates: Sequence[float]) -> Dataset:
 
 
 def planes_of(voxels: PlacedArray, source: SourceSeries, composite: Composite) -> Planes:
-    """Places an array of three axes; errors are those of :func:`.one_volume.place_one_volume`, and of the planes."""
+    """Places an array of three axes; raises what :func:`.one_volume.place_one_volume` and :class:`Planes` raise."""
     return Planes(place_one_volume(voxels, source), source, composite)

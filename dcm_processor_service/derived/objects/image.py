@@ -1,4 +1,4 @@
-"""Image series from arrays: CT, MR, PET and Secondary Capture, one instance a slice, on the geometry of the source."""
+"""Makes image series from arrays: CT, MR, PET and Secondary Capture, one instance a slice."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ _EIGHT_BIT_CLASSES = frozenset({"sc"})
 
 @dataclass(frozen=True)
 class DerivedImage:
-    """A made image series."""
+    """The image series that :func:`derive_image` has made."""
 
     datasets: tuple[FileDataset, ...] = field(repr=False)
     mapping: ValueMapping
     on_source_grid: bool
-    """Whether every voxel lies on a voxel of the source; the slices then are in the source's order and direction."""
+    """Whether every voxel lies on a voxel of the source; if so, slices have the order and direction of the source's."""
 
     @property
     def series_instance_uid(self) -> str:
@@ -75,18 +75,19 @@ def derive_image(
 ) -> DerivedImage:
     """Makes an image series from an array, a Volume, or a NIfTI image or file.
 
-    Integers are stored as they are wherever 16 bits hold them; other values by a slope and an intercept, with the
-    error bound in the result's ``mapping``. InstanceNumber grows along the normal of the slices, volume by volume.
+    Integers are stored unchanged if 16 bits hold them; other values by a slope and an intercept, with the error bound
+    in the result's ``mapping``. InstanceNumber grows along the normal of the slices, volume by volume.
 
     Args:
         voxels: Shape (i, j), (i, j, k) or (i, j, k, t): column, row, slice, volume. Axes may be in any order and
             direction, as long as an affine says which. A Volume brings its place, frame of reference and unit. Bytes
             of shape (i, j, k, 3) are colours, unless they are three volumes of the source: they become RGB Secondary
             Capture on their planes.
-        source: What it was computed from; or whose it is, then with ``affine_lps`` and a ``kind``.
-        recipe: Who made it, as what, when.
-        affine_lps: Shape (4, 4): (i, j, k, 1) to LPS mm, over what the voxels say themselves. None, of a bare array: it
-            has the axes and shape of the source.
+        source: Series that the result was computed from; or the identity of patient and study, then with ``affine_lps``
+            and a ``kind``.
+        recipe: Producer, role and time of making.
+        affine_lps: Shape (4, 4): maps (i, j, k, 1) to LPS mm, in place of the voxels' own affine. None for their own; a
+            bare array then has the axes and shape of the source.
         options: Class, units, window, frame of reference.
 
     Raises:
@@ -138,12 +139,12 @@ def derive_image(
 
 
 def color_images(placement: Placement, source: SourceSeries, recipe: Recipe) -> list[FileDataset]:
-    """Makes RGB Secondary Capture, one instance a slice, of colours that are on their planes already.
+    """Makes RGB Secondary Capture, one instance a slice, from colours that are placed already.
 
     Args:
         placement: Its array has shape (columns, rows, slices, 3), uint8.
-        source: What they were computed from.
-        recipe: Who made it, as what, when.
+        source: Series that the colours were computed from.
+        recipe: Producer, role and time of making.
     """
     if placement.slices is not None:
         source = source.led_by(placement.slices[0][0])
@@ -155,10 +156,10 @@ def color_images(placement: Placement, source: SourceSeries, recipe: Recipe) -> 
 
 
 def _is_color(given: PlacedArray, options: ImageOptions) -> bool:
-    """Whether the voxels are colours: bytes, three of them a voxel, where these are not three volumes of the source.
+    """Returns whether the voxels are colours: three bytes a voxel that are not three volumes of the source.
 
     Raises:
-        DerivedObjectError: They are, and the class or the options do not suit.
+        DerivedObjectError: The voxels are colours, and the class or the options do not allow this.
     """
     array = given.array
     alike = array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] == 3 and len(given.sources) != 3  # noqa: PLR2004
@@ -199,7 +200,7 @@ class _Job:
 
     @property
     def frame_of_reference_uid(self) -> str:
-        """The one in which positions mean what they mean there, else a new one (PS3.3, section C.7.4.1)."""
+        """The source's frame of reference if positions are in it, else a new one (PS3.3, section C.7.4.1)."""
         known = self.placement.frame_of_reference_uid if self.options.same_frame is None else ""
         if self.options.same_frame:
             known = self._sources_frame_of_reference_uid
@@ -261,7 +262,7 @@ class _Job:
             template.SpacingBetweenSlices = ds(self.placement.step_mm)
 
     def _write_projection(self, template: FileDataset) -> None:
-        """Writes what the source says of its plane: pixel sizes as they were calibrated, and where the body lies."""
+        """Copies from the source how a projection was calibrated, its pixel sizes and PatientOrientation."""
         template.PatientOrientation = None
         if isinstance(self.source, SourceSeries):
             copy_attributes(self.source.first, template, _OF_A_PLANE)
@@ -291,7 +292,7 @@ class _Job:
             dataset.FrameReferenceTime = ds(volume)
 
     def _sources_of(self, index: int, volume: int) -> Sequence[FrameInfo] | None:
-        """The source's frames of the same plane, and of the same volume where there are as many volumes."""
+        """Returns the source's frames of the same plane, and of the same volume if there are as many volumes."""
         if self.placement.slices is not None:
             frames = self.placement.slices[index]
             return [frames[volume]] if len(frames) == self._slices_and_volumes[1] else frames
@@ -304,7 +305,7 @@ class _Job:
 
 
 def _sibling(shared: Encoded, sop_instance_uid: str, number: int) -> FileDataset:
-    """Another instance of the series; a deep copy of its references would grow with the square of the slices."""
+    """Makes another instance of the series from the shared elements, with its own UID and number."""
     dataset = shared.copied()
     dataset.file_meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
     dataset.SOPInstanceUID = UID(sop_instance_uid)
@@ -313,9 +314,9 @@ def _sibling(shared: Encoded, sop_instance_uid: str, number: int) -> FileDataset
 
 
 def direction_letters(direction: NDArray[np.float64]) -> str:
-    """Returns the letters of PatientOrientation (0020,0020): where a row or column points to (PS3.3, C.7.6.1.1.1).
+    """Returns the letters of PatientOrientation (0020,0020) for the direction of a row or column (PS3.3, C.7.6.1.1.1).
 
-    The main direction first, then those that are at least a tenth of it.
+    The main direction comes first, then those with at least a tenth of its length.
 
     Example:
         >>> direction_letters(np.array([1.0, 0.0, 0.0])), direction_letters(np.array([0.0, -0.9, 0.43]))

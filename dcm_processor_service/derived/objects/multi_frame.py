@@ -1,7 +1,7 @@
-"""All slices of a volume as one multi-frame Secondary Capture, with the geometry in functional groups.
+"""Makes one multi-frame Secondary Capture of all slices of a volume, with the geometry in functional groups.
 
-PS3.3, sections A.8.3 to A.8.5 and C.8.6.3. These classes store unsigned integers that mean themselves: the standard
-fixes the rescale to the identity. What does not fit is refused with the remedy, never changed.
+PS3.3, sections A.8.3 to A.8.5 and C.8.6.3. These classes store unsigned integers, and the standard fixes their rescale
+to slope 1 and intercept 0. Other values are refused, never changed.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _write_image(dataset: Dataset, pixels: StoredPixels) -> None:
 
 
 def _write_groups(dataset: FileDataset, composite: Composite, placement: Placement) -> None:
-    """Pixel measures, plane orientation and position, frame content and derivation image (PS3.3, C.7.6.16.2)."""
+    """Writes pixel measures, plane orientation and position, frame content and derivation image (PS3.3, C.7.6.16.2)."""
     measures, orientation, shared = Dataset(), Dataset(), Dataset()
     measures.PixelSpacing = [ds(distance) for distance in placement.pixel_spacing]
     measures.SliceThickness = ds(placement.step_mm)

@@ -1,6 +1,6 @@
-"""Pictures without a place in the patient, such as the pages of a report or a screenshot, as Secondary Capture.
+"""Makes Secondary Capture of pictures without a place in the patient, such as pages of a report or a screenshot.
 
-PS3.3, sections A.8.1 and A.8.5. Pictures are arrays as every picture library gives them: rows first.
+PS3.3, sections A.8.1 and A.8.5. The axes of pictures are those of picture libraries: rows first.
 """
 
 from __future__ import annotations
@@ -54,10 +54,11 @@ def capture_pages(
     """Makes a series of pictures; transparent parts become white.
 
     Args:
-        pages: In reading order.
-        source: The images that they are about, or whose they are.
-        recipe: Who made them, as what, when.
-        multi_frame: One instance for all pages, which then have one size and are all gray or all coloured.
+        pages: Pictures in reading order.
+        source: The images that the pages are about, or the identity of patient and study.
+        recipe: Producer, role and time of making.
+        multi_frame: Whether one instance holds all pages, which must then have one size and be all grey or all in
+            colour.
         shows_identity: Whether the pictures show who the patient is: BurnedInAnnotation (0028,0301).
 
     Raises:
@@ -150,7 +151,7 @@ def _decoded(page: bytes | Path | str, number: int) -> NDArray[Any]:
         raise ConfigurationError("PNG pages need Pillow, which is not installed: pip install pillow") from error
     try:
         with pillow.open(io.BytesIO(page) if isinstance(page, bytes) else page) as image:
-            if image.mode.startswith("I"):  # 16 bits: their upper half, which is what 8 bits show of them
+            if image.mode.startswith("I"):  # of 16 bits, keep the upper 8
                 return (np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
             if image.mode == "F":
                 raise DerivedObjectError(f"page {number} holds fractions: give a picture of 8 or 16 bits")

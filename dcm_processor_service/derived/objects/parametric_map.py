@@ -1,6 +1,6 @@
-"""Values of each voxel as a DICOM parametric map (PS3.3, sections A.75 and C.8.32), through highdicom.
+"""Makes a DICOM parametric map of the value of each voxel (PS3.3, sections A.75 and C.8.32), through highdicom.
 
-The values are stored in floating point, bit by bit as they are; what they mean is a quantity and a unit.
+The values are stored in floating point, unchanged, with the quantity and the unit that they have.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ def parametric_map(
     """Makes one parametric map object from an array, a Volume, or a NIfTI image or file.
 
     Args:
-        voxels: Shape (i, j, k): column, row, slice. Stored as float32 when given so, or when it is of integers that
-            float32 holds, else as float64. NaN is allowed and stands for no value.
-        source: The images that it was computed from. Positions are in their frame of reference.
-        recipe: Who made it, as what, when.
-        affine_lps: Shape (4, 4): (i, j, k, 1) to LPS mm, over what the voxels say themselves. None, of a bare array: it
-            has the axes and shape of the source.
+        voxels: Shape (i, j, k): column, row, slice. float32, booleans and integers of up to 16 bits are stored as
+            float32, other numbers as float64. NaN is allowed and stands for no value.
+        source: The images that the map was computed from. Positions are in their frame of reference.
+        recipe: Producer, role and time of making.
+        affine_lps: Shape (4, 4): maps (i, j, k, 1) to LPS mm, in place of the voxels' own affine. None for their own; a
+            bare array then has the axes and shape of the source.
         options: Units, quantity, window.
 
     Raises:
         ConfigurationError: highdicom is not installed.
-        DerivedObjectError: The array is no numbers, has several volumes, or the source is no image series.
+        DerivedObjectError: The array does not hold real numbers, has several volumes, or the source is no image series.
     """
     options = options or MapOptions()
     highdicom = load_highdicom()
@@ -95,13 +95,13 @@ def parametric_map(
             **planes.arguments(highdicom),
             **equipment(composite),
         )
-        dataset.ContentCreatorName = None  # a person's
+        dataset.ContentCreatorName = None  # the name of a person, and none made it
         finish(dataset, composite)
         write_laterality(dataset)
-        _let_windows_be_narrow(dataset)
-        _let_frames_ascend(dataset)
+        _make_windows_exact(dataset)
+        _sort_frames(dataset)
         anatomy = frame_anatomy(series.first)
-        if anatomy is not None:  # dcmqi crashes without one; it takes the place of Laterality (C.7.3.1)
+        if anatomy is not None:  # dcmqi crashes without it; it states the side in place of Laterality (C.7.3.1)
             dataset.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
             dataset.pop("Laterality", None)
     return released(dataset)
@@ -122,7 +122,7 @@ def _range(values: NDArray[Any]) -> tuple[float, float]:
 
 
 def _meaning(highdicom: Any, composite: Composite, options: MapOptions, value_range: tuple[float, float]) -> Any:
-    """The real world value mapping: stored values are the values, in this unit (PS3.3, section C.7.6.16.2.11)."""
+    """Returns the real world value mapping: slope 1, intercept 0, and the unit (PS3.3, section C.7.6.16.2.11)."""
     return highdicom.pm.RealWorldValueMapping(
         lut_label=(require_line("label", options.label, _SH) if options.label else composite.recipe.role[:_SH]),
         lut_explanation=composite.derivation[:64],
@@ -134,15 +134,15 @@ def _meaning(highdicom: Any, composite: Composite, options: MapOptions, value_ra
     )
 
 
-def _let_windows_be_narrow(dataset: Dataset) -> None:
-    """Of the linear windows only LINEAR_EXACT may be less than 1 wide (PS3.3, section C.11.2.1.3)."""
+def _make_windows_exact(dataset: Dataset) -> None:
+    """Makes windows LINEAR_EXACT, the only linear ones that may be less than 1 wide (PS3.3, section C.11.2.1.3)."""
     for groups in (*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence):
         for window in groups.get("FrameVOILUTSequence", ()):
             window.VOILUTFunction = "LINEAR_EXACT"
 
 
-def _let_frames_ascend(dataset: Dataset) -> None:
-    """Orders frames along the normal of their planes, as dcmqi takes them to be; highdicom orders them against it."""
+def _sort_frames(dataset: Dataset) -> None:
+    """Orders frames along the normal of their planes, as dcmqi expects; highdicom orders them the other way."""
     groups = list(dataset.PerFrameFunctionalGroupsSequence)
     orientation = dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0].ImageOrientationPatient
     normal = slice_normal([float(cosine) for cosine in orientation])

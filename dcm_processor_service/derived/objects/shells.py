@@ -1,6 +1,6 @@
-"""Shells of a source's headers: what identifies an instance and what its images are, for highdicom.
+"""Makes shells of a source's headers for highdicom: datasets that identify an instance and describe its pixels.
 
-They have no patient attribute, since the warnings of highdicom quote them, and no geometry.
+Shells have no patient attributes, since warnings of highdicom may quote these, and no geometry.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _EMPTY = (
 )  # fmt: skip
 
 _STAND_INS = (SecondaryCaptureImageStorage, UltrasoundMultiFrameImageStorage)
-"""For images of one frame, and of several, whose class highdicom does not know; only while it makes an object."""
+"""Placeholders for classes that highdicom does not know, of one frame and of several, while it makes an object."""
 
 _KEPT_TAGS = {Tag(keyword): keyword for keyword in _KEPT}
 
@@ -40,9 +40,9 @@ _Spelling: TypeAlias = tuple[object, ...]
 
 
 class Shells:
-    """Makes the shells of one series. Of hundreds of slices, elements that are equal in all headers are made once.
+    """Makes the shells of one series. Elements that are equal in all its headers are made only once.
 
-    A shell is changed by new elements alone, because several shells share an element.
+    To change a shell, replace its elements: several shells share an element.
 
     Example:
         >>> header = Dataset()
@@ -86,17 +86,17 @@ class Shells:
 
 
 def is_unknown(header: Dataset) -> bool:
-    """Whether highdicom may not know the class of an instance: one that is retired or private."""
+    """Returns whether highdicom may not know the class of an instance: one that is retired or private."""
     uid = UID(text(header, "SOPClassUID"))
     return uid.is_private or uid.is_retired or uid.name == str(uid)
 
 
 def _spelling(header: Dataset, tag: BaseTag) -> _Spelling | None:
-    """Returns what an element is made from, bytes of a file or a value; None where that does not say it all."""
+    """Returns a key by which equal elements are found, from their bytes or value; None if it would not be certain."""
     item = header.get_item(tag)
     value = getattr(item, "value", None)
     if isinstance(value, bytes) and not value.isascii():
-        return None  # text, of which the character set says what it is
+        return None  # text that depends on the character set
     if not isinstance(value, bytes | str | int):
         return None
     return tag, str(getattr(item, "VR", "")), type(value).__name__, value, header.original_encoding

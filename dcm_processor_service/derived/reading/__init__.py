@@ -1,1 +1,1 @@
-"""Derived objects, of this service or of another vendor, as values again: masks, measurements, words."""
+"""Reads derived objects, of this service or of another vendor: masks, measurements and texts."""

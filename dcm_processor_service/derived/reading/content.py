@@ -1,4 +1,4 @@
-"""The content tree of a structured report, item by item (PS3.3, section C.17.3)."""
+"""Reads the content tree of a structured report, item by item (PS3.3, section C.17.3)."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def read_each(
 
     Args:
         paths: The files of the series.
-        kind: Which kind of object is meant.
-        advice: What to do with one of another kind.
-        read: Reads one.
-        limits: How far a deflated data set may expand.
+        kind: The kind that all objects must have.
+        advice: What the error message advises if an object is of another kind.
+        read: Function that reads one object.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
-        InvalidSeriesError: One is of another kind, or is damaged.
+        InvalidSeriesError: An object is of another kind, or is damaged.
     """
     found = []
     for path in paths:
@@ -53,7 +53,7 @@ def read_each(
 
 
 def children(item: Dataset) -> tuple[Dataset, ...]:
-    """Returns the items below one."""
+    """Returns the child items of an item."""
     return items(item, "ContentSequence")
 
 

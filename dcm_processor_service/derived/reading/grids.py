@@ -1,4 +1,4 @@
-"""The grid that a mask is put on: that of a volume or of a series of images."""
+"""The grid of a mask: that of a volume or of a series of images."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _SAME_PLACE_MM = 1e-2
 
 @dataclass(frozen=True)
 class MaskGrid:
-    """Where the voxels of a mask lie, and in which frame of reference."""
+    """The shape and affine of a mask, and its frame of reference."""
 
     shape: tuple[int, int, int]
-    """Columns, rows, slices; or as a volume was turned."""
+    """Columns, rows, slices; for a volume with reordered axes, in its order."""
 
     affine_lps: FloatArray
     frame_of_reference_uid: str = ""
@@ -42,7 +42,7 @@ class MaskGrid:
     study_instance_uid: str = ""
     sources: tuple[tuple[SliceSource, ...], ...] = field(default=(), repr=False)
     volume: Volume | None = field(default=None, repr=False)
-    """That was given, whose place the mask takes over."""
+    """The given volume, whose affine and sources the mask takes."""
 
     @classmethod
     def of(cls, like: Volume | Sequence[Path], limits: Limits) -> MaskGrid:
@@ -91,14 +91,14 @@ class MaskGrid:
 
     @property
     def slice_axis(self) -> int | None:
-        """The axis along which its slices are counted; None where they are those of no images."""
+        """The axis along which slices are counted; None if the slices are not those of images."""
         if not self.has_real_slices:
             return None
         return 2 if self.volume is None else self.volume.slice_axis
 
     @property
     def has_real_slices(self) -> bool:
-        """Whether its slices are those of images, not made by resampling."""
+        """Whether the slices are those of images, and not made by resampling."""
         return bool(self.sources if self.volume is None else self.volume.sources)
 
     def volume_of(self, array: NDArray[Any], name: str, modality: str) -> Volume:
@@ -135,7 +135,7 @@ class MaskGrid:
             )
 
     def sampled(self, array: NDArray[Any], affine_lps: FloatArray) -> NDArray[Any]:
-        """Returns on this grid the nearest voxel of another one; 0 outside of it."""
+        """Resamples an array of another grid to this one: the nearest voxel, and 0 outside of the other grid."""
         matrix = np.linalg.inv(affine_lps) @ self.affine_lps
         axes = [int(np.argmax(np.abs(row))) for row in matrix[:3, :3]]
         off_axis = matrix[:3, :3].copy()
@@ -155,13 +155,13 @@ class MaskGrid:
         return result.astype(array.dtype, copy=False)
 
     def _taken_axis_by_axis(self, array: NDArray[Any], matrix: FloatArray, axes: Sequence[int]) -> NDArray[Any]:
-        """Returns the nearest voxels where each axis of this grid is one of the other grid's."""
+        """Returns the nearest voxels if each axis of this grid is parallel to an axis of the other."""
         result = np.zeros(self.shape, array.dtype, order="F")
         taken: list[NDArray[Any]] = [np.zeros(0)] * 3
         placed: list[NDArray[Any]] = [np.zeros(0)] * 3
         for axis, own in enumerate(axes):
             lands = matrix[axis, own] * np.arange(self.shape[own]) + matrix[axis, 3]
-            nearest = np.floor(lands + 0.5 + 1e-6).astype(np.intp)  # the noise of two affines decides no tie
+            nearest = np.floor(lands + 0.5 + 1e-6).astype(np.intp)  # rounding errors of affines decide no tie
             inside = (nearest >= 0) & (nearest < array.shape[axis])
             taken[axis], placed[own] = nearest[inside], np.flatnonzero(inside)
         block = array[np.ix_(*taken)]
@@ -170,7 +170,7 @@ class MaskGrid:
 
 
 def _different(grids: Sequence[Stack]) -> list[Stack]:
-    """Returns the stacks without those that lie through another one, such as those of two echoes."""
+    """Returns one stack for each grid, where several have the same, such as those of two echoes."""
     found: list[Stack] = []
     for grid in grids:
         known = [one for one in found if one.shape == grid.shape]
@@ -183,7 +183,7 @@ def refuse_large(shape: Sequence[int], bytes_each: int, limits: Limits) -> None:
     """Compares a mask with the limits, before any of it is allocated.
 
     Raises:
-        InvalidSeriesError: It is too much.
+        InvalidSeriesError: The mask is larger than ``volume_bytes`` of the limits.
     """
     need = bytes_each
     for size in shape:

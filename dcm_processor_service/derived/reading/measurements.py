@@ -1,4 +1,4 @@
-"""Measurements of a report after TID 1500 (PS3.16), as the findings that a report is made of."""
+"""Reads the measurements of a report by TID 1500 (PS3.16) as findings, the same that reports are made from."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def read_measurements(paths: Sequence[Path], limits: Limits = _LIMITS) -> dict[s
 
     Args:
         paths: The files of the series.
-        limits: How far a deflated data set may expand.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
-        InvalidSeriesError: An object is no structured report after TID 1500, or is damaged.
+        InvalidSeriesError: An object is no structured report by TID 1500, or is damaged.
     """
     advice = "choose a series whose kind is structured report"
     found: dict[str, Finding] = {}
     for named in read_each(paths, SeriesKind.STRUCTURED_REPORT, advice, _findings, limits):
         for name, finding in named:
-            found[_free(name, found)] = finding
+            found[_unused_name(name, found)] = finding
     return found
 
 
@@ -106,7 +106,7 @@ def _measurements(group: Dataset, codes: dict[str, Code]) -> dict[str, tuple[flo
                 if text(child, "RelationshipType") == "HAS CONCEPT MOD"
                 and (code := code_in(child, "ConceptCodeSequence")) is not None
             ]
-            name = _free(", ".join([_meaning(each), *modifiers]), found)
+            name = _unused_name(", ".join([_meaning(each), *modifiers]), found)
             _keep_code(name, each, codes)
             found[name] = _measured(each)
     return found
@@ -129,27 +129,27 @@ def _measured(found: Dataset) -> tuple[float | str, Code | str]:
 
 
 def _evaluations(group: Dataset, codes: dict[str, Code]) -> dict[str, Code | str]:
-    """Returns coded answers by question; and words, as this package writes them ("question: words") or as they are."""
+    """Returns the answers by question: codes, and texts, in which "question: answer" of a comment is split."""
     found: dict[str, Code | str] = {}
     for each in children(group):
         if text(each, "RelationshipType") not in {_CONTAINS, ""} or concept(each) in {_FINDING, *_SITES}:
             continue
         if value_type(each) == "CODE" and (answer := code_in(each, "ConceptCodeSequence")) is not None:
-            name = _free(_meaning(each), found)
+            name = _unused_name(_meaning(each), found)
             _keep_code(name, each, codes)
             found[name] = answer
         elif value_type(each) == "TEXT":
             words = text(each, "TextValue")
             question, colon, rest = words.partition(": ")
             if concept(each) == _COMMENT and colon:
-                found[_free(question, found)] = rest
+                found[_unused_name(question, found)] = rest
             else:
-                found[_free(_meaning(each), found)] = words
+                found[_unused_name(_meaning(each), found)] = words
     return found
 
 
 def _keep_code(name: str, found: Dataset, codes: dict[str, Code]) -> None:
-    """Notes the code of a quantity or question whose name alone does not lead to it."""
+    """Keeps the code of a quantity or question if its name alone does not lead to this code."""
     code = code_in(found, "ConceptNameCodeSequence")
     if code is None:
         return
@@ -166,8 +166,8 @@ def _meaning(found: Dataset) -> str:
     return "unnamed" if code is None else code.meaning or code.value
 
 
-def _free(name: str, taken: Iterable[str]) -> str:
-    """Returns a name that is not taken: itself, or with a number."""
+def _unused_name(name: str, taken: Iterable[str]) -> str:
+    """Returns a name that is not taken: the name itself, or with a number."""
     known = set(taken)
     if name not in known:
         return name

@@ -1,4 +1,4 @@
-"""Codes, sides and colours as derived objects write them."""
+"""Reads codes, sides and colours of derived objects."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def code_of_item(found: Dataset) -> Code | None:
 
 
 def is_any_of(code: Code | None, known: Iterable[tuple[str, str]]) -> bool:
-    """Whether a code is one of these values and schemes."""
+    """Returns whether a code is among the given pairs of value and scheme."""
     return code is not None and (code.value, code.scheme) in set(known)
 
 
 def side_in(dataset: Dataset | None, *keywords: str) -> Code | None:
-    """Returns the side among the modifiers in some sequences, in SNOMED's codes of today or of before 2018."""
+    """Returns the side among the modifiers in the given sequences, as code of SNOMED CT or of the older SRT."""
     if dataset is None:
         return None
     found = (code_of_item(each) for keyword in keywords for each in items(dataset, keyword))
@@ -60,7 +60,7 @@ def side_in(dataset: Dataset | None, *keywords: str) -> Code | None:
 
 
 def rgb_of_lab(dataset: Dataset, keyword: str = "RecommendedDisplayCIELabValue") -> tuple[int, int, int] | None:
-    """Returns a CIE L*a*b* colour (PS3.3, section C.10.7.1.1) as sRGB, of the white point D65 that writers take.
+    """Returns a CIE L*a*b* colour (PS3.3, section C.10.7.1.1) as sRGB, with white point D65 as writers use it.
 
     Example:
         >>> from pydicom import Dataset

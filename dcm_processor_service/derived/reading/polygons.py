@@ -1,4 +1,4 @@
-"""Contours on the pixels of a slice."""
+"""Fills contours on the pixels of a slice."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _SLIVER_PIXELS = 2
 def filled(contours: Iterable[FloatArray], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Returns the pixels whose centres lie inside of closed contours, by the even-odd rule.
 
-    A contour within another is a hole, one within that an island; a contour that runs to its hole and back on one line,
-    a keyhole, leaves the hole open. Centres on a left or upper edge count, on a right or lower one they do not, so that
-    two contours that share an edge share no pixel.
+    A contour within another one is a hole, and one within the hole is an island. A keyhole, a contour that goes to its
+    hole and back along one line, leaves the hole open. Centres on a left or upper edge are inside, those on a right or
+    lower edge are outside, so that two contours that share an edge share no pixel.
 
     Args:
-        contours: Of shape (points, 2) each: columns and rows, in pixels, where whole numbers are the pixels' centres.
-        shape: Columns and rows.
+        contours: Arrays of shape (points, 2): columns and rows, in pixels, where whole numbers are the pixels' centres.
+        shape: Number of columns and rows of the mask.
 
     Example:
         >>> square = np.array([[0.5, 0.5], [3.5, 0.5], [3.5, 3.5], [0.5, 3.5]])
@@ -48,7 +48,7 @@ def filled(contours: Iterable[FloatArray], shape: tuple[int, int]) -> NDArray[np
 
 
 def _count_crossings(starts: FloatArray, ends: FloatArray, crossings: NDArray[np.int32]) -> None:
-    """Counts for each row of pixel centres the first column behind each crossing of an edge."""
+    """Adds 1, in each row of pixel centres, at the first column right of each edge that crosses the row."""
     rows, columns = crossings.shape[0], crossings.shape[1] - 1
     upward = starts[:, 1] > ends[:, 1]
     low = np.where(upward[:, np.newaxis], ends, starts)
@@ -68,7 +68,7 @@ def _count_crossings(starts: FloatArray, ends: FloatArray, crossings: NDArray[np
 
 
 def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
-    """Whether two filled contours cross: neither lies inside of the other, nor outside, but for a sliver."""
+    """Returns whether two filled contours cross: they share more than a sliver, and neither contains the other."""
     smaller = min(int(one.sum()), int(other.sum()))
     shared = int((one & other).sum())
     allowed = max(_SLIVER_PIXELS, _SLIVER_PART * smaller)

@@ -1,4 +1,4 @@
-"""Spatial coordinates of a measurement group as regions (PS3.3, section C.18.6 and C.18.9)."""
+"""Reads spatial coordinates of a measurement group as regions (PS3.3, sections C.18.6 and C.18.9)."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _CLOSED_TRIANGLE = 4
 
 
 def regions_in(group: Dataset, root: Dataset) -> Region | tuple[Region, ...] | None:
-    """Returns where a finding was measured: of the group itself, or along which its measurements were taken.
+    """Returns the regions of a finding: those of the group, and those along which its measurements were taken.
 
     Args:
         group: The container of one finding.
         root: The whole report, in which images may be referred to by their place in the tree.
 
     Raises:
-        InvalidSeriesError: Coordinates are damaged, or of no image.
+        InvalidSeriesError: Coordinates are damaged, or do not name their image.
     """
     surface: list[Region] = []
     found: list[Region] = []
@@ -87,7 +87,7 @@ def _at(root: Dataset, path: Sequence[int]) -> Dataset | None:
 
 
 def _shape(kind: RegionKind, points: Corners) -> tuple[RegionKind, Corners]:
-    """Tells boxes and outlines from lines, and takes out the point that closes them."""
+    """Finds out whether points are a line, an outline or a box, and removes the point that closes an outline."""
     is_closed = len(points) >= _CLOSED_TRIANGLE and points[0] == points[-1]
     if kind == "outline" or (kind == "line" and is_closed):
         points = points[:-1] if is_closed else points
@@ -97,7 +97,7 @@ def _shape(kind: RegionKind, points: Corners) -> tuple[RegionKind, Corners]:
 
 
 def _corners(points: Corners) -> Corners | None:
-    """Returns the low and the high corner of a rectangle along the axes; None of any other outline."""
+    """Returns the low and the high corner of a rectangle along the axes; None for any other outline."""
     if len(points) != 4 or len(set(points)) != 4:  # noqa: PLR2004 corners
         return None
     low, high = (tuple(pick(parts) for parts in zip(*points, strict=True)) for pick in (min, max))
@@ -107,7 +107,7 @@ def _corners(points: Corners) -> Corners | None:
 
 
 def _solid(surface: Sequence[Region]) -> list[Region]:
-    """Returns a box in place of the rectangles that are its contours, where all of them are those of one."""
+    """Returns one box if all surfaces are rectangles that are the contours of a box, else the surfaces."""
     if len(surface) > 1 and all(each.kind == "box" for each in surface):
         lows, highs = ([*zip(*(each.points[at] for each in surface), strict=True)] for at in (0, 1))
         varying = [axis for axis in range(3) if len(set(lows[axis])) > 1 or len(set(highs[axis])) > 1]

@@ -1,4 +1,4 @@
-"""What a structured report says, as indented text; and the bytes of an encapsulated document."""
+"""Reads structured reports as indented text, and encapsulated documents as bytes."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _REFERENCES = frozenset({"COMPOSITE", "IMAGE", "WAVEFORM"})
 
 
 def read_text(paths: Sequence[Path], limits: Limits = _LIMITS) -> str:
-    """Returns the content of the structured reports of a series as text, a line an item, indented by depth.
+    """Returns the content of the structured reports of a series as text: one line for each item, indented by depth.
 
     Args:
         paths: The files of the series.
-        limits: How far a deflated data set may expand.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         InvalidSeriesError: An object is no structured report, or is damaged.
@@ -52,14 +52,14 @@ def _lines(found: Dataset, depth: int) -> list[str]:
     own = [f"{indent}{line}" for line in words.splitlines()]
     # lines of one text stand below each other, so that no line is read as an item of its own
     lines = own[:1] + [f"{indent}  {line.strip()}" for line in own[1:] if line.strip()]
-    below = depth + 1 if lines else depth  # a container without a name is no level of its own
+    below = depth + 1 if lines else depth  # a container without a name adds no level
     for child in children(found):
         lines += _lines(child, below)
     return lines
 
 
 def _value(found: Dataset) -> str:
-    """Returns an item's value in words; empty of a container."""
+    """Returns an item's value as text; empty for a container."""
     kind = value_type(found)
     if "ReferencedContentItemIdentifier" in found:
         return f"see item {'.'.join(f'{part:g}' for part in numbers(found, 'ReferencedContentItemIdentifier') or ())}"
@@ -107,7 +107,7 @@ def read_documents(paths: Sequence[Path], limits: Limits = _LIMITS) -> tuple[byt
 
     Args:
         paths: The files of the series.
-        limits: How far a deflated data set may expand.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         InvalidSeriesError: An object wraps no document, or is damaged.
@@ -121,7 +121,7 @@ def _document(dataset: Dataset) -> bytes:
     if not isinstance(content, bytes) or not content:
         raise InvalidSeriesError(f"instance {text(dataset, 'SOPInstanceUID')} wraps an empty document: get it again")
     length = integer(dataset, "EncapsulatedDocumentLength")
-    if length is None:  # older objects do not say it: one byte of padding makes the length even
+    if length is None:  # older objects do not state the length: one byte of padding may have made it even
         return (
             content.removesuffix(b"\0") if text(dataset, "MIMETypeOfEncapsulatedDocument").endswith("pdf") else content
         )

@@ -1,4 +1,4 @@
-"""Structures of an RTSTRUCT (PS3.3, sections A.19.3 and C.8.8.5 to C.8.8.8) as masks on images."""
+"""Reads structures of an RTSTRUCT as masks on images (PS3.3, sections A.19.3 and C.8.8.5 to C.8.8.8)."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ __all__ = ["drawn_on", "read_rtstruct"]
 _AREAS = {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}
 _FEWEST_POINTS = 3
 _OFF_SLICE = 0.15
-"""Part of a step by which the points of a contour may lie off their slice: coordinates are often rounded to 0.1 mm."""
+"""How far the points of a contour may lie off their slice, in parts of a step: coordinates are often rounded to 0.1
+mm."""
 
 _SEVERAL_PLANES = 3
 _HELP = "give a volume as like= whose slices are those that the contours were drawn on"
 
 
 def drawn_on(instance: InstanceFile) -> tuple[str, ...]:
-    """Lists the series that a structure set says it was drawn on (PS3.3, section C.8.8.5)."""
+    """Lists the series that a structure set refers to as its images (PS3.3, section C.8.8.5)."""
     found = [
         text(series, "SeriesInstanceUID")
         for frame in items(instance.header, "ReferencedFrameOfReferenceSequence")
@@ -58,9 +59,9 @@ def read_rtstruct(instance: InstanceFile, grid: MaskGrid, limits: Limits, *, may
 
     Args:
         instance: The structure set.
-        grid: The grid that masks are put on.
+        grid: The grid of the masks.
         limits: Limits of size for masks.
-        may_cut: Whether the grid may show a part of a structure alone, as a cropped volume does.
+        may_cut: Whether the grid may contain only a part of a structure, as a cropped volume does.
 
     Raises:
         InvalidSeriesError: The structure set contradicts itself.
@@ -121,17 +122,17 @@ def _structure(instance: InstanceFile, drawing: _Drawing, region: Dataset, obser
 @dataclass(frozen=True)
 class _Contour:
     slice: int
-    """Of the grid, along the axis across the contours."""
+    """Index of the slice in the grid, along the axis normal to the contours."""
 
     points: FloatArray
-    """Shape (points, 2): along the grid's other two axes, in voxels."""
+    """Shape (points, 2): coordinates along the grid's other two axes, in voxels."""
 
     is_xor: bool
 
 
 @dataclass(frozen=True)
 class _Planes:
-    """Where the contours of all regions lie on a grid."""
+    """The contours of all regions, and the grid of the masks."""
 
     contours: tuple[Dataset, ...]
     """Items of ROIContourSequence."""
@@ -139,7 +140,7 @@ class _Planes:
     grid: MaskGrid
 
     def to_grid(self, points: FloatArray) -> FloatArray:
-        """Returns points, shape (points, 3), LPS mm, in voxels of the grid."""
+        """Converts points, shape (points, 3), from LPS mm to voxels of the grid."""
         inverse = np.linalg.inv(self.grid.affine_lps)
         result: FloatArray = points @ inverse[:3, :3].T + inverse[:3, 3]
         return result
@@ -150,12 +151,12 @@ class _Planes:
         return self.to_grid(np.array([point for point in found if len(point) == 3]).reshape(-1, 3))  # noqa: PLR2004
 
     def slices(self, across: int) -> list[int]:
-        """Returns the slices of the grid that any region has contours near to."""
+        """Returns the slices of the grid that are nearest to the contours of any region."""
         return sorted({int(place) for place in np.rint(self._starts[:, across])})
 
 
 class _Drawing:
-    """The contours of one region, and the grid that they are put on."""
+    """The contours of one region, which makes its mask on the grid."""
 
     def __init__(
         self,
@@ -209,12 +210,12 @@ class _Drawing:
         return array
 
     def _polygons(self) -> Iterator[tuple[FloatArray, bool]]:
-        """Yields the contours that have an area, shape (points, 3), LPS mm, and whether they are holes by XOR."""
+        """Yields the contours, shape (points, 3), LPS mm, and whether each is combined with the others by XOR."""
         for contour in () if self.contours is None else items(self.contours, "ContourSequence"):
             kind = text(contour, "ContourGeometricType").upper()
             if kind not in _AREAS:
                 raise InvalidSeriesError(
-                    f"{self._what} has contours of the type {kind or 'that is not said'}, such as points or lines, "
+                    f"{self._what} has contours of the type {kind or 'unknown'}, such as points or lines, "
                     "which enclose no area, so no mask can be made of it"
                 )
             values = _coordinates(contour)
@@ -229,7 +230,7 @@ class _Drawing:
         """Finds the slice of a contour.
 
         Raises:
-            InvalidSeriesError: It lies between slices, or across them.
+            InvalidSeriesError: The contour lies between slices, or across them.
         """
         place = points[:, across]
         k = int(np.rint(np.median(place)))
@@ -246,10 +247,10 @@ class _Drawing:
         return _Contour(k, np.delete(points, across, axis=1), is_xor)
 
     def _refuse_gaps(self, slices: Sequence[int], across: int) -> None:
-        """Refuses contours on every second slice or fewer: nothing says what lies between them.
+        """Refuses contours on every second slice or fewer, since nothing says what lies between them.
 
-        Of images that the set was drawn on, a region may be in few of the slices; on another grid, the contours of all
-        regions tell whether its slices are theirs.
+        On the images that the set was drawn on, a region may occur in only a few slices. On another grid, the contours
+        of all regions show whether its slices are those that were drawn on.
         """
         is_own = self._grid.has_real_slices and self._grid.series_instance_uid in self._referenced
         known = slices if is_own else self._planes.slices(across)
@@ -286,7 +287,7 @@ def _coordinates(contour: Dataset) -> FloatArray:
 
 
 def _cross(contours: Sequence[FloatArray], shape: tuple[int, int]) -> bool:
-    """Whether two contours cross, of those whose boxes have a part in common."""
+    """Returns whether two contours cross, of those whose boxes have a part in common."""
     low, high = (np.array([edge(points, axis=0) for points in contours]) for edge in (np.min, np.max))
     meet = ((low[:, np.newaxis] <= high) & (high[:, np.newaxis] >= low)).all(axis=2)
     alone: dict[int, NDArray[np.bool_]] = {}

@@ -1,6 +1,6 @@
-"""Segments of a SEG (PS3.3, sections A.51 and C.8.20), binary, fractional or as a label map.
+"""Reads segments of a SEG (PS3.3, sections A.51 and C.8.20), binary, fractional or as a label map.
 
-What is read is what the frames say, segment by segment: segments may overlap, be in few of the slices, or in none.
+Each segment is read from its own frames: segments may overlap, and occur in only some slices, or in none.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read_seg(instance: InstanceFile, like: MaskGrid | None, limits: Limits) -> l
 
     Args:
         instance: The SEG.
-        like: The grid that masks are put on; None for that of the SEG.
+        like: The grid of the masks; None for that of the SEG.
         limits: Limits of size for masks.
 
     Raises:
@@ -53,7 +53,7 @@ def read_seg(instance: InstanceFile, like: MaskGrid | None, limits: Limits) -> l
         referenced = _referenced_series(instance)
         if like is not None:
             like.require_same_space(text(instance.header, "FrameOfReferenceUID"), referenced)
-        # a grid for all segments, so that their masks can be compared voxel by voxel
+        # one grid for all segments, so that their masks can be compared voxel by voxel
         lattice = None if like is not None or not described else _lattice(frames, limits)
         reader = _SegReader(frames, like, lattice, limits, referenced)
         return [_structure(instance, reader, number, each, referenced) for number, each in described.items()]
@@ -76,7 +76,7 @@ def _described(instance: InstanceFile, frames: SegFrames) -> dict[int, Dataset]:
 
 
 def _lattice(frames: SegFrames, limits: Limits) -> Lattice | None:
-    """Returns the grid of all frames; None where none of them has a place in the patient."""
+    """Returns the grid of all frames; None if no frame has a place in the patient."""
     if not any(frame.has_geometry for frame in frames.frames):
         return None
     lattice = own_lattice(frames.frames)
@@ -120,7 +120,7 @@ def _structure(
 
 
 class _SegReader:
-    """How masks of one SEG are read."""
+    """Reads the masks of one SEG."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class _SegReader:
 
     @property
     def is_placed(self) -> bool:
-        """Whether the SEG says of some frame where in the patient it lies."""
+        """Whether at least one frame has a place in the patient."""
         return any(frame.has_geometry for frame in self.frames.frames)
 
     def pixels(self, number: int) -> NDArray[Any]:
@@ -188,7 +188,7 @@ class _SegReader:
     def _on_lattice(
         self, number: int, frames: list[FrameInfo], lattice: Lattice, placed: tuple[FrameInfo, ...]
     ) -> NDArray[Any]:
-        """Returns the mask on a grid of the frames' own."""
+        """Returns the mask on the grid of the SEG's own frames."""
         slice_of = {frame.number: k for frame, k in zip(placed, lattice.slices, strict=True)}
         self._refuse_doubles(number, [slice_of[frame.number] for frame in frames])
         array = self._empty(lattice.shape)
@@ -197,10 +197,10 @@ class _SegReader:
         return array
 
     def _on_grid(self, number: int, frames: list[FrameInfo], grid: MaskGrid) -> NDArray[Any]:
-        """Returns the mask on given images: voxel by voxel where the frames lie on them, else the nearest ones.
+        """Returns the mask on a given grid: voxel by voxel if the frames lie on its voxels, else the nearest voxels.
 
         Raises:
-            InvalidSeriesError: Nothing of the segment is there.
+            InvalidSeriesError: No voxel of the segment lies on the grid.
         """
         array = self._empty(grid.shape)
         if not frames:
@@ -226,7 +226,7 @@ class _SegReader:
         return array
 
     def _is_made_of(self, grid: MaskGrid) -> bool:
-        """Whether the SEG was made of the images of a grid, whose slices its frames then are, whatever their step."""
+        """Returns whether the SEG was made from the images of the grid, so that its frames are slices of the grid."""
         return grid.has_real_slices and grid.series_instance_uid in self._referenced_series
 
     def _refuse_doubles(self, number: int, places: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""The frames of a SEG: which segment each belongs to, where it lies, and its pixels."""
+"""The frames of a SEG: the segment, the place and the pixels of each."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class SegFrames:
 
     @classmethod
     def of(cls, instance: InstanceFile, limits: Limits) -> SegFrames:
-        """Reads what the header says.
+        """Reads segment numbers and type of a SEG from its header.
 
         Raises:
-            InvalidSeriesError: It contradicts itself, or the file is cut off.
+            InvalidSeriesError: The header contradicts itself, or the file is cut off.
         """
         header = instance.header
         kind = text(header, "SegmentationType").upper()
@@ -100,10 +100,10 @@ class SegFrames:
         return [frame for frame, owner in zip(self.frames, self.numbers, strict=True) if owner == number]
 
     def masks(self, number: int, frames: Sequence[FrameInfo]) -> Iterator[tuple[int, NDArray[Any]]]:
-        """Yields for each of some frames its index and the mask of a segment, of shape (rows, columns).
+        """Yields the index of each given frame and its mask of a segment, of shape (rows, columns).
 
         Raises:
-            InvalidSeriesError: The pixels are damaged, or exceed the greatest fraction.
+            InvalidSeriesError: The pixels are damaged, or a value exceeds 1 or MaximumFractionalValue.
         """
         for index, stored in self._stored(frames):
             if self.kind == "LABELMAP":
@@ -134,7 +134,7 @@ class SegFrames:
         return self.instance.transfer_syntax_uid in {DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian}
 
     def _bits(self, numbers: Sequence[int]) -> Iterator[NDArray[Any]]:
-        """Reads frames of single bits: they follow each other without padding (PS3.5, section 8.1.1)."""
+        """Reads frames of single bits, which follow each other without padding (PS3.5, section 8.1.1)."""
         pixels, where = self.frames[0].pixel_format, self.instance.pixels
         size = pixels.rows * pixels.columns
         with open_regular(self.instance.path) as file:

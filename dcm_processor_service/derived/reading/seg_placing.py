@@ -1,4 +1,4 @@
-"""Frames of a SEG on a grid: on one of their own, or on that of given images."""
+"""Places the frames of a SEG on a grid: on their own, or on that of given images."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _GIVE_LIKE = "give the images that it was made of as like="
 
 @dataclass(frozen=True)
 class Lattice:
-    """A regular grid, and the slice of it that each frame is."""
+    """A regular grid, and for each frame the index of its slice in it."""
 
     shape: tuple[int, int, int]
     affine_lps: FloatArray
     slices: tuple[int, ...]
 
     def has_step_of(self, grid: MaskGrid) -> bool:
-        """Whether slices are as far apart as those of another grid that are parallel to them."""
+        """Returns whether the distance between slices is that of the parallel slices of another grid."""
         normal = np.cross(self.affine_lps[:3, 0], self.affine_lps[:3, 1])
         steps = np.abs(normal @ grid.affine_lps[:3, :3])
         own = abs(float(normal @ self.affine_lps[:3, 2]))
@@ -52,7 +52,7 @@ def require_one_plane(frames: Sequence[FrameInfo]) -> None:
     """Refuses frames that do not all have a place, or that are turned or scaled against each other.
 
     Raises:
-        InvalidSeriesError: They are.
+        InvalidSeriesError: A frame has no place, or is turned or scaled against the first.
     """
     first, label = frames[0], frames[0].instance.label
     if not all(frame.has_geometry for frame in frames):
@@ -71,10 +71,10 @@ def require_one_plane(frames: Sequence[FrameInfo]) -> None:
 
 
 def own_lattice(frames: Sequence[FrameInfo]) -> Lattice:
-    """Returns the regular grid that frames lie on, with the slices between them that are empty and were left out.
+    """Returns the regular grid of frames, including the slices that the SEG left out because they are empty.
 
     Raises:
-        InvalidSeriesError: They lie on none, or it is not clear how far its slices are apart.
+        InvalidSeriesError: The frames lie on no regular grid, or it is not clear how far apart its slices are.
     """
     require_one_plane(frames)
     first = frames[0]
@@ -88,7 +88,7 @@ def own_lattice(frames: Sequence[FrameInfo]) -> Lattice:
     if len(positions) == 1:
         vector = normal * step
     else:
-        # the line through the frames' corners, which is no normal where the gantry was tilted
+        # along the line through the frames' corners, which is not the normal if the gantry was tilted
         vector = (origins[np.argmax(slices)] - origins[np.argmin(slices)]) / steps[-1]
     start = origins[np.argmin(slices)]
     off = origins - (start + slices[:, np.newaxis] * vector)
@@ -105,10 +105,10 @@ def own_lattice(frames: Sequence[FrameInfo]) -> Lattice:
 
 
 def _step_mm(frame: FrameInfo, positions: FloatArray) -> float:
-    """Returns the distance between slices: what the header states where frames agree with it, else their least.
+    """Returns the distance between slices: that of the header if the frames agree with it, else the least distance.
 
     Raises:
-        InvalidSeriesError: They are at no multiples of one distance, or contradict the one that is stated.
+        InvalidSeriesError: Frames do not lie at multiples of one distance, or contradict the stated distance.
     """
     label = frame.instance.label
     stated = _measure(frame, "SpacingBetweenSlices")
@@ -117,7 +117,7 @@ def _step_mm(frame: FrameInfo, positions: FloatArray) -> float:
         step = stated or _measure(frame, "SliceThickness")
         if step is None:
             raise InvalidSeriesError(
-                f"{label} has one slice and does not say how thick it is, so nothing tells its volume: {_GIVE_LIKE}"
+                f"{label} has one slice and does not say how thick it is, so its volume is unknown: {_GIVE_LIKE}"
             )
         return step
     least = float(gaps.min())
@@ -147,17 +147,17 @@ def _measure(frame: FrameInfo, keyword: str) -> float | None:
 
 @dataclass(frozen=True)
 class FramePlaces:
-    """Where frames lie on a grid whose voxels theirs are."""
+    """The places of frames on a grid whose voxels match their pixels."""
 
     axes: tuple[int, int]
-    """The axes of the grid along which columns and rows are counted."""
+    """The axes of the grid along which the frames' columns and rows are counted."""
 
     signs: tuple[int, int]
     starts: tuple[tuple[int, int, int], ...]
-    """For each frame the voxel of its first pixel; may lie outside."""
+    """For each frame the voxel of its first pixel, which may lie outside of the grid."""
 
     def put(self, array: NDArray[Any], index: int, mask: NDArray[Any]) -> None:
-        """Writes the part of a frame, of shape (rows, columns), that lies inside of an array."""
+        """Writes the part of a frame's mask, shape (rows, columns), that lies inside of the array."""
         start = self.starts[index]
         across = ({*range(3)} - {*self.axes}).pop()
         if not 0 <= start[across] < array.shape[across]:
@@ -173,7 +173,7 @@ class FramePlaces:
 
 
 def frame_places_on(frames: Sequence[FrameInfo], grid: MaskGrid) -> FramePlaces | None:
-    """Returns where frames lie on a grid, slice for slice and voxel for voxel; None where they do not.
+    """Returns the places of frames on a grid; None if their pixels do not match its voxels.
 
     Raises:
         InvalidSeriesError: The frames are turned or scaled against each other.

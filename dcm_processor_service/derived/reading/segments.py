@@ -1,4 +1,4 @@
-"""Segments of all objects of a series that have any."""
+"""Reads the segments of all SEG and RTSTRUCT objects of a series."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LIMITS = Limits()
 
 
 def images_needed(paths: Sequence[Path], limits: Limits = _LIMITS) -> str:
-    """Returns the SeriesInstanceUID of the images without which structure sets are no masks; empty of SEG.
+    """Returns the SeriesInstanceUID of the images that structure sets were drawn on; empty if there are only SEG.
 
     Raises:
         InvalidSeriesError: A file is damaged, or a structure set refers to no images, or to several series.
@@ -59,13 +59,13 @@ def read_segments(
 
     Args:
         paths: The files of the series.
-        like: A volume or the files of a series of images, on whose grid masks are put; None for a SEG's own, and that
-            of the images of a structure set.
-        images: The files of those images.
+        like: A volume, or the files of a series of images, whose grid the masks get; None for the SEG's own grid, or
+            that of the images of a structure set.
+        images: The files of the images that a structure set was drawn on.
         limits: Limits of size for masks.
 
     Raises:
-        InvalidSeriesError: A file is damaged or contradicts itself, none holds segments, or they cannot be placed.
+        InvalidSeriesError: A file is damaged or contradicts itself, holds no segments, or these cannot be placed.
         UnsupportedTransferSyntaxError: Pixels cannot be decoded here.
     """
     grid = None if like is None else MaskGrid.of(like, limits)

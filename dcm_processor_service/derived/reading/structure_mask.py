@@ -21,10 +21,10 @@ __all__ = ["StructureMask"]
 @refuses_unknown_keywords
 @dataclass(frozen=True)
 class StructureMask:
-    """One segment of a SEG, or one region of interest of an RTSTRUCT: what it is, who drew it, and where it is.
+    """One segment of a SEG, or one region of interest of an RTSTRUCT: its code, its origin and its mask.
 
-    Its mask is made when it is asked for, so that a hundred segments are not in memory at once; the files have to be
-    there until then.
+    :meth:`mask` makes the mask at each call, so that a hundred segments are not in memory at once; the files must exist
+    until then.
 
     Example:
         >>> import numpy as np
@@ -47,16 +47,16 @@ class StructureMask:
     """SegmentLabel (0062,0005) or ROIName (3006,0026), as its author wrote it."""
 
     read_mask: Callable[[], Volume] = field(repr=False, compare=False)
-    """What :meth:`mask` calls."""
+    """The function that :meth:`mask` calls."""
 
     code: Code | None = None
-    """What it is; None if the object has no code, as is usual for an RTSTRUCT."""
+    """Code of the structure; None if the object has no code, as is usual for an RTSTRUCT."""
 
     category: Code | None = None
-    """What sort of thing that is, such as an anatomical structure; None of an RTSTRUCT."""
+    """Category of the structure, such as anatomical structure; None for an RTSTRUCT."""
 
     laterality: Code | None = None
-    """The side, where the object says it beside the code."""
+    """The side, if the object states it separately from the code."""
 
     algorithm_type: str = ""
     """``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``; empty where the object does not say."""
@@ -64,44 +64,44 @@ class StructureMask:
     algorithm_name: str = ""
 
     color_rgb: tuple[int, int, int] | None = None
-    """The colour in which its author shows it, each part from 0 to 255."""
+    """The recommended display colour: red, green and blue, from 0 to 255."""
 
     tracking_uid: str = ""
     """TrackingUID (0062,0021), the same in all objects about this finding; empty if there is none."""
 
     is_fractional: bool = False
-    """Whether its mask holds fractions from 0 to 1, float32, in place of booleans."""
+    """Whether the mask holds fractions from 0 to 1, float32, instead of booleans."""
 
     sop_instance_uid: str = ""
-    """Of the SEG or RTSTRUCT."""
+    """SOPInstanceUID of the SEG or RTSTRUCT."""
 
     series_instance_uid: str = ""
-    """Of the series that the SEG or RTSTRUCT is in."""
+    """SeriesInstanceUID of the series that the SEG or RTSTRUCT is in."""
 
     referenced_series_uids: tuple[str, ...] = ()
     """SeriesInstanceUIDs of the images that it was drawn on, as far as the object says."""
 
     frame_of_reference_uid: str = ""
-    """In which its positions are; empty where the object has none, as on a radiograph."""
+    """FrameOfReferenceUID of its positions; empty if the object has none, as on a radiograph."""
 
     read_pixels: Callable[[], NDArray[Any]] | None = field(default=None, repr=False, compare=False)
-    """What :meth:`pixels` calls; None where the pixels are those of the mask."""
+    """The function that :meth:`pixels` calls; None if the pixels are those of the mask."""
 
     def mask(self) -> Volume:
-        """Returns the mask as a volume, made anew at each call: booleans, or fractions where ``is_fractional``.
+        """Returns the mask as a volume, made anew at each call: booleans, or fractions if ``is_fractional``.
 
-        It lies on the grid of the SEG itself, or, of an RTSTRUCT, on that of the images that it was drawn on; on
-        that of ``like=`` where the structure was read with one.
+        The mask of a SEG lies on the SEG's own grid, that of an RTSTRUCT on the grid of the images that it was drawn
+        on. If the structure was read with ``like=``, its mask lies on the grid of that.
 
         Raises:
             InvalidSeriesError: The structure cannot be placed without guessing; the message says why, and what may
                 help.
-            UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
+            UnsupportedTransferSyntaxError: The pixels cannot be decoded here.
         """
         return self.read_mask()
 
     def pixels(self) -> NDArray[Any]:
-        """Returns the mask without a place: (column, row, slice), as :meth:`mask`, or (column, row) of a radiograph.
+        """Returns the mask as an array: (column, row, slice) as in :meth:`mask`, or (column, row) for a radiograph.
 
         A segmentation of an image that has no place in the patient, such as a radiograph or ultrasound, is no volume:
         its pixels are those of the image that it was made of.

@@ -1,4 +1,4 @@
-"""Which parts of the body come in pairs, so that an image of one has a side (PS3.16, annex L, table L-1)."""
+"""Tells which parts of the body are paired, so that an image of one has a side (PS3.16, annex L, table L-1)."""
 
 from __future__ import annotations
 

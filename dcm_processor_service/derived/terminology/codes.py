@@ -1,4 +1,4 @@
-"""Coded concepts by name, from the tables that pydicom carries (PS3.16)."""
+"""Finds coded concepts by name, in the tables of pydicom (PS3.16)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SCHEMES = ("SCT", "DCM", "UCUM", "LN", "FMA", "RADLEX", "NCIt", "UMLS", "BARI",
 
 
 def code_item(code: Code) -> Dataset:
-    """Returns the item of a code sequence (PS3.3, section 8.8); long and URN values go where the standard wants them.
+    """Returns the item of a code sequence (PS3.3, section 8.8); long and URN values have attributes of their own.
 
     Example:
         >>> code_item(Code("10200004", "SCT", "Liver")).CodeMeaning
@@ -45,7 +45,7 @@ def code_item(code: Code) -> Dataset:
 
 
 def checked_code(code: Code) -> Code:
-    """Returns a code of a caller's own.
+    """Returns a code of the caller after checking its texts.
 
     Raises:
         DerivedObjectError: Its value, scheme or meaning is empty, too long or no line of text.
@@ -57,12 +57,12 @@ def checked_code(code: Code) -> Code:
 
 
 def find_code(name: Code | str, contexts: Sequence[int] = ()) -> Code:
-    """Returns the coded concept of a name, whatever its case, spaces and punctuation; a code is given back as it is.
+    """Returns the coded concept of a name, ignoring case, spaces and punctuation; a code is returned unchanged.
 
     Args:
-        name: Such as ``"liver"`` or ``"Left kidney"``, the meaning of the code or its keyword.
+        name: Meaning or keyword of the code, such as ``"liver"`` or ``"Left kidney"``.
         contexts: Numbers of context groups (CID) that are searched first, so that a name with several codes gets the
-            fitting one.
+            one that fits.
 
     Raises:
         DerivedObjectError: No concept has the name; the message lists similar names.
@@ -137,10 +137,10 @@ def in_context(code: Code, context: int) -> bool:
 
 
 def find_unit(unit: Code | str) -> Code:
-    """Returns the code of a unit in UCUM, whose codes are the units as they are written (PS3.16, section 7.2.2).
+    """Returns the code of a unit in UCUM, such as ``mm2/s`` (PS3.16, section 7.2.2).
 
     Raises:
-        DerivedObjectError: It is no unit of UCUM; the message names the nearest one.
+        DerivedObjectError: ``unit`` is no unit of UCUM; the message names a similar one.
 
     Example:
         >>> find_unit("ml").meaning, find_unit("HU").value, find_unit("1").meaning
@@ -160,7 +160,7 @@ def find_unit(unit: Code | str) -> Code:
 
 
 def unit_name(unit: Code) -> Code | str:
-    """Returns what :func:`find_unit` takes for a unit of UCUM; another code is given back as it is.
+    """Returns the name of a unit of UCUM as :func:`find_unit` takes it; another code is returned unchanged.
 
     Example:
         >>> unit_name(find_unit("HU")), unit_name(find_unit("ml"))

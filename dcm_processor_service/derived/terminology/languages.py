@@ -1,4 +1,4 @@
-"""Languages as RFC 5646 writes them, by tag or by English name (PS3.16, CID 5000)."""
+"""Finds codes of languages by RFC 5646, from a tag or an English name (PS3.16, CID 5000)."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _TAG = re.compile(r"([a-z]{2,3})(-[A-Za-z]{4})?(-(?:[A-Za-z]{2}|[0-9]{3}))?")
 
 
 def language_code(language: Code | str) -> Code:
-    """Returns the code of a language: of its tag, with script and region where these are told, or its English name.
+    """Returns the code of a language from its tag, which may have script and region, or from its English name.
 
     Raises:
-        DerivedObjectError: No language is known by it, or it is a code that cannot be written.
+        DerivedObjectError: No language has this tag or name, or the given code cannot be written.
 
     Example:
         >>> language_code("de").meaning, language_code("pt-br").value, language_code("French").value

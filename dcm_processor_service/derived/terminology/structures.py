@@ -1,4 +1,4 @@
-"""Structures by their everyday names, and labels of TotalSegmentator (``SOURCES.md``: where the tables are from)."""
+"""Finds structures by everyday names, and labels of models (``SOURCES.md`` says where the tables are from)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _SYNONYMS = {
     "colon cancer primaries": "colon neoplasm",
 }  # fmt: skip
 _ABBREVIATED = re.compile(r"((?:left|right)-)?[a-z]+--+(.+)")
-"""Such as Right-AnG---angular-gyrus."""
+"""Names with an abbreviation, such as Right-AnG---angular-gyrus."""
 _VERTEBRA = re.compile(r"(?:vertebrae?\s*)?([ctls]\s?\d{1,2})(?:\s*vertebrae?)?")
 _MORPHOLOGIES = {
     "tumor": Code("108369006", "SCT", "Neoplasm"),
@@ -86,21 +86,21 @@ _MODELS = ("totalsegmentator", "monai")
 
 @dataclass(frozen=True)
 class Structure:
-    """One structure."""
+    """The code, category, side and colour of one structure."""
 
     name: str
     code: Code | None
-    """None where no public table has one."""
+    """None if no public table has a code for it."""
 
     category: Code | None = None
     side: Code | None = None
     rgb: tuple[int, int, int] | None = None
     region: Code | None = None
-    """Of what is found in an organ, such as its tumor: the organ."""
+    """The organ, for what is found in an organ, such as a tumor."""
 
 
 def split_side(name: str) -> tuple[str, str]:
-    """Returns a name without its side, in lower case, and the side, which may stand in front, behind or between.
+    """Splits a name into the name without its side, in lower case, and the side, which may be any of its words.
 
     Example:
         >>> split_side("Left kidney"), split_side("kidney_left"), split_side("rib_left_3"), split_side("liver")
@@ -115,7 +115,7 @@ def split_side(name: str) -> tuple[str, str]:
 
 
 def find_structure(name: str) -> Structure | None:
-    """Returns the structure of a name, whatever its case, spaces, underscores, side and plural; None if there is none.
+    """Returns the structure of a name, ignoring case, spaces, underscores and plural; None if there is none.
 
     Example:
         >>> find_structure("vertebrae_L5").code.meaning, find_structure("left kidney").side.meaning
@@ -135,7 +135,7 @@ def find_structure(name: str) -> Structure | None:
 
 
 def _lesion(name: str) -> Structure | None:
-    """Returns what is found in an organ, such as a pancreatic tumor; None of any other name."""
+    """Returns the structure of a lesion in an organ, such as a pancreatic tumor; None for any other name."""
     base, side = split_side(name)
     morphology, organ = _organ(base)
     if morphology is None or organ is None:
@@ -144,7 +144,7 @@ def _lesion(name: str) -> Structure | None:
 
 
 def _organ(base: str) -> tuple[Code | None, Code | None]:
-    """Returns the codes of what the last word of a name says, a tumor or cyst, and of the organ before it."""
+    """Returns the codes of the lesion that the last word of a name says, and of the organ before it."""
     *words, last = base.split() or [""]
     morphology = _MORPHOLOGIES.get(_PLURALS.get(last, last))
     if morphology is None or not words:
@@ -183,7 +183,7 @@ def _of_side(base: str, side: str) -> Structure | None:
         whole = rows.get("")
         return None if whole is None else Structure(whole.name, whole.code, whole.category, SIDES[side], whole.rgb)
     pair = [rows[each] for each in ("left", "right") if each in rows]
-    if len(pair) == len(SIDES) - 1 and pair[0].code == pair[1].code:  # left and right differ in the side alone
+    if len(pair) == len(SIDES) - 1 and pair[0].code == pair[1].code:  # left and right differ only in the side
         return Structure(base, pair[0].code, pair[0].category, None, pair[0].rgb)
     return None
 
@@ -213,9 +213,9 @@ def _text(name: str) -> str:
 
 
 def label_names(table: str) -> dict[int, str]:
-    """Returns what the labels of a model mean: ``totalsegmentator``, or ``totalsegmentator:`` and one of its tasks.
+    """Returns the names of a model's labels: ``totalsegmentator``, or ``totalsegmentator:`` and one of its tasks.
 
-    ``monai:`` and the name of a bundle, such as ``monai:swin_unetr_btcv_segmentation``, are those of MONAI's model zoo.
+    ``monai:`` and the name of a bundle, such as ``monai:swin_unetr_btcv_segmentation``, stand for MONAI's model zoo.
 
     Raises:
         DerivedObjectError: There is no such table; the message names similar ones.
@@ -239,7 +239,7 @@ def label_names(table: str) -> dict[int, str]:
 
 @lru_cache(maxsize=1)
 def _tables() -> dict[str, dict[int, str]]:
-    """Returns the names by label of each model and task; a table that is another one's names it."""
+    """Returns the names by label of each model and task; a table that equals another one holds the name of that."""
     found: dict[str, dict[int, str]] = {}
     for model in _MODELS:
         read: dict[str, list[str] | dict[str, str] | str] = json.loads(_text(f"{model}.json"))

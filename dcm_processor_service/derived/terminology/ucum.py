@@ -1,4 +1,4 @@
-"""Whether a text is a unit of UCUM, the Unified Code for Units of Measure (ucum.org; PS3.16, section 7.2.2).
+"""Tells whether a text is a unit of UCUM, the Unified Code for Units of Measure (ucum.org; PS3.16, section 7.2.2).
 
 Knows the units of medicine and physics, with prefixes, exponents, products, quotients and annotations, as
 ``mm2/s``, ``kg/m2``, ``10*6/ml`` and ``g/ml{SUVbw}`` are written.
@@ -72,7 +72,7 @@ def _is_component(text: str) -> bool:
 
 
 def nearest_unit(text: str) -> str:
-    """Returns the unit that was probably meant; empty where none is near.
+    """Returns the unit that was probably meant; empty if no unit is similar.
 
     Example:
         >>> nearest_unit("mm^3"), nearest_unit("Percent"), nearest_unit("bananas")

@@ -1,1 +1,1 @@
-"""How MR was acquired: phase encoding, readout and the times of slices, from standard and private elements."""
+"""Reads how MR was acquired: phase encoding, readout and slice times, from standard and private elements."""

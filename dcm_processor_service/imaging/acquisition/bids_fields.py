@@ -1,4 +1,4 @@
-"""What BIDS wants to know of an MR acquisition, along the axes of the image that is written.
+"""Makes the BIDS fields of an MR acquisition, along the axes of the image that is written.
 
 BIDS 1.10, "Magnetic Resonance Imaging": directions are those of the image's axes, i, j and k, whichever way these run
 in the patient; slice times stand in the order of the array.
@@ -24,8 +24,8 @@ _SIGNIFICANT = 6
 def acquisition_fields(volume: VoxelGrid) -> dict[str, Any]:
     """Returns phase encoding, readout and slice times of a volume, as far as they are known.
 
-    On another grid than that of the scanner, as after resampling, lines and slices are no longer those that were
-    acquired: only the direction stays.
+    If the volume was resampled, its lines and slices are no longer those that were acquired, and only the direction is
+    returned.
     """
     acquisition = volume.acquisition
     if acquisition is None:
@@ -50,12 +50,12 @@ def _of_the_grid(volume: VoxelGrid, acquisition: MrAcquisition) -> dict[str, Any
     if not along or along[0] != "ijk"[volume.slice_axis] or len(times) != volume.shape[volume.slice_axis]:
         return fields
     if along[0] != "k":
-        fields["SliceEncodingDirection"] = along[0]  # else it is k
+        fields["SliceEncodingDirection"] = along[0]  # absent means k
     return fields | {"SliceTiming": [*(times[::-1] if along.endswith("-") else times)]}
 
 
 def _axis(volume: VoxelGrid, direction: Direction | None) -> str:
-    """Returns the axis of the image along which a direction lies, such as ``j-``; empty where it is oblique to all."""
+    """Returns the image axis along which a direction lies, such as ``j-``; empty if it is oblique to all."""
     if direction is None:
         return ""
     axes = volume.affine_lps[:3, :3] / np.linalg.norm(volume.affine_lps[:3, :3], axis=0)

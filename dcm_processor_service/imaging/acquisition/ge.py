@@ -1,4 +1,4 @@
-"""GE: echo spacing, acceleration, polarity and the order of slices, which stand in private elements alone."""
+"""Reads GE's private elements for echo spacing, acceleration, polarity and the order of slices."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OLDEST_RAW_HEADER, _SHIFTED_FROM, _NEWEST_RAW_HEADER = 5.0, 25.002, 40.0
 
 
 def ge_readout(scan: MrScan) -> Readout:
-    """Reads what GE states for echo-planar scans; nothing of research sequences that alternate the polarity."""
+    """Reads the readout of GE's echo-planar scans; it is empty for research sequences that alternate the polarity."""
     if any("pepolar" in name.lower() for name in _sequence_names(scan.header)):
         return Readout()
     spacing, readout = _readout_s(scan)
@@ -55,9 +55,10 @@ def _sequence_names(header: Dataset) -> tuple[str, ...]:
 def _readout_s(scan: MrScan) -> tuple[float | None, float | None]:
     """Returns effective echo spacing and total readout time.
 
-    Of the lines of the acquisition matrix, those that acceleration leaves are read, rounded up to a multiple of two,
-    with partial Fourier of four, at the spacing of (0043,102C) in µs. As if partial Fourier had not been used, the
-    first to the last of them took the readout time, which the lines of the reconstructed image share.
+    The scanner reads the lines of the acquisition matrix that acceleration leaves, rounded up to a multiple of two, or
+    of four with partial Fourier, at the spacing of (0043,102C) in µs. The readout time is that from the first to the
+    last of these lines, without regard to partial Fourier. The effective echo spacing is the readout time divided by
+    the number of steps between lines of the reconstructed image.
     """
     spacing_us = owned_number(scan.header, 0x0043, _PARAMETERS, 0x2C)
     lines, acquired = scan.phase_lines, _acquired_lines(scan)
@@ -110,7 +111,7 @@ def _raw_polarity(content: object) -> bool | None:
 
 
 def _multiband(header: Dataset) -> int | None:
-    """Returns how many slices were excited at once (0043,10B6); 1 where the element says so or is not there."""
+    """Returns how many slices were excited at once (0043,10B6): 1 if the element is absent, None if it is malformed."""
     said = owned_texts(header, 0x0043, _PARAMETERS, 0xB6)
     if not said or not said[0]:
         return 1
@@ -118,10 +119,10 @@ def _multiband(header: Dataset) -> int | None:
 
 
 def _slice_times(scan: MrScan) -> tuple[float, ...]:
-    """Returns the times of slices of functional MRI: excited at even distances, in turn or the odd ones first.
+    """Returns the slice times of functional MRI: slices at equal intervals, in order or odd ones first.
 
-    Product sequences of several phases and diffusion order their slices in other ways, which no element tells; a delay
-    between volumes is counted differently by releases.
+    Other product sequences (several phases, diffusion) order slices in ways that no element states, and releases count
+    a delay between volumes differently: for these, the times are empty.
     """
     protocol = _protocol(owned_value(scan.header, 0x0025, _SERIES, 0x1B))
     is_functional = "epirt" in map(str.lower, _sequence_names(scan.header)) or "FMRI" in protocol.get("IOPT", "")
@@ -140,7 +141,7 @@ def _slice_times(scan: MrScan) -> tuple[float, ...]:
 
 
 def _numbers_along(scan: MrScan) -> list[float]:
-    """Returns the InstanceNumbers of the first volume's slices; none where they do not grow or fall by one."""
+    """Returns the InstanceNumbers of the first volume's slices; empty unless they grow or fall by one."""
     found = [number(frame.instance.header, "InstanceNumber") for frame in scan.stack.grid[0]]
     known = [one for one in found if one is not None]
     steps = {later - earlier for earlier, later in pairwise(known)}
@@ -148,7 +149,7 @@ def _numbers_along(scan: MrScan) -> list[float]:
 
 
 def _protocol(content: object) -> dict[str, str]:
-    """Unpacks the protocol, lines of a name and a quoted value; empty where it is absent, damaged or something else."""
+    """Unpacks the protocol, lines of a name and a quoted value; empty if it is absent or damaged."""
     if not isinstance(content, bytes):
         return {}
     start = content.find(_GZIP)

@@ -1,4 +1,4 @@
-"""How an MR volume was acquired, from the headers of its slices."""
+"""Reads how an MR volume was acquired from the headers of its slices."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _READERS: dict[str, Callable[[MrScan], Readout]] = {
     "GE ": ge_readout,
     "PHILIPS": philips_readout,
 }
-"""By how the manufacturer's name begins."""
+"""The reader for each beginning of the manufacturer's name."""
 
 
 def mr_acquisition(
@@ -39,10 +39,10 @@ def mr_acquisition(
     """Reads how a volume was acquired; None if it is not MR. Values that its headers lack are left out, never guessed.
 
     Args:
-        header: All of the first slice's file, without pixels.
-        stack: The frames; of mosaics, each of them is a volume.
+        header: Whole header of the first slice's file, without pixels.
+        stack: The frames of the volume; each frame of a stack of mosaics is a volume.
         shape: (i, j, k[, t]) of the array.
-        affine_lps: Shape (4, 4): of the array, to mm.
+        affine_lps: Affine of the array, shape (4, 4), to LPS mm.
     """
     with contained():
         if text(header, "Modality").upper() != "MR":

@@ -1,4 +1,4 @@
-"""What the readers of every vendor's elements are given, and what they answer."""
+"""The input and the result of the readers of each vendor's elements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROW_AXIS, _COLUMN_AXIS = 0, 1
 
 
 class Readout(NamedTuple):
-    """What the elements of one vendor tell; None or empty where they do not say it."""
+    """The values that the elements of one vendor state; None or empty for those that they do not state."""
 
     is_positive: bool | None = None
     """Whether phase was encoded towards growing column or row numbers."""
@@ -28,7 +28,7 @@ class Readout(NamedTuple):
     readout_s: float | None = None
     is_estimated: bool = False
     slice_times_s: tuple[float, ...] = ()
-    """Seconds, one for each slice of the array."""
+    """Times in seconds, one for each slice of the array."""
 
     multiband_factor: int | None = None
 
@@ -38,14 +38,15 @@ class MrScan:
     """The headers of one MR volume, or of several at one place."""
 
     header: Dataset
-    """All of the first file's, with private elements."""
+    """Whole header of the first file, with private elements."""
 
     places: tuple[Dataset, ...]
-    """Where the first frame's attributes stand, nearest first: its functional groups, the shared ones, the header."""
+    """The datasets that hold the first frame's attributes, nearest first: its functional groups, the shared ones, the
+    header."""
 
     stack: Stack
     shape: tuple[int, ...]
-    """Of the array: (i, j, k[, t])."""
+    """Shape of the array: (i, j, k[, t])."""
 
     @property
     def is_mosaic(self) -> bool:
@@ -71,14 +72,14 @@ class MrScan:
 
     @property
     def phase_lines(self) -> int | None:
-        """How many lines the reconstructed image has along the axis of phase encoding."""
+        """Number of lines of the reconstructed image along the axis of phase encoding."""
         if self.phase_axis is not None:
             return self.shape[self.phase_axis]
         return self.shape[0] if self.shape[0] == self.shape[1] else None
 
     @property
     def echo_train_length(self) -> float:
-        """How many lines were read after each excitation; 0 where the header does not say."""
+        """Number of lines that were read after each excitation; 0 if the header does not say."""
         timing = "MRTimingAndRelatedParametersSequence"
         return in_groups(self.places, timing, number, "EchoTrainLength") or 0.0
 
@@ -95,11 +96,11 @@ class MrScan:
 
 
 def functional_groups(header: Dataset, frame_number: int) -> tuple[Dataset, ...]:
-    """Returns where a frame's attributes stand, nearest first: its functional groups, the shared ones, the header.
+    """Returns the datasets with a frame's attributes, nearest first: its groups, the shared groups, the header.
 
     Args:
-        header: With all its sequences.
-        frame_number: From 1; 0 for what all frames share.
+        header: Header with all its sequences.
+        frame_number: Number of the frame, from 1; 0 for the attributes that all frames share.
     """
     per_frame = items(header, "PerFrameFunctionalGroupsSequence")[max(frame_number - 1, 0) : frame_number]
     return (*per_frame, *items(header, "SharedFunctionalGroupsSequence")[:1], header)

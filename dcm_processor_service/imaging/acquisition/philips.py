@@ -1,4 +1,4 @@
-"""Philips: the water-fat shift, from which the readout can be estimated; it states no polarity and no slice times."""
+"""Estimates the readout of Philips' scans from the water-fat shift; Philips states no polarity and no slice times."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _WATER_FAT_PPM = 3.4
 def philips_readout(scan: MrScan) -> Readout:
     """Estimates the readout of an echo-planar scan.
 
-    The water-fat shift (2001,1022), in pixels, is how far fat moves while the lines of one excitation are read, at
-    3.4 ppm of the imaging frequency; these are one more than the echo train.
+    The water-fat shift (2001,1022), in pixels, is how far fat moves while the lines of one excitation are read, at 3.4
+    ppm of the imaging frequency; the number of these lines is one more than EchoTrainLength.
     """
     shift = owned_number(scan.header, 0x2001, _CREATOR, 0x22)
     frequency = in_groups(scan.places, "MRImagingModifierSequence", number, "TransmitterFrequency")

@@ -1,4 +1,4 @@
-"""Private elements by the name of who reserved their block, which may lie anywhere (PS3.5, section 7.8.1)."""
+"""Finds private elements by the creator of their block, which may have any number (PS3.5, section 7.8.1)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _FIRST_BLOCK, _LAST_BLOCK = 0x10, 0xFF
 
 
 def owned_value(dataset: Header, group: int, creator: str, element: int) -> Any:
-    """Returns the value of a private element, whatever the case of its creator's name; None when absent or malformed.
+    """Returns the value of a private element, ignoring the case of its creator's name; None if absent or malformed.
 
     Args:
         dataset: A header or an item.
-        group: Such as 0x0043.
-        creator: Such as ``GEMS_PARM_01``.
+        group: Group of the element, such as 0x0043.
+        creator: Name of the block's creator, such as ``GEMS_PARM_01``.
         element: The last two digits of its tag.
 
     Example:
@@ -36,7 +36,7 @@ def owned_value(dataset: Header, group: int, creator: str, element: int) -> Any:
         >>> owned_value(header, 0x0043, "GEMS_PARM_01", 0x2C)
         388
     """
-    if isinstance(dataset, ScannedHeader):  # holds no names of blocks
+    if isinstance(dataset, ScannedHeader):  # a scanned header holds no creators
         return None
     first, last = group << 16 | _FIRST_BLOCK, group << 16 | _LAST_BLOCK
     for tag in sorted(int(key) for key in dataset.keys() if first <= int(key) <= last):  # noqa: SIM118 iterating reads all
@@ -48,10 +48,10 @@ def owned_value(dataset: Header, group: int, creator: str, element: int) -> Any:
 
 
 def owned_numbers(dataset: Header, group: int, creator: str, element: int) -> tuple[float, ...]:
-    """Returns the finite numbers of a private element; none where it is absent or holds anything else."""
+    """Returns the finite numbers of a private element; empty if it is absent or holds anything else."""
     value = owned_value(dataset, group, creator, element)
     if isinstance(value, bytes):
-        return ()  # of a type that the file does not say
+        return ()  # the file does not state their type
     values = value if isinstance(value, list | tuple) or hasattr(value, "append") else (value,)
     try:
         found = tuple(float(one) for one in values)

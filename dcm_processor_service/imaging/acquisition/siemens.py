@@ -1,4 +1,4 @@
-"""Siemens: the CSA header of the classic line, the private sequences of enhanced objects of syngo XA."""
+"""Reads Siemens' CSA header, and the private sequences of enhanced objects of syngo XA."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CSA_HEADER, _MR_HEADER = "SIEMENS CSA HEADER", "SIEMENS MR HEADER"
 _FRAME_CREATOR = "SIEMENS MR SDI 02"
 _DIGITS = 4
 _SAME_S = 0.006
-"""Slices are timed in steps of 2.5 ms, so that volumes differ by one or two."""
+"""Tolerance for slice times, which have steps of 2.5 ms and may differ by two steps between volumes."""
 
 
 def siemens_readout(scan: MrScan) -> Readout:
@@ -59,15 +59,15 @@ def siemens_readout(scan: MrScan) -> Readout:
 
 
 def _csa(header: Dataset) -> Mapping[str, Any]:
-    """Returns the elements of the CSA image header; none where it is absent or damaged."""
+    """Returns the elements of the CSA image header; empty if it is absent or damaged."""
     if owned_value(header, 0x0029, _CSA_HEADER, 0x10) is None:
         return {}
     try:
         with contained():
-            from nibabel.nicom.csareader import get_csa_header  # it warns when it is imported
+            from nibabel.nicom.csareader import get_csa_header  # nibabel.nicom warns when it is imported
 
             found = get_csa_header(header, "image")
-    except Exception:  # noqa: BLE001 it raises whatever a damaged header provokes, and that says as little as none
+    except Exception:  # noqa: BLE001 nibabel raises any error for a damaged header, which counts as absent
         return {}
     return {} if found is None else found["tags"]
 
@@ -93,7 +93,7 @@ def _frame_item(groups: Sequence[Header]) -> Dataset | None:
 
 
 def _slice_times(scan: MrScan) -> tuple[float, ...]:
-    """Returns the times of the first volume's slices, where the last volume has the same ones."""
+    """Returns the times of the first volume's slices; empty unless the last volume has the same times."""
     if scan.is_3d or not scan.is_echo_planar or scan.shape[2] == 1 or scan.repetition_s is None:
         return ()
     lines = [scan.stack.grid[0], *([scan.stack.grid[-1]] if len(scan.stack.grid) > 1 else [])]
@@ -105,7 +105,7 @@ def _slice_times(scan: MrScan) -> tuple[float, ...]:
 
 
 def _mosaic_times(scan: MrScan, mosaic: FrameInfo) -> tuple[float, ...]:
-    """Returns MosaicRefAcqTimes, seconds: tiles in their order."""
+    """Returns MosaicRefAcqTimes in seconds, one for each tile."""
     is_first = mosaic.instance is scan.stack.first.instance
     header = scan.header if is_first else read_header(mosaic.instance.path)
     times = _numbers(_csa(header), "MosaicRefAcqTimes") or owned_numbers(header, 0x0019, _MR_HEADER, 0x29)
@@ -113,10 +113,10 @@ def _mosaic_times(scan: MrScan, mosaic: FrameInfo) -> tuple[float, ...]:
 
 
 def _frame_times(line: Sequence[FrameInfo]) -> tuple[float, ...]:
-    """Returns when one volume's frames were taken, seconds after the first of them, by the frames' own clock.
+    """Returns the times of one volume's frames, seconds after the first of them.
 
-    TimeAfterStart, a private element, is finer, and of some scans wrong in the first volume: it counts where the clock
-    says the same. Files of one frame each say AcquisitionTime alone.
+    TimeAfterStart, a private element, is more precise than AcquisitionTime, but wrong in the first volume of some
+    scans: it is used if both agree. Single-frame files have only AcquisitionTime.
     """
     by_clock = _since_first([None if us is None else us / 1e6 for us in clock_times(marks(line, "AcquisitionTime"))])
     items = [_frame_item(frame.places[:-1]) for frame in line]
@@ -127,7 +127,7 @@ def _frame_times(line: Sequence[FrameInfo]) -> tuple[float, ...]:
 
 
 def _since_first(times: Sequence[float | None]) -> tuple[float, ...]:
-    """Returns the times after the earliest of them; none where one is missing."""
+    """Returns the times after the earliest of them; empty if one is missing."""
     known = [time for time in times if time is not None]
     return tuple(round(time - min(known), _DIGITS) for time in known) if len(known) == len(times) else ()
 
@@ -139,6 +139,6 @@ def _is_same(times: Sequence[float], others: Sequence[float]) -> bool:
 
 
 def _simultaneous(times: tuple[float, ...]) -> int | None:
-    """Returns how many slices share each time, where that is one number and more than one."""
+    """Returns the number of slices that share each time; None if it differs between times, or is 1."""
     counts = {times.count(time) for time in times}
     return counts.pop() if len(counts) == 1 and counts != {1} else None

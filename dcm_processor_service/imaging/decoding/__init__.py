@@ -1,1 +1,1 @@
-"""Compressed pixel data becomes arrays, in processes that may end without ending the job."""
+"""Decodes compressed pixel data in separate processes, so that a crash of a decoder does not end the job."""

@@ -1,4 +1,4 @@
-"""What a compressed frame says of itself, read from its first bytes: the size that a decoder would allocate."""
+"""Reads the size that a compressed frame declares in its first bytes, and that a decoder would allocate."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ _FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _SCAN = 0xDA
 _FILL = 0xFF
-_JFIF, _ADOBE = 0xE0, 0xEE  # the application segments in which those two say how colours are coded
+_JFIF, _ADOBE = 0xE0, 0xEE  # the application segments in which JFIF and Adobe say how colours are coded
 _ADOBE_TRANSFORM = 11
 _RLE_HEADER = struct.Struct("<16I")
 _MOST_RLE_SEGMENTS = 15
 _RLE_NOTHING = 128
-_RLE_PADDING = 2  # zeros at the end look like another value
+_RLE_PADDING = 2  # zeros that pad a segment decode to further bytes
 
 
 class Codestream(NamedTuple):
     """The image that a JPEG, JPEG-LS or JPEG 2000 stream declares."""
 
     rows: int
-    """0 where the stream says it at its end."""
+    """Number of rows; 0 if the stream states it only at its end."""
 
     columns: int
     samples: int
     bits: int
-    """Of one sample; the most of them all."""
+    """Bits of one sample; the largest number if samples differ."""
 
     is_signed: bool = False
 
 
 def codestream_of(frame: bytes) -> Codestream | None:
-    """Returns what an encoded frame declares; None where it cannot be found.
+    """Returns the image that an encoded frame declares; None if the frame does not begin as such an image does.
 
     Example:
         >>> codestream_of(bytes.fromhex("ffd8ffc3000b0c0200010001011100"))
@@ -47,7 +47,7 @@ def codestream_of(frame: bytes) -> Codestream | None:
     try:
         if frame.startswith(_JPEG_START):
             return _jpeg(frame)
-        # inside of the boxes of a JP2 file, where one was kept whole
+        # a frame may be a whole JP2 file, which has the stream inside of its boxes
         start = frame.find(_J2K_START) if frame.startswith(_JP2_SIGNATURE) else 0
         return _j2k(frame, start + 4) if frame.startswith(_J2K_START, start) else None
     except (struct.error, IndexError, ValueError):
@@ -73,14 +73,14 @@ def _jpeg(frame: bytes) -> Codestream | None:
 
 
 def without_adobe_marker(frame: bytes, *, is_ybr: bool) -> bytes:
-    """Returns a JPEG frame of colours without Adobe's marker, where that says of them what is known without it.
+    """Returns a JPEG frame of colours without Adobe's marker, if JFIF or the header already states their coding.
 
-    Pillow takes the marker as an order to turn YCbCr into RGB, and pydicom turns what comes back once more. Without it
-    the colours come as they were coded.
+    With the marker, Pillow converts YCbCr to RGB, and pydicom converts the result once more. Without it, Pillow returns
+    the colours as they were coded.
 
     Args:
         frame: One encoded frame.
-        is_ybr: Whether the header says so; JFIF, which goes before Adobe, always does.
+        is_ybr: Whether the header says YCbCr; JFIF, which takes precedence over Adobe, always means YCbCr.
     """
     position, says_jfif = 2, False
     while position + 4 <= len(frame) and frame[position] == _FILL and frame[position + 1] != _SCAN:
@@ -107,14 +107,15 @@ def _j2k(frame: bytes, position: int) -> Codestream:
 
 
 def rle_fault(frame: bytes, segments: int, segment_bytes: int) -> str:
-    """Returns what is wrong with an RLE frame (PS3.5, annex G); empty if it is sound.
+    """Returns the fault of an RLE frame (PS3.5, annex G); empty if it has none.
 
-    Decoders take what they need of a segment and leave the rest, so a frame of another size would look right.
+    Decoders take the bytes that they need from a segment and ignore the rest, so they would accept a frame of another
+    size.
 
     Args:
         frame: One encoded frame.
-        segments: How many it should have: one for each byte of each sample.
-        segment_bytes: How many bytes each should decode to: one for each pixel.
+        segments: Number of segments that it should have: one for each byte of each sample.
+        segment_bytes: Number of bytes that each should decode to: one for each pixel.
     """
     if len(frame) < _RLE_HEADER.size:
         return "it is shorter than its head"

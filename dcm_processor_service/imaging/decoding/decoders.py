@@ -1,8 +1,8 @@
-"""Which library decodes which transfer syntax: chosen for each, not by what happens to be installed first.
+"""The libraries that decode each transfer syntax, in a fixed order of preference.
 
-The first of a row that is installed decodes; the second one is asked about a sample of frames. None takes over where
-the first one fails: a decoder that is more tolerant of damage returns an image that is not the one that was taken.
-GDCM and Pillow stand in no row for JPEG of 12 bits, which they do not have.
+The first library of a row that is installed decodes; the second one checks a sample of frames. If the first one fails,
+no other is tried: a decoder that tolerates damage may return another image than the one that was taken. GDCM and Pillow
+are not in the row of 12-bit JPEG, which they cannot decode.
 """
 
 from __future__ import annotations
@@ -52,12 +52,13 @@ DECODERS: dict[UID, tuple[str, ...]] = {
 }
 
 LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, HTJ2K})
-"""Where two right decoders may differ in the last digits; JPEG-LS defines the result of its lossy mode exactly."""
+"""Transfer syntaxes for which two correct decoders may differ slightly; JPEG-LS defines the result of its lossy mode
+exactly."""
 
 
 @lru_cache(maxsize=64)
 def decoders_of(transfer_syntax_uid: str) -> tuple[str, ...]:
-    """Returns the installed decoders for compressed pixels, the one that is used first."""
+    """Returns the installed decoders for compressed pixels; the first one is used."""
     uid = UID(transfer_syntax_uid)
     try:
         of_pydicom = get_decoder(uid)
@@ -70,7 +71,7 @@ def decoders_of(transfer_syntax_uid: str) -> tuple[str, ...]:
 
 
 def is_decodable(transfer_syntax_uid: str) -> bool:
-    """Whether compressed pixels of a transfer syntax can be decoded here.
+    """Returns whether compressed pixels of a transfer syntax can be decoded here.
 
     Example:
         >>> is_decodable("1.2.840.10008.1.2.5"), is_decodable("1.2.840.10008.1.2.4.100")

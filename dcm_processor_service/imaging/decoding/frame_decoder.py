@@ -1,4 +1,4 @@
-"""One encoded frame becomes an array; runs in a decoder process, where a library may fail in any way it likes."""
+"""Decodes one encoded frame; runs in a decoder process, where a library may fail or crash in any way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ContradictionError", "EncodedImage"]
 
 _BYTE_BITS = 8
-_BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # of a JPEG or JPEG 2000 image, which a frame is one of
+_BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # every encoded frame begins as a JPEG or JPEG 2000 image
 _JPEG = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit})
 _JPEG_LS = frozenset({JPEGLSLossless, JPEGLSNearLossless})
 _J2K_PREFIX = ("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20")
@@ -44,14 +44,14 @@ _TAGS: list[Any] = [*_KEYWORDS, "PixelData", "ExtendedOffsetTable", "ExtendedOff
 
 
 class ContradictionError(ValueError):
-    """The encoded frame is not the image that the header declares, so no decoder gets it."""
+    """The encoded frame is not the image that the header declares, so it is not decoded."""
 
 
 class EncodedImage:
-    """The encoded frames of one instance, and what its header says of them.
+    """The encoded frames of one instance, with the attributes of its header that describe them.
 
     Raises:
-        ContradictionError: It holds more frames than its header declares.
+        ContradictionError: The file holds more frames than its header declares.
     """
 
     def __init__(self, dataset: Dataset, transfer_syntax_uid: str) -> None:
@@ -76,12 +76,12 @@ class EncodedImage:
         """Decodes one frame.
 
         Args:
-            number: Of the frame, from 1.
-            decoder: The library's name.
+            number: Number of the frame, from 1.
+            decoder: Name of the library.
             for_display: Whether colours become RGB.
 
         Raises:
-            ContradictionError: The frame is not there, or declares another size than the header.
+            ContradictionError: There is no such frame, or it declares another size than the header.
         """
         if not 0 < number <= len(self.frames):
             raise ContradictionError(f"it holds {len(self.frames)} encoded frames, and no frame {number}")
@@ -101,7 +101,7 @@ class EncodedImage:
         return array
 
     def _checked(self, frame: bytes) -> Codestream | None:
-        """Compares the head of a frame with the header, before anything is allocated."""
+        """Compares the size that a frame declares with the header, before anything is allocated."""
         rows, columns, samples, bits = (
             int(self.options.get(key) or 0) for key in ("rows", "columns", "samples_per_pixel", "bits_allocated")
         )
@@ -148,13 +148,13 @@ def _frames(dataset: Dataset) -> list[bytes]:
     """Returns the encoded frames of an instance.
 
     Raises:
-        ContradictionError: It holds more of them than its header declares.
+        ContradictionError: The file holds more frames than its header declares.
     """
     content = dataset.PixelData
     table = dataset.get("ExtendedOffsetTable")
     lengths = dataset.get("ExtendedOffsetTableLengths")
     declared = int(dataset.get("NumberOfFrames") or 1)
-    # a count without end would make pydicom look for fragments that the file cannot hold
+    # a huge count would make pydicom look for fragments that the file cannot hold
     count = max(1, min(declared, len(content) // _BYTE_BITS))
     begun = sum(fragment.startswith(_BEGINNINGS) for fragment in generate_fragments(content[_after_table(content) :]))
     offsets = (table, lengths) if table and lengths else None

@@ -1,4 +1,4 @@
-"""Frames of compressed files, decoded by several processes side by side.
+"""Decodes frames of compressed files in several processes at the same time.
 
 Each process has two requests at any time, so that it never waits for the next one.
 """
@@ -37,7 +37,7 @@ class EncodedFrame:
 
     instance: InstanceFile
     number: int
-    """From 1."""
+    """Number of the frame, from 1."""
 
     decoder: str
     for_display: bool = False
@@ -50,10 +50,10 @@ class _Request:
 
 
 def decode_frames(frames: Sequence[EncodedFrame], limits: Limits) -> Generator[tuple[int, DecodedFrame], None, None]:
-    """Decodes frames, in any order; yields the index of each with an answer, whose pixels are read before the next.
+    """Decodes frames in any order; yields the index and the answer of each, whose pixels must be read before the next.
 
     Raises:
-        InvalidSeriesError: A frame cannot be decoded; names the instance.
+        InvalidSeriesError: A frame cannot be decoded; the message names the instance.
     """
     most = limits.decoder_processes or _processors()
     processes = CHILDREN.borrow(min(most, 1 + len(frames) // _FRAMES_WORTH_A_PROCESS))
@@ -81,7 +81,7 @@ def decode_frames(frames: Sequence[EncodedFrame], limits: Limits) -> Generator[t
     finally:
         CHILDREN.give_back([process for process in processes if not asked[process]], most)
         for process, requests in asked.items():
-            if requests:  # after a failure: its late answers would be taken for those of the next series
+            if requests:  # after a failure, so that its late answers are not taken for those of the next series
                 process.end()
 
 
@@ -89,7 +89,7 @@ def decode_one(frame: EncodedFrame, limits: Limits) -> NDArray[Any]:
     """Decodes one frame.
 
     Raises:
-        InvalidSeriesError: It cannot be decoded; names the instance.
+        InvalidSeriesError: The frame cannot be decoded; the message names the instance.
     """
     [values] = [answer.read() for _, answer in decode_frames([frame], limits)]
     return values
@@ -100,7 +100,7 @@ def _processors() -> int:
 
 
 def _requests(frames: Sequence[EncodedFrame], limits: Limits) -> Iterator[_Request]:
-    """Puts frames of one file that stand after each other into one request, a few at a time."""
+    """Groups consecutive frames of one file into requests of a few frames each."""
     start = 0
     while start < len(frames):
         first = frames[start]
@@ -141,7 +141,7 @@ def _answered(
     except ChildEndedError as error:
         raise _refusal(frames[index], f"in the decoder, {error}") from error
     if not answer.number:
-        requests.popleft()  # the rest of it is not answered
+        requests.popleft()  # the other frames of the request get no answer
     if answer.contradiction:
         raise _refusal(frames[index], answer.contradiction)
     if answer.failure:

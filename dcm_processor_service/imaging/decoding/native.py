@@ -1,4 +1,4 @@
-"""Decoded frames take the place of the encoded ones in a dataset, with all that says so (PS3.5, 8.2 and A.4)."""
+"""Replaces encoded frames by decoded ones, with the attributes that depend on it (PS3.5, sections 8.2 and A.4)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def put_frames(dataset: Dataset, frames: Iterable[NDArray[Any]]) -> None:
     """Writes decoded frames as native pixel data in Explicit VR Little Endian.
 
     Args:
-        dataset: Whose PixelData is encapsulated. Its photometric interpretation is left as it is.
+        dataset: Dataset with encapsulated PixelData. Its photometric interpretation is not changed.
         frames: All of them in their order, little-endian, of shape (rows, columns) or (rows, columns, samples): the
             samples of a pixel side by side.
 
     Raises:
-        ValueError: They are longer than native pixel data can be, 4 GB.
+        ValueError: The frames together are longer than native pixel data can be, 4 GB.
     """
     content = b"".join(frame.tobytes() for frame in frames)
     if len(content) > _MOST_BYTES:
@@ -44,7 +44,7 @@ def put_frames(dataset: Dataset, frames: Iterable[NDArray[Any]]) -> None:
 
 
 def drop_offset_tables(dataset: Dataset) -> None:
-    """Removes the tables of where encoded frames begin, which native pixel data has not (PS3.3, C.7.6.3.1.8)."""
+    """Removes the offset tables of encoded frames, which native pixel data does not have (PS3.3, C.7.6.3.1.8)."""
     for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         if keyword in dataset:
             del dataset[keyword]

@@ -1,4 +1,4 @@
-"""The decoder processes: started at the first compressed series, kept for the next, ended with this process."""
+"""Decoder processes, which start at the first compressed series, are kept for the next, and end with this process."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _WORKER = "dcm_processor_service.imaging.decoding.worker"
 
 @dataclass
 class DecodedFrame:
-    """What a decoder process says of one frame; its pixels, if any, are still in the pipe."""
+    """The answer of a decoder process for one frame; its pixels, if any, are still in the pipe."""
 
     process: DecoderProcess
     number: int
-    """Of the frame, from 1; 0 where the request failed."""
+    """Number of the frame, from 1; 0 if the request failed."""
 
     shape: tuple[int, ...] = ()
     dtype: str = ""
@@ -31,7 +31,7 @@ class DecodedFrame:
     contradiction: str = ""
 
     def read(self) -> NDArray[Any]:
-        """Returns the pixels in an array of their own."""
+        """Reads the pixels into a new array and returns it."""
         return self.read_into(np.empty(self.shape, self.dtype))
 
     def read_into(self, target: NDArray[Any]) -> NDArray[Any]:
@@ -41,10 +41,10 @@ class DecodedFrame:
 
 
 class DecoderProcess(ChildProcess):
-    """One decoder process; used by one thread at a time.
+    """One decoder process, which only one thread may use at a time.
 
     Raises:
-        ConfigurationError: It cannot be started.
+        ConfigurationError: The process cannot be started.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class DecoderProcess(ChildProcess):
         """Waits for the next answer.
 
         Raises:
-            ChildEndedError: The process ended instead.
+            ChildEndedError: The process ended without an answer.
         """
         said = self.answer()
         return DecodedFrame(
@@ -68,4 +68,4 @@ class DecoderProcess(ChildProcess):
 
 
 CHILDREN = ChildPool(DecoderProcess)
-"""One set for the process, as there is one set of processors."""
+"""One pool for the whole process, since its threads share the processors."""

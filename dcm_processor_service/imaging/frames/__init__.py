@@ -1,1 +1,1 @@
-"""The values of headers become one record a frame: place, pixel format, rescale."""
+"""Makes one record for each frame from the values of headers: place, pixel format, rescale."""

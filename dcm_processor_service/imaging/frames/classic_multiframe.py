@@ -1,4 +1,4 @@
-"""Objects of many frames from before functional groups: how far each frame lies from the first, along their normal.
+"""Finds how far each frame lies from the first in multi-frame objects without functional groups.
 
 An RT dose grid has a vector of offsets (PS3.3, section C.8.8.3.2); a reconstructed nuclear medicine tomogram says which
 slice each frame is, and the step between slices (PS3.3, sections C.8.4.11 and C.8.4.15).
@@ -17,7 +17,7 @@ __all__ = ["detector", "offsets_mm"]
 
 _UPRIGHT = 0.9999
 _SAME_PLACE_MM = 0.1
-# what frames may differ in besides their slice (PS3.3, section C.8.4.8): such a tomogram is several volumes
+# vectors in which frames may differ besides their slice (PS3.3, section C.8.4.8): such a tomogram is several volumes
 _NM_VECTORS = (
     "EnergyWindowVector",
     "DetectorVector",
@@ -31,7 +31,7 @@ _NM_VECTORS = (
 
 
 def detector(header: Header) -> Header | None:
-    """Returns the item that says where a reconstructed nuclear medicine tomogram lies; None of any other object."""
+    """Returns the item that says where a reconstructed nuclear medicine tomogram lies; None for any other object."""
     if text(header, "Modality") not in {"NM", "PT"} or not _is_tomogram(header):
         return None
     return item(header, "DetectorInformationSequence")
@@ -46,7 +46,7 @@ def offsets_mm(header: Header, normal: FloatArray, count: int) -> tuple[float, .
     kinds = (numbers(header, keyword) or () for keyword in _NM_VECTORS)
     if slices is None or not step or not _is_tomogram(header) or any(len(set(kind)) > 1 for kind in kinds):
         return None
-    if len(set(slices)) < count:  # several frames of a slice, and no vector says what each is
+    if len(set(slices)) < count:  # a slice has several frames, and no vector tells them apart
         return None
     return tuple((number_of_slice - 1) * step for number_of_slice in slices)  # a negative step stacks the other way
 
@@ -56,7 +56,7 @@ def _dose_offsets(
 ) -> tuple[float, ...] | None:
     if offsets[0] == 0:
         return offsets
-    # absolute ones are z coordinates, which only transverse planes have, beginning with that of the position
+    # absolute offsets are z coordinates of transverse planes, and the first one is that of ImagePositionPatient
     along = float(normal[2])
     if abs(along) < _UPRIGHT or position is None or abs(offsets[0] - position[2]) > _SAME_PLACE_MM:
         return None

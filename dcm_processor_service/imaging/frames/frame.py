@@ -1,8 +1,8 @@
-"""One record a frame, alike for files of one frame and of many.
+"""Makes one record for each frame, in the same form for single-frame and multi-frame files.
 
-A classic file says at its top level where its slice lies. An enhanced one says it for each frame in functional
-groups: per frame, or shared by all (PS3.3, section C.7.6.16.2); what neither has may stand at the top level. What older
-objects of many frames say is in :mod:`dcm_processor_service.imaging.frames.classic_multiframe`.
+A classic file states the place of its slice at the top level. An enhanced file states that of each frame in functional
+groups, per frame or shared by all frames (PS3.3, section C.7.6.16.2); attributes that are in neither may be at the top
+level. Older multi-frame objects are read by :mod:`dcm_processor_service.imaging.frames.classic_multiframe`.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class FrameInfo:
 
     instance: InstanceFile = field(repr=False)
     number: int
-    """From 1."""
+    """Number of the frame in its instance, from 1."""
 
     places: tuple[Header, ...] = field(repr=False)
-    """Where its attributes stand, nearest first: its functional groups, the shared ones, the header."""
+    """The datasets that hold its attributes, nearest first: its functional groups, the shared ones, the header."""
 
     pixel_format: PixelFormat
     """Shared between frames whose pixels are stored alike."""
@@ -81,10 +81,10 @@ class FrameInfo:
     intercept: float
 
     is_rescale_malformed: bool = False
-    """Whether slope or intercept stand in the header and cannot be read; they are then as if absent."""
+    """Whether the header has a slope or intercept that cannot be read; it then counts as absent."""
 
     lut: ModalityLut | None = None
-    """The table that takes the place of slope and intercept."""
+    """The table that replaces slope and intercept; None if there is none."""
 
     @property
     def scaling(self) -> tuple[float, float, ModalityLut | None]:
@@ -98,7 +98,7 @@ class FrameInfo:
 
 
 def frames_of(instance: InstanceFile) -> list[FrameInfo]:
-    """Lists the frames of an image; none of an object that is no image."""
+    """Lists the frames of an image; an object that is no image has none."""
     header = instance.header
     rows = integer(header, "Rows")
     if rows is None or instance.pixels is None:
@@ -112,14 +112,14 @@ def frames_of(instance: InstanceFile) -> list[FrameInfo]:
     frame = _classic_frame(instance, stored_as)
     if count == 1:
         return [frame]
-    # a film, or a stack whose place is unknown; a bogus count must not fill memory
+    # a film, or a stack whose place is unknown; a wrong NumberOfFrames must not fill memory
     limit = min(count, _most_frames(instance, stored_as))
     offsets = None if frame.orientation is None else offsets_mm(header, slice_normal(frame.orientation), count)
     return [_film_frame(frame, index, offsets) for index in range(limit)]
 
 
 def _most_frames(instance: InstanceFile, stored_as: PixelFormat) -> int:
-    """Returns how many frames a file can hold: as many as fit, or, compressed, one in each of the smallest items."""
+    """Returns how many frames a file can hold, by its size and the size of a frame or of the smallest encoded one."""
     is_plain = not instance.is_compressed and instance.transfer_syntax_uid != DeflatedExplicitVRLittleEndian
     least_bytes = max(stored_as.frame_bytes, 1) if is_plain else _SMALLEST_ENCODED_FRAME_BYTES
     return max(instance.file_size_bytes // least_bytes, 1)
@@ -153,7 +153,7 @@ def _orientation(dataset: Header) -> tuple[float, ...] | None:
 
 @lru_cache(maxsize=256)
 def _directions(cosines: tuple[float, ...]) -> tuple[float, ...] | None:
-    """Returns two directions of length 1, which headers round; None where the numbers are no right angle at all."""
+    """Returns two directions of length 1, which headers round; None if they are not at a right angle."""
     row, column = np.array(cosines[:3]), np.array(cosines[3:])
     lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
     if max(abs(length - 1) for length in lengths) > _COSINE_NOISE or abs(float(row @ column)) > _COSINE_NOISE:
@@ -194,7 +194,7 @@ def _enhanced_frame(
 
 
 def frame_of_reference_uid(frames: Iterable[FrameInfo]) -> str:
-    """Returns the FrameOfReferenceUID (0020,0052) that all frames state; empty where they differ or one has none."""
+    """Returns the FrameOfReferenceUID (0020,0052) that all frames state; empty if they differ or a frame has none."""
     found = {text(frame.places[-1], "FrameOfReferenceUID") for frame in frames}
     return found.pop() if len(found) == 1 else ""
 
@@ -239,12 +239,11 @@ _MARKS: dict[str, tuple[str, str, str, Callable[[Header, str], Any]]] = {
 
 
 def mark(frame: FrameInfo, name: str) -> Any:
-    """Returns what may tell a frame apart from another at the same place; None when the header does not say.
+    """Returns an attribute that may tell a frame apart from another at the same place; None if the header lacks it.
 
-    Besides the attributes above: ``ImageType`` (the frame's own where it has one), ``DimensionIndexValues`` without
-    those that count positions, ``DiffusionGradientOrientation``, ``InstanceNumber`` with the frame number, GE's
-    ``ComplexPart``, ``LUTLabel`` with its unit, of parametric maps alone, and dates before the times of the day that
-    they belong to.
+    The names are those of ``_MARKS``, and: ``ImageType`` (that of the frame if it has one), ``DimensionIndexValues``
+    without those that count positions, ``DiffusionGradientOrientation``, ``InstanceNumber`` with the frame number, GE's
+    ``ComplexPart``, and ``LUTLabel`` with its unit, for parametric maps. Times of day have their date in front.
     """
     if name in _SPECIAL:
         return _SPECIAL[name](frame)
@@ -266,13 +265,13 @@ def mark(frame: FrameInfo, name: str) -> Any:
 
 
 def _with_zone(header: Header, when: str) -> str:
-    """Adds to a time the offset from UTC that the header states (0008,0201), which changes with summer time."""
+    """Appends to a time the offset from UTC of its header (0008,0201), which changes with summer time."""
     offset = text(header, "TimezoneOffsetFromUTC")
     return when + offset if _OFFSET.fullmatch(offset) and not _OFFSET.search(when[-_OFFSET_LENGTH:]) else when
 
 
 def marks(frames: Sequence[FrameInfo], name: str) -> list[Any]:
-    """Returns :func:`mark` of each frame, looked up once for all that share the element that it is read from."""
+    """Returns :func:`mark` of each frame; frames with an equal element are looked up only once."""
     keyword = _MARKS[name][2] if name in _MARKS else name
     shared = {"ImageType", *_TOP_LEVEL, *(outer for _, _, outer, _ in _MARKS.values())} - {*_DATES, *_OTHERWISE}
     if keyword not in shared:
@@ -291,7 +290,7 @@ def marks(frames: Sequence[FrameInfo], name: str) -> list[Any]:
 
 
 def _ge_complex_part(header: Header) -> float | None:
-    """Magnitude, phase, real or imaginary, which GE tells apart in a private element alone; None elsewhere."""
+    """Returns GE's private number for magnitude, phase, real or imaginary images; None for other makers."""
     if not text(header, "Manufacturer").upper().startswith("GE"):
         return None
     value = vendor_value(header, GE_COMPLEX_PART)
@@ -299,7 +298,7 @@ def _ge_complex_part(header: Header) -> float | None:
 
 
 _DATES = {"AcquisitionTime": "AcquisitionDate", "ContentTime": "ContentDate"}
-# what some write at the top level instead
+# attributes that some writers use instead at the top level
 _OTHERWISE = {"AcquisitionTime": "AcquisitionDateTime", "TemporalPositionIdentifier": "TemporalPositionIndex"}
 
 
@@ -308,7 +307,7 @@ def _zero_or_number(header: Header, keyword: str) -> Any:
     return None if found is None else (found,)
 
 
-# what stands at the top level alone; numbers as tuples, so that 0 is no absence
+# marks that are only at the top level; numbers are in tuples, so that 0 does not count as absent
 _TOP_LEVEL: dict[str, Callable[[Header, str], Any]] = {
     **dict.fromkeys((*LABELS, *SETTINGS), texts),
     "FrameReferenceTime": _zero_or_number,
@@ -342,7 +341,7 @@ def _dimension_indices(places: tuple[Header, ...]) -> tuple[float, ...] | None:
     return tuple(value for value, pointer in zip(values, pointers, strict=True) if pointer not in _POSITION_POINTERS)
 
 
-# InStackPositionNumber, ImagePositionPatient, SliceLocation: they count slices, not volumes
+# InStackPositionNumber, ImagePositionPatient, SliceLocation: these dimensions count slices, not volumes
 _POSITION_POINTERS = frozenset({0x00209057, 0x00200032, 0x00201041})
 
 
@@ -361,7 +360,7 @@ def _gradient(places: tuple[Header, ...]) -> tuple[float, ...] | None:
     return numbers(places[-1], "DiffusionGradientOrientation", count=3)
 
 
-# marks that are read in ways of their own
+# marks that need functions of their own
 _SPECIAL: dict[str, Callable[[FrameInfo], Any]] = {
     "ComplexPart": lambda frame: _ge_complex_part(frame.places[-1]),
     "DiffusionGradientOrientation": lambda frame: _gradient(frame.places),

@@ -1,6 +1,6 @@
 """The Modality LUT Sequence (0028,3000): a table from stored values to real ones (PS3.3, section C.11.1).
 
-It stands in the place of slope and intercept: a header has the one or the other.
+It replaces slope and intercept: a header has either a table or a rescale.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ _DEPTHS = range(8, 17)
 
 @dataclass(frozen=True, eq=False)
 class ModalityLut:
-    """A table; the same one for all files that hold the same."""
+    """A table from stored values to real ones; files with equal tables share one object."""
 
     first: int
-    """The stored value that the first entry is for; what lies below gets the first entry, what lies above the last."""
+    """The stored value of the first entry. Values below it get the first entry, values beyond the table the last
+    one."""
 
     entries: NDArray[np.uint16]
 
@@ -58,12 +59,12 @@ def modality_lut(header: Header) -> ModalityLut | None:
     except Exception:  # noqa: BLE001 pydicom raises whatever the malformed value provokes
         return None
     if integer(header, "PixelRepresentation") == 1 and first >= _MOST_ENTRIES // 2:
-        first -= _MOST_ENTRIES  # signed as the pixels are, whatever type the element has
+        first -= _MOST_ENTRIES  # signed if the pixels are, whatever type the element has
     return _table(size or _MOST_ENTRIES, first, depth, content)
 
 
 def _words(table: Dataset, *, is_little: bool) -> bytes:
-    """Returns the table's content as little endian words, which LUTData (0028,3006) is of either type, US or OW."""
+    """Returns the table's content as little endian words; LUTData (0028,3006) is of type US or OW."""
     value = table["LUTData"].value
     if isinstance(value, bytes):
         return value if is_little else np.frombuffer(value, ">u2").astype("<u2").tobytes()
@@ -74,7 +75,7 @@ def _words(table: Dataset, *, is_little: bool) -> bytes:
 def _table(size: int, first: int, depth: int, content: bytes) -> ModalityLut | None:
     if depth not in _DEPTHS:
         return None
-    if len(content) == 2 * size:  # also of 8 bits: some write each into 16
+    if len(content) == 2 * size:  # also for 8 bits, which some writers store in 16 each
         entries = np.frombuffer(content, "<u2")
     elif depth == _DEPTHS[0] and len(content) == size + size % 2:
         entries = np.frombuffer(content, np.uint8)[:size]

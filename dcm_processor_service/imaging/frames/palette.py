@@ -1,6 +1,6 @@
-"""Palette colours: stored values are places in three tables, of red, green and blue (PS3.3, section C.7.9).
+"""Reads palettes: tables of red, green and blue in which stored values are looked up (PS3.3, section C.7.9).
 
-Where the tables contradict each other, or do not say for certain how bright their entries are, there is no palette.
+Tables that contradict each other, or whose brightness is uncertain, are not used.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ class Palette:
     """The colours of stored values."""
 
     first: int
-    """The stored value that the first entry is for; what lies below gets the first entry, what lies above the last."""
+    """The stored value of the first entry. Values below it get the first entry, values beyond the table the last
+    one."""
 
     entries: NDArray[np.uint8]
     """Shape (entries, 3): red, green and blue."""
 
     def apply(self, stored: NDArray[Any]) -> NDArray[np.uint8]:
-        """Returns the colour of each stored value, along a further axis.
+        """Returns the colour of each stored value, on a new last axis.
 
         Example:
             >>> palette = Palette(1, np.array([[0, 0, 9], [255, 0, 0]], np.uint8))
@@ -50,15 +51,15 @@ class Palette:
 
 
 def is_palette(header: Header) -> bool:
-    """Whether stored values are places in tables of colours."""
+    """Returns whether stored values are looked up in tables of colours."""
     return text(header, "PhotometricInterpretation").upper() == "PALETTE COLOR"
 
 
 def palette_of(header: Dataset) -> Palette | None:
-    """Returns the palette of an image; None where it has none that says for certain which colours it means.
+    """Returns the palette of an image; None if it has none, or if its colours are uncertain.
 
-    Entries of 16 bits are brightness of 16 bits, of which the upper 8 count, as in DCMTK. Where none of them is above
-    255, some writers mean 8 bits and some mean dark, and nothing tells. Of signed pixels there is no palette.
+    Of entries of 16 bits, the upper 8 are used, as in DCMTK. If no entry is above 255, some writers mean 8 bits and
+    others dark colours, so such a palette is not used. Signed pixels have no palette.
     """
     if integer(header, "PixelRepresentation") != 0 or "AlphaPaletteColorLookupTableData" in header:
         return None
@@ -83,7 +84,7 @@ def palette_of(header: Dataset) -> Palette | None:
 
 
 def _plain(header: Dataset, size: int, depth: int) -> NDArray[np.uint16] | None:
-    """Returns three tables as they stand in the header, shape (size, 3); entries of 8 bits may be written into 16."""
+    """Returns the three tables of the header, shape (size, 3); entries of 8 bits may be stored in 16 each."""
     is_little = header.original_encoding[1] is not False
     columns = []
     for colour in _COLOURS:
@@ -98,7 +99,7 @@ def _plain(header: Dataset, size: int, depth: int) -> NDArray[np.uint16] | None:
 
 
 def _segmented(header: Dataset, size: int, first: int, depth: int) -> NDArray[np.uint16] | None:
-    """Returns three tables that stand in the header as steps and slopes (C.7.9.2); pydicom writes them out."""
+    """Returns three tables that the header stores in segments (C.7.9.2), which pydicom expands."""
     if depth not in {_BYTE, _WORD} or (depth == _BYTE and size > _BRIGHTEST + 1):
         return None
     tables: NDArray[np.uint16] = apply_color_lut(np.arange(first, first + size), header).astype(np.uint16)

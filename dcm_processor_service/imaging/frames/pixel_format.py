@@ -1,4 +1,4 @@
-"""How pixels are stored, and from stored values to real ones: which number type holds the result, and the arithmetic.
+"""Reads how pixels are stored, chooses the number type of rescaled values, and rescales in place.
 
 Stored values are integers (PS3.3, section C.7.6.3.1). A rescale (C.11.1, and C.7.6.16.2.9 for frames) with whole slope
 and intercept gives integers again, and they stay integers; any other gives float32.
@@ -44,11 +44,11 @@ class PixelFormat:
     bits_stored: int
     high_bit: int
     is_signed: bool | None
-    """None if the header does not say, or says neither: then it is unknown what the integers are."""
+    """None if PixelRepresentation is absent, or neither 0 nor 1: the values of the integers are then unknown."""
 
     samples: int
     float_bits: int = 0
-    """Of one value where the pixels are floating point: 32 or 64 (PS3.3, sections C.7.6.24 and C.7.6.25); else 0."""
+    """Bits of a floating-point value, 32 or 64 (PS3.3, sections C.7.6.24 and C.7.6.25); 0 for integers."""
 
     @property
     def is_float(self) -> bool:
@@ -63,15 +63,15 @@ class PixelFormat:
 
     @cached_property
     def number_format(self) -> tuple[int | None, ...]:
-        """What the pixels of one volume share: all but BitsStored and HighBit.
+        """The format that all pixels of one volume must share: without BitsStored and HighBit.
 
-        Those may follow the values of each slice, whose numbers fit into one array all the same.
+        BitsStored and HighBit may differ between slices, whose values fit into one array nevertheless.
         """
         return self.rows, self.columns, self.bits_allocated, self.is_signed, self.samples, self.is_float
 
     @cached_property
     def frame_bytes(self) -> int:
-        """Of one uncompressed frame."""
+        """Size of one uncompressed frame."""
         return self.rows * self.columns * self.samples * self.bits_allocated // 8
 
     @property
@@ -89,7 +89,7 @@ class PixelFormat:
 
     @property
     def lacks_sign(self) -> bool:
-        """Whether integers do not say if they are signed: type 1, so no default takes its place (C.7.6.3)."""
+        """Whether PixelRepresentation is missing for integers; it is of type 1, so there is no default (C.7.6.3)."""
         return not self.is_float and self.is_signed is None
 
     @property
@@ -101,11 +101,11 @@ class PixelFormat:
 
 
 def pixel_format(header: Header, *, float_bits: int = 0) -> PixelFormat:
-    """Returns the format of an image's pixels, with the standard's defaults for what the header leaves out.
+    """Returns the format of an image's pixels, with the standard's defaults for absent attributes.
 
     Args:
         header: The top level of the image's header.
-        float_bits: Of one value where the pixel data element holds floating point numbers; else 0.
+        float_bits: Bits of a floating-point value; 0 for integers.
     """
     if isinstance(header, ScannedHeader):
         return _shared_pixel_format(header.shared(_KEYWORDS), float_bits)
@@ -114,7 +114,7 @@ def pixel_format(header: Header, *, float_bits: int = 0) -> PixelFormat:
 
 @lru_cache(maxsize=64)
 def _shared_pixel_format(elements: tuple[ScannedElement | None, ...], float_bits: int) -> PixelFormat:
-    """The same for all files that share these elements."""
+    """Returns the format for header elements, cached for the files that share these."""
     header = ScannedHeader.of(_KEYWORDS, elements)
     return _pixel_format(tuple(integer(header, keyword) for keyword in _KEYWORDS), float_bits)
 
@@ -122,7 +122,7 @@ def _shared_pixel_format(elements: tuple[ScannedElement | None, ...], float_bits
 @lru_cache(maxsize=64)
 def _pixel_format(values: tuple[int | None, ...], float_bits: int) -> PixelFormat:
     rows, columns, allocated, stored, high_bit, representation, samples = values
-    if float_bits:  # floating point pixels have neither BitsStored nor HighBit
+    if float_bits:  # floating-point pixels have neither BitsStored nor HighBit
         stored = high_bit = None
     allocated = allocated or 0
     stored = allocated if stored is None else stored
@@ -139,7 +139,7 @@ def _pixel_format(values: tuple[int | None, ...], float_bits: int) -> PixelForma
 
 
 def is_whole(slope: float, intercept: float) -> bool:
-    """Whether integers stay integers."""
+    """Returns whether slope and intercept are whole, so that integers stay integers."""
     return slope == int(slope) and intercept == int(intercept)
 
 
@@ -166,7 +166,7 @@ def _stored_range(pixels: PixelFormat) -> tuple[int, int]:
 
 
 def narrowest(low: float, high: float, stored: np.dtype[Any]) -> np.dtype[Any]:
-    """Returns the stored type when it is of integers and holds the range, else int16, uint16 or int32, else float32."""
+    """Returns the first integer type of stored, int16, uint16 and int32 that holds the range, else float32."""
     for candidate in (stored, np.dtype(np.int16), np.dtype(np.uint16), np.dtype(np.int32)):
         if candidate.kind in "iu" and np.iinfo(candidate).min <= low and high <= np.iinfo(candidate).max:
             return candidate
@@ -174,7 +174,7 @@ def narrowest(low: float, high: float, stored: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def smallest_exact(array: NDArray[Any], stored: np.dtype[Any]) -> NDArray[Any]:
-    """Returns a float array in the :func:`narrowest` type where that holds it exactly, else in float32.
+    """Converts a float array to the :func:`narrowest` type if that holds it exactly, else to float32.
 
     Example:
         >>> smallest_exact(np.array([-1024.0, 3071.0]), np.dtype(np.uint16)).dtype
@@ -190,14 +190,14 @@ def smallest_exact(array: NDArray[Any], stored: np.dtype[Any]) -> NDArray[Any]:
 
 
 def in_place_rescaled(array: NDArray[Any], slope: float, intercept: float, ends: tuple[int, int]) -> NDArray[Any]:
-    """Rescales integers by a whole slope and intercept, in the memory that they have wherever the result fits.
+    """Rescales integers by a whole slope and intercept, in place if the result has the same width.
 
-    The type follows from the values that are there, so a CT of unsigned 16 bits becomes int16.
+    The type follows from the actual values, so that a CT of unsigned 16 bits becomes int16.
 
     Args:
-        array: Stored values; changed.
-        slope: Whole; Python's integers take any.
-        intercept: Whole.
+        array: Stored values, which may be overwritten.
+        slope: Whole number of any size.
+        intercept: Whole number of any size.
         ends: The least and the greatest stored value.
     """
     rescaled = [value * int(slope) + int(intercept) for value in ends]

@@ -1,7 +1,7 @@
-"""Slope and intercept of a frame, and whether what the header says of them can be read.
+"""Reads slope and intercept of a frame, and tells whether the header's values are malformed.
 
-They stand at the top level, in a functional group (PS3.3, section C.7.6.16.2.9), in the dose grid's scaling (C.8.8.3),
-or in a real world mapping (C.7.6.16.2.11): for a parametric map, whose values have no other meaning, and for nuclear
+They are at the top level, in a functional group (PS3.3, section C.7.6.16.2.9), in the dose grid's scaling (C.8.8.3), or
+in a real world mapping (C.7.6.16.2.11): for a parametric map, whose values have no other meaning, and for nuclear
 medicine and PET without a rescale.
 """
 
@@ -43,13 +43,13 @@ _READ = ("RescaleSlope", "RescaleIntercept", "DoseGridScaling", "Modality")
 
 
 def classic_rescale(header: Header) -> tuple[float, float, bool]:
-    """Returns slope, intercept, and whether one stands there and is no number."""
+    """Returns slope, intercept, and whether one of them is malformed or missing."""
     return _shared_rescale(header.shared(_READ)) if isinstance(header, ScannedHeader) else _rescale(header)
 
 
 @lru_cache(maxsize=256)
 def _shared_rescale(elements: tuple[ScannedElement | None, ...]) -> tuple[float, float, bool]:
-    """The same for all files that share these elements."""
+    """Returns the rescale for header elements, cached for the files that share these."""
     return _rescale(ScannedHeader.of(_READ, elements))
 
 
@@ -63,12 +63,12 @@ def _rescale(header: Header) -> tuple[float, float, bool]:
         mapping = real_world_mapping(header)
         if mapping is not None:
             return mapping
-    malformed = malformed or (slope is None and intercept not in {None, 0.0})  # one half of a rescale says nothing
+    malformed = malformed or (slope is None and intercept not in {None, 0.0})  # half a rescale
     return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept, malformed
 
 
 def real_world_mapping(header: Header) -> tuple[float, float, bool] | None:
-    """Returns slope and intercept of the one linear mapping that an NM or PET header has; None of any other."""
+    """Returns slope and intercept of the one linear mapping that an NM or PET header has; None for any other header."""
     mappings = items(header, "RealWorldValueMappingSequence")
     if len(mappings) != 1 or text(header, "Modality") not in MAPPED_MODALITIES:
         return None
@@ -77,7 +77,7 @@ def real_world_mapping(header: Header) -> tuple[float, float, bool] | None:
 
 
 def mapped_unit(mapping: Header) -> str:
-    """Returns the unit of a real world mapping, as UCUM writes it; empty where it has none (PS3.3, C.7.6.16.2.11)."""
+    """Returns the unit of a real world mapping, as UCUM writes it; empty if it has none (PS3.3, C.7.6.16.2.11)."""
     unit = item(mapping, "MeasurementUnitsCodeSequence")
     return "" if unit is None else text(unit, "CodeValue")
 
@@ -94,7 +94,7 @@ def mapped_quantity(places: Sequence[Header]) -> tuple[str, str] | None:
 
 
 def frame_rescale(places: Sequence[Header]) -> tuple[float, float, bool]:
-    """Returns the same for a frame from its functional groups, nearest first, or from the top level."""
+    """Returns slope, intercept and malformed flag from a frame's functional groups, nearest first, or the top level."""
     macro, keywords = "PixelValueTransformationSequence", ("RescaleSlope", "RescaleIntercept")
     if text(places[-1], "SOPClassUID") == ParametricMapStorage:
         macro, keywords = "RealWorldValueMappingSequence", ("RealWorldValueSlope", "RealWorldValueIntercept")

@@ -1,4 +1,4 @@
-"""The unit of a frame's values, from where its slope and intercept come from."""
+"""Finds the unit of a frame's values, at the place in the header from which slope and intercept come."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def unit_of(frame: FrameInfo) -> str:
         return text(table, "ModalityLUTType")
     mapped = _unit_of_mapping(frame)
     unit = mapped or text(header, "RescaleType") or text(header, "Units") or text(header, "DoseUnits")
-    # "HU" is what a CT's rescale leads to when the header does not say (PS3.3, section C.8.2.1.1.3)
+    # a CT's rescale leads to HU if the header states no unit (PS3.3, section C.8.2.1.1.3)
     return _specified(unit) or ("HU" if not unit and text(header, "Modality") == "CT" else "")
 
 
 def _unit_of_mapping(frame: FrameInfo) -> str:
-    """Returns the unit of the real world mapping that the values come from; empty where they come from none."""
+    """Returns the unit of the real world mapping that the values come from; empty if they come from no mapping."""
     header = frame.places[-1]
     is_map = text(header, "SOPClassUID") == ParametricMapStorage
     if not is_map and real_world_mapping(header) != (frame.slope, frame.intercept, False):
@@ -65,5 +65,5 @@ def _unit_of_same_mapping(frame: FrameInfo) -> str:
 
 
 def _specified(unit: str) -> str:
-    """A unit, or empty for ``US``, which means that it is not specified (PS3.3, section C.11.1.1.2)."""
+    """Returns the unit, or empty for ``US``, which means unspecified (PS3.3, section C.11.1.1.2)."""
     return "" if unit == "US" else unit

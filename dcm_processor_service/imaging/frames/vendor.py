@@ -1,4 +1,4 @@
-"""What scanners say in private elements alone: diffusion weighting, and Philips' precise scaling."""
+"""Reads private elements of scanners: diffusion weighting, counts of slices in mosaics, Philips' precise scaling."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PHILIPS_INTERCEPT = 0x2005100D
 _PHILIPS_SLOPE = 0x2005100E
 _PHILIPS_FRAME_SEQUENCE = 0x2005140F
 _PHILIPS_FRAME_CREATOR = "PHILIPS MR IMAGING DD 005"
-_PHILIPS_SCALE_CREATOR = "IMAGING DD 001"  # other blocks of theirs hold other things under the same last digits
+_PHILIPS_SCALE_CREATOR = "IMAGING DD 001"  # other blocks of Philips use the same element numbers for other values
 _FLOAT_BYTES = 4
 
 _PHILIPS_CREATORS = 0x200500
@@ -36,7 +36,7 @@ _PHILIPS_FRAME_BLOCK = 0x20050014
 
 
 def b_values(frames: Sequence[FrameInfo]) -> tuple[float, ...]:
-    """Lists the distinct b-values in s/mm2, ascending; empty for what is no diffusion series."""
+    """Lists the distinct b-values in s/mm2, ascending; empty if the series is no diffusion series."""
     found: set[float] = set()
     seen: set[int] = set()
     for frame, value in zip(frames, marks(frames, "DiffusionBValue"), strict=True):
@@ -63,17 +63,17 @@ def _private_b_value(header: Header) -> float | None:
 
 
 def is_private_mosaic(header: Header) -> bool:
-    """Whether Siemens or UIH count several slices in the image; archives may lose the MOSAIC of its ImageType."""
+    """Returns whether Siemens or UIH state several slices in the image; archives may lose MOSAIC of its ImageType."""
     return (mosaic_count(header) or 0) > 1
 
 
 def is_uih_grid(header: Header) -> bool:
-    """Whether it is a grid of slices as UIH makes them."""
+    """Returns whether the image is a grid of slices by UIH."""
     return text(header, "Manufacturer").upper().startswith(_UIH) and is_private_mosaic(header)
 
 
 def mosaic_count(header: Header) -> float | None:
-    """Returns how many slices Siemens or UIH count in the image; None where they count none."""
+    """Returns the number of slices that Siemens or UIH state for the image; None if they state none."""
     maker = text(header, "Manufacturer").upper()
     value: Any = None
     if maker.startswith("SIEMENS"):
@@ -95,12 +95,12 @@ def philips_rescale(frame: FrameInfo) -> tuple[float, float] | None:
 
     RescaleSlope leads to values scaled for display, which differ between scans of one protocol. The scale slope SS
     (2005,100E) undoes the scaling for storage: value = stored / SS + RescaleIntercept / (RescaleSlope * SS), as
-    dcm2niix gives it (Chenevert et al., Translational Oncology 7, 2014: 65). Without a rescale the scale intercept SI
-    (2005,100D) takes its place: value = (stored - SI) / SS.
+    dcm2niix gives it (Chenevert et al., Translational Oncology 7, 2014: 65). Without a rescale, the scale intercept SI
+    (2005,100D) is used: value = (stored - SI) / SS.
     """
     manufacturer = text(frame.places[-1], "Manufacturer").upper()
     if manufacturer and "PHILIPS" not in manufacturer:
-        return None  # another maker's values, whatever was left of the scanner's header
+        return None  # values of another maker, even if elements of the scanner's header are left
     for place in frame.places:
         for dataset in (*_items(place), place):
             for slope_tag, intercept_tag in _philips_tags(dataset, is_named=bool(manufacturer)):
@@ -114,7 +114,7 @@ def philips_rescale(frame: FrameInfo) -> tuple[float, float] | None:
 
 
 def _philips_tags(header: Header, *, is_named: bool) -> Iterator[tuple[int, int]]:
-    """Returns the tags of scale slope and intercept, in the blocks that Philips reserved (PS3.5, section 7.8.1)."""
+    """Yields the tags of scale slope and intercept, in the blocks that Philips reserved (PS3.5, section 7.8.1)."""
     creators = _philips_creators(header)
     for tag in creators:
         if block_owner(header, tag).startswith("PHILIPS") and block_owner(header, tag).endswith(_PHILIPS_SCALE_CREATOR):
@@ -151,7 +151,7 @@ def _float(header: Header, tag: int) -> float | None:
 
 
 def with_vendor_rescale(frames: list[FrameInfo]) -> tuple[list[FrameInfo], bool]:
-    """Returns frames with precise scaling where the vendor states one, and whether it did."""
+    """Returns the frames, with precise scaling if the vendor states it, and whether any frame has it."""
     result = []
     for frame in frames:
         precise = philips_rescale(frame)

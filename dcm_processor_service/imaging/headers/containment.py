@@ -1,4 +1,4 @@
-"""Libraries' warnings and logs, kept from quoting the values that they complain about: a value may be a patient's."""
+"""Silences warnings and logs of libraries, which quote values of headers, and so may quote patient data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SILENT = logging.CRITICAL + 1
 
 
 class _Containment:
-    """One thread at a time; no fork meanwhile, or the child would keep silent for ever."""
+    """A lock for one thread at a time; forks wait for it, or the child would stay silent for ever."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -43,9 +43,10 @@ pause_at_forks(_containment)
 
 @contextmanager
 def contained(logger_name: str = "pydicom") -> Iterator[None]:
-    """Silences warnings and a library's log for a while: both quote the values that they complain about.
+    """Silences warnings and a library's log within a block, since both quote the values that they complain about.
 
-    One thread at a time, because Python's warning filters are one per process. Nesting costs next to nothing.
+    Only one thread at a time enters it, because warning filters are global in a process. It may be nested at little
+    cost.
     """
     logger = logging.getLogger(logger_name)
     with _containment:

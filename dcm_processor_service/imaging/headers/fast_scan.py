@@ -1,11 +1,10 @@
-"""Headers of a series' files, read as far as an inspection needs them.
+"""Reads the headers of a series' files as far as an inspection needs them.
 
 pydicom makes an object of every element, which for a thousand slices with a few hundred vendor elements each takes
-seconds. This scanner walks over a file's elements in one buffer (PS3.5, section 7.1) and keeps the few that are asked
-for later; what the files of a series have in common it compares, and does not read again
-(:mod:`~dcm_processor_service.imaging.headers.shared_layout`).
-It handles what nearly every file is: Part 10, little endian, one frame.
-At the first element that it does not expect, it leaves the file to pydicom.
+seconds. This scanner walks over a file's elements in one buffer (PS3.5, section 7.1) and keeps the few that are needed
+later. Parts that the files of a series have in common are compared and not parsed again
+(:mod:`~dcm_processor_service.imaging.headers.shared_layout`). It reads files in Part 10 format, little endian, with one
+frame, as nearly all are. At the first element that it does not expect, it leaves the file to pydicom.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ __all__ = ["LONG_VALUE_BYTES", "SCANNED_KEYWORDS", "Scanned", "SeriesMemory", "s
 
 _LIMITS = Limits()
 LONG_VALUE_BYTES = 1 << 16
-"""Values longer than that need not be read to know whose a file is."""
+"""Longer values need not be read to identify a file."""
 
 SCANNED_KEYWORDS = (
     *LABELS,
@@ -116,7 +115,7 @@ _SCANNED: dict[int, str | int] = {
     **dict.fromkeys((0x7FE00008, 0x7FE00009, 0x7FE00010), _PIXELS),
     # ModalityLUTSequence, DetectorInformationSequence, functional groups: sequences that an inspection looks into
     **dict.fromkeys((0x00283000, 0x00540022, 0x52009229, 0x52009230), _LEFT_TO_PYDICOM),
-    # in whatever block its creator reserved; in most files the first block has a number there
+    # Philips' frame sequence in any block; in most files the first block has a number at this element
     **dict.fromkeys((0x2005000F | block << 8 for block in range(0x10, 0x100)), _PHILIPS_FRAME),
     0x00409096: _MAPPING,
 }
@@ -133,7 +132,7 @@ _KINDS = {
 }
 # little endian files have the halves of a tag one after the other, each with its low byte first
 _BY_FILE_ORDER = {(tag & 0xFFFF) << 16 | tag >> 16: key for tag, key in _SCANNED.items()}
-_PIXELS_HEAD_BYTES = 12  # their VR is a long one
+_PIXELS_HEAD_BYTES = 12  # the VR of pixel data has a long head
 _META_GROUP = b"\x02\x00"
 _CHUNK_BYTES = 1 << 16
 _MOST_HEADER_BYTES = 1 << 24
@@ -146,12 +145,12 @@ SharedElements: TypeAlias = "dict[str | int, ScannedElement]"
 
 
 class SeriesMemory:
-    """What the files of one series repeat, kept once for all of them; of a file alone there is nothing to learn."""
+    """The elements and the layout that the files of one series share; a single file has nothing to learn from."""
 
     def __init__(self, *, learns: bool = True) -> None:
         self.learns = learns
         self.elements: SharedElements = {}
-        """The last value of each element."""
+        """The last value of each element that was kept."""
 
         self.layout = HeaderLayout()
         self.model: _Model | None = None
@@ -162,14 +161,14 @@ class SeriesMemory:
 class _Model:
     elements: SharedElements
     alike: SharedElements
-    """Those that are the same in all files of the layout."""
+    """The elements that are the same in all files of the layout."""
 
     pixels: PixelLocation
     syntax: UID
 
 
 class Scanned(NamedTuple):
-    """A file that was scanned, and the beginning of it that was read."""
+    """A file that was scanned, with the first bytes that were read of it."""
 
     instance: InstanceFile
     head: bytes
@@ -182,18 +181,18 @@ def scan_instance(
     longest_value_bytes: int | None = None,
     limits: Limits = _LIMITS,
 ) -> InstanceFile:
-    """Reads a file as ``read_instance`` does, but keeps only what is needed.
+    """Reads a file as ``read_instance`` does, but keeps only the elements that are needed.
 
-    The header holds ``SCANNED_KEYWORDS``, or is a dataset of all elements where pydicom had to read it.
+    The header holds ``SCANNED_KEYWORDS``, or all elements if pydicom had to read it.
 
     Args:
         path: A DICOM file.
-        memory: Of the series; give each of its files the same one.
-        longest_value_bytes: Longer values stay in the file until they are asked for; None reads all.
-        limits: How far a deflated data set may expand.
+        memory: Memory of the series, the same for each of its files.
+        longest_value_bytes: Longer values stay in the file until they are accessed; None reads all.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
-        UnreadableFileError: As of ``read_instance``.
+        UnreadableFileError: As ``read_instance`` raises it.
     """
     scanned = scan_file(path, memory or SeriesMemory(learns=False))
     if scanned is None:
@@ -202,7 +201,7 @@ def scan_instance(
 
 
 def scan_file(path: Path, memory: SeriesMemory) -> Scanned | None:
-    """Scans a file; returns None of one that is left to pydicom, or cannot be opened."""
+    """Scans a file; returns None if the file needs pydicom, or cannot be opened."""
     try:
         return _scan(path, memory)
     except _NEEDS_PYDICOM:
@@ -210,7 +209,7 @@ def scan_file(path: Path, memory: SeriesMemory) -> Scanned | None:
 
 
 def scan_head(path: Path, head: bytes, size_bytes: int, memory: SeriesMemory) -> InstanceFile | None:
-    """Scans the beginning of a file that lies elsewhere; None where its header goes on, or is left to pydicom."""
+    """Scans the first bytes of a file; returns None if its header is longer, or needs pydicom."""
     try:
         return _parse(path, head, size_bytes, memory)
     except _NEEDS_PYDICOM:
@@ -234,12 +233,12 @@ def _scan(path: Path, memory: SeriesMemory) -> Scanned:
 def _parse(path: Path, buffer: bytes, file_size: int, memory: SeriesMemory) -> InstanceFile:
     if buffer[128:FIRST_ELEMENT] != b"DICM":
         raise NeedsPydicomError
-    elements, pixels, syntax = _as_the_model(buffer, memory) or _one_by_one(buffer, memory)
+    elements, pixels, syntax = _by_layout(buffer, memory) or _one_by_one(buffer, memory)
     return InstanceFile(path, ScannedHeader(elements), file_size, pixels, syntax)
 
 
-def _as_the_model(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID] | None:
-    """Reads a header that is laid out as those before; gives None of any other."""
+def _by_layout(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, PixelLocation, UID] | None:
+    """Reads a header that is laid out as those before; returns None for any other."""
     model = memory.model
     matched = memory.layout.match(buffer, _KEPT.get) if model is not None and memory.layout.is_of_use else None
     if model is None or matched is None:
@@ -249,7 +248,7 @@ def _as_the_model(buffer: bytes, memory: SeriesMemory) -> tuple[SharedElements, 
     for value in values:
         _keep(elements, memory.elements, _KEPT[value.tag], value.vr, value.content, value.length)
     if len(elements) != len(model.elements):
-        return None  # something is empty here
+        return None  # an element is empty in this file, or was in the model
     return elements, replace(model.pixels, offset_bytes=position), model.syntax
 
 
@@ -276,10 +275,10 @@ def _walk(
     elements: SharedElements,
     shared: SharedElements,
 ) -> tuple[int, bytes, int, int]:
-    """Collects what is asked for into ``elements`` and gives tag, VR, length and position of the pixel data."""
+    """Collects the needed elements in ``elements``; returns tag, VR, length and position of the pixel data."""
     scanned, scanned_by_file_order, short = _SCANNED.get, _BY_FILE_ORDER.get, SHORT_VRS
     while True:
-        if not implicit:  # the inner loop of every inspection, so without a call
+        if not implicit:  # the inner loop of every inspection, so it calls no function
             in_file_order, vr, length = _short_explicit(buffer, position)
             if vr in short:
                 value = position + 8
@@ -307,14 +306,14 @@ def _walk(
 def _keep(
     elements: SharedElements, shared: SharedElements, key: str | int, vr: bytes, content: bytes, length: int
 ) -> None:
-    """Keeps a value, the same object as in the file before where that has the same."""
+    """Keeps a value; if the file before has an equal one, both share one object."""
     if len(content) < length:
         raise IndexError
     # implicit syntaxes state no type, and archives rewrite what they do not know as UN (PS3.5, section 6.2.2)
     vr_name = VR_NAMES[vr] if vr and vr != b"UN" else _VRS.get(key, "")
     before = shared.get(key)
     if before is None or before.content != content or before.vr != vr_name:
-        # a sequence or pixels with the VR of something else, or a value of another kind than it should be
+        # a sequence or pixels with a wrong VR, or a value of another kind than its keyword has
         if key in _SPECIAL or (key in _VRS and _KINDS.get(vr_name, "") != _KINDS[_VRS[key]]):
             raise NeedsPydicomError
         if key == "SpecificCharacterSet" and b"\0" in content:  # pydicom cannot read such a file
@@ -326,7 +325,7 @@ def _keep(
 def _transfer_syntax(buffer: bytes) -> tuple[UID, int]:
     """Returns the transfer syntax and where the data set begins (PS3.10, section 7.1)."""
     position, syntax = FIRST_ELEMENT, b""
-    while buffer[position : position + 2] == _META_GROUP:  # what follows may have no VRs
+    while buffer[position : position + 2] == _META_GROUP:  # the data set after it may have no VRs
         tag, _, length, value = read_element(buffer, position, False)
         position = value + length
         if tag == 0x00020010:  # noqa: PLR2004 TransferSyntaxUID
@@ -338,4 +337,4 @@ def _transfer_syntax(buffer: bytes) -> tuple[UID, int]:
 
 @lru_cache(maxsize=64)
 def _uid(value: bytes) -> UID:
-    return UID(value.decode("ascii").strip(" \0"), validation_mode=IGNORE)  # it would warn, and quote the value
+    return UID(value.decode("ascii").strip(" \0"), validation_mode=IGNORE)  # validation would quote it

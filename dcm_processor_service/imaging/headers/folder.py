@@ -1,8 +1,8 @@
-"""What a folder of DICOM files holds: the one walk, and the one reading, that every use of a folder takes.
+"""Walks folders and reads their DICOM files, in the same way for every use of a folder.
 
-Files are taken in the order of their names, a folder's content in its place among them. Links to files are followed;
-links to folders are not, so that no walk goes in a circle or leaves the folder for another. Hidden files and folders
-are left out, unless they are named themselves. Each file that is not used is reported with the reason.
+Files and folders are read in the order of their names. Links to files are followed; links to folders are not, so that a
+walk never goes in a circle or leaves its folder. Hidden files and folders are left out, unless the caller names them.
+Each file that is not used is reported with the reason.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _HIDDEN = "hidden, its name begins with a dot: name it to use it"
 _FOLDER_LINK = "a link to a folder, which is not followed: name that folder to use it"
 _IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex")
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-# whose a file is, and how that is written
+# the attributes that identify patient, study and series, and their character set
 _WHOSE = ("SpecificCharacterSet", *_IDENTITY, *_UIDS[:2])
 _IN_USE = 0xFFFF
 # instances of no patient have neither study nor series (PS3.4, section GG.3)
@@ -77,13 +77,13 @@ _OF_NO_PATIENT = frozenset(
 
 
 def files_below(root: Path, without: Path | None = None) -> Iterator[Path | LeftOutFile]:
-    """Lists the files of a folder at any depth, in order, and what is left out of them; opens none.
+    """Lists the files of a folder at any depth, in order, and those that are left out; opens none.
 
-    Whether a file is DICOM, or a file at all and no pipe, is found out when it is read.
+    Only reading a file shows whether it is DICOM, or a pipe.
 
     Args:
-        root: A folder; a file is listed as it is, whatever its name, and so is what does not exist.
-        without: A folder that is passed over in silence where it lies below.
+        root: A folder; a path that is no folder is listed itself, whatever its name, even if it does not exist.
+        without: A folder below ``root`` that is skipped without a report.
     """
     own = None if without is None else without.resolve()
     pending: list[tuple[Path | LeftOutFile, bool]] = [(root, os.path.isdir(root))]  # noqa: PTH112  never raises
@@ -101,7 +101,7 @@ def files_in(folder: Path) -> Iterator[Path | LeftOutFile]:
 
 
 def _entries(folder: Path) -> list[tuple[Path | LeftOutFile, bool]]:
-    """Lists what a folder holds by name, each with whether it is a folder to walk through."""
+    """Lists the entries of a folder by name; the flag tells whether an entry is a folder to walk through."""
     try:
         with os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
@@ -120,10 +120,10 @@ def _entry(path: Path, entry: os.DirEntry[str]) -> tuple[Path | LeftOutFile, boo
 
 
 def dicomdir_files(dicomdir: Path) -> list[Path | None]:
-    """Returns the files of a DICOMDIR in the order of its records, None for a name that leaves its folder (PS3.3, F.3).
+    """Returns the files of a DICOMDIR in the order of its records, None for a name outside of its folder (PS3.3, F.3).
 
     Raises:
-        InvalidSeriesError: It is damaged, or cannot be opened.
+        InvalidSeriesError: The DICOMDIR is damaged, or cannot be opened.
     """
     files: list[Path | None] = []
     damaged = foreign_errors_as(lambda: unreadable(dicomdir, "damaged: get it again"))
@@ -145,9 +145,9 @@ class DicomFolders:
         self._seen: set[tuple[str, ...]] = set()
 
     def read(self, files: Iterable[Path | LeftOutFile]) -> Iterator[InstanceFile | LeftOutFile]:
-        """Reads what :func:`files_below` lists, lazily; gives instances, and in its place what is left out.
+        """Reads the files that :func:`files_below` lists, lazily; yields instances, and the files that are left out.
 
-        Of instances it reads what tells whose they are; see ``scan_instance``.
+        It reads only headers, and of these only the elements that ``scan_instance`` keeps.
         """
         for file in files:
             if isinstance(file, LeftOutFile):
@@ -173,10 +173,10 @@ class DicomFolders:
 
 
 def glance(path: Path) -> Glance:
-    """Reads whose a file is, in a fraction of the time that its whole header takes where it is an ordinary image.
+    """Reads the attributes that identify a file, for ordinary images much faster than its whole header.
 
     Raises:
-        UnreadableFileError: As of ``read_instance``.
+        UnreadableFileError: As ``read_instance`` raises it.
     """
     found = scan_instance(path, longest_value_bytes=LONG_VALUE_BYTES)
     if isinstance(found.header, ScannedHeader):
@@ -198,7 +198,7 @@ def file_attributes(path: Path, keywords: Iterable[str]) -> dict[str, str]:
 
 
 def text_attributes(header: Header, keywords: Iterable[str]) -> dict[str, str]:
-    """Returns some attributes as text, several values with a backslash between them; without those that have none.
+    """Returns some attributes as text, with a backslash between several values; leaves out those without a value.
 
     Values that are malformed count as absent.
     """

@@ -1,9 +1,9 @@
-"""One DICOM file on disk: its header up to the pixel data, and where that lies.
+"""Reads one DICOM file: its header up to the pixel data, and where the pixel data lies.
 
-Every read of this package goes through here, for three reasons. pydicom's warnings quote values, and a value may be a
-patient's, so they are contained (:func:`contained`). On bad input it raises whatever its parsing stumbles over, which
-becomes an error of this package (:func:`foreign_errors_as`). And it reads what is left of a damaged file without an
-error, so the damage is looked for (PS3.10, section 7: the file format; PS3.5, section 7.1: the data elements).
+All reading of this package goes through this module, for three reasons. pydicom's warnings quote values, which may be
+patient data, so they are silenced (:func:`contained`). On bad input pydicom raises exceptions of any class, which
+become errors of this package (:func:`foreign_errors_as`). And pydicom reads the rest of a damaged file without an
+error, so this module checks for damage (PS3.10, section 7: the file format; PS3.5, section 7.1: the data elements).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _LONGEST_META_BYTES = 4096
 _PREFIX = slice(128, 132)
 # files without preamble begin with file meta information or with the data set, which begins with group 0008
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
-_RUST_PANICS = "pyo3_runtime"  # a panic of a library in Rust is no Exception
+_RUST_PANICS = "pyo3_runtime"  # a panic of a library in Rust is a BaseException
 _MISTAKES = (AssertionError, AttributeError, ImportError, NameError, TypeError)
 
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
@@ -84,7 +84,7 @@ _LONG_HEADER_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
 
 @contextmanager
 def foreign_errors_as(error: Callable[[], DcmProcessorError]) -> Iterator[None]:
-    """Raises ``error()`` in place of whatever a library raises on bad input, with that as its cause.
+    """Raises ``error()`` in place of any exception of a library on bad input, with that exception as its cause.
 
     Errors of this package pass unchanged. So do mistakes in its own code, which would otherwise look like bad input: an
     ``AssertionError``, ``AttributeError``, ``ImportError``, ``NameError`` or ``TypeError`` that was raised by a line of
@@ -109,7 +109,7 @@ def foreign_errors_as(error: Callable[[], DcmProcessorError]) -> Iterator[None]:
 
 
 def _is_raised_here(error: BaseException) -> bool:
-    """Whether a line of this package raised an error, and none of a library that it called."""
+    """Returns whether a line of this package raised an error, and not a line of a library."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -118,22 +118,22 @@ def _is_raised_here(error: BaseException) -> bool:
 
 
 def unreadable(path: Path, reason: str, *, faulty: bool = True) -> UnreadableFileError:
-    """Makes the error that says what a file is in place of a DICOM instance."""
+    """Makes the error for a file that is no readable DICOM instance."""
     return UnreadableFileError(f"the file {printable(path.name)} is {reason}", reason, faulty=faulty)
 
 
 def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
-    """Opens a file for reading; only a regular one, because a pipe would block and a device may act on it.
+    """Opens a regular file for reading; refuses others, because a pipe would block and a device may react to it.
 
     Raises:
-        UnreadableFileError: It cannot be opened, or is something else.
+        UnreadableFileError: The file cannot be opened, or is no regular file.
     """
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             raise unreadable(path, _FOLDER if stat.S_ISDIR(mode) else _NO_FILE, faulty=False)
         return path.open("rb", buffering=buffering)
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, ValueError) as error:  # ValueError: the name has a zero byte
         if isinstance(error, UnreadableFileError):
             raise
         raise not_opened(path, error) from error
@@ -149,13 +149,13 @@ def not_opened(path: Path, error: Exception) -> UnreadableFileError:
 
 @dataclass(frozen=True)
 class PixelLocation:
-    """Where the value of the pixel data element lies in its file."""
+    """The position of the pixel data element's value in its file."""
 
     tag: int
     vr: str
     offset_bytes: int
     size_bytes: int | None
-    """As the element declares it; None for compressed data, whose length is not defined (PS3.5, section A.4)."""
+    """Length that the element declares; None for compressed data, whose length is not defined (PS3.5, section A.4)."""
 
 
 @dataclass(frozen=True)
@@ -164,30 +164,30 @@ class InstanceFile:
 
     path: Path
     header: Header
-    """All elements, or those that an inspection needs."""
+    """All elements of the header, or those that an inspection needs."""
 
     file_size_bytes: int
     pixels: PixelLocation | None
     transfer_syntax_uid: UID
-    """As stated in the file or as found by looking (PS3.5, section 10)."""
+    """The transfer syntax that the file states, or that was found from its encoding (PS3.5, section 10)."""
 
     is_part10: bool = True
     """Whether it has a preamble and states its transfer syntax (PS3.10, section 7.1)."""
 
     @cached_property
     def sop_instance_uid(self) -> str:
-        """SOPInstanceUID (0008,0018); empty where the header has none."""
+        """SOPInstanceUID (0008,0018); empty if the header has none."""
         with contained():
             return text(self.header, "SOPInstanceUID")
 
     @cached_property
     def is_compressed(self) -> bool:
-        """Whether its pixels are encoded; a deflated data set is not meant."""
+        """Whether its pixels are encoded; a deflated data set does not count."""
         return _encodes_pixels(str(self.transfer_syntax_uid))
 
     @property
     def label(self) -> str:
-        """What an error message calls this file: its UID, or its file name where it has none."""
+        """The name of this file in error messages: its UID, or its file name if it has none."""
         return f"instance {self.sop_instance_uid}" if self.sop_instance_uid else f"file {self.path.name}"
 
     @property
@@ -210,15 +210,15 @@ def _encodes_pixels(transfer_syntax_uid: str) -> bool:
 
 
 def read_instance(path: Path, *, longest_value_bytes: int | None = None, limits: Limits = _LIMITS) -> InstanceFile:
-    """Reads a file up to its pixel data, and finds where those lie.
+    """Reads a file up to its pixel data, and finds where these lie.
 
-    Files without the preamble of PS3.10, section 7.1, are read as well, when what they hold is a DICOM instance. A
-    DICOMDIR is none.
+    Files without the preamble of PS3.10, section 7.1, are read as well if they hold a DICOM instance. A DICOMDIR is
+    refused.
 
     Args:
         path: The file.
-        longest_value_bytes: Longer values stay in the file until they are asked for; None reads all.
-        limits: How far a deflated data set may expand.
+        longest_value_bytes: Longer values stay in the file until they are accessed; None reads all.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         UnreadableFileError: The file is no DICOM instance, is damaged, ends inside its header, or cannot be opened.
@@ -236,7 +236,7 @@ def read_instance(path: Path, *, longest_value_bytes: int | None = None, limits:
 
 
 def _refuse_bomb(path: Path, file: BinaryIO, limits: Limits) -> None:
-    """Inflates a deflated data set piece by piece, keeping none, as far as the limits go (PS3.5, section A.5)."""
+    """Refuses a deflated data set that expands beyond the limits; inflates it piece by piece (PS3.5, section A.5)."""
     head = file.read(_LONGEST_META_BYTES)
     file.seek(0)
     if DeflatedExplicitVRLittleEndian.encode() not in head:
@@ -261,7 +261,7 @@ def read_dataset(path: Path, limits: Limits = _LIMITS) -> FileDataset:
 
     Args:
         path: The file.
-        limits: How far a deflated data set may expand.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         UnreadableFileError: See :func:`read_instance`.
@@ -281,7 +281,7 @@ def read_header(path: Path, limits: Limits = _LIMITS) -> FileDataset:
 
     Args:
         path: The file.
-        limits: How far a deflated data set may expand.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
         InvalidSeriesError: The file is no DICOM file or ends inside its header.

@@ -13,7 +13,7 @@ __all__ = [
     "UIH_GRID_COUNT",
 ]
 
-# how many slices lie side by side in one image: US, DS
+# the number of slices side by side in one image: US, DS
 SIEMENS_MOSAIC_COUNT, UIH_GRID_COUNT = 0x0019100A, 0x00651050
 
 # Siemens (0019,100C) IS, GE (0043,1039) IS in the first of four values
@@ -22,10 +22,10 @@ PRIVATE_B_VALUES = (0x0019100C, 0x00431039)
 GE_COMPLEX_PART = 0x0043102F
 
 GE_SEQUENCE_NAMES = (0x0019109C, 0x0019109E)
-"""GE's name of the pulse sequence, and its internal one: LO."""
+"""GE's name of the pulse sequence, and its internal name: LO."""
 
 MOSAIC_GROUPS = frozenset({0x0019, 0x0065})
-"""Where private elements count the slices in one image."""
+"""Groups of the private elements that state the number of slices in one image."""
 
 OWNERS = {
     SIEMENS_MOSAIC_COUNT: "SIEMENS MR HEADER",
@@ -35,7 +35,7 @@ OWNERS = {
     GE_COMPLEX_PART: "GEMS_PARM_01",
     **dict.fromkeys(GE_SEQUENCE_NAMES, "GEMS_ACQU_01"),
 }
-"""Who reserves the block of each element, in upper case."""
+"""Private creator of each element's block, in upper case."""
 
 _BLOCKS = range(0x10, 0x100)
 
@@ -43,4 +43,4 @@ PRIVATE_TAGS = (
     *(tag & 0xFFFF00FF | block << 8 for tag in (*OWNERS, 0x2005100D, 0x2005100E) for block in _BLOCKS),
     *(group << 16 | block for group in (0x0019, 0x0043, 0x0065, 0x2005) for block in _BLOCKS),
 )
-"""What is read of private elements, with the names of their blocks: they may stand in any block of their group."""
+"""The private elements that are read, in any block of their group, and the private creators of the blocks."""

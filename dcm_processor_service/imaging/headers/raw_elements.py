@@ -1,4 +1,4 @@
-"""One data element after the other in a buffer, little endian (PS3.5, section 7.1): where each begins and ends."""
+"""Finds where data elements begin and end in a little endian buffer (PS3.5, section 7.1)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from struct import Struct
 __all__ = ["SHORT_VRS", "UNDEFINED", "VR_NAMES", "NeedsPydicomError", "after_undefined", "read_element"]
 
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
-"""Their length has 16 bits; that of all others 32."""
+"""VRs whose length has 16 bits; that of all others has 32."""
 
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 VR_NAMES = {vr: vr.decode() for vr in SHORT_VRS | _LONG_VRS}
@@ -21,14 +21,14 @@ _length = Struct("<I").unpack_from
 
 
 class NeedsPydicomError(Exception):
-    """The file is read by pydicom instead: it holds something that the scanner does not know."""
+    """Says that pydicom must read the file, which holds something that the scanner does not know."""
 
 
 def read_element(buffer: bytes, position: int, implicit: bool) -> tuple[int, bytes, int, int]:  # noqa: FBT001 inner loop
     """Returns tag, VR, length and the position of the value.
 
     Raises:
-        NeedsPydicomError: There is no such VR.
+        NeedsPydicomError: The element has no known VR.
         struct.error: The buffer ends.
     """
     if implicit:
@@ -45,10 +45,10 @@ def read_element(buffer: bytes, position: int, implicit: bool) -> tuple[int, byt
 
 
 def after_undefined(buffer: bytes, position: int, implicit: bool, depth: int = 0) -> int:  # noqa: FBT001 inner loop
-    """Returns the position behind a sequence of undefined length (PS3.5, section 7.5.2).
+    """Returns the position after a sequence of undefined length (PS3.5, section 7.5.2).
 
     Raises:
-        NeedsPydicomError: It is no sequence, or a very deep one.
+        NeedsPydicomError: The element is no sequence, or is nested very deeply.
         struct.error: The buffer ends.
     """
     if depth > _DEEPEST:

@@ -1,4 +1,4 @@
-"""Whether two files of one SOPInstanceUID hold the same instance, or two that share a UID by mistake."""
+"""Tells whether two files with one SOPInstanceUID hold the same instance, or two that share a UID by mistake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["is_same_instance"]
 
-# acquisition, place, pixels, nuclear medicine and PET, dose, functional groups: what archives do not change
+# groups that archives do not change: acquisition, place, pixels, nuclear medicine and PET, dose, functional groups
 _GROUPS = frozenset({0x0018, 0x0020, 0x0028, 0x0054, 0x3004, 0x5200, 0x7FE0})
 _SERIES_NUMBER = 0x00200011
 
@@ -44,7 +44,7 @@ def is_same_instance(first: Path, second: Path) -> bool:
 
 
 def _image_of(dataset: Dataset) -> Dataset:
-    """Returns the elements that say which pixels lie where."""
+    """Returns the elements that describe the pixels and their place."""
     found = Dataset()
     for tag in dataset.keys():  # noqa: SIM118 a dataset iterates over its elements
         if tag.group in _GROUPS and tag != _SERIES_NUMBER:

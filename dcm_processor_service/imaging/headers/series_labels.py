@@ -1,4 +1,4 @@
-"""Attributes that a scan or a reconstruction has once, so that their values tell whether slices are of several."""
+"""Attributes with one value in a scan or a reconstruction, so that several values mean several scans."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ LABELS = (
     "SoftwareVersions",
     "StationName",
 )
-"""Texts: parts of a series may differ in them, but do not lie through each other."""
+"""Attributes in which parts of one volume may differ; but if slices with different values interleave, they are of
+several volumes."""
 
 SETTINGS = (
     "AcquisitionDate",
@@ -65,7 +66,8 @@ SETTINGS = (
     "WindowCenter",
     "XRayTubeCurrent",
 )
-"""What may vary from slice to slice, as rounding or notes scatter it: counts where values take turns along the stack.
+"""Attributes that may vary from slice to slice; they mean several volumes only if values alternate along the stack.
 
-Left out is what each pass of one scan measures anew, such as the heart rate: the passes of an MR take turns.
+Attributes that are measured in each pass of one scan, such as the heart rate, are not listed, because passes of an MR
+alternate too.
 """

@@ -1,10 +1,10 @@
-"""How the headers of a series are laid out: what is alike in all of them is compared at once, not read again.
+"""Learns the layout that the headers of a series share, so that equal parts are compared at once and not parsed again.
 
 The files of a series hold the same elements in the same order, and most with the same values. So a header is cut into
-blocks of bytes that were the same in all files so far, and the few elements between them whose values differ. Where a
-new file has the same blocks in their places, its elements are those of the file that was read one by one: each begins
-where the one before ends, and what it is stands in bytes that were compared. Anything else is read one by one, and
-learned from.
+blocks of bytes that were the same in all files so far, and the few elements between them whose values differ. If a new
+file has the same blocks in their places, it has the elements of the file that was parsed: each begins where the one
+before ends, and its tag and VR were compared. Any other file is parsed element by element, and the layout learns from
+it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["FIRST_ELEMENT", "HeaderLayout", "Value"]
 
 FIRST_ELEMENT = 132
-"""Behind preamble and prefix (PS3.10, section 7.1)."""
+"""Position after preamble and prefix (PS3.10, section 7.1)."""
 
 _TRANSFER_SYNTAX = b"\x02\x00\x10\x00UI"
 _MOST_MISSES = 8
@@ -42,7 +42,7 @@ class Value(NamedTuple):
 class _Element(NamedTuple):
     tag: int
     head: bytes
-    """Tag and VR as they stand in the file."""
+    """Tag and VR as bytes of the file."""
 
     vr: bytes
     is_undefined: bool
@@ -51,7 +51,7 @@ class _Element(NamedTuple):
 
 
 class HeaderLayout:
-    """What the files of one series, in an explicit transfer syntax, have had in common so far."""
+    """The parts that all files of one series, in an explicit transfer syntax, have had in common so far."""
 
     def __init__(self) -> None:
         self._steps: list[tuple[bytes, _Element | None]] = []
@@ -62,15 +62,15 @@ class HeaderLayout:
 
     @property
     def is_of_use(self) -> bool:
-        """Whether files have been alike often enough for another look."""
+        """Whether files have matched often enough to try the layout again."""
         return self._misses <= _MOST_MISSES + self._hits // _HITS_PER_MISS
 
     def differing_tags(self) -> frozenset[int]:
-        """The tags of the elements whose values differ."""
+        """Returns the tags of the elements whose values differ."""
         return frozenset(self._elements[index].tag for index in self._differing)
 
     def match(self, buffer: bytes, is_wanted: Callable[[int], object]) -> tuple[list[Value], int] | None:
-        """Returns the values that are wanted of those that differ, and where the pixels begin; None of another layout.
+        """Returns the wanted ones of the differing values, and where the pixels begin; None if the layout differs.
 
         Raises:
             struct.error: The buffer ends.
@@ -105,7 +105,7 @@ class HeaderLayout:
         return values, position
 
     def learn(self, buffer: bytes, pixels_start: int, pixels_value: int) -> None:
-        """Takes in a header that was read one by one: its pixel data element begins, and its value begins."""
+        """Learns from a header that was parsed, given where its pixel data element and the value of that begin."""
         self._misses += 1
         elements = _split(buffer, pixels_start)
         if [one.head for one in elements] == [one.head for one in self._elements]:
@@ -117,7 +117,7 @@ class HeaderLayout:
         else:
             self._differing = set()
         if any(elements[index].head == _TRANSFER_SYNTAX for index in self._differing):
-            self._differing = set()  # it says how all the rest is to be read
+            self._differing = set()  # the transfer syntax says how all other elements are read
         self._buffer, self._elements = buffer[:pixels_value], elements
         self._steps = []
         begin = FIRST_ELEMENT

@@ -1,4 +1,4 @@
-"""Whether headers spell an element alike, so that what is read of it in one holds for the others."""
+"""Tells whether headers spell an element alike, so that it needs to be parsed only once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ABSENT = "absent"
 
 
 def spelling(header: Header, keyword: str) -> object:
-    """Returns what is equal in all headers that spell an element alike, or lack it; None where it is decoded already.
+    """Returns a key that is equal for headers that spell an element alike, or lack it; None if it was decoded.
 
     Example:
         >>> from pydicom import dcmread

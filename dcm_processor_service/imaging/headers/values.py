@@ -1,8 +1,8 @@
-"""Header values as plain numbers and text, tolerant of the errors in real headers.
+"""Reads header values as plain numbers and text, tolerant of the errors in real headers.
 
 Empty, repeated, padded or malformed values count as absent: a report says what is missing, and no value ever enters an
-error message. Values come from a pydicom dataset or from a :class:`ScannedHeader`, which costs a tenth of one and is
-what a series of a thousand slices is inspected from: slices repeat most of their values, and share them there.
+error message. Values come from a pydicom dataset or from a :class:`ScannedHeader`, which takes a tenth of the time: the
+slices of a series repeat most of their values, and their scanned headers share these.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 
 
 class _Unparsed(Enum):
-    """Stands for numbers that were not read yet."""
+    """Stands for numbers that were not parsed yet."""
 
     VALUE = auto()
 
@@ -55,7 +55,7 @@ _UNPARSED = _Unparsed.VALUE
 
 
 class ScannedElement:
-    """One element's value as it stands in the file, parsed once for all the headers that share it."""
+    """One element's value as bytes of the file, parsed once for all headers that share it."""
 
     __slots__ = ("_numbers", "_texts", "content", "vr")
 
@@ -63,7 +63,7 @@ class ScannedElement:
     """Empty for a private element of an implicit transfer syntax."""
 
     content: bytes
-    """Little endian."""
+    """The value, little endian."""
 
     def __init__(self, vr: str, content: bytes) -> None:
         self.vr = vr
@@ -73,16 +73,16 @@ class ScannedElement:
 
     @property
     def numbers(self) -> tuple[float, ...] | None:
-        """Its finite numbers, or None."""
+        """The finite numbers of the value, or None."""
         if self._numbers is _UNPARSED:
             self._numbers = _parsed_numbers(self.vr, self.content)
         return self._numbers
 
     def texts(self, character_set: bytes = b"") -> tuple[str, ...]:
-        """Returns its text values without padding.
+        """Returns the text values without padding.
 
         Args:
-            character_set: SpecificCharacterSet (0008,0005) of the header, as it stands in the file.
+        character_set: SpecificCharacterSet (0008,0005) of the header, as bytes of the file.
         """
         known = self._texts.get(character_set)
         if known is None:
@@ -91,7 +91,7 @@ class ScannedElement:
 
 
 class ScannedHeader:
-    """Some elements of a header, under their keywords; private ones under their tags."""
+    """Some elements of a header, by keyword; private ones by tag."""
 
     __slots__ = ("elements",)
 
@@ -102,14 +102,14 @@ class ScannedHeader:
 
     @classmethod
     def of(cls, keywords: Iterable[str], elements: Iterable[ScannedElement | None]) -> ScannedHeader:
-        """Makes a header of elements that :meth:`shared` gave for these keywords."""
+        """Makes a header of elements that :meth:`shared` has returned for these keywords."""
         return cls({key: one for key, one in zip(keywords, elements, strict=True) if one is not None})
 
     def __contains__(self, keyword: str | int) -> bool:
         return keyword in self.elements
 
     def shared(self, keywords: Iterable[str | int]) -> tuple[ScannedElement | None, ...]:
-        """Returns the elements themselves: the same objects as in another header mean the same values."""
+        """Returns the elements; if two headers return the same objects, their values are equal."""
         return tuple(map(self.elements.get, keywords))
 
     def numbers(self, keyword: str) -> tuple[float, ...] | None:
@@ -129,12 +129,12 @@ class ScannedHeader:
 Header: TypeAlias = "Dataset | ScannedHeader"
 
 _TAGS: dict[str, int] = {}
-# the types of text that SpecificCharacterSet is about; in those that hold one value, a backslash is a character
+# the VRs that SpecificCharacterSet applies to; in those with a single value, a backslash is a character
 _LOCAL_TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _ONE_TEXT = frozenset({"LT", "ST", "UT"})
 _ESCAPE = b"\x1b"
 BINARY_FORMATS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
-"""How numbers that are no text are packed, by VR; see :mod:`struct`."""
+"""Formats of :mod:`struct` for binary numbers, by VR."""
 
 
 def _tag(keyword: str) -> int:
@@ -150,12 +150,12 @@ def _tag(keyword: str) -> int:
 def _parsed_texts(vr: str, content: bytes, character_set: bytes) -> tuple[str, ...]:
     plain = _decoded(vr, content, character_set).strip(" \0")
     values = [plain] if vr in _ONE_TEXT else plain.split("\\")
-    padding = " \0=" if vr == "PN" else " \0"  # groups of a name that are empty may be left out (PS3.5, section 6.2.1)
+    padding = " \0=" if vr == "PN" else " \0"  # empty groups of a name may be left out (PS3.5, section 6.2.1)
     return tuple(part.lstrip(" \0").rstrip(padding) for part in values) if plain else ()
 
 
 def _decoded(vr: str, content: bytes, character_set: bytes) -> str:
-    """Decodes text as the header's character set says (PS3.5, section 6.1.2), which names and descriptions follow."""
+    """Decodes text; names and descriptions by the header's character set (PS3.5, section 6.1.2)."""
     if vr not in _LOCAL_TEXTS or (content.isascii() and _ESCAPE not in content):
         return content.decode("latin-1")
     with contained():
@@ -185,7 +185,7 @@ def _parsed_numbers(vr: str, content: bytes) -> tuple[float, ...] | None:
 
 
 def _parsed(read: Callable[[], Any]) -> Any:
-    """Returns what is read of a dataset, or None when it cannot be parsed."""
+    """Returns the result of reading from a dataset, or None if this raises an exception."""
     try:
         return read()
     except Exception:  # noqa: BLE001 pydicom raises whatever the malformed value provokes; malformed counts as absent
@@ -218,7 +218,7 @@ def _dataset_numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None
         if is_text or is_binary:
             return _parsed_numbers(str(raw.VR), raw.value)
     value = _value(dataset, _tag(keyword))
-    if value is None or value == "" or isinstance(value, bytes):  # bytes: of a type that the file does not say
+    if value is None or value == "" or isinstance(value, bytes):  # bytes: the file does not state the type
         return None
     if isinstance(value, str | int | float):
         value = (value,)
@@ -230,7 +230,7 @@ def _dataset_numbers(dataset: Dataset, keyword: str) -> tuple[float, ...] | None
 
 
 def is_malformed(header: Header, keyword: str) -> bool:
-    """Whether an element has a value that should be numbers and is not.
+    """Returns whether an element has a value that should be numbers and is not.
 
     Example:
         >>> header = ScannedHeader(
@@ -271,7 +271,7 @@ def texts(header: Header, keyword: str) -> tuple[str, ...]:
     value = _value(header, _tag(keyword))
     if value is None or value == "":
         return ()
-    if isinstance(value, str) or not isinstance(value, Sequence):  # the parts of a person's name are one value
+    if isinstance(value, str) or not isinstance(value, Sequence):  # a person's name is one value, though a sequence
         value = (value,)
     return tuple(str(part).strip(" \0") for part in value)
 
@@ -283,7 +283,7 @@ def text(header: Header, keyword: str) -> str:
 
 
 def items(header: Header, keyword: str) -> tuple[Dataset, ...]:
-    """Returns the items of a sequence; none when absent."""
+    """Returns the items of a sequence; an empty tuple when absent."""
     if isinstance(header, ScannedHeader):
         return ()
     value = _value(header, _tag(keyword))
@@ -307,7 +307,7 @@ def in_groups(places: Sequence[Header], macro: str, read: Callable[[Header, str]
 
 
 def private_value(header: Header, tag: int) -> Any:
-    """Returns the value of a private element, undecoded if its type is not known; None when absent."""
+    """Returns the value of a private element, as bytes if its type is not known; None when absent."""
     if isinstance(header, ScannedHeader):
         element = header.elements.get(tag)
         if element is None:

@@ -1,4 +1,4 @@
-"""Private elements that an inspection reads, in whatever block their vendor reserved (PS3.5, section 7.8.1)."""
+"""Reads private elements in the block that their vendor reserved (PS3.5, section 7.8.1)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _CREATORS = range(0x10, 0x100)
 
 
 def private_tags_of(header: Header, group: int) -> list[int]:
-    """Lists the tags that a header has in a private group, ascending; of one that was scanned, those that are kept."""
+    """Lists the tags of a header in a private group, ascending; a scanned header has only those that it kept."""
     keys = header.elements if isinstance(header, ScannedHeader) else header.keys()
     return sorted(int(key) for key in keys if isinstance(key, int) and key >> 16 == group)
 
 
 def block_owner(header: Header, tag: int) -> str:
-    """Returns who reserved a block, in upper case, from the element of that tag; empty where nobody did."""
+    """Returns the private creator in the element of that tag, in upper case; empty if there is none."""
     value = private_value(header, tag)
     if value is None:
         return ""
@@ -34,12 +34,12 @@ def block_owner(header: Header, tag: int) -> str:
 def vendor_value(header: Header, tag: int) -> Any:
     """Returns the value of one of the :data:`~dcm_processor_service.imaging.headers.private_tags.OWNERS`' elements.
 
-    Where no block has their name, which some archives lose, it is where the vendor's scanners put it, unless somebody
-    else reserved that block.
+    If no block has the vendor's name, which some archives lose, the value is read at the place where the vendor's
+    scanners put it, unless another creator reserved that block.
 
     Args:
         header: A header or an item.
-        tag: Where it is in the vendor's own files, in block 10.
+        tag: Tag of the element in the vendor's own files, in block 10.
 
     Example:
         >>> from pydicom import Dataset
@@ -61,5 +61,5 @@ def vendor_value(header: Header, tag: int) -> Any:
 
 
 def vendor_elements(header: ScannedHeader, groups: frozenset[int]) -> Hashable:
-    """Returns what a header holds in some private groups: equal where the same elements have the same values."""
+    """Returns a key of the elements in some private groups; it is equal if they have the same values."""
     return tuple((key, one) for key, one in header.elements.items() if isinstance(key, int) and key >> 16 in groups)

@@ -1,7 +1,7 @@
-"""Colour maps that lie in a patient, as RGB images: a colour a voxel, which no volume holds.
+"""Reads colour series with a place in the patient as RGB images, since a volume holds no colours.
 
 NIfTI-1 has a type for them (``RGB24``, code 128: red, green and blue of 8 bits). Palettes and uncompressed RGB and YBR
-are converted, and compressed colours where the standard leaves no doubt about what the decoded numbers are (PS3.5,
+are converted, and compressed colours if the standard leaves no doubt about the meaning of the decoded numbers (PS3.5,
 section 8.2).
 """
 
@@ -54,7 +54,7 @@ _RGB_SAMPLES, _RGB_BITS = 3, 8
 _PALETTE_BITS = frozenset({8, 16})
 _UNCOMPRESSED = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422"})
 _YBR_BY_JPEG = frozenset({"YBR_FULL", "YBR_FULL_422"})
-# by what colours are called in each syntax; RGB in JPEG is left out, where nobody can say if the encoder transformed it
+# photometric interpretations that are certain in each syntax; not RGB in JPEG, which the encoder may have transformed
 _COLOURS: dict[str, frozenset[str]] = {
     RLELossless: frozenset({"RGB", "YBR_FULL"}),
     JPEGLSLossless: frozenset({"RGB"}),
@@ -68,11 +68,11 @@ _COLOURS: dict[str, frozenset[str]] = {
 
 
 def colour_images(task: ConversionTask) -> list[VoxelGrid]:
-    """Reads the images of a colour series that the policy asks for; each voxel is of type ``RGB24``.
+    """Reads the images of a colour series that the policy chooses; each voxel is of type ``RGB24``.
 
     Raises:
-        InvalidSeriesError: The policy refuses the series, or it does not say for certain which colours its pixels are;
-            carries the report.
+        InvalidSeriesError: The policy refuses the series, or the colours of its pixels are uncertain; carries the
+            report.
     """
     stacks = _chosen(task.inspection, task.policy)
     report = task.inspection.report
@@ -139,7 +139,7 @@ def _assemble(
 
 
 def _look_up(frames: Sequence[FrameInfo], colours: NDArray[np.uint8], limits: Limits) -> None:
-    """Fills in the colours of frames by each file's own palette."""
+    """Fills in the colours of frames from the palette of each file."""
     pixels = frames[0].pixel_format
     scratch = np.empty((len(frames), pixels.rows, pixels.columns), pixels.stored_type)
     for index in read_pixels(frames, scratch.__getitem__, limits):
@@ -190,7 +190,7 @@ def _encoded(frame: FrameInfo, decoder: str) -> EncodedFrame:
 
 
 def _compare_with_second(frame: FrameInfo, colours: NDArray[np.uint8], limits: Limits) -> None:
-    """Refuses colours that another decoder does not see, where one is installed and decoding is exact."""
+    """Refuses colours that another decoder does not return, if one is installed and decoding is lossless."""
     syntax = frame.instance.transfer_syntax_uid
     others = [] if syntax in LOSSY else [name for name in decoders_of(str(syntax))[1:] if name != "imagecodecs"]
     if not others:
@@ -198,7 +198,7 @@ def _compare_with_second(frame: FrameInfo, colours: NDArray[np.uint8], limits: L
     try:
         second = decode_one(_encoded(frame, others[0]), limits)
     except InvalidSeriesError:
-        return  # it cannot say anything
+        return  # the second decoder cannot decode it, so there is nothing to compare
     if not np.array_equal(second, colours):
         raise InvalidSeriesError(
             f"frame {frame.number} of {frame.instance.label} ({syntax.name}) is decoded to other colours by "

@@ -1,7 +1,8 @@
-"""Compares images of another program with what the headers and pixels of the series say, in the patient's space.
+"""Compares images of another program with the headers and pixels of the series, in the patient's space.
 
-A program of others may place slices backwards, scale values otherwise, or mix volumes, and end without an error. So its
-images are laid beside the inspection's stacks: the same voxel at the same place in millimetres, and the same values.
+Another program may place slices backwards, scale values otherwise, or mix volumes, and end without an error. So its
+images are compared with the inspection's stacks: each voxel must lie at the same place in millimetres and have the same
+value.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ _SPATIAL_AXES = 3
 
 
 class GridPlacement(NamedTuple):
-    """How the axes of one grid lie along those of another that has the same voxels."""
+    """The order and direction of one grid's axes relative to another grid with the same voxels."""
 
     order: tuple[int, ...]
-    """For each axis of the other grid the axis of this one."""
+    """For each axis of the other grid, the parallel axis of this grid."""
 
     flipped: tuple[bool, ...]
-    """For each axis of the other grid whether this one runs the other way."""
+    """For each axis of the other grid, whether the axis of this grid runs the other way."""
 
     def turned(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Returns voxels of this grid, shape (i, j, k, t), along the axes of the other."""
+        """Reorders and flips voxels of this grid, shape (i, j, k, t), to the axes of the other."""
         turned: NDArray[Any] = values.transpose(*self.order, _SPATIAL_AXES)
         for axis, is_flipped in enumerate(self.flipped):
             turned = np.flip(turned, axis) if is_flipped else turned
@@ -54,13 +55,13 @@ class GridPlacement(NamedTuple):
 def placement(
     affine: FloatArray, shape: Sequence[int], other: FloatArray, other_shape: Sequence[int]
 ) -> GridPlacement | None:
-    """Finds how one grid lies on another; None where they do not have the same voxels.
+    """Finds how the axes of one grid lie on another; None if the grids do not have the same voxels.
 
     Args:
-        affine: Shape (4, 4), voxel to mm.
-        shape: Its first three numbers count.
-        other: In the same frame.
-        other_shape: Its first three numbers count.
+        affine: Affine of the grid, shape (4, 4), voxel to mm.
+        shape: Shape of the grid; only the first three numbers are used.
+        other: Affine of the other grid, in the same frame.
+        other_shape: Shape of the other grid; only the first three numbers are used.
     """
     sizes, other_sizes = [*shape, 1][:_SPATIAL_AXES], [*other_shape, 1][:_SPATIAL_AXES]
     change = np.linalg.inv(_with_normal(other, other_sizes)) @ _with_normal(affine, sizes)
@@ -81,7 +82,7 @@ def placement(
 
 
 def _with_normal(affine: FloatArray, sizes: Sequence[int]) -> FloatArray:
-    """Returns an affine whose axis of one voxel, which has no step of its own, steps 1 mm along the normal."""
+    """Returns the affine with a step of 1 mm along the normal for an axis of one voxel, whose step is arbitrary."""
     if 1 not in sizes:
         return affine
     thin = sizes.index(1)
@@ -95,14 +96,15 @@ def _with_normal(affine: FloatArray, sizes: Sequence[int]) -> FloatArray:
 def difference_from_series(
     values: ArrayLike, affine_ras: ArrayLike, task: ConversionTask, *, whole: bool, any_order: bool
 ) -> str:
-    """Says in what an image differs from the series; empty where it does not.
+    """Says how an image differs from the series; empty if it does not differ.
 
     Args:
         values: Shape (i, j[, k[, t]]).
         affine_ras: Shape (4, 4), voxel to mm in RAS.
-        task: Of the series.
-        whole: Compares every voxel, not a sample.
-        any_order: Volumes may stand in another order, as those of diffusion may, whose table goes with them.
+        task: Task of the series.
+        whole: Whether every voxel is compared, and not a sample.
+        any_order: Whether volumes may be in another order, as in diffusion, where the gradient table follows their
+            order.
     """
     array, affine = np.asanyarray(values), np.asarray(affine_ras, dtype=np.float64)
     array = array.reshape(*array.shape, *(1,) * (4 - array.ndim))
@@ -140,7 +142,7 @@ def _difference_from_stack(
     try:
         native = values_of(frames, task.limits)
     except UnsupportedTransferSyntaxError:
-        return ""  # its place is right; there is no second decoder for its values
+        return ""  # the place is right, and the values cannot be decoded here for a comparison
     except InvalidSeriesError as error:
         return str(error)
     if turned.shape[3] != volumes and not any_order:
@@ -150,7 +152,7 @@ def _difference_from_stack(
 
 
 def difference_of_values(values: NDArray[Any], native: NDArray[Any], *, any_order: bool = False) -> str:
-    """Says in what values differ from others on the same grid; empty where they do not.
+    """Says how values differ from others on the same grid; empty if they do not differ.
 
     Args:
         values: Shape (i, j, k, t).
@@ -174,7 +176,7 @@ def difference_of_values(values: NDArray[Any], native: NDArray[Any], *, any_orde
         return f"its values differ by up to {worst[0]:.6g}{where}, where the greatest is {greatest:.6g}"
     left = list(range(native.shape[3]))
     for time in range(values.shape[3]):
-        # mostly in order, so the one of that number is tried first
+        # volumes are mostly in order, so the one of the same number is tried first
         same = next((other for other in sorted(left, key=lambda n: n != time) if off(time, other) <= allowed), None)
         if same is None:
             return f"the values of its volume {time + 1} are those of no volume of the series"

@@ -1,7 +1,7 @@
-"""The converter of DICOM to NIfTI: inspects a series, lets the policy decide, and hands it to the engine that suits it.
+"""Converts DICOM to NIfTI: inspects a series, applies the policy, and runs the engine that suits the series.
 
-Which engines there are, and which is chosen when, stands in :mod:`dcm_processor_service.imaging.nifti.engines`.
-Whatever the engine, the series is inspected first, and the policy decides whether it is converted at all.
+:mod:`dcm_processor_service.imaging.nifti.engines` lists the engines and when each is chosen. Before any engine runs,
+the series is inspected, and the policy decides whether it is converted.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class AutoConverter:
     """Converts a series with the engine that suits it; a :class:`~dcm_processor_service.ports.NiftiConverter`.
 
     Args:
-        timeout_s: After which dcm2niix is stopped.
-        dcm2niix_program: Path of another dcm2niix than the one that is installed with this package.
+        timeout_s: Seconds after which dcm2niix is stopped.
+        dcm2niix_program: Path of a dcm2niix to run in place of the installed one.
         limits: Limits of memory and time for reading.
     """
 
@@ -59,18 +59,19 @@ class AutoConverter:
     ) -> NiftiFiles:
         """Writes ``destination``, plain or gzipped as its name says, with sidecars beside it.
 
-        Where the policy finds several volumes, each has a file of its own: ``scan.nii.gz`` becomes
-        ``scan_<name>.nii.gz`` for every volume's name, in stable order.
+        If the policy finds several volumes, each gets its own file: ``scan.nii.gz`` becomes ``scan_<name>.nii.gz`` with
+        the name of each volume, in stable order.
 
         Args:
             paths: The files of one series, in any order.
-            destination: ``.nii`` or ``.nii.gz``.
-            engine: ``auto``, or one by name.
+            destination: Path that ends in ``.nii`` or ``.nii.gz``.
+            engine: Name of an engine, or ``auto``.
             policy: What to do with a series that is not one clean volume; see
                 :mod:`dcm_processor_service.imaging.series.policies`.
             sidecar: The JSON beside each image: ``bids``, ``simplified`` or ``none``.
             max_gap_mm: The widest gap between slices that policy ``resample`` fills; None for two median steps.
-            verify: Convert only what this package and dcm2niix read alike, every voxel at its place in the patient.
+            verify: Whether to convert only if this package and dcm2niix read the same value for every voxel at the same
+                place.
 
         Raises:
             InvalidNameError: The name ends in neither ``.nii`` nor ``.nii.gz``.
@@ -110,7 +111,7 @@ def _converted(task: ConversionTask, engine: Engine) -> NiftiFiles:
 
 
 def _by_choice(task: ConversionTask) -> NiftiFiles:
-    """Converts with the first engine that suits the series, or with the next one where it may take over."""
+    """Converts with the first engine that suits the series; if it fails, with the next one that may take over."""
     instead = ""
     for engine in ENGINES.values():
         choice = engine.chosen_for(task.inspection.report, task.policy)

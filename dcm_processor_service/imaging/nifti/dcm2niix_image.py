@@ -16,13 +16,13 @@ class Dcm2niixImage:
     """One image that dcm2niix wrote into its temporary folder."""
 
     name: str
-    """What dcm2niix calls it, such as ``e1`` or ``ph``; empty for the only one."""
+    """Suffix that dcm2niix gave it, such as ``e1`` or ``ph``; empty for the only image."""
 
     path: Path
     shape: tuple[int, ...]
     affine_ras: tuple[tuple[float, ...], ...]
     metadata: dict[str, Any]
-    """BIDS, without patient attributes."""
+    """BIDS metadata without patient attributes."""
 
     gradients: tuple[Path, ...]
-    """``.bval`` and ``.bvec``."""
+    """The files ``.bval`` and ``.bvec``, as far as dcm2niix wrote them."""

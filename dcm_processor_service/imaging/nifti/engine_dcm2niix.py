@@ -1,8 +1,8 @@
-"""DICOM to NIfTI through dcm2niix, the field's reference: for mosaics and diffusion, where it knows every vendor.
+"""Converts DICOM to NIfTI with dcm2niix, mainly mosaics and diffusion, for which it knows every vendor.
 
-Its exit code alone says little: it writes files that it should refuse, and by-products beside them. So what it wrote
-is counted against what the headers hold, compared with them in place and values, and by-products are never taken. It
-prints patient attributes, so its output goes nowhere. It writes uncompressed, and ISA-L compresses, which together
+An exit code of 0 proves little: dcm2niix writes files that it should refuse, and by-products beside them. So this
+module counts the written slices against the headers, compares place and values, and ignores by-products. dcm2niix
+prints patient attributes, so its output is discarded. It writes uncompressed files, which ISA-L then compresses; this
 takes a tenth of the time of its own gzip.
 """
 
@@ -41,7 +41,7 @@ __all__ = ["check_against_series", "convert", "run_dcm2niix"]
 
 _STEM = "volume"
 _SPACING_PART = 0.01
-# resliced to even steps, set upright, drawn regions: made from the series, not the series
+# by-products: resampled to even steps, set upright, drawn regions
 _BY_PRODUCT = re.compile(r"_(Eq|Tilt|ROI)\d*(_|$|\d)", re.IGNORECASE)
 _ARGUMENTS = ("-f", _STEM, "-z", "n", "-b", "y", "-ba", "y", "-x", "i", "-w", "2", "-d", "0", "-g", "i")
 
@@ -52,7 +52,7 @@ _SPLITS_BY_ITSELF = frozenset(
 
 
 def convert(task: ConversionTask, reason: str) -> NiftiFiles:
-    """Writes the images that dcm2niix makes of a series, those that the policy asks for.
+    """Writes those images that dcm2niix makes of a series and that the policy chooses.
 
     Raises:
         InvalidSeriesError: The policy refuses the series, or dcm2niix makes several images of it; carries the report.
@@ -79,7 +79,7 @@ def convert(task: ConversionTask, reason: str) -> NiftiFiles:
 
 @contextmanager
 def _checked_images(task: ConversionTask) -> Iterator[tuple[Dcm2niixImage, ...]]:
-    """Runs dcm2niix, unless it ran already, and returns its images once they are those of the series."""
+    """Runs dcm2niix, unless it ran already, and yields its images after comparing them with the series."""
     if task.read_by_dcm2niix:
         yield task.read_by_dcm2niix
         return
@@ -93,12 +93,12 @@ def _checked_images(task: ConversionTask) -> Iterator[tuple[Dcm2niixImage, ...]]
 
 
 def check_against_series(images: Sequence[Dcm2niixImage], task: ConversionTask, *, whole: bool = False) -> None:
-    """Takes images only where place and values are those that the series' own headers and pixels have.
+    """Compares place and values of images with the headers and pixels of the series.
 
     Args:
-        images: What dcm2niix made of the series.
-        task: Of the series.
-        whole: Compares every voxel, not a sample.
+        images: Images that dcm2niix made of the series.
+        task: Task of the series.
+        whole: Whether every voxel is compared, and not a sample.
 
     Raises:
         InvalidSeriesError: The series is a mosaic whose layout is not known, so that nothing can be compared.
@@ -149,14 +149,14 @@ def _keep(images: Sequence[Dcm2niixImage], task: ConversionTask, reason: str) ->
 def run_dcm2niix(
     paths: Sequence[Path], folder: Path, report: SeriesReport, timeout_s: float, program: str = ""
 ) -> tuple[Dcm2niixImage, ...]:
-    """Converts files and gives the images, in stable order, once they hold as many slices as the headers.
+    """Converts files, checks number and spacing of the slices, and returns the images in stable order.
 
     Args:
         paths: The images of one series.
-        folder: Takes the result; temporary, it is the caller's to remove.
-        report: What the inspection found.
-        timeout_s: After which dcm2niix is stopped.
-        program: Path of another dcm2niix than the installed one.
+        folder: Temporary folder for the result, which the caller removes.
+        report: Report of the inspection.
+        timeout_s: Seconds after which dcm2niix is stopped.
+        program: Path of a dcm2niix to run in place of the installed one.
 
     Raises:
         NiftiConversionError: dcm2niix is not installed, failed, took too long, or wrote something else.
@@ -176,9 +176,9 @@ def run_dcm2niix(
 
 @contextmanager
 def _inputs(paths: Sequence[Path], folder: Path) -> Iterator[Path]:
-    """Returns a folder that holds the files and nothing else: theirs, when it does, since a link for each takes long.
+    """Yields a folder with only the given files: their own, if it has no others, else one with a link to each.
 
-    dcm2niix passes over some names, such as hidden ones, and takes others for other formats: never those in .dcm.
+    dcm2niix skips some names, such as hidden ones, and takes some for other formats, but never names that end in .dcm.
     """
     own = paths[0].parent
     if set(paths) == set(own.iterdir()) and all(path.name.endswith(".dcm") for path in paths):
@@ -200,7 +200,7 @@ def _program() -> str:
 
 def _execute(command: list[str], uid: str, timeout_s: float) -> None:
     try:
-        finished = subprocess.run(  # noqa: S603 a program of our own dependency, arguments of our own
+        finished = subprocess.run(  # noqa: S603 a trusted program, and arguments that are built here
             command,
             check=False,
             stdin=subprocess.DEVNULL,
@@ -234,7 +234,7 @@ def _images(folder: Path) -> Iterator[Dcm2niixImage]:
 
 
 def _check_count(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None:
-    """Compares what was written with the headers: volumes for a mosaic, which hides its slices, else slices."""
+    """Compares the number of written slices with the headers; for mosaics, the number of volumes."""
     is_mosaic = report.kind is SeriesKind.MOSAIC
     written = sum(_volumes(image) * (1 if is_mosaic else _slices(image)) for image in images)
     if written != report.frame_count:
@@ -246,7 +246,7 @@ def _check_count(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None:
 
 
 def _check_places(images: Sequence[Dcm2niixImage], report: SeriesReport) -> None:
-    """Compares the spacing of what was written with that of the headers; a mosaic's headers do not have it."""
+    """Compares the spacing of the images with that of the headers; images of mosaics need only several slices."""
     if report.kind is SeriesKind.MOSAIC:
         fits = all(_slices(image) > 1 for image in images)
     else:

@@ -1,9 +1,8 @@
-"""DICOM to NIfTI through dicom2nifti, for ordinary CT and MR volumes.
+"""Converts DICOM to NIfTI with dicom2nifti, for ordinary CT and MR volumes.
 
-dicom2nifti's settings are one set for the whole process, it returns float64 wherever there is a rescale, and its
-exceptions can be of any class. Here its settings are put in place for one conversion at a time, the array comes back as
-the integers that it is, and its refusals are sentences. Loading dicom2nifti takes about a second, so no other module
-imports this one at its top.
+dicom2nifti has global settings, returns float64 wherever there is a rescale, and raises exceptions of any class. This
+module sets its settings for one conversion at a time, converts the array back to integers, and turns its error codes
+into sentences. Loading dicom2nifti takes about a second, so no other module imports this one at its top.
 """
 
 from __future__ import annotations
@@ -75,12 +74,12 @@ _REFUSALS = {
 
 
 def convert(task: ConversionTask, reason: str) -> NiftiFiles:
-    """Writes a series that is one volume, and takes the result only when it has the shape that the headers say.
+    """Writes a series that is one volume; removes the result if its shape is not that of the headers.
 
     Raises:
         InvalidSeriesError: The series is not one volume; carries the report.
         UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
-        NiftiConversionError: dicom2nifti failed, or made something else.
+        NiftiConversionError: dicom2nifti failed, or its result has another shape.
     """
     report = task.inspection.report
     refused = [one for one in open_findings(task.inspection, "strict") if one.code not in DECODED_BY_PROGRAMS]
@@ -106,10 +105,10 @@ class Dicom2NiftiConverter:
     """Converts one ordinary CT or MR series with dicom2nifti.
 
     The result is stored as acquired: voxel axes are column, row, slice, as the affine says. Compressed pixels are
-    decoded before, for dicom2nifti would let a library do it in this process.
+    decoded beforehand in separate processes, because dicom2nifti would decode them in this process.
 
     Args:
-        limits: Of the processes that decode.
+        limits: Limits of the processes that decode.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -118,7 +117,7 @@ class Dicom2NiftiConverter:
     def convert(self, paths: Sequence[Path], destination: Path) -> NiftiFiles:
         """Writes ``destination``: plain NIfTI when it ends in ``.nii``, gzipped when in ``.nii.gz``.
 
-        For diffusion series that dicom2nifti knows, ``.bval`` and ``.bvec`` lie beside it.
+        For diffusion series that dicom2nifti knows, it writes ``.bval`` and ``.bvec`` beside it.
 
         Raises:
             InvalidNameError: The name ends in neither.
@@ -173,7 +172,7 @@ def _run(datasets: Sequence[Dataset], output: Path, uid: str) -> dict[str, Any]:
         code = str(error)
         reason = _REFUSALS.get(code, "it is not one volume")
         raise InvalidSeriesError(f"series {uid} is refused by dicom2nifti ({code}): {reason}") from error
-    except Exception as error:  # dicom2nifti crashes with whatever a series provokes
+    except Exception as error:  # dicom2nifti raises exceptions of any class
         raise _failure(uid, error) from error
     if result.get("NII") is None:
         raise NiftiConversionError(f"dicom2nifti gave no image for series {uid}: try the engine dcm2niix")
@@ -188,7 +187,7 @@ def _failure(uid: str, error: Exception) -> NiftiConversionError:
 
 @contextmanager
 def _fixed_settings() -> Iterator[None]:
-    """Puts dicom2nifti's process-wide settings in place, for one conversion at a time, and back again."""
+    """Sets dicom2nifti's global settings for one conversion at a time, and restores them afterwards."""
     settings = dicom2nifti.settings
     with _settings_in_use:
         before = {name: getattr(settings, name) for name in _SETTINGS}

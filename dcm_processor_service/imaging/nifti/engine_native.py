@@ -1,4 +1,4 @@
-"""DICOM to NIfTI by this package's own reading of volumes: fast, and exact about place and values."""
+"""Converts DICOM to NIfTI with this package's own reader of volumes, which is fast, and exact in place and values."""
 
 from __future__ import annotations
 
@@ -66,10 +66,11 @@ def _volumes(task: ConversionTask) -> list[VoxelGrid]:
 
 
 def _gradient_tables(task: ConversionTask) -> list[GradientTable | None]:
-    """Returns the table of each volume that the policy finds; None for what is no series of volumes, or no diffusion.
+    """Returns the table of each 4D stack that the policy finds, None for other stacks; empty if it is no diffusion.
 
     Raises:
-        InvalidSeriesError: The volumes of a diffusion series differ in what only private elements say.
+        InvalidSeriesError: The headers of a diffusion series lack b-values or directions, or state them only in private
+            elements.
     """
     report = task.inspection.report
     if not report.is_diffusion:
@@ -88,7 +89,7 @@ def _gradient_tables(task: ConversionTask) -> list[GradientTable | None]:
 
 
 def _report(task: ConversionTask, reports: Sequence[SeriesReport | None]) -> SeriesReport:
-    """Returns the inspection's report with what the reading of each volume added to it."""
+    """Returns the inspection's report with the findings that reading the volumes added."""
     own = task.inspection.report
     added = [finding for report in reports if report for finding in report.findings[len(own.findings) :]]
     return own.model_copy(update={"findings": (*own.findings, *added)}) if added else own

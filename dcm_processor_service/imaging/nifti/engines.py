@@ -1,6 +1,6 @@
-"""The engines that convert DICOM to NIfTI, and when each is chosen: an engine is one file and one entry here.
+"""The engines that convert DICOM to NIfTI, and when each is chosen; an engine is one module and one entry here.
 
-``auto`` asks them in this order, and its result says which engine ran and why:
+``auto`` tries them as this table says, and its result states which engine ran and why:
 
 ===========================  ==============================================================
 a mosaic                     dcm2niix; then native
@@ -9,7 +9,7 @@ pixels not decodable here    dcm2niix, which brings decoders of its own; then di
 anything else                native
 ===========================  ==============================================================
 
-The file of an engine has one function, ``convert(task, reason)``, which takes a
+The module of an engine has one function, ``convert(task, reason)``, which takes a
 :class:`~dcm_processor_service.imaging.nifti.task.ConversionTask` and returns
 :class:`~dcm_processor_service.models.images.nifti.NiftiFiles` or raises ``InvalidSeriesError``,
 ``NiftiConversionError`` or ``UnsupportedTransferSyntaxError``. It is imported when the engine runs. Its name is added
@@ -36,11 +36,11 @@ __all__ = ["ENGINES", "EngineChoice", "NiftiEngine"]
 
 
 class EngineChoice(NamedTuple):
-    """Why ``auto`` takes an engine for a series."""
+    """The reason why ``auto`` takes an engine for a series."""
 
     reason: str
     otherwise: str = ""
-    """What the result of the next engine says when this one fails; empty where no other may take over."""
+    """Reason in the result of the next engine if this one fails; empty if no other engine may take over."""
 
 
 def _never(_report: SeriesReport, _policy: Policy) -> EngineChoice | None:
@@ -49,12 +49,12 @@ def _never(_report: SeriesReport, _policy: Policy) -> EngineChoice | None:
 
 @dataclass(frozen=True)
 class NiftiEngine:
-    """One engine.
+    """One engine, with the rule by which ``auto`` chooses it.
 
     Args:
-        module: Its file, which has ``convert(task, reason)``.
-        chosen_for: Says why ``auto`` takes it for a series under a policy; None where it does not.
-        brings_decoders: Whether it is tried where this installation cannot decode the pixels.
+        module: Name of its module, which has ``convert(task, reason)``.
+        chosen_for: Function that returns why ``auto`` takes it for a series under a policy, or None.
+        brings_decoders: Whether it is tried if this installation cannot decode the pixels.
     """
 
     module: str
@@ -62,12 +62,12 @@ class NiftiEngine:
     brings_decoders: bool = False
 
     def convert(self, task: ConversionTask, reason: str) -> NiftiFiles:
-        """Converts a series; ``reason`` is what the result says about the choice of the engine.
+        """Converts a series; the result repeats ``reason`` as the reason for the engine.
 
         Raises:
             InvalidSeriesError: The engine, or the policy, refuses the series.
-            UnsupportedTransferSyntaxError: It cannot decode the pixels.
-            NiftiConversionError: It made no usable result.
+            UnsupportedTransferSyntaxError: The engine cannot decode the pixels.
+            NiftiConversionError: The engine made no usable result.
         """
         files: NiftiFiles = importlib.import_module(self.module).convert(task, reason)
         return files
@@ -96,4 +96,4 @@ ENGINES: dict[str, NiftiEngine] = {
     "native": NiftiEngine(f"{_HERE}.engine_native", _native_choice),
     "dicom2nifti": NiftiEngine(f"{_HERE}.engine_dicom2nifti", brings_decoders=True),
 }
-"""By name, in the order in which ``auto`` asks them."""
+"""Engines by name, in the order in which ``auto`` tries them."""

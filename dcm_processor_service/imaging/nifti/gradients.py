@@ -1,7 +1,8 @@
-"""The table of a diffusion series, as FSL reads it: b-values and gradient directions along the axes of the image.
+"""Writes the gradient table of a diffusion series as FSL reads it: b-values, and directions along the image's axes.
 
-FSL's directions lie along the voxel axes, and the first one runs the other way where the affine (RAS) has a positive
-determinant (FDT User Guide, "bvecs and bvals"). The header's lie in the patient (PS3.3, section C.8.13.5.9).
+FSL's directions are relative to the voxel axes, and the first component changes sign if the affine (RAS) has a positive
+determinant (FDT User Guide, "bvecs and bvals"). Those of the header are relative to the patient (PS3.3, section
+C.8.13.5.9).
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ __all__ = ["GradientTable", "gradient_table", "write_gradients"]
 
 
 class GradientTable(NamedTuple):
-    """What was applied for each volume of a diffusion series."""
+    """The diffusion weighting of each volume of a series."""
 
     b_values: tuple[float, ...]
-    """s/mm2."""
+    """The b-value of each volume, s/mm2."""
 
     directions_lps: tuple[tuple[float, float, float], ...]
-    """Unit vectors, zeros without a gradient; empty where no volume has a direction, as of trace-weighted images."""
+    """The gradient direction of each volume, a unit vector, or zeros without a gradient; empty if no volume has a
+    direction, as in trace-weighted images."""
 
 
 def gradient_table(stack: Stack) -> GradientTable | None:
-    """Reads what the headers say of each volume; None where they do not say what tells the volumes apart."""
+    """Reads the weighting of each volume from the headers; None if they do not state it completely."""
     weights: list[float] = []
     directions: list[tuple[float, float, float]] = []
     for line in stack.grid:
@@ -54,12 +56,12 @@ def gradient_table(stack: Stack) -> GradientTable | None:
 
 
 def write_gradients(table: GradientTable, affine_lps: FloatArray, target: Path) -> list[Path]:
-    """Writes ``.bval``, and ``.bvec`` where there are directions, beside an image, and returns their paths.
+    """Writes ``.bval``, and ``.bvec`` if there are directions, beside an image; returns their paths.
 
     Args:
-        table: One entry for each volume.
-        affine_lps: Of the image: shape (4, 4), voxel to mm.
-        target: The image.
+        table: Table with one entry for each volume.
+        affine_lps: Affine of the image, shape (4, 4), voxel to mm.
+        target: Path of the image.
 
     Raises:
         NiftiConversionError: A file cannot be written.

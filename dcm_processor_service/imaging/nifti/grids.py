@@ -1,7 +1,8 @@
-"""Compares images that dcm2niix makes of UIH's grids with what the series itself says, without its layout.
+"""Compares images that dcm2niix makes of UIH's grids with the series, without knowing the grids' layout.
 
-How the slices of a grid follow each other nothing here reads. But how many there are, how large their pixels are, and
-which values each volume holds the series itself says, and an image that differs in one of these is another's.
+This package cannot read in which order the slices of a grid follow each other. But the series states how many slices
+there are, how large their pixels are, and which values each volume holds: an image that differs in one of these is
+wrong.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ _VALUE_PART = 1e-4
 
 
 def difference_from_grids(values: ArrayLike, affine_ras: ArrayLike, task: ConversionTask, *, alone: bool = True) -> str:
-    """Says in what an image differs from a series of grids; empty where nothing is known to differ.
+    """Says how an image differs from a series of grids; empty if no difference is found.
 
     Args:
         values: Shape (i, j, k[, t]).
         affine_ras: Shape (4, 4), voxel to mm in RAS.
-        task: Of the series, each image of which is a grid of slices.
-        alone: Whether it is all that was made of the series, so that it must hold every grid.
+        task: Task of the series, each image of which is a grid of slices.
+        alone: Whether it is the only image of the series, so that it must hold every grid.
 
     Raises:
         InvalidSeriesError: The pixels of a grid cannot be read.
@@ -64,13 +65,13 @@ def _difference_of_layout(array: NDArray[Any], affine: NDArray[Any], grids: list
 
 
 def _difference_of_values(array: NDArray[Any], grids: list[FrameInfo], task: ConversionTask, *, alone: bool) -> str:
-    """Compares which values each volume holds, wherever they lie, without those of the unused tiles."""
+    """Compares the sorted values of each volume, without the background value, which also fills unused tiles."""
     left = [_sorted(array[..., time], grids[0].intercept) for time in range(array.shape[3])]
     for grid in grids:
         try:
             own = _sorted(read_frames([grid], task.inspection.report, task.limits), grid.intercept)
         except UnsupportedTransferSyntaxError:
-            return ""  # there is no second decoder for its values
+            return ""  # its values cannot be decoded here for a comparison
         allowed = _VALUE_PART * float(np.abs(own).max(initial=0.0))
         same = next((one for one in left if one.shape == own.shape and np.allclose(one, own, 0, allowed)), None)
         if same is None and alone:

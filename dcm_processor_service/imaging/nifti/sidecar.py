@@ -1,4 +1,4 @@
-"""JSON beside a NIfTI file: BIDS metadata without patient attributes, or the whole header simplified."""
+"""Writes the JSON beside a NIfTI file: BIDS metadata without patient attributes, or the whole header simplified."""
 
 from __future__ import annotations
 
@@ -87,13 +87,13 @@ _BIDS_TEXTS: dict[str, str] = {
     "Units": "Units",
     "SeriesInstanceUID": "SeriesInstanceUID",
 }
-# besides ImageType, which is always a list; several values of anything else are one text, as in DICOM
+# these are lists if they have several values, ImageType always; several values of others are one text, as in DICOM
 _MAY_BE_LISTS = frozenset({"ScanningSequence", "SequenceVariant", "ScanOptions"})
-# zero stands for "none" there
+# zero means "none" in these
 _NEVER_ZERO = frozenset({"EchoTime", "EffectiveEchoTime", "InversionTime", "RepetitionTime"})
-# enhanced objects spell it out
+# terms of enhanced objects, and the classic ones
 _CLASSIC_TERMS = {("InPlanePhaseEncodingDirection", "COLUMN"): "COL"}
-# of field maps, as BIDS writes them
+# units of field maps, as BIDS spells them
 _FIELD_MAP_UNITS = {"hz": "Hz", "rad/s": "rad/s", "t": "T"}
 _BINARY_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
 _MR_GROUPS = (
@@ -109,14 +109,15 @@ _MR_GROUPS = (
 
 
 def bids_metadata(header: Dataset, frame_number: int = 1) -> dict[str, Any]:
-    """Returns what BIDS wants to know of a series, in BIDS's names and units (seconds, mm, degrees).
+    """Returns the BIDS metadata of a series, in BIDS's names and units (seconds, mm, degrees).
 
-    Holds no name, id, date or other attribute of the patient. Description and protocol are as the scanner's staff wrote
-    them.
+    It holds no name, id, date or other attribute of the patient. Description and protocol are copied as the scanner's
+    staff wrote them.
 
     Args:
-        header: All of one file's.
-        frame_number: From 1: the frame of an enhanced object whose attributes count; 0 for what all frames share.
+        header: Whole header of one file.
+        frame_number: Number, from 1, of the frame of an enhanced object whose attributes are used; 0 for those that all
+            frames share.
 
     Example:
         >>> from pydicom import Dataset
@@ -141,19 +142,19 @@ def bids_metadata(header: Dataset, frame_number: int = 1) -> dict[str, Any]:
                     scaled = [_tidy(value * factor) for value in found]
                     result.setdefault(name, scaled[0] if len(scaled) == 1 else scaled)
     result["ConversionSoftware"] = "dcm-processor-service"
-    with suppress(PackageNotFoundError):  # run from a source tree that was never installed
+    with suppress(PackageNotFoundError):  # run from a source tree without installation
         result["ConversionSoftwareVersion"] = version("dcm-processor-service")
     return result
 
 
 def _places(header: Dataset, frame_number: int) -> list[Dataset]:
-    """The header itself, then the functional groups where enhanced objects keep the same attributes."""
+    """Returns the header, then the functional groups in which enhanced objects keep the same attributes."""
     groups = functional_groups(header, frame_number)[:-1][::-1]
     return [header, *(found for group in groups for name in _MR_GROUPS if (found := item(group, name)) is not None)]
 
 
 def _frame_number(volume: VoxelGrid) -> int:
-    """Returns the first frame of a volume in the file that its header is of; 0 where the volume has no sources."""
+    """Returns the number of a volume's first frame in the file of its header; 0 if the volume has no sources."""
     uid = "" if volume.header is None else text(volume.header, "SOPInstanceUID")
     sources = volume.sources[0] if volume.sources else ()
     return min((one.frame_number for one in sources if one.sop_instance_uid == uid), default=0)
@@ -169,13 +170,13 @@ def get_simplified_json(ds: Dataset, n_slices: int | None = None) -> dict[str, A
 
     Part of the 0.0.1 API; stays until 2.0. New code: ``series.to_nifti(…, sidecar="simplified")``.
 
-    One value stands bare, several as a list; PatientName is text, PatientAge whole years. Sequences stay nested:
-    what is inside one never replaces a top-level value. Binary, private, empty and unreadable elements are left out.
+    One value is not wrapped in a list, several are a list; PatientName is text, PatientAge whole years. Sequences stay
+    nested: their values never replace a top-level value. Binary, private, empty and unreadable elements are left out.
     The result holds patient data.
 
     Args:
-        ds: A dataset; its pixel data is not read and nothing is changed.
-        n_slices: Stored under ``Slices`` when given.
+        ds: A dataset, which is not changed; its pixel data is not read.
+        n_slices: Number that is stored under ``Slices``; None leaves it out.
 
     Example:
         >>> from pydicom import Dataset
@@ -197,7 +198,7 @@ def get_simplified_json(ds: Dataset, n_slices: int | None = None) -> dict[str, A
 
 
 def _years(age: str) -> int | None:
-    """Returns whole years of an age such as ``006M`` (PS3.5, section 6.2, AS); without a unit they are years.
+    """Returns the whole years of an age such as ``006M`` (PS3.5, section 6.2, AS); an age without a unit is in years.
 
     Example:
         >>> _years("045Y"), _years("006M"), _years("024M"), _years("104W"), _years("45"), _years("")
@@ -218,7 +219,7 @@ def _simplified(ds: Dataset) -> dict[str, Any]:
         try:
             element = ds[tag]
             value = None if element.VR in _BINARY_VRS or "/" in element.VR else _plain(element)
-        except Exception:  # noqa: BLE001, S112 one malformed element must not cost the rest of the header
+        except Exception:  # noqa: BLE001, S112 one malformed element must not hide the rest of the header
             continue
         if value is not None:
             result[keyword] = value
@@ -236,7 +237,7 @@ def _plain(element: DataElement) -> Any:
 
 
 def sidecar_content(volume: VoxelGrid, kind: Sidecar) -> Mapping[str, Any]:
-    """Returns the JSON beside a volume; for ``simplified`` with the number of slices, of one volume of a 4D."""
+    """Returns the content of a sidecar; ``simplified`` includes the number of slices in one volume."""
     if kind == "simplified":
         return get_simplified_json(volume.header, volume.shape[volume.slice_axis]) if volume.header is not None else {}
     if volume.header is None:
@@ -251,7 +252,7 @@ def sidecar_content(volume: VoxelGrid, kind: Sidecar) -> Mapping[str, Any]:
 
 
 def _times(volume: VoxelGrid) -> dict[str, Any]:
-    """Returns when each volume of a 4D series began and how long it took, in seconds (BIDS 1.9, PET and MR)."""
+    """Returns start and duration of each volume of a 4D series, in seconds (BIDS 1.9, PET and MR)."""
     times = {"FrameTimesStart": volume.frame_times_s, "FrameDuration": volume.frame_durations_s}
     return {name: [_tidy(second) for second in seconds] for name, seconds in times.items() if seconds}
 

@@ -1,4 +1,4 @@
-"""One conversion, as each engine receives it."""
+"""The input of every engine: one conversion."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["DECODED_BY_PROGRAMS", "NATIVE_ONLY", "ConversionTask"]
 
 NATIVE_ONLY = frozenset({"MODALITY_LUT", "REAL_WORLD_VALUES"})
-"""Codes of findings that the native engine deals with, and the programs of others leave undone."""
+"""Codes of findings that the native engine handles, and that dcm2niix and dicom2nifti ignore."""
 
 DECODED_BY_PROGRAMS = frozenset({"MOSAIC", "COMPRESSED"})
-"""Codes of findings that those programs deal with, and the native engine has to refuse."""
+"""Codes of findings that do not stop dcm2niix and dicom2nifti, which decode mosaics and compressed pixels by
+themselves."""
 
 
 @dataclass(frozen=True)
 class ConversionTask:
-    """One conversion: which series, the destination, and the options."""
+    """One conversion: the inspected series, the destination and the options."""
 
     inspection: Inspection
     destination: Path
@@ -41,13 +42,13 @@ class ConversionTask:
     """The widest gap that is filled by interpolation; None for two median steps."""
 
     timeout_s: float = 600.0
-    """After which a program is stopped."""
+    """Seconds after which a program is stopped."""
 
     dcm2niix_program: str = ""
-    """Path of another dcm2niix than the installed one; empty for that."""
+    """Path of a dcm2niix to run in place of the installed one; empty for the installed one."""
 
     read_by_dcm2niix: tuple[Dcm2niixImage, ...] = ()
-    """What dcm2niix made of the series, where it ran already and every voxel was compared; else empty."""
+    """Images that dcm2niix made of the series, if it ran already and every voxel was compared; else empty."""
 
     @property
     def image_paths(self) -> list[Path]:
@@ -60,7 +61,7 @@ class ConversionTask:
         return self.destination.with_name(f"{stem}_{name}{self.destination.name[len(stem) :]}")
 
     def write_header_sidecar(self, target: Path) -> Path:
-        """Writes what the first header says beside an image, as ``sidecar`` asks for it, and returns its path."""
+        """Writes the first header beside an image, in the form that ``sidecar`` names, and returns its path."""
         header = read_header(self.image_paths[0], self.limits)
         beside = sidecar_path(target)
         shape = self.inspection.report.shape

@@ -1,4 +1,4 @@
-"""Two readings of a series that agree voxel by voxel: this package's, and that of dcm2niix, which shares no code."""
+"""Verifies that this package and dcm2niix, which share no code, read a series alike, voxel by voxel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["verified", "verify_series"]
 
 
 def verify_series(paths: Sequence[Path], policy: Policy, limits: Limits, folder: Path) -> None:
-    """Compares both readings of the files of one series, with temporary files in a folder; see :func:`verified`."""
+    """Compares both readings of one series, with temporary files in ``folder``; see :func:`verified`."""
     with verified(ConversionTask(examine(paths, limits), folder / "volume.nii", policy, "none", limits)):
         pass
 
@@ -34,12 +34,12 @@ def verify_series(paths: Sequence[Path], policy: Policy, limits: Limits, folder:
 def verified(task: ConversionTask) -> Iterator[tuple[Dcm2niixImage, ...]]:
     """Converts a series with dcm2niix beside its destination, and compares every voxel with this package's reading.
 
-    Returns what dcm2niix made, which goes at the end of the block.
+    Yields the images of dcm2niix, which are removed at the end of the block.
 
     Raises:
         InvalidSeriesError: The policy refuses the series.
-        NiftiConversionError: The readings differ, or dcm2niix cannot read the series: which, and in what.
-        UnsupportedValueError: The policy invents voxels.
+        NiftiConversionError: The readings differ, or dcm2niix cannot read the series; the message says how.
+        UnsupportedValueError: The policy is ``resample``, which interpolates voxels.
     """
     report = task.inspection.report
     if task.policy == "resample":

@@ -1,4 +1,4 @@
-"""NIfTI files: written whole or not at all, plain or gzipped as their name says.
+"""Writes NIfTI files whole or not at all, plain or gzipped as their name says.
 
 Gzip comes from ISA-L, which is many times as fast as zlib at nearly its size. A file appears under its name only when
 all of it is written, so a reader never sees half of one.
@@ -53,7 +53,7 @@ def nifti_stem(path: Path) -> str:
 
 
 def sidecar_path(path: Path, suffix: str = ".json") -> Path:
-    """Returns the name of a file that lies beside a NIfTI file.
+    """Returns the path of a file beside a NIfTI file, with the same stem and another suffix.
 
     Example:
         >>> from pathlib import Path
@@ -76,7 +76,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_nifti(image: nib.nifti1.Nifti1Image, path: Path) -> None:
     """Writes an image whole or not at all; gzipped when the name ends in ``.nii.gz``, plain when in ``.nii``.
 
-    The array goes out as it is in memory, with no scaling factor.
+    The array is written as it is in memory, without a scaling factor.
 
     Raises:
         InvalidNameError: The name ends in neither.
@@ -109,8 +109,8 @@ def _write_parts(file: BinaryIO | igzip.IGzipFile, head: bytes, array: NDArray[A
     # NIfTI stores the first axis fastest: for an array in that order the transpose is one contiguous block, no copy
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     if native.flags.f_contiguous:
-        content = native.T.reshape(-1).view(np.uint8).data  # also of colours, which have no format of one letter
-        for begin in range(0, len(content), _PIECE_BYTES):  # a compressor answers as much as it is given at once
+        content = native.T.reshape(-1).view(np.uint8).data  # as bytes: colours have no buffer format
+        for begin in range(0, len(content), _PIECE_BYTES):  # pieces keep the compressor's output small
             file.write(content[begin : begin + _PIECE_BYTES])
         return
     for last in range(native.shape[-1]):
@@ -119,7 +119,7 @@ def _write_parts(file: BinaryIO | igzip.IGzipFile, head: bytes, array: NDArray[A
 
 def _write_gzipped(file: BinaryIO, head: bytes, array: NDArray[Any]) -> None:
     if array.nbytes >= _THREADED_FROM_BYTES:
-        # each thread takes a piece at a time, and keeps a few: small ones for small images
+        # each thread holds a few pieces at a time, so small images are cut into small pieces
         piece_bytes = min(_PIECE_BYTES, array.nbytes // _PIECES_PER_IMAGE)
         threads = min(os.cpu_count() or 1, _MOST_THREADS)
         with igzip_threaded.open(

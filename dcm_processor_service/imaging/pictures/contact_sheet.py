@@ -1,7 +1,8 @@
-"""A picture of a volume or a series: three planes, a grid of slices, no word about the patient.
+"""Draws a contact sheet of a volume or a series: three planes and a grid of slices, without patient data.
 
-Seen as radiologists see it: the patient's right on the left of an axial or coronal slice, the front on the left of a
-sagittal one. What is burned into the pixels stays; everything else on the sheet is geometry.
+The view is that of radiologists: the patient's right on the left of an axial or coronal slice, the front on the left of
+a sagittal one. Text that is burned into the pixels stays visible; the sheet itself adds only modality, geometry and
+window.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_TILES", "SheetLayout", "draw_sheet", "preview_volume", "spread"]
 
 SheetLayout: TypeAlias = Literal["both", "planes", "grid"]
-"""What a contact sheet shows: three planes through the middle, a grid of slices, or both."""
+"""The content of a contact sheet: three planes through the middle, a grid of slices, or both."""
 
 _WIDTH = 960
 _GRID_COLUMNS = 6
@@ -51,11 +52,12 @@ def preview_volume(
     r"""Draws a contact sheet of a volume.
 
     Args:
-        volume: Any orientation; obliques are drawn in their own planes, lettered by the nearest axes.
+        volume: Volume of any orientation; an oblique one is drawn in its own planes, with the letters of the nearest
+            axes.
         mask: Labels on the same grid, drawn in colour over the slices; the planes then go through its middle.
         layout: The three planes, a grid of slices, or both.
-        window: If not given, the header's, or else the 1st to 99th percentile.
-        index: Which volume of a 4D series.
+        window: Display window; None for that of the header, else the 1st to 99th percentile.
+        index: Index of the volume in a 4D series.
 
     Returns:
         A PNG file.
@@ -79,7 +81,7 @@ def preview_volume(
         is_monochrome1=volume.is_monochrome1,
     )
     centre = scene.centre()
-    # across a handful of slices the other planes show nothing
+    # the other planes of a few slices show nothing
     has_planes = layout == "planes" or (layout == "both" and min(volume.shape[:3]) >= _FEWEST_SLICES_FOR_PLANES)
     planes = [scene.panel(axis, centre[axis]) for axis in (2, 1, 0)] if has_planes else []
     axis = scene.volume.slice_axis
@@ -110,7 +112,7 @@ def _labels(volume: VoxelGrid, mask: VoxelGrid | NDArray[Any] | None) -> NDArray
 
 @dataclass(frozen=True)
 class _Scene:
-    """A volume whose axes point to L, P and S, the labels over it, and how to show it."""
+    """A volume whose axes point to L, P and S, with the labels over it and its window."""
 
     volume: VoxelGrid
     labels: NDArray[Any] | None
@@ -118,7 +120,7 @@ class _Scene:
     is_monochrome1: bool = False
 
     def centre(self) -> tuple[int, ...]:
-        """Where the planes cut: where the mask is largest, else in the middle."""
+        """Returns the indices of the three planes: where the mask is largest, else the middle."""
         shape = self.volume.shape[:3]
         if self.labels is None or not self.labels.any():
             return tuple(size // 2 for size in shape)
@@ -134,7 +136,7 @@ class _Scene:
         return tuple(int(np.argmax(count)) for count in counts)
 
     def panel(self, axis: int, index: int, caption: str = "") -> Panel:
-        """Cuts out a slice."""
+        """Returns the panel of one slice."""
         across, down = [one for one in range(3) if one != axis]
         spacing = self.volume.spacing_mm
         # patient's head on top: S grows upwards, while rows are counted downwards
@@ -157,13 +159,13 @@ class _Scene:
 
 
 def _slice_of(array: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
-    """A view: ``np.take`` would first copy an array whose first axis is the fastest."""
+    """Returns a view, since ``np.take`` would first copy an array whose first axis is the fastest."""
     view: NDArray[Any] = array[(slice(None),) * axis + (index,)]
     return view
 
 
 def spread(count: int, most: int) -> list[int]:
-    """Returns at most ``most`` indices, evenly spread, the ends a little inside."""
+    """Returns at most ``most`` indices, evenly spread, without the outermost ones."""
     if count <= most:
         return list(range(count))
     return [int((index + 0.5) * count / most) for index in range(most)]
@@ -183,7 +185,7 @@ def _caption(volume: VoxelGrid, window: DisplayWindow, slices: int) -> str:
 
 
 def draw_sheet(planes: Sequence[Panel], tiles: Sequence[Panel], caption: str) -> bytes:
-    """Puts panels under each other: planes in one row at one scale, tiles in a grid at another."""
+    """Draws panels into a PNG file: planes in one row at one scale, below them tiles in a grid at another."""
     blocks: list[Image.Image] = []
     if planes:
         blocks.append(_row_of(planes, len(planes)))

@@ -1,4 +1,4 @@
-"""A slice with structures painted over it, a legend, and a line of text: for viewers that show pictures alone."""
+"""Draws slices with structures painted over them, a legend, and a line of text, for viewers that only show images."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _PLAIN = str.maketrans({
     "ß": "ss", "ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE",
     "\u0131": "i", "µ": "u", "’": "'", "–": "-", "—": "-",
 })  # fmt: skip
-"""Letters and signs that are not made of a plain one and an accent."""
+"""Replacements of letters and signs that do not decompose into a plain letter and an accent."""
 
-_UNKNOWN_LETTER = "\U0010fffd"  # private use, which no font draws
+_UNKNOWN_LETTER = "\U0010fffd"  # a private-use code point, for which no font has a glyph
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class FusedPictures:
-    """Pictures of one size with the same legend: at the middle of the left edge, since viewers write into the corners.
+    """Draws pictures of one size with one legend, at the middle of the left edge, since viewers write into the corners.
 
     Example:
         >>> drawing = FusedPictures((40, 60), 4, (LegendEntry("liver", (255, 0, 0)),))
@@ -57,21 +57,21 @@ class FusedPictures:
     """Rows and columns of a slice."""
 
     scale: int
-    """How many pixels of the picture, along each axis, a pixel of the slice becomes."""
+    """Number of picture pixels, along each axis, for one pixel of the slice."""
 
     legend: tuple[LegendEntry, ...] = ()
     text: str = ""
-    """A line at the bottom."""
+    """A line of text at the bottom."""
 
     fill: bool = False
-    """Whether areas are painted, or their outlines alone."""
+    """Whether areas are painted, or only their outlines."""
 
     def draw(self, grey: NDArray[np.uint8], masks: Iterable[tuple[int, NDArray[np.bool_]]]) -> NDArray[np.uint8]:
         """Returns the picture of a slice, shape (rows, columns, 3).
 
         Args:
             grey: Shape (rows, columns), 0 to 255.
-            masks: Of the same shape, each with the index of its legend entry; later ones cover earlier ones.
+            masks: Pairs of the index of a legend entry and a mask of the same shape; later masks cover earlier ones.
         """
         picture = Image.fromarray(grey).resize(self._picture_size, Image.Resampling.BILINEAR).convert("RGB")
         pixels = np.array(picture, np.float32)
@@ -89,10 +89,10 @@ class FusedPictures:
 
     @cached_property
     def _writing(self) -> Image.Image:
-        """Legend and text on a transparent ground.
+        """Legend and text on a transparent background.
 
         Raises:
-            UnsupportedValueError: The font has no sign for one of their letters, or the text is too long.
+            UnsupportedValueError: The font has no glyph for a letter, or the text is too long.
         """
         width, height = self._picture_size
         layer = Image.new("RGBA", (width, height))
@@ -121,7 +121,7 @@ class FusedPictures:
 
 
 def _cut(draw: ImageDraw.ImageDraw, words: str, letters: object, width: float) -> str:
-    """Shortens the name in front of a number so that both fit."""
+    """Shortens the name before a number so that both fit."""
     name, _, rest = words.rpartition("  ")
     while name and draw.textlength(f"{name}…  {rest}", letters) > width:  # type: ignore[arg-type]  # a font
         name = name[:-1]
@@ -130,7 +130,7 @@ def _cut(draw: ImageDraw.ImageDraw, words: str, letters: object, width: float) -
 
 
 def _drawable(words: str) -> str:
-    """Returns words without accents, which Pillow's own font, the same on every machine, does not have."""
+    """Returns words without the accents that Pillow's own font lacks; this font is the same on every machine."""
     plain = "".join(
         letter for letter in normalize("NFKD", words.translate(_PLAIN)) if not combining(letter) or _has_sign(letter)
     )

@@ -1,4 +1,4 @@
-"""A few slices of a scan, read alone: no other pixel of the series is touched."""
+"""Draws a few slices of a scan, and reads the pixels of only these slices."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ _OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "S": "I", "I": "S"}
 
 
 def picture_of_scan(paths: Sequence[Path], count: int, limits: Limits = _LIMITS) -> ResultPicture:
-    """Draws a contact sheet of a series, of a few of its slices.
+    """Draws a contact sheet of a few slices of a series.
 
     Args:
-        paths: Files of one series in any order: all, or a few that stand for them.
-        count: How many files the series has.
+        paths: Files of one series in any order: all, or a selection of them.
+        count: Number of files of the series.
         limits: Limits of memory and time for reading.
 
     Raises:
@@ -59,16 +59,16 @@ def picture_of_scan(paths: Sequence[Path], count: int, limits: Limits = _LIMITS)
     with foreign_errors_as(lambda: InvalidSeriesError(f"series {uid} cannot be drawn: a file is damaged")):
         stack = max(inspection.stacks, key=lambda one: len(one.grid[0]), default=None)
         if stack is None or any(finding.code == "MOSAIC" for finding in inspection.report.findings):
-            return _as_they_are(inspection, limits)
+            return _draw_images_singly(inspection, limits)
         try:
             return _of_stack(Scan(inspection, stack, limits), count)
         except DicomError:
-            return _as_they_are(inspection, limits)
+            return _draw_images_singly(inspection, limits)
 
 
 @dataclass(frozen=True)
 class Scan:
-    """The largest stack of a series, whose slices are read when they are asked for."""
+    """The largest stack of a series, whose slices are read on request."""
 
     inspection: Inspection
     stack: Stack
@@ -76,7 +76,7 @@ class Scan:
 
     @classmethod
     def of(cls, paths: Sequence[Path], limits: Limits = _LIMITS) -> Scan | None:
-        """Returns the largest volume of a series; None where it holds none."""
+        """Returns the largest volume of a series; None if it has no volume."""
         if not paths:
             return None
         try:
@@ -97,7 +97,7 @@ class Scan:
         return self.stack.shape
 
     def read(self, slices: Sequence[int]) -> NDArray[Any]:
-        """Returns some slices of the middle volume, rescaled, of shape (i, j, slices)."""
+        """Reads some slices of the middle volume, rescaled, shape (i, j, slices)."""
         line = self.stack.grid[len(self.stack.grid) // 2]
         return read_frames([line[k] for k in slices], self.inspection.report, self.limits)
 
@@ -113,7 +113,7 @@ class Scan:
         return text(self.stack.first.instance.header, "PhotometricInterpretation").upper() == "MONOCHROME1"
 
     def said(self, slices: int, of: int, window: DisplayWindow) -> str:
-        """Says what is shown and how."""
+        """Returns the caption: modality, number of slices, size, spacing and window."""
         sides = VoxelGrid(np.zeros((1, 1, 1)), self.affine_lps).spacing_mm
         spacing = " × ".join(f"{mm:.3g}" for mm in (sides if of == self.shape[2] else sides[:2]))
         size = f"{self.shape[0]} × {self.shape[1]}, {spacing} mm"
@@ -135,12 +135,12 @@ def _of_stack(scan: Scan, count: int) -> ResultPicture:
 
 
 def tiles_of(grid: VoxelGrid, captions: Sequence[str], labels: NDArray[np.uint8] | None = None) -> list[Tile]:
-    """Returns each slice as radiologists see it: the patient's right on the left, the head on top.
+    """Returns a tile for each slice, in the view of radiologists: the patient's right on the left, the head on top.
 
     Args:
         grid: Display values of the slices, shape (i, j, slices), with the affine of the volume that they are of.
-        captions: One for each slice.
-        labels: Places of labels on the same slices, at any resolution in i and j.
+        captions: Caption of each slice.
+        labels: Colour numbers of labels, from 1, on the same slices, at any resolution in i and j.
     """
     turned = reorient(grid, "LPS")
     axis = turned.slice_axis
@@ -172,12 +172,12 @@ def tiles_of(grid: VoxelGrid, captions: Sequence[str], labels: NDArray[np.uint8]
 
 
 def _reversed(grid: VoxelGrid, turned: VoxelGrid) -> bool:
-    """Whether turning a volume has turned the order of its slices."""
+    """Returns whether reordering the axes of a volume has reversed the order of its slices."""
     return bool(grid.affine_lps[:3, grid.slice_axis] @ turned.affine_lps[:3, turned.slice_axis] < 0)
 
 
-def _as_they_are(inspection: Inspection, limits: Limits) -> ResultPicture:
-    """Shows images that make no volume: radiographs, films, colour."""
+def _draw_images_singly(inspection: Inspection, limits: Limits) -> ResultPicture:
+    """Draws images that are no volume: radiographs, films, colour."""
     frames = [frame for instance in inspection.instances for frame in frames_of(instance)]
     report = inspection.report
     tiles = []

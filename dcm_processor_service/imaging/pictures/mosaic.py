@@ -1,4 +1,4 @@
-"""A few slices side by side, labels as outlines over them, in one PNG of 256 colours: drawn in a few milliseconds."""
+"""Draws a few slices side by side, with outlines of labels over them, as a PNG, in a few milliseconds."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _GAP = 2
 _GREYS = 224
 _MARGIN = 4
 _INDICES = (np.arange(256) * (_GREYS - 1) // 255).astype(np.uint8)
-"""The place of each grey in the palette."""
-# distinct to eyes that do not tell red from green as well (after Okabe and Ito), then what is left between them
+"""The index of each grey value in the palette."""
+# the first are distinct also for people with red-green colour blindness (after Okabe and Ito), the others lie between
 LABEL_COLOURS = (
     *((230, 159, 0), (86, 180, 233), (0, 188, 135), (240, 228, 66), (80, 140, 255), (243, 94, 20), (224, 121, 187)),
     *(
@@ -47,22 +47,23 @@ _PALETTE = [*((round(one * 255 / (_GREYS - 1)),) * 3 for one in range(_GREYS)), 
 
 @dataclass(frozen=True)
 class Tile:
-    """One slice as it is to be seen: row 0 on top, column 0 on the left."""
+    """One slice as it is shown: row 0 on top, column 0 on the left."""
 
     grey: NDArray[np.uint8]
     """Shape (rows, columns), or (rows, columns, 3) in colour."""
 
     pixel_mm: tuple[float, float] = (1.0, 1.0)
-    """Height and width of a pixel."""
+    """Height and width of a pixel in mm."""
 
     letters: Letters = field(default_factory=Letters)
     caption: str = ""
     labels: NDArray[Any] | None = None
-    """Places in :data:`LABEL_COLOURS` from 1 on, 0 for nothing; covers the same slice, at any resolution."""
+    """Numbers of colours in :data:`LABEL_COLOURS`, from 1; 0 is background. Covers the same slice, at any
+    resolution."""
 
 
 def label_colour(place: int) -> str:
-    """Returns the colour of the label at a place, counted from 0.
+    """Returns the colour of a label by its place in the legend, from 0.
 
     Example:
         >>> label_colour(0), label_colour(20) == label_colour(0)
@@ -72,7 +73,7 @@ def label_colour(place: int) -> str:
 
 
 def draw_mosaic(tiles: Sequence[Tile]) -> bytes:
-    """Draws at most a handful of slices of one size side by side, at one scale; gives a PNG file."""
+    """Draws a few slices side by side, at one scale; returns a PNG file."""
     rows = math.ceil(len(tiles) / _COLUMNS)
     columns = math.ceil(len(tiles) / rows)
     width = min(_WIDTH // 2, (_WIDTH - _GAP * (columns - 1)) // columns)
@@ -91,7 +92,7 @@ def draw_mosaic(tiles: Sequence[Tile]) -> bytes:
 
 
 def _drawn(tile: Tile, box: tuple[int, int], inner: tuple[int, int], *, in_colour: bool) -> NDArray[np.uint8]:
-    """Returns one tile; of grey ones the indices of the palette."""
+    """Draws one tile: RGB if the sheet is in colour, else indices of the palette."""
     shape = (box[1], box[0])
     pixels = np.zeros((*shape, 3) if in_colour else shape, np.uint8)
     left, top = (box[0] - inner[0]) // 2, (box[1] - inner[1]) // 2
@@ -132,7 +133,7 @@ def _write(pixels: NDArray[np.uint8], tile: Tile) -> None:
 
 @lru_cache(maxsize=1024)
 def _glyphs(text: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Returns what a text leaves of the picture around it, and the text itself."""
+    """Returns the halo of a text, 0 where the picture is darkened, and its ink, 255 where it is bright."""
     letters = font(12)
     box = letters.getbbox(text, stroke_width=2)
     size, corner = (round(box[2] - box[0]) + 2, round(box[3] - box[1]) + 2), (1 - box[0], 1 - box[1])
@@ -143,7 +144,7 @@ def _glyphs(text: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 def _outline(places: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Returns the edges of labels, two pixels wide and inside of them."""
+    """Returns the edges of labels, two pixels wide, inside of the labels."""
     edge: NDArray[np.bool_] = places != _shrunk(places)
     edge |= (places != 0) & (_shrunk(np.where(edge, 0, places)) == 0)
     return edge

@@ -1,4 +1,4 @@
-"""Labels painted over pictures: their areas, half transparent, and their edges."""
+"""Paints labels over pictures: their areas, half transparent, and their edges."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def paint_labels(
         pixels: Shape (rows, columns, 3), 0 to 255; changed in place.
         labels: Shape (rows, columns): 0 is background, 1 has the first colour; after the last colour comes the first.
         colours: Shape (colours, 3), 0 to 255.
-        fill: Whether areas are painted, or their edges alone: the outermost pixels of each label.
+        fill: Whether areas are painted, or only edges: the outermost pixels of each label.
 
     Example:
         >>> picture = np.zeros((3, 3, 3), np.float32)

@@ -1,4 +1,4 @@
-"""Panels of a contact sheet: one slice with its orientation letters, scale bar and mask."""
+"""Draws a panel of a contact sheet: one slice with its orientation letters, scale bar and mask."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BAR_LENGTHS_MM = (500, 200, 100, 50, 20, 10, 5, 2, 1)
 
 @dataclass(frozen=True)
 class Letters:
-    """Where the edges of a slice point to."""
+    """The patient directions of the four edges of a slice."""
 
     left: str = ""
     right: str = ""
@@ -36,13 +36,13 @@ class Letters:
 
 @dataclass(frozen=True)
 class Panel:
-    """One slice as it is to be seen: row 0 on top, column 0 on the left."""
+    """One slice as it is shown: row 0 on top, column 0 on the left."""
 
     grey: NDArray[np.uint8]
     """Shape (rows, columns), or (rows, columns, 3) in colour."""
 
     pixel_mm: tuple[float, float] | None
-    """Height and width of a pixel; None when unknown, then no scale is drawn."""
+    """Height and width of a pixel in mm; None if unknown: no scale bar is drawn."""
 
     letters: Letters = field(default_factory=Letters)
     caption: str = ""
@@ -51,7 +51,7 @@ class Panel:
 
     @property
     def extent(self) -> tuple[float, float]:
-        """Height and width in mm, or in pixels where their size is unknown."""
+        """Height and width in mm, or in pixels if their size is unknown."""
         row_mm, column_mm = self.pixel_mm or (1.0, 1.0)
         return self.grey.shape[0] * row_mm, self.grey.shape[1] * column_mm
 
@@ -67,9 +67,9 @@ def draw_panel(panel: Panel, width: int, height: int, scale: float) -> Image.Ima
 
     Args:
         panel: What to draw.
-        width: Of the box, pixels.
-        height: Of the box, pixels.
-        scale: Pixels of the picture for one mm, or for one pixel where their size is unknown.
+        width: Width of the box in pixels.
+        height: Height of the box in pixels.
+        scale: Pixels of the box for one mm, or for one pixel of the slice if the size of these is unknown.
     """
     extent_height, extent_width = panel.extent
     size = (max(1, min(width, round(extent_width * scale))), max(1, min(height, round(extent_height * scale))))

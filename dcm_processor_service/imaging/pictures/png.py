@@ -1,4 +1,4 @@
-"""PNG files by the fast deflate that this package has anyway: a fifteenth of the time that Pillow takes."""
+"""Encodes PNG files with ISA-L's fast deflate, in a fifteenth of the time that Pillow takes."""
 
 from __future__ import annotations
 

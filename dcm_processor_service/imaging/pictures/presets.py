@@ -1,4 +1,4 @@
-"""Windows for what has none in its header."""
+"""Windows for images without one in their header."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _CT_SOFT_TISSUE = DisplayWindow(40, 400)
 
 
 def preset_window(modality: str, body_part: str = "", unit: str = "HU") -> DisplayWindow | None:
-    """Returns the customary window of a modality and body part; None where the values have no fixed scale.
+    """Returns the usual window of a modality and body part; None if the values have no fixed scale.
 
     Args:
         modality: Modality (0008,0060).
         body_part: BodyPartExamined (0018,0015).
-        unit: Of the values: a preset holds for Hounsfield units alone.
+        unit: Unit of the values; presets are only for Hounsfield units.
 
     Example:
         >>> preset_window("CT", "CHEST").center, preset_window("MR", "BRAIN")

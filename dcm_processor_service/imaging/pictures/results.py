@@ -1,4 +1,4 @@
-"""Results as pictures: labels as outlines over the scan that they were made from, any other image by itself."""
+"""Draws results: labels as outlines over the scan that they were made from, other images without a scan."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ _LARGEST = (960, 1280)
 _SAMPLED = 3
 _NOISE = 1e-6
 _FINEST = 256
-"""Pixels along a side from which labels are sampled: a tile has less."""
+"""Labels are sampled at about this many pixels along a side, since a tile has fewer."""
 _NIFTI_2 = (540).to_bytes(4, "little")
 _NAMED_LABEL = re.compile(r'<Label\b[^>]*\bKey="(\d+)"[^>]*>(?:\s*<!\[CDATA\[)?([^<\]]{1,200})')
-"""A label's name in the header extension that TotalSegmentator writes, as Caret has it."""
+"""A label's name in the header extension that TotalSegmentator writes, in the format of Caret."""
 
 
 def pictures_of_results(
     files: Mapping[str, tuple[Path, Mapping[int, str]]], series: Sequence[Path], limits: Limits = _LIMITS
 ) -> Iterator[ResultPicture | None]:
-    """Draws a contact sheet of each NIfTI file, PNG or JPEG; None for one that no picture can be made of.
+    """Draws a contact sheet of each NIfTI, PNG or JPEG file; yields None for a file that cannot be drawn.
 
     Args:
-        files: By the name of the file: where it lies, and names of its labels as far as they are known.
-        series: The files of the series that they were made from, shown under labels; empty if there is none.
+        files: By file name: the path, and the known names of its labels.
+        series: The files of the series that they were made from, which is drawn below labels; empty if there is none.
         limits: Limits of memory and time for reading.
     """
     scan = _Lazy(series, limits)
     for name, (path, names) in files.items():
         try:
             yield _plain(name, path) if _is_plain(name) else _picture(name, *_load(path), names, scan)
-        except Exception:  # noqa: BLE001 whatever an odd or damaged image provokes: a picture is an extra to a result
+        except Exception:  # noqa: BLE001 any error of an odd or damaged image: the picture of a result is optional
             yield None
 
 
@@ -69,7 +69,7 @@ def _is_plain(name: str) -> bool:
 
 
 def _plain(name: str, path: Path) -> ResultPicture:
-    """Returns a picture that the job made itself, with its pixels alone: a file may carry more."""
+    """Returns a picture that the job made, with only its pixels, since a file may hold other data."""
     with Image.open(path) as picture:
         size = f"{picture.width} × {picture.height} pixels"
         picture.thumbnail(_LARGEST)
@@ -79,7 +79,7 @@ def _plain(name: str, path: Path) -> ResultPicture:
 
 @dataclass
 class _Lazy:
-    """The scan, examined when the first labels are met."""
+    """The scan, which is examined when the first labels are drawn."""
 
     paths: Sequence[Path]
     limits: Limits
@@ -93,18 +93,18 @@ class _Lazy:
 
 
 def _load(path: Path) -> tuple[Any, bytes]:
-    """Returns an image, and the bytes that it is made of."""
+    """Returns an image, and its bytes, unpacked."""
     if path.stat().st_size > _LARGEST_FILE_BYTES:
         raise MemoryError(f"a picture of {path.stat().st_size} bytes would cost more than it shows")
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
-        content = isal_zlib.decompress(content, wbits=31)  # gzip's, at a multiple of the speed that nibabel has
+        content = isal_zlib.decompress(content, wbits=31)  # unpacks gzip several times as fast as nibabel
     kind = nib.nifti2.Nifti2Image if content[:4] == _NIFTI_2 else nib.nifti1.Nifti1Image
     return kind.from_bytes(content), content
 
 
 def _voxels(image: Any, content: bytes) -> NDArray[Any]:
-    """Returns the values: where nothing scales them as they lie in the file, without a copy."""
+    """Returns the values; without a scaling factor, as a view of the file's bytes."""
     proxy = image.dataobj
     if (proxy.slope, proxy.inter) != (1, 0):
         return np.asanyarray(proxy)
@@ -128,7 +128,7 @@ def _picture(name: str, image: Any, content: bytes, names: Mapping[int, str], la
 
 
 def _may_be_labels(image: Any) -> bool:
-    """Returns whether the middle slice holds nothing but labels: what does not is not read as a whole."""
+    """Returns whether the middle slice holds only labels, so that other images need not be read as a whole."""
     if len(image.shape) != 3 or 0 in image.shape:  # noqa: PLR2004 the axes of a mask
         return False
     middle = np.asanyarray(image.dataobj[:, :, image.shape[2] // 2])
@@ -136,7 +136,7 @@ def _may_be_labels(image: Any) -> bool:
 
 
 def _label_counts(array: NDArray[Any]) -> NDArray[np.int64] | None:
-    """Returns how many voxels each label has, without 0; None where the values are no labels."""
+    """Returns how many voxels each label has, without 0; None if the values are no labels."""
     counts = np.zeros(_GREATEST_LABEL + 1, np.int64)
     for k in range(array.shape[2]):  # one slice at a time stays in the processor's cache
         values = array[:, :, k].ravel(order="K")
@@ -147,7 +147,7 @@ def _label_counts(array: NDArray[Any]) -> NDArray[np.int64] | None:
         greatest = int(values.max())
         if greatest > _FEW_LABELS:
             counts += np.bincount(values, minlength=_GREATEST_LABEL + 1)
-        else:  # a comparison each takes a twentieth of the time
+        else:  # comparing with each label takes a twentieth of the time
             for label in range(1, greatest + 1):
                 counts[label] += np.count_nonzero(values == label)
     counts[0] = 0
@@ -163,7 +163,7 @@ class _Labels:
 
     @property
     def places(self) -> NDArray[np.uint8]:
-        """For each value its place among the labels that there are, from 1 on."""
+        """For each value its number among the labels that occur, from 1; 0 if it does not occur."""
         table = np.zeros(_GREATEST_LABEL + 1, np.uint8)
         present = np.flatnonzero(self.counts)
         table[present] = np.arange(1, len(present) + 1)
@@ -183,7 +183,7 @@ class _Labels:
 
     def corners(self) -> FloatArray:
         """Returns the corners of the box that holds all labels, in LPS mm, shape (8, 3)."""
-        seen = self.array.max(axis=2)  # along the slices, which lie one after another: no array of the scan's size
+        seen = self.array.max(axis=2)  # along slices, without an array of the scan's size
         filled = [seen.any(axis=1), seen.any(axis=0), [self.array[:, :, k].any() for k in range(self.array.shape[2])]]
         ends = [(found[0] - 0.5, found[-1] + 0.5) for found in map(np.flatnonzero, filled)]
         corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
@@ -191,7 +191,7 @@ class _Labels:
         return placed
 
     def on(self, affine_lps: FloatArray, shape: tuple[int, int], k: int) -> NDArray[np.uint8]:
-        """Returns the places of labels on slice k of another grid, the nearest voxel's; a few hundred pixels a side."""
+        """Returns the numbers of labels on slice k of another grid, by nearest voxel, a few hundred pixels a side."""
         steps = [max(1, size // _FINEST) for size in shape]
         across, down = (
             np.arange(size // step, dtype=np.float64) * step + (step - 1) / 2
@@ -213,7 +213,7 @@ class _Labels:
 
 
 def _over(name: str, scan: Scan, labels: _Labels) -> ResultPicture | None:
-    """Draws labels over the slices of a scan that hold some; None if no slice does."""
+    """Draws labels over those slices of a scan that hold some; None if no slice does."""
     affine, total = scan.affine_lps, scan.shape[2]
     along = (np.linalg.inv(affine) @ np.c_[labels.corners(), np.ones(8)].T)[2]
     first, last = max(0, int(np.ceil(along.min()))), min(total - 1, int(np.floor(along.max())))
@@ -233,7 +233,7 @@ def _over(name: str, scan: Scan, labels: _Labels) -> ResultPicture | None:
 
 
 def _alone(name: str, labels: _Labels) -> ResultPicture:
-    """Draws labels where there is no scan below them."""
+    """Draws labels without a scan below them."""
     slices = spread(labels.array.shape[2], MOST_SLICES)
     places = np.stack([labels.places[labels.array[:, :, k].astype(np.uint8)] for k in slices], axis=2)
     grid = VoxelGrid(np.where(places > 0, 90, 0).astype(np.uint8), labels.affine_lps)
@@ -258,7 +258,7 @@ def _by_itself(name: str, image: Any, affine: FloatArray) -> ResultPicture:
 
 
 def _names_inside(image: Any) -> dict[int, str]:
-    """Returns the names of labels that a header extension tells, as TotalSegmentator writes it."""
+    """Returns the names of labels in a header extension, as TotalSegmentator writes it."""
     names = {}
     for extension in getattr(image.header, "extensions", ()):
         content = extension.get_content()

@@ -1,4 +1,4 @@
-"""A segmentation that a job derived, as outlines over the scan that it refers to."""
+"""Draws a segmentation that a job derived, as outlines over the scan that it refers to."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = ["picture_of_segmentation"]
 
 _LIMITS = Limits()
 _ON_GRID = 0.1
-"""Of a voxel: as far as a frame may lie from the scan's slice that it is drawn on."""
+"""How far, in voxels, a frame may lie from the slice of the scan that it is drawn on."""
 
 
 def picture_of_segmentation(dataset: Dataset, paths: Sequence[Path], limits: Limits = _LIMITS) -> ResultPicture | None:
-    """Draws the segments of a SEG over a series; None where they do not lie on its slices, or cannot be drawn.
+    """Draws the segments of a SEG over a series; None if they do not lie on its slices, or cannot be drawn.
 
     Args:
         dataset: A SEG with uncompressed frames.
@@ -42,7 +42,7 @@ def picture_of_segmentation(dataset: Dataset, paths: Sequence[Path], limits: Lim
         return None
     try:
         return _over(dataset, scan)
-    except Exception:  # noqa: BLE001 whatever an odd object or a damaged file provokes: a picture is an extra
+    except Exception:  # noqa: BLE001 any error of an odd object or a damaged file: the picture is optional
         return None
 
 
@@ -95,7 +95,7 @@ class _Masks:
 
 
 def _frames_on_slices(dataset: Dataset, scan: Scan) -> dict[int, list[tuple[int, int]]]:
-    """Returns for each slice of the scan the frames on it, each with the number of its segment."""
+    """Returns for each slice of the scan the frames on it, with the numbers of their segments."""
     found: dict[int, list[tuple[int, int]]] = defaultdict(list)
     columns, rows, total = scan.shape
     if (int(dataset.Rows), int(dataset.Columns)) != (rows, columns):
@@ -112,7 +112,7 @@ def _frames_on_slices(dataset: Dataset, scan: Scan) -> dict[int, list[tuple[int,
 
 
 def _labels(masks: _Masks, frames: Sequence[tuple[int, int]], places: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Returns the places of segments on one slice, shape (columns, rows); of those that overlap the last."""
+    """Returns the colour numbers of segments on one slice, shape (columns, rows); the last of overlapping ones wins."""
     drawn = np.zeros(masks.frame(0).shape, np.uint8)
     for index, number in frames:
         drawn[masks.frame(index)] = places[number]

@@ -1,4 +1,4 @@
-"""A contact sheet of a series, whatever it holds: its largest volume, else its images as they are."""
+"""Draws a contact sheet of any series: its largest volume, or its images one by one if it has no volume."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _LIMITS = Limits()
 
 
 def preview_series(paths: Sequence[Path], *, layout: SheetLayout = "both", limits: Limits = _LIMITS) -> bytes:
-    """Draws a contact sheet of a series, whatever it holds: its largest volume, else its images as they are.
+    """Draws a contact sheet of a series: its largest volume, or its images one by one if it has no volume.
 
     Args:
         paths: The files of one series, in any order.
-        layout: What the sheet shows of a volume.
+        layout: Planes, grid of slices, or both, for a volume.
         limits: Limits of memory and time for reading.
 
     Raises:
@@ -53,13 +53,13 @@ def preview_series(paths: Sequence[Path], *, layout: SheetLayout = "both", limit
         try:
             [volume] = volumes_of(inspection, "largest", limits=limits)
         except DicomError:
-            return _images_as_they_are(inspection, limits)
+            return _draw_images_singly(inspection, limits)
         middle = volume.shape[3] // 2 if volume.array.ndim > 3 else 0  # noqa: PLR2004 the volumes' axis
         return preview_volume(volume, layout=layout, index=middle)
 
 
-def _images_as_they_are(inspection: Inspection, limits: Limits) -> bytes:
-    """Shows images that make no volume: radiographs, films, localizers, colour."""
+def _draw_images_singly(inspection: Inspection, limits: Limits) -> bytes:
+    """Draws images that are no volume: radiographs, films, localizers, colour."""
     frames = [frame for instance in inspection.instances for frame in frames_of(instance)]
     panels = []
     for index in spread(len(frames), MOST_TILES):
@@ -84,10 +84,10 @@ def _images_as_they_are(inspection: Inspection, limits: Limits) -> bytes:
 
 
 def display_pixels(frame: FrameInfo, limits: Limits) -> NDArray[Any]:
-    """Returns one image for display, colours and palettes as RGB.
+    """Returns the pixels of one image for display, colours and palettes as RGB.
 
     Raises:
-        InvalidSeriesError: It cannot be decoded, or its header declares more than the file holds.
+        InvalidSeriesError: The image cannot be decoded, or its header declares more than the file holds.
     """
     instance = frame.instance
     told = f"frame {frame.number} of {instance.label} cannot be shown: its pixels are damaged, or not decodable here"
@@ -105,7 +105,7 @@ def display_pixels(frame: FrameInfo, limits: Limits) -> NDArray[Any]:
 
 
 def _stored(frame: FrameInfo, told: str, limits: Limits) -> NDArray[Any]:
-    """Returns one image's pixels, colours of three samples as RGB."""
+    """Returns the pixels of one image, colours of three samples as RGB."""
     instance = frame.instance
     if not instance.is_compressed:
         with foreign_errors_as(lambda: InvalidSeriesError(told)), contained():
@@ -117,7 +117,7 @@ def _stored(frame: FrameInfo, told: str, limits: Limits) -> NDArray[Any]:
 
 
 def display_bytes(pixels: NDArray[Any], *, is_monochrome1: bool) -> NDArray[np.uint8]:
-    """Returns an image as it is shown, without a window of its own."""
+    """Returns an image as display values, with the window from the 1st to the 99th percentile."""
     if pixels.ndim > 2 and pixels.dtype == np.uint8:  # noqa: PLR2004 colour comes as rows, columns, samples
         return pixels
     return apply_window(pixels, percentile_window(pixels), is_monochrome1=is_monochrome1)

@@ -1,4 +1,4 @@
-"""What is the matter with a series: one function a subject, each giving findings with code, place and remedy."""
+"""Findings about the grouping, geometry, rescale and transfer syntaxes of a series, each with its code and remedy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FEW_GAPS_PART = 0.2
 
 
 def uids(instances: Iterable[InstanceFile]) -> tuple[str, ...]:
-    """The UIDs of the first instances, each once."""
+    """Returns the distinct SOPInstanceUIDs in order, 20 at most."""
     return tuple(dict.fromkeys(instance.sop_instance_uid for instance in instances))[:_MOST_UIDS]
 
 
@@ -51,13 +51,13 @@ def transfer_syntax(uid: UID) -> TransferSyntax:
     if not uid.is_compressed or uid.is_deflated:
         return TransferSyntax(uid=uid, name=uid.name)
     decodable = is_decodable(str(uid))
-    needs = NEEDS_CODECS if uid in DECODERS else "a decoder that this package has not"
+    needs = NEEDS_CODECS if uid in DECODERS else "a decoder that this package does not have"
     needs = "" if decodable else needs
     return TransferSyntax(uid=uid, name=uid.name, is_compressed=True, is_decodable=decodable, needs=needs)
 
 
 def syntax_findings(syntaxes: Sequence[TransferSyntax]) -> list[SeriesFinding]:
-    """COMPRESSED: which codec the pixels need, and whether it is here."""
+    """Returns a COMPRESSED finding for each transfer syntax that is compressed or cannot be decoded here."""
     found = []
     for syntax in syntaxes:
         if syntax.is_decodable and not syntax.is_compressed:
@@ -80,12 +80,12 @@ def about(code: str, instances: Sequence[InstanceFile], message: str) -> SeriesF
 
 
 def group_findings(groups: Sequence[FrameGroup]) -> list[SeriesFinding]:
-    """LOCALIZER, MIXED_SIZE, MIXED_FORMAT, MIXED_ORIENTATION, MIXED_SPACING: frames that cannot be one volume."""
+    """Returns LOCALIZER, MIXED_SIZE, MIXED_FORMAT, MIXED_ORIENTATION and MIXED_SPACING findings."""
     found = []
     localizers = [group for group in groups if group.is_localizer]
     if localizers:
         instances = [frame.instance for group in localizers for frame in group.frames]
-        message = "serves to plan others" if len(localizers) == len(groups) else "is a localizer among other images"
+        message = "only plans other scans" if len(localizers) == len(groups) else "is a localizer among other images"
         found.append(about("LOCALIZER", distinct(instances), f"{message}: leave it out"))
     images = [group for group in groups if not group.is_localizer]
     formats = [group.number_format for group in images]
@@ -119,7 +119,7 @@ def _mixed(code: str, what: str, groups: Sequence[FrameGroup]) -> SeriesFinding:
 
 
 def stack_findings(stack: Stack) -> list[SeriesFinding]:
-    """What keeps one stack from being one uniform volume, or is worth knowing about it."""
+    """Returns the findings of one stack: those that keep it from being one uniform volume, and notes."""
     doubts = [_doubt(stack)] if stack.doubt else [_passes(stack)] if stack.passes_by else []
     found = [*_axis_findings(stack), *_position_findings(stack), *_line_findings(stack), *_rescale_findings(stack)]
     return [*doubts, *found]
@@ -127,7 +127,7 @@ def stack_findings(stack: Stack) -> list[SeriesFinding]:
 
 def _doubt(stack: Stack) -> SeriesFinding:
     message = (
-        f"its {len(stack.grid[0])} slices may be those of several volumes that lie through each other: {stack.doubt}, "
+        f"its {len(stack.grid[0])} slices may be those of several volumes that interleave: {stack.doubt}, "
         "and no attribute separates them; convert the files of each volume by themselves"
     )
     return SeriesFinding(
@@ -150,7 +150,7 @@ def _axis_findings(stack: Stack) -> list[SeriesFinding]:
         found.append(
             SeriesFinding(
                 code="SINGLE_SLICE",
-                message="one slice has no neighbour that would tell how thick it is: "
+                message="one slice has no neighbour from which its thickness follows: "
                 "convert with policy largest to take the header's thickness",
                 sop_instance_uids=uids(frame.instance for frame in stack.grid[0]),
             )
@@ -201,7 +201,7 @@ def _position_findings(stack: Stack) -> list[SeriesFinding]:
 
 
 def _some(frames: Sequence[FrameInfo]) -> str:
-    """Names the first frames."""
+    """Names the first five frames for a message."""
     names = [f"frame {frame.number} of {frame.instance.label}" for frame in frames[:_NAMED_FRAMES]]
     return ", ".join([*names, *(["…"] if len(frames) > _NAMED_FRAMES else [])])
 
@@ -235,7 +235,7 @@ def _gap_findings(stack: Stack) -> list[SeriesFinding]:
 
 
 def _parts(stack: Stack) -> str:
-    """Says into how many parts a stack falls, and how exactly one step describes each."""
+    """Says how many parts the policy split makes of a stack, and how far slices lie off even steps in them."""
     runs = uniform_runs(stack)
     off_mm = max(uneven_by_mm(_along(run)) for run in runs)
     count = "one part" if len(runs) == 1 else f"{len(runs)} parts"
@@ -285,8 +285,7 @@ def _rescale_findings(stack: Stack) -> list[SeriesFinding]:
     lacking = [frame.instance for frame, own in zip(frames, stated, strict=True) if len(own) < len(most)]
     if 0 < len(lacking) < len(frames):
         message = (
-            f"{len(lacking)} of {len(frames)} slices lack a rescale, or a half of it, which the others have: get them "
-            "again"
+            f"{len(lacking)} of {len(frames)} slices lack the slope or intercept that the others have: get them again"
         )
         return [
             SeriesFinding(code="MISSING_RESCALE", message=message, sop_instance_uids=uids(lacking), count=len(lacking)),
@@ -296,7 +295,7 @@ def _rescale_findings(stack: Stack) -> list[SeriesFinding]:
 
 
 def _stated_scaling(frame: FrameInfo) -> list[str]:
-    """Lists what the header says of how stored values become real ones; a table or a mapping says it all."""
+    """Lists which of RescaleSlope and RescaleIntercept the header states; a table or a mapping counts as both."""
     keywords, places = ("RescaleSlope", "RescaleIntercept"), frame.places
     is_mapped = text(places[-1], "SOPClassUID") == ParametricMapStorage
     if is_mapped or frame.lut is not None:

@@ -1,4 +1,4 @@
-"""From frames in any order to stacks: which belong together, which place each has, what tells volumes apart.
+"""Sorts frames into stacks: finds which frames belong together, and which attribute separates their volumes.
 
 Two steps. Frames of one size, number format, orientation and pixel spacing make a group. Within a group, frames at one
 position are separated first by their *kind* of image (echo, magnitude or phase, kernel), which gives
@@ -20,9 +20,9 @@ from dcm_processor_service.imaging.frames.frame import FrameInfo, mark, marks
 from dcm_processor_service.imaging.geometry import cluster_positions, orientation_label, slice_normal
 from dcm_processor_service.imaging.series.identity import IDENTITY_MARKS, identity_values
 from dcm_processor_service.imaging.series.order.interleaving import (
+    are_interleaved,
     assumed_passes,
     interleaving_doubt,
-    lie_through_each_other,
     separating_mark,
 )
 from dcm_processor_service.imaging.series.order.time_axis import are_moved, is_borne_out, time_axis, values_by_label
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FrameGroup", "group_frames", "stacks_of"]
 
-# what makes another kind of image, even where no place has two of them
+# frames that differ in one of these are different kinds of image, even if no position has two of them
 _ALWAYS_KINDS = (
     "ComplexPart",
     "EchoTime",
@@ -47,9 +47,9 @@ _ALWAYS_KINDS = (
     "RectilinearPhaseEncodeReordering",
     *IDENTITY_MARKS,
 )
-# what makes one where a place has two of them, or where they lie through each other
+# frames that differ in one of these are different kinds if a position has several of them, or if they interleave
 _KIND_MARKS = ("ImageType", *_ALWAYS_KINDS, "EchoNumbers", "InversionTime", "FlipAngle", "ConvolutionKernel", "KVP")
-# slices of one volume may differ in it
+# slices of one volume may differ in it and interleave, so that only a position with several values makes kinds
 _ONLY_AT_ONE_PLACE = "InversionTime"
 _SAME_ECHO_MS = 0.02
 
@@ -68,14 +68,14 @@ class FrameGroup:
     is_localizer: bool
 
     orientation_number: int
-    """Equal for groups of one orientation, as far as the size of the image lets it be told apart."""
+    """The same for groups whose orientations agree to a part of a pixel at the far corner of the image."""
 
     spacing_number: int
-    """Equal for groups of one pixel spacing, as far as the size of the image lets it be told apart."""
+    """The same for groups whose pixel spacings agree to a part of a pixel at the far edge of the image."""
 
     @property
     def first(self) -> FrameInfo:
-        """Stands for what they have in common."""
+        """The first frame, as an example of what all frames of the group share."""
         return self.frames[0]
 
     @property
@@ -86,7 +86,7 @@ class FrameGroup:
 
 @lru_cache(maxsize=64)
 def _names_localizer(image_type: tuple[str, ...] | None) -> bool:
-    """Whether an image type is that of a localizer (PS3.3, sections C.8.2.1.1.1 and C.8.3.1.1.1)."""
+    """Returns whether an image type is that of a localizer (PS3.3, sections C.8.2.1.1.1 and C.8.3.1.1.1)."""
     return any(value.upper() in {"LOCALIZER", "SCOUT"} for value in image_type or ())
 
 
@@ -104,13 +104,13 @@ def group_frames(frames: Sequence[FrameInfo]) -> list[FrameGroup]:
 
 
 def _turn_tolerance(frame: FrameInfo) -> float:
-    """Returns by how much direction cosines may differ: at the far corner of the image, by a part of a pixel."""
+    """Returns how much direction cosines may differ: the far corner of the image moves by a part of a pixel at most."""
     extent = float(np.hypot(frame.pixel_format.columns, frame.pixel_format.rows))
     return min(_COSINE_TOLERANCE, _CORNER_PIXELS / max(extent, 1.0))
 
 
 def _spacing_tolerance(frame: FrameInfo) -> float:
-    """Returns by how much, mm, pixel spacings may differ: at the far edge of the image, by a part of a pixel."""
+    """Returns how much, mm, pixel spacings may differ: the far edge of the image moves by a part of a pixel at most."""
     edge = max(frame.pixel_format.columns, frame.pixel_format.rows, 1)
     return min(_SPACING_TOLERANCE, _CORNER_PIXELS / 2 * min(frame.pixel_spacing or (1.0,)) / edge)
 
@@ -169,9 +169,10 @@ def _along(frames: Sequence[FrameInfo]) -> FloatArray:
 
 
 def _places(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> list[int]:
-    """Numbers the places across the normal, such as two knees in one series: stacks side by side at the same heights.
+    """Numbers stacks that lie side by side at the same positions along the normal, such as two knees in one series.
 
-    Only where each height has a frame at each place: else it is one stack whose slices are shifted.
+    If a position along the normal lacks a frame at one of the places, the frames are one stack whose slices are
+    shifted, and all numbers are 0.
     """
     first = frames[0]
     directions = np.array(first.orientation).reshape(2, 3)
@@ -194,7 +195,7 @@ def _single_volume(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> Sta
 
 
 def _kind_values(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> dict[str, list[Any]]:
-    """Returns the kind marks that tell frames apart, each with its values, without those that say the same again."""
+    """Returns the marks that separate kinds of image, with their values, without marks that separate alike."""
     chosen: dict[str, list[Any]] = {}
     partitions: list[list[int]] = []
     along = _along(frames)
@@ -204,7 +205,7 @@ def _kind_values(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> dict[
             continue
         is_always_one = name in _ALWAYS_KINDS and len(set(values) - {None}) > 1
         is_at_one_place = any(len(group) > 1 for group in values_by_label(values, labels).values())
-        lies_through = name != _ONLY_AT_ONE_PLACE and lie_through_each_other(values, along)
+        lies_through = name != _ONLY_AT_ONE_PLACE and are_interleaved(values, along)
         if not (is_always_one or is_at_one_place or lies_through):
             continue
         numbers = {value: index for index, value in enumerate(dict.fromkeys(values))}
@@ -219,10 +220,10 @@ def _values_of_kind(frames: Sequence[FrameInfo], name: str) -> list[Any]:
     if name in IDENTITY_MARKS:
         return identity_values(frames, name)
     values = marks(frames, name)
-    return _steady(values) if name == "EchoTime" else values
+    return _without_rounding(values) if name == "EchoTime" else values
 
 
-def _steady(values: Sequence[float | None]) -> list[float | None]:
+def _without_rounding(values: Sequence[float | None]) -> list[float | None]:
     """Returns echo times in which values that differ only by rounding are made equal."""
     distinct = sorted({value for value in values if value is not None})
     stands_for: dict[float | None, float | None] = {None: None}
@@ -290,18 +291,18 @@ def _stacks(frames: Sequence[FrameInfo]) -> list[Stack]:
         distinct = sorted(set(values), key=lambda value: _sortable((value,)))
         numbers = [distinct.index(value) for value in values]
         if is_borne_out(numbers, frames, labels, along):
-            return _apart(name, frames, numbers)
+            return _stack_for_each_volume(name, frames, numbers)
         return [replace(_single_volume(frames, labels), doubt=f"they have {len(distinct)} values of {name}")]
     found = time_axis(frames, labels, along)
     if found is None:
         return [_with_duplicates(frames, labels, counts)]
     if are_moved(found.times, along) and len(counts) > len(frames) / (max(found.times) + 1):
-        return _apart(found.attribute, frames, found.times)
+        return _stack_for_each_volume(found.attribute, frames, found.times)
     return [_four_d(frames, labels, found)]
 
 
-def _apart(name: str, frames: Sequence[FrameInfo], numbers: Sequence[int]) -> list[Stack]:
-    """Makes a stack of each volume of those that lie in different places."""
+def _stack_for_each_volume(name: str, frames: Sequence[FrameInfo], numbers: Sequence[int]) -> list[Stack]:
+    """Makes one stack of each volume, where volumes lie in different places."""
     volumes: dict[int, list[FrameInfo]] = defaultdict(list)
     for number, frame in zip(numbers, frames, strict=True):
         volumes[number].append(frame)
@@ -313,7 +314,7 @@ def _apart(name: str, frames: Sequence[FrameInfo], numbers: Sequence[int]) -> li
 
 
 def _four_d(frames: Sequence[FrameInfo], labels: NDArray[np.intp], axis: TimeAxis) -> Stack:
-    """Makes a stack of volumes at one place; some of them may lack slices."""
+    """Makes one stack of volumes at one place; leaves out volumes that lack slices, if others are complete."""
     counts, times = np.bincount(labels), axis.times
     cells = {(time, int(label)): frame for frame, time, label in zip(frames, times, labels, strict=True)}
     present = [[k for k in range(len(counts)) if (time, k) in cells] for time in range(max(times) + 1)]

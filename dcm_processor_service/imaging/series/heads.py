@@ -1,4 +1,4 @@
-"""Headers of one series, each file read once and its pixels not at all: from disk, or from the beginnings of files."""
+"""Reads the headers of one series, without pixels: from disk, or from the first bytes of files."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _LONG_VRS_HEAD_BYTES, _SHORT_HEAD_BYTES = 12, 8
 
 
 class SeriesHeads:
-    """Reads the beginnings of a series' files, one by one, as far as these tell everything.
+    """Reads the headers of a series from the first bytes of its files, if these bytes suffice.
 
     Args:
-        keeps_datasets: Whether :meth:`headers` will be asked for; :meth:`report` needs no datasets.
+        keeps_datasets: Whether :meth:`headers` will be called; :meth:`report` needs no datasets.
     """
 
     def __init__(self, *, keeps_datasets: bool) -> None:
@@ -49,15 +49,15 @@ class SeriesHeads:
         self._datasets: dict[int, FileDataset] = {}
 
     def add(self, path: Path, head: bytes, size_bytes: int) -> bool:
-        """Reads a header; returns False where the rest of the file has a say in it.
+        """Reads a header; returns False if the rest of the file is needed.
 
-        That is a header that is longer than what is there, one that pydicom has to look at, and compressed pixels, of
-        which only the end of the file tells whether they are complete.
+        The rest is needed if the header is longer than ``head``, if only pydicom can read the header, and if the pixels
+        are compressed: only the end of the file tells whether they are complete.
 
         Args:
-            path: What the file would be called here.
-            head: Its beginning.
-            size_bytes: Of the whole file.
+            path: Path by which messages name the file; no file has to be there.
+            head: First bytes of the file.
+            size_bytes: Size of the whole file.
         """
         with contained():
             instance = scan_head(path, head, size_bytes, self._memory)
@@ -74,7 +74,7 @@ class SeriesHeads:
             return [self._datasets[id(instance)] for instance in order_instances(self._instances)]
 
     def report(self) -> SeriesReport | None:
-        """Says what the series is; None where two files have one UID, whose contents would have to be compared."""
+        """Returns the report of the series; None if a SOPInstanceUID is absent or repeated."""
         with contained():
             uids = {text(instance.header, "SOPInstanceUID") for instance in self._instances}
         return None if len(uids) < len(self._instances) or "" in uids else report_on(self._instances)
@@ -113,11 +113,11 @@ def read_headers(paths: Iterable[Path], limits: Limits = _LIMITS) -> list[FileDa
 def _dataset(path: Path, head: bytes, pixels: PixelLocation) -> FileDataset:
     """Makes a dataset of a header whose end the scan has found.
 
-    It is put together as pydicom's own reader does, which spends most of its time on finding out what is known here:
-    where file meta information ends, and where the pixels begin.
+    The steps are those of pydicom's own reader, but without its search for two positions that are known here: the end
+    of the file meta information, and the beginning of the pixels.
     """
     own_head = _LONG_VRS_HEAD_BYTES if pixels.vr else _SHORT_HEAD_BYTES
-    is_implicit = not pixels.vr  # in an explicit syntax it has one
+    is_implicit = not pixels.vr  # an element of an explicit transfer syntax has a VR
     with foreign_errors_as(lambda: unreadable(path, "damaged, its header cannot be read: get it again")):
         begin = _end_of_meta(head)
         meta = FileMetaDataset(read_dataset(io.BytesIO(head[FIRST_ELEMENT:begin]), False, True))

@@ -1,7 +1,7 @@
-"""Whether the files of one SeriesInstanceUID are of one patient, study, place, modality and unit.
+"""Checks that files of one SeriesInstanceUID share patient, study, frame of reference, modality and unit.
 
-Bad de-identification and careless scripts put several under one UID. Two patients or studies are never converted
-together; what differs otherwise makes parts of its own.
+Bad de-identification and careless scripts put different files under one UID. Files of two patients or studies are never
+converted together; files that differ in another of these attributes make separate parts.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ IDENTITY_MARKS = {
     "Units": ("MIXED_UNITS", "units"),
     "RescaleType": ("MIXED_UNITS", "rescale types"),
 }
-"""Attributes that all frames of a volume share; frames that lack one are taken to be like the others."""
+"""Attributes that must be equal in all frames of a volume; a frame that lacks one counts as equal to the others."""
 
 _WHOSE = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID")
 _UNSPECIFIED = frozenset({"US", "", None})
 
 
 def identity_values(frames: Sequence[FrameInfo], name: str) -> list[Any]:
-    """Returns an identity mark of each frame; where one value alone is stated, it is that of all."""
+    """Returns the value of an identity mark for each frame; if only one value is stated, it counts for all frames."""
     values = marks(frames, name)
     if name == "RescaleType":  # US is unspecified (PS3.3, section C.11.1.1.2)
         values = [None if value in _UNSPECIFIED else value for value in values]
@@ -48,7 +48,7 @@ def identity_values(frames: Sequence[FrameInfo], name: str) -> list[Any]:
 
 
 def identity_findings(instances: Sequence[InstanceFile], frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
-    """MIXED_PATIENT, MIXED_STUDY, MIXED_FRAME_OF_REFERENCE, MIXED_MODALITY, MIXED_PHOTOMETRIC and MIXED_UNITS."""
+    """Returns MIXED_PATIENT, MIXED_STUDY and the findings of ``IDENTITY_MARKS``, such as MIXED_MODALITY."""
     found = []
     texts = {tuple(text(instance.header, keyword) for keyword in _WHOSE) for instance in instances}
     patients = {patient_uid(dict(zip(_WHOSE, values, strict=True))) for values in texts}
@@ -77,7 +77,7 @@ def identity_findings(instances: Sequence[InstanceFile], frames: Sequence[FrameI
 
 
 def _conflicting(texts: set[tuple[str, ...]]) -> list[str]:
-    """Lists by what files of one PatientID seem to be of several patients; what a file does not state says nothing."""
+    """Lists the attributes in which files of one PatientID contradict each other; absent values are ignored."""
     stated = {
         "names": {_spelled_alike(name) for _, _, name, *_ in texts},
         "birth dates": {born for _, _, _, born, *_ in texts},
@@ -87,5 +87,5 @@ def _conflicting(texts: set[tuple[str, ...]]) -> list[str]:
 
 
 def _spelled_alike(name: str) -> str:
-    """Returns the alphabetic part of a name, however its case, its spaces and its empty components are written."""
+    """Returns the alphabetic part of a name, without differences of case, spaces and empty components."""
     return " ".join(name.partition("=")[0].casefold().replace("^", " ").split())

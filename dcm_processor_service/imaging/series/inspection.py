@@ -1,4 +1,4 @@
-"""What a series is, found from its headers alone, before anything is converted."""
+"""Inspects a series: finds out from the headers alone what it is, before anything is converted."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ _PRECISE = SeriesFinding(
 
 @dataclass(frozen=True)
 class Inspection:
-    """A report, and what it was made from: the way on to volumes."""
+    """A report, with the stacks and instances that it was made from; volumes are read from these."""
 
     report: SeriesReport
     stacks: tuple[Stack, ...]
-    """As ``report.parts``, in the same order."""
+    """The stacks that ``report.parts`` describes, in the same order."""
 
     instances: tuple[InstanceFile, ...]
 
@@ -78,8 +78,8 @@ def inspect_series(paths: Sequence[Path], limits: Limits = _LIMITS) -> SeriesRep
     A damaged file is a finding, not an error.
 
     Args:
-        paths: In any order.
-        limits: How far a deflated data set may expand.
+        paths: Files of one series, in any order.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Example:
         >>> from pathlib import Path
@@ -95,11 +95,11 @@ def examine(paths: Sequence[Path], limits: Limits = _LIMITS) -> Inspection:
     """Inspects the files of one series and keeps the stacks that were found.
 
     Args:
-        paths: In any order.
-        limits: How far a deflated data set may expand.
+        paths: Files of one series, in any order.
+        limits: Limits, which say how far a deflated data set may expand.
 
     Raises:
-        InvalidSeriesError: What a header holds makes no sense at all, and no reading of it foresaw that.
+        InvalidSeriesError: A header is damaged in a way that no finding describes.
     """
     with (
         foreign_errors_as(lambda: InvalidSeriesError("a header of the series is damaged: get its files again")),
@@ -110,10 +110,10 @@ def examine(paths: Sequence[Path], limits: Limits = _LIMITS) -> Inspection:
 
 
 def report_on(instances: Sequence[InstanceFile]) -> SeriesReport:
-    """Says what instances are, each with a UID of its own, that were read already; in any order.
+    """Makes the report of instances that were already read; they have distinct SOPInstanceUIDs and any order.
 
     Raises:
-        InvalidSeriesError: As of :func:`examine`.
+        InvalidSeriesError: A header is damaged in a way that no finding describes.
     """
     with (
         foreign_errors_as(lambda: InvalidSeriesError("a header of the series is damaged: get its files again")),
@@ -146,7 +146,7 @@ def _examined(instances: list[InstanceFile], findings: list[SeriesFinding]) -> I
 
 
 def _read(paths: Sequence[Path], limits: Limits) -> tuple[list[InstanceFile], list[SeriesFinding]]:
-    """Reads each instance once; the order of the files has no say in that of the instances or the findings."""
+    """Reads each instance once; the order of ``paths`` does not change the instances or the findings."""
     instances: list[InstanceFile] = []
     findings: list[SeriesFinding] = []
     memory = SeriesMemory()
@@ -164,7 +164,7 @@ def _read(paths: Sequence[Path], limits: Limits) -> tuple[list[InstanceFile], li
 
 
 def _by_number(instance: InstanceFile) -> tuple[float, str]:
-    """Sorts by InstanceNumber, then by what is as good as random and never changes."""
+    """Returns the sort key: InstanceNumber, then SOPInstanceUID, so that the order never changes."""
     return number(instance.header, "InstanceNumber") or 0.0, instance.sop_instance_uid
 
 
@@ -229,7 +229,7 @@ def _content_findings(
 
 
 def _text_findings(instances: Sequence[InstanceFile]) -> list[SeriesFinding]:
-    """CHARACTER_SET: text that rules choose by, in an encoding that the header does not name."""
+    """Returns CHARACTER_SET if text that rules compare is not ASCII and the header does not name its encoding."""
     for header in (instance.header for instance in instances[:1]):
         if any(texts(header, "SpecificCharacterSet")):
             continue

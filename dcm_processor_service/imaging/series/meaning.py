@@ -1,4 +1,4 @@
-"""Images whose frames mean something else than slices of a scan: where a kind is not understood, it is refused."""
+"""Finds images whose frames are not slices of a scan; a kind of image that is not understood is refused."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _SEGMENTATION = (
     "segments by their numbers, not as a volume"
 )
 _MOSAIC_LAYOUT = (
-    "is a mosaic without the private elements that say how many slices it has and how they lie: get the original, of "
-    "which these were not removed"
+    "is a mosaic without the private elements that say how many slices it has and how they lie: get the original, "
+    "which still has them"
 )
 _GE_KINDS = {
     "b0map": "a field map in Hz and its magnitude",
@@ -44,9 +44,9 @@ _CSA = "SIEMENS CSA HEADER"
 
 
 def pictures_among(frames: Sequence[FrameInfo], placed: Sequence[FrameInfo]) -> list[FrameInfo]:
-    """Returns frames without any place that are of another kind than those that have one, such as a screenshot.
+    """Returns frames without a place and of another kind than the frames that have one, such as a screenshot.
 
-    A slice that lost its position is none of them: it is of the same class and format as the others.
+    A slice that lost its position is not among them: it has the SOP class of the other slices, and one sample a pixel.
     """
     kinds = {(text(frame.places[-1], "SOPClassUID"), frame.pixel_format.number_format) for frame in placed}
     classes = {sop_class for sop_class, _ in kinds}
@@ -61,7 +61,7 @@ def pictures_among(frames: Sequence[FrameInfo], placed: Sequence[FrameInfo]) -> 
 
 
 def picture_finding(pictures: Sequence[FrameInfo]) -> list[SeriesFinding]:
-    """PICTURE_AMONG_SLICES: what has no place among images that have one."""
+    """Returns PICTURE_AMONG_SLICES for images without a place in the patient, among images that have one."""
     if not pictures:
         return []
     message = (
@@ -72,7 +72,7 @@ def picture_finding(pictures: Sequence[FrameInfo]) -> list[SeriesFinding]:
 
 
 def meaning_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
-    """SEGMENTATION and MOSAIC_LAYOUT: what is no slice, or hides how its slices lie."""
+    """Returns SEGMENTATION for segmentations, and MOSAIC_LAYOUT for mosaics that do not say how their slices lie."""
     instances = distinct([frame.instance for frame in frames])
     segmentations = [one for one in instances if text(one.header, "SOPClassUID") in _SEGMENTATIONS]
     mosaics = [one for one in _mosaics(frames) if not _says_its_layout(one)]
@@ -98,7 +98,7 @@ def _says_its_layout(instance: InstanceFile) -> bool:
 
 
 def stack_meaning_findings(stack: Stack) -> list[SeriesFinding]:
-    """UNKNOWN_KIND: several volumes at one place, whose meaning only the vendor knows."""
+    """Returns UNKNOWN_KIND for several volumes at one place whose meaning only the vendor knows."""
     header = stack.first.places[-1]
     if len(stack.grid) == 1 and not stack.duplicated:
         return []

@@ -1,4 +1,4 @@
-"""What is the matter with the pixels of a series, and with how their values are to be read."""
+"""Findings about the pixels of a series, and about how stored values become real ones."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _TRAIT_KEYS = ("PhotometricInterpretation", "ImageType", "Manufacturer")
 
 
 def pixel_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
-    """TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, INVALID_RESCALE and others: what the pixels are."""
+    """Returns TRUNCATED, COLOUR, MOSAIC, UNSUPPORTED_PIXELS, INVALID_RESCALE and other findings about pixels."""
     by_instance = {id(frame.instance): frame for frame in frames}.values()
     cut = [frame.instance for frame in by_instance if frame.instance.is_cut_off or _declares_too_much(frame)]
     surplus = [frame.instance for frame in by_instance if _holds_too_much(frame)]
     traits: dict[Hashable, tuple[str, ...]] = {}
     having: dict[str, list[InstanceFile]] = defaultdict(list)
     for frame in by_instance:
-        key = _what_traits_are_read_from(frame)
+        key = _traits_key(frame)
         if key not in traits:
             traits[key] = _traits(frame)
         for trait in traits[key]:
@@ -107,8 +107,8 @@ def _traits(frame: FrameInfo) -> tuple[str, ...]:
     return tuple(code for code, is_so in found.items() if is_so)
 
 
-def _what_traits_are_read_from(frame: FrameInfo) -> Hashable:
-    """The same for files that share it, which are most of a series; else the frame's own."""
+def _traits_key(frame: FrameInfo) -> Hashable:
+    """Returns a key that is equal for frames with equal traits: most files of a series share it."""
     header = frame.instance.header
     if not isinstance(header, ScannedHeader):
         return id(frame)
@@ -153,7 +153,7 @@ def _mapping_findings(frames: Sequence[FrameInfo]) -> list[SeriesFinding]:
 
 
 def _is_table_alone(frame: FrameInfo) -> bool:
-    """Whether the table can be read, and no rescale contradicts it; one that changes nothing does not."""
+    """Returns whether the table can be read, and no rescale other than slope 1 and intercept 0 stands beside it."""
     return frame.scaling == (1.0, 0.0, frame.lut) and frame.lut is not None and not frame.pixel_format.is_float
 
 
@@ -162,18 +162,18 @@ def _scale(frame: FrameInfo) -> Hashable:
 
 
 def _is_usable(frame: FrameInfo) -> bool:
-    """Whether the rescale gives values that differ, none of them infinite."""
+    """Returns whether the rescale keeps different stored values different, and none exceeds float32."""
     greatest = 2.0 ** min(frame.pixel_format.bits_stored, _MOST_BITS) * abs(frame.slope) + abs(frame.intercept)
     if frame.slope == 0 or greatest > _FLOAT32_MAX:
         return False
     if greatest <= _INT32_MAX and is_whole(frame.slope, frame.intercept):
         return True
-    # an intercept so large that values which differ by one step become the same number
+    # not usable: an intercept so large that values which differ by one step become the same float32
     return float(np.spacing(np.float32(abs(frame.intercept)))) <= abs(frame.slope)
 
 
 def _miscounted(frames: Sequence[FrameInfo]) -> list[InstanceFile]:
-    """Instances whose frames are more or fewer than NumberOfFrames says, which is 1 where it is absent."""
+    """Lists instances with more or fewer frames than NumberOfFrames says; an absent NumberOfFrames counts as 1."""
     described = Counter(id(frame.instance) for frame in frames)
     found = []
     for instance in distinct([frame.instance for frame in frames]):
@@ -188,7 +188,7 @@ def _image_type(frame: FrameInfo) -> tuple[str, ...]:
 
 
 def _declares_too_much(frame: FrameInfo) -> bool:
-    """Whether the header declares more pixels than the pixel data element holds, or than it can stand for."""
+    """Returns whether the header declares more pixels than the file holds, or than its size can expand to."""
     declared = _declared_bytes(frame)
     if declared is None:
         return not Limits().allow_expansion(
@@ -199,7 +199,7 @@ def _declares_too_much(frame: FrameInfo) -> bool:
 
 
 def _holds_too_much(frame: FrameInfo) -> bool:
-    """Whether there are pixels that the header does not declare: a second image, or a size that was changed."""
+    """Returns whether there are pixels that the header does not declare: a second image, or a size that was changed."""
     declared = _declared_bytes(frame)
     where = frame.instance.pixels
     if declared is None or where is None or where.size_bytes is None:
@@ -208,7 +208,7 @@ def _holds_too_much(frame: FrameInfo) -> bool:
 
 
 def _declared_bytes(frame: FrameInfo) -> int | None:
-    """Returns how long uncompressed pixel data has to be (PS3.5, section 8.1.1); None of compressed data."""
+    """Returns how long uncompressed pixel data has to be (PS3.5, section 8.1.1); None for compressed data."""
     instance, pixels = frame.instance, frame.pixel_format
     where = instance.pixels
     if where is None or where.size_bytes is None or instance.is_compressed:

@@ -1,15 +1,15 @@
-"""What to do with a series that is not one clean volume: refuse it, split it, take the largest part, or resample.
+"""Policies for a series that is not one clean volume: refuse it, split it, take the largest part, or resample.
 
 ============  ==========================================================================================================
 ``strict``    refuse, with the report; the default
-``split``     every part that is one uniform volume or a clean 4D stack, named
-``largest``   the part with the most voxels
+``split``     convert every part that is one uniform volume or a clean 4D stack, each with its name
+``largest``   convert the part with the most voxels
 ``resample``  fill gaps and uneven steps and set a tilted stack upright, by linear interpolation
 ============  ==========================================================================================================
 
-No policy makes a volume of damaged files, colour, several patients or studies, or images that do not say
-where they lie; none puts slices of two volumes into one. ``split`` and ``largest`` leave out images without a place,
-such as a screenshot among CT slices, and the report names them.
+No policy makes a volume of damaged files, of colour images, of several patients or studies, or of images without a
+place in the patient, and no policy puts slices of two volumes into one. ``split`` and ``largest`` leave out images
+without a place, such as a screenshot among CT slices, and the report names them.
 """
 
 from __future__ import annotations
@@ -87,10 +87,10 @@ def split_stacks(inspection: Inspection) -> list[Stack]:
 
 
 def check_policy(policy: str) -> None:
-    """Refuses what is no policy.
+    """Raises an error if the string names no policy.
 
     Raises:
-        UnsupportedValueError: It is not one of the four.
+        UnsupportedValueError: ``policy`` is not one of the four.
     """
     if policy not in POLICIES:
         raise UnsupportedValueError(f"a policy is one of {', '.join(POLICIES)}, not {policy!r}")
@@ -102,7 +102,7 @@ def open_findings(inspection: Inspection, policy: Policy) -> list[SeriesFinding]
     blocking = [finding for finding in inspection.report.findings if finding.blocking]
     stacks = inspection.stacks
     if policy == "resample" and (len(stacks) > 1 or any(stack.incomplete for stack in stacks)):
-        return blocking  # interpolation fills gaps in one stack; it does not make volumes whole or stacks one
+        return blocking  # interpolation fills gaps in one stack; it neither completes volumes nor joins stacks
     return [finding for finding in blocking if finding.code not in _RESOLVED[policy]]
 
 
@@ -114,7 +114,7 @@ def _voxels(stack: Stack) -> int:
 def refusal(
     report: SeriesReport, findings: Sequence[SeriesFinding]
 ) -> InvalidSeriesError | UnsupportedTransferSyntaxError:
-    """Makes the error that says why a series is refused, worst finding first."""
+    """Makes the error that says why a series is refused, with the first three findings."""
     reasons = "; ".join(str(finding) for finding in findings[:3]) or "it holds no image that lies in a patient"
     more = f"; and {len(findings) - 3} more" if len(findings) > 3 else ""  # noqa: PLR2004 three are shown
     if findings and all(finding.code == "COMPRESSED" for finding in findings):

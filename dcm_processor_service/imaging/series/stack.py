@@ -44,7 +44,7 @@ class Stack:
     """``grid[t][k]``: complete volumes only."""
 
     name: str
-    """What tells it apart from the series' other stacks, such as ``echo-2``; empty for the only one."""
+    """The name that tells it apart from the series' other stacks, such as ``echo-2``; empty for the only one."""
 
     kind_marks: tuple[str, ...] = ()
     """The attributes in which it differs from stacks at the same place."""
@@ -59,13 +59,13 @@ class Stack:
     """The attribute that separates it from other volumes, which lie a little further along; empty if there are none."""
 
     doubt: str = ""
-    """Why its slices may be those of several volumes; empty if they are one."""
+    """The reason why its slices may be those of several volumes; empty if they are one volume."""
 
     passes_by: str = ""
-    """The attribute whose values lie through each other, taken for passes of one volume; empty if there are none."""
+    """The attribute whose values interleave, taken for passes of one volume; empty if there is none."""
 
     duplicated: tuple[int, ...] = ()
-    """Slices (k) with more frames than volumes, which nothing tells apart."""
+    """Indices k of slices that have several frames, which no attribute separates."""
 
     incomplete: tuple[float, ...] = ()
     """Positions along the normal, mm, at which some volume lacks its slice."""
@@ -85,7 +85,7 @@ class Stack:
 
     @cached_property
     def geometry(self) -> StackGeometry:
-        """How the slices lie to each other; asked for a dozen times in an inspection."""
+        """Step, tilt and deviations of the slices; cached, because an inspection uses it a dozen times."""
         return stack_geometry(self.first.orientation or (), self.origins)
 
     @property
@@ -96,7 +96,7 @@ class Stack:
 
     @property
     def is_uneven(self) -> bool:
-        """Whether no single step puts the slices where they lie along their normal, as exactly as their header says."""
+        """Whether slices are unevenly spaced along their normal, by more than noise and rounding in the header."""
         return self._exceeds_noise and not self.rounded_to_mm
 
     @property
@@ -107,7 +107,7 @@ class Stack:
 
     @property
     def rounded_to_mm(self) -> float:
-        """To how many mm the header rounds positions, where that alone makes even steps look uneven; else 0."""
+        """The mm to which the header rounds positions, if this rounding alone makes even steps look uneven; else 0."""
         if len(self.grid[0]) <= _FEWEST_FOR_A_LINE or not self._exceeds_noise:
             return 0.0
         origins, normal = self.origins, np.abs(slice_normal(self.first.orientation or ()))
@@ -124,7 +124,7 @@ class Stack:
 
     @property
     def shift_mm(self) -> float:
-        """How far, at most, a slice lies beside one straight stack, in any of the volumes."""
+        """The largest distance, mm, of a slice from one straight stack, in any of the volumes."""
         return max(self.geometry.lateral_deviation_mm, self.drift_mm)
 
     @property
@@ -135,7 +135,7 @@ class Stack:
 
     @property
     def drift_mm(self) -> float:
-        """How far, at most, a slice lies from the same slice of the first volume."""
+        """The largest distance, mm, of a slice from the same slice of the first volume."""
         if len(self.grid) == 1:
             return 0.0
         positions = np.array([[frame.position for frame in line] for line in self.grid], dtype=np.float64)
@@ -151,7 +151,7 @@ class Stack:
 
 
 def single_slice_step_mm(frame: FrameInfo) -> float:
-    """What stands for the step of a slice without neighbours: SpacingBetweenSlices, SliceThickness, or 1 mm."""
+    """Returns the step, mm, of a slice without neighbours: SpacingBetweenSlices, SliceThickness, or 1 mm."""
     for place in frame.places:
         measures = item(place, "PixelMeasuresSequence")
         for dataset in (place,) if measures is None else (measures, place):
@@ -175,7 +175,7 @@ def uneven_by_mm(along: FloatArray) -> float:
 def uniform_runs(stack: Stack) -> list[Stack]:
     """Splits a stack wherever the distance between slices changes, so that each part has one step.
 
-    A distance that creeps ends a part where the slices, as one step puts them, would lie off their places.
+    Where the distance changes little by little, a part ends before an even step would no longer describe it.
     """
     if not stack.is_uneven:
         return [stack]

@@ -1,8 +1,8 @@
-"""Volumes as images of nibabel, SimpleITK and MONAI, and what was made of them there as volumes again.
+"""Converts volumes to images of nibabel, SimpleITK and MONAI, and such images back to volumes.
 
-SimpleITK and MONAI are extras, loaded when they are asked for. SimpleITK counts in LPS mm, as DICOM does; nibabel and
-MONAI in RAS mm. An image that comes back says itself where it lies: on the volume's own grid it keeps the volume's
-sources, on another one it has none.
+SimpleITK and MONAI are extras, imported on first use. SimpleITK counts in LPS mm, as DICOM does; nibabel and MONAI in
+RAS mm. The affine of an image that comes back decides where the new volume lies: on the volume's own grid it keeps the
+volume's sources, on another grid it has no sources.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _LARGEST_NIFTI_INTEGER_BYTES = 4
 
 @dataclass(frozen=True)
 class _Placed:
-    """An array (i, j, k[, t]), and where its library says that it lies."""
+    """An array (i, j, k[, t]), with the affine that its library states."""
 
     array: NDArray[Any]
     affine: FloatArray | None = None
-    """(i, j, k, 1) to mm; None for an array, which has no place of its own."""
+    """Maps (i, j, k, 1) to mm; None for a plain array, which states no affine."""
 
     frame: Frame = "RAS"
     remedy: str = ""
-    """How an image of this library gets back the place that it lost."""
+    """The expression that restores a lost affine in this library, for an error message."""
 
     @property
     def affine_lps(self) -> FloatArray | None:
@@ -155,7 +155,7 @@ def volume_like(volume: V, what: Any) -> V:
     nowhere = convert_frame(np.eye(4), placed.frame, "LPS")
     if np.array_equal(affine_lps, nowhere) and not np.array_equal(volume.affine_lps, nowhere):
         raise UnsupportedValueError(
-            "the image does not say where it lies: it lost origin, spacing and direction on the way. Give them back: "
+            "the image does not say where it lies: it lost origin, spacing and direction on the way. Restore them: "
             f"{placed.remedy}"
         )
     result = replace(volume, array=array, affine_lps=affine_lps, sources=(), slice_axis=2)
@@ -171,7 +171,7 @@ def _in_place(volume: V, array: NDArray[Any]) -> V:
 
 
 def _is_same_grid(volume: VoxelGrid, shape: tuple[int, ...], affine_lps: FloatArray) -> bool:
-    """Whether no corner lies further from the volume's than a thousandth of a voxel."""
+    """Returns whether every corner lies within a thousandth of a voxel of the volume's corner."""
     if shape[:3] != volume.shape[:3]:
         return False
     ends = np.array(shape[:3]) - 1

@@ -1,7 +1,7 @@
-"""Siemens mosaics: the slices of a volume side by side in one image, each where its private elements say.
+"""Reads Siemens mosaics, which hold the slices of a volume side by side in one image.
 
-How many slices there are, in which direction they follow each other and where the first one lies stands in Siemens' CSA
-header alone, which nibabel reads. Where it is missing, nothing can be known, and the series is refused.
+Only Siemens' CSA header, which nibabel reads, says how many slices there are, in which direction they follow each other
+and where the first one lies. A series without it is refused.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RIGID = 1e-3
 
 
 class MosaicLayout(NamedTuple):
-    """How the slices of a volume lie in a mosaic, and in the patient."""
+    """The layout of a volume's slices in a mosaic, and their affine."""
 
     columns: int
     rows: int
@@ -42,7 +42,7 @@ class MosaicLayout(NamedTuple):
 
 
 def mosaic_stack(inspection: Inspection, policy: Policy) -> Stack:
-    """Returns the mosaics of a series in order of time; each is one frame of one volume.
+    """Returns the mosaics of a series as one stack, in order of time; each mosaic is one frame.
 
     Raises:
         InvalidSeriesError: The policy refuses the series, or its mosaics lie at several places.
@@ -65,10 +65,10 @@ def untiled(volume: Volume, label: str) -> Volume:
 
     Args:
         volume: Shape (i, j, 1[, t]): mosaics as they are stored, with the header of the first.
-        label: What a refusal calls the first mosaic.
+        label: Name of the first mosaic in error messages.
 
     Returns:
-        Shape (i, j, k[, t]), at its place.
+        The volume with shape (i, j, k[, t]) and the affine of its slices.
 
     Raises:
         InvalidSeriesError: The private elements do not say how the slices lie.
@@ -95,18 +95,18 @@ def untiled(volume: Volume, label: str) -> Volume:
 
 
 def mosaic_layout(header: Dataset, label: str) -> MosaicLayout:
-    """Reads how slices lie in a mosaic.
+    """Reads from the header how slices lie in a mosaic.
 
     Args:
-        header: Of one mosaic, with its private elements.
-        label: What a refusal calls it.
+        header: Header of one mosaic, with its private elements.
+        label: Name of the mosaic in error messages.
 
     Raises:
-        InvalidSeriesError: They do not say it, or contradict each other.
+        InvalidSeriesError: The private elements do not say it, or contradict each other.
     """
     try:
         with contained():
-            # it warns when it is imported
+            # nibabel.nicom warns when it is imported
             from nibabel.nicom.dicomwrappers import MosaicWrapper, wrapper_from_data
 
             wrapper = wrapper_from_data(header)
@@ -128,6 +128,6 @@ def mosaic_layout(header: Dataset, label: str) -> MosaicLayout:
 
 def _unknown(label: str) -> InvalidSeriesError:
     return InvalidSeriesError(
-        f"{label} is a mosaic whose private elements do not say how its slices lie: get the original, of which no "
-        "private elements were removed"
+        f"{label} is a mosaic whose private elements do not say how its slices lie: get the original, which "
+        "still has all private elements"
     )

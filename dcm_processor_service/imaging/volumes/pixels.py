@@ -1,4 +1,4 @@
-"""Pixel values into arrays: uncompressed ones straight from the file, compressed ones from decoder processes."""
+"""Reads pixel values into arrays: uncompressed ones from the file, compressed ones through decoder processes."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def read_pixels(
         frames: All of one format.
         target: Returns, just before the frame of that index is read, a contiguous array of shape (rows, columns) and of
             the stored type to read it into; it may be the same one every time.
-        limits: Of the processes that decode compressed pixels.
+        limits: Limits of the processes that decode compressed pixels.
 
     Raises:
         InvalidSeriesError: The pixel data is damaged, or two decoders do not agree on it.
-        UnsupportedTransferSyntaxError: It is compressed in a way that cannot be decoded here.
+        UnsupportedTransferSyntaxError: The pixel data is compressed in a way that cannot be decoded here.
     """
     encoded = [index for index, frame in enumerate(frames) if frame.instance.is_compressed]
     by_file: dict[int, list[int]] = defaultdict(list)
@@ -75,7 +75,7 @@ def read_pixels(
 
 @dataclass
 class _Target:
-    """Where a frame goes; asked for just before it is read."""
+    """The array for one frame, requested just before the frame is read."""
 
     index: int
     of: Callable[[int], NDArray[Any]]
@@ -109,7 +109,7 @@ def _read_raw(
 
 
 def _read_fully(file: Any, target: memoryview) -> int:
-    """Fills ``target``; a raw read may stop early."""
+    """Fills ``target`` by repeated reads, as a raw read may stop early; returns the bytes read."""
     filled = 0
     while filled < len(target):
         count = file.readinto(target[filled:])
@@ -120,7 +120,7 @@ def _read_fully(file: Any, target: memoryview) -> int:
 
 
 def _clean_bits(array: NDArray[Any], frame: FrameInfo, most_bits: int) -> None:
-    """Takes away what is not the stored value: overlays in spare bits; extends the sign (PS3.5, section 8.1.1).
+    """Clears spare bits, which may hold overlays, or extends the sign into them (PS3.5, section 8.1.1).
 
     Raises:
         InvalidSeriesError: The spare bits are in use, and are bits of the value in other slices of the volume.
@@ -148,7 +148,7 @@ def _clean_bits(array: NDArray[Any], frame: FrameInfo, most_bits: int) -> None:
 def _read_by_pydicom(
     instance: InstanceFile, pixels: PixelFormat, numbers: Sequence[int], targets: Iterator[_Target]
 ) -> Iterator[_Target]:
-    """Reads what is not compressed, and yet does not lie in the file as it is in memory."""
+    """Reads uncompressed pixels that the file stores otherwise than memory: deflated, or 8 bits in big endian words."""
     damaged = f"the pixels of {instance.label} cannot be read: the file is damaged, get it again"
     with foreign_errors_as(lambda: InvalidSeriesError(damaged)), contained():
         dataset = dcmread(instance.path, force=True)
@@ -165,10 +165,10 @@ def _read_by_pydicom(
 def _read_encoded(
     frames: Sequence[FrameInfo], encoded: Sequence[int], target: Callable[[int], NDArray[Any]], limits: Limits
 ) -> Iterator[int]:
-    """Reads compressed frames, and asks a second decoder about the first and a random one."""
+    """Reads compressed frames; has a second decoder check the first frame and a random one."""
     ordered = sorted(encoded, key=lambda index: (str(frames[index].instance.path), frames[index].number))
     wanted = [EncodedFrame(frames[index].instance, frames[index].number, _decoder(frames[index])) for index in ordered]
-    # random, and the same each time: a series is not refused today and taken tomorrow
+    # random, but seeded by the UID: each run checks the same frame and so comes to the same result
     sampled = {encoded[0], random.Random(frames[encoded[0]].instance.sop_instance_uid).choice(encoded)}  # noqa: S311
     samples = {}
     for place, answer in decode_frames(wanted, limits):
@@ -203,7 +203,7 @@ def _decoder(frame: FrameInfo) -> str:
 
 
 def _extend_sign(array: NDArray[Any], pixels: PixelFormat) -> None:
-    """Makes negative values of those that a decoder left as unsigned numbers of fewer bits."""
+    """Restores negative values that a decoder has left as unsigned numbers of BitsStored bits."""
     spare = pixels.bits_allocated - pixels.bits_stored
     if not pixels.is_signed or not spare:
         return
@@ -214,10 +214,10 @@ def _extend_sign(array: NDArray[Any], pixels: PixelFormat) -> None:
 
 
 def _ask_second_decoder(frame: FrameInfo, values: NDArray[Any], limits: Limits) -> None:
-    """Compares a decoded frame with what another library makes of it, where one is installed and decodes it.
+    """Compares a decoded frame with the result of another decoder, if one is installed and can decode it.
 
     Raises:
-        InvalidSeriesError: They do not agree.
+        InvalidSeriesError: The two decoders do not agree.
     """
     syntax = frame.instance.transfer_syntax_uid
     first, *others = decoders_of(str(syntax))
@@ -226,7 +226,7 @@ def _ask_second_decoder(frame: FrameInfo, values: NDArray[Any], limits: Limits) 
     try:
         second = decode_one(EncodedFrame(frame.instance, frame.number, others[0]), limits)
     except InvalidSeriesError:
-        return  # it cannot say anything
+        return  # the second decoder cannot decode it, so there is nothing to compare
     if second.shape != values.shape:
         difference = math.inf
     else:

@@ -1,7 +1,7 @@
-"""Volumes from DICOM files with pydicom's decoders and numpy.
+"""Reads volumes from DICOM files with pydicom's decoders and numpy.
 
-Uncompressed pixels go from the file into their place in the array, once. The array is laid out as NIfTI stores it, so
-that writing it copies nothing.
+Uncompressed pixels are read from the file directly into their place in the array. The array is laid out as NIfTI stores
+it, so that writing it copies nothing.
 """
 
 from __future__ import annotations
@@ -68,13 +68,15 @@ def read_volume(
     """Reads the files of one series as one volume.
 
     Args:
-        paths: In any order.
-        policy: What to do when it is not one clean volume; see :mod:`dcm_processor_service.imaging.series.policies`.
+        paths: Files of one series, in any order.
+        policy: What to do if the series is not one clean volume; see
+            :mod:`dcm_processor_service.imaging.series.policies`.
         max_gap_mm: The widest gap between slices that ``resample`` fills; None for two median steps.
         limits: Limits of memory and time for reading.
 
     Raises:
-        InvalidSeriesError: It is not one uniform volume or clean 4D stack, or files are damaged; carries the report.
+        InvalidSeriesError: The series is not one uniform volume or clean 4D stack, or files are damaged; carries the
+            report.
         UnsupportedTransferSyntaxError: Its pixels cannot be decoded here.
 
     Example:
@@ -105,8 +107,8 @@ def read_volumes(
     """Reads the files of one series as all the volumes that the policy finds in them, in stable order.
 
     Args:
-        paths: In any order.
-        policy: What to do when it is not one clean volume.
+        paths: Files of one series, in any order.
+        policy: What to do if the series is not one clean volume.
         max_gap_mm: The widest gap between slices that ``resample`` fills; None for two median steps.
         limits: Limits of memory and time for reading.
 
@@ -156,11 +158,11 @@ def read_stack(stack: Stack, report: SeriesReport, limits: Limits, assemble: _As
     """Reads one stack of an inspected series.
 
     Args:
-        stack: What to read.
-        report: Of its series.
+        stack: Stack to read.
+        report: Report of its series.
         limits: Limits of memory and time for reading.
-        assemble: Reads frames in the order (t, k) as an array (i, j, k[, t]), and says which are constant; None for
-            rescaled values.
+        assemble: Function that reads frames, given in the order (t, k), and returns an array (i, j, k[, t]) with the
+            list of constant frames; None reads rescaled values.
 
     Raises:
         InvalidSeriesError: Its pixels are damaged, or beyond the limits.
@@ -202,7 +204,7 @@ def values_of(grid: Sequence[Sequence[FrameInfo]], limits: Limits) -> NDArray[An
 
     Args:
         grid: ``grid[t][k]``: volumes of as many slices each.
-        limits: Of the processes that decode compressed pixels.
+        limits: Limits of the processes that decode compressed pixels.
 
     Returns:
         Shape (i, j, k) of one volume, else (i, j, k, t).
@@ -226,7 +228,7 @@ def _refuse_beyond_limits(frames: Sequence[FrameInfo], report: SeriesReport, lim
     """Compares what the headers declare with the limits, and with the files, before any of it is allocated.
 
     Raises:
-        InvalidSeriesError: It is too much.
+        InvalidSeriesError: The headers declare more than the limits allow, or than the files can hold.
     """
     pixels = frames[0].pixel_format
     voxel_bytes = max(np.dtype(np.float32).itemsize, pixels.stored_type.itemsize)
@@ -250,10 +252,10 @@ def _refuse_beyond_limits(frames: Sequence[FrameInfo], report: SeriesReport, lim
 
 
 def _with_constant_frames(report: SeriesReport, constant: Sequence[FrameInfo], count: int) -> SeriesReport:
-    """Adds what reading found: frames of one value among others, which is what decoders and networks leave behind."""
+    """Adds CONSTANT_FRAME for frames of one value among others: failed decoders and transfers leave such frames."""
     if not 0 < len(constant) < count:
         return report
-    message = "has the same value in every pixel, and other frames have not: look at it, its pixels may be lost"
+    message = "has the same value in every pixel, unlike other frames: look at it, its pixels may be lost"
     finding = about("CONSTANT_FRAME", [frame.instance for frame in constant], message)
     findings = (*report.findings, finding.model_copy(update={"blocking": False}))
     return report.model_copy(update={"findings": findings})
@@ -288,7 +290,7 @@ def _assemble(
 
 @dataclass
 class _Reading:
-    """Frames that are read one after the other, and which of them have one value in every pixel."""
+    """Reads frames one after the other, and records those that have one value in every pixel."""
 
     frames: Sequence[FrameInfo]
     limits: Limits
@@ -317,7 +319,7 @@ def _is_constant(stored: NDArray[Any]) -> bool:
 
 
 def _assemble_stored(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[Any]:
-    """One whole rescale for all: values stay where they were read."""
+    """Reads frames that share one integer rescale, and rescales them in place."""
     first = reading.frames[0]
     array = np.empty(shape, first.pixel_format.stored_type)
     ends: list[int] = []
@@ -328,7 +330,7 @@ def _assemble_stored(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[
 
 
 def _assemble_wide(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[Any]:
-    """Several whole rescales, or tables: exact arithmetic slice by slice, then the narrowest type that holds all."""
+    """Reads frames with different integer rescales, or with tables: computes exactly, then takes the narrowest type."""
     pixels = reading.frames[0].pixel_format
     greatest = max(_greatest_value(frame) for frame in reading.frames)
     if greatest > np.iinfo(np.int64).max:
@@ -349,7 +351,7 @@ def _greatest_value(frame: FrameInfo) -> int:
 
 
 def _assemble_float(reading: _Reading, shape: tuple[int, int, int]) -> NDArray[Any]:
-    """Fractions: double precision slice by slice, kept as float32.
+    """Reads frames with fractional values: computes slice by slice in double precision, and keeps float32.
 
     Raises:
         InvalidSeriesError: A value is beyond what float32 holds.

@@ -1,4 +1,4 @@
-"""Volumes on other grids: axes reordered, spacing changed, values windowed for a screen."""
+"""Reorders the axes of volumes, resamples them to another spacing, and maps values to a display window."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Interpolation", "apply_window", "percentile_window", "reorient", "re
 V = TypeVar("V", bound=VoxelGrid)
 
 Interpolation: TypeAlias = Literal["nearest", "linear", "cubic"]
-"""How a value between voxels is made: the nearest one (labels), or by a spline of order 1 or 3."""
+"""The interpolation between voxels: nearest voxel (for labels), or a spline of order 1 or 3."""
 
 _SIXTEEN_BITS = 1 << 16
 _SPLINE_ORDER = {"nearest": 0, "linear": 1, "cubic": 3}
@@ -119,7 +119,7 @@ def apply_window(array: NDArray[Any], window: DisplayWindow, *, is_monochrome1: 
 
     Args:
         array: Any shape.
-        window: In the units of the array.
+        window: Window in the units of the array.
         is_monochrome1: Whether the least value is shown white (PS3.3, section C.7.6.3.1.2).
     """
     if array.dtype.kind in "iu" and array.dtype.itemsize == 2 and array.dtype.isnative and array.size > _SIXTEEN_BITS:  # noqa: PLR2004 bytes

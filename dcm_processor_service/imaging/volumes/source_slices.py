@@ -1,4 +1,4 @@
-"""Voxels on the slices of a series, each where its header places it: evenly spaced or not, upright or tilted."""
+"""Voxels on the slices of a series, which need not be evenly spaced or upright: each slice has its own affine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ __all__ = ["SourceSlices"]
 class SourceSlices:
     """Voxels on the scanner's own slices: what :meth:`DicomSeries.to_source` returns and ``derive`` takes.
 
-    A :class:`~dcm_processor_service.Volume` has one affine, which uneven slices do not; here each slice has its own.
+    A :class:`~dcm_processor_service.Volume` has one affine, which cannot describe uneven slices; here each slice has
+    its own affine.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context, synthetic_series
@@ -58,7 +59,7 @@ class SourceSlices:
         return self.array.shape
 
     def like(self, array: NDArray[Any]) -> SourceSlices:
-        """Returns other values on the same slices, such as one label: ``slices.like(slices.array == 1)``.
+        """Returns an array as values on the same slices, such as one label: ``slices.like(slices.array == 1)``.
 
         Raises:
             UnsupportedValueError: The array has another shape.

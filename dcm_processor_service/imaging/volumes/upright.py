@@ -1,4 +1,4 @@
-"""Uneven and tilted stacks on an even, upright grid."""
+"""Interpolates uneven and tilted stacks to an even, upright grid."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["on_even_grid"]
 
-# what positions are off by where slices are not shifted at all
+# shifts up to this part of a pixel are noise of the positions
 _NO_SHIFT_PIXELS = 0.05
 _MOST_STEPS = 2
 _SAME_PLACE_PART = 0.05
@@ -29,11 +29,11 @@ V = TypeVar("V", bound=VoxelGrid)
 
 
 def refuse_wide_gaps(stack: Stack, report: SeriesReport, max_gap_mm: float | None) -> None:
-    """Refuses a stack that lacks more than may be made up.
+    """Refuses a stack with gaps that are too wide to be filled by interpolation.
 
     Args:
         stack: One volume, or several at one place.
-        report: Of its series.
+        report: Report of its series.
         max_gap_mm: The widest gap between slices that is filled; None for two median steps.
 
     Raises:
@@ -58,16 +58,16 @@ def refuse_wide_gaps(stack: Stack, report: SeriesReport, max_gap_mm: float | Non
 
 
 def on_even_grid(volume: V, stack: Stack) -> V:
-    """Interpolates a volume, linearly, from where its slices lie to a grid with one step at right angles to them.
+    """Interpolates a volume linearly to a grid whose slices are evenly spaced, at right angles to their normal.
 
-    The step is the one nearest to the median distance between slices that leads from the first slice to the last, so
-    that both stay where they are. The grid is wide enough for every slice; where no slice was, voxels get the volume's
-    least value. A stack that is even and upright comes back as it is. ``invented`` tells which slices
-    of the result lie where none was measured.
+    The first and the last slice keep their places, and the step between is as near as possible to the median distance
+    of the slices. The grid is wide enough for every slice; voxels outside of the slices get the volume's least value. A
+    stack that is even and upright is returned unchanged. ``invented`` of the result is True for slices at places where
+    none was measured.
 
     Args:
-        volume: Read from ``stack``; array (i, j, k[, t]).
-        stack: Where the slices of ``volume`` lie.
+        volume: Volume that was read from ``stack``, array (i, j, k[, t]).
+        stack: Stack that ``volume`` was read from, with the places of its slices.
     """
     geometry = stack.geometry
     if len(stack.grid[0]) == 1 or not (stack.is_uneven or volume.is_sheared):
@@ -85,7 +85,7 @@ def on_even_grid(volume: V, stack: Stack) -> V:
     steps = (max(round(float(along[-1]) / geometry.step_mm), 1) if stack.is_uneven else len(along) - 1) + 1
     step_mm = float(along[-1]) / (steps - 1)
     targets = np.linspace(0.0, float(along[-1]), steps)
-    # what is off a whole pixel by noise would lose its outermost row
+    # rounded: a slice shifted by noise against whole pixels would lose its outermost row
     array = _interpolated(volume.array, along, np.round(shifts - low, 5), targets, (high - low).astype(int))
     origin = origins[0] + low[0] * column_distance * orientation[:3] + low[1] * row_distance * orientation[3:]
     affine = stack_affine(orientation, (row_distance, column_distance), origin, normal * step_mm)
@@ -108,7 +108,7 @@ def _interpolated(
             weight = float((position - along[above - 1]) / (along[above] - along[above - 1]))
             mixed = np.zeros((columns, rows))
             for index, part in ((above - 1, 1 - weight), (above, weight)):
-                if part > 1e-9:  # noqa: PLR2004 a slice that counts for nothing is not shifted
+                if part > 1e-9:  # noqa: PLR2004 a slice of weight zero is not read
                     mixed += part * _shifted(source[:, :, index], shifts[index], (columns, rows), background)
             target[:, :, k] = np.rint(mixed) if array.dtype.kind in "iu" else mixed
     return result

@@ -1,4 +1,4 @@
-"""What users hold: a volume, with the ways to compute with it, show it and write it."""
+"""The class :class:`Volume` of the public API: voxels with methods to compute with them, show them and write them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ M = TypeVar("M", bound="Callable[..., Any]")
 
 
 def _guarded(method: M) -> M:
-    """Turns exceptions of libraries into this package's errors at the methods that users call."""
+    """Wraps a public method, so that exceptions of libraries become this package's errors."""
     told = f"the volume, or what was given to {method.__name__}, is not what a library can work with"
 
     @wraps(method)
@@ -59,11 +59,11 @@ class Volume(VoxelGrid):
 
     @_guarded
     def reorient(self, axes: str = "RAS") -> Volume:
-        """Returns the same voxels with axes in another order and direction; a view, nothing is resampled.
+        """Returns a view of the same voxels with the axes in another order and direction; does not resample.
 
         Args:
-            axes: For i, j and k the patient direction in which the index grows: ``RAS`` is right, front, head. The
-                letters mean the same in every frame.
+            axes: The patient directions in which i, j and k grow: ``RAS`` means right, anterior, superior. The letters
+                mean the same in LPS and in RAS frames.
 
         Raises:
             UnsupportedValueError: ``axes`` does not name each patient axis once.
@@ -81,7 +81,7 @@ class Volume(VoxelGrid):
         Integers stay integers, rounded. The result has no ``sources``: its voxels mix slices.
 
         Args:
-            spacing_mm: Along i, j and k, or one for all.
+            spacing_mm: Distances between voxels along i, j and k, or one for all axes.
             interpolation: ``nearest`` (right for masks), ``linear`` or ``cubic``.
         """
         from dcm_processor_service.imaging.volumes.resampling import resample
@@ -94,13 +94,13 @@ class Volume(VoxelGrid):
         """Returns what was computed from this volume, such as a mask, as a volume of the same series.
 
         An array (i, j, k[, t]) and a plain tensor (channel, i, j, k) take this volume's place. An image of nibabel or
-        SimpleITK and a MetaTensor of MONAI say where they lie: on this volume's grid, to a thousandth of a voxel, the
-        result keeps the sources of the slices; on another grid, as after resampling or cropping, it lies there and has
-        none. A 3D result of a 4D volume keeps the sources of the first volume.
+        SimpleITK and a MetaTensor of MONAI have an affine of their own. If this is the volume's grid, to a thousandth
+        of a voxel, the result keeps the sources of the slices; on another grid, as after resampling or cropping, the
+        result has that grid and no sources. A 3D result of a 4D volume keeps the sources of the first volume.
 
         Raises:
-            UnsupportedValueError: An array has another shape; an image has lost its place, or has a batch or several
-                numbers a voxel.
+            UnsupportedValueError: An array has another shape; an image has lost its origin, spacing and direction, or
+                has a batch axis or several numbers a voxel.
 
         Example:
             >>> import numpy as np
@@ -116,9 +116,9 @@ class Volume(VoxelGrid):
     def to_sitk(self) -> SimpleITK.Image:
         """Returns the volume as a SimpleITK image, a copy, for ``sitk.Resample(volume.to_sitk(), …)`` and its filters.
 
-        Origin, spacing and direction are LPS mm, as SimpleITK counts them. A 4D volume becomes a 4D image, whose fourth
-        spacing is the time step in seconds (1 where that is not known); filters of three axes take
-        ``image[:, :, :, t]``. :meth:`like` takes the result back. Needs the extra ``simpleitk``.
+        Origin, spacing and direction are in LPS mm, as SimpleITK expects them. A 4D volume becomes a 4D image, whose
+        fourth spacing is the time step in seconds (1 if it is not known); filters of three axes take ``image[:, :,
+        :, t]``. :meth:`like` takes the result back. Needs the extra ``simpleitk``.
 
         Raises:
             ConfigurationError: SimpleITK is not installed.
@@ -137,13 +137,13 @@ class Volume(VoxelGrid):
 
     @_guarded
     def to_monai(self, dtype: DTypeLike | None = "float32") -> MetaTensor:
-        """Returns the volume as a MetaTensor of MONAI, a copy, as ``LoadImage(ensure_channel_first=True)`` does a file.
+        """Returns a copy as a MetaTensor of MONAI, like that of ``LoadImage(ensure_channel_first=True)`` for a file.
 
         Its shape is (channel, i, j, k) with one channel, or with one for each volume of a 4D series. Its affine is RAS
         mm. :meth:`like` takes the result back. Needs the extra ``monai``.
 
         Args:
-            dtype: Of the tensor; None for the array's own.
+            dtype: Type of the tensor's elements; None for that of the array.
 
         Raises:
             ConfigurationError: MONAI is not installed.
@@ -157,8 +157,8 @@ class Volume(VoxelGrid):
     def window(self, center: float | None = None, width: float | None = None) -> NDArray[np.uint8]:
         """Returns display values 0 to 255 through a linear window (PS3.3, section C.11.2.1.2.1).
 
-        Without numbers it takes the header's window, else the 1st to 99th percentile. What is stored as a negative
-        (MONOCHROME1) is shown as it is meant.
+        Unless both numbers are given, it takes the header's window, else the 1st to 99th percentile. A MONOCHROME1
+        image, in which low values mean white, is inverted.
         """
         from dcm_processor_service.imaging.volumes.resampling import apply_window, percentile_window
 
@@ -177,11 +177,11 @@ class Volume(VoxelGrid):
     ) -> nib.nifti1.Nifti1Image | NiftiFiles:
         """Returns the volume as a NIfTI image in memory, or writes it to a file.
 
-        In memory nothing is copied, compressed or written. On disk the file appears whole or not at all, gzipped when
-        its name ends in ``.nii.gz``, with a JSON sidecar beside it.
+        An image in memory shares the volume's array where NIfTI has its type. A file appears whole or not at all,
+        gzipped when its name ends in ``.nii.gz``, with a JSON sidecar beside it.
 
         Args:
-            path: Ends in ``.nii`` or ``.nii.gz``.
+            path: File name, which ends in ``.nii`` or ``.nii.gz``; None for an image in memory.
             sidecar: ``bids`` (no patient attributes), ``simplified`` (the whole header, as the 0.0.1 API
                 wrote it; holds patient data) or ``none``.
 
@@ -201,7 +201,7 @@ class Volume(VoxelGrid):
 
     @_guarded
     def preview(self, mask: Volume | NDArray[Any] | None = None, layout: SheetLayout = "both") -> bytes:
-        """Draws a contact sheet as a PNG file; see ``imaging.pictures.contact_sheet``."""
+        """Draws a contact sheet and returns it as a PNG file; labels of ``mask`` are painted over the slices."""
         from dcm_processor_service.imaging.pictures.contact_sheet import preview_volume
 
         return preview_volume(self, mask, layout=layout)

@@ -1,8 +1,8 @@
-"""When the volumes of a 4D series were acquired, from what their headers say of each of them.
+"""Reads from the headers when each volume of a 4D series was acquired.
 
-RepetitionTime is not the time between volumes: of a dynamic series it is a thousandth of that, of PET and CT there is
-none. It stands for it only where an echo-planar scan takes one slice of every position in each repetition, and no
-volume has a time of its own.
+RepetitionTime is not the time between volumes: in a dynamic MR series it may be a thousandth of that time, and PET and
+CT have none. It is taken as the time between volumes only where an echo-planar scan takes one slice of every position
+in each repetition, and no volume has a time of its own.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ __all__ = ["VolumeTimes", "volume_times"]
 
 _MILLI, _MICRO = 1e-3, 1e-6
 _EVEN_PART = 0.05
-_EVEN_S = 0.02  # what a scanner's clock may be off by: some write hundredths
+_EVEN_S = 0.02  # tolerance for the clock of a scanner: some write hundredths of a second
 
 
 class VolumeTimes(NamedTuple):
-    """Seconds; empty or None where the headers do not say."""
+    """Times of volumes in seconds; empty or None where the headers do not say."""
 
     starts_s: tuple[float, ...] = ()
-    """Of each volume, after the first."""
+    """Start of each volume, counted from the start of the first."""
 
     durations_s: tuple[float, ...] = ()
     step_s: float | None = None
-    """Between volumes that follow each other evenly."""
+    """Time between volumes that follow each other evenly."""
 
 
 def volume_times(stack: Stack) -> VolumeTimes:
-    """Returns the times of a stack's volumes, from the first slice of each: slices may have times of their own."""
+    """Returns the times of a stack's volumes, read from the first slice of each."""
     if len(stack.grid) == 1:
         return VolumeTimes()
     firsts = [line[0] for line in stack.grid]
-    durations = _all([number(frame.places[-1], "ActualFrameDuration") for frame in firsts], _MILLI)
+    durations = _complete([number(frame.places[-1], "ActualFrameDuration") for frame in firsts], _MILLI)
     for times in _candidates(stack, firsts):
         if times and all(later > earlier for earlier, later in pairwise(times)):
             starts = tuple(round(time - times[0], 6) for time in times)
@@ -54,16 +54,16 @@ def volume_times(stack: Stack) -> VolumeTimes:
 
 
 def _candidates(stack: Stack, firsts: Sequence[FrameInfo]) -> Iterator[tuple[float, ...]]:
-    yield _all([_offset_s(frame) for frame in firsts])
-    yield _all([number(frame.places[-1], "FrameReferenceTime") for frame in firsts], _MILLI)
-    yield _all(clock_times(marks(firsts, "AcquisitionTime")), _MICRO)
+    yield _complete([_offset_s(frame) for frame in firsts])
+    yield _complete([number(frame.places[-1], "FrameReferenceTime") for frame in firsts], _MILLI)
+    yield _complete(clock_times(marks(firsts, "AcquisitionTime")), _MICRO)
     if stack.time_mark in {"TriggerTime", "ContentTime"}:
         found = marks(firsts, stack.time_mark)
-        yield _all(found, _MILLI) if stack.time_mark == "TriggerTime" else _all(clock_times(found), _MICRO)
+        yield (_complete(found, _MILLI) if stack.time_mark == "TriggerTime" else _complete(clock_times(found), _MICRO))
 
 
-def _all(values: Sequence[float | None], factor: float = 1.0) -> tuple[float, ...]:
-    """Returns the values in seconds; none where one is missing."""
+def _complete(values: Sequence[float | None], factor: float = 1.0) -> tuple[float, ...]:
+    """Returns the values in seconds; an empty tuple if one is missing."""
     known = [value for value in values if value is not None]
     return tuple(value * factor for value in known) if len(known) == len(values) else ()
 

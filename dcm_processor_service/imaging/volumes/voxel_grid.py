@@ -1,11 +1,11 @@
-"""The data of a volume: voxels, where they lie, from which DICOM frames they come, and what the values are.
+"""The data of a volume: voxels, their affine, the DICOM frames that they come from, and the unit of the values.
 
-What computes with volumes (resampling, other libraries, sidecars, contact sheets) needs no more than this;
+Modules that compute with volumes (resampling, other libraries, sidecars, contact sheets) need only this class;
 :class:`~dcm_processor_service.imaging.volumes.volume.Volume` adds the methods that call them.
 
 Axes are (i, j, k[, t]) = (column, row, slice[, volume]), as in NIfTI: ``array[i, j, k]`` is what DICOM calls column i
-and row j of slice k. ``affine_lps`` maps (i, j, k, 1) to mm in LPS, DICOM's patient frame; RAS, NIfTI's frame, appears
-at the edge alone.
+and row j of slice k. ``affine_lps`` maps (i, j, k, 1) to mm in LPS, DICOM's patient frame; RAS, NIfTI's frame, is used
+only for reading and writing NIfTI images and for :meth:`VoxelGrid.affine`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class DisplayWindow:
 
 @dataclass(frozen=True)
 class Rescale:
-    """How stored values became the array's: value = stored * slope + intercept, already applied.
+    """The rescale from stored values to those of the array, already applied: value = stored * slope + intercept.
 
     Example:
         >>> from dcm_processor_service.testing import fake_context, synthetic_series
@@ -81,7 +81,8 @@ class Rescale:
     """Whether slices have their own slope or intercept; ``slope`` and ``intercept`` are then those of the first."""
 
     by_table: bool = False
-    """Whether a table made the values instead, a Modality LUT Sequence (PS3.3, section C.11.1); slope is then 1."""
+    """Whether the values come from a table instead, a Modality LUT Sequence (PS3.3, section C.11.1); slope is then
+    1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,16 +93,16 @@ class VoxelGrid:
     """Shape (i, j, k) or (i, j, k, t); rescaled values, as integers wherever they are whole."""
 
     affine_lps: FloatArray
-    """Shape (4, 4), mm."""
+    """Shape (4, 4): maps (i, j, k, 1) to mm in LPS."""
 
     sources: tuple[tuple[SliceSource, ...], ...] = field(default=(), repr=False)
     """For every volume t and every index along ``slice_axis`` the DICOM frame; empty when voxels mix slices."""
 
     slice_axis: int = 2
-    """The array axis along which ``sources`` counts; not 2 only after :meth:`reorient`."""
+    """The array axis of the slices, along which ``sources`` counts; 2 unless :meth:`reorient` has moved it."""
 
     name: str = ""
-    """What tells it apart from the series' other volumes, such as ``echo-2``; empty for the only one."""
+    """The name that tells it apart from the series' other volumes, such as ``echo-2``; empty for the only one."""
 
     series_instance_uid: str = ""
     study_instance_uid: str = ""
@@ -116,26 +117,27 @@ class VoxelGrid:
     """Seconds between the volumes of a 4D series, where they follow each other evenly and the headers say when."""
 
     frame_times_s: tuple[float, ...] = ()
-    """When each volume of a 4D series begins, seconds after the first; empty where the headers do not say."""
+    """Start of each volume of a 4D series, in seconds after the first; empty if the headers do not state it."""
 
     frame_durations_s: tuple[float, ...] = ()
-    """How long each volume of a 4D series took, seconds (ActualFrameDuration); empty where the headers do not say."""
+    """Duration of each volume of a 4D series in seconds (ActualFrameDuration); empty if the headers do not state it."""
 
     invented: tuple[bool, ...] = ()
-    """For every index along ``slice_axis`` whether no slice was measured there, so that its values were interpolated
-    from its neighbours; empty where all were measured, or the volume was resampled once more."""
+    """For every index along ``slice_axis``: True if no slice was measured there and its values were interpolated from
+    its neighbours. Empty if all slices were measured, or the volume was resampled once more."""
 
     order: OrderCertificate | None = field(default=None, repr=False)
-    """By what slices and volumes stand in their order; None of a volume that was made from an array."""
+    """The attributes that put slices and volumes in order; None for a volume that was made from an array."""
 
     acquisition: MrAcquisition | None = field(default=None, repr=False)
-    """How an MR volume was acquired, as far as its headers say; None of other modalities."""
+    """Phase encoding, readout and slice times of an MR volume, as far as its headers state them; None for other
+    modalities."""
 
     header: Dataset | None = field(default=None, repr=False)
     """Header of the first slice, without pixels; patient data, so never shown."""
 
     report: SeriesReport | None = field(default=None, repr=False)
-    """What the inspection of the series found."""
+    """The report of the series' inspection, with what reading added; None for a volume made from an array."""
 
     def __post_init__(self) -> None:
         if self.array.ndim not in {_SPATIAL_AXES, _SPATIAL_AXES + 1}:
@@ -162,7 +164,7 @@ class VoxelGrid:
 
     @property
     def axis_codes(self) -> str:
-        """Where each of i, j, k grows to, such as ``LPS``."""
+        """The patient directions in which i, j and k grow, such as ``LPS``."""
         return axis_codes(self.affine_lps)
 
     @property
@@ -172,13 +174,13 @@ class VoxelGrid:
         return bool(np.abs(directions.T @ directions - np.eye(3)).max() > _SHEAR_TOLERANCE)
 
     def affine(self, frame: Frame) -> FloatArray:
-        """Returns the affine in mm: (i, j, k, 1) to ``LPS`` or to ``RAS``."""
+        """Returns the affine, shape (4, 4), that maps (i, j, k, 1) to mm in ``LPS`` or ``RAS``."""
         if frame not in {"LPS", "RAS"}:
             raise UnsupportedValueError(f"a frame is LPS or RAS, not {frame!r}")
         return convert_frame(self.affine_lps, "LPS", frame)
 
     def source(self, index: int, volume: int = 0) -> SliceSource:
-        """Returns the DICOM frame of one slice: ``index`` counts along ``slice_axis``.
+        """Returns the DICOM frame of one slice; ``index`` counts along ``slice_axis``, from 0.
 
         Raises:
             InvalidSeriesError: The volume was resampled or made from an array, so its slices have no source.

@@ -127,7 +127,7 @@ BAD = {
     "outside": ([contour(PLAIN, 1, SQUARE), contour(PLAIN, 9, SQUARE)], "1 of the 2 contours .* lie outside"),
     "points": ([contour(PLAIN, 1, [(1, 1)], "POINT")], "of the type POINT"),
     "a line": ([contour(PLAIN, 1, SQUARE, "OPEN_PLANAR")], "of the type OPEN_PLANAR"),
-    "no type": ([contour(PLAIN, 1, SQUARE, "")], "of the type that is not said"),
+    "no type": ([contour(PLAIN, 1, SQUARE, "")], "of the type unknown"),
     "two points": ([contour(PLAIN, 1, SQUARE[:2])], "a contour of 6 coordinates"),
     "crossing": ([contour(PLAIN, 1, SQUARE), contour(PLAIN, 1, rectangle(4, 4, 8, 8))], "cross in slice 2"),
     "every second": ([contour(PLAIN, k, SQUARE) for k in (0, 2, 4)], "every slice number 2"),

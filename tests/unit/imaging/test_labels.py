@@ -1,4 +1,4 @@
-"""What a scan has once tells volumes apart that lie through each other, whatever their numbers say."""
+"""What a scan has once tells volumes apart that interleave, whatever their numbers say."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Reports in words and numbers, a module for each kind, and what they share."""
+"""Makes reports in words and numbers: a module for each kind, and modules that they share."""

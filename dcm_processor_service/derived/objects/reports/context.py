@@ -1,4 +1,4 @@
-"""Who observed what a report says, and in which language it is (PS3.16, TID 1001 to 1004 and 1204)."""
+"""Content items for the observer and the language of a report (PS3.16, TID 1001 to 1004 and 1204)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def content_item(relationship: str, value_type: str, concept: Code) -> Dataset:
 
 
 def language_item(language: Code | str) -> Dataset:
-    """Returns the language of the words of a report.
+    """Returns the content item for the language of a report.
 
     Raises:
         DerivedObjectError: There is no such language.
@@ -46,7 +46,7 @@ def language_item(language: Code | str) -> Dataset:
 
 
 def observer_items(producer: Producer, observer: PersonObserver | None) -> list[Dataset]:
-    """Returns who observed: the person, or without one the service as a device.
+    """Returns the content items for the observer: the person, or the service as a device if there is none.
 
     Raises:
         DerivedObjectError: The observer is no PersonObserver.

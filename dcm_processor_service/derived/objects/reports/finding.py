@@ -1,4 +1,4 @@
-"""What was measured of one structure, as a caller says it and as reports are read."""
+"""The class :class:`Finding`: what was measured of one structure, in reports to be written or read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUANTITY_CONTEXTS = (7469, 7180, 7470, 7461, 218)
 @refuses_unknown_keywords
 @dataclass(frozen=True)
 class Finding:
-    """What was measured of one structure.
+    """Measurements and evaluations of one structure, for a measurement report.
 
     Example:
         >>> from dcm_processor_service.models import Code
@@ -34,35 +34,35 @@ class Finding:
     """
 
     measurements: Mapping[str, tuple[float | str, Code | str]] = field(default_factory=dict)
-    """Value and unit by quantity, such as ``{"Volume": (1520.5, "ml")}``; quantities are coded concepts by name.
+    """Value and unit by quantity, such as ``{"Volume": (1520.5, "ml")}``; a quantity is the name of a coded concept.
 
-    NaN, or a reason in place of the value, says that there is none: ``"Measurement failure"``, ``"Measurement not
-    attempted"``, ``"Value out of range"``, ``"Value unknown"`` and so on (CID 42)."""
+    NaN, or a reason in place of the value, states that the value is missing: ``"Measurement failure"``, ``"Measurement
+    not attempted"``, ``"Value out of range"``, ``"Value unknown"`` and so on (CID 42)."""
 
     evaluations: Mapping[str, Code | str] = field(default_factory=dict)
-    """Answers by question, such as ``{"Image Quality": "Good"}``: coded where both are coded concepts by name, and else
-    written as words."""
+    """Answers by question, such as ``{"Image Quality": "Good"}``. Question and answer are written as codes if both are
+    names of coded concepts, else as text."""
 
     finding: Code | str | None = None
-    """What it is, a coded concept; looked up by the finding's name when None."""
+    """What was found: a coded concept or its name; None to look up the finding's name."""
 
     site: Code | str | None = None
-    """Where it is, a coded concept."""
+    """The part of the body where it is: a coded concept or its name."""
 
     laterality: Code | str | None = None
-    """On which side, such as ``"Left"``, where neither the site nor the finding's name says it."""
+    """The side, such as ``"Left"``, if neither the site nor the finding's name states it."""
 
     segment: tuple[Dataset, int] | None = field(default=None, repr=False)
-    """The SEG object and the number of the segment in it that was measured; of a finding that was read, what identifies
-    the SEG alone."""
+    """The SEG object and the number of the segment in it that was measured. In a finding that was read from a report,
+    the dataset only identifies the SEG."""
 
     region: Region | Sequence[Region] | None = None
-    """Where it was measured: a point, an outline or a box; outlines in several slices, which are one finding; or one
-    or several lines, along which its measurements were taken."""
+    """Where it was measured: a point, an outline or a box; several outlines, in several slices, for one finding; or one
+    or several lines along which the measurements were taken."""
 
     quantity_codes: Mapping[str, Code] = field(default_factory=dict)
-    """Codes for quantities and questions that no table knows, by their name above."""
+    """Codes for quantities and questions that no table has, by their names in ``measurements`` and ``evaluations``."""
 
 
 Measured: TypeAlias = "Finding | Mapping[str, tuple[float | str, Code | str]]"
-"""What was measured of one structure: a :class:`Finding`, or its measurements alone."""
+"""A :class:`Finding`, or only its measurements."""

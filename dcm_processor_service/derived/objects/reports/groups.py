@@ -1,4 +1,4 @@
-"""One finding as a measurement group (PS3.16, TID 1410, 1411 and 1501), through highdicom."""
+"""Writes one finding as a measurement group (PS3.16, TID 1410, 1411 and 1501), through highdicom."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def measurement_group(highdicom: Any, name: str, finding: Finding, series: Sourc
 
 
 def _require_codes(finding: Finding) -> None:
-    """Refuses codes of a caller's own that cannot be written, and answers that are none.
+    """Refuses codes of the caller that cannot be written, and answers that are neither text nor a code.
 
     Raises:
-        DerivedObjectError: There is one.
+        DerivedObjectError: There is such a code or answer.
     """
     answers = finding.evaluations.values()
     if not all(isinstance(answer, (str, Code)) for answer in answers):
@@ -78,7 +78,7 @@ def _shared(highdicom: Any, name: str, finding: Finding, composite: Composite, l
     """Returns the arguments that all templates of groups take."""
     producer = composite.recipe.producer
     found, side, organ = _code_and_side(finding.finding or name)
-    site = organ or (found if side is not None else None)  # such as of a left kidney, which is a kidney on the left
+    site = organ or (found if side is not None else None)  # "left kidney" is the site kidney with the side left
     if finding.site is not None:
         site, side, _ = _code_and_side(finding.site)
     if finding.laterality is not None:
@@ -102,7 +102,7 @@ def _pair(item: tuple[str, object]) -> tuple[str, tuple[float | str, Code | str]
     """Returns a quantity with its value and its unit.
 
     Raises:
-        DerivedObjectError: It has no unit, or its value is neither a number nor a reason.
+        DerivedObjectError: The measurement has no unit, or its value is neither a number nor a reason.
     """
     quantity, given = item
     if not isinstance(given, (tuple, list)) or len(given) != 2 or not isinstance(given[0], (SupportsFloat, str)):  # noqa: PLR2004 value, unit
@@ -115,10 +115,10 @@ def _pair(item: tuple[str, object]) -> tuple[str, tuple[float | str, Code | str]
 
 
 def _located(highdicom: Any, name: str, finding: Finding, series: SourceSeries) -> Located:
-    """Returns where a finding was measured.
+    """Returns the regions in which a finding was measured.
 
     Raises:
-        DerivedObjectError: It is in a segment as well, or is a line along which nothing was measured.
+        DerivedObjectError: The finding also has a segment, or has a line but no measurement along it.
     """
     if finding.region is None:
         return Located()
@@ -133,7 +133,7 @@ def _located(highdicom: Any, name: str, finding: Finding, series: SourceSeries) 
 
 
 def _code_and_side(name: Code | str) -> tuple[Code, Code | None, Code | None]:
-    """Returns the concept of a name; that of its structure, the side and the organ, where no concept has them all."""
+    """Returns the concept of a name; if none has that name, the concepts of its structure, side and organ."""
     try:
         return find_code(name), None, None
     except DerivedObjectError:
@@ -149,7 +149,7 @@ def _site(highdicom: Any, site: Code, side: Code | None) -> Any:
 
 
 def _measurement(highdicom: Any, quantity: Code, value: float | str, unit: Code, located: Located) -> Any:
-    """Returns a measurement, or one without value and with the reason (PS3.3, section C.18.1)."""
+    """Returns a measurement with its value, or with the reason for having none (PS3.3, section C.18.1)."""
     reason = _reason_for_none(value)
     return highdicom.sr.Measurement(
         name=code_of(quantity),
@@ -161,7 +161,7 @@ def _measurement(highdicom: Any, quantity: Code, value: float | str, unit: Code,
 
 
 def _reason_for_none(value: float | str) -> Code | None:
-    """Returns why a measurement has no value; None where it has one."""
+    """Returns the code of the reason why a measurement has no value; None if it has one."""
     if isinstance(value, str):
         reason = find_code(value, (_REASONS,))
         if not in_context(reason, _REASONS):
@@ -180,13 +180,13 @@ def _coded_answers(finding: Finding) -> dict[str, tuple[Code, Code]]:
     for question, answer in finding.evaluations.items():
         try:
             found[question] = (_concept(finding, question), _answer(question, answer))
-        except DerivedObjectError:  # no code for one of them: it is written as words
+        except DerivedObjectError:  # one of them has no code, so both are written as text
             continue
     return found
 
 
 def _answer(question: str, answer: Code | str) -> Code:
-    """Returns the code of an answer, also where its name holds the question, as that of "Good image quality" does."""
+    """Returns the code of an answer; its name may include the question, as in "Good image quality"."""
     if isinstance(answer, Code):
         return answer
     try:
@@ -196,7 +196,7 @@ def _answer(question: str, answer: Code | str) -> Code:
 
 
 def _with_words(highdicom: Any, group: Any, finding: Finding) -> Any:
-    """Returns a group with the evaluations that have no code as comments (PS3.16, TID 1501)."""
+    """Adds the evaluations without codes to a group, as comments (PS3.16, TID 1501)."""
     coded = _coded_answers(finding)
     for question, answer in finding.evaluations.items():
         if question not in coded:
@@ -216,7 +216,7 @@ def _concept(finding: Finding, name: str) -> Code:
 
 
 def _segment(highdicom: Any, name: str, given: tuple[Dataset, int], series: SourceSeries) -> tuple[str, Any]:
-    """The reference to a segment, and the UID under which it is tracked."""
+    """Returns the tracking UID of a segment, and the reference to it."""
     dataset, number = given
     described = {integer(item, "SegmentNumber"): item for item in items(dataset, "SegmentSequence")}
     if number not in described:

@@ -1,4 +1,4 @@
-"""Measurements and evaluations as a structured report after template TID 1500 (PS3.16), through highdicom."""
+"""Makes structured reports of measurements and evaluations by template TID 1500 (PS3.16), through highdicom."""
 
 from __future__ import annotations
 
@@ -53,17 +53,18 @@ def measurement_report(
     observer: PersonObserver | None = None,
     language: Code | str = ENGLISH,
 ) -> Dataset:
-    """Makes a TID 1500 measurement report, a Comprehensive 3D SR. Without findings it says so by having none.
+    """Makes a TID 1500 measurement report, a Comprehensive 3D SR. Without findings, its list of measurements is empty.
 
     The report is complete and unverified: no person has signed it.
 
     Args:
-        findings: By name, such as ``{"liver": {"Volume": (1520.5, "ml")}}``, or :class:`Finding` for more.
+        findings: Measurements by name, such as ``{"liver": {"Volume": (1520.5, "ml")}}``, or a :class:`Finding` for
+            more.
         source: The images that were measured.
-        recipe: Who made it, as what, when.
-        title: Of CID 7021.
-        observer: The person who observed; None: the service, as a device.
-        language: Of the words, as a tag of RFC 5646 such as ``de``; coded names stay English.
+        recipe: Producer, role and time of making.
+        title: Title of the report, a concept of CID 7021 or its name.
+        observer: The person who observed; None for the service, as a device.
+        language: Language of the texts, as a tag of RFC 5646 such as ``de``; names of codes stay English.
 
     Raises:
         ConfigurationError: highdicom is not installed.
@@ -98,7 +99,7 @@ def measurement_report(
         if not groups:
             _empty_measurements(dataset)
         _write_context(dataset, recipe.producer, observer, language)
-        _take_out_missing_values(dataset)
+        _remove_missing_values(dataset)
         evidenced = dataset.get("CurrentRequestedProcedureEvidenceSequence")
         others = dataset.get("PertinentOtherEvidenceSequence")
         write_report_header(dataset, series)
@@ -106,12 +107,12 @@ def measurement_report(
             dataset.CurrentRequestedProcedureEvidenceSequence = [*(evidenced or ()), *(others or ())]
         dataset.pop("PertinentOtherEvidenceSequence", None)
         finish(dataset, composite)
-        dataset.pop("Laterality", None)  # of images, not of a report
+        dataset.pop("Laterality", None)  # an attribute of images, not of reports
     return dataset
 
 
 def _write_context(dataset: Dataset, producer: Producer, observer: PersonObserver | None, language: Code | str) -> None:
-    """Writes language and observer in place of highdicom's, which knows its own language alone."""
+    """Writes language and observer; replaces highdicom's language item, which is always the same."""
     others = [
         item for item in dataset.ContentSequence if text(item.ConceptNameCodeSequence[0], "CodeValue") != _LANGUAGE
     ]
@@ -119,15 +120,15 @@ def _write_context(dataset: Dataset, producer: Producer, observer: PersonObserve
 
 
 def _empty_measurements(dataset: Dataset) -> None:
-    """Takes out the stand-in that highdicom insists on: an empty container is allowed (PS3.16, TID 1500, row 6)."""
+    """Removes the placeholder that highdicom requires: the container may be empty (PS3.16, TID 1500, row 6)."""
     for item in dataset.ContentSequence:
         if text(item.ConceptNameCodeSequence[0], "CodeValue") == _MEASUREMENTS:
             del item.ContentSequence
 
 
-def _take_out_missing_values(dataset: Dataset) -> None:
-    """Empties the value of each measurement that has a reason for having none; highdicom insists on a number."""
+def _remove_missing_values(dataset: Dataset) -> None:
+    """Removes the value of each measurement that has a reason for having none; highdicom requires a number."""
     for item in items(dataset, "ContentSequence"):
         if "NumericValueQualifierCodeSequence" in item:
             item.MeasuredValueSequence = []
-        _take_out_missing_values(item)
+        _remove_missing_values(item)

@@ -1,4 +1,4 @@
-"""Where in the images a finding is: a point, a line, an outline or a box, in the patient or in an image."""
+"""The class :class:`Region`: a point, line, outline, box or ellipse in the patient or in an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Region", "RegionKind"]
 
 RegionKind: TypeAlias = Literal["point", "points", "line", "outline", "box", "circle", "ellipse", "ellipsoid"]
-"""What a region is; ``points`` are several points together."""
+"""The kind of a region; ``points`` are several points that belong together."""
 
 Corners: TypeAlias = "tuple[tuple[float, ...], ...]"
 
@@ -25,20 +25,21 @@ _COUNTS: dict[str, tuple[int, float]] = {
     "circle": (2, 2), "ellipse": (4, 4), "ellipsoid": (6, 6),
 }  # fmt: skip
 _MOST_NUMBERS = 16383
-"""In one GraphicData (0070,0022), whose length in bytes is a number of 16 bits (PS3.5, section 7.1.2)."""
+"""The most numbers that one GraphicData (0070,0022) holds: its length in bytes has 16 bits (PS3.5, section 7.1.2)."""
 
 
 @refuses_unknown_keywords
 @dataclass(frozen=True)
 class Region:
-    """Where a finding is, in LPS mm, or in the pixels of one image.
+    """The place of a finding, in LPS mm, or in the pixels of one image.
 
-    Of a box the points are two opposite corners, along the axes of the patient or of the image. Of a circle they are
-    its centre and a point on it (in an image alone), of an ellipse the ends of its long and then of its short axis, of
-    an ellipsoid those of three axes. A line is open; an outline is closed, and its last point is joined to the first.
+    The points of a box are two opposite corners; its edges follow the axes of the patient or of the image. Those of a
+    circle, which only an image can have, are its centre and a point on it; those of an ellipse are the ends of its long
+    and then of its short axis; those of an ellipsoid are the ends of its three axes. A line is open; an outline is
+    closed, and its last point is joined to the first.
 
-    Objects keep coordinates as numbers of 32 bits, so that what is read may differ in the seventh digit. An outline
-    that is a rectangle along the axes is read as a box.
+    DICOM stores coordinates as numbers of 32 bits, so that a region that was read may differ in the seventh digit. An
+    outline that is a rectangle along the axes is read as a box.
 
     Raises:
         DerivedObjectError: The number of points is not that of the kind, or a coordinate is no finite number.
@@ -53,22 +54,22 @@ class Region:
 
     kind: RegionKind
     points: Sequence[Sequence[float]]
-    """(x, y, z) in LPS mm; with ``image`` column and row, whole numbers at the centres of pixels, from 0."""
+    """(x, y, z) in LPS mm; with ``image``, (column, row) from 0, where whole numbers are the centres of pixels."""
 
     image: str = ""
-    """SOPInstanceUID of the image whose pixels are meant; empty where the points are mm."""
+    """SOPInstanceUID of the image in whose pixels the points are; empty if they are in mm."""
 
     frame: int = 1
-    """Of an image of several frames: which, from 1."""
+    """Number of the frame, from 1, in an image of several frames."""
 
     frame_of_reference_uid: str = field(default="", compare=False, repr=False)
-    """In which points in mm lie; that of the source where empty."""
+    """Frame of reference of points in mm; empty for that of the source."""
 
     def __post_init__(self) -> None:
         """Turns the points into tuples of floats.
 
         Raises:
-            DerivedObjectError: See above.
+            DerivedObjectError: As :class:`Region` raises it.
         """
         kind: object = self.kind
         frame: object = self.frame
@@ -97,7 +98,7 @@ class Region:
         try:
             points = tuple(tuple(float(part) for part in point) for point in self.points)
         except (TypeError, ValueError):
-            points = ((),)  # of no numbers
+            points = ((),)  # a point without numbers, which is refused below
         if any(len(point) != axes or not all(map(math.isfinite, point)) for point in points):
             hint = "" if self.image else "; or name the image whose pixels are meant"
             raise DerivedObjectError(f"a point of a {self.kind} is not {names}, finite numbers: give these{hint}")
@@ -112,7 +113,7 @@ class Region:
 
     @property
     def is_open(self) -> bool:
-        """Whether it encloses nothing and is no single place: a line or several points, along which one measures."""
+        """Whether it is a line or several points, along which a measurement is taken; it encloses nothing."""
         return self.kind in {"line", "points"}
 
 
@@ -120,7 +121,7 @@ def _corners(points: Corners) -> Corners:
     """Returns the low and the high corner of a box.
 
     Raises:
-        DerivedObjectError: It is flat along two axes.
+        DerivedObjectError: The box is flat along two axes.
     """
     low, high = (tuple(pick(pair) for pair in zip(*points, strict=True)) for pick in (min, max))
     if sum(one != other for one, other in zip(low, high, strict=True)) < 2:  # noqa: PLR2004 a rectangle at least

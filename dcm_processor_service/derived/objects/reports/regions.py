@@ -1,4 +1,4 @@
-"""Regions as spatial coordinates of a measurement report (PS3.16, TID 1410, 1411 and 300; PS3.3, section C.18.6)."""
+"""Converts regions to spatial coordinates of a report (PS3.16, TID 1410, 1411 and 300; PS3.3, section C.18.6)."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ _COPLANAR_MM = 0.01
 
 @dataclass(frozen=True)
 class Located:
-    """The regions of a finding as highdicom's objects, of which one is there."""
+    """The regions of a finding as objects of highdicom; at most one of the fields is filled."""
 
     along: Sequence[Any] = ()
-    """What each measurement was taken along."""
+    """The lines or points along which every measurement was taken."""
 
     planar: Any = None
-    """The region of TID 1410."""
+    """The region in one plane, for TID 1410."""
 
     volumetric: dict[str, Any] | None = None
-    """Arguments of TID 1411."""
+    """The arguments for a region in space, for TID 1411."""
 
 
 def locate(highdicom: Any, name: str, given: Region | Sequence[Region], series: SourceSeries) -> Located:
-    """Returns the regions of a finding as content items.
+    """Converts the regions of a finding to content items.
 
     Args:
-        highdicom: The module.
-        name: Of the finding, for messages.
+        highdicom: The module highdicom.
+        name: Name of the finding, for messages.
         given: One region, or several that are one finding.
         series: The images that were measured.
 
     Raises:
-        DerivedObjectError: A region is not in the images, or the regions are not one thing.
+        DerivedObjectError: A region is not in the images, or the regions cannot be one finding.
     """
     regions = [given] if isinstance(given, Region) else list(given)
     told = f"the regions of {name!r}"
@@ -77,7 +77,7 @@ def locate(highdicom: Any, name: str, given: Region | Sequence[Region], series: 
 
 
 def _in_image(highdicom: Any, told: str, region: Region, series: SourceSeries) -> dict[str, Any]:
-    """Returns what highdicom's coordinates in an image take.
+    """Returns the arguments of highdicom's coordinates in an image.
 
     Raises:
         DerivedObjectError: The source has no such image or frame, or a point is outside of it.
@@ -139,7 +139,8 @@ def _frame_of_reference(told: str, regions: Sequence[Region], series: SourceSeri
     """Returns the frame of reference of the slice that the middle of regions lies on.
 
     Raises:
-        DerivedObjectError: It lies beside all slices, they have none, or another one is meant.
+        DerivedObjectError: The middle lies beside all slices, the slices have no frame of reference, or the regions
+            name another one.
     """
     middle = np.concatenate([np.array(each.points) for each in regions])
     frame = nearest_slice(((middle.min(axis=0) + middle.max(axis=0)) / 2).tolist(), series)
@@ -172,7 +173,7 @@ def _shapes(told: str, region: Region, series: SourceSeries) -> list[NDArray[np.
 def _contours_of_box(
     low: NDArray[np.float64], high: NDArray[np.float64], series: SourceSeries
 ) -> list[NDArray[np.float64]]:
-    """Returns a rectangle; of a solid one at both ends, and at the slices between where these are across an axis."""
+    """Returns the rectangle of a flat box; of a solid one, those at both ends, and at slices between across an axis."""
     normal = slice_normal(series.stacks[0].first.orientation or ())
     flat = np.flatnonzero(low == high)
     axis = int(flat[0]) if len(flat) else int(np.abs(normal).argmax())

@@ -1,4 +1,4 @@
-"""Findings in words as a Basic Text SR (PS3.3, section A.35.1; content items PS3.3, section C.17.3)."""
+"""Makes a Basic Text SR of findings in words (PS3.3, section A.35.1; content items PS3.3, section C.17.3)."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def text_report(
     Args:
         sections: Text by section: ``findings``, ``impression``, ``conclusion``, ``recommendations``, ``history``,
             ``request``, ``technique``, or any coded concept by name; or one text for ``findings``. Text may have line
-            breaks. Nothing in it is representable too: then the report says that there are no findings.
-        source: The images that the report is about, or whose it is.
-        recipe: Who made it, as what, when.
-        title: What kind of report it is.
-        observer: The person who observed; None: the service, as a device.
-        language: Of the words, as a tag of RFC 5646 such as ``de``; the names of the sections stay English.
+            breaks. An empty text or mapping becomes the text "None.".
+        source: The images that the report is about, or the identity of patient and study.
+        recipe: Producer, role and time of making.
+        title: Coded concept, or its name, for the kind of report.
+        observer: The person who observed; None for the service, as a device.
+        language: Language of the texts, as a tag of RFC 5646 such as ``de``; the names of the sections stay English.
 
     Raises:
         DerivedObjectError: A section or title has no coded concept, or there is no such language.
@@ -127,7 +127,7 @@ def write_report_header(dataset: Dataset, source: Source) -> None:
 
 
 def _images(source: Source) -> list[Dataset]:
-    """The sources, as items of the tree; the whole list is the evidence."""
+    """Returns content items for the first source images; the evidence sequence lists all of them."""
     if not isinstance(source, SourceSeries):
         return []
     found = []

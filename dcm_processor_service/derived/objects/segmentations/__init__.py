@@ -1,1 +1,1 @@
-"""Segmentations: SEG, of one time point or several, and what masks must be."""
+"""Makes segmentations (SEG) of one time point or several, and checks masks."""

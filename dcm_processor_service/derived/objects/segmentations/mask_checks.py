@@ -1,4 +1,4 @@
-"""What masks and label maps must be before an object is made of them."""
+"""Checks masks and label maps before an object is made of them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def whole_numbers(array: NDArray[Any]) -> NDArray[Any]:
     """Returns a label map as integers.
 
     Raises:
-        DerivedObjectError: It holds fractions, or what is no number.
+        DerivedObjectError: The label map holds fractions, NaN or infinity, or is not of numbers.
     """
     if array.dtype.kind in "bui":
         return array.astype(np.uint8) if array.dtype.kind == "b" else array
     if array.dtype.kind != "f" or not np.isfinite(array).all() or (array != (whole := array.astype(np.int64))).any():
-        raise DerivedObjectError("the label map holds fractions or what is no number: give whole numbers")
+        raise DerivedObjectError("the label map holds fractions or values that are no numbers: give whole numbers")
     return whole
 
 
@@ -42,7 +42,7 @@ def chosen_labels(array: NDArray[Any], labels: Mapping[int, Code | str] | str) -
 
     Args:
         array: A label map, whole numbers.
-        labels: What was said: names by label, or the table of a model.
+        labels: Names by label, or the name of a model's table of labels.
 
     Raises:
         DerivedObjectError: The label map holds negative numbers, a label is below 1, or none has a name.
@@ -60,10 +60,10 @@ def chosen_labels(array: NDArray[Any], labels: Mapping[int, Code | str] | str) -
 
 
 def _require_names(labels: object) -> None:
-    """Refuses what is not names by label, such as labels by name.
+    """Refuses anything but names by label, such as labels by name.
 
     Raises:
-        DerivedObjectError: It is not.
+        DerivedObjectError: ``labels`` are not names by label.
     """
     pairs = labels.items() if isinstance(labels, Mapping) else [(None, None)]
     for label, name in pairs:
@@ -72,7 +72,7 @@ def _require_names(labels: object) -> None:
 
 
 def _occurring(array: NDArray[Any], names: Mapping[int, str]) -> dict[int, Code | str]:
-    """Returns those of a model's labels that occur."""
+    """Returns the labels of a model that occur in the label map, with their names."""
     occur = set(np.flatnonzero(np.bincount(array.ravel(order="K"))).tolist()) - {0}
     unknown = sorted(occur - names.keys())
     if unknown:
@@ -88,7 +88,7 @@ def _require_codes(names: Mapping[int, str]) -> None:
     """Refuses labels of a model for which no terminology has a code, all of them at once.
 
     Raises:
-        DerivedObjectError: There are such.
+        DerivedObjectError: There are labels without a code.
     """
     found = {label: find_structure(name) for label, name in names.items()}
     without = [label for label, structure in found.items() if structure is not None and structure.code is None]
@@ -105,7 +105,7 @@ def require_one_grid(placements: Sequence[Placement]) -> None:
     """Refuses masks on different grids.
 
     Raises:
-        UnsupportedValueError: They lie on such.
+        UnsupportedValueError: The masks lie on different grids.
     """
     first = placements[0]
     for other in placements[1:]:
@@ -123,11 +123,11 @@ def holds_fractions(
     """Tells whether masks are to be stored as fractions.
 
     Args:
-        masks: By name.
-        kind: What was asked for; None where that follows from the values.
+        masks: Arrays of the masks by name.
+        kind: Kind that the caller asked for; None if it follows from the values.
 
     Raises:
-        DerivedObjectError: There is none, or one holds what is no mask of that kind.
+        DerivedObjectError: There is no mask, or the values of a mask do not fit the kind.
     """
     if not masks:
         raise DerivedObjectError(

@@ -1,4 +1,4 @@
-"""What a segment is called, as code, category, side and colour."""
+"""Finds code, category, side and colour for the name of a segment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STRUCTURE_CONTEXTS = (7193, 7196, 7197, 7198, 6102, 6104)
 _QUALIFIERS = (2, 5, 6, 42, 211, 212, 230, 242, 3627, 3703, 4206, 4411, 7461, 7464, 7469, 7470, 10072)
 """Context groups (CID) of directions, answers, colours, quantities and their statistics."""
 _SIDES = 244
-"""Halves of a whole are named by their side alone."""
+"""The context group (CID) of sides, which also name halves of a structure."""
 _NO_STRUCTURES = ("(qualifier value)", "(observable entity)", "(procedure)", "(attribute)", "(organism)", "(situation)")
 ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
 _SPATIAL = Code("309825002", "SCT", "Spatial and Relational Concept")
@@ -41,7 +41,7 @@ _CATEGORIES = (
 
 @dataclass(frozen=True)
 class SegmentName:
-    """What one segment is."""
+    """The label, code, category, side and colour of one segment."""
 
     label: str
     code: Code
@@ -50,7 +50,7 @@ class SegmentName:
     color_lab: tuple[float, float, float] | None = None
     color_rgb: tuple[int, int, int] | None = None
     region: Code | None = None
-    """Of what is found in an organ: the organ."""
+    """The organ, for what is found in an organ."""
 
     @classmethod
     def of(
@@ -61,7 +61,7 @@ class SegmentName:
         color_lab: tuple[float, float, float] | None = None,
         color_rgb: tuple[int, int, int] | None = None,
     ) -> SegmentName:
-        """Looks up what is not given.
+        """Looks up code, category and colour if they are not given.
 
         Raises:
             DerivedObjectError: The name has no code.
@@ -91,10 +91,10 @@ class SegmentName:
 
 
 def _require_colours(rgb: tuple[int, int, int] | None, lab: tuple[float, float, float] | None) -> None:
-    """Refuses what is no colour.
+    """Refuses values that are no colour.
 
     Raises:
-        DerivedObjectError: A part is out of its range.
+        DerivedObjectError: A component is out of its range.
     """
     if rgb is not None and not all(0 <= part <= 255 for part in rgb):  # noqa: PLR2004 8 bits
         raise DerivedObjectError("color_rgb is red, green and blue from 0 to 255: change it")
@@ -103,10 +103,10 @@ def _require_colours(rgb: tuple[int, int, int] | None, lab: tuple[float, float, 
 
 
 def _require_structure(name: str, code: Code) -> None:
-    """Refuses a concept that a name happens to hit and that nothing in a patient is, such as a direction or a quantity.
+    """Refuses a concept that has the name but is no structure, such as a direction or a quantity.
 
     Raises:
-        DerivedObjectError: It is such a concept.
+        DerivedObjectError: The concept is no structure.
     """
     known = (*_STRUCTURE_CONTEXTS, *_PROPERTY_TYPES)
     is_qualifier = any(in_context(code, each) for each in _QUALIFIERS) and not in_context(code, _SIDES)
@@ -127,7 +127,7 @@ def _category_of(code: Code) -> Code:
 def described(
     highdicom: Any, number: int, name: SegmentName, composite: Composite, options: SegmentationOptions
 ) -> Any:
-    """Returns the item of SegmentSequence (0062,0002) as highdicom takes it, but for its side."""
+    """Returns the item of SegmentSequence (0062,0002) for highdicom, without the side."""
     producer = composite.recipe.producer
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name=options.algorithm_name or producer.service_name,

@@ -1,4 +1,4 @@
-"""Masks as a DICOM segmentation, SEG (PS3.3, sections A.51 and C.8.20), through highdicom."""
+"""Makes a DICOM segmentation, SEG, from masks (PS3.3, sections A.51 and C.8.20), through highdicom."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _LO = 64
 @refuses_unknown_keywords
 @dataclass(frozen=True)
 class Segment:
-    """One structure, where its name alone does not say enough.
+    """The mask of one structure, with a code, category or colour that its name alone does not give.
 
     Example:
         >>> from dcm_processor_service.models import Code
@@ -65,17 +65,19 @@ class Segment:
     """Shape (i, j, k): column, row, slice. Booleans or 0 and 1, or fractions from 0 to 1."""
 
     code: Code | str | None = None
-    """What it is; looked up by the segment's name when None, where a leading ``left`` or ``right`` is the side."""
+    """Code of the structure, or its name; None to look up the segment's name, in which ``left`` or ``right`` is the
+    side."""
 
     category: Code | str | None = None
-    """What sort of thing that is; anatomical structure, tissue or abnormal structure by the code when None."""
+    """Category of the structure; None to derive it from the code: anatomical structure, tissue, abnormal structure,
+    …"""
 
     color_lab: tuple[float, float, float] | None = None
     """Recommended display colour, CIE L*a*b*."""
 
     color_rgb: tuple[int, int, int] | None = None
-    """Recommended display colour as red, green and blue from 0 to 255, over ``color_lab``; that of the structure, where
-    neither is given and one is recommended."""
+    """Recommended display colour as red, green and blue from 0 to 255; takes precedence over ``color_lab``. If neither
+    is given, the colour that is recommended for the structure, if there is one."""
 
 
 def masks_of(labels: NDArray[Any], names: Mapping[str, int]) -> dict[str, NDArray[Any]]:
@@ -96,7 +98,7 @@ def segmentation(
     affine_lps: NDArray[np.float64] | None = None,
     options: SegmentationOptions | None = None,
 ) -> Dataset:
-    """Makes one SEG object from masks. Empty masks are welcome: the segment is described, and is nowhere.
+    """Makes one SEG object from masks. An empty mask becomes a segment that is described and has no voxels.
 
     Segments may overlap. They are numbered from 1 in the order given.
 
@@ -104,14 +106,14 @@ def segmentation(
         segments: Masks by name, such as ``{"liver": mask, "left kidney": other}``: arrays, Volumes, NIfTI images or
             files, on one grid. Each name is looked up as a coded concept, or give a :class:`Segment` with a code.
         source: The images that were segmented. Positions are in their frame of reference.
-        recipe: Who made it, as what, when.
-        affine_lps: Shape (4, 4): (i, j, k, 1) of the masks to LPS mm, over what they say themselves. None, of bare
-            arrays: they have the axes and shape of the source.
+        recipe: Producer, role and time of making.
+        affine_lps: Shape (4, 4): maps (i, j, k, 1) of the masks to LPS mm, in place of their own affines. None for
+            their own; bare arrays then have the axes and shape of the source.
         options: Binary or fractional, algorithm, label.
 
     Raises:
         ConfigurationError: highdicom is not installed.
-        DerivedObjectError: A name has no code, a mask is no mask, shapes differ, or the source is no image series.
+        DerivedObjectError: A name has no code, an array is no mask, shapes differ, or the source is no image series.
         UnsupportedValueError: The masks lie on different grids.
     """
     options = options or SegmentationOptions()
@@ -149,12 +151,12 @@ def label_segmentation(
     """Makes one SEG object from a label map, in one pass over it.
 
     Args:
-        label_map: Whole numbers of shape (i, j, k): column, row, slice. 0, and labels without a name, are no segment.
-        labels: What each label is, by name or as a code; a label that does not occur becomes an empty segment. Or the
+        label_map: Whole numbers of shape (i, j, k): column, row, slice. 0 and labels without a name become no segment.
+        labels: Name or code of each label; a label that does not occur becomes an empty segment. Or the
             labels of a model, ``totalsegmentator`` or ``totalsegmentator:`` and a task: those that occur become
             segments.
         source: The images that were segmented.
-        recipe: Who made it, as what, when.
+        recipe: Producer, role and time of making.
         affine_lps: As for :func:`segmentation`.
         options: Algorithm and label.
 
@@ -208,9 +210,9 @@ def _finished(
         if planes.placement.is_projection:
             dataset.PatientOrientation = None
             copy_attributes(planes.source.first, dataset, ("PatientOrientation",))
-        dataset.ContentCreatorName = None  # a person's
+        dataset.ContentCreatorName = None  # the name of a person, and none made it
         finish(dataset, composite)
-        dataset.pop("Laterality", None)  # of images; segments have sides of their own
+        dataset.pop("Laterality", None)  # an attribute of images; segments have sides of their own
     return released(dataset)
 
 
@@ -226,7 +228,7 @@ def _check_options(options: SegmentationOptions) -> None:
 
 
 def _numbered(masks: Sequence[PlacedArray]) -> PlacedArray | None:
-    """Returns masks as one label map, counted from 1; None where two overlap, or do not lie at the same place."""
+    """Joins masks to one label map, numbered from 1; returns None if two overlap or lie on different grids."""
     first = masks[0]
     numbers = np.zeros(first.array.shape, np.uint8 if len(masks) < 256 else np.uint16)  # noqa: PLR2004 8 bits
     for number, mask in enumerate(masks, start=1):
@@ -249,10 +251,10 @@ def _is_placed_alike(one: PlacedArray, other: PlacedArray) -> bool:
 
 
 def require_algorithm_type(name: str) -> None:
-    """Refuses what is no SegmentAlgorithmType (0062,0008), nor ROIGenerationAlgorithm (3006,0036).
+    """Refuses anything but a value of SegmentAlgorithmType (0062,0008) and ROIGenerationAlgorithm (3006,0036).
 
     Raises:
-        DerivedObjectError: It is none.
+        DerivedObjectError: ``name`` is no such value.
     """
     if name not in {"AUTOMATIC", "SEMIAUTOMATIC", "MANUAL"}:
         raise DerivedObjectError(f"no algorithm_type is called {name!r}: say 'AUTOMATIC', 'SEMIAUTOMATIC' or 'MANUAL'")

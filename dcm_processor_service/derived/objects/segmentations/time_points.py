@@ -1,4 +1,4 @@
-"""Masks of several time points: one SEG for each, which refers to the source's frames of that time point alone."""
+"""Makes one SEG for each time point of masks; it refers only to the source's frames of that time point."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def segmentations(
     labels: Mapping[int, Code | str] | str | None = None,
     options: SegmentationOptions | None = None,
 ) -> list[Dataset]:
-    """Makes a SEG for each time point, in their order, each a series of its own.
+    """Makes a SEG for each time point, in order of time; each is a series of its own.
 
     Args:
         segments: Masks by name, all of shape (i, j, k, t), or one label map of that shape.
-        source: The images that were segmented, of as many volumes.
-        recipe: Who made them. Each time point has a role, a description and a SeriesNumber of its own, which follow
-            from these.
-        labels: As for :func:`.label_segmentation`; of a label map alone.
+        source: The images that were segmented, with as many volumes as the masks have time points.
+        recipe: Producer, role and time of making. Role, description and SeriesNumber of each time point are made from
+            those of the recipe.
+        labels: As for :func:`.label_segmentation`; only for a label map.
         options: As for :func:`.segmentation`.
 
     Raises:
@@ -77,7 +77,7 @@ def segmentations(
 
 @dataclass(frozen=True)
 class _OneTimePoint(SourceSeries):
-    """A source of which some frames alone are meant; those of an enhanced object are all in one instance."""
+    """A source with only the frames of one time point, since an enhanced object holds those of all in one instance."""
 
     kept: frozenset[tuple[str, int]] = frozenset()
 
@@ -90,7 +90,7 @@ class _OneTimePoint(SourceSeries):
 def _named(
     segments: Mapping[str, Segment | Voxels] | Voxels, labels: Mapping[int, Code | str] | str | None
 ) -> Mapping[str, Segment | Voxels]:
-    """Returns masks by name; a label map under no name.
+    """Returns masks by name; a label map has the empty name.
 
     Raises:
         DerivedObjectError: Labels are given to masks, or a label map has none.
@@ -109,7 +109,7 @@ def _count(placed: Iterable[PlacedArray]) -> int:
     """Returns the number of time points.
 
     Raises:
-        DerivedObjectError: There are none, or the masks do not agree.
+        DerivedObjectError: There are no masks, or their shapes differ or have no time axis.
     """
     shapes: list[tuple[int, ...]] = [each.array.shape for each in placed]
     if not shapes:
@@ -126,7 +126,8 @@ def _volumes(placed: Mapping[str, PlacedArray], series: SourceSeries, count: int
     """Returns the frames of each time point.
 
     Raises:
-        DerivedObjectError: No volumes of the source are as many, or several are, or they come in another order.
+        DerivedObjectError: No stack of the source has as many volumes, or several have, or the volumes come in another
+            order.
     """
     first = next(iter(placed.values()))
     named = {(one.sop_instance_uid, one.frame_number) for line in first.sources for one in line}
@@ -146,7 +147,7 @@ def _require_order(name: str, mask: PlacedArray, grid: Sequence[Sequence[FrameIn
     """Refuses a mask whose time points come in another order than those of the source.
 
     Raises:
-        DerivedObjectError: It names frames of another time point, or of not as many.
+        DerivedObjectError: The mask names frames of another time point, or has another number of time points.
     """
     if len(mask.sources) < 2:  # noqa: PLR2004 those of the first volume stand for the place of all
         return
@@ -157,8 +158,8 @@ def _require_order(name: str, mask: PlacedArray, grid: Sequence[Sequence[FrameIn
     ):
         which = f"the mask of {name!r}" if name else "the label map"
         raise DerivedObjectError(
-            f"{which} names the source's frames of other time points than it stands at: give the time points in the "
-            "order of the source, and with each the frames that it was computed from"
+            f"{which} names frames of other time points of the source: give the time points in the order of the "
+            "source, each with the frames that it was computed from"
         )
 
 
@@ -169,7 +170,7 @@ def _may_show(stack: Stack, mask: PlacedArray, named: set[tuple[str, int]]) -> b
 
 
 def _of_frames(series: SourceSeries, frames: Sequence[FrameInfo]) -> tuple[tuple[Dataset, ...], tuple[Dataset, ...]]:
-    """Returns the headers of a time point, and the further ones."""
+    """Returns the headers of the frames' instances, and the further headers of the source."""
     meant = {frame.instance.sop_instance_uid for frame in frames}
     return tuple(header for header in series.headers if str(header.SOPInstanceUID) in meant), series.further
 

@@ -1,1 +1,1 @@
-"""In which order slices and volumes stand, and what proves it."""
+"""Finds the order of slices and volumes, and the evidence for it."""

@@ -1,7 +1,7 @@
-"""Whether frames at distinct positions are one volume, or several that lie through each other.
+"""Decides whether frames at distinct positions are one volume, or several volumes that interleave.
 
-Two volumes half a step apart look like one of half the step; only marks and numbers tell (two phases of a CT, a head
-that moved between two scans). Without any such sign the slices are one volume.
+Two volumes half a step apart look like one volume of half the step (two phases of a CT, a head that moved between two
+scans). Only attributes and InstanceNumbers show that there are two; without such a sign the slices are one volume.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from dcm_processor_service.imaging.frames.frame import FrameInfo
     from dcm_processor_service.imaging.geometry import FloatArray
 
-__all__ = ["assumed_passes", "interleaving_doubt", "lie_through_each_other", "separating_mark"]
+__all__ = ["are_interleaved", "assumed_passes", "interleaving_doubt", "separating_mark"]
 
 # no volume has two values of these
 _SEPARATING = ("TemporalPositionIdentifier", "TemporalPositionTimeOffset", "DiffusionBValue")
-# parts of one volume may differ in these, such as the rotations of a CT, but do not lie through each other
+# parts of one volume, such as the rotations of a CT, may differ in these, but do not interleave
 _BLOCKS = (
     "AcquisitionNumber",
     "FrameReferenceTime",
@@ -38,7 +38,7 @@ _BLOCKS = (
     "FrameLabel",
     "VelocityEncodingDirection",
 )
-# slices of one MR volume may differ in these and lie through each other, as in two passes
+# slices of one MR volume may differ in these and interleave, as in two passes
 _PASSES = ("AcquisitionTime", "TriggerTime", "ContentTime", "RepetitionTime", "InversionTime")
 _CLOCKS = frozenset({"AcquisitionTime", "ContentTime"})
 _IN_PASSES = frozenset({"MR"})
@@ -54,11 +54,11 @@ def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | Non
             return name
     for name in _BLOCKS:
         values = marks(frames, name)
-        if len(set(values)) > 1 and lie_through_each_other(values, along):
+        if len(set(values)) > 1 and are_interleaved(values, along):
             return name
     for name in LABELS:
         values = marks(frames, name)
-        if len(set(values)) > 1 and lie_through_each_other(values, along):
+        if len(set(values)) > 1 and are_interleaved(values, along):
             return name
     for name in SETTINGS:
         values = marks(frames, name)
@@ -68,14 +68,14 @@ def separating_mark(frames: Sequence[FrameInfo], along: FloatArray) -> str | Non
 
 
 def _take_turns(values: Sequence[Any], along: FloatArray) -> bool:
-    """Whether each of a few values comes back along the stack, always in the same order."""
+    """Returns whether a few values repeat along the stack, always in the same order."""
     ascending = [values[index] for index in np.argsort(along, kind="stable")]
     period = len(set(ascending))
     return len(ascending) >= period * _FEWEST_SLICES and ascending[period:] == ascending[:-period]
 
 
-def lie_through_each_other(values: Sequence[Any], along: FloatArray) -> bool:
-    """Whether two groups of frames overlap; a single frame, such as a slice taken again, is no group."""
+def are_interleaved(values: Sequence[Any], along: FloatArray) -> bool:
+    """Returns whether the ranges of two groups of frames overlap; a single frame is no group."""
     counts = Counter(values)
     lines = [along[[own == value for own in values]].tolist() for value, count in counts.items() if count > 1]
     ordered = sorted(lines, key=min)
@@ -86,9 +86,9 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
     """Says why frames at distinct positions may be several volumes, where no attribute separates them; else empty.
 
     Args:
-        frames: Of one kind, in any order.
+        frames: Frames of one kind, in any order.
         along: Their positions along the normal, mm, all distinct.
-        is_even: Whether one step puts them there.
+        is_even: Whether the positions are evenly spaced.
     """
     order = np.argsort(along, kind="stable")
     ascending = [frames[index] for index in order]
@@ -107,19 +107,20 @@ def interleaving_doubt(frames: Sequence[FrameInfo], along: FloatArray, *, is_eve
         if values is None or len(set(values)) == 1:
             continue
         may_be_passes = is_counted and is_even and text(frames[0].places[-1], "Modality") in _IN_PASSES
-        if not may_be_passes and (_are_passes(values, positions) or (not is_counted and _runs(values, positions))):
+        if not may_be_passes and (_are_passes(values, positions) or (not is_counted and _recounts(values, positions))):
             return f"their values of {name} go through the stack several times"
     return ""
 
 
 def assumed_passes(frames: Sequence[FrameInfo], along: FloatArray) -> str:
-    """Returns by what slices that are taken for passes of one volume could be several volumes as well; else empty.
+    """Returns the attribute by which slices, taken for passes of one volume, may be several volumes; else empty.
 
-    Slices of MR that are excited in turns are numbered along the stack by scanners, and of several volumes they would
-    be so only after somebody has numbered them anew. Within one repetition there is one volume.
+    A scanner that excites the slices of one MR volume in several passes numbers them along the stack. Slices of several
+    volumes are numbered like that only if somebody has renumbered them. Slices taken within one repetition time are one
+    volume.
 
     Args:
-        frames: Of one kind, in any order, without a doubt that they are one volume.
+        frames: Frames of one kind, in any order, for which :func:`interleaving_doubt` found no doubt.
         along: Their positions along the normal, mm, all distinct.
     """
     if len(frames) <= _FEWEST_SLICES or text(frames[0].places[-1], "Modality") not in _IN_PASSES:
@@ -130,13 +131,13 @@ def assumed_passes(frames: Sequence[FrameInfo], along: FloatArray) -> str:
         values = comparable(ascending, name)
         if values is None or len(set(values)) == 1 or _is_one_repetition(name, values, ascending[0]):
             continue
-        if _are_passes(values, along[order]) or _runs(values, along[order]):
+        if _are_passes(values, along[order]) or _recounts(values, along[order]):
             return name
     return ""
 
 
 def _is_one_repetition(name: str, values: Sequence[Any], frame: FrameInfo) -> bool:
-    """Whether times of the day, µs, lie closer together than the volumes of a scan."""
+    """Returns whether all times of day, µs, lie within one RepetitionTime, and so within one volume."""
     repetition_ms = mark(frame, "RepetitionTime")
     if name not in _CLOCKS or not repetition_ms:
         return False
@@ -144,7 +145,7 @@ def _is_one_repetition(name: str, values: Sequence[Any], frame: FrameInfo) -> bo
 
 
 def _is_explained(gaps: FloatArray, numbers: Sequence[tuple[float, float]], *, is_counted: bool) -> bool:
-    """Whether uneven distances are those of one volume: slices are missing, or the step changes a few times."""
+    """Returns whether one volume explains uneven distances: slices are missing, or the step changes a few times."""
     if len(set(numbers)) > 1 and not is_counted:
         return False
     step = float(np.median(gaps))
@@ -153,11 +154,11 @@ def _is_explained(gaps: FloatArray, numbers: Sequence[tuple[float, float]], *, i
     is_whole = np.abs(gaps / step - np.rint(gaps / step)) < 0.1  # noqa: PLR2004 of a step
     if is_whole.all() and (lacking == skipped).all():
         return True
-    return not _repeat(gaps) and _runs_of(gaps) <= max(_RUNS_OF_GAPS, _RUNS_PART * len(gaps))
+    return not _repeat(gaps) and _count_runs(gaps) <= max(_RUNS_OF_GAPS, _RUNS_PART * len(gaps))
 
 
 def _repeat(gaps: FloatArray) -> bool:
-    """Whether the distances have a period, as where several volumes lie a little beside each other."""
+    """Returns whether the distances repeat periodically, as those of several volumes that interleave do."""
     slices = len(gaps) + 1
     allowed = max(LARGEST_NOISE_MM, 0.02 * float(gaps.max()))
     return any(
@@ -166,7 +167,7 @@ def _repeat(gaps: FloatArray) -> bool:
     )
 
 
-def _runs_of(gaps: FloatArray) -> int:
+def _count_runs(gaps: FloatArray) -> int:
     """Counts the runs of equal distances."""
     allowed = np.array([allowed_difference_mm(float(gap), 0.05) for gap in gaps[:-1]])
     return 1 + int(np.count_nonzero(np.abs(np.diff(gaps)) > allowed))
@@ -177,17 +178,17 @@ def _are_numbered_apart(numbers: Sequence[tuple[float, float]], positions: Float
     if len(counts) < len(numbers):
         # every volume is numbered from 1
         return len(counts) > 1 and (len(set(counts.values())) == 1 or not is_even)
-    return _runs(numbers, positions)
+    return _recounts(numbers, positions)
 
 
 def _are_passes(values: Sequence[Any], positions: FloatArray) -> bool:
-    """Whether frames of one value each are as many volumes of one shape that lie through each other."""
+    """Returns whether the frames of each value make a volume, and these volumes have one shape and interleave."""
     first_seen = {value: index for index, value in enumerate(dict.fromkeys(values))}
     return are_moved([first_seen[value] for value in values], positions)
 
 
-def _runs(values: Sequence[Any], positions: FloatArray) -> bool:
-    """Whether values count through the stack several times, each time a little beside the last."""
+def _recounts(values: Sequence[Any], positions: FloatArray) -> bool:
+    """Returns whether values count through the stack several times, each time at slightly shifted positions."""
     count = len(values)
     if len(set(values)) < count:
         return False

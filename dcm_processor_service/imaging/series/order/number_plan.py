@@ -1,6 +1,6 @@
-"""The plan by which a 4D series numbers its instances: volume by volume, or slice by slice.
+"""Finds the plan by which a 4D series numbers its instances: volume by volume, or slice by slice.
 
-Where InstanceNumber (0020,0013) follows neither, it says nothing about time, and no order is made of it.
+An InstanceNumber (0020,0013) that follows neither plan says nothing about time, and does not order volumes.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def instance_numbers(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
 
 
 def slice_numbers(frames: Sequence[FrameInfo]) -> list[tuple[float, float]]:
-    """Returns what numbers the slices of one volume: InStackPositionNumber (0020,9057), else the instances' numbers."""
+    """Returns slice numbers of one volume: InStackPositionNumber (0020,9057) if all differ, else InstanceNumber."""
     found = [(place, 0.0) for place in _stack_positions(frames) if place is not None]
     return found if len(set(found)) == len(frames) else instance_numbers(frames)
 
 
 def are_numbered_in_stack(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:
-    """Whether InStackPositionNumber numbers the positions of frames, each in one way."""
+    """Returns whether all frames at a position, and only these, share one InStackPositionNumber."""
     places = _stack_positions(frames)
     pairs = set(zip(places, labels.tolist(), strict=True))
     return None not in places and len(pairs) == len(set(places)) == labels.max() + 1
@@ -59,10 +59,10 @@ def _stack_positions(frames: Sequence[FrameInfo]) -> list[float | None]:
 
 
 def number_plan(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> NumberPlan | None:
-    """Finds the plan that the numbers of frames follow; None where they follow none, or say nothing.
+    """Finds the plan that the numbers of frames follow; None if the numbers follow no plan, or repeat.
 
     Args:
-        frames: In any order.
+        frames: Frames in any order.
         labels: For each frame the number of its position.
     """
     numbers = instance_numbers(frames)
@@ -76,7 +76,7 @@ def number_plan(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> Number
 
 
 def _complete(order: list[int], labels: NDArray[np.intp], slices: int, volumes: int) -> NumberPlan | None:
-    """Every volume has its slices in the same order, or every slice all its volumes."""
+    """Returns the plan of volumes that all have all slices; None if the numbers follow no plan."""
     sequence = labels[order]
     times = np.empty(len(order), np.intp)
     by_volume, by_slice = sequence.reshape(volumes, slices), sequence.reshape(slices, volumes)
@@ -90,7 +90,7 @@ def _complete(order: list[int], labels: NDArray[np.intp], slices: int, volumes: 
 
 
 def _incomplete(numbers: NDArray[np.intp], labels: NDArray[np.intp], counts: NDArray[np.intp]) -> NumberPlan | None:
-    """Slices are lacking, and their numbers too: every position keeps its place in the count."""
+    """Returns the plan where slices are missing together with their numbers; None if the numbers follow no plan."""
     if len(set(numbers.tolist())) < len(numbers):
         return None
     for base in {1, int(numbers.min())}:
@@ -99,7 +99,7 @@ def _incomplete(numbers: NDArray[np.intp], labels: NDArray[np.intp], counts: NDA
             times, places = (outer, inner) if name == _VOLUME_BY_VOLUME else (inner, outer)
             places_of_labels = sorted(set(zip(places.tolist(), labels.tolist(), strict=True)))
             along = [label for _, label in places_of_labels]
-            # where slices are lacking, a count that does not go along the stack proves nothing
+            # where slices are missing, numbers that do not count along the stack prove nothing
             is_planned = along in (list(range(len(counts))), list(range(len(counts)))[::-1])
             if is_planned and times.min() == 0 and times.max() == counts.max() - 1:
                 return NumberPlan(name, [int(time) for time in times])

@@ -1,4 +1,4 @@
-"""What speaks for the order of a stack's slices and volumes."""
+"""The evidence for the order of a stack's slices and volumes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MAY_VARY = (
 
 
 def order_certificate(stack: Stack) -> OrderCertificate:
-    """Says by what the slices and volumes of a stack stand in their order, and what differs within a volume."""
+    """Lists the attributes that order the volumes and slices of a stack, and those that differ within a volume."""
     return OrderCertificate(
         volumes_by=stack.time_mark,
         ordered_by=stack.ordered_by,

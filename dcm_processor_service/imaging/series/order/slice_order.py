@@ -21,13 +21,13 @@ __all__ = ["order_files", "order_instances", "temporal_key"]
 
 
 _NOWHERE = 1_000_000
-"""The number of no orientation, behind all others."""
+"""The group of instances without an orientation or a position, which comes behind all others."""
 
 
 def order_files(paths: Sequence[Path]) -> list[Path]:
     """Returns the files of one series in slice order.
 
-    By orientation where there are several, then by position along the slices' normal, then by time, then by
+    Sorts by orientation if there are several, then by position along the slices' normal, then by time, then by
     InstanceNumber, then by SOPInstanceUID. Files without a position come last.
 
     Raises:
@@ -51,7 +51,7 @@ def order_instances(instances: Sequence[InstanceFile]) -> list[InstanceFile]:
 
 
 class _Orientations:
-    """The orientations of a series, numbered in the order in which they come; what is nearly alike is one."""
+    """The orientations of a series, numbered in the order in which they come; nearly equal ones count as one."""
 
     def __init__(self) -> None:
         self._known: list[tuple[FloatArray, FloatArray]] = []
@@ -60,7 +60,7 @@ class _Orientations:
     def number(self, orientation: Sequence[float]) -> tuple[int, FloatArray]:
         """Returns the number of an orientation, and the normal of the first one that had it."""
         key = tuple(orientation)
-        if key not in self._seen:  # the files of a series repeat it
+        if key not in self._seen:  # most files of a series repeat one orientation
             self._seen[key] = self._look_up(np.asarray(orientation))
         return self._seen[key]
 
@@ -94,7 +94,7 @@ def _positions_as_steps(placed: Sequence[tuple[int, float]]) -> list[int]:
 
 
 def temporal_key(header: Header) -> tuple[float, ...]:
-    """What tells apart instances at one position, most telling attribute first; what is absent counts as first.
+    """Returns the values that order instances at one position, most important first; an absent value sorts first.
 
     TemporalPositionIdentifier (0020,0100), TriggerTime (0018,1060), EchoTime (0018,0081), AcquisitionNumber
     (0020,0012), InstanceNumber (0020,0013).

@@ -1,9 +1,10 @@
-"""Which volume of a 4D series each frame belongs to, and in which order the volumes were taken.
+"""Finds the volume of a 4D series that each frame belongs to, and the order in which the volumes were taken.
 
-A mark tells volumes apart where all slices of a volume share its value and no two volumes do. Where times differ from
-slice to slice, their ranks are taken where they follow a plan: all slices of a volume before those of the next, or all
-volumes of a slice before those of the next. InstanceNumber counts by such a plan or not at all (traps like
-rordenlab/dcm2niix#577). Whatever tells volumes apart, they stand in the order of time where the header has times.
+A mark (an attribute of frames) separates volumes if all slices of a volume share its value and no two volumes do. Times
+that differ from slice to slice are ranked at each position; the ranks separate volumes if they follow a plan: all
+slices of a volume before those of the next, or all volumes of a slice before those of the next slice. InstanceNumber is
+used only if it follows such a plan (see rordenlab/dcm2niix#577). Whichever attribute separates volumes, they stand in
+the order of time if the header has times.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["TimeAxis", "are_moved", "comparable", "is_borne_out", "overlap", "time_axis", "values_by_label"]
 
 _CLOCK_MARKS = frozenset({"AcquisitionTime", "ContentTime"})
-# volumes may lack slices where one of these counts them
+# volumes that one of these separates may lack slices
 COUNTING_MARKS = (
     "TemporalPositionIdentifier",
     "TemporalPositionTimeOffset",
@@ -60,9 +61,9 @@ MOVED_MARKS = (
 )
 # never two values in one volume
 CONSTANT_MARKS = ("TemporalPositionIdentifier", "TemporalPositionTimeOffset", "DiffusionBValue")
-# they contradict each other where two of them tell volumes apart differently
+# a series contradicts itself if two of these separate volumes differently
 WITNESSES = ("TemporalPositionIdentifier", "FrameReferenceTime", "AcquisitionTime", "TriggerTime", "DiffusionBValue")
-# what says when a volume was taken, most telling first
+# attributes that say when a volume was taken, most reliable first
 ORDERING_MARKS = (
     "FrameReferenceTime",
     "AcquisitionTime",
@@ -74,16 +75,16 @@ ORDERING_MARKS = (
 
 
 class TimeAxis(NamedTuple):
-    """Which frame belongs to which volume, and why."""
+    """The volume of each frame, and the attributes that separate and order volumes."""
 
     attribute: str
-    """What tells volumes apart."""
+    """The attribute that separates volumes."""
 
     times: list[int]
     """For every frame the number of its volume, from 0."""
 
     ordered_by: str
-    """What says in which order the volumes stand."""
+    """The attribute that puts the volumes in order."""
 
 
 def values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int, set[Any]]:
@@ -97,7 +98,7 @@ def values_by_label(values: Sequence[Any], labels: NDArray[np.intp]) -> dict[int
 def comparable(frames: Sequence[FrameInfo], name: str) -> list[Any] | None:
     """Returns the values of a mark, fit to be sorted; None where a frame has none or their order is not certain.
 
-    ``Diffusion`` is the b-value with the gradient's direction, where there is one.
+    ``Diffusion`` is the b-value with the gradient's direction, if there is one.
     """
     if name == "Diffusion":
         weights, gradients = marks(frames, "DiffusionBValue"), marks(frames, "DiffusionGradientOrientation")
@@ -147,7 +148,7 @@ def _counts_volumes(name: str, times: Sequence[int], labels: NDArray[np.intp], a
     volumes, counts = max(times) + 1, np.bincount(labels)
     if volumes == counts.max():
         return name in COUNTING_MARKS or len(set(counts.tolist())) == 1
-    # a volume may lack a slice, but what counts volumes is the same for most slices of one
+    # volumes may lack slices, as long as more than half of all slices are there
     if name in COUNTING_MARKS and len(times) > volumes * len(counts) / 2:
         return True
     return name in MOVED_MARKS and are_moved(times, along)
@@ -156,9 +157,9 @@ def _counts_volumes(name: str, times: Sequence[int], labels: NDArray[np.intp], a
 def is_borne_out(
     times: Sequence[int], frames: Sequence[FrameInfo], labels: NDArray[np.intp], along: FloatArray
 ) -> bool:
-    """Whether volumes that a mark counts are whole, or of one shape, or numbered one after the other.
+    """Returns whether volumes that a mark separates are complete, of one shape, or numbered one after the other.
 
-    Where slices are lacking, a mark that means something else could split frames into anything.
+    This check is for series that lack slices: a mark that means something else could split their frames in any way.
     """
     numbers = instance_numbers(frames)
     return (
@@ -171,29 +172,29 @@ def is_borne_out(
 
 
 def _are_complete(times: Sequence[int], labels: NDArray[np.intp]) -> bool:
-    """Whether each volume has a frame at each position."""
+    """Returns whether each volume has a frame at each position."""
     found = values_by_label(labels.tolist(), np.array(times))
     return all(len(places) == labels.max() + 1 for places in found.values())
 
 
 def _are_indexed(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
-    """Whether DimensionIndexValues (0020,9157) tell the same volumes apart.
+    """Returns whether DimensionIndexValues (0020,9157) tell the same volumes apart.
 
-    They say how the frames of an object are ordered, whatever order the frames are stored in (PS3.3 C.7.6.17): numbers
-    of frames that happen to follow a plan do not contradict them.
+    They state the order of an object's frames, which may be stored in another order (PS3.3 C.7.6.17). So they are right
+    even if the frame numbers happen to follow a plan.
     """
     indices = comparable(frames, "DimensionIndexValues")
     return indices is not None and _are_alike(times, indices)
 
 
 def _are_alike(times: Sequence[int], others: Sequence[Any]) -> bool:
-    """Whether both put the same frames together."""
+    """Returns whether both put the same frames into one group."""
     pairs = set(zip(times, others, strict=True))
     return len(pairs) == len(set(times)) == len(set(others))
 
 
 def _contradict(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:
-    """Whether two marks tell complete volumes apart, each differently."""
+    """Returns whether two marks separate complete volumes, but differently."""
     counts = np.bincount(labels)
     if len(set(counts.tolist())) > 1:
         return False
@@ -207,7 +208,7 @@ def _contradict(frames: Sequence[FrameInfo], labels: NDArray[np.intp]) -> bool:
 
 
 def _holds_together(frames: Sequence[FrameInfo], times: Sequence[int]) -> bool:
-    """Whether the attributes that never differ within a volume have one value in each."""
+    """Returns whether the attributes that never differ within a volume have only one value in each volume."""
     for name in CONSTANT_MARKS:
         found: dict[int, Any] = {}
         for time, value in zip(times, marks(frames, name), strict=True):
@@ -228,7 +229,7 @@ def _planned_ranks(values: list[Any] | None, labels: NDArray[np.intp], plan: Num
 
 
 def _are_apart(values: Sequence[Any], groups: Sequence[int]) -> bool:
-    """Whether every group is over before the next begins."""
+    """Returns whether the values of every group end before those of the next group begin."""
     return _order_of_groups(values, groups) is not None
 
 
@@ -263,7 +264,7 @@ def _tells_apart(values: Sequence[Any], labels: NDArray[np.intp]) -> bool:
 
 
 def are_moved(groups: Sequence[int], along: FloatArray) -> bool:
-    """Whether groups of frames are as many volumes of one shape that lie a little further along, through each other."""
+    """Returns whether groups of frames are volumes of one shape, shifted along the normal and interleaved."""
     lines = _lines(groups, along)
     if len(lines) < 2 or len({len(line) for line in lines}) > 1 or len(lines[0]) < 2:  # noqa: PLR2004 volumes, slices
         return False
@@ -278,7 +279,7 @@ _SAME_STEP_PART = 0.1
 
 
 def overlap(lines: Sequence[Sequence[float]]) -> bool:
-    """Whether each of several runs of positions begins before the one before it ends."""
+    """Returns whether each of several runs of positions begins before the previous run ends."""
     ordered = sorted(lines, key=min)
     return all(min(after) < max(before) for before, after in itertools.pairwise(ordered))
 
