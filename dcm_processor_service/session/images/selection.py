@@ -1,6 +1,6 @@
-"""Choosing series by rules, with the reason for every one that was not chosen.
+"""Chooses series by rules, with the reason for every series that was not chosen.
 
-Rules look at reports, so that they know the real number of slices, the real distance between them and the real plane.
+Rules are checked against inspection reports, which have the real number, distance and plane of the slices.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading what other jobs left, in every store."""
+"""Reads of other jobs' output, in every store."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make(number: int, name: str, **values: Any) -> Job:
 
 
 def seed_two_series(store: StoreUnderTest) -> dict[str, Job]:
-    """A pre job, for each of two series segment then measure, a study job and a patient job."""
+    """Stores a pre job, jobs that segment and measure each of two series, a study job and a patient job."""
     pre = make(1, "", event=None)
     segment_left = make(2, "segment", subject=LEFT, depends_on=(pre.id,))
     segment_right = make(3, "segment", subject=RIGHT, depends_on=(pre.id,))
@@ -62,7 +62,7 @@ def seed_two_series(store: StoreUnderTest) -> dict[str, Job]:
 
 
 class JobsContract(Contract):
-    """What other jobs left is read by their name, or refused with the candidates."""
+    """Output of other jobs is read by their name, or the read is refused with the candidates."""
 
     async def test_a_name_means_the_job_that_this_one_depends_on_even_through_others(
         self, store: StoreUnderTest

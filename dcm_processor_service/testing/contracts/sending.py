@@ -1,4 +1,4 @@
-"""Sending from a session, in every store: names become peers, a series its files, a second try sends the rest."""
+"""Sending from a session, in every store: a name finds its peer, a series sends its files, a second try the rest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["SendingContract"]
 
 
 def seeded(store: StoreUnderTest, count: int) -> tuple[AsyncSession, list[Dataset]]:
-    """A series job over a synthetic series."""
+    """Stores a job about a synthetic series, and returns its session and the datasets."""
     datasets = synthetic_series(slices=count)
     instances = [Instance(id=f"{n:024x}", sop_instance_uid=ds.SOPInstanceUID) for n, ds in enumerate(datasets, 1)]
     series = SeriesRecord(
@@ -43,7 +43,7 @@ def seeded(store: StoreUnderTest, count: int) -> tuple[AsyncSession, list[Datase
 
 
 class SendingContract(Contract):
-    """What was acknowledged is kept in the session's data, so that a second sending sends the rest."""
+    """The session's data records acknowledged instances, so that a second sending sends only the rest."""
 
     async def test_a_later_job_of_the_session_settles_what_an_earlier_one_asked_for(
         self, store: StoreUnderTest

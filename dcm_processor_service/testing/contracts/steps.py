@@ -1,4 +1,4 @@
-"""Steps that happen once: visible together, found again, held by one run at a time, in every store."""
+"""Steps, in every store: run once, with outputs that become visible together, held by one run at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RECORDS = JobKey(SESSION_ID, platform_id("steps", SESSION_ID, JOB_ID))
 
 
 class _Clock:
-    """A clock that waiting moves on."""
+    """A clock that only ``sleep`` moves on."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -58,7 +58,7 @@ async def _outputs(step: AsyncStep) -> tuple[list[tuple[str, Any]], list[str]]:
 
 
 class StepsContract(Contract):
-    """What a store must keep so that ``ctx.step`` can promise what it does."""
+    """The rules of a store that ``ctx.step`` relies on."""
 
     async def test_what_a_step_made_is_found_by_the_next_run(self, store: StoreUnderTest) -> None:
         async with _step(store.container(), threshold=0.5) as first:
@@ -295,7 +295,7 @@ class StepsContract(Contract):
 
 
 def _stop(step: AsyncStep) -> None:
-    """Ends what keeps a lease alive, as the end of its process would."""
+    """Stops the renewal of a step's lease, as the end of its process would."""
     step._ended.set()  # noqa: SLF001
     if step._beating is not None:  # noqa: SLF001
         step._beating.cancel()  # noqa: SLF001
