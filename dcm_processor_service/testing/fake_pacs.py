@@ -214,7 +214,7 @@ class FakePacs:
         return context
 
     def _client_tls(self) -> ssl.SSLContext | None:
-        """Returns the TLS settings for associations that the archive opens, with its own certificate; None without TLS."""
+        """Returns the TLS settings for associations that the archive opens itself; None without TLS."""
         if self.authority is None or self._certificate is None:
             return None
         context = ssl.create_default_context(cafile=self.authority.ca_file)
