@@ -129,7 +129,7 @@ class DicomSender:
         Args:
             path: The folder.
             filter_callback: Called with each dataset; a dataset for which it returns a false value is left out.
-            ***overrides: Values for this call only, see :class:`DicomSender`.
+            **overrides: Values for this call only, see :class:`DicomSender`.
 
         Returns:
             One status for each file that was not left out; an empty dataset if no answer came.
