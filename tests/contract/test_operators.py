@@ -46,7 +46,7 @@ async def accepted(call: Any, said: str = "") -> str:
     return str(call.__qualname__)
 
 
-async def test_facades_refuse_it(store: StoreUnderTest, hostile: Any) -> None:
+async def test_facades_refuse_an_operator_as_a_name_or_id(store: StoreUnderTest, hostile: Any) -> None:
     fill(store)
     session = store.session()
     await session.data.set("value", 1)
@@ -79,7 +79,7 @@ async def test_facades_refuse_it(store: StoreUnderTest, hostile: Any) -> None:
             await read
 
 
-async def test_repositories_refuse_it_again(store: StoreUnderTest, hostile: Any) -> None:
+async def test_repositories_refuse_an_operator_as_a_name_or_id(store: StoreUnderTest, hostile: Any) -> None:
     fill(store)
     backend = store.container().backend()
     now = datetime.now(timezone.utc)
@@ -118,7 +118,7 @@ async def test_repositories_refuse_it_again(store: StoreUnderTest, hostile: Any)
     assert [name for call in calls if (name := await accepted(call, SAID))] == []
 
 
-def test_a_key_holds_text(hostile: Any) -> None:
+def test_a_job_key_accepts_only_text(hostile: Any) -> None:
     with pytest.raises(InvalidNameError, match="id of a session is text"):
         JobKey(hostile, JOB_ID)
     with pytest.raises(InvalidNameError, match="id of a job is text"):

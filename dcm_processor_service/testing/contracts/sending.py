@@ -81,7 +81,7 @@ class SendingContract(Contract):
             assert {dataset.SOPInstanceUID: dataset.PixelData for dataset in pacs.datasets()} == sent
         assert await session.data.keys() == []
 
-    async def test_what_was_acknowledged_is_not_sent_again(self, store: StoreUnderTest) -> None:
+    async def test_an_acknowledged_instance_is_not_sent_again(self, store: StoreUnderTest) -> None:
         session, datasets = seeded(store, 5)
         with FakePacs(Faults(status=0xC000, status_after=4, status_times=1)) as pacs:
             series = await session.dicom.get_series()
@@ -96,7 +96,7 @@ class SendingContract(Contract):
             assert sorted(pacs.arrivals) == sorted(dataset.SOPInstanceUID for dataset in datasets)
         assert await session.data.keys() == []
 
-    async def test_a_result_that_was_made_anew_under_its_uids_is_sent_anew(self, store: StoreUnderTest) -> None:
+    async def test_a_result_that_was_made_anew_under_the_same_uids_is_sent_again(self, store: StoreUnderTest) -> None:
         session, datasets = seeded(store, 3)
         with FakePacs(Faults(status=0xC000, status_after=2, status_times=1)) as pacs:
             with pytest.raises(SendRejectedError):
@@ -109,12 +109,12 @@ class SendingContract(Contract):
         assert received[first] == "another"
         assert await session.data.keys() == []
 
-    async def test_a_node_that_is_not_known_is_told(self, store: StoreUnderTest) -> None:
+    async def test_an_unknown_peer_raises_with_its_name(self, store: StoreUnderTest) -> None:
         session, _datasets = seeded(store, 1)
         with pytest.raises(PeerNotFoundError, match="no DICOM peer is named 'PACS'"):
             await session.dicom.send(await session.dicom.get_series(), to="PACS")
 
-    async def test_a_node_is_asked_whether_it_is_there_and_what_it_takes(self, store: StoreUnderTest) -> None:
+    async def test_a_peer_answers_an_echo_and_a_probe(self, store: StoreUnderTest) -> None:
         session, _datasets = seeded(store, 1)
         with FakePacs() as pacs:
             peer = pacs.peer

@@ -90,7 +90,7 @@ def test_the_setting_decides_what_a_commit_waits_for(durability: str, synchronou
         assert store.rows("PRAGMA journal_mode", ()) == [("wal",)]
 
 
-def test_who_wants_it_fast_waits_for_no_disk(disk: Disk, tmp_path: Path) -> None:
+def test_with_durability_fast_no_put_waits_for_the_disk(disk: Disk, tmp_path: Path) -> None:
     with opened(Container(settings=sqlite_settings(tmp_path / "work", durability="fast"))) as container:
         files = container.session().files
         files.put("a", b"old")
