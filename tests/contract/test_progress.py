@@ -84,7 +84,7 @@ async def test_progress_held_back_is_written_by_flush_and_at_the_end(store: Stor
     assert await shown(store) == {JOB_ID: (100, "segmenting")}
 
 
-async def test_a_message_names_no_patient(store: StoreUnderTest) -> None:
+async def test_no_message_names_a_patient(store: StoreUnderTest) -> None:
     store.seed.job(Job(id=OTHER_ID, session_id=SESSION_ID, name="segment", subject=SUBJECT))
     container = store.container(OTHER_ID)
     await container.async_session().dicom.subject()

@@ -73,7 +73,7 @@ def test_a_cancelled_increment_is_counted_once_and_before_the_next(tmp_path: Pat
     asyncio.run(body())
 
 
-def test_a_failure_after_a_cancellation_is_raised_as_a_cancellation() -> None:
+def test_work_that_fails_after_a_cancellation_raises_the_cancellation() -> None:
     held = threading.Event()
 
     def work() -> None:

@@ -43,7 +43,7 @@ def test_a_session_file_passes_both_ways(slow: Proxy, opener: Opener) -> None:
     assert sink.getvalue() == content
 
 
-def test_an_instance_goes_through_without_a_fault(standalone: Mongod, slow: Proxy, opener: Opener) -> None:
+def test_an_instance_is_read_over_a_slow_line(standalone: Mongod, slow: Proxy, opener: Opener) -> None:
     content = os.urandom(SIZE_BYTES)
     bucket = GridFSBucket(opener.seen(standalone.url), "dicomfiles")
     file_id = ObjectId()

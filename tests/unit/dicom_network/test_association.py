@@ -196,7 +196,7 @@ def test_message_ids_count_up_and_begin_anew_after_the_largest() -> None:
         assert [association._next_message_id() for _ in range(2)] == [0xFFFF, 1]
 
 
-def test_writing_to_a_peer_that_sends_nothing_reads_nothing() -> None:
+def test_a_write_ignores_a_silent_peer_and_notices_an_abort() -> None:
     with connected() as (association, theirs):
         association._stream._hear()
         theirs.sendall(pdu(7, b"\0\0\2\1"))

@@ -97,7 +97,7 @@ def test_an_uncompressed_instance_converts_even_without_transcoding() -> None:
     assert choose(Kind(CT, EXPLICIT), answers, transcode=False) == Choice(3, IMPLICIT)
 
 
-def test_a_kind_without_an_uncompressed_context_is_compressed_without_loss() -> None:
+def test_a_kind_whose_contexts_are_refused_is_compressed_without_loss() -> None:
     refused = choose(Kind(CT, EXPLICIT), agreed((CT, (EXPLICIT,), ""), (CT, (IMPLICIT,), "")))
     assert refused == Refusal("no", recompress=True)
     again = Kind(CT, EXPLICIT, recompress=True)

@@ -80,7 +80,7 @@ def test_every_argument_arrives_as_what_it_is_called(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", MAKERS)
-def test_an_argument_that_is_not_given_comes_from_the_options(method: str) -> None:
+def test_the_options_hold_the_defaults_of_arguments_that_are_not_given(method: str) -> None:
     required = [object() for one in parameters(method).values() if one.default is one.empty]
     _, args = called(method, *required, role="own")
     options = options_of(args)

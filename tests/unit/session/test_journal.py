@@ -47,7 +47,7 @@ def test_the_last_answer_counts_for_an_instance_that_was_sent_twice() -> None:
     assert run_inline(journal(store).read())["1.1"] == stored("1.1", 40)
 
 
-def test_each_write_is_acknowledged_once() -> None:
+def test_each_acknowledgement_costs_one_write() -> None:
     writes: list[str] = []
 
     class Counting(MemoryDataRepository):

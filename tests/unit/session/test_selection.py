@@ -114,7 +114,7 @@ def test_rules_that_mean_nothing_are_refused(rules: dict[str, Any]) -> None:
         SeriesRules(**rules)
 
 
-def test_inspect_reports_whether_a_series_is_one_clean_volume_and_why_not(
+def test_the_rule_convertible_chooses_clean_volumes_and_names_findings_of_others(
     reports: list[SeriesReport],
 ) -> None:
     clean = reports[0]
