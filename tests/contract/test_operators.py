@@ -1,4 +1,4 @@
-"""What is no text is no name and no id: an operator of a database reaches no store."""
+"""A name or id must be text: no store is given a database operator in its place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOSTILE: list[Any] = [{"$gt": ""}, {"$ne": None}, {"$oid": "1" * 24}, ["PACS"], 
 FOUND = FoundSeries(patient_id="1", study_instance_uid="1.2", series_instance_uid="1.2.3")
 KEY = JobKey(SESSION_ID, JOB_ID)
 SAID = r"the (id|name|id or UID|id or name|name of a (peer|job)) is text, not a \w+; give it as a str"
-"""What a store says to it."""
+"""The errors that a store may raise for it."""
 
 
 @pytest.fixture(params=HOSTILE, ids=str)
@@ -30,13 +30,13 @@ def hostile(request: pytest.FixtureRequest) -> Any:
 
 
 def fill(store: StoreUnderTest) -> None:
-    """Adds what an operator would find."""
+    """Adds documents that an operator would find."""
     store.seed.peer(Peer(id="b" * 24, name="PACS", ae_title="OTHER", host="other-hospital.example", port=104))
     store.seed.subject(SeriesRecord(id="1" * 24, series_instance_uid="1.2"))
 
 
 async def accepted(call: Any, said: str = "") -> str:
-    """Returns which call did not refuse, or in other words; all are awaited, whatever becomes of the others."""
+    """Returns the calls that did not refuse, or with another error; awaits all of them."""
     try:
         await call
     except InvalidNameError as error:

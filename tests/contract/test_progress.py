@@ -33,7 +33,7 @@ async def tell(container: Container, fraction: float, message: str = "") -> None
 
 
 async def shown(store: StoreUnderTest) -> dict[str, tuple[int, str]]:
-    """What a viewer of the queue sees: another process, through another connection."""
+    """Returns the job as another process reads it, through another connection."""
     jobs = await store.session(OTHER_ID).jobs()
     return {job.id: (job.progress_percent, job.progress_message) for job in jobs}
 

@@ -1,4 +1,4 @@
-"""A cancelled write of an asynchronous callback has ended when the cancellation goes on: it lands before later ones."""
+"""A cancelled write of an asynchronous callback ends before the cancellation is raised, so before later writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Held(io.BytesIO):
-    """A source whose reading waits to be let on."""
+    """A source whose reads wait until the test lets them go on."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)

@@ -1,4 +1,4 @@
-"""What an acknowledged put has brought to the disk, and in which order: a power cut after it loses nothing."""
+"""An acknowledged put has synced all to the disk in the right order: a power cut after it loses nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Disk:
-    """Notes in order what is synced, committed and removed; the system's own functions do the work."""
+    """Records in order each sync, commit and removal, which the system's own functions perform."""
 
     def __init__(self, patched: pytest.MonkeyPatch) -> None:
         self.events: list[tuple[str, str]] = []

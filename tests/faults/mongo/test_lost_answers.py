@@ -1,4 +1,4 @@
-"""A write whose answer was lost is told as done once, or as uncertain; a standalone's driver repeats nothing."""
+"""A write whose answer was lost is reported as done once, or as uncertain; for a standalone the driver repeats none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file passes a line on which a whole batch takes longer than the patience, as long as it makes progress."""
+"""A file is transferred over a line on which a batch takes longer than the time limit, as long as it makes progress."""
 
 from __future__ import annotations
 

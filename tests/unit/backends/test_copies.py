@@ -1,4 +1,4 @@
-"""A UID that stands for several subjects is refused with the ids that tell them apart."""
+"""A UID of several subjects is refused with the ids that distinguish them."""
 
 from __future__ import annotations
 

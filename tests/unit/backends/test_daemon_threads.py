@@ -1,4 +1,4 @@
-"""The threads in which motor makes its operations: each call is made once, and no thread is waited for."""
+"""The threads of motor's operations: each call is made once, and the end of a process waits for no thread."""
 
 from __future__ import annotations
 

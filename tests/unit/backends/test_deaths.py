@@ -1,4 +1,4 @@
-"""What a dead job died of, by its document and what lies beside it."""
+"""The cause of a dead job, from its document and further evidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of the driver, and that a connection string which says something else is obeyed."""
+"""The options for the driver, and the connection string, which takes precedence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every error of the driver by class and code: what it becomes, whether it passes, and what became of a write."""
+"""Every error of the driver, by class and code: its translation, and whether it is passing or may be applied."""
 
 from __future__ import annotations
 

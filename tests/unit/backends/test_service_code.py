@@ -1,4 +1,4 @@
-"""What a service's code tells without being run."""
+"""The examination of a service's code without running it."""
 
 from __future__ import annotations
 

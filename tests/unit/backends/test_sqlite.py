@@ -1,4 +1,4 @@
-"""The embedded store beside the contracts: its folder, its sessions, lost content, other processes, other versions."""
+"""The embedded store, besides the contracts: its folder, sessions, lost content, other processes, other versions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_store(folder: Path) -> Iterator[Callable[[], Backend]]:
-    """Opens the folder anew, as another process would; one that does not wait for others."""
+    """Opens the folder anew, as another process would, without waiting for locks."""
     with ExitStack() as stack:
         location = StoreLocation(url=f"sqlite://{folder}", database="", timeout_s=0, mode="blocking")
         yield lambda: stack.enter_context(open_sqlite(location, inline))

@@ -1,4 +1,4 @@
-"""What an association takes in: messages of many fragments, none without an end, and which it may pass over."""
+"""Messages that an association receives: of many fragments, without an end, and such as it skips."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def data(*fragments: bytes) -> bytes:
 
 @contextmanager
 def connected() -> Iterator[tuple[Association, socket.socket]]:
-    """An association of ours, and the peer's end of its connection."""
+    """Yields an association of ours, and the peer's end of its connection."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         ours = socket.create_connection(server.getsockname()[:2])
         theirs, _ = server.accept()

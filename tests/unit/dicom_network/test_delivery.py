@@ -1,4 +1,4 @@
-"""The rounds of a sending, with lanes that do as they are told: who is tried again, when, and what ends it."""
+"""The rounds of a sending, over fake lanes: which instances are tried again, when, and what ends the sending."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ PEER = Peer(name="PACS", ae_title="PACS", host="127.0.0.1", port=104)
 
 
 class World:
-    """A peer: what it does with each instance, and what was done to it."""
+    """A fake peer: its behaviour for each instance, and a record of what reached it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.poison: set[str] = set()
         self.timed_out = False
         self.excused = False
         self.no_association: list[Exception] = []
-        """Raised in place of associations, one after the other; the last one stays."""
+        """Errors raised in place of associations, in order; the last one repeats."""
         self.most_contexts = 128
         self.alive = False
         self.asked = 0

@@ -1,4 +1,4 @@
-"""What a peer is asked, and which of its answers are what was asked for."""
+"""The query to a peer, and the choice of the answers that match it."""
 
 from __future__ import annotations
 

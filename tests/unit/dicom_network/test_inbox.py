@@ -1,4 +1,4 @@
-"""What is kept of what a peer sends, over which contexts it may come, and what becomes of the rest."""
+"""The instances that an inbox keeps or rejects, and the contexts over which they may arrive."""
 
 from __future__ import annotations
 

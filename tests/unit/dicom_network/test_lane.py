@@ -1,4 +1,4 @@
-"""One lane over associations that do as they are told: whose fault an end is, and when another one is opened."""
+"""One lane over fake associations: which instance is blamed for an end, and when another association is opened."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONTEXTS = (ProposedContext("1.2", (EXPLICIT,)), ProposedContext("1.2", (IMPLICI
 
 
 class FakeAssociation:
-    """Answers with what the world has ready."""
+    """A fake association that answers with prepared commands."""
 
     def __init__(self, world: World, contexts: tuple[ProposedContext, ...]) -> None:
         self.world = world

@@ -1,4 +1,4 @@
-"""The parts of a WADO-RS answer, however its bytes are cut."""
+"""The parts of a WADO-RS answer, whose bytes arrive in pieces of any length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of an association's negotiation, read by pynetdicom and written by hand."""
+"""The PDUs of an association's negotiation, read by pynetdicom and written by hand."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def answer(context_id: int, result: int, syntax: str | None = None) -> bytes:
 
 
 def body(*items: bytes) -> bytes:
-    """The body of an A-ASSOCIATE-AC."""
+    """Returns the body of an A-ASSOCIATE-AC."""
     return bytes(68) + item(0x10, b"1.2.840.10008.3.1.1.1") + b"".join(items)
 
 

@@ -1,4 +1,4 @@
-"""What is no instance, no certificate and no host: reported or refused in this package's own words."""
+"""Input that is no instance, certificate or host is reported or refused with an error of this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of an instance on its way: its record, its second chance, and when the peer's copy passes for it."""
+"""Instances that are being sent: their records, further attempts, and duplicates that count as ours."""
 
 from __future__ import annotations
 

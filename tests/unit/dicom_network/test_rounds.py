@@ -1,4 +1,4 @@
-"""What is asked for again when a fetch brought less than the peer lists, and what is given up."""
+"""Instances that a fetch asks for again because they are missing, and series that it gives up."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def series(uid: str = "1.1", count: int = 3, **values: Any) -> WantedSeries:
 
 
 class World:
-    """A peer that sends what it is told to, and answers with what is ready."""
+    """A fake peer that sends prepared instances and answers."""
 
     def __init__(self, folder: Path, *wanted: WantedSeries, **options: Any) -> None:
         self.wanted = list(wanted)
         self.inbox = Inbox(folder, wanted)
         self.sends: list[list[str]] = []
-        """What comes with each request, one after the other."""
+        """The instances that arrive with each request, in order."""
         self.answers: list[Ending | Exception | None] = []
         self.opening: list[Exception | None] = []
         self.asked: list[tuple[str, list[str]]] = []
@@ -260,7 +260,7 @@ def test_instances_left_by_a_cancelled_fetch_say_so(world: Callable[..., World])
 
 
 class Asked:
-    """A peer's answers by level, and the queries."""
+    """A fake peer with prepared answers by level, which records the queries."""
 
     def __init__(self, **found: Any) -> None:
         self.found = found

@@ -1,4 +1,4 @@
-"""What a sender does before anything goes out: whose time-outs hold in its activities, and what an echo says."""
+"""The sender before anything is sent: the time-outs of its activities, and the result of an echo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ACTIVITIES: dict[str, Callable[[PynetdicomSender], object]] = {
 
 
 class NotedError(Exception):
-    """Ends an activity where it is known what it would do."""
+    """Ends an activity at the point where its options are known."""
 
 
 @pytest.mark.parametrize("activity", ACTIVITIES)

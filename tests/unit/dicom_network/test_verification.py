@@ -1,4 +1,4 @@
-"""What a peer's list of instances says of those that it acknowledged, and how often it is asked."""
+"""The verification of acknowledged instances by the peer's list, and how often the peer is asked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def record(number: int) -> InstanceRecord:
 
 
 class Listing:
-    """A peer that lists more each time it is asked."""
+    """A fake peer that lists more instances each time it is asked."""
 
     def __init__(self, *lists: dict[SeriesKey, Held] | Exception) -> None:
         self.lists = list(lists)

@@ -1,4 +1,4 @@
-"""The requests of a sending by STOW-RS, answered as a test says: what is halved, tried again, refused and given up."""
+"""The requests of a sending by STOW-RS with prepared answers: halved, tried again, refused and given up."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ PEER = Peer(name="WEB", ae_title="WEB", host="127.0.0.1", port=4242, url="http:/
 
 
 class World:
-    """A peer, as far as requests show it."""
+    """A fake peer behind the requests."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.poison: set[str] = set()
         self.errors: list[Exception | None] = []
-        """Raised by one request after the other; after the last one only poison is."""
+        """Errors that the requests raise in order; after the last one, only ``poison`` raises."""
         self.most = 100
         self.requests: list[list[str]] = []
         self.pauses: list[float] = []

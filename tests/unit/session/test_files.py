@@ -1,4 +1,4 @@
-"""``session.files``: what goes in, what comes out, what a failure leaves behind."""
+"""``session.files``: content that is stored and read back, and the state after a failure."""
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ def test_sniffing_leaves_the_position() -> None:
 
 
 class Reading:
-    """A stream whose ``read`` gives one thing, or raises it."""
+    """A stream whose ``read`` returns or raises one given object."""
 
     def __init__(self, content: Any) -> None:
         self.content = content

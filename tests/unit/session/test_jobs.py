@@ -1,4 +1,4 @@
-"""Which job a name means, and whose output it is."""
+"""The job that a name stands for, and its output."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make(job_id: str, name: str, depends_on: Iterable[str] = (), subject: Any = 
 
 
 def resolve_job(jobs: Iterable[Job], own_job_id: str, name: str) -> Job:
-    """Finds the job that a name means to another."""
+    """Returns the id of the job that a name stands for in another job."""
     store = MemoryStore(jobs={job.id: job for job in jobs})
     key = run_inline(AsyncJobs(JobKey(SESSION_ID, own_job_id), MemoryJobRepository(store)).output_key(name))
     return store.jobs[key.job_id]

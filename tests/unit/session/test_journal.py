@@ -1,4 +1,4 @@
-"""The journal of a sending, with two processes at once and one that was killed at any point."""
+"""The journal of a sending: with two processes at once, and after a process was killed at any point."""
 
 from __future__ import annotations
 

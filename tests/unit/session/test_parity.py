@@ -1,4 +1,4 @@
-"""The two modes are one: each asynchronous class and its blocking view have the same methods."""
+"""Both modes are equal: each asynchronous class and its blocking view have the same methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which studies of an archive count as earlier ones of the job's patient."""
+"""The choice of the studies of an archive that are earlier ones of the job's patient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job's report remembers: the last of each kind, once, without paths, and not without limit."""
+"""The records for a job's report: the last ones of each kind, once, without paths, and limited in number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folders of temporary files: whose they are, what is made in them, and what the next process removes."""
+"""The folders of temporary files: their owner, their content, and their removal by the next process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ABANDONED = "dcm-processor-scratch-abcd_012"
 
 
 def abandoned(parent: Path, name: str = ABANDONED, *, claimed: bool = True) -> Path:
-    """What a process that was killed leaves."""
+    """Makes a folder as a killed process leaves it."""
     folder = parent / name
     folder.mkdir()
     if claimed:

@@ -1,4 +1,4 @@
-"""``DicomSeries``: where its files come from, what is handed on, and what an export leaves as it was."""
+"""``DicomSeries``: the source of its files, the arguments that it passes on, and the files that an export keeps."""
 
 from __future__ import annotations
 
