@@ -1,9 +1,9 @@
 """The rounds of a sending: instances without an acknowledgement that may still succeed are sent again.
 
-There is a pause before each round, and it uses new associations. A round in which no instance got a record is
-fruitless. After as many fruitless rounds in a row as an instance has attempts, a C-ECHO asks whether the peer is alive.
-If it is not, the sending ends. If it is, the peer refuses these instances or this association, and other instances get
-their turn: each instance has attempts of its own, and the contexts of an association are halved.
+Each further round begins after a pause, over new associations. A round that made no progress is fruitless. After as
+many fruitless rounds in a row as an instance has attempts, a C-ECHO asks whether the peer is alive. If it is not, the
+sending ends. If it is, the peer refuses these instances or this association, and other instances get their turn: each
+instance has attempts of its own, and the contexts of an association are halved.
 """
 
 from __future__ import annotations
