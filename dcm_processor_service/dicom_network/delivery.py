@@ -74,7 +74,7 @@ class Delivery:
             pending = self._left(pending, scattered=doubtful)
             if isinstance(lost, PeerRefusesError) and not advanced:  # otherwise another lane may send the rest
                 self.failure = lost
-            elif doubtful and not (self._has_chances(pending, unanswered) and self._narrows(lost, pending)):
+            elif doubtful and not (self._may_yet_succeed(pending, unanswered) and self._halve_contexts(lost, pending)):
                 self.failure = lost or self._no_answer(pending)
             elif lost or any(parcel.attempts for parcel in pending):
                 self._wait(fruitless)
@@ -87,7 +87,7 @@ class Delivery:
     def _progress(self, pending: list[Parcel]) -> tuple[int, int]:
         return len(self._ledger.records), sum(parcel.kind.recompress for parcel in pending)
 
-    def _has_chances(self, pending: list[Parcel], unanswered: int) -> bool:
+    def _may_yet_succeed(self, pending: list[Parcel], unanswered: int) -> bool:
         """Returns whether more attempts make sense: the peer is alive, and does not just leave requests unanswered.
 
         Each wait for an answer is long. So only a few instances are tried in place of all: one more for each doubling
@@ -97,7 +97,7 @@ class Delivery:
             return False
         return bool(pending) and is_alive(self._peer, self._options, self._calling_ae_title)
 
-    def _narrows(self, lost: PeerUnreachableError | None, pending: list[Parcel]) -> bool:
+    def _halve_contexts(self, lost: PeerUnreachableError | None, pending: list[Parcel]) -> bool:
         """Halves the contexts of the next associations after a refused one; returns False if they cannot be smaller."""
         if lost is None:
             return True

@@ -92,14 +92,14 @@ class MongoDataRepository:
         with self._operations.new() as operation:
             stamped = {"value": value, operation.field: {"id": operation.id}}
             if expected is ANY:
-                await self._put_in_any_case(query, {"$set": stamped, "$setOnInsert": new}, operation)
+                await self._put_unconditionally(query, {"$set": stamped, "$setOnInsert": new}, operation)
                 return True
             if expected is ABSENT:
-                return await self._put_once(query, {"$setOnInsert": {**new, **stamped}}, operation, upsert=True)
+                return await self._put_if(query, {"$setOnInsert": {**new, **stamped}}, operation, upsert=True)
             query |= equals_literal("value", expected)
-            return await self._put_once(query, {"$set": stamped}, operation, upsert=False)
+            return await self._put_if(query, {"$set": stamped}, operation, upsert=False)
 
-    async def _put_in_any_case(self, query: Document, change: Document, operation: Operation) -> None:
+    async def _put_unconditionally(self, query: Document, change: Document, operation: Operation) -> None:
         """Stores a value; after a lost answer, only if no document records this operation yet.
 
         Otherwise it could be applied twice, the second time over a change of another writer, such as an acknowledged
@@ -109,7 +109,7 @@ class MongoDataRepository:
         applied = operation.was_applied()
         await _settled(lambda: self._values.update_one(query, change, upsert=True, unless=applied, lost=lost))
 
-    async def _put_once(self, query: Document, change: Document, operation: Operation, *, upsert: bool) -> bool:
+    async def _put_if(self, query: Document, change: Document, operation: Operation, *, upsert: bool) -> bool:
         """Stores a value on a condition; after a lost answer, checks whether the document records this operation."""
         lost: list[bool] = []
         try:

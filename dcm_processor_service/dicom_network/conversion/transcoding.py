@@ -107,7 +107,7 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
     """
     if own_uid == wanted_uid:
         return dataset
-    _refuse_what_readers_take_differently(dataset, own_uid, wanted_uid)
+    _refuse_encodings_that_readers_misread(dataset, own_uid, wanted_uid)
     try:
         if own_uid not in PLAIN and "PixelData" in dataset:  # without pixels nothing of it is compressed (PS3.5, A.4)
             _decompress(dataset, own_uid)
@@ -115,7 +115,7 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
             _swap_bytes(dataset)
         if wanted_uid not in PLAIN:
             dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-            _put_colours_together(dataset)
+            _interleave_samples(dataset)
             with _whole_words(dataset, wanted_uid):
                 dataset.compress(UID(wanted_uid), encoding_plugin=_encoder_of(wanted_uid), generate_instance_uid=False)
         elif wanted_uid == ExplicitVRBigEndian:
@@ -126,7 +126,7 @@ def convert(dataset: Dataset, own_uid: str, wanted_uid: str) -> Dataset:
     return dataset
 
 
-def _refuse_what_readers_take_differently(dataset: Dataset, own_uid: str, wanted_uid: str) -> None:
+def _refuse_encodings_that_readers_misread(dataset: Dataset, own_uid: str, wanted_uid: str) -> None:
     """Refuses conversions that follow the standard, but whose result some readers read wrongly or not at all.
 
     Raises:
@@ -172,14 +172,14 @@ def _decompress(dataset: Dataset, own_uid: str) -> None:
         _decompress_by_imagecodecs(dataset, own_uid)
     else:
         if own_uid in _BY_PILLOW and dataset.get("SamplesPerPixel", 1) != 1:
-            _leave_colours_as_coded(dataset, own_uid)
+            _encapsulate_without_colour_markers(dataset, own_uid)
         # colours stay as they were coded: YBR to RGB rounds
         dataset.decompress(as_rgb=False, generate_instance_uid=False)
         drop_offset_tables(dataset)
     if dataset.PhotometricInterpretation == "YBR_FULL_422":
         dataset.PhotometricInterpretation = "YBR_FULL"  # decoders give each pixel its own chrominance
     if own_uid in _LOSSY_METHODS and not dataset.get("LossyImageCompression"):
-        _tell_that_it_is_lossy(dataset, own_uid, len(encoded))
+        _mark_as_lossy(dataset, own_uid, len(encoded))
 
 
 def _decompress_by_imagecodecs(dataset: Dataset, own_uid: str) -> None:
@@ -189,7 +189,7 @@ def _decompress_by_imagecodecs(dataset: Dataset, own_uid: str) -> None:
     put_frames(dataset, (image.decode(number, "imagecodecs", for_display=False) for number in numbers))
 
 
-def _leave_colours_as_coded(dataset: Dataset, own_uid: str) -> None:
+def _encapsulate_without_colour_markers(dataset: Dataset, own_uid: str) -> None:
     """Encapsulates colours anew, without the markers that make Pillow return RGB though the header says YBR."""
     dataset.PixelData = encapsulate(
         EncodedImage(dataset, own_uid).frames, has_bot=False
@@ -199,7 +199,7 @@ def _leave_colours_as_coded(dataset: Dataset, own_uid: str) -> None:
     drop_offset_tables(dataset)
 
 
-def _put_colours_together(dataset: Dataset) -> None:
+def _interleave_samples(dataset: Dataset) -> None:
     """Puts the samples of each pixel side by side: pydicom's encoders assume that order (C.7.6.3.1.3)."""
     subsampled = dataset.get("PhotometricInterpretation") == "YBR_FULL_422"
     if dataset.get("SamplesPerPixel", 1) == 1 or not (subsampled or dataset.get("PlanarConfiguration")):
@@ -213,7 +213,7 @@ def _put_colours_together(dataset: Dataset) -> None:
         dataset.PhotometricInterpretation = "YBR_FULL"
 
 
-def _tell_that_it_is_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -> None:
+def _mark_as_lossy(dataset: Dataset, own_uid: str, encoded_bytes: int) -> None:
     """Records in attributes what only the transfer syntax said before: the pixels are lossy (C.7.6.1.1.5)."""
     dataset.LossyImageCompression = "01"
     dataset.LossyImageCompressionRatio = round(len(dataset.PixelData) / max(encoded_bytes, 1), 2)

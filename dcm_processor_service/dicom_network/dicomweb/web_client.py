@@ -152,7 +152,7 @@ class WebClient:
         with self._client().stream(
             "GET", f"{self.where}/{path}", headers=dict(headers), extensions={"trace": trace}
         ) as response:
-            yield response, _flowing(response.iter_bytes(), self._answer_s)
+            yield response, _refusing_a_trickle(response.iter_bytes(), self._answer_s)
 
     def has_another_token(self, refused: httpx.Response) -> bool:
         """Renews the token of a refused request; returns whether the new one differs from the refused one.
@@ -188,7 +188,7 @@ class WebClient:
         return own
 
 
-def _flowing(pieces: Iterator[bytes], patience_s: float) -> Iterator[bytes]:
+def _refusing_a_trickle(pieces: Iterator[bytes], patience_s: float) -> Iterator[bytes]:
     """Yields pieces as they come, as long as they come fast enough.
 
     Raises:

@@ -59,7 +59,7 @@ def _record(answer: Header, query: FindQuery) -> FoundItem | None:
             series_count=integer(answer, "NumberOfStudyRelatedSeries"),
             instance_count=integer(answer, "NumberOfStudyRelatedInstances"),
         )
-    values["series_instance_uid"] = _told_or_asked(answer, "SeriesInstanceUID", query.series_instance_uid)
+    values["series_instance_uid"] = _uid_or_the_one_asked_for(answer, "SeriesInstanceUID", query.series_instance_uid)
     if not values["series_instance_uid"]:
         return None
     if query.level == "series":
@@ -89,14 +89,14 @@ def _of_patient_and_study(answer: Header, query: FindQuery) -> dict[str, Any]:
         "patient_name": text(answer, "PatientName"),
         "patient_birth_date": _day(text(answer, "PatientBirthDate")),
         "patient_sex": text(answer, "PatientSex").strip(),
-        "study_instance_uid": _told_or_asked(answer, "StudyInstanceUID", query.study_instance_uid),
+        "study_instance_uid": _uid_or_the_one_asked_for(answer, "StudyInstanceUID", query.study_instance_uid),
         "study_date": _day(text(answer, "StudyDate")),
         "study_time": _time(text(answer, "StudyTime")),
         "asked_patient_id": "" if {*query.patient_id} & {*"*?"} else query.patient_id,
     }
 
 
-def _told_or_asked(answer: Header, keyword: str, asked: tuple[str, ...]) -> str:
+def _uid_or_the_one_asked_for(answer: Header, keyword: str, asked: tuple[str, ...]) -> str:
     """Returns a UID of a level above; some peers leave it out if the query names only one."""
     return text(answer, keyword) or (asked[0] if len(asked) == 1 else "")
 

@@ -135,7 +135,7 @@ class Inbox:
         with contained():
             found = _examined(arrival.path, sop_instance_uid, sop_class_uid)
         with self._lock:
-            fault = found.fault or self._stranger(found) or self._put_away(arrival.path, found.record)
+            fault = found.fault or self._why_not_wanted(found) or self._move_to_its_place(arrival.path, found.record)
             if fault:
                 arrival.path.unlink(missing_ok=True)
                 self._reject(found.record, fault)
@@ -173,7 +173,7 @@ class Inbox:
         known = self.records.get(sop_instance_uid)
         return known is None or known.retryable
 
-    def _stranger(self, found: _Examined) -> str:
+    def _why_not_wanted(self, found: _Examined) -> str:
         """Returns why an instance was not asked for; empty if it was."""
         record = found.record
         series = self._wanted.get(record.series_instance_uid)
@@ -190,7 +190,7 @@ class Inbox:
             return "the peer sent an instance that was not asked for"
         return ""
 
-    def _put_away(self, path: Path, record: FetchRecord) -> str:
+    def _move_to_its_place(self, path: Path, record: FetchRecord) -> str:
         """Moves a file to its place, or returns a fault; keeps neither of two files that differ under one UID."""
         known = self.records.get(record.sop_instance_uid)
         if known is not None and known.outcome is not FetchOutcome.FETCHED:

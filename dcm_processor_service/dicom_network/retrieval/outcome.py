@@ -33,7 +33,7 @@ def records_of(wish: Wish, inbox: Inbox, *, cancelled: bool) -> tuple[FetchRecor
             FetchRecord(study_instance_uid=study_instance_uid, meaning=meaning, retryable=True)
             for _ in range(told - came)
         ]
-    return (*records, *inbox.oddities, *_strangers(wish, inbox))
+    return (*records, *inbox.oddities, *_records_of_no_series(wish, inbox))
 
 
 def _of_series(series: WantedSeries, inbox: Inbox, *, cancelled: bool) -> Iterator[FetchRecord]:
@@ -71,7 +71,7 @@ def _absent(
     )
 
 
-def _strangers(wish: Wish, inbox: Inbox) -> list[FetchRecord]:
+def _records_of_no_series(wish: Wish, inbox: Inbox) -> list[FetchRecord]:
     """Returns the records of instances that arrived and belong to none of the series."""
     wanted = {series.series_instance_uid for series in wish.series}
     listed = {uid for series in wish.series for uid in series.listed}

@@ -48,7 +48,7 @@ class AsyncSending:
         peer = to if isinstance(to, Peer) else await self._peers.get(to)
         sender, chosen = self._tools.sender(), options or SendOptions()
         items = await _unpacked(what)
-        _refuse_twins(items)
+        _refuse_differing_datasets_of_one_uid(items)
         uids = await self._tools.offload(lambda: sender.identify(items))
         key = journal_key(peer, uids)
         journal = Journal(self._repository, self._tools.jobs.key, key)
@@ -115,7 +115,7 @@ async def _unpacked(what: SendItem | Iterable[SendItem]) -> Sequence[Sendable]:
     return items
 
 
-def _refuse_twins(items: Iterable[Sendable]) -> None:
+def _refuse_differing_datasets_of_one_uid(items: Iterable[Sendable]) -> None:
     """Refuses two datasets of one SOPInstanceUID: a peer would keep one of them, and call both stored.
 
     Raises:

@@ -89,7 +89,7 @@ class Async:
         daemon_threads()  # before motor's first operation in this process
         client = self._client_class(url, **options)
         if iscoroutinefunction(client.close):
-            keeper = _closing_with_the_loop(client)
+            keeper = _close_when_the_loop_ends(client)
             with suppress(StopIteration):  # starts the generator, so that the loop knows it
                 keeper.__anext__().send(None)
             self._keepers.append(keeper)
@@ -156,7 +156,7 @@ class Async:
         return asyncio.ensure_future(work())
 
 
-async def _closing_with_the_loop(client: Any) -> AsyncGenerator[None, None]:
+async def _close_when_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:
     """Closes a client when the event loop shuts down its generators, as ``asyncio.run`` makes it do at the end."""
     try:
         yield

@@ -301,7 +301,9 @@ async def find_in_lanes(
     If the line is too slow for that, repeats a query in small messages.
     """
     if len(queries) == 1:
-        yield await _found_somehow(collection, queries[0], sort, collection.find_bulk(queries[0], sort=sort))
+        yield await _found_or_in_small_messages(
+            collection, queries[0], sort, collection.find_bulk(queries[0], sort=sort)
+        )
         return
     under_way: deque[Ahead] = deque()
     begun = 0
@@ -310,13 +312,13 @@ async def find_in_lanes(
             while begun < min(position + LANES, len(queries)):
                 under_way.append(collection.find_ahead(queries[begun], sort=sort))
                 begun += 1
-            yield await _found_somehow(collection, query, sort, under_way.popleft())
+            yield await _found_or_in_small_messages(collection, query, sort, under_way.popleft())
     finally:
         for ahead in under_way:
             ahead.cancel()
 
 
-async def _found_somehow(
+async def _found_or_in_small_messages(
     collection: Collection, query: Document, sort: Sort, finding: Awaitable[list[Document]]
 ) -> list[Document]:
     try:

@@ -147,7 +147,7 @@ class LazyClient:
             self._handles.clear()
         if not own or sys.is_finalizing():
             return
-        _spare_the_driver_its_farewell()
+        _end_without_waiting_for_monitors()
         closing = [threading.Thread(target=self._mode.close, args=(client,), daemon=True) for client in own]
         with suppress(RuntimeError):  # no thread can be started: the process is ending, and its connections with it
             for thread in closing:
@@ -158,7 +158,7 @@ class LazyClient:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _spare_the_driver_its_farewell() -> None:
+def _end_without_waiting_for_monitors() -> None:
     """Lets the process end without waiting half a second or more for the driver's monitors.
 
     These are daemon threads that at exit sleep, or wait for a server that is no longer used.

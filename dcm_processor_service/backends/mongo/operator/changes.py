@@ -76,7 +76,13 @@ class Changes:
         unchanged: Document = {"_id": either(job.id), "done": {"$ne": True}, "inProgress": in_progress}
         if "startedAt" in job.dates:
             unchanged["startedAt"] = job.dates["startedAt"]
-        values = {"inProgress": False, "error": False, "attempts": 0, "progress": 0, **await self._cure(job)}
+        values = {
+            "inProgress": False,
+            "error": False,
+            "attempts": 0,
+            "progress": 0,
+            **await self._escaped_arguments(job),
+        }
         change: Document = {
             "$set": values,
             "$unset": dict.fromkeys(("errorMessage", "lastErrorAt", "expireAt", "startedAt", "result"), ""),
@@ -90,7 +96,7 @@ class Changes:
         ours = {"_id": either(job.id), "retried._id": retry_id}
         return bool(await self._jobs.find(ours, projection=["_id"], limit=1))
 
-    async def _cure(self, job: QueueJob) -> Document:
+    async def _escaped_arguments(self, job: QueueJob) -> Document:
         """Returns the fields that escape the job's arguments, if these would break the worker's script."""
         kwargs = await self._arguments(job)
         parts = {part: kwargs[part] for part in _ESCAPED_PARTS if part in kwargs}
