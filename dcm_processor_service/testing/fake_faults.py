@@ -31,11 +31,11 @@ class Faults:
     status: int = 0x0000
     """The status of the answer to a C-STORE; with a failure the instance is not kept."""
     status_after: int = 0
-    """How many instances are stored before ``status`` is given."""
+    """The number of instances that are stored before ``status`` is given."""
     status_times: int | None = None
-    """How many instances get ``status``; None means all."""
+    """The number of instances that get ``status``; None means all."""
     abort_after: int | None = None
-    """How many instances are answered before the next one aborts the association, in place of an answer."""
+    """The number of instances that are answered; the next one makes the archive abort the association."""
     abort_times: int = 1
     """How often that happens; the count of instances restarts each time."""
     abort_on: Collection[str] = ()

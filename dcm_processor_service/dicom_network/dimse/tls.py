@@ -119,7 +119,7 @@ def _load_own_certificate(context: ssl.SSLContext, peer: Peer) -> None:
 
 
 def explain_failure(error: OSError) -> str:
-    """Says which check of a TLS handshake failed.
+    """Returns a text that says which check of a TLS handshake failed.
 
     Example:
         >>> explain_failure(ConnectionResetError())

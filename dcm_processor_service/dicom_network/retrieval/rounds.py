@@ -36,7 +36,7 @@ class NotOfferedError(Exception):
 
 @dataclass(frozen=True)
 class Ending:
-    """How a request to send ended."""
+    """The end of a request to send."""
 
     problem: str = ""
     """Why it brought less than requested; empty if the peer reports that it sent all."""

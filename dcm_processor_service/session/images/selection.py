@@ -34,7 +34,7 @@ class Selection:
     """Those with most voxels first."""
 
     reasons: dict[str, str]
-    """By SeriesInstanceUID: why a series was not chosen."""
+    """The reason why a series was not chosen, by SeriesInstanceUID."""
 
     def explain(self) -> str:
         """Returns for each series whether it was chosen, or which rule failed first; without patient attributes."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["PART_RECORDS", "CommitmentStore"]
 
 PART_RECORDS = 2_000
-"""How many records are written together, so that each value fits into one document of every store."""
+"""The most records in one value, so that each value fits into one document of every store."""
 
 _HEAD = re.compile(r"(?P<sending>commitment-[0-9a-f]{32})/(?P<transaction>[0-9a-f]{16})-head")
 

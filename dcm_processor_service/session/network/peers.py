@@ -159,7 +159,7 @@ class Peers:
         """Returns the peer that sent this session's images.
 
         Raises:
-            PeerNotFoundError: The job was not told which peer it is, or the peer is no longer known.
+            PeerNotFoundError: The job's settings name no peer, or the peer is no longer known.
         """
         return run_inline(self._async.current())
 
@@ -195,7 +195,7 @@ class Peers:
 
         Proposes the transfer syntax that the peer prefers, the number of associations that it accepts at a time (up to
         four), and over TLS the name that its certificate is for, or the certificate's fingerprint if no trusted
-        authority signed it: compare the fingerprint with the one that the peer's operator tells you.
+        authority signed it: ask the peer's operator for the fingerprint, and compare.
 
         Proposes a longer time-out, ten times the measured time, if a connection, an association or a C-ECHO took more
         than a tenth of the present time-out. Never proposes a shorter one, however fast the answers were: they do not

@@ -55,7 +55,7 @@ _AT_ONCE = WriteConcern(w=1)
 
 
 class Removed(NamedTuple):
-    """How many documents were removed; None if an answer was lost, so that the number is unknown."""
+    """The number of documents that were removed, and whether an answer was lost, so that there may be more."""
 
     documents: int
     uncertain: bool

@@ -122,7 +122,7 @@ class Changes:
         await self._jobs.update_many(_open_jobs(session.jobs), [{"$set": taken}])
 
     async def unfence(self, session: QueuedSession) -> None:
-        """Gives a fenced session back to the queue as it was."""
+        """Releases a fenced session to the queue, as it was before."""
         waiting = [job for job in session.jobs if job.attempts_left]
         await self._jobs.update_many(_open_jobs(waiting), {"$set": {"attempts": 0}})
         await self._jobs.update_many({"_id": either(*(job.id for job in session.jobs))}, {"$unset": {"swept": ""}})

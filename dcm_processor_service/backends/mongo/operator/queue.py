@@ -98,7 +98,7 @@ class Heartbeat:
 
     @property
     def patience(self) -> timedelta:
-        """How long the worker counts as alive after a beat.
+        """The time for which the worker counts as alive after a beat.
 
         A worker that polls every ``n`` seconds, 1 by default, beats every ``11 n`` seconds, and sets a beat to expire
         after ``n + 20`` seconds.
